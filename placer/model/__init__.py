@@ -1,0 +1,1 @@
+"""What placer knows of hosts, VMs, rules and plans: frozen data without any input or output."""

@@ -1,0 +1,53 @@
+"""Rules that tie VMs to each other and to hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RuleKind(StrEnum):
+    """The kinds of rule an inventory may hold."""
+
+    ANTI_AFFINITY = "anti_affinity"
+    AFFINITY = "affinity"
+    WITHIN = "within"
+    OUTSIDE = "outside"
+    DRAIN = "drain"
+    RESERVE = "reserve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    `members` selects VMs, `hosts` selects hosts: label -> value, where the label ``name`` is the object's own name and
+    every pair must match. `scope` is ``host``, ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many
+    members one domain may hold (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve).
+    `line` is where the inventory says it.
+    """
+
+    kind: RuleKind
+    members: Mapping[str, str] | None = None
+    hosts: Mapping[str, str] | None = None
+    scope: str = "host"
+    max_per: int = 1
+    fail: int = 0
+    name: str | None = None
+    line: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The rule in the planner's words: its name, or kind and selection."""
+        if self.name:
+            return self.name
+        chosen = ",".join(f"{key}={value}" for key, value in sorted((self.members or self.hosts or {}).items()))
+        return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
+
+
+def matches(selection: Mapping[str, str] | None, name: str, labels: Mapping[str, str]) -> bool:
+    """Tell whether an object of this name and these labels is selected; an empty or missing selection takes none."""
+    if not selection:
+        return False
+    return all((name if key == "name" and "name" not in labels else labels.get(key)) == value for key, value in selection.items())

@@ -1,0 +1,189 @@
+"""VMs: what a VM needs (its spec, shared by all that are alike) and what one VM is (name, UUID, where it is now)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from placer.errors import InputError
+
+DEFAULT_LOCALITY = 0.8
+DEFAULT_OVERHEAD_KIB = 128 * 1024
+MAX_AUTO_CELLS = 8
+
+
+class CpuPolicy(StrEnum):
+    """How vCPUs take CPUs: one each, floating over shared ones, or some of both."""
+
+    DEDICATED = "dedicated"
+    SHARED = "shared"
+    MIXED = "mixed"
+
+
+class ThreadPolicy(StrEnum):
+    """How dedicated vCPUs use SMT siblings: as it comes, alone on a core, or only whole cores."""
+
+    PREFER = "prefer"
+    ISOLATE = "isolate"
+    REQUIRE = "require"
+
+
+class EmulatorPolicy(StrEnum):
+    """Where emulator threads and IOThreads run: the VM's own CPUs, one CPU more, or the host's housekeeping CPUs."""
+
+    SHARE = "share"
+    ISOLATE = "isolate"
+    HOUSEKEEPING = "housekeeping"
+
+
+class CellMode(StrEnum):
+    """How the guest's cells are settled: given, none (one flat guest) or left to the solver."""
+
+    GIVEN = "given"
+    NONE = "none"
+    AUTO = "auto"
+
+
+class Movable(StrEnum):
+    """Whether a placed VM may move, and how."""
+
+    LIVE = "live"
+    COLD = "cold"
+    NO = "false"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A guest NUMA cell: its vCPU ids and its memory (KiB, memory devices in it included)."""
+
+    vcpus: frozenset[int]
+    memory_kib: int
+    mem_access: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """`count` devices of a kind: on a node of the VM (`required`) or rather near it (`preferred`)."""
+
+    kind: str
+    policy: Literal["required", "preferred"] = "preferred"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """What a VM needs. VMs that share one spec object and the same rules are interchangeable.
+
+    `vcpus` is the maximum; `cells` are the guest's cells (one cell with everything for `CellMode.NONE`, empty for
+    `CellMode.AUTO`). `interleave` is over how many nodes a flat guest's vCPUs and memory are spread in equal parts
+    (1 = strict). `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None
+    means ordinary pages. `overhead_kib` None means the default formula.
+    """
+
+    vcpus: int
+    memory_kib: int
+    cell_mode: CellMode = CellMode.AUTO
+    cells: tuple[Cell, ...] = ()
+    interleave: int = 1
+    share_node: bool = False
+    locality: float | None = DEFAULT_LOCALITY
+    page_kib: int | None = None
+    cpu_policy: CpuPolicy = CpuPolicy.DEDICATED
+    dedicated_vcpus: frozenset[int] = frozenset()
+    thread_policy: ThreadPolicy = ThreadPolicy.PREFER
+    emulator_threads: EmulatorPolicy | None = None
+    iothreads: tuple[int, ...] = ()
+    overhead_kib: int | None = None
+    memory_tier: Literal["normal", "any"] = "normal"
+    vcpus_current: int | None = None
+    weight: float = 1.0
+    priority: int = 0
+    devices: tuple[DeviceRequest, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    reshape: bool = False
+    kvm: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a spec whose cells do not add up."""
+        if self.vcpus < 1:
+            raise InputError(f"a VM has at least one vCPU, not {self.vcpus}", field="vcpus")
+        if self.memory_kib < 0:
+            raise InputError(f"memory cannot be negative: {self.memory_kib} KiB", field="memory")
+        if self.cell_mode is CellMode.AUTO:
+            if self.cells:
+                raise InputError("cells are either auto or given", field="cells")
+            return
+        union: set[int] = set()
+        for cell in self.cells:
+            if union & cell.vcpus:
+                raise InputError(f"vCPU {min(union & cell.vcpus)} is in two cells", field="cells")
+            union |= cell.vcpus
+        if union != set(range(self.vcpus)):
+            raise InputError(f"the cells hold {len(union)} vCPUs, the VM has {self.vcpus}", field="cells", cure="make the cells add up")
+        total = sum(cell.memory_kib for cell in self.cells)
+        if total != self.memory_kib:
+            raise InputError(f"the cells hold {total} KiB, the VM has {self.memory_kib} KiB", field="cells", cure="make the cells add up")
+
+    @property
+    def overhead_taken_kib(self) -> int:
+        """Ordinary memory the VM takes beside its RAM (KiB): 128 MiB + RAM / 512 + 8 MiB × (vCPUs + IOThreads) unless given."""
+        if self.overhead_kib is not None:
+            return self.overhead_kib
+        return DEFAULT_OVERHEAD_KIB + -(-self.memory_kib // 512) + 8 * 1024 * (self.vcpus + len(self.iothreads))
+
+    def is_dedicated(self, vcpu: int) -> bool:
+        """Tell whether this vCPU gets a CPU of its own."""
+        if self.cpu_policy is CpuPolicy.MIXED:
+            return vcpu in self.dedicated_vcpus
+        return self.cpu_policy is CpuPolicy.DEDICATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """Where a VM is now. `nodes` and `memory_nodes` hold real node ids a cell (None: not known or floating).
+
+    For an interleaved flat guest the entries are its parts. `pins` maps a vCPU to its cpuset, as far as known.
+    """
+
+    host: str
+    nodes: tuple[int, ...] | None = None
+    memory_nodes: tuple[int, ...] | None = None
+    pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    emulator: frozenset[int] | None = None
+    iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainSource:
+    """The libvirt XML a VM came from: a path relative to the fleet file and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Measured use as shares of what the VM has: 0.25 = a quarter at the 95th percentile."""
+
+    cpu_p95: float | None = None
+    memory_p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vm:
+    """One VM: identity (the UUID where there is one), its spec, and where it is now if it is anywhere."""
+
+    name: str
+    spec: VmSpec
+    uuid: str | None = None
+    current: Current | None = None
+    movable: Movable = Movable.LIVE
+    movable_why: tuple[str, ...] = ()
+    pins_fixed: bool = False
+    running: bool = True
+    domain: DomainSource | None = None
+    usage: Usage | None = None
+    notes: tuple[str, ...] = ()
