@@ -1,0 +1,1 @@
+"""The optimiser: numbers in, counts and proofs out. It knows nothing of VMs, hosts by name, or libvirt."""

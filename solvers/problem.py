@@ -1,0 +1,230 @@
+"""The problem in numbers: flavors, shapes with their rows and placements, host classes, cross-host rules, objectives.
+
+Nothing here knows of VMs or libvirt. A *shape* has K capacity rows: one a (node, resource) or (host, resource), so memory, page
+pools, CPU rows, devices and free resources are all the same to an engine. A *placement* is one way to put one VM of a
+flavor on a host of the shape; it takes an integer amount of every row and has an integer cost in every goal. An engine
+decides integer counts ``y[host, placement]`` with ``use.T @ y <= capacity``; it never sees a VM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+COST_UNIT = 1_000_000
+"""Costs that are fractions (remote access, host cost) are integers in millionths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """VMs that are interchangeable. `arriving` of them are nowhere yet and may stay out; those in a host's content may not.
+
+    A `phantom` flavor is only counted (headroom): it takes rows like the others but is no VM, and is placed as often as pays.
+    """
+
+    name: str
+    vcpus: int
+    arriving: int = 0
+    priority: int = 0
+    phantom: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hinge:
+    """A convex cost on a row's load: ``slope * max(0, scale * load - offset)`` counts towards goal `goal`.
+
+    The load is ``fixed[row] + use[:, row] @ y``.
+    """
+
+    goal: str
+    row: int
+    offset: int
+    slope: int = 1
+    scale: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What makes hosts interchangeable: rows and placements.
+
+    Attributes
+    ----------
+    row_names : K tuples (node position or None for the whole host, resource name), for messages.
+    flavor : (P,) flavor index of each placement.
+    use : (P, K) units of each row that one VM so placed takes.
+    cost : goal -> (P,) integer cost of one VM so placed; goals not named cost nothing.
+    hinges : convex costs on rows.
+    touches : (P, nodes) whether the placement has CPUs on the node.
+    stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
+    complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
+    """
+
+    name: str
+    nodes: int
+    row_names: tuple[tuple[int | None, str], ...]
+    flavor: IntArray
+    use: IntArray
+    cost: Mapping[str, IntArray]
+    touches: BoolArray
+    stay_only: BoolArray
+    hinges: tuple[Hinge, ...] = ()
+    complete: bool = True
+
+    @property
+    def placements(self) -> int:
+        """How many placements the shape has."""
+        return len(self.flavor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostClass:
+    """`count` hosts alike in shape, capacities, content and domains: a *state* with its multiplicity.
+
+    Attributes
+    ----------
+    capacity : (K,) what the movable VMs and arrivals may take of each row; already less what cannot move, and never
+        below what the content takes now (a row broken at the start may not get worse).
+    fixed : (K,) what immovable VMs take, for hinges.
+    content : (placement, VMs) pairs: movable VMs that are there now.
+    floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.
+    allowed : (F,) whether a VM of the flavor may newly arrive here. Where False, at most as many as are there now may stay.
+    stay_penalty : (F,) rule excess counted for each VM of the flavor that is there in the end (drain, within, outside).
+    cost : cost of the host in the goal ``hosts`` (COST_UNIT = 1.0), paid when it holds any VM; 0 if it is used anyway.
+    domain : scope name -> domain index (as the rules' `domains`), -1 for none.
+    chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no optimum.
+    members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
+    """
+
+    shape: int
+    count: int
+    capacity: IntArray
+    fixed: IntArray
+    content: tuple[tuple[int, int], ...] = ()
+    floating: tuple[tuple[int, int], ...] = ()
+    allowed: BoolArray
+    stay_penalty: IntArray
+    cost: int = COST_UNIT
+    domain: Mapping[str, int] = field(default_factory=dict)
+    chains: tuple[IntArray, ...] = ()
+    members: tuple[int, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing movable is there now."""
+        return not self.content and not self.floating
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossRule:
+    """A rule over several hosts (rules within a host or node are rows with a hinge).
+
+    ``spread``: at most `max_per` VMs of `members` in a domain; excess = VMs over it, summed over domains.
+    ``together``: all in one domain; excess = domains used - 1. `scope` is ``host`` (each host a domain) or a key of
+    `HostClass.domain`. The excess of a domain (spread) or of the rule (together) may not exceed what it is at the
+    start, and counts towards the goal ``rules``.
+    """
+
+    name: str
+    kind: Literal["spread", "together"]
+    members: tuple[int, ...]
+    scope: str
+    max_per: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One integer objective, minimised; a goal is one or several of them in order.
+
+    Attributes
+    ----------
+    goal : the goal it belongs to; `part` tells several apart (``vcpus of priority 3``).
+    unplaced : (F,) cost of one arriving VM left out, or None.
+    cost : key of `Shape.cost`, or None. `hinge` : value of `Hinge.goal` that counts, or None.
+    host_cost, stay_penalty, cross_rules : whether `HostClass.cost`, `HostClass.stay_penalty`, the rules' excess count.
+    migrations, moves : cost of a VM that changes host; of one that changes host or node.
+    unit : divide by this for people. sign : -1 where the goal is a maximum for people.
+    tolerance : how much worse (relative to the value) later goals may make it.
+    """
+
+    goal: str
+    part: str = ""
+    unplaced: IntArray | None = None
+    cost: str | None = None
+    hinge: str | None = None
+    host_cost: bool = False
+    stay_penalty: bool = False
+    cross_rules: bool = False
+    migrations: int = 0
+    moves: int = 0
+    unit: int = 1
+    sign: Literal[1, -1] = 1
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveBudget:
+    """Limits on change: `moves` VMs change host or node in all, `migrations` change host, `host_in`/`host_out` a host. None = no limit."""
+
+    moves: int | None = None
+    migrations: int | None = None
+    host_in: int | None = None
+    host_out: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """All of it. Demand of flavor f: `arriving` VMs that may stay out, plus all content, which may not."""
+
+    flavors: tuple[Flavor, ...]
+    shapes: tuple[Shape, ...]
+    classes: tuple[HostClass, ...]
+    objectives: tuple[Objective, ...]
+    rules: tuple[CrossRule, ...] = ()
+    budget: MoveBudget = field(default_factory=MoveBudget)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit each other: a fault of the caller."""
+        flavors = len(self.flavors)
+        for shape in self.shapes:
+            count, rows = shape.placements, len(shape.row_names)
+            fits = (shape.use.shape == (count, rows) and shape.touches.shape == (count, shape.nodes) and shape.stay_only.shape == (count,)
+                    and all(cost.shape == (count,) for cost in shape.cost.values()) and (shape.use >= 0).all()
+                    and (count == 0 or (0 <= shape.flavor.min() and shape.flavor.max() < flavors)))
+            if not fits:
+                raise ValueError(f"shape {shape.name}: arrays do not fit {count} placements, {rows} rows, {flavors} flavors")
+        for number, cls in enumerate(self.classes):
+            shape = self.shapes[cls.shape]
+            rows = len(shape.row_names)
+            if cls.capacity.shape != (rows,) or cls.fixed.shape != (rows,) or cls.allowed.shape != (flavors,) or cls.stay_penalty.shape != (flavors,):
+                raise ValueError(f"host class {number}: arrays do not fit {rows} rows and {flavors} flavors")
+            if cls.count < 1 or (cls.members and len(cls.members) != cls.count):
+                raise ValueError(f"host class {number}: {cls.count} hosts, {len(cls.members)} members")
+
+    @property
+    def host_count(self) -> int:
+        """Hosts in all classes."""
+        return sum(cls.count for cls in self.classes)
+
+    def content_of(self, number: int) -> IntArray:
+        """Return (F,): VMs of each flavor now on one host of class `number`, floating ones included."""
+        cls = self.classes[number]
+        out = np.zeros(len(self.flavors), dtype=np.int64)
+        for placement, count in cls.content:
+            out[self.shapes[cls.shape].flavor[placement]] += count
+        for flavor, count in cls.floating:
+            out[flavor] += count
+        return out
+
+    def demand(self) -> IntArray:
+        """Return (F,): VMs of each flavor in all, arriving and present."""
+        out = np.array([flavor.arriving for flavor in self.flavors], dtype=np.int64)
+        for number, cls in enumerate(self.classes):
+            out += cls.count * self.content_of(number)
+        return out

@@ -1,0 +1,93 @@
+"""What an engine answers: counts, and every number of every objective kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["optimal", "feasible", "unknown", "infeasible"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPattern:
+    """`count` hosts of class `host_class` that each hold `placements`: (placement, VMs) pairs, phantoms left out."""
+
+    host_class: int
+    count: int
+    placements: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveResult:
+    """One objective's incumbent and bound, integers in the objective's own unit; unknown is None.
+
+    `bound` is valid for the true lexicographic optimum as long as every earlier objective is held at its incumbent.
+    `source` says what proves the bound; `status` is ``optimal`` only where all earlier objectives are optimal too.
+    """
+
+    goal: str
+    part: str
+    value: int | None
+    bound: int | None
+    source: str
+    status: Status
+    stopped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """An engine's answer. `patterns` cover every host of every class exactly once; `unplaced[f]` arriving VMs stay out.
+
+    ``status``: ``optimal`` (every objective proven), ``feasible``, ``infeasible`` (proven), ``unknown`` (nothing found).
+    `rounds` is how many deterministic rounds ran: the same number replays the same answer.
+    `certificate` is plain data from which a second solver can recompute the bounds.
+    """
+
+    status: Status
+    objectives: tuple[ObjectiveResult, ...]
+    patterns: tuple[HostPattern, ...] = ()
+    unplaced: tuple[int, ...] = ()
+    rounds: int = 0
+    engine: str = ""
+    certificate: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to stop: seconds of wall time (tested between rounds), or a fixed number of rounds, whichever comes first."""
+
+    time_limit_s: float = 60.0
+    rounds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One line of progress: the objective in work, its incumbent and bound, seconds since the start."""
+
+    goal: str
+    part: str
+    value: int | None
+    bound: int | None
+    seconds: float
+    engine: str
+    unit: int = 1
+    sign: int = 1
+    note: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """Set by a signal handler; engines look at it between and, where they can, within rounds and keep the best answer."""
+
+    requested: bool = False
+    stops: list[Callable[[], None]] = field(default_factory=list)
+
+    def request(self) -> None:
+        """Ask every running engine to stop with the best it has."""
+        self.requested = True
+        for stop in tuple(self.stops):
+            stop()
