@@ -22,7 +22,7 @@ help:
 	@echo "make lock          pin newer versions in requirements/"
 	@echo "make clean         remove .venv, builds and caches"
 
-$(ready): pyproject.toml requirements/dev.txt requirements/tools.txt scripts/make_env.sh
+$(ready): pyproject.toml requirements/dev.txt scripts/make_env.sh
 	@scripts/make_env.sh
 	@touch $@
 

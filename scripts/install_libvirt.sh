@@ -3,8 +3,7 @@
 # Python's headers): as root with apt or dnf; for anyone else the command is printed.
 set -eu
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root"
+cd "$(dirname "$0")/.."
 venv_python=.venv/bin/python
 
 if "$venv_python" -c 'import libvirt' >/dev/null 2>&1; then
@@ -49,6 +48,5 @@ if ! can_build; then
     fi
 fi
 
-uv=$(scripts/find_uv.sh "$(scripts/find_python.sh)")
-"$uv" pip install --quiet --require-hashes --python "$venv_python" -r requirements/libvirt.txt
+scripts/uv.sh pip install --quiet --require-hashes --python "$venv_python" -r requirements/libvirt.txt
 "$venv_python" -c 'import libvirt; print("libvirt-python", libvirt.getVersion())'

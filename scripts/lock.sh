@@ -2,14 +2,12 @@
 # Pin every package, with hashes, for Python 3.11 and newer on Linux and macOS. Addresses of registries stay out.
 set -eu
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root"
-uv=$(scripts/find_uv.sh "$(scripts/find_python.sh)")
+cd "$(dirname "$0")/.."
 
 compile() { # compile FILE ARGUMENT...
     out=requirements/$1
     shift
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+    scripts/uv.sh pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
         --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file "$out" "$@"
 }
 

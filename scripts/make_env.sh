@@ -2,18 +2,14 @@
 # Make .venv: every pinned package that runs, tests and checks placer, and placer itself, editable.
 set -eu
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root"
-python=$(scripts/find_python.sh)
-uv=$(scripts/find_uv.sh "$python")
-
-UV_PYTHON_DOWNLOADS=never
-export UV_PYTHON_DOWNLOADS
+cd "$(dirname "$0")/.."
 
 if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-    "$uv" venv --quiet --clear --python "$python" .venv
+    python=$(scripts/find_python.sh)
+    scripts/uv.sh venv --quiet --clear --python "$python" .venv
 fi
 # Bytecode is compiled here, once: the first `placer --help` is then as fast as the later ones.
-"$uv" pip install --quiet --compile-bytecode --require-hashes --python .venv/bin/python -r requirements/dev.txt
+scripts/uv.sh pip install --quiet --compile-bytecode --require-hashes --python .venv/bin/python \
+    -r requirements/dev.txt
 # hatchling is among the pinned packages: no build environment with unpinned ones is made.
-"$uv" pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
+scripts/uv.sh pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .

@@ -5,7 +5,6 @@ set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-uv=$(scripts/find_uv.sh "$(scripts/find_python.sh)")
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/placer-wheel.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
@@ -14,9 +13,9 @@ rm -f dist/numa_placer-*.whl
 .venv/bin/python -m hatchling build --target wheel dist
 wheel=$(ls "$root"/dist/numa_placer-*.whl)
 
-UV_PYTHON_DOWNLOADS=never "$uv" venv --quiet --python .venv/bin/python "$scratch/env"
-"$uv" pip install --quiet --require-hashes --python "$scratch/env/bin/python" -r requirements/base.txt
-"$uv" pip install --quiet --no-deps --python "$scratch/env/bin/python" "$wheel"
+scripts/uv.sh venv --quiet --python .venv/bin/python "$scratch/env"
+scripts/uv.sh pip install --quiet --require-hashes --python "$scratch/env/bin/python" -r requirements/base.txt
+scripts/uv.sh pip install --quiet --no-deps --python "$scratch/env/bin/python" "$wheel"
 
 mkdir "$scratch/elsewhere"
 cd "$scratch/elsewhere"

@@ -1,15 +1,24 @@
 #!/bin/sh
-# Print the path of uv: the one on PATH, or one fetched into the environment .venv-tools at the pinned version.
-# usage: find_uv.sh PYTHON
+# Run uv with the arguments given: the one on PATH, or one fetched into the environment .venv-tools at the pinned version.
 set -eu
 
-python=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/.venv-tools
+python=$("$root/scripts/find_python.sh")
 
-if uv --version >/dev/null 2>&1; then
-    command -v uv
-    exit 0
+UV_PYTHON_DOWNLOADS=never
+export UV_PYTHON_DOWNLOADS
+# Where the system keeps certificates they count, as they do for pip and git: a proxy's own may be among them.
+if "$python" -c 'import os, ssl, sys
+paths = ssl.get_default_verify_paths()
+sys.exit(not (paths.cafile or (paths.capath and os.listdir(paths.capath))))'; then
+    UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+    export UV_SYSTEM_CERTS
+fi
+
+# An old uv, without the options used here, does not count.
+if uv venv --help 2>/dev/null | grep -q -- --clear; then
+    exec uv "$@"
 fi
 
 if ! [ -x "$tools/bin/uv" ]; then
@@ -30,4 +39,4 @@ if ! [ -x "$tools/bin/uv" ]; then
     "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
         -r "$root/requirements/tools.txt" >&2
 fi
-echo "$tools/bin/uv"
+exec "$tools/bin/uv" "$@"
