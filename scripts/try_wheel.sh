@@ -10,7 +10,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 
 rm -f dist/numa_placer-*.whl
-.venv/bin/python -m hatchling build --target wheel dist
+.venv/bin/python -m hatchling build --target wheel --directory dist
 wheel=$(ls "$root"/dist/numa_placer-*.whl)
 
 scripts/uv.sh venv --quiet --python .venv/bin/python "$scratch/env"
