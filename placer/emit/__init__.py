@@ -1,0 +1,1 @@
+"""Writers: a plan as libvirt XML, scripts, command lines and tables."""

@@ -1,0 +1,1 @@
+"""Readers: every source is turned into the one model of hosts, VMs and rules."""

@@ -1,0 +1,101 @@
+"""The one way into XML: untrusted bytes become a tree, or one error that says where and why not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from placer.errors import InputError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_XML_BYTES = 64 * 1024 * 1024
+"""Larger files are refused unread; the XML of the largest machines known has a tenth of it."""
+
+_BOM = b"\xef\xbb\xbf"
+_SHOWN = 120
+_NOT_SPACE = re.compile(rb"\S")
+
+
+def parse_xml(data: bytes, source: str) -> _Element:
+    """Return the root element of untrusted XML, comments and foreign namespaces kept.
+
+    Entities are never resolved, nothing is fetched, and a DOCTYPE is refused before the parser sees it: no file that
+    placer reads has one.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file.
+    source
+        The name of the file in messages.
+
+    Raises
+    ------
+    InputError
+        Empty, too large, not XML, not in an ASCII-compatible encoding, or with a DOCTYPE.
+    """
+    from lxml import etree
+
+    if not data.strip():
+        raise InputError("the file is empty", file=source)
+    if len(data) > MAX_XML_BYTES:
+        raise InputError(f"the XML has {len(data)} bytes, more than {MAX_XML_BYTES}", file=source)
+    _refuse_doctype(data, source)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        strip_cdata=False,
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        reason = (error.msg or "not well-formed").splitlines()[0][:_SHOWN]
+        raise InputError(f"this is not well-formed XML: {reason}", file=source, line=error.lineno or None) from None
+    except (ValueError, LookupError) as error:
+        raise InputError(f"this is not XML: {str(error)[:_SHOWN]}", file=source) from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise _doctype(source, None)
+    return root
+
+
+def _refuse_doctype(data: bytes, source: str) -> None:
+    """Walk the prolog up to the root element; what stands in it may be white space, comments and instructions."""
+    at = len(_BOM) if data.startswith(_BOM) else 0
+    while True:
+        text = _NOT_SPACE.search(data, at)
+        if text is None:
+            raise InputError("the XML holds no element", file=source)
+        at = text.start()
+        if data[at : at + 1] != b"<":
+            raise InputError(
+                "this is not XML in UTF-8: it does not begin with an element",
+                file=source,
+                line=data.count(b"\n", 0, at) + 1,
+            )
+        for opening, closing in ((b"<?", b"?>"), (b"<!--", b"-->")):
+            if data.startswith(opening, at):
+                end = data.find(closing, at + len(opening))
+                if end < 0:
+                    raise InputError(
+                        f"{opening.decode()} is never closed", file=source, line=data.count(b"\n", 0, at) + 1
+                    )
+                at = end + len(closing)
+                break
+        else:
+            if data.startswith(b"<!", at):
+                raise _doctype(source, data.count(b"\n", 0, at) + 1)
+            return
+
+
+def _doctype(source: str, line: int | None) -> InputError:
+    return InputError(
+        "the XML has a DOCTYPE; placer reads none, for entities are no data",
+        file=source,
+        line=line,
+        cure="remove the DOCTYPE",
+    )
