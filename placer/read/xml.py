@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from placer.errors import InputError
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-MAX_XML_BYTES = 64 * 1024 * 1024
+MAX_XML_BYTES = 32 * 1024 * 1024
 """Larger files are refused unread; the XML of the largest machines known has a tenth of it."""
+MAX_XML_TAGS = 500_000
+"""More ``<`` than this are refused unparsed: every element costs some hundred bytes of memory."""
+MAX_XML_ATTRIBUTES = 2_000_000
+"""The same for ``=``, of which every attribute has one."""
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 120
 _NOT_SPACE = re.compile(rb"\S")
 
 
-def parse_xml(data: bytes, source: str) -> _Element:
+def parse_xml(data: bytes, source: str, *, doctype: bytes | None = None) -> _Element:
     """Return the root element of untrusted XML, comments and foreign namespaces kept.
 
-    Entities are never resolved, nothing is fetched, and a DOCTYPE is refused before the parser sees it: no file that
-    placer reads has one.
+    Entities are never resolved, nothing is fetched, and a DOCTYPE is refused before the parser sees it. The one that
+    hwloc writes on top of every file is let through where the caller names it: it declares nothing by itself, and the
+    DTD that it refers to is not loaded.
 
     Parameters
     ----------
@@ -30,6 +35,8 @@ def parse_xml(data: bytes, source: str) -> _Element:
         The bytes of the file.
     source
         The name of the file in messages.
+    doctype
+        A regular expression for the one DOCTYPE without an internal subset that is no fault.
 
     Raises
     ------
@@ -42,7 +49,12 @@ def parse_xml(data: bytes, source: str) -> _Element:
         raise InputError("the file is empty", file=source)
     if len(data) > MAX_XML_BYTES:
         raise InputError(f"the XML has {len(data)} bytes, more than {MAX_XML_BYTES}", file=source)
-    _refuse_doctype(data, source)
+    if data.count(b"<") > MAX_XML_TAGS or data.count(b"=") > MAX_XML_ATTRIBUTES:
+        raise InputError(
+            f"the XML has more than {MAX_XML_TAGS} tags or {MAX_XML_ATTRIBUTES} attributes: no machine needs that many",
+            file=source,
+        )
+    data = _refuse_doctype(data, source, doctype)
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -63,8 +75,16 @@ def parse_xml(data: bytes, source: str) -> _Element:
     return root
 
 
-def _refuse_doctype(data: bytes, source: str) -> None:
-    """Walk the prolog up to the root element; what stands in it may be white space, comments and instructions."""
+def line_of(element: _Element) -> int | None:
+    """Return the line an element begins on; None where it was not read from a file."""
+    return cast("int | None", element.sourceline)
+
+
+def _refuse_doctype(data: bytes, source: str, known: bytes | None) -> bytes:
+    """Walk the prolog up to the root element; what stands in it may be white space, comments and instructions.
+
+    A known DOCTYPE comes back as blanks, so that the parser never sees one and line numbers stay.
+    """
     at = len(_BOM) if data.startswith(_BOM) else 0
     while True:
         text = _NOT_SPACE.search(data, at)
@@ -87,9 +107,14 @@ def _refuse_doctype(data: bytes, source: str) -> None:
                 at = end + len(closing)
                 break
         else:
-            if data.startswith(b"<!", at):
+            if not data.startswith(b"<!", at):
+                return data
+            match = re.compile(known).match(data, at) if known else None
+            if match is None:
                 raise _doctype(source, data.count(b"\n", 0, at) + 1)
-            return
+            blank = re.sub(rb"[^\n]", b" ", match[0])
+            data = data[:at] + blank + data[match.end() :]
+            known = None
 
 
 def _doctype(source: str, line: int | None) -> InputError:
