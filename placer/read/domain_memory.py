@@ -93,7 +93,7 @@ def sorted_cells(scan: DomainScan) -> list[tuple[int, _Element]]:
 
 
 def _owners(scan: DomainScan, cells: list[tuple[int, _Element]], vcpus: int) -> dict[int, int]:
-    """Return the cell position of every vCPU; those in no cell go to the first one, as libvirt's QEMU driver fills it."""
+    """Return the cell position of every vCPU; those in no cell go to the first one, as libvirt fills it for QEMU."""
     owners: dict[int, int] = {}
     for position, (number, element) in enumerate(cells):
         for vcpu in sorted(scan.cpuset(element, "cpus") or ()):
@@ -113,7 +113,7 @@ def _owners(scan: DomainScan, cells: list[tuple[int, _Element]], vcpus: int) -> 
 
 
 def _devices(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int, int], int]:
-    """Return the memory devices' KiB by cell position, and the KiB of those that take no ordinary memory of the host."""
+    """Return the memory devices' KiB by cell position, and the KiB of those that take no ordinary memory."""
     counted: dict[int, int] = {}
     uncounted = 0
     for device in scan.all("devices/memory"):

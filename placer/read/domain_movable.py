@@ -35,14 +35,14 @@ def read_movable(scan: DomainScan) -> tuple[Movable, tuple[str, ...]]:
     """Return whether the domain may change host, and what stands against it.
 
     ``false``: it holds something of this very host. ``cold``: it can be moved shut off, but not while it runs.
+    A disk at a path of the host is named and forbids nothing: whether that path is shared storage, no XML tells.
     """
     bound = list(_bound(scan))
     cold = list(_cold(scan))
-    _note_disks(scan)
     _note_command_line(scan)
     if bound:
         return Movable.NO, (*bound, *cold)
-    return (Movable.COLD, tuple(cold)) if cold else (Movable.LIVE, ())
+    return Movable.COLD if cold else Movable.LIVE, (*cold, *_disks(scan))
 
 
 def _bound(scan: DomainScan) -> Iterator[str]:
@@ -103,17 +103,12 @@ def _hex(text: str) -> int:
         return 0
 
 
-def _note_disks(scan: DomainScan) -> None:
-    paths = [
-        (disk, source.get("file") or source.get("dev"))
-        for disk in scan.all("devices/disk")
-        if disk.get("type") in ("file", "block") and (source := disk.find("source")) is not None
-    ]
-    local = [(disk, path) for disk, path in paths if path]
-    if local:
-        first, path = local[0]
-        more = f" and {len(local) - 1} more" if len(local) > 1 else ""
-        scan.note(first, f"disk {path!r}{more} is a path of the host: a move to another host wants shared storage")
+def _disks(scan: DomainScan) -> Iterator[str]:
+    for disk in scan.all("devices/disk"):
+        source = disk.find("source")
+        path = None if source is None else source.get("file") or source.get("dev")
+        if disk.get("type") in ("file", "block") and path:
+            yield f"disk {path!r} must be on shared storage"
 
 
 def _note_command_line(scan: DomainScan) -> None:

@@ -34,7 +34,7 @@ def read_vcpus(scan: DomainScan) -> tuple[int, int | None]:
 
 
 def read_iothreads(scan: DomainScan) -> tuple[int, ...]:
-    """Return the ids of the IOThreads: those named, and up to ``<iothreads>`` the lowest free ones, as libvirt fills them."""
+    """Return the ids of the IOThreads: those named, and the lowest free ones up to ``<iothreads>``, as libvirt does."""
     element = scan.find("iothreads")
     count = (scan.number(element, element.text or "") if element is not None else 0) or 0
     named: list[int] = []
@@ -130,7 +130,7 @@ def cpu_policy(pins: Mapping[int, frozenset[int]], vcpus: int, unpinned: CpuPoli
 
 
 def emulator_policy(pins: Pins, vcpus: int) -> EmulatorPolicy | None:
-    """Return ``share`` where the emulator threads run on the vCPUs' own CPUs, else None: the default of the host it goes to."""
+    """Return ``share`` where the emulator threads run on the vCPUs' own CPUs, else None: the default of its host."""
     if pins.emulator is None or len(pins.vcpus) < vcpus:
         return None
     return EmulatorPolicy.SHARE if pins.emulator <= frozenset().union(*pins.vcpus.values()) else None

@@ -99,7 +99,7 @@ def vm_of(
 
 
 def _parts(spec: VmSpec) -> list[tuple[int, ...]]:
-    """Return the vCPU ids of each part that goes to one node: cells, or consecutive runs of an interleaved flat guest."""
+    """Return the vCPU ids of each part that goes to one node: cells, or runs of an interleaved flat guest."""
     if spec.cell_mode is not CellMode.NONE:
         return [tuple(sorted(cell.vcpus)) for cell in spec.cells]
     low, more = divmod(spec.vcpus, spec.interleave)

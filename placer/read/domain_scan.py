@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, parse_cpuset
 from placer.model.units import libvirt_kib
+from placer.read.xml import line_of
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -17,7 +18,10 @@ MAX_COUNT = MAX_CPU + 1
 
 
 class DomainScan:
-    """The root of a domain with what reading it found: `faults` stop the reading at its end, `notes` travel with the VM."""
+    """The root of a domain with what reading it found.
+
+    `faults` stop the reading at its end, `notes` travel with the VM.
+    """
 
     def __init__(self, root: _Element, source: str) -> None:
         self.root = root
@@ -27,13 +31,13 @@ class DomainScan:
 
     def note(self, element: _Element, text: str) -> None:
         """Add a plain sentence on what could not be carried over, with its line."""
-        self.notes.append(f"line {element.sourceline}: {text}")
+        self.notes.append(f"line {line_of(element)}: {text}")
 
     def fault(self, element: _Element, message: str, *, field: str | None = None, cure: str | None = None) -> None:
         """Add a fault at this element."""
         self.faults.append(
             Fault(
-                message=message, file=self.source, line=element.sourceline, field=field or f"<{element.tag}>", cure=cure
+                message=message, file=self.source, line=line_of(element), field=field or f"<{element.tag}>", cure=cure
             )
         )
 
@@ -107,7 +111,7 @@ class DomainScan:
         for name in sorted(set(map(str, element.attrib)) - set(known)):
             self.note(
                 element,
-                f"{where} {name}={element.get(name)!r} is not understood; it is kept as it is and not planned with",
+                f"{where} {name}={(element.get(name) or '')[:60]!r} is not understood; it is kept as it is and not planned with",
             )
 
 

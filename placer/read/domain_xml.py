@@ -11,7 +11,7 @@ from placer.read.domain_movable import manager, read_movable
 from placer.read.domain_pins import Pins, cpu_policy, emulator_policy, read_iothreads, read_pins, read_vcpus
 from placer.read.domain_reading import DomainReading
 from placer.read.domain_scan import DomainScan
-from placer.read.xml import parse_xml
+from placer.read.xml import line_of, parse_xml
 
 
 def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DEDICATED) -> DomainReading:
@@ -40,7 +40,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         raise InputError("vCPUs that are not pinned count as dedicated or as shared, not as mixed", field="unpinned")
     root = parse_xml(data, source)
     if root.tag != "domain":
-        raise InputError(f"this is XML of <{str(root.tag)[:60]}>, not of a <domain>", file=source, line=root.sourceline)
+        raise InputError(f"this is XML of <{str(root.tag)[:60]}>, not of a <domain>", file=source, line=line_of(root))
     scan = DomainScan(root, source)
     name, identity = _name(scan), _uuid(scan)
     vcpus, online = read_vcpus(scan)
@@ -52,6 +52,9 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     pins = read_pins(scan, vcpus, iothreads)
     movable, why = read_movable(scan)
     _note_kind(scan)
+    managed_by = manager(root)
+    if managed_by is not None:
+        scan.notes.append(f"{managed_by} manages this domain; pinning it behind its manager's back is not wise")
     scan.raise_faults()
     _note_unpinned(scan, pins, vcpus, unpinned)
     policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned)
@@ -79,7 +82,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         numatune=numatune,
         movable=movable,
         movable_why=why,
-        manager=manager(root),
+        manager=managed_by,
         running=root.get("id") is not None,
         notes=tuple(scan.notes),
     )
@@ -106,7 +109,7 @@ def _uuid(scan: DomainScan) -> str | None:
 
 
 def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int) -> int:
-    """Return over how many nodes a flat guest is spread; interleaved guest cells are noted, a plan makes them strict."""
+    """Return over how many nodes a flat guest is spread; interleaved guest cells are noted: a plan makes them strict."""
     for position, policy in numatune.memnodes.items():
         if policy.mode == "interleave" and policy.nodeset is not None and len(policy.nodeset) > 1:
             scan.notes.append(
