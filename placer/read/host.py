@@ -1,0 +1,79 @@
+"""The one door for topologies: any machine file, or a copy of /sys, becomes a `Topology`."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from placer.errors import InputError
+from placer.model.host import Topology
+from placer.read.capabilities import parse_capabilities
+from placer.read.numactl import parse_numactl
+from placer.read.recognise import Format, recognise
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Larger files are refused unread; only an archive comes near a tenth of it."""
+
+_PARSERS: dict[Format, Callable[[bytes, str], Topology]] = {
+    Format.CAPABILITIES: parse_capabilities,
+    Format.NUMACTL: parse_numactl,
+}
+
+
+def read_topology(source: str | Path | bytes, *, name: str | None = None) -> Topology:
+    """Read a host from a file, a directory that holds a copy of /sys (or /sys itself), or bytes.
+
+    Parameters
+    ----------
+    source
+        A path, or the content of a file.
+    name
+        What messages and `Topology.source` call it; by default the path.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is of no kind that describes a host, is damaged or contradicts itself.
+    """
+    if isinstance(source, bytes):
+        return parse_topology(source, name or "<input>")
+    path = Path(source)
+    name = name or str(source)
+    return parse_topology(read_file(path, name), name)
+
+
+def parse_topology(data: bytes, source: str) -> Topology:
+    """Read a host from the content of one file; `source` is its name in messages.
+
+    Raises
+    ------
+    InputError
+        As `read_topology`.
+    """
+    kind = recognise(data, source)
+    parser = _PARSERS.get(kind)
+    if parser is None:
+        cure = "give it with --distances beside the host's own file" if kind is Format.MLC else None
+        raise InputError(f"this is a {kind.value}: it does not describe a host", file=source, cure=cure)
+    return parser(data, source)
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """Return the content of a regular file of sane size.
+
+    Raises
+    ------
+    InputError
+        No such file, not a regular one (a device or a pipe may never end), too large, or not readable.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError("this is no regular file", file=name)
+        if status.st_size > MAX_FILE_BYTES:
+            raise InputError(f"the file has {status.st_size} bytes, more than {MAX_FILE_BYTES}", file=name)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"the file cannot be read: {reason}", file=name) from None

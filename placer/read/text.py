@@ -1,0 +1,59 @@
+"""The one way into text files: untrusted bytes become lines, within limits that no real machine comes near."""
+
+from __future__ import annotations
+
+import re
+
+from placer.errors import InputError
+
+MAX_TEXT_BYTES = 32 * 1024 * 1024
+"""Larger texts are refused unread: /proc/cpuinfo of 4,096 CPUs has about 6 MB."""
+MAX_LINE_CHARACTERS = 1_000_000
+"""A longer line is refused: the longest real one, the CPUs of a node of 4,096, has 20,000 characters."""
+MAX_DIGITS = 15
+"""Numbers with more digits are refused before Python turns them into one."""
+
+_QUOTE = re.compile(r"\s*(?:[>|]\s?)+")
+
+
+def text_lines(data: bytes, source: str) -> list[str]:
+    """Return the lines of a text file without their line ends.
+
+    Raises
+    ------
+    InputError
+        Empty, too large, binary, or with a line that no tool writes.
+    """
+    if not data.strip():
+        raise InputError("the file is empty", file=source)
+    if len(data) > MAX_TEXT_BYTES:
+        raise InputError(f"the text has {len(data)} bytes, more than {MAX_TEXT_BYTES}", file=source)
+    longest = _longest_line(data)
+    if longest > MAX_LINE_CHARACTERS:
+        raise InputError(f"a line has {longest} bytes, more than {MAX_LINE_CHARACTERS}", file=source)
+    if b"\0" in data:
+        raise InputError("this is no text: it holds NUL bytes", file=source)
+    return data.decode("utf-8-sig", errors="replace").splitlines()
+
+
+def _longest_line(data: bytes) -> int:
+    return max(map(len, data.split(b"\n")))
+
+
+def without_quotes(lines: list[str]) -> list[str]:
+    """Return the lines without the ``> `` that mail and terminals put before pasted text."""
+    return [line[match.end() :] if (match := _QUOTE.match(line)) else line for line in lines]
+
+
+def number(text: str, what: str, source: str, line: int | None = None) -> int:
+    """Return the whole number in `text`.
+
+    Raises
+    ------
+    InputError
+        It is no number, or one with more digits than any count of a machine.
+    """
+    compact = text.strip()
+    if not re.fullmatch(rf"-?[0-9]{{1,{MAX_DIGITS}}}", compact):
+        raise InputError(f"{what} is {compact[:40]!r}, not a whole number", file=source, line=line)
+    return int(compact)
