@@ -1,0 +1,248 @@
+"""Read `placer.plan/v1` strictly: every fault of the file at once, with file and field."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from placer.errors import Fault, InputError
+from placer.model.cpuset import parse_cpuset
+from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
+from placer.model.units import KIB_PER_MIB
+
+if TYPE_CHECKING:
+    from placer.read.plan_schema import CellData, GoalData, PlanData, VmData
+
+CERTIFICATE_SCHEMA = "placer.certificate/v1"
+LARGEST_NODE = 65535
+"""Node ids, vCPU and IOThread numbers above this are garbage."""
+
+_cpuset = lru_cache(maxsize=1 << 16)(parse_cpuset)
+
+
+def read_plan(path: str | os.PathLike[str], *, certificate: bool = False) -> Plan:
+    """Read a plan from a file, or from standard input for ``-``.
+
+    Parameters
+    ----------
+    certificate
+        Also read the side file with the certificate of the bounds, and refuse one of another plan.
+
+    Raises
+    ------
+    InputError
+        The file is no plan; all its faults together, each with file and field.
+    """
+    name = os.fspath(path)
+    raw = _read_bytes(name)
+    tree = _parse(raw, name)
+    if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
+        found = tree.get("schema") if isinstance(tree, dict) else None
+        raise InputError(f"is not a plan: its schema is {_short(found)}, not {PLAN_SCHEMA}", file=name, field="schema")
+    from placer.read.plan_schema import schema_faults  # pydantic takes its time to import
+
+    faults = schema_faults(tree, name)
+    if faults:
+        raise InputError(faults)
+    proof = _read_certificate(name, raw) if certificate else None
+    return _Reader(name).plan(tree, proof)  # type: ignore[arg-type]  # `schema_faults` has just shown that it is one
+
+
+def certificate_path(path: str | os.PathLike[str]) -> Path:
+    """Return where the certificate of a plan lies: ``plan.json`` has ``plan.cert.json``."""
+    plan = Path(path)
+    stem = plan.name[:-5] if plan.name.endswith(".json") and len(plan.name) > 5 else plan.name
+    return plan.with_name(stem + ".cert.json")
+
+
+class _Reader:
+    """Turns checked plain data into the model and collects what only the model knows to be wrong."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.faults: list[Fault] = []
+
+    def plan(self, data: PlanData, certificate: Mapping[str, Any] | None) -> Plan:
+        vms = tuple([self.vm(number, vm) for number, vm in enumerate(data["vms"])])
+        if self.faults:
+            raise InputError(self.faults)
+        return Plan(
+            fleet_path=data["fleet"]["path"],
+            fleet_digest=data["fleet"]["digest"],
+            seed=data["seed"],
+            rounds=data["rounds"],
+            status=data["status"],
+            vms=vms,
+            goals=tuple(map(_goal, data["goals"])),
+            unplaced=tuple(Unplaced(name=vm["name"], reason=vm["reason"]) for vm in data["unplaced"]),
+            versions=data.get("versions", {}),
+            options=data.get("options", {}),
+            summary=data.get("summary", {}),
+            warnings=tuple(data.get("warnings", ())),
+            certificate=certificate,
+        )
+
+    def vm(self, number: int, data: VmData) -> PlanVm:
+        where = f"vms[{number}] {_short(data['name'])}"
+        emulator = data.get("emulator")
+        return PlanVm(
+            name=data["name"],
+            uuid=data.get("uuid"),
+            host=data["host"],
+            from_host=data.get("from_host"),
+            change=Change(data["change"]),
+            shown=data.get("shown", False),
+            new_cells=data.get("new_cells", False),
+            cells=tuple([self.cell(f"{where}.cells[{index}]", cell) for index, cell in enumerate(data["cells"])]),
+            pins={
+                self.index(f"{where}.pins", vcpu): self.cpus(f"{where}.pins.{vcpu}", pin)
+                for vcpu, pin in data["pins"].items()
+            },
+            emulator=None if emulator is None else self.cpus(f"{where}.emulator", emulator),
+            iothreads={
+                self.index(f"{where}.iothreads", thread): self.cpus(f"{where}.iothreads.{thread}", pin)
+                for thread, pin in data.get("iothreads", {}).items()
+            },
+            devices=tuple([(device["kind"], device["node"]) for device in data.get("devices", ())]),
+        )
+
+    def cell(self, where: str, data: CellData) -> PlanCell:
+        vcpus = self.cpus(f"{where}.cpus", data["cpus"])
+        if len(vcpus) != data["vcpus"]:
+            self.fault(f"{where}.vcpus", f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}")
+        return PlanCell(
+            id=data["id"],
+            vcpus=vcpus,
+            mode=data["mode"],
+            memory_kib=self.kib(f"{where}.memory_mib", data["memory_mib"]),
+            nodes={
+                self.index(f"{where}.nodes", node): self.kib(f"{where}.nodes.{node}", mib)
+                for node, mib in data["nodes"].items()
+            },
+        )
+
+    def cpus(self, where: str, text: str) -> frozenset[int]:
+        try:
+            found = _cpuset(text)
+        except InputError as error:
+            self.fault(where, error.faults[0].message)
+            return frozenset()
+        if not found:
+            self.fault(where, "is an empty list of CPUs")
+        return found
+
+    def index(self, where: str, text: str) -> int:
+        if (
+            text.isascii()
+            and text.isdigit()
+            and len(text) <= 5
+            and str(int(text)) == text
+            and int(text) <= LARGEST_NODE
+        ):
+            return int(text)
+        self.fault(where, f"{_short(text)} is not a number of 0 to {LARGEST_NODE}")
+        return -1
+
+    def kib(self, where: str, mib: float) -> int:
+        kib = mib * KIB_PER_MIB
+        if kib != int(kib):
+            self.fault(where, f"{mib} MiB is not a whole number of KiB")
+        return int(kib)
+
+    def fault(self, where: str, message: str) -> None:
+        self.faults.append(Fault(message=message, file=self.file, field=where))
+
+
+def _goal(data: GoalData) -> GoalResult:
+    return GoalResult(
+        name=data["name"],
+        value=data["value"],
+        bound=data["bound"],
+        gap=data["gap"],
+        source=data["source"],
+        status=data["status"],
+        stopped=data.get("stopped", ""),
+        held_at=data.get("held_at"),
+        tiers=tuple(data.get("tiers", ())),
+    )
+
+
+def _read_bytes(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=name) from error
+
+
+def _parse(raw: bytes, name: str) -> Any:
+    if not raw.strip():
+        raise InputError("is empty, not a plan", file=name)
+    try:
+        return json.loads(
+            raw.decode("utf-8-sig"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
+        )
+    except json.JSONDecodeError as error:
+        raise InputError(f"is not JSON: {error.msg}", file=name, line=error.lineno) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", file=name) from error
+    except RecursionError as error:
+        raise InputError("is nested too deep to be a plan", file=name) from error
+    except ValueError as error:
+        raise InputError(
+            str(error) if isinstance(error, _NotPlain) else "holds a number that is too long", file=name
+        ) from error
+
+
+class _NotPlain(ValueError):
+    """JSON that Python would take and a plan never holds."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _NotPlain(f"key {_short(twice)} is here twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise _NotPlain(f"{_short(text)} is not a finite number")
+
+
+def _read_certificate(name: str, raw: bytes) -> Mapping[str, Any]:
+    side = certificate_path(name)
+    if name == "-" or not side.exists():
+        raise InputError(
+            "the plan has no certificate beside it", file=str(side), cure="solve again with -o, which writes both"
+        )
+    tree = _parse(_read_bytes(str(side)), str(side))
+    if (
+        not isinstance(tree, dict)
+        or tree.get("schema") != CERTIFICATE_SCHEMA
+        or not isinstance(tree.get("certificate"), dict)
+    ):
+        raise InputError(f"is not a certificate ({CERTIFICATE_SCHEMA})", file=str(side))
+    if tree.get("plan_sha256") != hashlib.sha256(raw).hexdigest():
+        raise InputError(
+            "is the certificate of another plan", file=str(side), cure="solve again: the plan was changed since"
+        )
+    certificate: Mapping[str, Any] = tree["certificate"]
+    return certificate
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
