@@ -1,0 +1,106 @@
+"""What a host can give: free cores, memory, pages, devices and resources a node, after what it keeps for itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from placer.model.host import Host, NodeKind
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCore:
+    """A core seen from one node: its free CPUs for dedicated vCPUs, ascending, its full width (threads), its L3 domain."""
+
+    cpus: tuple[int, ...]
+    width: int
+    l3: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCapacity:
+    """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in KiB."""
+
+    cores: tuple[FreeCore, ...]
+    shared_cpus: frozenset[int]
+    usable_cpus: int
+    memory_kib: int
+    pages: Mapping[int, int]
+    devices: Mapping[str, int]
+    resources: Mapping[str, int]
+
+    @property
+    def dedicated_cpus(self) -> frozenset[int]:
+        """Free CPUs for dedicated vCPUs."""
+        return frozenset(cpu for core in self.cores for cpu in core.cpus)
+
+
+@dataclass(frozen=True, slots=True)
+class HostCapacity:
+    """Capacity of every node, by position, and what belongs to the host as a whole."""
+
+    nodes: tuple[NodeCapacity, ...]
+    devices: Mapping[str, int]
+    resources: Mapping[str, int]
+    ratio: Fraction
+    split: bool
+
+
+def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapacity:
+    """Return what a host can give; `taken` are CPUs that fixed pins hold (their isolated siblings included)."""
+    topology = host.topology
+    dedicated = host.dedicated_pool - taken
+    shared = host.shared_pool - taken
+    reserved = reserved_memory(host)
+    nodes = []
+    for position, node in enumerate(topology.nodes):
+        cores: list[FreeCore] = []
+        for index in sorted({topology.core_of_cpu[cpu] for cpu in node.cpus & dedicated}):
+            core = topology.cores[index]
+            free = tuple(sorted(core & node.cpus & dedicated))
+            cores.append(FreeCore(cpus=free, width=len(core), l3=topology.l3_of_cpu.get(free[0])))
+        pages = {size: max(0, count - reserved_pages(host, node.id, size)) for size, count in node.pages.items()}
+        ordinary = max(0, int((node.memory_kib - node.pool_kib - reserved[position]) * Fraction(host.memory_ratio).limit_denominator(1000)))
+        planable = node.kind is not NodeKind.DEVICE
+        nodes.append(NodeCapacity(
+            cores=tuple(cores) if planable else (), shared_cpus=(node.cpus & shared) if planable else frozenset(),
+            usable_cpus=len(node.cpus & host.usable_cpus), memory_kib=ordinary if planable else 0, pages=pages if planable else {},
+            devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id), resources=node.resources))
+    return HostCapacity(
+        nodes=tuple(nodes),
+        devices=_count((device.kind, device.count) for device in topology.devices if device.node not in topology.node_ids),
+        resources=host.resources,
+        ratio=Fraction(host.cpu_ratio).limit_denominator(1000),
+        split=host.dedicated_cpus is not None or host.shared_cpus is not None)
+
+
+def reserved_memory(host: Host) -> list[int]:
+    """Return KiB reserved on each node: its own reserve, and an equal part of the host's over nodes with CPUs and memory."""
+    nodes = host.topology.nodes
+    reserve = host.reserve.memory_kib
+    out = [reserve.get(node.id, 0) for node in nodes]
+    whole = reserve.get(None, 0)
+    if whole:
+        sharing = [i for i, node in enumerate(nodes) if node.cpus and node.memory_kib] or list(range(len(nodes)))
+        for position in sharing:
+            out[position] += -(-whole // len(sharing))
+    return out
+
+
+def reserved_pages(host: Host, node_id: int, size_kib: int) -> int:
+    """Return how many pages of a size the node's reserve keeps, with an equal part (rounded up) of the whole host's."""
+    own = host.reserve.pages.get(node_id, {}).get(size_kib, 0)
+    whole = host.reserve.pages.get(None, {}).get(size_kib, 0)
+    if whole:
+        holders = sum(1 for node in host.topology.nodes if node.pages.get(size_kib))
+        own += -(-whole // max(1, holders))
+    return own
+
+
+def _count(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for kind, count in pairs:
+        total[kind] += count
+    return dict(total)

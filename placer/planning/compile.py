@@ -1,0 +1,97 @@
+"""Compile a fleet into a `Problem`: hosts become classes of shapes, VMs become flavors, rules become rows or cross rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from placer.model.fleet import Fleet
+from placer.model.rules import RuleKind
+from placer.model.vm import Cell, CellMode, VmSpec
+from placer.planning.capacity import HostCapacity
+from placer.planning.flavors import Confinement, FlavorGroup, Flavors, group_flavors
+from placer.planning.goals import Goal, HeadroomFlavor
+from placer.planning.host_classes import ClassBuilder
+from placer.planning.needs import part_vcpus, spec_needs
+from placer.planning.objectives import objectives_of
+from placer.planning.placements import Placement
+from placer.planning.shapes import ShapeFactory
+from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A problem, and what is needed to read names out of its answer.
+
+    Attributes
+    ----------
+    placements : a shape, the placement behind each of the problem's placement indices.
+    now : a host, placement index -> VMs (indices into the fleet) that are there now; `floating` the same a flavor for
+        VMs on no known node; `fixed` the VMs that cannot move, a host.
+    capacities : a host, what it can give (CPUs held by fixed pins taken out).
+    constants : goal -> what immovable VMs add to it, in the objective's own integer unit.
+    """
+
+    fleet: Fleet
+    goals: tuple[Goal, ...]
+    problem: Problem
+    flavors: Flavors
+    placements: tuple[tuple[Placement, ...], ...]
+    now: Mapping[int, Mapping[int, tuple[int, ...]]]
+    floating: Mapping[int, Mapping[int, tuple[int, ...]]]
+    fixed: Mapping[int, tuple[int, ...]]
+    capacities: tuple[HostCapacity, ...]
+    constants: Mapping[str, int]
+
+
+def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None) -> Compiled:
+    """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving."""
+    flavors = group_flavors(fleet)
+    headroom = [goal for goal in goals if goal.flavor is not None]
+    groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
+    spread = {i: rule.scope for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in ("host", "node", "l3")}
+    max_per = {i: fleet.rules[i].max_per for i in spread}
+    factory = ShapeFactory(groups=groups, spread_rules=spread, headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
+                           any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts))
+    kinds = {goal.kind for goal in goals}
+    builder = ClassBuilder(fleet=fleet, flavors=flavors, groups=groups, factory=factory, max_per=max_per,
+                           balance="balance" in kinds, cores="cores" in kinds)
+    built = builder.build()
+    problem = Problem(
+        flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
+        shapes=built.shapes,
+        classes=built.classes,
+        objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_unit),
+        rules=tuple(_cross_rules(fleet, flavors)),
+        budget=budget or MoveBudget())
+    return Compiled(fleet=fleet, goals=tuple(goals), problem=problem, flavors=flavors, placements=built.placements, now=built.now,
+                    floating=built.floating, fixed=built.fixed, capacities=built.capacities, constants=built.constants)
+
+
+def _flavor(group: FlavorGroup, number: int, real: int) -> Flavor:
+    needs = group.needs
+    return Flavor(name=f"flavor {number}: {needs.vcpus} vCPUs", vcpus=needs.vcpus, arriving=len(group.arriving), priority=needs.priority, phantom=number >= real)
+
+
+def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
+    shape = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
+    cells = tuple(Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // flavor.cells) for ids in part_vcpus(shape, flavor.cells))
+    spec = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cell_mode=CellMode.GIVEN, cells=cells,
+                  overhead_kib=None if flavor.memory_kib else 0)
+    return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
+
+
+def _cross_rules(fleet: Fleet, flavors: Flavors) -> list[CrossRule]:
+    members: dict[int, list[int]] = {}
+    for number, group in enumerate(flavors.groups):
+        for tied in group.rules:
+            members.setdefault(tied, []).append(number)
+    out = []
+    for number, who in sorted(members.items()):
+        rule = fleet.rules[number]
+        if rule.kind is RuleKind.AFFINITY:
+            scope = "node" if rule.scope == "l3" else rule.scope
+            out.append(CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope))
+        elif rule.scope not in ("host", "node", "l3"):
+            out.append(CrossRule(name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per))
+    return out

@@ -1,0 +1,343 @@
+"""Group hosts into classes: equal shape, capacity, content, domains and permissions make hosts interchangeable."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind, matches
+from placer.model.vm import CellMode, CpuPolicy, ThreadPolicy, Vm
+from placer.planning.capacity import HostCapacity, host_capacity
+from placer.planning.flavors import (
+    CONFINING,
+    Confinement,
+    FlavorGroup,
+    Flavors,
+    broken_here,
+    current_parts,
+    drain_counts,
+    may_arrive,
+)
+from placer.planning.needs import spec_needs
+from placer.planning.placements import Placement, placement_cost, view_of
+from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
+from placer.planning.structures import balance_unit, structure_of
+from placer.topology.symmetry import chain_keys, symmetric_chains
+from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What one distinct host configuration gives: its draft, capacities of CPU rows a node, and the capacity itself."""
+
+    draft: int
+    cpu: tuple[tuple[int, ...], ...]
+    capacity: HostCapacity
+
+
+@dataclass(frozen=True, slots=True)
+class _Permission:
+    """Who may arrive on hosts of one signature, and the rule excess each VM that stays there counts."""
+
+    allowed: BoolArray
+    penalty: IntArray
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """One host with its VMs sorted into what is fixed, known and floating."""
+
+    room: _Room
+    fixed: list[int] = field(default_factory=list)
+    now: dict[int, list[int]] = field(default_factory=dict)
+    floating: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Shapes and classes of a problem with the way back to VMs and hosts; see `Compiled`."""
+
+    shapes: tuple[Shape, ...]
+    classes: tuple[HostClass, ...]
+    placements: tuple[tuple[Placement, ...], ...]
+    now: Mapping[int, Mapping[int, tuple[int, ...]]]
+    floating: Mapping[int, Mapping[int, tuple[int, ...]]]
+    fixed: Mapping[int, tuple[int, ...]]
+    capacities: tuple[HostCapacity, ...]
+    constants: Mapping[str, int]
+    balance_unit: int
+
+
+@dataclass(slots=True)
+class ClassBuilder:
+    """Builds shapes and host classes of a fleet."""
+
+    fleet: Fleet
+    flavors: Flavors
+    groups: Sequence[FlavorGroup]
+    factory: ShapeFactory
+    max_per: Mapping[int, int]
+    balance: bool
+    cores: bool
+    _rooms: dict[Hashable, _Room] = field(default_factory=dict)
+    _base: dict[int, IntArray] = field(default_factory=dict)
+    _permissions: dict[Hashable, _Permission] = field(default_factory=dict)
+    _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _confining: tuple[Rule, ...] = ()
+    _bound: frozenset[str | None] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Note what permissions depend on: the confining rules, and the hosts that some VM cannot leave."""
+        self._confining = tuple(rule for rule in self.fleet.rules if rule.kind in CONFINING)
+        self._bound = frozenset(group.confinement.only_host for group in self.groups)
+
+    def build(self) -> Built:
+        """Return shapes, classes and the way back."""
+        loaded = self._load_hosts()
+        drained = drain_counts(self.fleet)
+        capacity, fixed_use = {}, {}
+        for number, host in loaded.items():
+            fixed_use[number] = self._fixed_use(number, host, drained[number])
+        for number, host in loaded.items():
+            capacity[number] = self._capacity(host, fixed_use[number])
+        drafts = self.factory.drafts
+        unit = balance_unit([draft.structure for draft in drafts])
+        finished = []
+        largest = [np.zeros(len(draft.table.names), dtype=np.int64) for draft in drafts]
+        for number, host in loaded.items():
+            np.maximum(largest[host.room.draft], capacity[number], out=largest[host.room.draft])
+        for index, draft in enumerate(drafts):
+            finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, unit))
+        classes = self._classes(loaded, capacity, fixed_use, finished, drained)
+        now = {number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()} for number, host in loaded.items()}
+        return Built(
+            shapes=tuple(done.shape for done in finished), classes=classes,
+            placements=tuple(done.placements for done in finished), now=now,
+            floating={number: {flavor: tuple(vms) for flavor, vms in host.floating.items()} for number, host in loaded.items()},
+            fixed={number: tuple(host.fixed) for number, host in loaded.items() if host.fixed},
+            capacities=tuple(loaded[n].room.capacity if n in loaded else host_capacity(host) for n, host in enumerate(self.fleet.hosts)),
+            constants=dict(self._constants), balance_unit=unit)
+
+    def _load_hosts(self) -> dict[int, _Loaded]:
+        """Sort every VM that is on a host that works into fixed, known or floating there."""
+        position = {host.name: number for number, host in enumerate(self.fleet.hosts) if not host.failed}
+        pinned: dict[int, set[int]] = defaultdict(set)
+        on_host: dict[int, list[int]] = defaultdict(list)
+        for number, vm in enumerate(self.fleet.vms):
+            if vm.current is None or vm.current.host not in position:
+                continue
+            host = position[vm.current.host]
+            on_host[host].append(number)
+            if vm.pins_fixed and self.flavors.of_vm[number] < 0:
+                pinned[host] |= _held_cpus(vm, self.fleet.hosts[host])
+        loaded = {}
+        for number in position.values():
+            host = _Loaded(room=self._room(self.fleet.hosts[number], frozenset(pinned.get(number, ()))))
+            loaded[number] = host
+            for vm in on_host.get(number, ()):
+                self._sort_vm(host, self.fleet.hosts[number], vm)
+        return loaded
+
+    def _sort_vm(self, loaded: _Loaded, host: Host, number: int) -> None:
+        flavor = self.flavors.of_vm[number]
+        if flavor < 0:
+            loaded.fixed.append(number)
+            return
+        draft = self.factory.drafts[loaded.room.draft]
+        placed = self._current_placement(draft, host, self.fleet.vms[number], flavor)
+        if placed is None:
+            loaded.floating.setdefault(flavor, []).append(number)
+        else:
+            draft.held.add(placed)
+            loaded.now.setdefault(placed, []).append(number)
+
+    def _current_placement(self, draft: ShapeDraft, host: Host, vm: Vm, flavor: int) -> int | None:
+        nodes = _positions(host, vm)
+        if nodes is None:
+            return None
+        needs = self.groups[flavor].needs
+        option = next((n for n, parts in enumerate(needs.options) if len(parts) == len(nodes[0])), None)
+        return None if option is None else self.factory.current(draft, flavor, option, *nodes)
+
+    def _room(self, host: Host, taken: frozenset[int]) -> _Room:
+        key = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus, host.cpu_ratio,
+               host.memory_ratio, tuple(sorted(host.resources.items())), taken)
+        if key not in self._rooms:
+            capacity = host_capacity(host, taken)
+            structure, cpu = structure_of(view_of(host), capacity, balance=self.balance, cores=self.cores)
+            self._rooms[key] = _Room(draft=self.factory.draft_of(structure), cpu=cpu, capacity=capacity)
+        return self._rooms[key]
+
+    def _fixed_use(self, number: int, loaded: _Loaded, drained: int) -> dict[int, int]:
+        """Return row -> what the host's immovable VMs take; add their share of the goals to the constants."""
+        host = self.fleet.hosts[number]
+        draft = self.factory.drafts[loaded.room.draft]
+        total: dict[int, int] = defaultdict(int)
+        for index in loaded.fixed:
+            vm = self.fleet.vms[index]
+            nodes = _positions(host, vm)
+            if nodes is None:
+                continue
+            group = self._group_of(vm, len(nodes[0]))
+            placement = Placement(0, nodes[0], nodes[1], tuple(None for _ in group.needs.devices))
+            self._constants["remote"] += placement_cost(group.needs, placement, draft.structure.view)
+            self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
+            used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules)
+            for row, amount in used.items():
+                total[row] += amount
+        if loaded.fixed:
+            self._constants["hosts"] += round(COST_UNIT * host.cost)
+        return total
+
+    def _group_of(self, vm: Vm, parts: int) -> FlavorGroup:
+        rules = self.fleet.rules
+        chosen = [n for n, rule in enumerate(rules) if matches(rule.members, vm.name, vm.spec.labels)]
+        locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
+        return FlavorGroup(needs=spec_needs(vm.spec, locked_cells=locked), rules=tuple(n for n in chosen if n in self.factory.spread_rules),
+                           confinement=Confinement(rules=tuple(n for n in chosen if rules[n].kind in CONFINING)))
+
+    def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
+        """Return what movable VMs may take: memory and rule rows never below what is there now."""
+        draft = self.factory.drafts[loaded.room.draft]
+        table = draft.table
+        key = id(loaded.room)
+        if key not in self._base or len(self._base[key]) != len(table.names):
+            self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, self._rule_room(draft, loaded.room))
+        out = self._base[key].copy()
+        for row, amount in fixed.items():
+            out[row] = max(0, out[row] - amount)
+        taken: dict[int, int] = defaultdict(int)
+        for placement, vms in loaded.now.items():
+            for row, amount in draft.uses[placement].items():
+                taken[row] += amount * len(vms)
+        for row, amount in taken.items():
+            name = table.names[row][1]
+            if amount > out[row] and (name == "memory" or name.startswith("rule ")):
+                out[row] = amount
+        for flavor, vms in loaded.floating.items():
+            for rule in self.groups[flavor].rules:
+                row = table.index.get((None, f"rule {rule}"))
+                if row is not None and self.factory.spread_rules[rule] == "host":
+                    out[row] = max(out[row], taken[row] + len(vms))
+                    taken[row] += len(vms)
+        return out
+
+    def _rule_room(self, draft: ShapeDraft, room: _Room) -> dict[tuple[int | None, str], int]:
+        out = {}
+        for node, name in draft.table.names:
+            kind, _, what = name.partition(" ")
+            if kind == "rule":
+                domains = 1
+                if node is not None and self.factory.spread_rules[int(what)] == "l3":
+                    domains = max(1, len({core.l3 for core in room.capacity.nodes[node].cores}))
+                out[node, name] = self.max_per[int(what)] * domains
+        return out
+
+    def _classes(self, loaded: Mapping[int, _Loaded], capacity: Mapping[int, IntArray], fixed_use: Mapping[int, Mapping[int, int]],
+                 finished: Sequence[FinishedShape], drained: Sequence[int]) -> tuple[HostClass, ...]:
+        scopes = sorted({rule.scope for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)} - {"host", "node", "l3"})
+        domain_index: dict[tuple[str, str], int] = {}
+        members: dict[Hashable, list[int]] = defaultdict(list)
+        parts: dict[Hashable, tuple[IntArray, IntArray, _Permission]] = {}
+        for number, host in loaded.items():
+            own = self.fleet.hosts[number]
+            done = finished[host.room.draft]
+            room = capacity[number][done.rows] // done.divisor
+            fixed = np.array([-(-fixed_use[number].get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)], dtype=np.int64)
+            content = tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items()))
+            floating = tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items()))
+            domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
+            permission = self._permission(own, drained[number])
+            cost = 0 if host.fixed else round(COST_UNIT * own.cost)
+            key = (host.room.draft, room.tobytes(), fixed.tobytes(), content, floating, domains, id(permission), cost)
+            members[key].append(number)
+            parts[key] = (room, fixed, permission)
+        chains = _Chains(finished)
+        out = []
+        for key, who in members.items():
+            draft, content, floating, domains, cost = key[0], key[3], key[4], key[5], key[7]  # type: ignore[index]
+            room, fixed, permission = parts[key]
+            empty = not content and not floating and not fixed.any()
+            out.append(HostClass(shape=draft, count=len(who), capacity=room, fixed=fixed, content=content, floating=floating, allowed=permission.allowed,
+                                 stay_penalty=permission.penalty, cost=cost, domain=dict(domains),
+                                 chains=chains.of(draft, room, self.fleet.hosts[who[0]]) if empty else (), members=tuple(who)))
+        return tuple(out)
+
+    def _permission(self, host: Host, drained: int) -> _Permission:
+        confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
+        key = (host.kvm, host.migration_domain, drained, host.name if host.name in self._bound else None, confining)
+        if key not in self._permissions:
+            rules = self.fleet.rules
+            allowed = np.array([may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool)
+            penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
+            self._permissions[key] = _Permission(allowed=allowed, penalty=penalty)
+        return self._permissions[key]
+
+
+@dataclass(slots=True)
+class _Chains:
+    """Symmetry-breaking keys, computed once for each shape and capacity."""
+
+    finished: Sequence[FinishedShape]
+    _cache: dict[tuple[int, bytes], tuple[IntArray, ...]] = field(default_factory=dict)
+
+    def of(self, draft: int, room: IntArray, host: Host) -> tuple[IntArray, ...]:
+        """Return the keys of each chain of node blocks that are alike on an empty host."""
+        key = (draft, room.tobytes())
+        if key not in self._cache:
+            shape = self.finished[draft].shape
+            colours = [tuple((name, int(room[k])) for k, (where, name) in enumerate(shape.row_names) if where == node) for node in range(shape.nodes)]
+            packages = [[i for i, node in enumerate(host.topology.nodes) if node.cpus & package] for package in host.topology.packages]
+            found = symmetric_chains(host.topology.distances, colours, packages)
+            load = np.stack([self._load(shape, node) for node in range(shape.nodes)], axis=1)
+            self._cache[key] = tuple(chain_keys(chain, load, self._largest(shape, room)) for chain in found)
+        return self._cache[key]
+
+    @staticmethod
+    def _row(shape: Shape, node: int) -> int | None:
+        """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like nodes."""
+        rows = [k for k, (where, name) in enumerate(shape.row_names) if where == node and name not in ("load", "cores")]
+        return max(rows, key=lambda k: (int((shape.use[:, k] > 0).sum()), shape.row_names[k][1] != "memory", shape.row_names[k][1]), default=None)
+
+    def _load(self, shape: Shape, node: int) -> IntArray:
+        row = self._row(shape, node)
+        return shape.use[:, row] if row is not None else np.zeros(shape.placements, dtype=np.int64)
+
+    def _largest(self, shape: Shape, room: IntArray) -> int:
+        rows = [self._row(shape, node) for node in range(shape.nodes)]
+        return max((int(room[row]) for row in rows if row is not None), default=0)
+
+
+def _domain(index: dict[tuple[str, str], int], scope: str, host: Host) -> int:
+    value = host.labels.get(scope)
+    return -1 if value is None else index.setdefault((scope, value), len(index))
+
+
+def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not known."""
+    parts = current_parts(vm)
+    if parts is None:
+        return None
+    position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
+    if any(node not in position for nodes in parts for node in nodes):
+        return None
+    return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
+
+
+def _held_cpus(vm: Vm, host: Host) -> set[int]:
+    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy leaves idle."""
+    held: set[int] = set()
+    spec = vm.spec
+    for vcpu, cpus in (vm.current.pins if vm.current else {}).items():
+        if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
+            continue
+        held |= cpus
+        if spec.thread_policy is not ThreadPolicy.PREFER:
+            for cpu in cpus:
+                held |= host.topology.cores[host.topology.core_of_cpu[cpu]]
+    return held

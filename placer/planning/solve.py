@@ -1,0 +1,150 @@
+"""From a fleet to a checked plan: compile, solve, decode, pin, measure, check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Literal
+
+from placer.errors import ImpossibleError, InputError, NothingFoundError, RefusedPlanError
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+from placer.planning.goals import Goal, parse_goals
+from solvers.problem import MoveBudget
+from solvers.result import Interrupt, Limits, OnProgress, Result
+
+if TYPE_CHECKING:
+    from placer.planning.compile import Compiled
+
+Engine = Literal["auto", "exact", "states", "greedy"]
+DEFAULT_TIME_LIMIT_S = 60.0
+
+
+def solve_fleet(
+    fleet: Fleet,
+    *,
+    goals: str | Sequence[str] | None = None,
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S,
+    seed: int = 0,
+    max_moves: int | None = None,
+    max_migrations: int | None = None,
+    engine: Engine = "auto",
+    workers: int = 1,
+    executor: Executor | None = None,
+    rounds: int | None = None,
+    on_progress: OnProgress | None = None,
+    interrupt: Interrupt | None = None,
+) -> Plan:
+    """Plan a fleet and prove how good the plan is.
+
+    Parameters
+    ----------
+    goals : ordered goals, ``"placed,rules,remote~1%,hosts"``; None for the default (design section 5).
+    time_limit_s : seconds of wall time for the search, looked at between rounds.
+    max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
+        VMs keeps them on their nodes unless one of the two is given.
+    rounds : replay that many deterministic rounds, as a plan records them.
+    on_progress, interrupt : see `solvers.result`.
+
+    Raises
+    ------
+    InputError
+        Unknown goals or a negative limit.
+    ImpossibleError
+        Proven: the VMs that are there cannot all stay within capacity and limits.
+    NothingFoundError
+        No plan was found within the limit.
+    RefusedPlanError
+        Our own checker refused the plan: a fault of ours; the plan is not returned.
+    """
+    parsed = parse_goals(goals, fleet)
+    budget = move_budget(fleet, max_moves, max_migrations)
+    from placer.planning.compile import compile_fleet
+    from solvers.solve import solve
+
+    compiled = compile_fleet(fleet, parsed, budget)
+    result = solve(compiled.problem, engine=engine, limits=Limits(time_limit_s=time_limit_s, rounds=rounds), seed=seed, on_progress=on_progress,
+                   interrupt=interrupt, workers=workers, executor=executor)
+    if not result.patterns:
+        raise _nothing(result)
+    plan = plan_from_result(compiled, result, seed=seed)
+    from placer.planning.check import check
+
+    report = check(fleet, plan)
+    if not report.ok:
+        raise RefusedPlanError(report.faults)
+    return plan
+
+
+def move_budget(fleet: Fleet, max_moves: int | None, max_migrations: int | None) -> MoveBudget:
+    """Return the limits on change: none for an empty fleet, no moves for a live one unless a limit is given."""
+    for name, number in (("max-moves", max_moves), ("max-migrations", max_migrations)):
+        if number is not None and number < 0:
+            raise InputError(f"{name} cannot be negative: {number}", field=name)
+    if fleet.is_live and max_moves is None and max_migrations is None:
+        max_moves = 0
+    return MoveBudget(moves=max_moves, migrations=max_migrations)
+
+
+def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
+    """Give an engine's answer names, pins, measures and reasons."""
+    from placer.planning.build_plan import PlanBuilder
+    from placer.planning.decode import assign_names
+    from placer.planning.pins import Pinner
+    from placer.planning.reasons import unplaced_reasons
+    from placer.planning.results import goal_results
+    from placer.planning.summary import capacity_summary, worst_failure
+
+    fleet, problem = compiled.fleet, compiled.problem
+    assignment = assign_names(compiled, result)
+    kinds = {goal.kind for goal in compiled.goals}
+    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
+    unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
+    measured = _measured(compiled, vms, unplaced) if kinds & {"cores", "l3", "balance"} else {}
+    goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
+    status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
+    summary = {**capacity_summary(fleet, vms), "worst_host_failure": worst_failure(compiled, result)}
+    return Plan(
+        fleet_path=fleet.path, fleet_digest=fleet.digest, seed=seed, rounds=result.rounds, status=status, goals=goals, vms=vms, unplaced=unplaced,
+        versions=versions(), options=_options(compiled.goals, problem.budget), summary=summary, warnings=_warnings(fleet),
+        certificate=result.certificate)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a plan depends on."""
+    found = {}
+    for name, package in (("placer", "numa-placer"), ("ortools", "ortools")):
+        try:
+            found[name] = version(package)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _measured(compiled: Compiled, vms: tuple[object, ...], unplaced: tuple[object, ...]) -> dict[str, float | None]:
+    from placer.planning.score import goal_values
+
+    fleet = compiled.fleet
+    draft = Plan(fleet_path=fleet.path, fleet_digest=fleet.digest, seed=0, rounds=0, status="feasible", goals=(), vms=vms, unplaced=unplaced)  # type: ignore[arg-type]
+    return dict(goal_values(fleet, draft, [goal.name for goal in compiled.goals]))
+
+
+def _options(goals: Sequence[Goal], budget: MoveBudget) -> dict[str, object]:
+    named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in goals]
+    return {"goals": named, "max_moves": budget.moves, "max_migrations": budget.migrations}
+
+
+def _warnings(fleet: Fleet) -> tuple[str, ...]:
+    bare = [host.name for host in fleet.hosts if not host.reserve.cpus and not host.reserve.memory_kib and host.shared_cpus is None]
+    if not bare:
+        return ()
+    some = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
+    return (f"{len(bare)} hosts reserve nothing for themselves ({some}); say reserve: {{cpus: …, memory: …}}",)
+
+
+def _nothing(result: Result) -> ImpossibleError | NothingFoundError:
+    if result.status == "infeasible":
+        return ImpossibleError("the VMs that are on hosts now cannot all stay within capacity, rules and the limits on moves",
+                               cure="allow moves with --max-moves, or correct pins, overcommit or reserves of the hosts named by `placer check`")
+    return NothingFoundError("no plan was found within the limit", cure="give more time with --time-limit")
