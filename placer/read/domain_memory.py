@@ -54,7 +54,7 @@ def read_memory(scan: DomainScan, vcpus: int) -> Memory:
     """
     cell_elements = sorted_cells(scan)
     cell_ids = tuple(number for number, _ in cell_elements)
-    devices, uncounted_kib = _devices(scan, cell_ids)
+    devices, uncounted_kib = device_memory(scan, cell_ids)
     if not cell_elements:
         memory = scan.find("memory")
         if memory is None:
@@ -112,7 +112,7 @@ def _owners(scan: DomainScan, cells: list[tuple[int, _Element]], vcpus: int) -> 
     return owners | dict.fromkeys(missing, 0)
 
 
-def _devices(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int, int], int]:
+def device_memory(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int, int], int]:
     """Return the memory devices' KiB by cell position, and the KiB of those that take no ordinary memory."""
     counted: dict[int, int] = {}
     uncounted = 0

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from placer.model.vm import Movable
-from placer.read.domain_scan import DomainScan, elements
+from placer.read.domain_scan import DomainScan
+from placer.read.xml import elements
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

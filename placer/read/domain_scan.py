@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, parse_cpuset
 from placer.model.units import libvirt_kib
-from placer.read.xml import line_of
+from placer.read.xml import elements, line_of
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -109,12 +109,5 @@ class DomainScan:
     def name_unknown_attributes(self, element: _Element, known: Iterable[str], where: str) -> None:
         """Note each attribute of `element` that is not among `known`."""
         for name in sorted(set(map(str, element.attrib)) - set(known)):
-            self.note(
-                element,
-                f"{where} {name}={(element.get(name) or '')[:60]!r} is not understood; it is kept as it is and not planned with",
-            )
-
-
-def elements(parent: _Element) -> Iterator[_Element]:
-    """Return the children that are elements: neither comments nor processing instructions nor entities."""
-    return (child for child in parent if isinstance(child.tag, str))
+            value = (element.get(name) or "")[:60]
+            self.note(element, f"{where} {name}={value!r} is not understood; it is kept as it is and not planned with")

@@ -13,6 +13,9 @@ from placer.read.domain_reading import DomainReading
 from placer.read.domain_scan import DomainScan
 from placer.read.xml import line_of, parse_xml
 
+_ENVELOPES = ("domstatus", "domainsnapshot")
+"""Libvirt's own files that hold a domain: the status of a running one, and a snapshot."""
+
 
 def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DEDICATED) -> DomainReading:
     """Read a domain as ``virsh dumpxml`` prints it or libvirt keeps it.
@@ -39,6 +42,8 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     if unpinned is CpuPolicy.MIXED:
         raise InputError("vCPUs that are not pinned count as dedicated or as shared, not as mixed", field="unpinned")
     root = parse_xml(data, source)
+    if root.tag in _ENVELOPES and (inner := root.find("domain")) is not None:
+        root = inner
     if root.tag != "domain":
         raise InputError(f"this is XML of <{str(root.tag)[:60]}>, not of a <domain>", file=source, line=line_of(root))
     scan = DomainScan(root, source)
@@ -109,7 +114,7 @@ def _uuid(scan: DomainScan) -> str | None:
 
 
 def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int) -> int:
-    """Return over how many nodes a flat guest is spread; interleaved guest cells are noted: a plan makes them strict."""
+    """Return over how many nodes a flat guest is spread; interleaved cells are noted: a plan makes them strict."""
     for position, policy in numatune.memnodes.items():
         if policy.mode == "interleave" and policy.nodeset is not None and len(policy.nodeset) > 1:
             scan.notes.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from placer.errors import InputError
@@ -73,6 +74,11 @@ def parse_xml(data: bytes, source: str, *, doctype: bytes | None = None) -> _Ele
     if root.getroottree().docinfo.internalDTD is not None:
         raise _doctype(source, None)
     return root
+
+
+def elements(parent: _Element) -> Iterator[_Element]:
+    """Return the children that are elements: neither comments nor processing instructions nor entities."""
+    return (child for child in parent if isinstance(child.tag, str))
 
 
 def line_of(element: _Element) -> int | None:

@@ -1,0 +1,91 @@
+"""A plan as a folder of domain XML: ``<host>/<vm>.xml``, arrivals from another host under ``<host>/incoming/``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from placer.emit.domain_xml import patch_domain
+from placer.emit.export import PRIVATE_MODE, Exporter
+from placer.emit.start_rules import start_faults
+from placer.emit.writer import safe_file_name
+from placer.errors import Fault, InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import Vm
+
+
+def domain_files(plan: Plan, fleet: Fleet) -> dict[str, bytes]:
+    """Return the XML of every placed VM by its path; faults of all VMs are raised at once."""
+    return {_path(vm): xml for vm, xml in _domains(plan, fleet)}
+
+
+def domain_document(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the XML of a plan's only VM; several domains are no document."""
+    if len(plan.vms) != 1:
+        raise InputError(f"the XML of {len(plan.vms)} VMs is no single file", field="-o", cure="give -o FOLDER")
+    return next(xml for _, xml in _domains(plan, fleet))
+
+
+def source_xml(vm: Vm, fleet: Fleet) -> bytes | None:
+    """Return the XML a VM was imported from, None where it has none.
+
+    Raises
+    ------
+    InputError
+        The file is gone, or is not what it was when the fleet was read.
+    """
+    if vm.domain is None:
+        return None
+    path = Path(fleet.base_dir or ".") / vm.domain.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the domain XML of VM {vm.name!r} cannot be read: {error.strerror}", file=str(path)) from None
+    if hashlib.sha256(data).hexdigest() != vm.domain.sha256.lower():
+        raise InputError(
+            f"the domain XML of VM {vm.name!r} has changed since the fleet was read",
+            file=str(path),
+            cure="import it and solve again",
+        )
+    return data
+
+
+def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
+    """Return the XML of one VM as planned.
+
+    Raises
+    ------
+    InputError
+        It cannot be patched, or the plan would make it break a start-time rule that it keeps now.
+    """
+    old = source_xml(known, fleet)
+    where = known.domain.path if known.domain is not None else f"domain XML of {vm.name!r}"
+    new = patch_domain(old, vm, known.spec, host, source=where)
+    before = set() if old is None else {fault.message for fault in start_faults(old, where)}
+    broken = [fault for fault in start_faults(new, where, host=host.topology) if fault.message not in before]
+    if broken:
+        raise InputError(broken)
+    return new
+
+
+def _domains(plan: Plan, fleet: Fleet) -> Iterator[tuple[PlanVm, bytes]]:
+    faults: list[Fault] = []
+    for vm in plan.vms:
+        try:
+            yield vm, planned_xml(vm, fleet.vm_by_name[vm.name], fleet.host_by_name[vm.host], fleet)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+
+
+def _path(vm: PlanVm) -> str:
+    arrives = vm.from_host is not None and vm.from_host != vm.host
+    folder = f"{safe_file_name(vm.host)}/incoming" if arrives else safe_file_name(vm.host)
+    return f"{folder}/{safe_file_name(vm.name)}.xml"
+
+
+EXPORTER = Exporter(files=domain_files, document=domain_document, folder=True, mode=PRIVATE_MODE)
