@@ -180,7 +180,7 @@ class _ExchangeSearch:
         self.image: dict[int, int] = {}
 
     def swapping(self, low: int, high: int) -> Chain | None:
-        """Return an exchange of `low` and `high` that leaves other nodes in place where it can, as two blocks; or None."""
+        """Return an exchange of `low` and `high` that leaves others in place where it can, as two blocks; or None."""
         self.image = {}
         if not self._fits(low, high):
             return None

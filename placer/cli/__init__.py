@@ -1,0 +1,1 @@
+"""The command line: one file a verb; each returns an answer, and one place prints it."""

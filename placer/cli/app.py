@@ -1,0 +1,114 @@
+"""The command ``placer``: the table of verbs, the options before the verb, and the exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from placer.cli.terminal import Terminal
+from placer.cli.verbs import Verb, build, guarded
+from placer.errors import Fault, InputError
+
+IMPORT_VERBS = (
+    Verb(
+        name="libvirt",
+        help="From capabilities and domain XML, or tars of placer collect.",
+        target="placer.cli.import_:libvirt",
+    ),
+    Verb(name="openstack", help="From the JSON of the openstack command.", target="placer.cli.import_:openstack"),
+    Verb(name="proxmox", help="From the JSON of pvesh and qm.", target="placer.cli.import_:proxmox"),
+    Verb(name="csv", help="From tables (CSV, xlsx) with any column names.", target="placer.cli.import_:csv"),
+)
+
+VERBS = (
+    Verb(name="show", help="Draw a host, a domain, its CPU affinity or a plan.", target="placer.cli.show:show"),
+    Verb(name="import", help="Make an inventory from what other tools tell.", verbs=IMPORT_VERBS),
+    Verb(name="collect", help="Print a read-only script that gathers one host.", target="placer.cli.collect:collect"),
+    Verb(name="solve", help="Plan a fleet and prove how good the plan is.", target="placer.cli.solve:solve"),
+    Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.check:check"),
+    Verb(name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.export:export"),
+    Verb(name="bench", help="Run benchmarks.", target="placer.cli.bench:bench"),
+    Verb(name="demo", help="Run the main job on bundled data.", target="placer.cli.demo:demo"),
+    Verb(name="solvers", help="List the engines and what each can do.", target="placer.cli.solvers:solvers"),
+)
+
+EXIT_CODES = """\
+Exit codes: 0 fine; 1 a fault of placer's own; 2 usage or bad input; 3 a required goal is proven impossible;
+4 nothing found within the limit; 5 a required goal or gap was not met; 6 differences found; 7 an extra or a
+tool is missing; 8 partly done; 130 interrupted."""
+
+
+class UsageFault(InputError):
+    """A command line that cannot be understood."""
+
+    code = "usage"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run placer and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown escaped; it must not end the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    words = [word for word in given if not word.startswith("-")]
+    terminal = Terminal(verb=words[0] if words and words[0] in {verb.name for verb in VERBS} else "")
+    terminal.json = _asks_for_json(given)
+    return guarded(lambda: _run(given, words, terminal), terminal)
+
+
+def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
+    root = typer.main.get_command(application(words, terminal))
+    try:
+        code = root.main(args=given or ["--help"], prog_name="placer", standalone_mode=False)
+    except TyperException as error:
+        raise UsageFault([Fault(message=error.format_message().rstrip("."), cure=_cure(words))]) from None
+    if not given:
+        return UsageFault.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def application(words: Sequence[str] | None, terminal: Terminal) -> typer.Typer:
+    """Return the whole application; `words` names the verb to import, None imports all of them (see `build`)."""
+    app = build(VERBS, words, terminal)
+
+    @app.callback(epilog=EXIT_CODES)
+    def before_the_verb(
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON envelope, on failure too.")] = False,
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes and warnings.")] = False,
+        verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")] = False,
+        no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours.")] = False,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)
+        ] = False,
+    ) -> None:
+        """Place KVM virtual machines on hosts, NUMA nodes and CPUs, and prove how good the plan is."""
+        terminal.json = terminal.json or json
+        terminal.quiet, terminal.verbose, terminal.color = quiet, verbose, not no_color
+
+    return app
+
+
+def _asks_for_json(given: Sequence[str]) -> bool:
+    """Tell whether the command line asks for JSON; looked for by hand, because usage errors are told in it too."""
+    followed = zip(given, [*given, ""][1:], strict=True)
+    return any(word in ("--json", "--format=json") or (word, after) == ("--format", "json") for word, after in followed)
+
+
+def _cure(words: Sequence[str]) -> str:
+    verb = next((verb for verb in VERBS if words[:1] == [verb.name]), None)
+    below = verb.verbs if verb else ()
+    named = ["placer", *(words[:1] if verb else ()), *(sub.name for sub in below if words[1:2] == [sub.name])]
+    return f"see: {' '.join(named)} --help"
+
+
+def _version(value: bool) -> None:
+    if value:
+        from placer import __version__
+
+        print(f"placer {__version__}")
+        raise typer.Exit

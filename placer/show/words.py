@@ -1,0 +1,68 @@
+"""Names and amounts as the pictures write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from placer.model.units import format_kib
+
+KIB_PER_GIB = 1 << 20
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters spelled out: a name must not move the cursor."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def amount(kib: int) -> str:
+    """Return a memory size for a person: ``64 GiB`` where it is whole, else rounded to a tenth: ``62.8 GiB``."""
+    if kib % KIB_PER_GIB == 0 or kib < 1024:
+        return _spaced(format_kib(kib))
+    value = kib / 1024
+    for unit in ("MiB", "GiB", "TiB"):
+        if value < 1000 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.1f} {unit}"
+
+
+def page(kib: int) -> str:
+    """Return a page size: ``2 MiB``."""
+    return _spaced(format_kib(kib))
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 node``, ``2 nodes``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: Sequence[str], most: int) -> str:
+    """Return the items with commas; where there are more than `most`, how many more."""
+    if len(items) <= most:
+        return ", ".join(items)
+    return ", ".join(items[:most]) + f" and {len(items) - most:,} more"
+
+
+def figure(value: float | int | None, digits: int = 3) -> str:
+    """Return a number to so many decimals without needless zeros; ``unknown`` for None."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, int) or value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def percent(share: float | None) -> str:
+    """Return a share as per cent: ``0.35 %``; ``unknown`` for None."""
+    return "unknown" if share is None else f"{figure(100 * share, 2)} %"
+
+
+def affinity_row(cpus: Iterable[int], size: int) -> str:
+    """Return a row as ``virsh vcpuinfo`` prints it: ``y`` for every CPU of 0…size-1 that is allowed, else ``-``."""
+    allowed = frozenset(cpus)
+    return "".join("y" if cpu in allowed else "-" for cpu in range(size))
+
+
+def _spaced(text: str) -> str:
+    digits = text.rstrip("KMGTiB")
+    return f"{digits} {text[len(digits) :]}"
