@@ -9,15 +9,29 @@ from pathlib import Path
 from placer.errors import InputError
 from placer.model.host import Topology
 from placer.read.capabilities import parse_capabilities
+from placer.read.cpuinfo import parse_cpuinfo
+from placer.read.hwloc import parse_hwloc
+from placer.read.lscpu import parse_lscpu_json, parse_lscpu_parse, parse_lscpu_table
+from placer.read.lscpu_summary import parse_lscpu_summary
+from placer.read.nodeinfo import parse_nodeinfo
 from placer.read.numactl import parse_numactl
 from placer.read.recognise import Format, recognise
+from placer.read.sysfs import parse_sysfs_archive, parse_sysfs_directory
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread; only an archive comes near a tenth of it."""
 
 _PARSERS: dict[Format, Callable[[bytes, str], Topology]] = {
     Format.CAPABILITIES: parse_capabilities,
+    Format.HWLOC: parse_hwloc,
+    Format.ARCHIVE: parse_sysfs_archive,
     Format.NUMACTL: parse_numactl,
+    Format.LSCPU_PARSE: parse_lscpu_parse,
+    Format.LSCPU_TABLE: parse_lscpu_table,
+    Format.LSCPU_JSON: parse_lscpu_json,
+    Format.LSCPU_SUMMARY: parse_lscpu_summary,
+    Format.NODEINFO: parse_nodeinfo,
+    Format.CPUINFO: parse_cpuinfo,
 }
 
 
@@ -40,6 +54,8 @@ def read_topology(source: str | Path | bytes, *, name: str | None = None) -> Top
         return parse_topology(source, name or "<input>")
     path = Path(source)
     name = name or str(source)
+    if path.is_dir():
+        return parse_sysfs_directory(path, name)
     return parse_topology(read_file(path, name), name)
 
 

@@ -3,7 +3,8 @@
 A reader fills a `RawHost` with what its file says and nothing else; `build` fills the holes by the rules below
 and writes each of them down in `Topology.assumptions`:
 
-- CPUs that are offline leave every set. A CPU in two nodes, two cores or two L3 domains is refused.
+- CPUs that are offline leave every set. A CPU in two nodes or two cores is refused;
+  L3 domains that overlap are left out.
 - No node told: one node, 0, with all CPUs and memory.
 - Threads per core not told: every CPU is a core. Packages not told: every node with CPUs is one.
 - Memory not told counts as 0. Page pools that exceed their node's memory are left out.
@@ -53,6 +54,11 @@ def build(raw: RawHost) -> Topology:
         packages = distinct([frozenset(node.cpus) for node in raw.nodes.values()], raw.online)
         if len(raw.nodes) > 1:
             assumptions.append("packages are not told: every NUMA node with CPUs is taken as one")
+    l3 = distinct(raw.l3, raw.online)
+    if twice := overlap(l3):
+        first, second = format_cpuset(twice[1]), format_cpuset(twice[2])
+        assumptions.append(f"L3 domains {first} and {second} overlap, which cannot be: none is taken")
+        l3 = ()
     _refine(raw, assumptions)
     distances = _distances(raw, assumptions)
     nodes = _nodes(raw, assumptions)
@@ -67,7 +73,7 @@ def build(raw: RawHost) -> Topology:
         packages=packages,
         dies=distinct(raw.dies, raw.online),
         clusters=distinct(raw.clusters, raw.online),
-        l3=distinct(raw.l3, raw.online),
+        l3=l3,
         devices=tuple(sorted(raw.devices, key=lambda device: device.address)),
         page_kib=raw.page_kib or 4,
         arch=raw.arch,
@@ -118,10 +124,9 @@ def _impossible(raw: RawHost) -> list[Fault]:
             "a CPU is in one node",
             "gather the host again without numa=fake, or correct the node's cpus",
         )
-    for what, groups in (("cores", raw.cores or []), ("L3 domains", raw.l3)):
-        twice = overlap(distinct(groups, raw.online))
-        if twice:
-            fault(f"CPU {twice[0]} is in two {what}, {format_cpuset(twice[1])} and {format_cpuset(twice[2])}")
+    twice = overlap(distinct(raw.cores or [], raw.online))
+    if twice:
+        fault(f"CPU {twice[0]} is in two cores, {format_cpuset(twice[1])} and {format_cpuset(twice[2])}")
     return faults
 
 
@@ -172,15 +177,17 @@ def _distances(raw: RawHost, assumptions: list[str]) -> tuple[tuple[float, ...],
         row = []
         for j in ids:
             value = LOCAL if i == j else told.get((i, j))
+            # Nothing runs on a node without CPUs: what its row holds is of no account, and not worth a word.
+            counts = bool(raw.nodes[i].cpus)
             if value is None and (j, i) in told:
-                value, back = told[j, i], back + 1
+                value, back = told[j, i], back + counts
             if value is None:
-                value, default = REMOTE_DEFAULT, default + 1
-            if i != j and value == LOCAL:
+                value, default = REMOTE_DEFAULT, default + counts
+            if i != j and value == LOCAL and counts:
                 near.append((i, j))
             row.append(value)
         rows.append(tuple(row))
-    if default and default == len(ids) * (len(ids) - 1):
+    if default and not told:
         assumptions.append("distances are not told: 20 between any two nodes, as the kernel assumes")
     elif default:
         assumptions.append(f"{default} distances between nodes are not told: 20 each, as the kernel assumes")
