@@ -1,0 +1,203 @@
+"""``placer.inventory/v1``: the file a person writes, read into a fleet with every fault named at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.rules import Rule
+from placer.read.inventory_entries import line_of
+from placer.read.inventory_files import Files
+from placer.read.inventory_hosts import HostSection
+from placer.read.inventory_rules import LabelIndex, RuleBuilder
+from placer.read.inventory_schema import SCHEMA
+from placer.read.inventory_types import shown
+from placer.read.inventory_vms import VmSection
+from placer.read.located import FaultLog, LineList, LineMap
+from placer.read.yaml_lines import MAX_BYTES, decode, load_lines
+
+_SECTIONS = ("hosts", "vms", "rules")
+_LARGE = 1024 * 1024
+
+
+def read_fleet(path: str | Path, *, running_only: bool = False) -> Fleet:
+    """Read an inventory.
+
+    Parameters
+    ----------
+    path
+        A YAML or JSON file of schema ``placer.inventory/v1``; paths in it are relative to its folder.
+    running_only
+        Leave out VMs that say ``running: false``.
+
+    Raises
+    ------
+    InputError
+        All that is wrong with it and with the files it names: one fault each, with file, line, field and cure.
+    """
+    source = str(path)
+    try:
+        if not Path(path).is_file():
+            what = (
+                "is a directory"
+                if Path(path).is_dir()
+                else "is not a file"
+                if Path(path).exists()
+                else "does not exist"
+            )
+            raise InputError(f"the inventory {what}", file=source)
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise InputError(f"the file has more than {MAX_BYTES} bytes", file=source)
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", file=source) from None
+    return parse_fleet(data, source, Path(path).parent, running_only=running_only)
+
+
+def parse_fleet(data: bytes, source: str | None, base_dir: str | Path, *, running_only: bool = False) -> Fleet:
+    """Read an inventory from bytes; `source` names it in messages, `base_dir` is what paths in it are relative to.
+
+    Raises
+    ------
+    InputError
+        As `read_fleet`.
+    """
+    with _without_collector():
+        log = FaultLog(source)
+        tree = _document(data, source, log)
+        files = Files(Path(base_dir))
+        hosts = HostSection(files, log)
+        hosts.read(_section(tree, "hosts", log))
+        vms = VmSection(hosts.made, frozenset(hosts.broken), files, log)
+        vms.read(_section(tree, "vms", log))
+        rules, warnings = _rules(_section(tree, "rules", log), hosts, vms, log)
+        _check_units(tree, log)
+        log.raise_if_any()
+        kept = [vm for vm in vms.made if vm.running] if running_only else vms.made
+        return Fleet(
+            hosts=tuple(hosts.made.values()),
+            vms=tuple(kept),
+            rules=(*rules, *hosts.drains),
+            path=source,
+            digest=files.digest(data),
+            base_dir=str(base_dir),
+            warnings=tuple(dict.fromkeys([*hosts.warnings, *vms.warnings, *warnings])),
+        )
+
+
+def is_inventory(data: bytes) -> bool:
+    """Tell whether bytes say that they are an inventory."""
+    return SCHEMA.encode() in data[:4096] or (b"placer.inventory/" in data and b"schema" in data)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python's cycle collector still: a large fleet is millions of objects without a single cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
+    text = decode(data, source)
+    if text.lstrip().startswith("<"):
+        raise InputError(
+            "this is XML, not an inventory",
+            file=source,
+            line=1,
+            cure="placer show reads it; placer import libvirt makes an inventory",
+        )
+    if len(text) > _LARGE and "placer.inventory/" not in text:
+        raise InputError(
+            f"this is no inventory: {SCHEMA} is nowhere in it",
+            file=source,
+            cure=f"the first line of one is: schema: {SCHEMA}",
+        )
+    tree = load_lines(text, log)
+    if not isinstance(tree, LineMap):
+        raise InputError(
+            f"{shown(tree)} is not an inventory",
+            file=source,
+            line=1,
+            cure=f"the first line of one is: schema: {SCHEMA}",
+        )
+    schema = tree.get("schema")
+    if schema != SCHEMA:
+        line = (tree.lines or {}).get("schema", 1)
+        message = f"{shown(schema)} is not a schema that placer reads" if "schema" in tree else "is missing"
+        log.add(message, line=line, field="schema", cure=f"write schema: {SCHEMA}")
+    for key in tree:
+        if key not in ("schema", *_SECTIONS):
+            near = get_close_matches(key, ("schema", *_SECTIONS), n=1)
+            log.add(
+                "unknown key",
+                line=(tree.lines or {}).get(key),
+                field=key,
+                cure=f"did you mean {near[0]}?" if near else f"known here: schema, {', '.join(_SECTIONS)}",
+            )
+    if not tree.get("hosts"):
+        log.add("no hosts", line=(tree.lines or {}).get("hosts", 1), field="hosts", cure="list at least one host")
+    return tree
+
+
+def _section(tree: LineMap, name: str, log: FaultLog) -> LineList:
+    section = tree.get(name)
+    if section is None:
+        return LineList()
+    if not isinstance(section, LineList):
+        log.add(f"{shown(section)} is not a list", line=(tree.lines or {}).get(name), field=name)
+        return LineList()
+    return section
+
+
+def _rules(section: LineList, hosts: HostSection, vms: VmSection, log: FaultLog) -> tuple[list[Rule], list[str]]:
+    if not section:
+        return [], []
+    builder = RuleBuilder(
+        LabelIndex([*((vm.name, vm.spec.labels) for vm in vms.made), *vms.broken.items()]),
+        LabelIndex([*((host.name, host.labels) for host in hosts.made.values()), *hosts.broken.items()]),
+        log,
+    )
+    rules = [builder.build(tree, number, line_of(section, number)) for number, tree in enumerate(section)]
+    return [rule for rule in rules if rule is not None], builder.warnings
+
+
+def _amounts(tree: LineMap) -> Iterator[tuple[str, int, Any, str, str]]:
+    """Yield each amount of a free resource: section, number and name of the entry, the resource, the amount's text."""
+    for section in ("hosts", "vms"):
+        entries = tree.get(section)
+        for number, entry in enumerate(entries if isinstance(entries, LineList) else ()):
+            if not isinstance(entry, LineMap):
+                continue
+            nodes = entry.get("nodes") if section == "hosts" else None
+            for holder in (entry, *(nodes if isinstance(nodes, LineList) else ())):
+                resources = holder.get("resources") if isinstance(holder, LineMap) else None
+                if isinstance(resources, LineMap):
+                    for name, amount in resources.items():
+                        if isinstance(amount, str) and amount != "0":
+                            yield section, number, entry.get("name", number), name, amount
+
+
+def _check_units(tree: LineMap, log: FaultLog) -> None:
+    """Refuse a resource that is a size in one place and a bare count in another: nobody knows what one of it is."""
+    words = {True: "a bare number", False: "a size"}
+    first: dict[str, tuple[bool, str]] = {}
+    for section, number, entry, name, amount in _amounts(tree):
+        bare, where = first.setdefault(name, (amount.isdigit(), f"{section}[{entry}]"))
+        if amount.isdigit() is not bare:
+            log.add(
+                f"{words[not bare]}, but {words[bare]} in {where}",
+                line=line_of(tree[section], number),
+                field=f"{section}[{entry}].resources.{name}",
+                cure="give it a unit everywhere or nowhere",
+            )

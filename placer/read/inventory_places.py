@@ -1,0 +1,108 @@
+"""Where a VM of an inventory is now: nodes and pins, from its domain XML and its entry, checked against its host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Topology
+from placer.model.vm import CellMode, Current, VmSpec
+from placer.read.domain_reading import DomainReading, current_of
+from placer.read.inventory_schema import Problem, VmEntry
+
+
+def strangers(reading: DomainReading, topology: Topology) -> Iterator[str]:
+    """Say what a domain names that its host lacks and that a plan can do without; missing CPUs of vCPUs are faults."""
+    cpus = (reading.emulator or frozenset()).union(*reading.iothread_pins.values()) - topology.cpus
+    if cpus:
+        yield f"emulator threads or IOThreads are pinned to CPUs {format_cpuset(cpus)}, which the host lacks: left out"
+    policies = (reading.numatune.memory, *reading.numatune.memnodes.values())
+    bound = frozenset().union(*(policy.nodeset or frozenset() for policy in policies if policy is not None))
+    if nodes := bound - set(topology.node_ids):
+        yield f"memory is bound to nodes {format_cpuset(nodes)}, which the host lacks: left out"
+
+
+def current_place(
+    entry: VmEntry, spec: VmSpec, topology: Topology, reading: DomainReading | None, problems: list[Problem]
+) -> Current:
+    """Return where the VM is, still without the host's name: what its XML tells, under what the entry says itself."""
+    base = Current(host="")
+    if reading is not None:
+        told = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
+        base = current_of(told, "", topology)
+        base = replace(
+            base,
+            emulator=_there(base.emulator, topology),
+            iothread_pins={
+                key: cpus & topology.cpus for key, cpus in base.iothread_pins.items() if cpus & topology.cpus
+            },
+        )
+    pins = entry.pins if isinstance(entry.pins, dict) else base.pins
+    _check_pins(pins, spec, topology, problems)
+    nodes = tuple(entry.nodes) if entry.nodes is not None else base.nodes
+    memory = (
+        tuple(entry.memory_nodes)
+        if entry.memory_nodes is not None
+        else base.memory_nodes
+        if entry.nodes is None
+        else nodes
+    )
+    for key, listed in (("nodes", nodes), ("memory_nodes", memory)):
+        _check_nodes(key, listed, spec, topology, problems)
+    for key, cpus in (
+        ("emulator", entry.emulator),
+        ("iothread_pins", frozenset().union(*(entry.iothread_pins or {}).values())),
+    ):
+        if cpus and (lacking := cpus - topology.cpus):
+            problems.append(((key,), f"the host has no CPU {format_cpuset(lacking)}", None))
+    return Current(
+        host="",
+        nodes=nodes,
+        memory_nodes=memory,
+        pins=pins,
+        emulator=entry.emulator or base.emulator,
+        iothread_pins=entry.iothread_pins if entry.iothread_pins is not None else base.iothread_pins,
+    )
+
+
+def _there(cpus: frozenset[int] | None, topology: Topology) -> frozenset[int] | None:
+    return (cpus & topology.cpus or None) if cpus is not None else None
+
+
+def _check_pins(pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology, problems: list[Problem]) -> None:
+    for vcpu, cpus in pins.items():
+        if vcpu >= spec.vcpus:
+            problems.append((("pins", str(vcpu)), f"the VM has no vCPU {vcpu}, only {spec.vcpus}", None))
+        if lacking := cpus - topology.cpus:
+            problems.append(
+                (
+                    ("pins", str(vcpu)),
+                    f"vCPU {vcpu} is pinned to CPUs {format_cpuset(lacking)}, which the host lacks",
+                    f"the host has {format_cpuset(topology.cpus)}",
+                )
+            )
+
+
+def _check_nodes(
+    key: str, listed: tuple[int, ...] | None, spec: VmSpec, topology: Topology, problems: list[Problem]
+) -> None:
+    if listed is None:
+        return
+    for node in listed:
+        if node not in topology.node_ids:
+            problems.append(((key,), f"the host has no node {node}, only {format_cpuset(topology.node_ids)}", None))
+        elif key == "nodes" and not topology.node(node).cpus:
+            problems.append(((key,), f"node {node} has no CPU", "say memory_nodes where the memory lies elsewhere"))
+    wanted = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave}.get(spec.cell_mode)
+    if wanted is not None and len(listed) != wanted:
+        cure = (
+            "say cells, or interleave for a flat guest over several nodes"
+            if spec.cell_mode is CellMode.NONE
+            else "one node a cell"
+        )
+        problems.append(((key,), f"{len(listed)} nodes for a VM of {wanted} cells", cure))
+    elif key == "nodes" and wanted is None and (not listed or spec.vcpus % len(listed)):
+        problems.append(
+            ((key,), f"{spec.vcpus} vCPUs cannot lie in equal cells on {len(listed)} nodes", "list the cells")
+        )

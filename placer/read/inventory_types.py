@@ -1,0 +1,182 @@
+"""Scalar types of the inventory: each takes the file's text and says what it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from placer.errors import InputError
+from placer.model.cpuset import parse_cpu_mask, parse_cpuset
+from placer.model.units import parse_bytes, parse_kib
+
+MAX_TEXT = 4096
+MAX_NUMBER = 2**53
+"""The largest count taken: beyond it a float would no longer be exact."""
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_MASK = re.compile(r"0[xX][0-9a-fA-F]+(?:,[0-9a-fA-F]{8})*|[0-9a-fA-F]{1,8}(?:,[0-9a-fA-F]{8})+")
+
+
+class Refused(ValueError):
+    """A value that its type refuses; carries the cure apart from the message."""
+
+    def __init__(self, message: str, cure: str | None = None) -> None:
+        super().__init__(message)
+        self.cure = cure
+
+
+def shown(value: Any) -> str:
+    """Return a value of the tree in words, cut to a length fit for a message."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _scalar(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"{shown(value)} is not {what}")
+    return value
+
+
+def text(value: Any) -> str:
+    """Take text that says something."""
+    taken = _scalar(value, "text")
+    if not taken.strip():
+        raise Refused("is empty")
+    if len(taken) > MAX_TEXT:
+        raise Refused(f"has {len(taken)} characters, more than {MAX_TEXT}")
+    return taken
+
+
+def integer(value: Any) -> int:
+    """Take a whole number in decimal without leading zeros: nobody has to guess whether ``010`` is 8."""
+    taken = _scalar(value, "a whole number")
+    if not _INTEGER.fullmatch(taken):
+        bare = taken.lstrip("0")
+        cure = f"write {bare}" if taken.isdigit() and bare else None
+        raise Refused(f"{shown(taken)} is not a whole number", cure)
+    number = int(taken)
+    if abs(number) > MAX_NUMBER:
+        raise Refused(f"{taken} is above 2^53")
+    return number
+
+
+def number(value: Any) -> float:
+    """Take a decimal number."""
+    taken = _scalar(value, "a number")
+    if not _NUMBER.fullmatch(taken):
+        raise Refused(f"{shown(taken)} is not a number")
+    return float(taken)
+
+
+def boolean(value: Any) -> bool:
+    """Take ``true`` or ``false``; yes, no, on and off mean different things to different readers of YAML."""
+    taken = _scalar(value, "true or false")
+    if taken in ("true", "True", "TRUE"):
+        return True
+    if taken in ("false", "False", "FALSE"):
+        return False
+    raise Refused(f"{shown(taken)} is neither true nor false", "write true or false")
+
+
+def kib(value: Any) -> int:
+    """Take a memory size with its unit; 0 needs none."""
+    if value == "0":
+        return 0
+    return _parsed(parse_kib, _scalar(value, "a size with a unit"))
+
+
+def cpuset(value: Any) -> frozenset[int]:
+    """Take a CPU list, or a hexadecimal mask where the text can only be one (``0xff``, ``ff,00000000``)."""
+    taken = _scalar(value, "a CPU list")
+    if _MASK.fullmatch(taken):
+        return _parsed(parse_cpu_mask, taken)
+    return _parsed(parse_cpuset, taken)
+
+
+def some_cpus(value: Any) -> frozenset[int]:
+    """Take a CPU list that holds at least one CPU."""
+    cpus = cpuset(value)
+    if not cpus:
+        raise Refused("holds no CPU")
+    return cpus
+
+
+def uuid(value: Any) -> str:
+    """Take a UUID in any of libvirt's spellings; inside placer it is lower case with dashes."""
+    taken = _scalar(value, "a UUID")
+    if not _UUID.fullmatch(taken):
+        raise Refused(f"{shown(taken)} is not a UUID")
+    digits = taken.replace("-", "").lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def amount(value: Any) -> tuple[int, bool]:
+    """Take an amount of a free resource: a count, or a size in bytes; the flag says that it was a size."""
+    taken = _scalar(value, "a count or a size")
+    if _INTEGER.fullmatch(taken):
+        count = int(taken)
+        if not 0 <= count <= MAX_NUMBER:
+            raise Refused(f"{taken} is not from 0 to 2^53")
+        return count, False
+    if _NUMBER.fullmatch(taken):
+        raise Refused(f"{taken} is not a whole number", "count in smaller parts")
+    return _parsed(parse_bytes, taken), True
+
+
+def page_kib(value: Any) -> int:
+    """Take a page size."""
+    size = _parsed(parse_kib, _scalar(value, "a page size with a unit"))
+    if size < 1 or size & (size - 1):
+        raise Refused(f"{shown(value)} is not a page size", "a page is a power of two, such as 2MiB or 1GiB")
+    return size
+
+
+def _parsed(parse: Callable[[str], Any], taken: str) -> Any:
+    try:
+        return parse(taken)
+    except InputError as error:
+        raise Refused(error.faults[0].message, error.faults[0].cure) from None
+
+
+def _at_least(least: float, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def take(value: Any) -> Any:
+        taken = parse(value)
+        if taken < least:
+            raise Refused(f"{value} is below {least}")
+        return taken
+
+    return take
+
+
+def _positive(value: Any) -> float:
+    taken = number(value)
+    if taken <= 0:
+        raise Refused(f"{value} is not above 0")
+    return taken
+
+
+Text = Annotated[str, BeforeValidator(text)]
+Int = Annotated[int, BeforeValidator(integer)]
+Count = Annotated[int, BeforeValidator(_at_least(0, integer))]
+Positive = Annotated[int, BeforeValidator(_at_least(1, integer))]
+Number = Annotated[float, BeforeValidator(number)]
+Share = Annotated[float, BeforeValidator(_at_least(0, number))]
+Ratio = Annotated[float, BeforeValidator(_positive)]
+Bool = Annotated[bool, BeforeValidator(boolean)]
+Kib = Annotated[int, BeforeValidator(kib)]
+PageKib = Annotated[int, BeforeValidator(page_kib)]
+Cpus = Annotated[frozenset[int], BeforeValidator(cpuset)]
+SomeCpus = Annotated[frozenset[int], BeforeValidator(some_cpus)]
+Uuid = Annotated[str, BeforeValidator(uuid)]
+Amount = Annotated[tuple[int, bool], BeforeValidator(amount)]
