@@ -1,0 +1,142 @@
+"""A plan as arguments of QEMU, for VMs that libvirt does not run: sizes, guest cells, memory bound to host nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from placer.emit.domain_elements import guest_distances
+from placer.emit.domain_files import source_xml
+from placer.emit.export import Exporter
+from placer.emit.script import by_host, comment, quote
+from placer.emit.writer import safe_file_name
+from placer.errors import Fault, InputError
+from placer.model.cpuset import format_cpuset
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan, PlanCell, PlanVm
+from placer.model.units import KIB_PER_MIB
+from placer.model.vm import Vm, VmSpec
+from placer.read.xml import parse_xml
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
+
+
+def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = None) -> list[str]:
+    """Return the arguments that make QEMU run a VM as planned, but for its devices; pins are ``taskset``'s part.
+
+    Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several. Huge pages come
+    from memfd, which needs no mount. Topology and distances are those of the domain's XML where there is one; without a
+    topology every vCPU is a socket, as in libvirt.
+
+    Raises
+    ------
+    InputError
+        A guest cell has no memory: QEMU binds all cells or none.
+    """
+    root = None if xml is None else parse_xml(xml, vm.name)
+    arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
+    if vm.uuid is not None:
+        arguments += ["-uuid", vm.uuid]
+    arguments += ["-m", _size(sum(cell.memory_kib for cell in vm.cells)), "-smp", _smp(spec, root)]
+    if not vm.shown:
+        arguments += ["-object", _backend("ram0", vm.cells[0], spec, None), "-machine", "memory-backend=ram0"]
+    else:
+        arguments += _cells(vm, spec, host, root)
+    for number in spec.iothreads:
+        arguments += ["-object", f"iothread,id=iothread{number}"]
+    return arguments
+
+
+def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
+    for number, cell in enumerate(vm.cells):
+        if not cell.memory_kib:
+            raise InputError(f"VM {vm.name!r}: guest cell {number} has no memory", cure="give it some, or leave it out")
+        access = spec.cells[number].mem_access if number < len(spec.cells) else None
+        cpus = "".join(f",cpus={run}" for run in _runs(cell.vcpus))
+        yield from ("-object", _backend(f"ram-node{number}", cell, spec, access))
+        yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")
+    rows = _given_distances(root)
+    if not rows and (vm.new_cells or root is None):
+        table = guest_distances(vm.cells, host.topology)
+        rows = {(i, j): value for i, row in enumerate(table) for j, value in enumerate(row)}
+    for (source, target), value in sorted(rows.items()):
+        if source != target:
+            yield from ("-numa", f"dist,src={source},dst={target},val={value}")
+
+
+def _backend(name: str, cell: PlanCell, spec: VmSpec, access: str | None) -> str:
+    shared = ",share=on" if access == "shared" else ""
+    if spec.page_kib is not None:
+        kind = f"memory-backend-memfd,id={name},hugetlb=on,hugetlbsize={_size(spec.page_kib)},prealloc=on"
+    else:
+        kind = f"memory-backend-{'memfd' if shared else 'ram'},id={name}"
+    nodes = "".join(f",host-nodes={run}" for run in _runs(frozenset(cell.nodes)))
+    policy = "interleave" if cell.mode == "interleave" else "bind"
+    return f"{kind},size={_size(cell.memory_kib)}{nodes},policy={policy}{shared}"
+
+
+def _smp(spec: VmSpec, root: _Element | None) -> str:
+    topology = None if root is None else root.find("cpu/topology")
+    if topology is None:
+        levels: Mapping[str, str] = {"sockets": str(spec.vcpus), "cores": "1", "threads": "1"}
+    else:
+        levels = {level: topology.get(level, "1") for level in _LEVELS}
+    shown = (
+        f"{name}={count}" for name, count in levels.items() if name in ("sockets", "cores", "threads") or count != "1"
+    )
+    online = spec.vcpus if spec.vcpus_current is None else spec.vcpus_current
+    return ",".join([str(online), *shown, f"maxcpus={spec.vcpus}"])
+
+
+def _given_distances(root: _Element | None) -> dict[tuple[int, int], int]:
+    rows: dict[tuple[int, int], int] = {}
+    for position, cell in enumerate([] if root is None else root.findall("cpu/numa/cell")):
+        for sibling in cell.findall("distances/sibling"):
+            target, value = sibling.get("id", ""), sibling.get("value", "")
+            if target.isdigit() and value.isdigit():
+                rows[int(cell.get("id", position)), int(target)] = int(value)
+    return rows
+
+
+def _runs(numbers: frozenset[int]) -> list[str]:
+    return format_cpuset(numbers).split(",") if numbers else []
+
+
+def _size(kib: int) -> str:
+    return f"{kib // KIB_PER_MIB}M" if kib % KIB_PER_MIB == 0 else f"{kib}K"
+
+
+def _lines(plan_vms: list[PlanVm], fleet: Fleet) -> Iterator[str]:
+    faults: list[Fault] = []
+    for vm in plan_vms:
+        known: Vm = fleet.vm_by_name[vm.name]
+        try:
+            arguments = qemu_arguments(vm, known.spec, fleet.host_by_name[vm.host], source_xml(known, fleet))
+        except InputError as error:
+            faults += error.faults
+            continue
+        yield comment(f"{vm.name} on {vm.host}")
+        yield " ".join(map(quote, arguments))
+    if faults:
+        raise InputError(faults)
+
+
+def qemu_document(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the arguments of every placed VM as shell words, one VM a line under a comment that names it."""
+    vms = [vm for group in by_host(plan).values() for vm in group]
+    return ("\n".join(_lines(vms, fleet)) + "\n").encode("utf-8", "surrogateescape")
+
+
+def qemu_files(plan: Plan, fleet: Fleet) -> dict[str, bytes]:
+    """Return one file a host."""
+    return {
+        f"{safe_file_name(name)}.args": ("\n".join(_lines(vms, fleet)) + "\n").encode("utf-8", "surrogateescape")
+        for name, vms in by_host(plan).items()
+    }
+
+
+EXPORTER = Exporter(files=qemu_files, document=qemu_document)

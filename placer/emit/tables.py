@@ -1,0 +1,49 @@
+"""A plan as a table: one row a vCPU, with the CPUs it may run on and where they and its memory are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from placer.emit.export import Exporter
+from placer.model.cpuset import format_cpuset
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+
+COLUMNS = ("vm", "uuid", "host", "cell", "vcpu", "cpuset", "affinity", "cpu_nodes", "memory_nodes", "change")
+"""`affinity` is ``hard`` for a CPU of its own and ``floating`` for a set; the node columns hold the host's node ids."""
+
+
+def plan_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
+    """Return the rows of the table in the order of `COLUMNS`, VMs as in the plan, vCPUs ascending by cell."""
+    for vm in plan.vms:
+        node_of_cpu = fleet.host_by_name[vm.host].topology.node_of_cpu
+        for cell in vm.cells:
+            memory = format_cpuset(cell.nodes)
+            for vcpu in sorted(cell.vcpus):
+                cpus = vm.pins[vcpu]
+                yield (
+                    vm.name,
+                    vm.uuid or "",
+                    vm.host,
+                    cell.id,
+                    vcpu,
+                    format_cpuset(cpus),
+                    "hard" if len(cpus) == 1 else "floating",
+                    format_cpuset(node_of_cpu[cpu] for cpu in cpus if cpu in node_of_cpu),
+                    memory,
+                    vm.change.value,
+                )
+
+
+def csv_table(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the table as CSV in UTF-8, quoted where a name needs it."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(plan_rows(plan, fleet))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+EXPORTER = Exporter(files=lambda plan, fleet: {"plan.csv": csv_table(plan, fleet)}, document=csv_table)

@@ -1,0 +1,183 @@
+"""A plan as a bash script of virsh commands that pins the domains that are there already.
+
+The domains are addressed by UUID (virsh takes a name of digits for an id), each change goes to the stored definition
+and, where the domain runs, to the running one. The memory nodes of guest cells can only be changed by defining the
+domain again: ``virsh numatune --config`` leaves memnode as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from placer.emit.domain_files import source_xml
+from placer.emit.export import SCRIPT_MODE, Exporter
+from placer.emit.script import label, quote, script, script_files
+from placer.model.cpuset import format_cpuset
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Change, Plan, PlanVm
+from placer.model.vm import Vm
+from placer.read.domain_movable import manager
+from placer.read.domain_xml import read_domain
+from placer.read.xml import parse_xml
+
+_TAKEN_FOR_ID = re.compile(r"[0-9]+|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+
+_HELPERS = r"""
+host() {  # NAME URI: from here on virsh speaks to this host; without a URI to the libvirt of this machine
+  selected "$1" || return 1
+  virsh=(virsh) sure=0
+  [ -z "$2" ] || { virsh=(virsh -c "$2"); sure=1; }
+  [ ${#hosts[@]} -gt 1 ] || sure=1
+  named "$1" && sure=1
+  return 0
+}
+domain() {  # KEY LABEL: find the domain and what can be changed in it
+  local state info
+  dom=$1 label=$2 live=0 stored=1
+  if ! state=$("${virsh[@]}" domstate --domain "$dom"); then
+    if [ $sure -eq 0 ]; then skip "not on this host"; return 1; fi
+    fail "not found; define its XML first (placer export --to libvirt)"
+    return 1
+  fi
+  case $state in
+    "shut off"* | crashed*) ;;
+    running* | idle* | paused* | "in shutdown"* | pmsuspended* | blocked*) live=1 ;;
+    *) fail "its state is unknown: $state"; return 1 ;;
+  esac
+  info=$("${virsh[@]}" dominfo --domain "$dom")
+  [[ $info =~ Persistent:\ *no ]] && stored=0
+  if [[ $info =~ Managed\ save:\ *yes ]]; then
+    fail "a managed save image carries pins of its own; start the domain, or virsh managedsave-remove"
+    return 1
+  fi
+  scope=()
+  [ $stored -eq 0 ] || scope+=(--config)
+  [ $live -eq 0 ] || scope+=(--live)
+  pinned=$((pinned + 1))
+}
+by_name() {  # NAME: print the UUID of the domain of this name; for names that virsh takes for an id or a UUID
+  NAME=$1 "${virsh[@]}" list --all --uuid --name |
+    NAME=$1 awk '{ name = substr($0, 38); sub(/ +$/, "", name); if (name == ENVIRON["NAME"]) print $1 }'
+}
+arrived() {  # LABEL: a domain that comes from another host is pinned only where this is its new host beyond doubt
+  label=$1
+  [ $sure -eq 1 ] || skip "it moves to this host: name the host on the command line once it is there"
+  [ $sure -eq 1 ]
+}
+unmanaged() {  # LABEL MANAGER
+  label=$1
+  [ "${PLACER_FORCE_MANAGED:-0}" = 1 ] && return 0
+  fail "$2 manages it and would not know; set PLACER_FORCE_MANAGED=1 to pin it all the same"
+  return 1
+}
+change() { "${virsh[@]}" "$1" --domain "$dom" "${@:2}" >/dev/null || fail "virsh $1 failed"; }
+vcpu() { change vcpupin --vcpu "$1" --cpulist "$2" "${scope[@]}"; }
+offline_vcpu() { [ $stored -eq 0 ] || change vcpupin --vcpu "$1" --cpulist "$2" --config; }
+emulator() { change emulatorpin --cpulist "$1" "${scope[@]}"; }
+iothread() { change iothreadpin --iothread "$1" --cpulist "$2" "${scope[@]}"; }
+memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again
+  [ $stored -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
+}
+cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secrets included, changed and defined again
+  local folder
+  [ $stored -eq 1 ] || return 0
+  folder=$(mktemp -d) || { fail "no temporary folder"; return; }
+  if ! "${virsh[@]}" dumpxml --domain "$dom" --inactive --security-info >"$folder/old.xml"; then
+    fail "virsh dumpxml failed"
+  elif [ "$(grep -c '^      <cell ' "$folder/old.xml")" -ne "$1" ]; then
+    fail "it has not the $1 guest cells of the plan; define its XML while it is shut off (placer export --to libvirt)"
+  elif ! NUMATUNE=$2 awk '
+      /^  <numatune\/?>$/ { if (!done) print ENVIRON["NUMATUNE"]; done = 1; inside = !/\/>$/; next }
+      inside { if (/^  <\/numatune>$/) inside = 0; next }
+      /^  <os[ >]/ && !done { print ENVIRON["NUMATUNE"]; done = 1 }
+      { print }
+      END { exit !done }' "$folder/old.xml" >"$folder/new.xml"; then
+    fail "its XML does not look like libvirt's"
+  elif ! cmp -s "$folder/old.xml" "$folder/new.xml"; then
+    "${virsh[@]}" define --file "$folder/new.xml" >/dev/null || fail "virsh define failed"
+  fi
+  rm -rf "$folder"
+}
+later() { [ $live -eq 0 ] || say "$label: its memory moves to the planned nodes at its next start"; }
+umask 077
+"""
+
+
+def virsh_script(plan: Plan, fleet: Fleet, hosts: list[str] | None = None) -> bytes:
+    """Return the script for these hosts, or for all that hold a VM."""
+
+    def section(host: Host, vms: list[PlanVm]) -> Iterator[str]:
+        for vm in vms:
+            yield from _domain(vm, fleet.vm_by_name[vm.name], fleet)
+
+    return script(plan, fleet, "Pin the domains of a placer plan with virsh.", _HELPERS, section, hosts)
+
+
+def _domain(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
+    name = quote(label(vm))
+    conditions = []
+    if vm.from_host is not None and vm.from_host != vm.host:
+        conditions.append(f"arrived {name}")
+    xml = source_xml(known, fleet)
+    claimed = None if xml is None else manager(parse_xml(xml, known.name))
+    if claimed is not None:
+        conditions.append(f"unmanaged {name} {quote(claimed)}")
+    conditions.append(f"domain {_key(vm)} {name}")
+    yield f"  if {' && '.join(conditions)}; then"
+    yield from (f"    {line}" for line in _changes(vm, known, keeps_memory=xml is not None and _keeps_memory(xml, vm)))
+    yield "  fi"
+
+
+def _key(vm: PlanVm) -> str:
+    if vm.uuid is not None:
+        return quote(vm.uuid)
+    if _TAKEN_FOR_ID.fullmatch(vm.name):
+        return f'"$(by_name {quote(vm.name)})"'
+    return quote(vm.name)
+
+
+def _keeps_memory(xml: bytes, vm: PlanVm) -> bool:
+    """Tell whether the domain's memory policies are the planned ones already, so that nothing need be defined again."""
+    reading = read_domain(xml, vm.name)
+    old = {number: (policy.mode, policy.nodeset) for number, policy in reading.numatune.memnodes.items()}
+    return old == {number: (cell.mode, frozenset(cell.nodes)) for number, cell in enumerate(vm.cells) if cell.nodes}
+
+
+def _changes(vm: PlanVm, known: Vm, *, keeps_memory: bool) -> Iterator[str]:
+    spec = known.spec
+    online = spec.vcpus if spec.vcpus_current is None else spec.vcpus_current
+    everywhere = format_cpuset(frozenset().union(*vm.pins.values()))
+    for number, cpus in sorted(vm.pins.items()):
+        yield f"{'vcpu' if number < online else 'offline_vcpu'} {number} {format_cpuset(cpus)}"
+    # Threads without a pin follow <vcpu cpuset>, which virsh cannot change: they are given the vCPUs' CPUs by name.
+    yield f"emulator {everywhere if vm.emulator is None else format_cpuset(vm.emulator)}"
+    for number in sorted({*spec.iothreads, *vm.iothreads}):
+        yield f"iothread {number} {format_cpuset(vm.iothreads[number]) if number in vm.iothreads else everywhere}"
+    nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
+    if not nodes:
+        return
+    if vm.shown and not keeps_memory:
+        yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes))}"
+    elif not vm.shown:
+        yield f"memory {vm.cells[0].mode} {nodes}"
+    if vm.change in (Change.RENODE, Change.RESTART):
+        yield "later"
+
+
+def _numatune(vm: PlanVm, nodes: str) -> str:
+    mode = "interleave" if all(cell.mode == "interleave" for cell in vm.cells) else "strict"
+    memnodes = (
+        f"    <memnode cellid='{cell.id}' mode='{cell.mode}' nodeset='{format_cpuset(cell.nodes)}'/>"
+        for cell in vm.cells
+        if cell.nodes
+    )
+    return "\n".join(["  <numatune>", f"    <memory mode='{mode}' nodeset='{nodes}'/>", *memnodes, "  </numatune>"])
+
+
+EXPORTER = Exporter(
+    files=lambda plan, fleet: script_files(plan, lambda hosts: virsh_script(plan, fleet, hosts)),
+    document=virsh_script,
+    mode=SCRIPT_MODE,
+)
