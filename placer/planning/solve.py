@@ -91,15 +91,16 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     """Give an engine's answer names, pins, measures and reasons."""
     from placer.planning.build_plan import PlanBuilder
     from placer.planning.decode import assign_names
+    from placer.planning.failure import worst_failure
     from placer.planning.pins import Pinner
     from placer.planning.reasons import unplaced_reasons
     from placer.planning.results import goal_results
-    from placer.planning.summary import capacity_summary, worst_failure
+    from placer.planning.summary import capacity_summary
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
     kinds = {goal.kind for goal in compiled.goals}
-    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
+    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled)).build(assignment)
     unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
     measured = _measured(compiled, vms, unplaced) if kinds & {"cores", "l3", "balance"} else {}
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
