@@ -50,7 +50,7 @@ class Terminal:
             self.note(f"warning: {text}")
 
     def console(self, stream: TextIO | None = None) -> Console:
-        """Return a rich console that adds nothing of its own: no markup, no guessed highlights, no colour into a pipe."""
+        """Return a rich console that adds nothing of its own: no markup, no highlights, no colour into a pipe."""
         from rich.console import Console
 
         stream = stream or self.out

@@ -63,7 +63,7 @@ def _common_parameters(taken: Iterable[str]) -> list[inspect.Parameter]:
 
 
 def command(function: Callable[..., Answer], terminal: Terminal) -> Callable[..., int]:
-    """Return what typer runs: the verb's own parameters and the common ones, the answer printed, the exit code returned."""
+    """Return what typer runs: it takes the common options too, prints the answer and returns the exit code."""
     signature = inspect.signature(function, eval_str=True)
     own = list(signature.parameters.values())[1:]
     common = _common_parameters(parameter.name for parameter in own)

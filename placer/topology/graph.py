@@ -19,9 +19,9 @@ def topology_graph(topology: Topology) -> Graph:
     Nodes are named ``host``, ``package 0``, ``die 0``, ``node 0``, ``L3 0``, ``cluster 0``, ``core 0``, ``CPU 0`` and
     ``device ADDRESS``; each has `kind` and `number`, NUMA nodes also `memory_kib`, devices `count`.
 
-    Edges have a `kind`: ``holds`` goes from the outer part to the inner (weight 0); ``distance`` goes from the NUMA node
-    of the CPUs to the node of the memory, its weight the measure's relative distance d[i][j], 1 = local (pairs that
-    cannot reach each other have no edge); ``near`` goes from the NUMA node to a device on it (weight 0).
+    Edges have a `kind`: ``holds`` goes from the outer part to the inner (weight 0); ``distance`` goes from the NUMA
+    node of the CPUs to the node of the memory, its weight the measure's relative distance d[i][j], 1 = local (pairs
+    that cannot reach each other have no edge); ``near`` goes from the NUMA node to a device on it (weight 0).
     """
     import networkx as nx
 

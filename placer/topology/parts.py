@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Part:
-    """One part: its number (the real id of a node or CPU, else its place in the topology), CPUs, and parts inside it."""
+    """One part: its number (the real id of a node or CPU, else its place in the topology), CPUs and inner parts."""
 
     kind: Kind
     number: int
@@ -42,8 +42,8 @@ def part_tree(topology: Topology) -> Part:
     """Return the host as a tree by inclusion of CPU sets.
 
     Machines nest in either order (a node in a package, or several packages in one node), so the tree follows the sets.
-    Nodes without CPUs hang on the host. A set that overlaps others without lying in one hangs on the smallest that holds
-    all of it.
+    Nodes without CPUs hang on the host. A set that overlaps others without lying in one hangs on the smallest that
+    holds all of it.
     """
     host = Part(kind=Kind.HOST, number=0, cpus=topology.cpus)
     sets = [
