@@ -11,11 +11,15 @@ Status = Literal["optimal", "feasible", "unknown", "infeasible"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPattern:
-    """`count` hosts of class `host_class` that each hold `placements`: (placement, VMs) pairs, phantoms left out."""
+    """`count` hosts of class `host_class` that each hold `placements`: (placement, VMs) pairs, phantoms left out.
+
+    `phantoms` are the (placement, phantom VMs) pairs that headroom goals count; they are no VMs.
+    """
 
     host_class: int
     count: int
     placements: tuple[tuple[int, int], ...]
+    phantoms: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
