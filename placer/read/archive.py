@@ -29,7 +29,7 @@ _MAX_HOPS = 8
 # What the readers ask for; the rest of an archive is passed over.
 _WANTED = re.compile(
     r"(?:^|/)(?:(?:cpu|node)/(?:[a-z_]+$|cpu\d+/|node\d+/)|proc/(?:cpuinfo|meminfo|hwloc-nofile-info|driver/nvidia/gpus/)"
-    r"|bus/dax/devices/|dax\d+\.\d+/target_node$|devices/virtual/misc/kvm"
+    r"|kernel/mm/hugepages/|bus/dax/devices/|dax\d+\.\d+/target_node$|devices/virtual/misc/kvm"
     r"|devices/pci[^/]*/(?:.*/)?(?:class|vendor|numa_node|physfn)$)"
 )
 _PAX_RECORD = re.compile(rb"(\d{1,9}) ([^=]+)=")

@@ -71,7 +71,7 @@ def parse_topology(data: bytes, source: str) -> Topology:
     parser = _PARSERS.get(kind)
     if parser is None:
         cure = "give it with --distances beside the host's own file" if kind is Format.MLC else None
-        raise InputError(f"this is a {kind.value}: it does not describe a host", file=source, cure=cure)
+        raise InputError(f"the content is {kind.value}, which does not describe a host", file=source, cure=cure)
     return parser(data, source)
 
 

@@ -152,6 +152,9 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
     l3: dict[int, object] = {}
     nodes: dict[int, int | None] = {}
     for line_number, row in rows:
+        if not _told(row, "cpu"):
+            # Some architectures get rows without a single value.
+            continue
         cpu = number(row.get("cpu", ""), "the CPU", source, line_number)
         if not 0 <= cpu <= MAX_CPU or cpu in nodes:
             why = "stands there twice" if cpu in nodes else f"is not between 0 and {MAX_CPU}"

@@ -15,6 +15,7 @@ from placer.read.text import text_lines, without_quotes
 _NODE = re.compile(r"NUMA node(\d{1,6}) CPU\(s\)")
 _FIELD = re.compile(r"\s*(?P<name>[^:]{1,80}):\s*(?P<value>.*)")
 _ADJACENT = ("ppc", "s390")
+_COUNTS = ("Thread(s) per core", "Core(s) per socket", "Socket(s)")
 
 
 def parse_lscpu_summary(data: bytes, source: str) -> Topology:
@@ -57,8 +58,12 @@ def parse_summary(fields: Mapping[str, str], source: str) -> Topology:
         raw.online = set(range(count))
         raw.assumptions.append("CPU numbers are not told: taken as 0 and up")
     raw.kvm = _kvm(fields)
-    _take_cores(raw, _count(fields, "Thread(s) per core"))
-    if _count(fields, "Socket(s)") == 1:
+    threads, cores, sockets = (_count(fields, what) for what in _COUNTS)
+    if threads and cores and sockets and threads * cores * sockets != len(raw.online) and "Book(s)" not in fields:
+        # Cores of several kinds, or threads switched off: then the counts are those of the first core only.
+        threads = None
+    _take_cores(raw, threads)
+    if sockets == 1:
         raw.packages = [frozenset(raw.online)]
     return build(raw)
 

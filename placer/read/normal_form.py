@@ -25,6 +25,7 @@ from placer.read.cpu_groups import distinct, overlap
 from placer.read.gpu_memory import device_nodes
 from placer.read.raw_host import MAX_NODE, MAX_NODES, RawHost, RawNode, node_names
 
+ONE_NODE = "no NUMA nodes are told: one node with all CPUs and memory is assumed"
 REMOTE_DEFAULT = 20.0
 """The kernel's distance between nodes of which the firmware says nothing."""
 MAX_MEMORY_KIB = 2**53
@@ -45,7 +46,8 @@ def build(raw: RawHost) -> Topology:
         raise InputError(faults)
     assumptions = list(raw.assumptions)
     if raw.offline:
-        assumptions.append(f"CPUs {format_cpuset(raw.offline)} are offline: left out")
+        which = f"CPU {min(raw.offline)} is" if len(raw.offline) == 1 else f"CPUs {format_cpuset(raw.offline)} are"
+        assumptions.append(f"{which} offline: left out")
     _assume_one_node(raw, assumptions)
     _take_cpus(raw, assumptions)
     cores = _cores(raw, assumptions)
@@ -133,7 +135,7 @@ def _impossible(raw: RawHost) -> list[Fault]:
 def _assume_one_node(raw: RawHost, assumptions: list[str]) -> None:
     if not raw.nodes:
         raw.nodes[0] = RawNode(cpus=set(raw.online), memory_kib=raw.memory_kib)
-        assumptions.append("no NUMA nodes are told: one node with all CPUs and memory is assumed")
+        assumptions.append(ONE_NODE)
 
 
 def _take_cpus(raw: RawHost, assumptions: list[str]) -> None:

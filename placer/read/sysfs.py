@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from placer.errors import InputError, PlacerError
@@ -13,7 +13,7 @@ from placer.read.archive import ArchiveTree
 from placer.read.capabilities import MIB_S_PER_MB_S
 from placer.read.cpu_groups import cached_cpuset, group_by, overlap
 from placer.read.cpuinfo import CpuInfo, read_cpuinfo
-from placer.read.normal_form import build
+from placer.read.normal_form import ONE_NODE, build
 from placer.read.raw_host import RawHost, RawNode
 from placer.read.sysfs_devices import device_memory_nodes, pci_devices
 from placer.read.tree import DirectoryTree, Tree
@@ -137,8 +137,7 @@ class _Reader:
         return None
 
     def _number(self, path: str) -> int | None:
-        text = self._text(path)
-        return int(text) if text is not None and re.fullmatch(r"-?\d{1,15}", text) else None
+        return _whole(self._text(path))
 
     # -- CPUs --------------------------------------------------------------------------------------------------------
 
@@ -251,24 +250,24 @@ class _Reader:
         node.memory_kib = meminfo.get("MemTotal")
         if "MemFree" in meminfo:
             node.free_kib = sum(meminfo.get(part, 0) for part in _FREE_PARTS)
-        self._pools(node, f"{path}/hugepages", self._names, self._number)
+        self._pools(node, f"{self._system}/{path}/hugepages".lstrip("/"))
         self._latencies(raw, node_id, f"{path}/access1/initiators")
 
     def _meminfo(self, text: str | None) -> dict[str, int]:
         matches = (_MEMINFO.match(line.strip()) for line in (text or "").splitlines())
         return {match[1]: int(match[2]) for match in matches if match}
 
-    def _pools(
-        self, node: RawNode, path: str, names: Callable[[str], frozenset[str]], number: Callable[[str], int | None]
-    ) -> None:
-        for name in names(path):
+    def _pools(self, node: RawNode, path: str) -> None:
+        """Take the pools of huge pages in a folder of the whole tree."""
+        for name in self._tree.names(path):
             match = _POOL.fullmatch(name)
-            count = number(f"{path}/{name}/nr_hugepages")
-            if match and count is not None and count >= 0:
-                node.pages[int(match[1])] = count
-                free = number(f"{path}/{name}/free_hugepages")
-                if free is not None and free >= 0:
-                    node.free_pages[int(match[1])] = free
+            count = _whole(self._tree.text(f"{path}/{name}/nr_hugepages"))
+            if match is None or count is None or count < 0:
+                continue
+            node.pages[int(match[1])] = count
+            free = _whole(self._tree.text(f"{path}/{name}/free_hugepages"))
+            if free is not None and free >= 0:
+                node.free_pages[int(match[1])] = free
 
     def _latencies(self, raw: RawHost, node_id: int, path: str) -> None:
         """Take HMAT's figures of the best CPU initiators of a node's memory.
@@ -306,7 +305,14 @@ class _Reader:
         if self._host is None or len(raw.nodes) > 1:
             return
         meminfo = self._meminfo(self._tree.text(f"{self._host}proc/meminfo"))
-        raw.memory_kib = meminfo.get("MemTotal")
-        node = next(iter(raw.nodes.values()), None)
-        if node is not None and node.memory_kib is None:
-            node.memory_kib = raw.memory_kib
+        if not raw.nodes:
+            raw.assumptions.append(ONE_NODE)
+        node = raw.nodes.setdefault(0, RawNode(cpus=set(raw.online))) if not raw.nodes else raw.nodes[min(raw.nodes)]
+        if node.memory_kib is None:
+            node.memory_kib = meminfo.get("MemTotal")
+        if not node.pages:
+            self._pools(node, f"{self._sys}kernel/mm/hugepages")
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"-?\d{1,15}", text) else None
