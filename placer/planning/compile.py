@@ -18,6 +18,9 @@ from placer.planning.placements import Placement
 from placer.planning.shapes import ShapeFactory
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
+WITHIN_HOST = ("host", "node", "l3")
+"""Scopes whose domains never span hosts: spreading over them is a row of each host."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
@@ -49,12 +52,14 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     flavors = group_flavors(fleet)
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
-    spread = {i: rule.scope for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in ("host", "node", "l3")}
+    spread = {i: rule.scope for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST}
+    cross = _cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
     factory = ShapeFactory(groups=groups, spread_rules=spread, headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
                            any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts))
     kinds = {goal.kind for goal in goals}
     builder = ClassBuilder(fleet=fleet, flavors=flavors, groups=groups, factory=factory, max_per=max_per,
+                           cross={number: n for n, number in enumerate(cross)},
                            balance="balance" in kinds, cores="cores" in kinds)
     built = builder.build()
     problem = Problem(
@@ -62,7 +67,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         shapes=built.shapes,
         classes=built.classes,
         objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_unit),
-        rules=tuple(_cross_rules(fleet, flavors)),
+        rules=tuple(cross.values()),
         budget=budget or MoveBudget())
     return Compiled(fleet=fleet, goals=tuple(goals), problem=problem, flavors=flavors, placements=built.placements, now=built.now,
                     floating=built.floating, fixed=built.fixed, capacities=built.capacities, constants=built.constants)
@@ -81,17 +86,22 @@ def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
     return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
 
 
-def _cross_rules(fleet: Fleet, flavors: Flavors) -> list[CrossRule]:
+def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
+    """Return the rules that tie hosts to each other, by their index in the fleet, where any VM is in them."""
     members: dict[int, list[int]] = {}
     for number, group in enumerate(flavors.groups):
         for tied in group.rules:
             members.setdefault(tied, []).append(number)
-    out = []
+    for tying, _ in flavors.fixed.values():
+        for tied in tying:
+            members.setdefault(tied, [])
+    out = {}
     for number, who in sorted(members.items()):
         rule = fleet.rules[number]
         if rule.kind is RuleKind.AFFINITY:
+            # Within a node placer pins as it can; members on one L3 domain are at least on one node.
             scope = "node" if rule.scope == "l3" else rule.scope
-            out.append(CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope))
-        elif rule.scope not in ("host", "node", "l3"):
-            out.append(CrossRule(name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per))
+            out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
+        elif rule.scope not in WITHIN_HOST:
+            out[number] = CrossRule(name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per)
     return out

@@ -118,8 +118,8 @@ class _Rooms:
     def _refit(self, failed: int, most: int | None) -> dict[int, int]:
         problem = self.problem
         demand: Counter[int] = Counter()
-        for placement, count in self.states[failed].pattern:
-            demand[_flavor(problem, self.states[failed], placement)] += count
+        for placement, vms in self.states[failed].pattern:
+            demand[_flavor(problem, self.states[failed], placement)] += vms
         free = {shape: rows[:most].copy() for shape, rows in self.free.items()}
         count = {shape: np.array([self.states[n].count - (n == failed) for n in which[:most]]) for shape, which in self.which.items()}
         owner = {shape: list(which[:most]) for shape, which in self.which.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.model.fleet import Fleet
@@ -39,11 +39,14 @@ class FlavorGroup:
 
 @dataclass(frozen=True, slots=True)
 class Flavors:
-    """All flavors of a fleet. `of_vm[i]` is the flavor of VM i, -1 where it is fixed to its place (`fixed` lists those)."""
+    """All flavors of a fleet. `of_vm[i]` is the flavor of VM i, -1 where it is fixed to its place.
+
+    `fixed` maps each such VM to the affinity and anti-affinity rules it is in and the rules that confine it.
+    """
 
     groups: tuple[FlavorGroup, ...]
     of_vm: tuple[int, ...]
-    fixed: tuple[int, ...]
+    fixed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def group_flavors(fleet: Fleet) -> Flavors:
@@ -51,19 +54,18 @@ def group_flavors(fleet: Fleet) -> Flavors:
     tying = [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING]
     confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
     has_domains = any(host.migration_domain is not None for host in fleet.hosts)
-    cross = {i for i in tying if _crosses_hosts(fleet.rules[i])}
     tied, confined = _RuleIndex(fleet.rules, tying), _RuleIndex(fleet.rules, confining)
     groups: list[FlavorGroup] = []
     index: dict[Hashable, int] = {}
     keys: dict[tuple[int, int | None], Hashable] = {}
     of_vm: list[int] = []
-    fixed: list[int] = []
+    fixed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     for number, vm in enumerate(fleet.vms):
         host = fleet.host_by_name.get(vm.current.host) if vm.current else None
         present = host is not None and not host.failed
         rules = tied.of(vm)
-        if present and _is_fixed(vm, cross & set(rules)):
-            fixed.append(number)
+        if present and (vm.pins_fixed or vm.movable is Movable.NO) and current_parts(vm) is not None:
+            fixed[number] = (rules, confined.of(vm))
             of_vm.append(-1)
             continue
         locked = _locked_cells(vm) if present else None
@@ -87,7 +89,7 @@ def group_flavors(fleet: Fleet) -> Flavors:
             groups[flavor].present += 1
         else:
             groups[flavor].arriving.append(number)
-    return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=tuple(fixed))
+    return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed)
 
 
 def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequence[Rule], drained: int) -> bool:
@@ -128,21 +130,11 @@ def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     return (nodes, memory) if len(nodes) == len(memory) == expected else None
 
 
-def _is_fixed(vm: Vm, in_cross_rules: set[int]) -> bool:
-    if vm.pins_fixed:
-        return current_parts(vm) is not None
-    return vm.movable is Movable.NO and current_parts(vm) is not None and not in_cross_rules
-
-
 def _locked_cells(vm: Vm) -> int | None:
     """Return how many cells a placed ``auto`` VM has: its guest's topology is fixed once it is somewhere, unless it may be reshaped."""
     if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or vm.current is None or vm.current.nodes is None:
         return None
     return len(vm.current.nodes)
-
-
-def _crosses_hosts(rule: Rule) -> bool:
-    return rule.scope not in ("host", "node", "l3") or rule.kind is RuleKind.AFFINITY
 
 
 class _RuleIndex:

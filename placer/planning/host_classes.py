@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -82,6 +82,7 @@ class ClassBuilder:
     groups: Sequence[FlavorGroup]
     factory: ShapeFactory
     max_per: Mapping[int, int]
+    cross: Mapping[int, int]
     balance: bool
     cores: bool
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
@@ -183,7 +184,7 @@ class ClassBuilder:
             nodes = _positions(host, vm)
             if nodes is None:
                 continue
-            group = self._group_of(vm, len(nodes[0]))
+            group = self._group_of(index, len(nodes[0]))
             placement = Placement(0, nodes[0], nodes[1], tuple(None for _ in group.needs.devices))
             self._constants["remote"] += placement_cost(group.needs, placement, draft.structure.view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
@@ -194,12 +195,11 @@ class ClassBuilder:
             self._constants["hosts"] += round(COST_UNIT * host.cost)
         return total
 
-    def _group_of(self, vm: Vm, parts: int) -> FlavorGroup:
-        rules = self.fleet.rules
-        chosen = [n for n, rule in enumerate(rules) if matches(rule.members, vm.name, vm.spec.labels)]
+    def _group_of(self, number: int, parts: int) -> FlavorGroup:
+        vm = self.fleet.vms[number]
+        tying, confining = self.flavors.fixed[number]
         locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
-        return FlavorGroup(needs=spec_needs(vm.spec, locked_cells=locked), rules=tuple(n for n in chosen if n in self.factory.spread_rules),
-                           confinement=Confinement(rules=tuple(n for n in chosen if rules[n].kind in CONFINING)))
+        return FlavorGroup(needs=spec_needs(vm.spec, locked_cells=locked), rules=tying, confinement=Confinement(rules=confining))
 
     def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
         """Return what movable VMs may take: memory and rule rows never below what is there now."""
@@ -254,17 +254,18 @@ class ClassBuilder:
             domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
             permission = self._permission(own, drained[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
-            key = (host.room.draft, room.tobytes(), fixed.tobytes(), content, floating, domains, id(permission), cost)
+            tied = tuple(sorted(Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross).items()))
+            key = (host.room.draft, room.tobytes(), fixed.tobytes(), content, floating, domains, id(permission), cost, tied)
             members[key].append(number)
             parts[key] = (room, fixed, permission)
         chains = _Chains(finished)
         out = []
         for key, who in members.items():
-            draft, content, floating, domains, cost = key[0], key[3], key[4], key[5], key[7]  # type: ignore[index]
+            draft, content, floating, domains, cost, tied = key[0], key[3], key[4], key[5], key[7], key[8]  # type: ignore[index]
             room, fixed, permission = parts[key]
             empty = not content and not floating and not fixed.any()
             out.append(HostClass(shape=draft, count=len(who), capacity=room, fixed=fixed, content=content, floating=floating, allowed=permission.allowed,
-                                 stay_penalty=permission.penalty, cost=cost, domain=dict(domains),
+                                 stay_penalty=permission.penalty, cost=cost, domain=dict(domains), fixed_members=dict(tied),
                                  chains=chains.of(draft, room, self.fleet.hosts[who[0]]) if empty else (), members=tuple(who)))
         return tuple(out)
 

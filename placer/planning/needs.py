@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from placer.model.vm import MAX_AUTO_CELLS, CellMode, DeviceRequest, EmulatorPolicy, VmSpec
+from solvers.cpu_rows import CpuPolicy
 
 DEFAULT_PAGE_KIB = 4
 
@@ -39,7 +40,7 @@ class Needs:
     shown: bool
     locality: float | None
     page_kib: int | None
-    thread_policy: str
+    thread_policy: CpuPolicy
     extra_cpu: bool
     share_node: bool
     any_tier: bool
