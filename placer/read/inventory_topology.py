@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from placer.errors import PlacerError
+from placer.errors import InputError, PlacerError
 from placer.model.cpuset import format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Device, Topology
 from placer.model.units import format_kib
@@ -36,21 +37,9 @@ TOPOLOGY_KEYS = (
     "devices",
 )
 """The keys of a host entry that make its topology: entries that agree in them share one object."""
-_INLINE_ONLY = (
-    "siblings",
-    "threads_per_core",
-    "packages",
-    "dies",
-    "clusters",
-    "l3",
-    "offline",
-    "page_size",
-    "arch",
-    "model",
-    "source",
-    "assumptions",
-    "bandwidth_mib_s",
-)
+_INLINE_ONLY = ("dies", "clusters", "offline", "page_size", "arch", "model", "source", "assumptions", "bandwidth_mib_s")
+_ASSUMED_OF_CORES = "threads per core are not told"
+_ASSUMED_OF_PACKAGES = "packages are not told"
 
 
 class TopologyBuilder:
@@ -100,7 +89,7 @@ class TopologyBuilder:
         if path is None:
             return None
         try:
-            return replace(read_topology(path), source=str(entry.topology))
+            return self._with_groups(replace(read_topology(path), source=str(entry.topology)), entry, problems)
         except PlacerError as error:
             problems.extend(
                 (
@@ -114,6 +103,26 @@ class TopologyBuilder:
             )
             return None
 
+    def _with_groups(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
+        """Set cores, packages and L3 domains beside a host file that does not tell them, such as numactl's text."""
+        before = len(problems)
+        for name in ("siblings", "packages", "l3"):
+            _check_groups(name, getattr(entry, name) or (), topology.cpus, problems)
+        cores = _cores(entry, topology.node_of_cpu, problems)
+        if len(problems) > before:
+            return topology
+        assumptions = list(topology.assumptions)
+        if cores is not None:
+            listed = frozenset().union(*cores)
+            topology = replace(topology, cores=_sorted([*cores, *(frozenset({cpu}) for cpu in topology.cpus - listed)]))
+            assumptions = [said for said in assumptions if not said.startswith(_ASSUMED_OF_CORES)]
+        if entry.packages:
+            topology = replace(topology, packages=_sorted(entry.packages))
+            assumptions = [said for said in assumptions if not said.startswith(_ASSUMED_OF_PACKAGES)]
+        if entry.l3:
+            topology = replace(topology, l3=_sorted(entry.l3))
+        return replace(topology, assumptions=tuple(assumptions))
+
     def _inline(self, entry: HostEntry, problems: list[Problem]) -> Topology | None:
         nodes = entry.nodes or []
         _check_nodes(entry, problems)
@@ -123,9 +132,7 @@ class TopologyBuilder:
             problems.append((("offline",), f"CPUs {format_cpuset(both)} are in a node: offline CPUs are in none", None))
         for name in ("siblings", "packages", "dies", "clusters", "l3"):
             _check_groups(name, getattr(entry, name) or (), online, problems)
-        cores = _cores(entry, online, problems)
-        if entry.packages and (left := online.difference(*entry.packages)):
-            problems.append((("packages",), f"CPUs {format_cpuset(left)} are in no package", None))
+        cores = _cores(entry, {cpu: node.id for node in nodes for cpu in node.cpus}, problems)
         if problems:
             return None
         ids = [node.id for node in nodes]
@@ -178,11 +185,9 @@ class TopologyBuilder:
             )
             topology = replace(topology, distances=rows)
         if entry.distances_from is not None:
-            from placer.read.host import refine_distances
-
             path = self.files.path(entry.distances_from, ("distances_from",), problems)
             if path is not None:
-                topology = refine_distances(topology, path)
+                topology = _measured(topology, path)
         return topology
 
     def _with_devices(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
@@ -262,13 +267,16 @@ def _check_groups(name: str, groups: Sequence[frozenset[int]], online: frozenset
     seen: set[int] = set()
     for number, group in enumerate(groups):
         if lacking := group - online:
-            problems.append(((name, number), f"CPUs {format_cpuset(lacking)} are in no node of the host", None))
+            message = f"CPUs {format_cpuset(lacking)} are in no node of the host"
+            problems.append(((name, number), message, f"it has {format_cpuset(online)}"))
         if name != "clusters" and (twice := group & seen):
             problems.append(((name, number), f"CPUs {format_cpuset(twice)} are in two of the {name}", None))
         seen |= group
+    if name == "packages" and groups and (left := online - seen):
+        problems.append((("packages",), f"CPUs {format_cpuset(left)} are in no package", None))
 
 
-def _cores(entry: HostEntry, online: frozenset[int], problems: list[Problem]) -> list[frozenset[int]] | None:
+def _cores(entry: HostEntry, node_of_cpu: Mapping[int, int], problems: list[Problem]) -> list[frozenset[int]] | None:
     """Return the cores: as listed, or CPU n beside CPU n + half as Linux numbers them."""
     threads = entry.threads_per_core
     if threads is None:
@@ -276,24 +284,42 @@ def _cores(entry: HostEntry, online: frozenset[int], problems: list[Problem]) ->
     if entry.siblings is not None:
         problems.append((("threads_per_core",), "the host lists siblings too", "keep one of them"))
         return None
-    if len(online) % threads:
-        problems.append((("threads_per_core",), f"{len(online)} CPUs are no multiple of {threads}", "list siblings"))
+    if len(node_of_cpu) % threads:
+        problems.append(
+            (("threads_per_core",), f"{len(node_of_cpu)} CPUs are no multiple of {threads}", "list siblings")
+        )
         return None
-    cores = siblings_by_rule(online, threads, adjacent=False)
-    node_of = {cpu: node.id for node in entry.nodes or () for cpu in node.cpus}
+    cores = siblings_by_rule(node_of_cpu, threads, adjacent=False)
     for core in cores:
-        homes = sorted({node_of[cpu] for cpu in core})
+        homes = sorted({node_of_cpu[cpu] for cpu in core})
         if len(homes) > 1:
-            problems.append(
-                (
-                    ("threads_per_core",),
-                    f"by Linux's numbering CPUs {format_cpuset(core)} would be one core, "
-                    f"but they are in nodes {format_cpuset(homes)}",
-                    "list siblings",
-                )
-            )
+            message = f"by Linux's numbering CPUs {format_cpuset(core)} would be one core"
+            cure = f"they are in nodes {format_cpuset(homes)}: list siblings"
+            problems.append((("threads_per_core",), message, cure))
             break
     return cores
+
+
+def _sorted(groups: Iterable[frozenset[int]]) -> tuple[frozenset[int], ...]:
+    return tuple(sorted(groups, key=sorted))
+
+
+def _measured(topology: Topology, path: Path) -> Topology:
+    """Return the topology with the distances of a measurement, or of another file of the same host."""
+    from placer.read.host import parse_topology, read_file
+    from placer.read.mlc import refine_distances
+    from placer.read.recognise import Format, recognise
+
+    data = read_file(path, str(path))
+    if recognise(data, str(path)) is Format.MLC:
+        return refine_distances(topology, data, str(path))
+    other = parse_topology(data, str(path))
+    if other.node_ids != topology.node_ids:
+        ids, others = format_cpuset(topology.node_ids), format_cpuset(other.node_ids)
+        raise InputError(f"it tells distances between nodes {others}; the host has nodes {ids}", file=str(path))
+    return replace(
+        topology, distances=other.distances, bandwidth_mib_s=other.bandwidth_mib_s or topology.bandwidth_mib_s
+    )
 
 
 def _pairs(rows: Sequence[Sequence[float | None]] | None, ids: Sequence[int]) -> dict[tuple[int, int], float]:

@@ -6,6 +6,7 @@ holds (None for a null), and the schema says what it must be.
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import yaml
@@ -63,7 +64,7 @@ def load_lines(text: str, log: FaultLog) -> Any:
         tree = load_json_lines(text, log)
         if tree is not None:
             return tree
-    elif max(map(len, text.split("\n"))) > MAX_YAML_LINE:
+    elif max(map(len, StringIO(text))) > MAX_YAML_LINE:
         raise InputError(f"a line of more than {MAX_YAML_LINE} characters", file=log.file)
     tree = load_plain_lines(text)
     return tree if tree is not None else load_yaml_lines(text, log)

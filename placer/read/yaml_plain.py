@@ -8,6 +8,7 @@ duplicate keys, odd indentation) makes `load_plain_lines` answer None, and the f
 from __future__ import annotations
 
 import re
+from io import StringIO
 from typing import Any
 
 from placer.read.located import FaultLog, LineList, LineMap
@@ -33,7 +34,8 @@ def load_plain_lines(text: str) -> LineMap | None:
     waiting: tuple[LineMap, str, int] | None = None  # a key without a value yet: its container, its name, its column
     memo: dict[str, _Line | None] = {}
     values: dict[str, Any] = {}
-    for number, raw in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(StringIO(text), start=1):
+        raw = line.rstrip("\n ")
         if raw in memo:
             parsed = memo[raw]
         else:
@@ -88,7 +90,7 @@ def load_plain_lines(text: str) -> LineMap | None:
 
 def _line(raw: str, values: dict[str, Any]) -> _Line | None:
     """Take one line apart; None for what is not plain."""
-    found = _LINE.fullmatch(raw.rstrip(" "))
+    found = _LINE.fullmatch(raw)
     if found is None:
         return None
     blanks, dash, key, text, bare = found.groups()
