@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,6 +43,18 @@ def read_plan(path: str | os.PathLike[str], *, certificate: bool = False) -> Pla
     """
     name = os.fspath(path)
     raw = _read_bytes(name)
+    plan = parse_plan(raw, name)
+    return replace(plan, certificate=_read_certificate(name, raw)) if certificate else plan
+
+
+def parse_plan(raw: bytes, name: str) -> Plan:
+    """Read a plan from the bytes of its file, which messages call `name`.
+
+    Raises
+    ------
+    InputError
+        As `read_plan`.
+    """
     tree = _parse(raw, name)
     if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
         found = tree.get("schema") if isinstance(tree, dict) else None
@@ -51,8 +64,7 @@ def read_plan(path: str | os.PathLike[str], *, certificate: bool = False) -> Pla
     faults = schema_faults(tree, name)
     if faults:
         raise InputError(faults)
-    proof = _read_certificate(name, raw) if certificate else None
-    return _Reader(name).plan(tree, proof)  # type: ignore[arg-type]  # `schema_faults` has just shown that it is one
+    return _Reader(name).plan(tree)  # type: ignore[arg-type]  # `schema_faults` has just shown that it is one
 
 
 def certificate_path(path: str | os.PathLike[str]) -> Path:
@@ -69,7 +81,7 @@ class _Reader:
         self.file = file
         self.faults: list[Fault] = []
 
-    def plan(self, data: PlanData, certificate: Mapping[str, Any] | None) -> Plan:
+    def plan(self, data: PlanData) -> Plan:
         vms = tuple([self.vm(number, vm) for number, vm in enumerate(data["vms"])])
         if self.faults:
             raise InputError(self.faults)
@@ -86,7 +98,6 @@ class _Reader:
             options=data.get("options", {}),
             summary=data.get("summary", {}),
             warnings=tuple(data.get("warnings", ())),
-            certificate=certificate,
         )
 
     def vm(self, number: int, data: VmData) -> PlanVm:
