@@ -23,7 +23,9 @@ def small_fleet(seed: int) -> Fleet:
         hosts.append(Host(name=f"h{number}", topology=topology, reserve=reserve, cpu_ratio=rng.choice((1.0, 2.0, 1.5)),
                           cost=rng.choice((1.0, 1.0, 2.5)), labels={"rack": f"r{number % 2}"}, resources={"disk": 20}))
     vms = tuple(_vm(rng, number) for number in range(rng.randint(2, 6)))
-    return Fleet(hosts=tuple(hosts), vms=vms, rules=_rules(rng))
+    apps = {vm.spec.labels["app"] for vm in vms}
+    rules = tuple(rule for rule in _rules(rng) if rule.members is None or rule.members["app"] in apps)
+    return Fleet(hosts=tuple(hosts), vms=vms, rules=rules)
 
 
 def _topology(rng: random.Random) -> Topology:
