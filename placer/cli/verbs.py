@@ -81,7 +81,7 @@ def command(function: Callable[..., Answer], terminal: Terminal) -> Callable[...
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # typer would look through it and miss the common options
+    del run.__wrapped__  # typer would look through it and miss the common options
     return run
 
 

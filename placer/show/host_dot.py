@@ -38,7 +38,8 @@ def _boxes(graph: Graph, part: str, title: str, indent: str) -> Iterator[str]:
     if graph.nodes[part]["kind"] == Kind.NODE:
         # Edges need a point in the box to hold on to.
         yield f"{indent}  {_quoted(part)} [shape=point, style=invis];"
-    for _, inner, kind in graph.out_edges(part, data="kind"):
+    for inner, edge in graph.adj[part].items():
+        kind = edge["kind"]
         if kind == "near":
             number = graph.nodes[inner]["count"]
             text = f"{graph.nodes[inner]['kind']} {inner.removeprefix('device ')}" + (
@@ -54,7 +55,7 @@ def _boxes(graph: Graph, part: str, title: str, indent: str) -> Iterator[str]:
 
 
 def _distances(graph: Graph) -> Iterator[str]:
-    nodes = [part for part, kind in graph.nodes(data="kind") if kind == Kind.NODE]
+    nodes = [part for part in graph.nodes if graph.nodes[part]["kind"] == Kind.NODE]
     for one, other in combinations(nodes, 2):
         there, back = (graph.get_edge_data(*pair) for pair in ((one, other), (other, one)))
         ends = f"{_quoted(one)} -- {_quoted(other)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Device, Node, NodeKind, Topology
 from placer.show.heat import distance_lines
+from placer.show.items import draw_items
 from placer.show.words import amount, count, figure, listed, page, visible
 from placer.topology.parts import Kind, Part, part_tree
 
@@ -31,10 +32,7 @@ def draw_host(topology: Topology, name: str, console: Console) -> None:
         console.print("distances: memory of the column seen from the CPUs of the row, 10 = local")
         console.print(distance_lines(topology.node_ids, topology.distances, console.width))
     _draw_bandwidth(topology, console)
-    if topology.assumptions:
-        console.print("assumed:")
-        for sentence in topology.assumptions:
-            _draw_item(sentence, console)
+    draw_items("assumed:", topology.assumptions, console)
 
 
 def _facts(topology: Topology) -> list[tuple[str, str]]:
@@ -158,13 +156,3 @@ def _draw_bandwidth(topology: Topology, console: Console) -> None:
         ]
         if told:
             console.print(f"  {node} to " + "  ".join(told))
-
-
-def _draw_item(sentence: str, console: Console) -> None:
-    from rich.table import Table
-
-    item = Table.grid(padding=0)
-    item.add_column(width=4)
-    item.add_column()
-    item.add_row("  -", visible(sentence))
-    console.print(item)

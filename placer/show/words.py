@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from placer.model.units import format_kib
-
-KIB_PER_GIB = 1 << 20
 
 
 def visible(text: str) -> str:
@@ -15,20 +13,20 @@ def visible(text: str) -> str:
 
 
 def amount(kib: int) -> str:
-    """Return a memory size for a person: ``64 GiB`` where it is whole, else rounded to a tenth: ``62.8 GiB``."""
-    if kib % KIB_PER_GIB == 0 or kib < 1024:
-        return _spaced(format_kib(kib))
-    value = kib / 1024
-    for unit in ("MiB", "GiB", "TiB"):
-        if value < 1000 or unit == "TiB":
+    """Return a memory size for a person: exact where it is whole in its unit (``64 GiB``), else to a tenth."""
+    value, unit = float(kib), "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if value < 1024:
             break
-        value /= 1024
-    return f"{value:.1f} {unit}"
+        value, unit = value / 1024, larger
+    return f"{int(value):,} {unit}" if value == int(value) else f"{value:.1f} {unit}"
 
 
 def page(kib: int) -> str:
     """Return a page size: ``2 MiB``."""
-    return _spaced(format_kib(kib))
+    text = format_kib(kib)
+    digits = text.rstrip("KMGTiB")
+    return f"{digits} {text[len(digits) :]}"
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -55,14 +53,3 @@ def figure(value: float | int | None, digits: int = 3) -> str:
 def percent(share: float | None) -> str:
     """Return a share as per cent: ``0.35 %``; ``unknown`` for None."""
     return "unknown" if share is None else f"{figure(100 * share, 2)} %"
-
-
-def affinity_row(cpus: Iterable[int], size: int) -> str:
-    """Return a row as ``virsh vcpuinfo`` prints it: ``y`` for every CPU of 0…size-1 that is allowed, else ``-``."""
-    allowed = frozenset(cpus)
-    return "".join("y" if cpu in allowed else "-" for cpu in range(size))
-
-
-def _spaced(text: str) -> str:
-    digits = text.rstrip("KMGTiB")
-    return f"{digits} {text[len(digits) :]}"

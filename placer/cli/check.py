@@ -1,0 +1,148 @@
+"""``placer check``: validate a fleet, or compute all that a plan says once more from fleet and plan alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.inputs import STDIN, read_fleet
+from placer.cli.terminal import Terminal, fault_data
+from placer.errors import DifferenceError, Fault, InputError
+from placer.show.words import amount, count, figure, percent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.model.fleet import Fleet
+    from placer.model.plan import Plan
+    from placer.planning.findings import CheckReport
+
+
+def check(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    plan: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="The plan; without it only the fleet is validated.")
+    ] = None,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="Also price the plan's certificate again, with a second solver.")
+    ] = False,
+) -> Answer:
+    """Verify a plan independently, or validate a fleet."""
+    from placer.planning.check import check as run_check
+
+    if plan is None:
+        if bound:
+            raise InputError("only a plan has bounds", field="--bound", cure="give the plan: placer check FLEET PLAN")
+        model = read_fleet(fleet, None)
+        report = run_check(model)
+        failure = InputError(_located(report.faults, fleet)) if report.faults else None
+        text = f"{fleet}: {'not valid' if failure else 'valid'}"
+        return _answer(report, text, failure, terminal)
+    if fleet == plan == STDIN:
+        raise InputError("fleet and plan cannot both come from standard input", cure="give one of them as a file")
+    planned = _read_plan(plan, bound)
+    model = read_fleet(fleet, None, running_only=bool(planned.options.get("running_only")))
+    _refuse_stranger(model, planned, plan)
+    report = run_check(model, planned, bound=bound)
+    if report.faults:
+        alone = run_check(model).faults
+        if alone:
+            raise InputError(_located(alone, fleet))
+        refused = DifferenceError(_located(report.faults, plan))
+        return _answer(report, f"{plan}: refused, {count(len(report.faults), 'fault')}", refused, terminal)
+    proof = ", its bounds confirmed by a second solver" if bound else ""
+    return _answer(report, f"{plan}: every constraint holds, every value is as it says{proof}", None, terminal, planned)
+
+
+def _read_plan(file: str, certificate: bool) -> Plan:
+    from placer.read.plan_file import read_plan
+
+    return read_plan(file, certificate=certificate)
+
+
+def _refuse_stranger(fleet: Fleet, plan: Plan, file: str) -> None:
+    if plan.fleet_digest == fleet.digest:
+        return
+    raise InputError(
+        "the plan was made for another fleet, or the fleet or a file it names has changed since",
+        file=file,
+        field="fleet.digest",
+        cure="solve again, or give the fleet of the plan",
+    )
+
+
+def _located(faults: Sequence[Fault], file: str) -> list[Fault]:
+    return [fault if fault.file else replace(fault, file=file) for fault in faults]
+
+
+def _answer(
+    report: CheckReport,
+    text: str,
+    failure: InputError | DifferenceError | None,
+    terminal: Terminal,
+    plan: Plan | None = None,
+) -> Answer:
+    terminal.warn(report.warnings)
+
+    def data() -> dict[str, Any]:
+        return {
+            "valid": report.ok,
+            "faults": [fault_data(fault) for fault in report.faults],
+            "warnings": list(report.warnings),
+            "measured": dict(report.measured),
+        }
+
+    def draw(console: Console) -> None:
+        console.print(text, soft_wrap=True)
+        if report.ok:
+            _draw_measured(report.measured, plan, console)
+
+    return Answer(data=data, text=draw, failure=failure)
+
+
+_WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "hosts": ("hosts", figure),
+    "vms": ("VMs", figure),
+    "vcpus": ("vCPUs", figure),
+    "usable_cpus": ("usable CPUs", figure),
+    "vm_memory_kib": ("memory of VMs", amount),
+    "host_memory_kib": ("memory for VMs", amount),
+    "remote_access": ("remote access", figure),
+    "remote_share": ("remote share", percent),
+    "locality_score": ("locality score", figure),
+    "mean_distance": ("mean distance", figure),
+    "device_access": ("device access", figure),
+    "placed_vms": ("VMs placed", figure),
+    "placed_vcpus": ("vCPUs placed", figure),
+    "unplaced_vms": ("VMs without a place", figure),
+    "migrations": ("VMs that change host", figure),
+    "node_changes": ("VMs that change node", figure),
+}
+
+
+def _draw_measured(measured: Any, plan: Plan | None, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for key, (name, written) in _WRITTEN.items():
+        if key in measured:
+            table.add_row(f"  {name}", "unknown" if measured[key] is None else written(measured[key]))
+    console.print(table)
+    values = measured.get("goals")
+    if plan is None or not values:
+        return
+    goals = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    goals.add_column("  goal")
+    for column in ("measured", "bound in the plan"):
+        goals.add_column(column, justify="right")
+    for goal in plan.goals:
+        if goal.name in values:
+            goals.add_row(f"  {goal.name}", figure(values[goal.name]), figure(goal.bound))
+    console.print(goals)

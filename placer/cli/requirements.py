@@ -1,0 +1,89 @@
+"""``--require placed,gap=0.5%``: what a plan must have reached for the exit code 0."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placer.errors import Fault, ImpossibleError, InputError, PlacerError, RequirementError
+from placer.show.words import figure, percent
+
+if TYPE_CHECKING:
+    from placer.model.plan import GoalResult, Plan
+
+ZERO_GOALS = ("placed", "rules")
+"""Goals that can be required by name: nothing unplaced, no rule broken."""
+_GAP = re.compile(r"gap\s*=\s*(\d{1,3}(?:\.\d{1,9})?)\s*%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """Goals that must be at zero, and the largest gap that any goal may have (a share; None: any)."""
+
+    goals: tuple[str, ...] = ()
+    gap: float | None = None
+
+
+def parse_requirements(text: str | None) -> Requirements:
+    """Read ``placed``, ``rules`` and ``gap=0.5%``, separated by commas.
+
+    Raises
+    ------
+    InputError
+        Anything else: every fault of the list.
+    """
+    goals: list[str] = []
+    gap: float | None = None
+    faults: list[Fault] = []
+    for item in (text or "").split(",") if text is not None else []:
+        word = item.strip()
+        found = _GAP.fullmatch(word)
+        if found is not None:
+            gap = float(found[1]) / 100
+        elif word in ZERO_GOALS:
+            goals.append(word)
+        else:
+            cure = "use placed, rules or gap=0.5%, separated by commas"
+            faults.append(Fault(message=f"{word[:40]!r} cannot be required", field="--require", cure=cure))
+    if faults:
+        raise InputError(faults)
+    return Requirements(goals=tuple(goals), gap=gap)
+
+
+def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
+    """Return what a plan falls short of, proven impossibility before all else; None where it meets everything."""
+    impossible: list[Fault] = []
+    missed: list[Fault] = []
+    by_name = {goal.name: goal for goal in plan.goals}
+    for name in requirements.goals:
+        goal = by_name.get(name)
+        if goal is None:
+            cure = "add it to --goals"
+            missed.append(Fault(message=f"goal {name} is required and was not solved for", field=name, cure=cure))
+        elif least_possible(goal) > 0:
+            text = f"proven impossible: at best {figure(goal.bound)} remain, by {goal.source}"
+            impossible.append(Fault(message=text, field=name))
+        elif goal.value is None or worst_part(goal) > 0:
+            text = f"required and not reached: {figure(goal.value)} remain, at least {figure(goal.bound)} is proven"
+            missed.append(Fault(message=text, field=name, cure="give more time, or ease the goals before it"))
+    if requirements.gap is not None:
+        for goal in plan.goals:
+            if goal.gap is None or goal.gap > requirements.gap:
+                text = f"the gap is {percent(goal.gap)}, required is at most {percent(requirements.gap)}"
+                missed.append(Fault(message=text, field=goal.name, cure="give more time with --time-limit"))
+    if impossible:
+        return ImpossibleError([*impossible, *missed])
+    return RequirementError(missed) if missed else None
+
+
+def least_possible(goal: GoalResult) -> float:
+    """Return the largest proven bound of a goal and its parts: above 0, no plan brings it to zero."""
+    bounds = [goal.bound, *(tier.get("bound") for tier in goal.tiers)]
+    return max((bound for bound in bounds if isinstance(bound, (int, float))), default=0.0)
+
+
+def worst_part(goal: GoalResult) -> float:
+    """Return the largest value of a goal and its parts."""
+    values = [goal.value, *(tier.get("value") for tier in goal.tiers)]
+    return max((value for value in values if isinstance(value, (int, float))), default=0.0)

@@ -1,0 +1,137 @@
+"""``placer solve``: plan a fleet, say how good the plan is, write it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.executor import opened_executor
+from placer.cli.inputs import STDIN, read_fleet, refuse_existing
+from placer.cli.interrupts import run_interruptible
+from placer.cli.plan_result import plan_document, plan_outline
+from placer.cli.progress import ProgressPrinter
+from placer.cli.requirements import parse_requirements, unmet
+from placer.cli.terminal import INTERRUPTED, Terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.model.plan import Plan
+    from solvers.result import Interrupt
+
+
+class EngineChoice(StrEnum):
+    """The engines that ``--engine`` names."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    STATES = "states"
+    GREEDY = "greedy"
+
+
+def solve(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the plan goes; - prints it.")],
+    goals: Annotated[
+        str | None,
+        typer.Option("--goals", metavar="LIST", help="Goals in order, such as placed,rules,remote~1%,hosts."),
+    ] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Such as 90s, 5m, 1h30m.")] = "60s",
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same plan.")] = 0,
+    max_moves: Annotated[
+        int | None,
+        typer.Option("--max-moves", min=0, help="Most VMs that change host or node. A fleet with placed VMs: 0."),
+    ] = None,
+    max_migrations: Annotated[
+        int | None, typer.Option("--max-migrations", min=0, help="Most VMs that change host.")
+    ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option("--require", metavar="LIST", help="placed, rules, gap=0.5%: exit 3 or 5 where not reached."),
+    ] = None,
+    engine: Annotated[
+        EngineChoice, typer.Option("--engine", help="Which engine; auto picks by size.")
+    ] = EngineChoice.AUTO,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Processes that search side by side.")] = 1,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="WHERE", help="A Dask cluster: dask:tcp://SCHEDULER:8786.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Replay as many rounds as a plan records.")
+    ] = None,
+    running_only: Annotated[bool, typer.Option("--running-only", help="Leave out VMs that are shut off.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the plan.")] = False,
+) -> Answer:
+    """Plan a fleet and prove how good the plan is."""
+    requirements = parse_requirements(require)
+    time_limit_s = parse_duration_s(time_limit, "--time-limit")
+    refuse_existing(output, force)
+    model = read_fleet(fleet, terminal, running_only=running_only)
+    started_s = time.monotonic()
+    printer = ProgressPrinter(terminal)
+
+    with opened_executor(executor) as pool:
+
+        def work(interrupt: Interrupt) -> Plan:
+            from placer.planning.solve import solve_fleet
+
+            return solve_fleet(
+                model,
+                goals=goals,
+                time_limit_s=time_limit_s,
+                seed=seed,
+                max_moves=max_moves,
+                max_migrations=max_migrations,
+                engine=engine.value,
+                workers=workers,
+                executor=pool,
+                rounds=rounds,
+                on_progress=printer,
+                interrupt=interrupt,
+            )
+
+        try:
+            plan, interrupted = run_interruptible(work, terminal)
+        finally:
+            printer.finish()
+    if running_only:
+        # Whoever reads the fleet for this plan must leave out the same VMs.
+        plan = replace(plan, options={**plan.options, "running_only": True})
+    terminal.warn(plan.warnings)
+    terminal.note(f"solved in {time.monotonic() - started_s:.1f} s")
+    return Answer(
+        data=lambda: {
+            **(plan_document(plan) if output == STDIN else plan_outline(plan, output)),
+            "interrupted": interrupted,
+        },
+        text=_written(plan, output, force, terminal),
+        failure=unmet(requirements, plan),
+        exit_code=INTERRUPTED if interrupted else 0,
+    )
+
+
+def _written(plan: Plan, output: str, force: bool, terminal: Terminal) -> Callable[[Console], None]:
+    """Write the plan to its file now; return what draws the summary, and prints the plan where that is the result."""
+    from placer.emit.plan_file import plan_text, write_plan
+    from placer.show.plan_summary import draw_summary
+
+    if output != STDIN:
+        write_plan(plan, output, force=force)
+        terminal.note(f"wrote {output}")
+        return lambda console: draw_summary(plan, console)
+
+    def print_plan(_console: Console) -> None:
+        sys.stdout.writelines(plan_text(plan))
+        if not terminal.quiet:
+            draw_summary(plan, terminal.console(terminal.err))
+
+    return print_plan

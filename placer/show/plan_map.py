@@ -1,0 +1,119 @@
+"""What a plan puts on each node of a host: cells with their CPUs and memory, and a letter a CPU."""
+
+from __future__ import annotations
+
+import string
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from placer.model.host import Host
+from placer.model.plan import PlanCell, PlanVm
+
+_LETTERS = string.ascii_letters + string.digits[1:]
+MANY = "#"
+"""The mark of CPUs of VMs beyond the number of letters."""
+FREE, RESERVED, SHARED = ".", "0", "~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedCell:
+    """A cell, or a part of one, on a node: its VM's letter, its vCPUs there and the CPUs they are pinned to.
+
+    `memory_kib` is what of the cell's memory lies on this node. `floats` says that the CPUs are shared with other VMs.
+    """
+
+    mark: str
+    vm: PlanVm
+    cell: PlanCell
+    vcpus: frozenset[int]
+    cpus: frozenset[int]
+    memory_kib: int
+    floats: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedNode:
+    """One node of a host under a plan; `cores` is empty and `memory_kib` None where its topology is unknown."""
+
+    id: int
+    cells: tuple[MappedCell, ...]
+    cores: tuple[tuple[int, ...], ...] = ()
+    memory_kib: int | None = None
+    reserved: frozenset[int] = frozenset()
+
+    @property
+    def dedicated(self) -> frozenset[int]:
+        """CPUs that one vCPU has for itself."""
+        return frozenset().union(*(cell.cpus for cell in self.cells if not cell.floats))
+
+    @property
+    def floating(self) -> frozenset[int]:
+        """CPUs that shared vCPUs float over."""
+        return frozenset().union(*(cell.cpus for cell in self.cells if cell.floats)) - self.dedicated
+
+    @property
+    def taken_kib(self) -> int:
+        """Memory of VMs on the node (KiB), without the overhead of QEMU."""
+        return sum(cell.memory_kib for cell in self.cells)
+
+    def row(self) -> str:
+        """Return a mark a CPU, a core a word: a VM's letter, or free, reserved, shared."""
+        mark = {cpu: FREE for core in self.cores for cpu in core}
+        mark |= dict.fromkeys(self.reserved & mark.keys(), RESERVED)
+        mark |= dict.fromkeys(self.floating & mark.keys(), SHARED)
+        for cell in self.cells:
+            if not cell.floats:
+                mark |= dict.fromkeys(cell.cpus & mark.keys(), cell.mark)
+        return " ".join("".join(mark[cpu] for cpu in core) for core in self.cores)
+
+
+def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]:
+    """Return the nodes of one host with what the plan's `vms` take of each.
+
+    A cell stands on the node of its CPUs, and once more on a node that only holds memory of it. Without `host` the
+    nodes are those of the cells' memory.
+    """
+    marks = {vm.name: _LETTERS[number] if number < len(_LETTERS) else MANY for number, vm in enumerate(vms)}
+    cells: dict[int, list[MappedCell]] = defaultdict(list)
+    node_of = host.topology.node_of_cpu if host is not None else {}
+    for vm in vms:
+        for cell in vm.cells:
+            for node, vcpus in _vcpus_by_node(vm, cell, node_of).items():
+                for floats in (False, True):
+                    some = frozenset(vcpu for vcpu in vcpus if (len(vm.pins[vcpu]) > 1) is floats)
+                    if not some and not (not vcpus and not floats):
+                        continue
+                    cells[node].append(
+                        MappedCell(
+                            mark=marks[vm.name],
+                            vm=vm,
+                            cell=cell,
+                            vcpus=some,
+                            cpus=frozenset().union(*(vm.pins[vcpu] for vcpu in some)),
+                            # A cell with both kinds of vCPU counts its memory once.
+                            memory_kib=0 if floats and some != frozenset(vcpus) else cell.nodes.get(node, 0),
+                            floats=floats,
+                        )
+                    )
+    if host is None:
+        return tuple(MappedNode(id=node, cells=tuple(found)) for node, found in sorted(cells.items()))
+    cores = sorted(host.topology.cores, key=min)
+    return tuple(
+        MappedNode(
+            id=node.id,
+            cells=tuple(cells.get(node.id, ())),
+            cores=tuple(tuple(sorted(core)) for core in cores if core <= node.cpus),
+            memory_kib=node.memory_kib,
+            reserved=host.reserve.cpus & node.cpus,
+        )
+        for node in host.topology.nodes
+    )
+
+
+def _vcpus_by_node(vm: PlanVm, cell: PlanCell, node_of: Mapping[int, int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {node: [] for node in cell.nodes}
+    for vcpu in sorted(cell.vcpus):
+        node = node_of.get(min(vm.pins[vcpu]), next(iter(cell.nodes)))
+        found.setdefault(node, []).append(vcpu)
+    return found

@@ -1,0 +1,120 @@
+"""How good a plan is, in lines: goals with bounds, what is used and free, the worst failure, VMs without a place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from placer.model.plan import Change, GoalResult, Plan
+from placer.show.items import draw_items
+from placer.show.words import amount, count, figure, percent, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNPLACED_SHOWN = 20
+_CHANGES = {
+    Change.NONE: "stay as they are",
+    Change.REPIN: "re-pinned",
+    Change.RENODE: "to another node",
+    Change.MIGRATE: "to another host",
+    Change.RESTART: "need a restart",
+}
+
+
+def draw_summary(plan: Plan, console: Console) -> None:
+    """Draw the summary of a plan; what is not known is said to be unknown."""
+    draw_goals(plan.goals, console)
+    changes = Counter(vm.change for vm in plan.vms if vm.from_host is not None)
+    arriving = sum(1 for vm in plan.vms if vm.from_host is None)
+    parts = [f"{count(arriving, 'VM')} newly placed"] if arriving else []
+    parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
+    console.print(f"plan: {', '.join(parts) or 'no VM is placed'}")
+    _draw_unplaced(plan, console)
+    _draw_capacity(plan.summary, console)
+    _draw_failure(plan.summary.get("worst_host_failure"), console)
+
+
+def draw_goals(goals: tuple[GoalResult, ...], console: Console) -> None:
+    """Draw the goals in their order: value, bound, gap, status, and what proves the bound or ended the search."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("goal", overflow="fold")
+    for column in ("value", "bound", "gap"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("bound from", overflow="fold")
+    for goal in goals:
+        status = goal.status if goal.held_at is None else f"{goal.status}, {visible(goal.held_at)} held"
+        words = [goal.source if goal.bound is not None else "", goal.stopped if goal.status != "optimal" else ""]
+        table.add_row(
+            visible(goal.name),
+            figure(goal.value),
+            figure(goal.bound),
+            percent(goal.gap),
+            status,
+            visible("; ".join(word for word in words if word)),
+        )
+    console.print(table)
+
+
+def _draw_unplaced(plan: Plan, console: Console) -> None:
+    if not plan.unplaced:
+        return
+    shown = [f"{vm.name}: {vm.reason}" for vm in plan.unplaced[:_UNPLACED_SHOWN]]
+    if len(plan.unplaced) > len(shown):
+        shown.append(f"and {len(plan.unplaced) - len(shown):,} more, named in the plan")
+    draw_items(f"without a place: {count(len(plan.unplaced), 'VM')}", shown, console)
+
+
+def _draw_capacity(summary: Any, console: Console) -> None:
+    """Draw used, reserved and free; a plan file may lack any of it."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("", "used", "reserved", "free", "of"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, key in (("CPUs", "cpus"), ("memory", "memory_mib")):
+        row = summary.get(key)
+        if isinstance(row, dict):
+            figures = [row.get(part) for part in ("used", "reserved", "free", "total")]
+            table.add_row(name, *(_mib(each) if key == "memory_mib" else _number(each) for each in figures))
+    if table.row_count:
+        console.print(table)
+    slot = summary.get("largest_free_slot", "unknown")
+    if isinstance(slot, dict):
+        where = visible(f"{slot.get('host')} node {slot.get('node')}")
+        console.print(
+            f"largest free slot: {_number(slot.get('cpus'))} CPUs and {_mib(slot.get('memory_mib'))} on {where}"
+        )
+    elif slot is None:
+        console.print("largest free slot: none")
+
+
+def _draw_failure(worst: Any, console: Console) -> None:
+    if not isinstance(worst, dict):
+        return
+    title = "worst single host failure:"
+    if worst.get("host") is None:
+        console.print(f"{title} no host holds a VM that could move")
+        return
+    lost, name = worst.get("vms_without_place"), visible(str(worst["host"]))
+    looked, states = worst.get("states"), worst.get("states_in_all")
+    seen = "" if looked == states else f" (of {states} kinds of host the fullest {looked} were tried)"
+    if lost == 0:
+        console.print(f"{title} {name}; all its VMs find a NUMA-true place on the others{seen}")
+        return
+    proven = "" if worst.get("proven") else "; not proven, a solve might find one"
+    console.print(
+        f"{title} {name}; {_number(lost)} VMs with {_number(worst.get('vcpus_without_place'))} vCPUs find no NUMA-true "
+        f"place on the others{seen}{proven}"
+    )
+
+
+def _mib(value: Any) -> str:
+    return amount(round(value * 1024)) if isinstance(value, (int, float)) and value >= 0 else "unknown"
+
+
+def _number(value: Any) -> str:
+    return figure(value) if isinstance(value, (int, float)) else "unknown"
