@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Literal
 
 from placer.model.host import Host, NodeKind, Topology
-from placer.model.plan import PlanVm
-from placer.model.vm import VmSpec
+from placer.model.plan import PlanCell, PlanVm
+from placer.model.vm import CellMode, Vm, VmSpec
 
 Pool = tuple[int, int | None]
 """Node id, and the page size in KiB of its pool: None for ordinary memory."""
@@ -33,6 +34,46 @@ def memory_taken(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[
 def pool_size(spec: VmSpec, topology: Topology) -> int | None:
     """Return the page size (KiB) of the pools a VM takes its memory from on such a host; None = ordinary memory."""
     return None if spec.page_kib == topology.page_kib else spec.page_kib
+
+
+def memory_now(topology: Topology, residents: Iterable[Vm]) -> dict[Pool, int]:
+    """Return what VMs take of each pool (KiB) of the host that they are on now, as far as their nodes are known."""
+    total: dict[Pool, int] = {}
+    for vm in residents:
+        cells = cells_now(vm)
+        if cells:
+            planned = PlanVm(name=vm.name, host="", cells=cells, pins={})
+            for pool, kib in memory_taken(vm.spec, topology, planned):
+                total[pool] = total.get(pool, 0) + kib
+    return total
+
+
+def cells_now(vm: Vm) -> tuple[PlanCell, ...]:
+    """Return a VM's cells with their memory where it is now; empty where that is not known."""
+    now, spec = vm.current, vm.spec
+    nodes = None if now is None else now.memory_nodes if now.memory_nodes is not None else now.nodes
+    if not nodes:
+        return ()
+    if spec.cell_mode is CellMode.NONE:
+        spread: dict[int, int] = {}
+        for node, kib in zip(nodes, _parts(spec.memory_kib, len(nodes)), strict=True):
+            spread[node] = spread.get(node, 0) + kib
+        mode: Literal["strict", "interleave"] = "strict" if len(spread) == 1 else "interleave"
+        return (
+            PlanCell(id=0, vcpus=frozenset(range(spec.vcpus)), memory_kib=spec.memory_kib, mode=mode, nodes=spread),
+        )
+    sizes = [cell.memory_kib for cell in spec.cells] if spec.cells else list(_parts(spec.memory_kib, len(nodes)))
+    if len(sizes) != len(nodes):
+        return ()
+    return tuple(
+        PlanCell(id=number, vcpus=frozenset(), memory_kib=kib, mode="strict", nodes={node: kib})
+        for number, (kib, node) in enumerate(zip(sizes, nodes, strict=True))
+    )
+
+
+def _parts(total: int, count: int) -> Iterator[int]:
+    for number in range(count):
+        yield total // count + (number < total % count)
 
 
 def memory_room(host: Host) -> dict[Pool, int]:

@@ -90,6 +90,11 @@ def _same_memory_nodes(planned: PlanVm, now: tuple[int, ...]) -> bool:
     return len(planned.cells) == 1 and set(planned.cells[0].nodes) == set(now)
 
 
+def has_fixed_pins(vm: Vm, planned: PlanVm) -> bool:
+    """Tell whether a VM stays on its host with pins that nobody may change."""
+    return vm.pins_fixed and vm.current is not None and vm.current.host == planned.host
+
+
 def fitting_changes(fleet: Fleet, vm: Vm, planned: PlanVm) -> frozenset[Change]:
     """Return what a plan may call its change of a VM.
 

@@ -85,7 +85,8 @@ def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:
         page_kib=spec.page_kib if spec.page_kib != DEFAULT_PAGE_KIB else None,
         thread_policy=spec.thread_policy.value,
         extra_cpu=spec.emulator_threads is EmulatorPolicy.ISOLATE,
-        share_node=spec.share_node,
+        # Memory interleaved over k nodes is on k nodes: only cells that the guest sees may share one.
+        share_node=spec.share_node and spec.cell_mode is not CellMode.NONE,
         any_tier=spec.memory_tier == "any",
         weight=spec.weight,
         priority=spec.priority,

@@ -56,14 +56,16 @@ def goal_results(
 
 def _combine(goal: Goal, own: Sequence[tuple[Objective, ObjectiveResult]], constant: int, held: str | None) -> GoalResult:
     if not own:
-        status: Literal["optimal", "feasible"] = "optimal" if held is None else "feasible"
-        return GoalResult(name=goal.name, value=0.0, bound=0.0, gap=0.0, source="nothing counts towards it", status=status, held_at=held)
+        return GoalResult(name=goal.name, value=0.0, bound=0.0, gap=0.0, source="nothing counts towards it",
+                          status="optimal" if held is None else "feasible", held_at=held)
     tiers = [_tier(objective, result, constant if number == 0 else 0) for number, (objective, result) in enumerate(own)]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
     # `placed` adds up its vCPU tiers over the priorities; `moves` is the VMs that change host, its second tier refines it.
     counted = tiers[::2] if goal.kind == "placed" else tiers[:1]
     value, bound = _sum(tier["value"] for tier in counted), _sum(tier["bound"] for tier in counted)
-    return GoalResult(name=goal.name, value=value, bound=bound, gap=gap_of(value, bound), source=worst.source, status=worst.status, stopped=worst.stopped,
+    # Measured after pinning, an earlier goal may be unproven although the counts of this one are.
+    status = "feasible" if held is not None and worst.status == "optimal" else worst.status
+    return GoalResult(name=goal.name, value=value, bound=bound, gap=gap_of(value, bound), source=worst.source, status=status, stopped=worst.stopped,
                       held_at=held, tiers=tuple(tiers) if len(tiers) > 1 else ())
 
 

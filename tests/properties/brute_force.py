@@ -79,7 +79,7 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
     for parts in _parts(spec):
         for combo in itertools.product(slots, repeat=len(parts)):
             cpu = tuple(c for c, _ in combo)
-            if len(set(cpu)) < len(cpu) and not spec.share_node:
+            if len(set(cpu)) < len(cpu) and (not spec.share_node or spec.cell_mode is CellMode.NONE):
                 continue
             memory = tuple(m for _, m in combo)
             for device in nics if spec.devices else [None]:

@@ -1,0 +1,119 @@
+"""Check a fleet, or a plan against its fleet: every constraint and the whole measure once more, with code of its own.
+
+Nothing here knows how plans are made: neither the solvers nor the compiler nor the decoder are imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import Vm
+from placer.planning.check_capacity import CapacityChecker
+from placer.planning.check_cells import CellChecker
+from placer.planning.check_fleet import check_fleet, fleet_totals
+from placer.planning.check_goals import check_goals
+from placer.planning.check_moves import check_limits, check_moves, check_unplaced
+from placer.planning.check_names import check_names
+from placer.planning.check_pins import check_pins
+from placer.planning.check_rules import check_rules
+from placer.planning.findings import CheckReport, Findings
+from placer.planning.measure import ScoreCache
+from placer.planning.moved import Move, is_present
+from placer.planning.score import PlanValues
+
+__all__ = ["CheckReport", "check"]
+
+
+def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> CheckReport:
+    """Check a fleet alone, or a plan against it.
+
+    Parameters
+    ----------
+    bound
+        Also price the certificate that the plan carries once more, with a second solver (`certificate`).
+
+    Returns
+    -------
+    CheckReport
+        All faults and warnings, and what was measured: of a fleet its totals; of a plan also ``goals`` (name -> value),
+        ``remote_access``, ``remote_share``, ``locality_score``, ``mean_distance``, ``device_access``, ``placed_vms``,
+        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``. A plan with faults has no measure where
+        these leave none.
+    """
+    found = Findings()
+    check_fleet(fleet, found)
+    measured: dict[str, Any] = dict(fleet_totals(fleet))
+    if plan is not None and plan.fleet_digest != fleet.digest:
+        message = f"the plan is of another fleet: it names digest {plan.fleet_digest!r}, this one has {fleet.digest!r}"
+        found.fault(message, where="fleet.digest", cure="solve this fleet again, or give the fleet of the plan")
+    elif plan is not None:
+        measured.update(_check_plan(fleet, plan, found))
+        if bound:
+            _check_bound(fleet, plan, found)
+    return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured=measured)
+
+
+def _check_plan(fleet: Fleet, plan: Plan, found: Findings) -> dict[str, Any]:
+    sound = check_names(fleet, plan, found)
+    # What the plan says of unknown things is noted; all else is checked without them.
+    rest = plan if len(sound) == len(plan.vms) else replace(plan, vms=tuple(planned for _, planned in sound))
+    values = PlanValues(fleet, rest)
+    moves = values.moves
+    _check_cells(fleet, sound, moves, found)
+    check_moves(fleet, sound, moves, found)
+    check_limits(plan.options, moves, found)
+    check_unplaced(fleet, plan, found)
+    _check_hosts(fleet, values, found)
+    check_rules(fleet, rest, values.rules, values.excess, found)
+    measured = _measured(values)
+    if rest is plan:
+        measured["goals"] = check_goals(values, plan, found)
+    return measured
+
+
+def _check_cells(fleet: Fleet, placed: Sequence[tuple[Vm, PlanVm]], moves: Mapping[str, Move], found: Findings) -> None:
+    checker = CellChecker(scores=ScoreCache())
+    for vm, planned in placed:
+        topology = fleet.host_by_name[planned.host].topology
+        kept = moves[vm.name] is Move.STAYS and vm.current is not None and vm.current.nodes is not None
+        for where, message in checker.messages(vm, topology, planned, kept=kept):
+            found.vm(planned, message, where=where)
+
+
+def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
+    residents: dict[str, list[Vm]] = {}
+    for vm in fleet.vms:
+        if vm.current is not None and is_present(fleet, vm):
+            residents.setdefault(vm.current.host, []).append(vm)
+    arrivals = {name for name, move in values.moves.items() if move is not Move.STAYS}
+    capacity = CapacityChecker(residents=residents)
+    for use in values.uses:
+        check_pins(use, arrivals, found)
+        capacity.check(use.host, use.placed, arrivals, found)
+
+
+def _measured(values: PlanValues) -> dict[str, Any]:
+    score, moves = values.score, list(values.moves.values())
+    return {
+        "remote_access": score.remote_access,
+        "remote_share": score.remote_share,
+        "locality_score": score.locality_score,
+        "mean_distance": score.mean_distance,
+        "device_access": score.device_access,
+        "placed_vms": len(score.vms),
+        "placed_vcpus": score.vcpus,
+        "unplaced_vms": len(values.plan.unplaced),
+        "migrations": moves.count(Move.CHANGES_HOST),
+        "node_changes": moves.count(Move.CHANGES_NODE),
+    }
+
+
+def _check_bound(fleet: Fleet, plan: Plan, found: Findings) -> None:
+    # By name, so that this module does not import the solvers that price a certificate: `check` itself needs none.
+    certificate = importlib.import_module("placer.planning.certificate")
+    found.faults.extend(certificate.check_certificate(fleet, plan))
