@@ -24,6 +24,7 @@ _DIMMS = frozenset({"pc-dimm", "virtio-mem-pci", "virtio-mem"})
 _HOST_DEVICES = ("vfio-pci", "vfio-ap", "vfio-ccw", "usb-host", "scsi-block", "scsi-generic")
 _ON = frozenset({"on", "yes", "true"})
 
+_MOST_NODES = 1024
 _IOTHREAD = re.compile(r"iothread([1-9]\d{0,4})")
 
 Pairs = list[tuple[str, str]]
@@ -202,6 +203,10 @@ def _nodes(given: list[Option], smp: Smp, source: str, notes: list[str]) -> dict
         one = dict(pairs)
         if one.get("type") == "node":
             number = int(_count(one.get("nodeid", str(len(nodes))), "-numa node,nodeid", source))
+            if len(nodes) > _MOST_NODES:
+                raise InputError(
+                    f"there are more than {_MOST_NODES} -numa nodes, and QEMU has at most 128", file=source
+                )
             if number in nodes:
                 raise InputError(f"-numa node {number} is there twice", file=source)
             memory = size_kib(one["mem"], "-numa node,mem", source, bare_kib=KIB_PER_MIB) if "mem" in one else None

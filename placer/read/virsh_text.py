@@ -10,7 +10,7 @@ from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, parse_cpuset
 from placer.read.text import number, text_lines, without_quotes
 
-_FIELD = re.compile(r"\s*(VCPU|CPU|State|CPU time|CPU Affinity)\b:?\s+(\S.*?)\s*")
+_FIELD = re.compile(r"\s*(VCPU|CPU time|CPU Affinity|CPU|State)\b:?\s+(\S.*?)\s*")
 _ROW = re.compile(r"\s*(\d{1,9}):?\s+([\d^,\s-]+?)\s*")
 _PRETTY = re.compile(r"(\S+) \(out of (\d{1,9})\)")
 _FLAGS = re.compile(r"[y-]+")
@@ -46,6 +46,8 @@ def read_vcpuinfo(data: bytes, source: str) -> tuple[VcpuState, ...]:
         if match is None:
             continue
         if match[1] == "VCPU":
+            if len(blocks) > MAX_CPU:
+                raise InputError(f"there are more than {MAX_CPU} vCPUs in this text", file=source, line=line)
             blocks.append((line, {}))
         if blocks:
             blocks[-1][1].setdefault(match[1], match[2])
@@ -62,6 +64,7 @@ def read_vcpuinfo(data: bytes, source: str) -> tuple[VcpuState, ...]:
         if state.vcpu in states:
             cure = "give the text of one domain"
             faults.append(Fault(message=f"vCPU {state.vcpu} is there twice", file=source, line=line, cure=cure))
+            break
         states.setdefault(state.vcpu, state)
     if faults:
         raise InputError(faults)
@@ -118,6 +121,7 @@ def read_vcpupin(data: bytes, source: str) -> dict[int, frozenset[int]]:
             continue
         if vcpu in pins:
             faults.append(Fault(message=f"vCPU {vcpu} is there twice", file=source, line=line))
+            break
         pins.setdefault(vcpu, cpus)
     if not pins and not faults:
         raise InputError("there is no vCPU in this text", file=source, cure="give the output of virsh vcpupin DOMAIN")
