@@ -1,0 +1,39 @@
+"""The fleet as it is once a plan has been carried out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from placer.model.fleet import Fleet
+from placer.model.host import Topology
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import CellMode, Current, Vm
+from placer.planning.needs import part_vcpus
+
+
+def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
+    """Return the fleet with every planned VM where the plan puts it, pins included; VMs left out are nowhere."""
+    planned = plan.vm_by_name
+    hosts = fleet.host_by_name
+    vms = tuple(_moved(vm, planned[vm.name], hosts[planned[vm.name].host].topology) if vm.name in planned
+                else dataclasses.replace(vm, current=None) for vm in fleet.vms)
+    return dataclasses.replace(fleet, vms=vms)
+
+
+def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+    nodes, memory = part_nodes(vm, planned, topology)
+    return dataclasses.replace(vm, current=Current(host=planned.host, nodes=nodes, memory_nodes=memory, pins=planned.pins, emulator=planned.emulator,
+                                                   iothread_pins=planned.iothreads))
+
+
+def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the node ids of each part's vCPUs and of its memory, as `Current` holds them."""
+    node_of = topology.node_of_cpu
+    if vm.spec.cell_mode is CellMode.NONE:
+        runs = part_vcpus(vm.spec, vm.spec.interleave)
+        memory = tuple(node for cell in planned.cells for node in cell.nodes)
+    else:
+        runs = tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells)
+        memory = tuple(next(iter(cell.nodes)) for cell in planned.cells)
+    nodes = tuple(node_of[min(planned.pins[run[0]])] for run in runs)
+    return nodes, memory
