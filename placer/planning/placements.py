@@ -78,7 +78,8 @@ def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
             if number >= MAX_MAPS:
                 complete = False
                 break
-            if not _reaches(needs, option, cpu, memory, view):
+            # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
+            if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
                 continue
             found.extend(Placement(option, cpu, memory, devices) for devices in _device_choices(needs, cpu, view))
     return found, complete

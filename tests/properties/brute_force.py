@@ -31,23 +31,36 @@ class Choice:
     remote: float
 
 
-def best_vector(fleet: Fleet) -> Vector:
-    """Return the lexicographically least (vCPUs unplaced, VMs unplaced a priority, remote access, cost of hosts)."""
-    priorities = sorted({vm.spec.priority for vm in fleet.vms}, reverse=True)
+def best_vector(fleet: Fleet, *, max_moves: int | None = None, with_moves: bool = False) -> Vector:
+    """Return the lexicographically least (vCPUs unplaced, VMs unplaced a priority, remote access, cost of hosts).
+
+    `with_moves` puts (VMs that change host, VMs that change host or node) in place of the cost of hosts. VMs that are on a
+    host are never left out, and at most `max_moves` of them change host or node.
+    """
+    priorities = sorted({vm.spec.priority for vm in fleet.vms if vm.current is None}, reverse=True)
     order = sorted(fleet.vms, key=lambda vm: (-vm.spec.priority, -vm.spec.vcpus))
     choices = [[choice for host in range(len(fleet.hosts)) for choice in _choices(fleet, vm, host)] for vm in order]
     best: list[Vector | None] = [None]
 
     def vector(chosen: list[Choice | None]) -> Vector:
-        unplaced = [(sum(vm.spec.vcpus for vm, c in zip(order, chosen) if c is None and vm.spec.priority == p),
-                     sum(1 for vm, c in zip(order, chosen) if c is None and vm.spec.priority == p)) for p in priorities]
+        unplaced = [(sum(vm.spec.vcpus for vm, c in zip(order, chosen) if c is None and vm.current is None and vm.spec.priority == p),
+                     sum(1 for vm, c in zip(order, chosen) if c is None and vm.current is None and vm.spec.priority == p)) for p in priorities]
         remote = sum(c.remote for c in chosen if c)
+        if with_moves:
+            return (*itertools.chain.from_iterable(unplaced), round(remote, 6), *map(float, moved(chosen)))
         hosts = sum(fleet.hosts[h].cost for h in {c.host for c in chosen if c})
         return (*itertools.chain.from_iterable(unplaced), round(remote, 6), hosts)
+
+    def moved(chosen: list[Choice | None]) -> tuple[int, int]:
+        pairs = [(vm, c) for vm, c in zip(order, chosen) if vm.current is not None and c is not None]
+        away = sum(fleet.hosts[c.host].name != vm.current.host for vm, c in pairs if vm.current)
+        return away, sum(not _stays(fleet, vm, c) for vm, c in pairs)
 
     def descend(chosen: list[Choice | None]) -> None:
         now = vector(chosen)
         if best[0] is not None and now >= best[0]:
+            return
+        if max_moves is not None and moved(chosen)[1] > max_moves:
             return
         if len(chosen) == len(order):
             best[0] = now
@@ -55,11 +68,26 @@ def best_vector(fleet: Fleet) -> Vector:
         for choice in sorted(choices[len(chosen)], key=lambda c: c.remote):
             if _fits(fleet, order, [*chosen, choice], choice.host):
                 descend([*chosen, choice])
-        descend([*chosen, None])
+        if order[len(chosen)].current is None:
+            descend([*chosen, None])
 
     descend([])
     assert best[0] is not None
     return best[0]
+
+
+def _stays(fleet: Fleet, vm: Vm, choice: Choice) -> bool:
+    """Tell whether a choice leaves the VM on its host and nodes; equal cells are not told apart."""
+    now = vm.current
+    if now is None or now.nodes is None or fleet.hosts[choice.host].name != now.host:
+        return now is not None and now.nodes is None and fleet.hosts[choice.host].name == now.host
+    if len(now.nodes) != len(choice.parts):
+        return False
+    ids = fleet.hosts[choice.host].topology.node_ids
+    here = [(part, ids[c], ids[m]) for part, c, m in zip(choice.parts, choice.cpu, choice.memory)]
+    there = list(zip(choice.parts, now.nodes, now.memory_nodes or now.nodes))
+    first = vm.spec.emulator_threads is EmulatorPolicy.ISOLATE
+    return here == there if first and here[0] != there[0] else sorted(here) == sorted(there)
 
 
 def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
@@ -77,11 +105,15 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
     nics = [device.node for device in host.topology.devices if device.kind == "nic" and device.node is not None]
     seen = set()
     for parts in _parts(spec):
+        if vm.current is not None and vm.current.nodes is not None and spec.cell_mode is CellMode.AUTO and len(parts) != len(vm.current.nodes):
+            continue
         for combo in itertools.product(slots, repeat=len(parts)):
             cpu = tuple(c for c, _ in combo)
             if len(set(cpu)) < len(cpu) and (not spec.share_node or spec.cell_mode is CellMode.NONE):
                 continue
             memory = tuple(m for _, m in combo)
+            if spec.cell_mode is CellMode.NONE and len(set(memory)) < len(memory):
+                continue
             for device in nics if spec.devices else [None]:
                 if device is not None and spec.devices[0].policy == "required" and device not in cpu:
                     continue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 from placer.model.fleet import Fleet
 from placer.model.host import Device, Host, Node, NodeKind, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import Cell, CellMode, CpuPolicy, DeviceRequest, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, Current, DeviceRequest, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 GIB = 1024 * 1024
 
@@ -26,6 +27,31 @@ def small_fleet(seed: int) -> Fleet:
     apps = {vm.spec.labels["app"] for vm in vms}
     rules = tuple(rule for rule in _rules(rng) if rule.members is None or rule.members["app"] in apps)
     return Fleet(hosts=tuple(hosts), vms=vms, rules=rules)
+
+
+def small_live_fleet(seed: int) -> Fleet:
+    """Return a fleet of which most VMs are already somewhere feasible, a few of them on unknown nodes, the rest still to come."""
+    from placer.planning.after import fleet_after
+    from placer.planning.compile import compile_fleet
+    from placer.planning.goals import parse_goals
+    from placer.planning.solve import plan_from_result
+    from solvers.greedy import solve_greedy
+
+    rng = random.Random(seed)
+    fleet = small_fleet(seed)
+    empty = dataclasses.replace(fleet, rules=())
+    compiled = compile_fleet(empty, parse_goals("placed", empty))
+    plan = plan_from_result(compiled, solve_greedy(compiled.problem, seed=seed), seed=seed)
+    vms = []
+    for vm in fleet_after(fleet, plan).vms:
+        draw = rng.random()
+        if vm.current is None or draw < 0.15:
+            vms.append(dataclasses.replace(vm, current=None))
+        elif draw < 0.3:
+            vms.append(dataclasses.replace(vm, current=Current(host=vm.current.host)))
+        else:
+            vms.append(vm)
+    return dataclasses.replace(fleet, vms=tuple(vms), rules=())
 
 
 def _topology(rng: random.Random) -> Topology:
