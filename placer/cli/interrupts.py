@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from placer.cli.terminal import INTERRUPTED, Terminal
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 
 Outcome = TypeVar("Outcome")
+_WATCHED = {signal.SIGINT}
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def run_interruptible(work: Callable[[Interrupt], Outcome], terminal: Terminal) -> tuple[Outcome, bool]:
     """Run `work` and return what it returns, and whether it was asked to stop before its time.
 
-    The work runs in a thread of its own, for a signal handler runs only when the main thread runs Python, and a solver
-    holds it in C++ for as long as it likes. Outside the main thread no handler can be set, and the work just runs.
+    The work runs in a thread of its own while SIGINT is blocked, and this thread looks for the pending signal. A
+    handler would run only between two steps of Python, and the solver stays in C++ for as long as it likes; and CP-SAT
+    puts a handler of its own in place, which ends the process when the signal comes to another thread than its own.
+    Threads and processes that the work starts inherit the blocked signal. Outside the main thread the work just runs.
     """
     from solvers.result import Interrupt
 
@@ -37,23 +41,40 @@ def run_interruptible(work: Callable[[Interrupt], Outcome], terminal: Terminal) 
         except BaseException as error:
             failure.append(error)
 
-    def on_signal(_number: int, _frame: Any) -> None:
-        if interrupt.requested:
-            # Solver threads cannot be joined: leave without running what they still use.
-            terminal.err.write("\nplacer: stopped at once, nothing is written\n")
-            terminal.err.flush()
-            os._exit(INTERRUPTED)
-        terminal.err.write("\nplacer: stopping with the best plan so far; Ctrl-C once more stops at once\n")
-        terminal.err.flush()
-        interrupt.request()
-
     thread = threading.Thread(target=run, name="solve", daemon=True)
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
         thread.start()
-        thread.join()
+        while thread.is_alive():
+            thread.join(_SECONDS_BETWEEN_LOOKS)
+            if _was_signalled():
+                _stop(interrupt, terminal)
     finally:
-        signal.signal(signal.SIGINT, before)
+        _was_signalled()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if failure:
         raise failure[0]
     return outcome[0], interrupt.requested
+
+
+def _was_signalled() -> bool:
+    """Tell whether SIGINT came since the last look, and take it."""
+    if signal.SIGINT not in signal.sigpending():
+        return False
+    signal.sigwait(_WATCHED)
+    return True
+
+
+def _stop(interrupt: Interrupt, terminal: Terminal) -> None:
+    if not interrupt.requested:
+        _say("stopping with the best plan so far; Ctrl-C once more stops at once", terminal)
+        interrupt.request()
+        return
+    _say("stopped at once, nothing is written", terminal)
+    # The solver's threads cannot be joined: leave without tearing down what they still use.
+    os._exit(INTERRUPTED)
+
+
+def _say(text: str, terminal: Terminal) -> None:
+    terminal.err.write(f"\nplacer: {text}\n")
+    terminal.err.flush()
