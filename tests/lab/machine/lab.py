@@ -181,7 +181,14 @@ def _build(folder: Path) -> None:
     _run(["bash", str(SCRIPTS / "build_root.sh"), str(work / "root"), ",".join(PACKAGES)])
     made = work / "image"
     _run(
-        ["bash", str(SCRIPTS / "build_disk.sh"), str(work / "root"), str(work / "kernel"), str(SCRIPTS / "init.sh"), str(made)]
+        [
+            "bash",
+            str(SCRIPTS / "build_disk.sh"),
+            str(work / "root"),
+            str(work / "kernel"),
+            str(SCRIPTS / "init.sh"),
+            str(made),
+        ]
     )
     _warm(made)
     os.rename(made, folder)
@@ -225,7 +232,9 @@ def _wait_for_console(console: Path, qemu: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _BOOT_TIMEOUT_S
     while not (console.exists() and b"LAB READY" in console.read_bytes()):
         if qemu.poll() is not None:
-            raise RuntimeError(f"QEMU ended with {qemu.returncode}: {console.with_name('qemu.log').read_text()[-2000:]}")
+            raise RuntimeError(
+                f"QEMU ended with {qemu.returncode}: {console.with_name('qemu.log').read_text()[-2000:]}"
+            )
         if time.monotonic() > deadline:
             raise TimeoutError(f"the lab did not boot in {_BOOT_TIMEOUT_S:g} s: {console.read_text()[-2000:]}")
         time.sleep(0.2)

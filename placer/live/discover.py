@@ -1,0 +1,107 @@
+"""Reading whole hosts over libvirt, many at once: capabilities, domains as defined and as they run, what is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from placer.errors import MissingToolError, PlacerError
+from placer.live.connect import Link, explained, load_libvirt, open_link
+from placer.live.domain_state import DomainState, read_states
+from placer.live.free_memory import free_figures
+from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
+from placer.live.preconditions import host_uuid
+from placer.read.capabilities import parse_capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReading:
+    """One host as libvirt tells it.
+
+    `capabilities` is its XML, `domains` every domain of it. `free_kib` is MemFree (KiB) by node, `free_pages` the free
+    huge pages by node and page size (KiB): both as far as the driver tells.
+    """
+
+    name: str
+    uri: str
+    hostname: str | None
+    uuid: str | None
+    capabilities: bytes
+    domains: tuple[DomainState, ...]
+    free_kib: Mapping[int, int] = field(default_factory=dict)
+    free_pages: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """The hosts that answered, and the error of each that did not, in the order in which they were named."""
+
+    hosts: tuple[HostReading, ...]
+    failures: Mapping[str, PlacerError]
+
+
+def discover(connections: Mapping[str, str], *, timeout_s: float = ANSWER_TIMEOUT_S) -> Discovery:
+    """Read many hosts at once, over read-only connections.
+
+    Parameters
+    ----------
+    connections
+        URI by host.
+    timeout_s
+        How long a host may be silent (s) before the rest goes on without it.
+
+    Raises
+    ------
+    MissingToolError
+        libvirt-python is missing, or no host at all answered.
+    """
+    load_libvirt()
+    jobs = {host: partial(read_host, host, uri) for host, uri in connections.items()}
+    collected = on_each_host(jobs, timeout_s=timeout_s)
+    if connections and not collected.results:
+        raise no_host_answers(collected.failures)
+    return Discovery(hosts=tuple(collected.results.values()), failures=collected.failures)
+
+
+def no_host_answers(failures: Mapping[str, PlacerError]) -> MissingToolError:
+    """Return the error that says of each host why it cannot be reached."""
+    return MissingToolError(fault for error in failures.values() for fault in error.faults)
+
+
+def read_host(host: str, uri: str, beat: Beat) -> HostReading:
+    """Read one host.
+
+    Raises
+    ------
+    HostError
+        It does not answer.
+    InputError
+        Its capabilities describe no host.
+    """
+    link = open_link(host, uri, writable=False)
+    try:
+        beat()
+        capabilities = link.capabilities()
+        topology = parse_capabilities(capabilities, f"capabilities of {host!r}")
+        beat()
+        domains = tuple(read_states(link, beat))
+        figures = free_figures(link, topology)
+        return HostReading(
+            name=host,
+            uri=uri,
+            hostname=_hostname(link),
+            uuid=host_uuid(capabilities, f"capabilities of {host!r}"),
+            capabilities=capabilities,
+            domains=domains,
+            free_kib={node: kib for node, (kib, _) in figures.items() if kib is not None},
+            free_pages={node: pages for node, (_, pages) in figures.items() if pages},
+        )
+    finally:
+        link.close()
+
+
+def _hostname(link: Link) -> str | None:
+    with explained(f"host {link.host!r}"):
+        name = link.raw.getHostname()
+    return None if name is None else str(name)

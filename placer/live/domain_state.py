@@ -1,0 +1,170 @@
+"""What libvirt says of a domain at this moment: its XML, persistent and live, and where its threads may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from placer.live.connect import Link, explained, is_gone, is_unsupported, libvirt_error
+from placer.live.many_hosts import Beat
+
+_INACTIVE, _SECURE = 2, 1
+_LIVE = 1
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainState:
+    """One domain of one host.
+
+    `config` is its persistent XML, None for a transient domain; `live` that of the running one. `vcpus` are the CPUs
+    that the kernel lets each online vCPU thread run on; `offline_vcpus` what is set for vCPUs without a thread.
+    `emulator` and `iothreads` likewise; all three are empty while the domain is shut off. `nodeset` and `mode` are the
+    live memory policy of the domain as a whole, None where there is none.
+    """
+
+    name: str
+    uuid: str
+    config: bytes | None
+    live: bytes | None = None
+    managed_save: bool = False
+    vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    offline_vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    emulator: frozenset[int] | None = None
+    iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the domain runs (paused included)."""
+        return self.live is not None
+
+    @property
+    def persistent(self) -> bool:
+        """Tell whether the domain outlives a shutdown."""
+        return self.config is not None
+
+    @property
+    def xml(self) -> bytes:
+        """The XML that tells of the domain: the persistent one, else the live one."""
+        return self.config if self.config is not None else self.live or b""
+
+
+def read_states(link: Link, beat: Beat) -> Iterator[DomainState]:
+    """Yield every domain of a host, in the order of their names; one that goes away meanwhile is left out.
+
+    Raises
+    ------
+    HostError
+        The host does not answer.
+    """
+    with explained(f"host {link.host!r}"):
+        domains = sorted(link.raw.listAllDomains(), key=lambda domain: (domain.name(), domain.UUIDString()))
+    for domain in domains:
+        beat()
+        state = read_state(link, domain)
+        if state is not None:
+            yield state
+
+
+def find_domain(link: Link, uuid: str) -> Any | None:
+    """Return libvirt's object of the domain with this UUID, None where the host has none.
+
+    Raises
+    ------
+    HostError
+        The host does not answer.
+    """
+    with explained(f"host {link.host!r}"):
+        try:
+            return link.raw.lookupByUUIDString(uuid)
+        except libvirt_error() as error:
+            if is_gone(error):
+                return None
+            raise
+
+
+def read_state(link: Link, domain: Any) -> DomainState | None:
+    """Return the state of one domain, None if it went away.
+
+    Raises
+    ------
+    HostError
+        The host does not answer.
+    """
+    with explained(f"host {link.host!r}"):
+        try:
+            name, uuid = str(domain.name()), str(domain.UUIDString())
+            config = domain.XMLDesc(_INACTIVE) if domain.isPersistent() else None
+            live = domain.XMLDesc(0) if domain.isActive() else None
+            if live is None and config is None:
+                return None
+            threads = _threads(domain) if live is not None else {}
+            return DomainState(
+                name=name,
+                uuid=uuid,
+                config=None if config is None else config.encode(),
+                live=None if live is None else live.encode(),
+                managed_save=bool(_or_none(lambda: domain.hasManagedSaveImage(0))),
+                **threads,
+            )
+        except libvirt_error() as error:
+            if is_gone(error):
+                return None
+            raise
+
+
+def secure_config(link: Link, domain: Any) -> bytes:
+    """Return the persistent XML with its passwords: only this may be given back to libvirt, else they are lost.
+
+    Raises
+    ------
+    HostError
+        The connection may not read secrets (it is read-only), or the host does not answer.
+    """
+    with explained(f"host {link.host!r}"):
+        return str(domain.XMLDesc(_INACTIVE | _SECURE)).encode()
+
+
+def live_pins(domain: Any) -> tuple[dict[int, frozenset[int]], dict[int, frozenset[int]]]:
+    """Return the CPUs of the vCPU threads as the kernel has them, and those set for vCPUs that are not online."""
+    infos, maps = domain.vcpus()
+    online = {int(info[0]): _cpus(cpumap) for info, cpumap in zip(infos, maps, strict=True)}
+    planned = domain.vcpuPinInfo(_LIVE)
+    offline = {vcpu: _cpus(cpumap) for vcpu, cpumap in enumerate(planned) if vcpu not in online}
+    return online, offline
+
+
+def live_emulator(domain: Any) -> frozenset[int]:
+    """Return the CPUs set for the emulator threads."""
+    return _cpus(domain.emulatorPinInfo(_LIVE))
+
+
+def live_iothreads(domain: Any) -> dict[int, frozenset[int]]:
+    """Return the CPUs of each IOThread by its id."""
+    return {int(number): _cpus(cpumap) for number, cpumap in domain.ioThreadInfo(_LIVE)}
+
+
+def _threads(domain: Any) -> dict[str, Any]:
+    online, offline = live_pins(domain)
+    return {
+        "vcpus": online,
+        "offline_vcpus": offline,
+        "emulator": _or_none(lambda: live_emulator(domain)),
+        "iothreads": _or_none(lambda: live_iothreads(domain)) or {},
+    }
+
+
+def _cpus(cpumap: Sequence[bool]) -> frozenset[int]:
+    return frozenset(cpu for cpu, taken in enumerate(cpumap) if taken)
+
+
+def _or_none(call: Callable[[], Value]) -> Value | None:
+    """Return what the call gives, None where the driver lacks it."""
+    try:
+        return call()
+    except libvirt_error() as error:
+        if is_unsupported(error):
+            return None
+        raise

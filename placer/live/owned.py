@@ -1,0 +1,143 @@
+"""The part of a domain's XML that a plan decides, as plain values: to compare definitions and to name what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from placer.model.cpuset import format_cpuset, parse_cpuset
+from placer.model.units import libvirt_kib
+from placer.read.xml import parse_xml
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_OWNED = (
+    "cputune/vcpupin", "cputune/emulatorpin", "cputune/iothreadpin", "numatune", "memoryBacking/hugepages", "cpu/numa",
+)  # fmt: skip
+_HOLDERS = ("cputune", "memoryBacking", "cpu")
+_MASKS = "devices/memory/source/nodemask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as planned: what it is, what was planned and what was found; None: nothing at all."""
+
+    what: str
+    planned: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        """Return the difference as a phrase."""
+        return f"{self.what} is {self.found or 'not set'}, planned {self.planned or 'not set'}"
+
+
+def owned_values(xml: bytes, source: str) -> dict[str, str]:
+    """Return all that a plan decides in a domain's XML, by name: sets of CPUs and nodes in their one short form.
+
+    Raises
+    ------
+    InputError
+        It is no XML.
+    """
+    root = parse_xml(xml, source)
+    return dict(_values(root))
+
+
+def differences(planned: Mapping[str, str], found: Mapping[str, str]) -> tuple[Difference, ...]:
+    """Return what of `planned` is not so in `found`, and what is there without having been planned."""
+    names = [*planned, *(name for name in found if name not in planned)]
+    return tuple(
+        Difference(what=name, planned=planned.get(name), found=found.get(name))
+        for name in names
+        if planned.get(name) != found.get(name)
+    )
+
+
+def same_domain(one: bytes, other: bytes) -> bool:
+    """Tell whether two definitions of a domain are the same, however they are written.
+
+    What a plan decides is compared by its meaning, the rest as canonical XML without white space between elements.
+    """
+    if one == other:
+        return True
+    first, second = parse_xml(one, "one"), parse_xml(other, "the other")
+    return dict(_values(first)) == dict(_values(second)) and _rest(first) == _rest(second)
+
+
+def _values(root: _Element) -> Iterator[tuple[str, str]]:
+    vcpu = root.find("vcpu")
+    if vcpu is not None:
+        if vcpu.get("cpuset"):
+            yield "default CPUs", _set(vcpu.get("cpuset"))
+        if vcpu.get("placement", "static") != "static":
+            yield "vCPU placement", vcpu.get("placement", "")
+    pins = {int(pin.get("vcpu", "-1")): _set(pin.get("cpuset")) for pin in root.findall("cputune/vcpupin")}
+    for number, cpus in sorted(pins.items()):
+        yield f"vCPU {number}", cpus
+    for pin in root.findall("cputune/emulatorpin"):
+        yield "emulator threads", _set(pin.get("cpuset"))
+    pins = {int(pin.get("iothread", "-1")): _set(pin.get("cpuset")) for pin in root.findall("cputune/iothreadpin")}
+    for number, cpus in sorted(pins.items()):
+        yield f"IOThread {number}", cpus
+    for policy in root.findall("numatune/memory"):
+        yield "memory", _policy(policy)
+    cells = {int(policy.get("cellid", "-1")): _policy(policy) for policy in root.findall("numatune/memnode")}
+    for number, text in sorted(cells.items()):
+        yield f"memory of cell {number}", text
+    for number, mask in enumerate(root.findall(_MASKS)):
+        yield f"nodes of memory device {number}", _set(mask.text)
+    huge = root.find("memoryBacking/hugepages")
+    if huge is not None:
+        pages = (
+            f"{page.get('size', '?')} {page.get('unit', 'KiB')}"
+            + (f" for cells {_set(page.get('nodeset'))}" if page.get("nodeset") else "")
+            for page in huge.findall("page")
+        )
+        yield "huge pages", ", ".join(pages) or "of the default size"
+    for number, cell in enumerate(root.findall("cpu/numa/cell")):
+        size_kib = libvirt_kib(cell.get("memory", "0"), cell.get("unit"))
+        yield f"guest cell {cell.get('id', number)}", f"CPUs {_set(cell.get('cpus'))}, {size_kib} KiB"
+
+
+def _policy(element: _Element) -> str:
+    if element.get("placement") == "auto":
+        return f"{element.get('mode', 'strict')}, placed by numad"
+    return f"{element.get('mode', 'strict')} on node {_set(element.get('nodeset'))}"
+
+
+def _set(text: str | None) -> str:
+    return format_cpuset(parse_cpuset(text or ""))
+
+
+def _rest(root: _Element) -> bytes:
+    """Return what a plan never touches, in one form."""
+    from lxml import etree
+
+    copy = deepcopy(root)
+    for element in list(copy.iter()):
+        if element is not copy and element.tail is not None and not element.tail.strip():
+            element.tail = None
+        if len(element) and element.text is not None and not element.text.strip():
+            element.text = None
+    for path in (*_OWNED, _MASKS):
+        for element in copy.findall(path):
+            _drop(element)
+    for tag in _HOLDERS:
+        for element in copy.findall(tag):
+            if not len(element) and not element.attrib and not (element.text or "").strip():
+                _drop(element)
+    for vcpu in copy.findall("vcpu"):
+        for name in ("cpuset", "placement"):
+            vcpu.attrib.pop(name, "")
+    # libvirt numbers a running domain; a definition has no such number.
+    copy.attrib.pop("id", "")
+    return etree.tostring(copy, method="c14n", with_comments=False)
+
+
+def _drop(element: _Element) -> None:
+    parent = element.getparent()
+    if parent is not None:
+        parent.remove(element)
