@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,12 +77,13 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
     marks = {vm.name: _LETTERS[number] if number < len(_LETTERS) else MANY for number, vm in enumerate(vms)}
     cells: dict[int, list[MappedCell]] = defaultdict(list)
     node_of = host.topology.node_of_cpu if host is not None else {}
+    pinned = Counter(min(pin) for vm in vms for pin in vm.pins.values() if len(pin) == 1)
     for vm in vms:
         for cell in vm.cells:
             for node, vcpus in _vcpus_by_node(vm, cell, node_of).items():
                 for floats in (False, True):
-                    some = frozenset(vcpu for vcpu in vcpus if (len(vm.pins[vcpu]) > 1) is floats)
-                    if not some and not (not vcpus and not floats):
+                    some = frozenset(vcpu for vcpu in vcpus if _floats(vm.pins[vcpu], pinned) is floats)
+                    if not some and (vcpus or floats):
                         continue
                     cells[node].append(
                         MappedCell(
@@ -109,6 +110,11 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
         )
         for node in host.topology.nodes
     )
+
+
+def _floats(pin: frozenset[int], pinned: Mapping[int, int]) -> bool:
+    """Tell whether a vCPU shares its CPUs: it may use several, or others are pinned to its only one."""
+    return len(pin) > 1 or pinned[min(pin)] > 1
 
 
 def _vcpus_by_node(vm: PlanVm, cell: PlanCell, node_of: Mapping[int, int]) -> dict[int, list[int]]:

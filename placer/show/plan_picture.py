@@ -124,7 +124,7 @@ def _draw_node(node: MappedNode, console: Console) -> None:
         words += [f"{len(node.reserved)} reserved"] if node.reserved else []
         words.append(f"{cpus - len(node.dedicated | node.floating | node.reserved)} free")
     total = "" if node.memory_kib is None else f" of {amount(node.memory_kib)}"
-    words.append(f"{amount(node.taken_kib)}{total} for VMs")
+    words.append(f"{amount(node.taken_kib)}{total}")
     console.print(f"  node {node.id}: {', '.join(words)}")
     if node.cores:
         grid = Table.grid(padding=0)

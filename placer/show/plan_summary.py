@@ -14,22 +14,20 @@ if TYPE_CHECKING:
 
 _UNPLACED_SHOWN = 20
 _CHANGES = {
-    Change.NONE: "stay as they are",
-    Change.REPIN: "re-pinned",
-    Change.RENODE: "to another node",
-    Change.MIGRATE: "to another host",
-    Change.RESTART: "need a restart",
+    Change.REPIN: "only re-pinned",
+    Change.RENODE: "moved to another node",
+    Change.MIGRATE: "moved to another host",
+    Change.RESTART: "restarted",
 }
 
 
 def draw_summary(plan: Plan, console: Console) -> None:
     """Draw the summary of a plan; what is not known is said to be unknown."""
     draw_goals(plan.goals, console)
-    changes = Counter(vm.change for vm in plan.vms if vm.from_host is not None)
-    arriving = sum(1 for vm in plan.vms if vm.from_host is None)
-    parts = [f"{count(arriving, 'VM')} newly placed"] if arriving else []
+    changes = Counter(vm.change for vm in plan.vms)
+    parts = [f"{count(len(plan.vms), 'VM')} placed"]
     parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
-    console.print(f"plan: {', '.join(parts) or 'no VM is placed'}")
+    console.print(f"plan: {', '.join(parts)}")
     _draw_unplaced(plan, console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
