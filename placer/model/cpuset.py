@@ -13,6 +13,7 @@ MAX_CPU = 65535
 _ITEM = re.compile(r"(?P<not>\^)?\s*(?P<first>\d{1,9})(?:\s*-\s*(?P<last>\d{1,9})(?::(?P<take>\d{1,9})(?:/(?P<step>\d{1,9}))?)?)?")
 _MASK = re.compile(r"(?:0[xX])?[0-9a-fA-F]+(?:,[0-9a-fA-F]+)*")
 _CPUSET_LIMIT = 100_000
+_MOST_LISTED = 16 * (MAX_CPU + 1)
 
 
 def parse_cpuset(text: str) -> frozenset[int]:
@@ -29,6 +30,7 @@ def parse_cpuset(text: str) -> frozenset[int]:
     if len(text) > _CPUSET_LIMIT:
         raise InputError(f"CPU list of {len(text)} characters is longer than {_CPUSET_LIMIT}")
     chosen: set[int] = set()
+    listed = 0
     if not text.strip():
         return frozenset()
     for raw in text.split(","):
@@ -43,6 +45,9 @@ def parse_cpuset(text: str) -> frozenset[int]:
             raise InputError(f"CPU list {_short(text)}: {last} is above the largest CPU number {MAX_CPU}")
         if match["not"] and match["take"]:
             raise InputError(f"CPU list {_short(text)}: an exclusion takes no stride")
+        listed += last - first + 1
+        if listed > _MOST_LISTED:
+            raise InputError(f"CPU list {_short(text)} names the same CPUs over and over")
         cpus = _strided(first, last, match["take"], match["step"])
         if match["not"]:
             chosen.difference_update(cpus)

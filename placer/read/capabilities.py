@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from placer.errors import Fault, InputError, PlacerError
+from placer.errors import InputError, PlacerError
 from placer.model.host import Topology
 from placer.model.units import libvirt_kib
-from placer.read.cpu_groups import cached_cpuset, group_by
+from placer.read.cpu_groups import CpusetReader, ExhaustingError, group_by
+from placer.read.located import FaultLog
 from placer.read.normal_form import build
 from placer.read.raw_host import RawHost, RawNode
 from placer.read.text import number
@@ -47,7 +48,8 @@ class _Reader:
     def __init__(self, root: _Element, source: str) -> None:
         self._root = root
         self._source = source
-        self._faults: list[Fault] = []
+        self._faults = FaultLog(source)
+        self._cpusets = CpusetReader(source)
 
     def raw(self) -> RawHost:
         raw = RawHost(source=self._source, kvm=self._kvm())
@@ -75,8 +77,7 @@ class _Reader:
         raw.clusters = group_by(self._clusters) if len(set(self._clusters.values())) > 1 else []
         raw.l3 = self._l3()
         self._interconnects(raw)
-        if self._faults:
-            raise InputError(self._faults)
+        self._faults.raise_if_any()
         return raw
 
     def _kvm(self) -> bool | None:
@@ -135,7 +136,9 @@ class _Reader:
         siblings = cpu.get("siblings")
         if siblings is not None:
             try:
-                self._siblings[cpu_id] = cached_cpuset(siblings) | {cpu_id}
+                self._siblings[cpu_id] = self._cpusets.parse(siblings) | {cpu_id}
+            except ExhaustingError:
+                raise
             except PlacerError as error:
                 self._fault(cpu, f"siblings: {error.faults[0].message}")
 
@@ -152,7 +155,9 @@ class _Reader:
             if bank.get("level") != "3" or bank.get("type") == "code":
                 continue
             try:
-                groups.append(cached_cpuset(bank.get("cpus", "")))
+                groups.append(self._cpusets.parse(bank.get("cpus", "")))
+            except ExhaustingError:
+                raise
             except PlacerError as error:
                 self._fault(bank, f"cpus: {error.faults[0].message}")
         return groups
@@ -201,4 +206,4 @@ class _Reader:
             return None
 
     def _fault(self, element: _Element, message: str) -> None:
-        self._faults.append(Fault(message=message, file=self._source, line=line_of(element), field=f"<{element.tag}>"))
+        self._faults.add(message, line=line_of(element), field=f"<{element.tag}>")

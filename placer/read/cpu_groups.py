@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 
-from placer.model.cpuset import parse_cpuset
+from placer.errors import InputError
+from placer.model.cpuset import parse_cpu_mask, parse_cpuset
+
+MAX_LISTED = 4_000_000
+"""The most CPUs that the different lists of one file may name together."""
 
 
-@lru_cache(maxsize=4096)
-def cached_cpuset(text: str) -> frozenset[int]:
-    """Read a CPU list as `parse_cpuset` does; machine files repeat the same lists hundreds of times."""
-    return parse_cpuset(text)
+class ExhaustingError(InputError):
+    """A file is made to exhaust whoever reads it: it is not read on for the sake of its other faults."""
+
+
+class CpusetReader:
+    """Reads the CPU lists of one file: equal texts give the same set, and all lists together stay within bounds.
+
+    The lists of a real machine repeat; a file of thousands of long lists that all differ is made to exhaust us.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._known: dict[str, frozenset[int]] = {}
+        self._listed = 0
+
+    def parse(self, text: str) -> frozenset[int]:
+        """Return the CPUs of a list as libvirt and the kernel write it."""
+        return self.parse_with(text, parse_cpuset)
+
+    def parse_mask(self, text: str) -> frozenset[int]:
+        """Return the CPUs of a hexadecimal mask of the kernel."""
+        return self.parse_with(text, parse_cpu_mask)
+
+    def parse_with(self, text: str, parse: Callable[[str], frozenset[int]]) -> frozenset[int]:
+        """Return the CPUs of a text in a form of the file's own."""
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = parse(text)
+            self._listed += len(known)
+            if self._listed > MAX_LISTED:
+                raise ExhaustingError(
+                    f"the file lists more than {MAX_LISTED} CPUs in sets that all differ", file=self._source
+                )
+        return known
 
 
 def overlap(groups: Iterable[frozenset[int]]) -> tuple[int, frozenset[int], frozenset[int]] | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from placer.errors import Fault, InputError, PlacerError
+from placer.errors import InputError, PlacerError
 from placer.model.cpuset import MAX_CPU
 from placer.model.host import Device, Topology
+from placer.read.cpu_groups import CpusetReader, ExhaustingError
 from placer.read.hwloc_matrices import take_distances, take_latencies
+from placer.read.located import FaultLog
 from placer.read.normal_form import build
 from placer.read.raw_host import RawHost, RawNode
 from placer.read.sysfs_devices import device_kind
@@ -50,13 +52,27 @@ def parse_hwloc(data: bytes, source: str) -> Topology:
     return build(_Reader(root, source).raw())
 
 
+def _parse_bitmap(text: str) -> frozenset[int]:
+    """Read hwloc's bitmap: 32-bit words from the highest, an empty one is 0 (``0x1,,0x3``)."""
+    if len(text) > _MAX_BITMAP_CHARACTERS or not _BITMAP.fullmatch(text):
+        raise InputError(f"{text[:40]!r} is no bitmap of hwloc's")
+    numbers = []
+    for position, word in enumerate(reversed(text.split(","))):
+        value = int(word, 16) if word else 0
+        numbers += [position * 32 + bit for bit in range(32) if value >> bit & 1]
+    if numbers and max(numbers) > MAX_CPU:
+        raise InputError(f"the bitmap names number {max(numbers)}, above {MAX_CPU}")
+    return frozenset(numbers)
+
+
 class _Reader:
     """One hwloc document; collects faults so that a person sees all of them."""
 
     def __init__(self, root: _Element, source: str) -> None:
         self._root = root
         self._source = source
-        self._faults: list[Fault] = []
+        self._faults = FaultLog(source)
+        self._bitmaps = CpusetReader(source)
         self._old = root.get("version") is None
         self._numa: list[tuple[int, _Element]] = []
         self._cpusets: dict[int, frozenset[int]] = {}
@@ -84,8 +100,7 @@ class _Reader:
         for element in self._root.iter("object"):
             if element.get("type") == "PCIDev":
                 self._pci(element, raw)
-        if self._faults:
-            raise InputError(self._faults)
+        self._faults.raise_if_any()
         return raw
 
     def _object(self, element: _Element, raw: RawHost) -> None:
@@ -171,7 +186,7 @@ class _Reader:
                     element, f"NUMA node {node_id} shares only some of its CPUs with other nodes; a CPU is in one node"
                 )
             elif self._subtype(element) != "GPUMemory":
-                raw.nodes[node_id].cpus = set(cpus - taken)
+                raw.place(node_id, cpus - taken)
                 taken |= cpus
         homeless = raw.online - taken
         if raw.nodes and taken and homeless:
@@ -216,21 +231,15 @@ class _Reader:
         return self._bitmap(element, name, element.get(name) or "")
 
     def _bitmap(self, element: _Element, name: str, text: str) -> frozenset[int]:
-        """Read hwloc's bitmap: 32-bit words from the highest, an empty one is 0 (``0x1,,0x3``)."""
-        if not text or text == "0x0":
+        """Return the numbers of a bitmap; a fault and none where it is damaged."""
+        try:
+            found = self._bitmaps.parse_with(text, _parse_bitmap)
+        except ExhaustingError:
+            raise
+        except PlacerError as error:
+            self._fault(element, f"{name}: {error.faults[0].message}")
             return frozenset()
-        if len(text) > _MAX_BITMAP_CHARACTERS or not _BITMAP.fullmatch(text):
-            self._fault(element, f"{name} {text[:40]!r} is no bitmap of hwloc's")
-            return frozenset()
-        found = []
-        words = text.split(",")
-        for position, word in enumerate(reversed(words)):
-            value = int(word, 16) if word else 0
-            found += [position * 32 + bit for bit in range(32) if value >> bit & 1]
-        if found and max(found) > MAX_CPU:
-            self._fault(element, f"{name} names number {max(found)}, above {MAX_CPU}")
-            return frozenset()
-        return frozenset(found)
+        return found
 
     def _index(self, element: _Element, largest: int) -> int | None:
         value = self._number(element, "os_index", element.get("os_index"))
@@ -253,4 +262,4 @@ class _Reader:
     def _fault(self, element: _Element, message: str) -> None:
         kind = element.get("type")
         where = f"<{element.tag} {kind}>" if kind else f"<{element.tag}>"
-        self._faults.append(Fault(message=message, file=self._source, line=line_of(element), field=where))
+        self._faults.add(message, line=line_of(element), field=where)

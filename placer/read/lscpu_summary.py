@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from placer.errors import InputError, PlacerError
+from placer.model.cpuset import parse_cpuset
 from placer.model.host import Topology
-from placer.read.cpu_groups import cached_cpuset, siblings_by_rule
+from placer.read.cpu_groups import siblings_by_rule
 from placer.read.normal_form import build
 from placer.read.raw_host import RawHost, RawNode
 from placer.read.text import text_lines, without_quotes
@@ -51,7 +52,8 @@ def parse_summary(fields: Mapping[str, str], source: str) -> Topology:
     for name in fields:
         match = _NODE.fullmatch(name)
         if match:
-            raw.nodes[int(match[1])] = RawNode(cpus=set(_cpus(fields, name, source)))
+            raw.nodes[int(match[1])] = RawNode()
+            raw.place(int(match[1]), _cpus(fields, name, source))
     if not raw.online:
         raw.online = set().union(*(node.cpus for node in raw.nodes.values()))
     if not raw.online and (count := _count(fields, "CPU(s)")):
@@ -94,7 +96,7 @@ def _cpus(fields: Mapping[str, str], name: str, source: str) -> frozenset[int]:
     if text in ("", "-"):
         return frozenset()
     try:
-        return cached_cpuset(text)
+        return parse_cpuset(text)
     except PlacerError as error:
         raise InputError(error.faults[0].message, file=source, field=name) from None
 

@@ -129,7 +129,7 @@ def _finish(text: _Text) -> None:
         )
     for node_id, parts in text.cpu_text.items():
         for line_number, part in parts:
-            raw.nodes[node_id].cpus |= _cpus(part, raw.source, line_number)
+            raw.place(node_id, _cpus(part, raw.source, line_number))
         raw.online |= raw.nodes[node_id].cpus
     if text.rows:
         _take_distances(text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Device
 
 MAX_NODE = 65535
-"""The largest node id taken; Linux knows at most 1,024 nodes."""
-MAX_NODES = 4096
-"""The most nodes taken: the distance matrix is square in them."""
+"""The largest node id taken."""
+MAX_NODES = 1024
+"""The most nodes taken, and the most that Linux knows: the distance matrix is square in them."""
+MAX_PLACED = 1_000_000
+"""The most CPUs that all nodes together may list; where no CPU is in two nodes it is `MAX_CPU` at most."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +54,21 @@ class RawHost:
     model: str | None = None
     kvm: bool | None = None
     assumptions: list[str] = field(default_factory=list)
+    placed: int = 0
+    """How many CPUs `place` was given so far."""
+
+    def place(self, node_id: int, cpus: AbstractSet[int]) -> None:
+        """Add CPUs to a node.
+
+        Raises
+        ------
+        InputError
+            The nodes list more CPUs than can be, though each might be legal by itself.
+        """
+        self.nodes[node_id].cpus |= cpus
+        self.placed += len(cpus)
+        if self.placed > MAX_PLACED:
+            raise InputError(f"the nodes list more than {MAX_PLACED} CPUs in all", file=self.source)
 
 
 def node_names(ids: list[int]) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from placer.errors import InputError, PlacerError
-from placer.model.cpuset import parse_cpu_mask
 from placer.model.host import Topology
 from placer.read.archive import ArchiveTree
 from placer.read.capabilities import MIB_S_PER_MB_S
-from placer.read.cpu_groups import cached_cpuset, group_by, overlap
+from placer.read.cpu_groups import CpusetReader, group_by, overlap
 from placer.read.cpuinfo import CpuInfo, read_cpuinfo
 from placer.read.normal_form import ONE_NODE, build
 from placer.read.raw_host import RawHost, RawNode
@@ -93,6 +92,7 @@ class _Reader:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self._cpusets = CpusetReader(tree.source)
         self._system = _find_system(tree)
         whole = self._system.removesuffix("devices/system")
         self._sys: str | None = whole if whole != self._system else None
@@ -131,7 +131,7 @@ class _Reader:
                 continue
             try:
                 is_list = path.endswith(("list", "online", "offline", "present", "possible"))
-                return cached_cpuset(text) if is_list else parse_cpu_mask(text or "0")
+                return self._cpusets.parse(text) if is_list else self._cpusets.parse_mask(text or "0")
             except PlacerError as error:
                 raise InputError(f"{path}: {error.faults[0].message}", file=self._tree.source) from None
         return None
@@ -202,7 +202,7 @@ class _Reader:
         first: list[frozenset[int]] = []
         for file in files:
             told = {cpu: self._cpuset(f"cpu/cpu{cpu}/{file}") for cpu in cpus}
-            groups = [group | {cpu} for cpu, group in told.items() if group]
+            groups = [_with(group, cpu) for cpu, group in told.items() if group]
             if groups and overlap(set(groups)) is None:
                 return groups
             first = first or groups
@@ -223,7 +223,7 @@ class _Reader:
         groups: list[frozenset[int]] = []
         for file in ("shared_cpu_list", "shared_cpu_map"):
             told = [(cpu, self._cpuset(f"{path}/{file}")) for cpu, path in caches]
-            groups = [(group or core_of.get(cpu, group)) | {cpu} for cpu, group in told if group is not None]
+            groups = [_with(group or core_of.get(cpu, group), cpu) for cpu, group in told if group is not None]
             if groups and overlap(set(groups)) is None:
                 break
         return groups
@@ -245,7 +245,7 @@ class _Reader:
         if cpus is None:
             # Old trees have nothing but links; their names are enough.
             cpus = frozenset(int(match[1]) for name in self._names(path) if (match := _CPU.fullmatch(name)))
-        node.cpus = set(cpus)
+        raw.place(node_id, cpus)
         meminfo = self._meminfo(self._text(f"{path}/meminfo"))
         node.memory_kib = meminfo.get("MemTotal")
         if "MemFree" in meminfo:
@@ -312,6 +312,11 @@ class _Reader:
             node.memory_kib = meminfo.get("MemTotal")
         if not node.pages:
             self._pools(node, f"{self._sys}kernel/mm/hugepages")
+
+
+def _with(group: frozenset[int], cpu: int) -> frozenset[int]:
+    """Return the set with the CPU in it; no copy of it where the CPU is in it already."""
+    return group if cpu in group else group | {cpu}
 
 
 def _whole(text: str | None) -> int | None:
