@@ -207,16 +207,20 @@ def read_numatune(scan: DomainScan, cell_ids: tuple[int, ...]) -> Numatune:
             scan.note(element, f"<memnode> names guest cell {number}, which the domain lacks; it is left out")
         else:
             memnodes[cell_ids.index(number)] = policy
-    return Numatune(memory=None if memory is None else _policy(scan, memory), memnodes=memnodes)
+    # Where every cell has a memnode, the policy of the whole holds for nothing: it cannot be too vague.
+    stands_in = not cell_ids or len(memnodes) < len(cell_ids)
+    return Numatune(memory=None if memory is None else _policy(scan, memory, noted=stands_in), memnodes=memnodes)
 
 
-def _policy(scan: DomainScan, element: _Element) -> MemoryPolicy:
+def _policy(scan: DomainScan, element: _Element, *, noted: bool = True) -> MemoryPolicy:
     mode = element.get("mode", "strict")
     nodes = scan.cpuset(element, "nodeset")
     where = f"<{element.tag} mode={mode!r}>"
     if element.get("placement") == "auto":
         scan.note(element, f"{where} with placement='auto' leaves the nodes to numad; a plan makes them static")
         return MemoryPolicy(mode=mode, nodeset=None)
+    if not noted:
+        return MemoryPolicy(mode=mode, nodeset=nodes)
     if mode not in ("strict", "interleave"):
         scan.note(element, f"{where} is not enforced by the kernel; a plan makes it strict")
     elif mode == "strict" and nodes is not None and len(nodes) > 1:

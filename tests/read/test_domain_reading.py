@@ -1,0 +1,87 @@
+"""Where a domain is on a given host."""
+
+from __future__ import annotations
+
+import pytest
+
+from placer.model.host import Node, Topology
+from placer.model.vm import DomainSource
+from placer.read.domain_reading import DomainReading, current_of, locate, vm_of
+from placer.read.domain_xml import read_domain
+
+CELLS = "<cpu><numa><cell id='0' cpus='0-1' memory='4'/><cell id='1' cpus='2-3' memory='4'/></numa></cpu>"
+MEMNODES = "<memnode cellid='0' mode='strict' nodeset='8'/><memnode cellid='1' mode='strict' nodeset='0'/>"
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """Return nodes 0 (CPUs 0-3) and 8 (CPUs 4-7)."""
+    cpus = {0: frozenset(range(4)), 8: frozenset(range(4, 8))}
+    return Topology(
+        nodes=tuple(Node(id=number, cpus=mine, memory_kib=1024) for number, mine in cpus.items()),
+        distances=((10, 20), (20, 10)),
+        cores=tuple(frozenset({cpu}) for cpu in range(8)),
+    )
+
+
+def read(pins: tuple[str, ...] = (), numatune: str = "", cells: str = "") -> DomainReading:
+    """Read a domain of four vCPUs."""
+    rows = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in enumerate(pins))
+    tune = f"<numatune>{numatune}</numatune>" if numatune else ""
+    body = f"<vcpu>4</vcpu><cputune>{rows}</cputune>{tune}{cells}"
+    return read_domain(f"<domain type='kvm'><name>a</name><memory>8</memory>{body}</domain>".encode(), "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("pins", "numatune", "cells", "nodes", "memory_nodes"),
+    [
+        (("0", "1", "2", "3"), "", "", (0,), None),
+        (("4-7",) * 4, "<memory mode='strict' nodeset='8'/>", "", (8,), (8,)),
+        (("4-7",) * 4, "<memory mode='strict' nodeset='0'/>", "", (8,), (0,)),
+        (("0", "1", "2", "4"), "<memory mode='strict' nodeset='0,8'/>", "", None, None),
+        (("0", "1", "2"), "", "", None, None),
+        ((), "<memory mode='strict' nodeset='8'/>", "", None, (8,)),
+        (("0", "1", "4", "5"), MEMNODES, CELLS, (0, 8), (8, 0)),
+        (("0", "1", "4", "5"), "<memory mode='strict' nodeset='8'/>", CELLS, (0, 8), (8, 8)),
+        (("0", "1", "2", "4"), MEMNODES, CELLS, None, (8, 0)),
+        (("0", "1", "4", "5"), "<memory mode='interleave' nodeset='0,8'/>", "", (0, 8), (0, 8)),
+        (("4", "5", "0", "1"), "<memory mode='interleave' nodeset='0,8'/>", "", (8, 0), (8, 0)),
+        (("0", "1", "2", "3"), "<memory mode='interleave' nodeset='0,8'/>", "", None, (0, 8)),
+        (("0", "1", "2", "3"), "<memory mode='strict' placement='auto'/>", "", (0,), None),
+    ],
+)
+def test_locate(
+    topology: Topology,
+    pins: tuple[str, ...],
+    numatune: str,
+    cells: str,
+    nodes: tuple[int, ...] | None,
+    memory_nodes: tuple[int, ...] | None,
+) -> None:
+    """A cell is where all its vCPUs are pinned, its memory where one node is named; else both float."""
+    location = locate(read(pins, numatune, cells), topology)
+    assert (location.nodes, location.memory_nodes, location.strangers) == (nodes, memory_nodes, ())
+
+
+def test_a_cell_without_vcpus_is_where_its_memory_is(topology: Topology) -> None:
+    """A guest cell of memory alone takes its node from its memnode."""
+    cells = "<cpu><numa><cell id='0' cpus='0-3' memory='4'/><cell id='1' memory='4'/></numa></cpu>"
+    assert locate(read(("0", "1", "2", "3"), MEMNODES, cells), topology).nodes == (0, 0)
+
+
+def test_names_cpus_and_nodes_that_the_host_lacks(topology: Topology) -> None:
+    """Pins and policies beyond the host are named; what is left of a pin still counts."""
+    reading = read(("0,525", "1", "2", "3"), "<memory mode='strict' nodeset='1'/>")
+    location = locate(reading, topology)
+    assert location.strangers == ("CPUs 525", "NUMA nodes 1")
+    assert (location.nodes, location.memory_nodes) == ((0,), None)
+
+
+def test_current_and_vm_carry_what_was_read(topology: Topology) -> None:
+    """The model's VM has the reading's identity, place, pins, reasons and notes."""
+    reading = read(("0", "1", "2", "3"))
+    current = current_of(reading, "kvm-a", topology)
+    assert (current.host, current.nodes, current.pins) == ("kvm-a", (0,), reading.pins)
+    source = DomainSource(path="a.xml", sha256="0" * 64)
+    vm = vm_of(reading, current=current, running=False, domain=source)
+    assert (vm.name, vm.spec, vm.current, vm.running, vm.domain) == ("a", reading.spec, current, False, source)

@@ -1,0 +1,81 @@
+"""virsh vcpuinfo and vcpupin in the forms their versions print."""
+
+from __future__ import annotations
+
+import pytest
+
+from placer.errors import InputError
+from placer.read.virsh_text import VcpuState, affinity_row, read_vcpuinfo, read_vcpupin
+
+VCPUINFO = b"""VCPU:           0
+CPU:            4
+State:          running
+CPU time:       12.3s
+CPU Affinity:   y---y---
+
+VCPU:           1
+CPU:            N/A
+State:          N/A
+CPU time        N/A
+CPU Affinity:   -yyy----
+"""
+NEW_PIN = b" VCPU   CPU Affinity\n----------------------\n 0      1-4,^3,6\n 1      0\n\n"
+OLD_PIN = b"VCPU: CPU Affinity\n----------------------------------\n   0: 0-3\n   1: 4,6\n"
+
+
+def test_vcpuinfo() -> None:
+    """A running vCPU tells all, one that is not running only its affinity."""
+    running, stopped = read_vcpuinfo(VCPUINFO, "a")
+    affinity = frozenset({0, 4})
+    assert running == VcpuState(vcpu=0, cpu=4, state="running", cpu_time_s=12.3, affinity=affinity, host_cpus=8)
+    assert (stopped.cpu, stopped.state, stopped.cpu_time_s) == (None, None, None)
+    assert stopped.affinity == {1, 2, 3}
+
+
+def test_pretty_vcpuinfo_pasted_from_a_mail() -> None:
+    """``--pretty`` prints a list and the number of CPUs; quoted lines are read too."""
+    text = b"> VCPU:           3\n> CPU Affinity:   0-1,5 (out of 16)\n"
+    (state,) = read_vcpuinfo(text, "a")
+    assert (state.vcpu, state.affinity, state.host_cpus) == (3, {0, 1, 5}, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "pins"), [(NEW_PIN, {0: {1, 2, 4, 6}, 1: {0}}), (OLD_PIN, {0: {0, 1, 2, 3}, 1: {4, 6}})]
+)
+def test_vcpupin(text: bytes, pins: dict[int, set[int]]) -> None:
+    """The tables of old and new versions are the same pins."""
+    assert read_vcpupin(text, "a") == pins
+
+
+def test_affinity_row_is_what_vcpuinfo_prints() -> None:
+    """The row drawn from a set is the row that was read."""
+    assert affinity_row({0, 4}, 8) == "y---y---"
+    assert affinity_row((), 3) == "---"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "empty"),
+        (b"nothing here\n", "no vCPU"),
+        (VCPUINFO + VCPUINFO, "twice"),
+        (b"VCPU: x\n", "whole number"),
+        (b"VCPU: 0\nCPU Affinity: maybe\n", "CPU list"),
+        (b"VCPU: 0\nCPU: 99999999999999999999\n", "whole number"),
+        (b"\0\0\0", "NUL"),
+    ],
+)
+def test_refuses_damaged_vcpuinfo(text: bytes, message: str) -> None:
+    """What is no vcpuinfo is refused in a line."""
+    with pytest.raises(InputError, match=message):
+        read_vcpuinfo(text, "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b" ", "empty"), (b"VCPU CPU Affinity\n", "no vCPU"), (NEW_PIN + NEW_PIN, "twice"), (b" 0  9-1\n", "backwards")],
+)
+def test_refuses_damaged_vcpupin(text: bytes, message: str) -> None:
+    """What is no vcpupin is refused in a line."""
+    with pytest.raises(InputError, match=message):
+        read_vcpupin(text, "a")
