@@ -155,11 +155,13 @@ def _blocks(live_xml: bytes, cells: int) -> list[_Block]:
     policies = [numatune.of_cell(position) for position in range(max(cells, len(ids), 1))]
     nodes = [frozenset() if policy is None or policy.nodeset is None else policy.nodeset for policy in policies]
     devices, _ = device_memory(scan, ids)
-    blocks = [
-        _Block(libvirt_kib(size.text or "0", size.get("unit")), _cell_of(device, ids), nodes[_cell_of(device, ids)])
-        for device in scan.all("devices/memory")
-        if (size := device.find("target/size")) is not None and device.get("model") in ("dimm", "virtio-mem")
-    ]
+    blocks = []
+    for device in scan.all("devices/memory"):
+        size = device.find("target/size")
+        if size is not None and device.get("model") in ("dimm", "virtio-mem"):
+            target = (device.findtext("target/node") or "0").strip()
+            cell = ids.index(int(target)) if target.isdigit() and int(target) in ids else 0
+            blocks.append(_Block(libvirt_kib(size.text or "0", size.get("unit")), cell, nodes[cell]))
     if elements:
         sizes = [libvirt_kib(element.get("memory", "0"), element.get("unit")) for _, element in elements]
         blocks += [_Block(size, cell, nodes[cell]) for cell, size in enumerate(sizes) if size]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from placer.errors import PlacerError
+from placer.errors import Fault, PlacerError
 from placer.live.connect import Link, load_libvirt, open_link
 from placer.live.discover import no_host_answers
 from placer.live.domain_state import DomainState, read_states
@@ -143,6 +143,16 @@ def _survey_host(link: Link, host: Host, reach: Reach, uuids: Sequence[str], bea
         files=files,
         files_error=error,
     )
+
+
+def host_faults(surveyed: Survey) -> list[Fault]:
+    """Return a fault for each host of the plan that did not answer, or that nothing says how to reach."""
+    faults = [fault for error in surveyed.failures.values() for fault in error.faults]
+    faults += [
+        Fault(message=f"host {host!r} was not asked: its inventory entry has no uri", cure=f"give --connect {host}=URI")
+        for host in surveyed.not_asked
+    ]
+    return faults
 
 
 class Whereabouts:

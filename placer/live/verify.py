@@ -13,7 +13,7 @@ from placer.live.domain_state import DomainState
 from placer.live.host_files import HostFiles
 from placer.live.measured import Measured, measure
 from placer.live.owned import differences, owned_values
-from placer.live.survey import Found, HostSurvey, Place, Survey, Whereabouts
+from placer.live.survey import Found, HostSurvey, Place, Survey, Whereabouts, host_faults
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -97,7 +97,7 @@ def verify(plan: Plan, fleet: Fleet, surveyed: Survey) -> Verification:
         share = scores.score(spec, host.topology, found.vm).remote_share
         result = Verified(vm=found.vm.name, host=host.name, state=found.place.value, planned_share=share)
         vms.append(_verify_one(found, spec, host, surveyed.hosts.get(host.name), result))
-    failures = [fault for error in surveyed.failures.values() for fault in error.faults]
+    failures = host_faults(surveyed)
     for survey in surveyed.hosts.values():
         failures += [] if survey.files_error is None else survey.files_error.faults
     return Verification(vms=tuple(vms), strangers=tuple(_strangers(plan, surveyed)), failures=tuple(failures))
@@ -116,8 +116,8 @@ def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | Non
     try:
         wanted = owned_values(patch_domain(state.xml, vm, spec, host, source=source), source)
     except InputError as error:
-        drifts = tuple(Drift(where=Where.DEFINITION, what=fault.message) for fault in error.faults)
-        return replace(result, drifts=drifts, unmeasured="it is not the VM planned")
+        other = tuple(Drift(where=Where.DEFINITION, what=fault.message) for fault in error.faults)
+        return replace(result, drifts=other, unmeasured="it is not the VM planned")
     drifts = [
         Drift(where=Where.DEFINITION, what=one.what, planned=one.planned, found=one.found)
         for one in (differences(wanted, owned_values(state.xml, source)) if state.persistent else ())
@@ -136,22 +136,21 @@ def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | Non
 def _running_pins(vm: PlanVm, spec: VmSpec, state: DomainState) -> Iterator[Drift]:
     vcpus, emulator, iothreads = wanted_live_pins(vm, spec)
     yield from _compare(Where.RUNNING, "vCPU", vcpus, {**state.offline_vcpus, **state.vcpus})
-    if state.emulator is not None:
-        yield from _compare(Where.RUNNING, "emulator threads", {None: emulator}, {None: state.emulator})
+    if state.emulator is not None and state.emulator != emulator:
+        yield _threads_drift(Where.RUNNING, "emulator threads", emulator, state.emulator)
     yield from _compare(Where.RUNNING, "IOThread", iothreads, state.iothreads)
 
 
 def _compare(
-    where: Where,
-    what: str,
-    planned: Mapping[int | None, frozenset[int]] | Mapping[int, frozenset[int]],
-    found: Mapping[int | None, frozenset[int]] | Mapping[int, frozenset[int]],
+    where: Where, what: str, planned: Mapping[int, frozenset[int]], found: Mapping[int, frozenset[int]]
 ) -> Iterator[Drift]:
     for number, cpus in planned.items():
-        now = found.get(number)  # type: ignore[arg-type]
-        if now is not None and now != cpus:
-            name = what if number is None else f"{what} {number}"
-            yield Drift(where=where, what=name, planned=format_cpuset(cpus), found=format_cpuset(now))
+        if number in found and found[number] != cpus:
+            yield _threads_drift(where, f"{what} {number}", cpus, found[number])
+
+
+def _threads_drift(where: Where, what: str, planned: frozenset[int], found: frozenset[int]) -> Drift:
+    return Drift(where=where, what=what, planned=format_cpuset(planned), found=format_cpuset(found))
 
 
 def _running_memory(wanted: Mapping[str, str], live: Mapping[str, str]) -> Iterator[Drift]:
@@ -194,11 +193,11 @@ def _threads(vm: PlanVm, spec: VmSpec, measured: Measured, told: list[Drift]) ->
             yield drift
     for name, cpus in measured.emulator.items():
         if cpus != emulator and ("emulator threads", format_cpuset(cpus)) not in known:
-            yield Drift(where=Where.KERNEL, what=name, planned=format_cpuset(emulator), found=format_cpuset(cpus))
+            yield _threads_drift(Where.KERNEL, name, emulator, cpus)
 
 
 def _pages(vm: PlanVm, measured: Measured) -> Iterator[Drift]:
-    """Yield cells with pages on nodes where they were not planned. Fewer pages than planned are no drift: RAM is lazy."""
+    """Yield cells with pages on nodes where they were not planned. Fewer pages are no drift: RAM is lazy."""
     for position, nodes_kib in sorted(measured.cells_kib.items()):
         planned = vm.cells[position].nodes
         away = {node: kib for node, kib in nodes_kib.items() if kib and node not in planned}
