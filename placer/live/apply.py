@@ -44,7 +44,7 @@ _STATUS_OF_PLACE = {
     Place.ELSEWHERE: Status.MIGRATION,
     Place.NOT_YET: Status.NOT_DEFINED,
     Place.UNKNOWN: Status.LEFT,
-    Place.SILENT: Status.FAILED,
+    Place.SILENT: Status.LEFT,
     Place.NOWHERE: Status.REFUSED,
     Place.ANOTHER: Status.REFUSED,
 }
@@ -98,6 +98,14 @@ class Applied:
         """How many VMs ended how."""
         found = Counter(outcome.status.value for outcome in self.outcomes)
         return {status.value: found[status.value] for status in Status if found[status.value]}
+
+    def faults(self) -> list[Fault]:
+        """Return a fault for each VM that was refused or failed; hosts that did not answer have their own."""
+        return [
+            Fault(message=f"VM {one.vm!r} on host {one.host!r} {one.status.value}: {one.reason}", cure=one.cure)
+            for one in self.outcomes
+            if one.status in INCOMPLETE
+        ]
 
 
 def propose(plan: Plan, fleet: Fleet, surveyed: Survey, limits: Limits) -> Applied:
@@ -270,15 +278,3 @@ def _change_domain(run: _Run, link: Link, outcome: Outcome, beat: Beat) -> Outco
 
 def _messages(error: PlacerError) -> str:
     return "; ".join(fault.message for fault in error.faults)
-
-
-def incomplete_faults(applied: Applied) -> list[Fault]:
-    """Return a fault for each VM that was refused or failed."""
-    return [
-        Fault(
-            message=f"VM {outcome.vm!r} on host {outcome.host!r} {outcome.status.value}: {outcome.reason}",
-            cure=outcome.cure,
-        )
-        for outcome in applied.outcomes
-        if outcome.status in INCOMPLETE
-    ]

@@ -65,6 +65,7 @@ class Verified:
     vm: str
     host: str
     state: str
+    looked_at: bool = True
     drifts: tuple[Drift, ...] = ()
     planned_share: float | None = None
     measured_share: float | None = None
@@ -106,7 +107,7 @@ def verify(plan: Plan, fleet: Fleet, surveyed: Survey) -> Verification:
 def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | None, result: Verified) -> Verified:
     vm, state = found.vm, found.state
     if survey is None or found.place in (Place.SILENT, Place.UNKNOWN):
-        return replace(result, unmeasured=found.note)
+        return replace(result, looked_at=False, unmeasured=found.note)
     if state is None:
         return replace(result, drifts=(Drift(where=Where.PLACE, what=found.note),), unmeasured=found.note)
     if survey.refusal is not None:
