@@ -33,7 +33,7 @@ def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
     """Return the worst single host failure: the host, and the VMs that would find no NUMA-true place on the others.
 
     The VMs of the failed host are fitted greedily into the free rows of the others. Where all fit, that is a proof; where
-    some do not, a solve might still find a place, so ``proven`` is then False. ``states`` is how many distinct host
+    some do not, a solve might still find a place, so ``proven`` is then False (unless there are no others). ``states`` is how many distinct host
     states were looked at, of ``states_in_all``.
     """
     problem = compiled.problem
@@ -47,7 +47,7 @@ def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
         vcpus = sum(problem.flavors[flavor].vcpus * count for flavor, count in lost.items())
         if worst["host"] is None or vcpus > worst["vcpus_without_place"]:
             name = compiled.fleet.hosts[states[number].example].name
-            worst = {"host": name, "vms_without_place": sum(lost.values()), "vcpus_without_place": vcpus, "proven": not lost}
+            worst = {"host": name, "vms_without_place": sum(lost.values()), "vcpus_without_place": vcpus, "proven": not lost or problem.host_count == 1}
     return {**worst, "states": min(len(order), MOST_STATES), "states_in_all": len(order)}
 
 
