@@ -12,7 +12,7 @@ from typing import Any
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule
-from placer.read.inventory_entries import line_of
+from placer.read.inventory_entries import check_counts, line_of
 from placer.read.inventory_files import Files
 from placer.read.inventory_hosts import HostSection
 from placer.read.inventory_rules import LabelIndex, RuleBuilder
@@ -157,6 +157,7 @@ def _section(tree: LineMap, name: str, log: FaultLog) -> LineList:
     if not isinstance(section, LineList):
         log.add(f"{shown(section)} is not a list", line=(tree.lines or {}).get(name), field=name)
         return LineList()
+    check_counts(section, name, log)
     return section
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from placer.read.inventory_schema import Problem
 from placer.read.inventory_types import Refused, text, uuid
 from placer.read.located import FaultLog, LineList, LineMap
 
+_DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_COUNT = 1_000_000
-"""The most hosts or VMs that one entry stands for."""
+"""The most hosts, and the most VMs, that an inventory stands for."""
 
 
 def expand_names(name: str, count: int | None) -> list[str]:
@@ -21,6 +23,25 @@ def expand_names(name: str, count: int | None) -> list[str]:
 def line_of(section: LineList, number: int) -> int | None:
     """Return the line of an item of a section."""
     return section.lines[number] if section.lines is not None else None
+
+
+def check_counts(section: LineList, name: str, log: FaultLog) -> None:
+    """Refuse counts that would fill the memory before anything of the section is made.
+
+    Raises
+    ------
+    InputError
+        The entries stand for more than `MAX_COUNT`; with all faults noted so far.
+    """
+    total = 0
+    for number, tree in enumerate(section):
+        count = tree.get("count") if isinstance(tree, LineMap) else None
+        if isinstance(count, str) and _DIGITS.fullmatch(count):
+            total += int(count)
+        if total > MAX_COUNT:
+            field = f"{name}[{number}].count"
+            log.add(f"the {name} are more than {MAX_COUNT} from here on", line=line_of(section, number), field=field)
+            log.raise_if_any()
 
 
 def own_texts(tree: LineMap, keys: Sequence[str], problems: list[Problem]) -> dict[str, str]:
@@ -52,7 +73,7 @@ def loose(tree: Any) -> tuple[list[str], dict[str, str]]:
         return [], {}
     count = tree.get("count")
     labels = tree.get("labels")
-    number = int(count) if isinstance(count, str) and count.isascii() and count.isdigit() and len(count) < 7 else None
+    number = int(count) if isinstance(count, str) and _DIGITS.fullmatch(count) else None
     pairs = labels.items() if isinstance(labels, LineMap) else ()
     return expand_names(name, number), {key: value for key, value in pairs if isinstance(value, str)}
 

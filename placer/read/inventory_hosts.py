@@ -10,7 +10,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
 from placer.model.units import format_kib
-from placer.read.inventory_entries import MAX_COUNT, Names, expand_names, line_of, loose, own_texts, without
+from placer.read.inventory_entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory_files import Files
 from placer.read.inventory_schema import HostEntry, OvercommitEntry, Problem, further, note, validate
 from placer.read.inventory_topology import TOPOLOGY_KEYS, TopologyBuilder, no_node
@@ -88,8 +88,6 @@ class HostSection:
             entry, problems = validate(HostEntry, rest)
             if entry is not None:
                 found: list[Problem] = []
-                if entry.count is not None and entry.count > MAX_COUNT:
-                    found.append((("count",), f"{entry.count} is above {MAX_COUNT}", None))
                 told = {name: tree[name] for name in TOPOLOGY_KEYS if name in tree}
                 topology, wrong = self._topologies.build(entry, freeze(told))
                 found.extend(wrong)

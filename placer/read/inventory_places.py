@@ -48,8 +48,9 @@ def current_place(
         if entry.nodes is None
         else nodes
     )
-    for key, listed in (("nodes", nodes), ("memory_nodes", memory)):
-        _check_nodes(key, listed, spec, topology, problems)
+    _check_nodes("nodes", nodes, spec, topology, problems)
+    if memory is not nodes:
+        _check_nodes("memory_nodes", memory, spec, topology, problems)
     for key, cpus in (
         ("emulator", entry.emulator),
         ("iothread_pins", frozenset().union(*(entry.iothread_pins or {}).values())),

@@ -55,7 +55,7 @@ class LabelIndex:
                 near = get_close_matches(key, self.keys, n=1)
                 return f"did you mean the label {near[0]!r}?" if near else None
             values = [known for label, known in self.having if label == key]
-            near = get_close_matches(value, values, n=1)
+            near = get_close_matches(value, values, n=1, cutoff=0.5)
             if (key, value) not in self.having and near:
                 return f"did you mean {key}: {near[0]}?"
         return None

@@ -15,6 +15,7 @@ from placer.read.inventory_types import (
     Count,
     Cpus,
     Int,
+    IoThreads,
     Kib,
     Number,
     PageKib,
@@ -24,6 +25,7 @@ from placer.read.inventory_types import (
     Share,
     SomeCpus,
     Text,
+    Threads,
     Uuid,
     number,
     page_kib,
@@ -130,7 +132,7 @@ class HostEntry(Entry):
     topology: Text | None = None
     nodes: list[NodeEntry] | None = None
     siblings: list[SomeCpus] | None = None
-    threads_per_core: Positive | None = None
+    threads_per_core: Threads | None = None
     packages: list[SomeCpus] | None = None
     dies: list[SomeCpus] | None = None
     clusters: list[SomeCpus] | None = None
@@ -168,7 +170,7 @@ class HostEntry(Entry):
 class CellEntry(Entry):
     """``vms[].cells[]``: a guest cell; ``cpus`` names its vCPUs where they are not simply the next ones."""
 
-    vcpus: Count | None = None
+    vcpus: Threads | None = None
     cpus: Cpus | None = None
     memory: Kib
     mem_access: Literal["shared", "private"] | None = None
@@ -218,8 +220,8 @@ class VmEntry(Entry):
     count: Count | None = None
     uuid: Uuid | None = None
     domain: Text | None = None
-    vcpus: Positive | None = None
-    vcpus_current: Positive | None = None
+    vcpus: Threads | None = None
+    vcpus_current: Threads | None = None
     memory: Kib | None = None
     cells: (
         Annotated[
@@ -228,7 +230,7 @@ class VmEntry(Entry):
         ]
         | None
     ) = None
-    interleave: Positive | None = None
+    interleave: Threads | None = None
     share_node: Bool | None = None
     locality: Annotated[Literal["uniform"] | Share, BeforeValidator(_unit_share)] | None = None
     page_size: PageKib | None = None
@@ -238,7 +240,7 @@ class VmEntry(Entry):
     emulator_threads: Literal["share", "isolate", "housekeeping"] | None = None
     iothreads: (
         Annotated[
-            Annotated[Count, Tag("text")] | Annotated[list[Positive], Tag("list")],
+            Annotated[IoThreads, Tag("text")] | Annotated[list[Positive], Tag("list")],
             _either("is neither a number of IOThreads nor a list of their ids"),
         ]
         | None

@@ -97,12 +97,10 @@ def _sizes(entry: VmEntry, base: VmSpec | None, fields: dict[str, Any], problems
         fields.update(cell_mode=CellMode.NONE, cells=_equal(vcpus, memory, 1))
     else:
         count = int(entry.cells)
-        for what, amount, unit in (("vCPUs", vcpus, ""), ("memory", memory, " KiB")):
-            if amount % count:
-                problems.append(
-                    (("cells",), f"the {what}, {amount}{unit}, cannot be cut in {count} equal cells", "list the cells")
-                )
-        if vcpus >= count:
+        if vcpus % count or memory % count:
+            message = f"{vcpus} vCPUs and {format_kib(memory)} cannot be cut in {count} equal cells"
+            problems.append((("cells",), message, "list the cells"))
+        else:
             fields.update(cell_mode=CellMode.GIVEN, cells=_equal(vcpus, memory, count))
 
 
@@ -135,7 +133,7 @@ def _given_cells(entry: VmEntry, listed: list[CellEntry], fields: dict[str, Any]
         own = cell.cpus if cell.cpus is not None else frozenset(range(next_vcpu, next_vcpu + (cell.vcpus or 0)))
         next_vcpu = max(own, default=next_vcpu - 1) + 1
         cells.append(Cell(vcpus=own, memory_kib=cell.memory, mem_access=cell.mem_access))
-    if len(cells) < len(listed):
+    if any(path[:1] == ("cells",) for path, _, _ in problems):
         return
     vcpus = sum(len(cell.vcpus) for cell in cells)
     memory = sum(cell.memory_kib for cell in cells)

@@ -35,6 +35,7 @@ TOPOLOGY_KEYS = (
     "distances",
     "distances_from",
     "devices",
+    "kvm",
 )
 """The keys of a host entry that make its topology: entries that agree in them share one object."""
 _INLINE_ONLY = ("dies", "clusters", "offline", "page_size", "arch", "model", "source", "assumptions", "bandwidth_mib_s")
@@ -164,14 +165,14 @@ class TopologyBuilder:
             page_kib=entry.page_size,
             arch=entry.arch,
             model=entry.model,
-            assumptions=list(entry.assumptions or ()),
         )
         built = build(raw)
         resources = {node.id: {name: amount for name, (amount, _) in node.resources.items()} for node in nodes}
         return replace(
             built,
             source=entry.source,
-            assumptions=tuple(dict.fromkeys(built.assumptions)),
+            assumptions=built.assumptions if entry.assumptions is None else tuple(entry.assumptions),
+            kvm=entry.kvm,
             nodes=tuple(replace(node, resources=resources[node.id]) for node in built.nodes),
         )
 
@@ -193,17 +194,17 @@ class TopologyBuilder:
     def _with_devices(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
         if not entry.devices:
             return topology
-        devices = {device.address: device for device in topology.devices}
-        here: set[str] = set()
+        devices = {(device.address, device.kind): device for device in topology.devices}
+        here: set[tuple[str, str]] = set()
         for number, device in enumerate(entry.devices):
-            if device.address in here:
-                problems.append((("devices", number, "address"), f"device {device.address} is here twice", "keep one"))
+            key = (device.address, device.kind)
+            if key in here:
+                message = f"the {device.kind} at {device.address} is here twice"
+                problems.append((("devices", number, "address"), message, "keep one"))
             if device.node is not None and device.node not in topology.node_ids:
                 problems.append((("devices", number, "node"), no_node(device.node, topology), None))
-            here.add(device.address)
-            devices[device.address] = Device(
-                address=device.address, kind=device.kind, node=device.node, count=device.count
-            )
+            here.add(key)
+            devices[key] = Device(address=device.address, kind=device.kind, node=device.node, count=device.count)
         return replace(topology, devices=tuple(sorted(devices.values(), key=lambda device: device.address)))
 
 

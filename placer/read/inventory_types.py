@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from placer.errors import InputError
-from placer.model.cpuset import parse_cpu_mask, parse_cpuset
+from placer.model.cpuset import MAX_CPU, parse_cpu_mask, parse_cpuset
 from placer.model.units import parse_bytes, parse_kib
 
 MAX_TEXT = 4096
@@ -159,6 +159,18 @@ def _at_least(least: float, parse: Callable[[Any], Any]) -> Callable[[Any], Any]
     return take
 
 
+def _threads(least: int) -> Callable[[Any], int]:
+    """Return a type of numbers of threads: no more than CPUs have numbers, or a set of them would fill the memory."""
+
+    def take(value: Any) -> int:
+        taken = integer(value)
+        if not least <= taken <= MAX_CPU + 1:
+            raise Refused(f"{value} is not from {least} to {MAX_CPU + 1}")
+        return taken
+
+    return take
+
+
 def _positive(value: Any) -> float:
     taken = number(value)
     if taken <= 0:
@@ -170,6 +182,8 @@ Text = Annotated[str, BeforeValidator(text)]
 Int = Annotated[int, BeforeValidator(integer)]
 Count = Annotated[int, BeforeValidator(_at_least(0, integer))]
 Positive = Annotated[int, BeforeValidator(_at_least(1, integer))]
+Threads = Annotated[int, BeforeValidator(_threads(1))]
+IoThreads = Annotated[int, BeforeValidator(_threads(0))]
 Number = Annotated[float, BeforeValidator(number)]
 Share = Annotated[float, BeforeValidator(_at_least(0, number))]
 Ratio = Annotated[float, BeforeValidator(_positive)]

@@ -11,7 +11,7 @@ from placer.errors import PlacerError
 from placer.model.host import Host, Topology
 from placer.model.vm import Current, DomainSource, Movable, Usage, Vm, VmSpec
 from placer.read.domain_reading import DomainReading
-from placer.read.inventory_entries import MAX_COUNT, Names, expand_names, line_of, loose, own_texts, without
+from placer.read.inventory_entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory_files import Files, texts
 from placer.read.inventory_places import current_place, strangers
 from placer.read.inventory_schema import Problem, VmEntry, further, note, validate
@@ -147,8 +147,6 @@ class _VmBuilder:
                     problems.append(
                         ((key,), "belongs to one VM, the entry has a count", "give each VM an entry of its own")
                     )
-            if entry.count > MAX_COUNT:
-                problems.append((("count",), f"{entry.count} is above {MAX_COUNT}", None))
         if "name" not in own and entry.domain is None and not any(path == ("name",) for path, _, _ in problems):
             problems.append((("name",), "is missing", None))
         if "host" not in own:
