@@ -35,7 +35,8 @@ class CellChecker:
         The VM's pins must name every vCPU and only CPUs of the host. `kept` says that the VM is on these nodes already:
         an odd place that it has now may stay.
         """
-        places = tuple([self.scores.rows(topology).node_shares(pin) for pin in planned.pins.values()])
+        node_shares = self.scores.rows(topology).node_shares
+        places = tuple([node_shares(pin) for pin in planned.pins.values()])
         cells = tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells])
         locked = locked_cells(vm)
         fixed = has_fixed_pins(vm, planned)

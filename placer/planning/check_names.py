@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
@@ -20,6 +21,7 @@ def check_names(fleet: Fleet, plan: Plan, found: Findings) -> list[tuple[Vm, Pla
     """
     _each_once(fleet, plan, found)
     sound = []
+    known = _Known()
     seen: set[str] = set()
     for planned in plan.vms:
         vm, host = fleet.vm_by_name.get(planned.name), fleet.host_by_name.get(planned.host)
@@ -35,7 +37,7 @@ def check_names(fleet: Fleet, plan: Plan, found: Findings) -> list[tuple[Vm, Pla
             found.vm(planned, "the host has failed and holds nothing", where="host")
         if vm.spec.kvm and not host.kvm:
             found.vm(planned, "the host cannot run KVM, and the VM does not say kvm: false", where="host")
-        if _places_exist(host, vm, planned, found):
+        if _places_exist(host, vm, planned, known, found):
             sound.append((vm, planned))
     return sound
 
@@ -58,32 +60,55 @@ def _each_once(fleet: Fleet, plan: Plan, found: Findings) -> None:
         found.fault(f"VMs of the fleet that the plan neither places nor leaves out: {some(missing)}", where="vms")
 
 
-def _places_exist(host: Host, vm: Vm, planned: PlanVm, found: Findings) -> bool:
+@dataclass(slots=True)
+class _Known:
+    """What has been looked at already: cpusets that lie on the CPUs of a topology, and the vCPUs of each size."""
+
+    cpusets: dict[int, set[frozenset[int]]] = field(default_factory=dict)
+    vcpus: dict[int, frozenset[int]] = field(default_factory=dict)
+
+
+def _places_exist(host: Host, vm: Vm, planned: PlanVm, known: _Known, found: Findings) -> bool:
     """Note vCPUs, CPUs and nodes that are not; tell whether all are."""
     before = len(found.faults)
-    pins = planned.pins
-    if len(pins) != vm.spec.vcpus or any(not 0 <= vcpu < vm.spec.vcpus for vcpu in pins):
-        missing = [vcpu for vcpu in range(vm.spec.vcpus) if vcpu not in pins]
+    pins, count = planned.pins, vm.spec.vcpus
+    vcpus = known.vcpus.get(count)
+    if vcpus is None:
+        vcpus = known.vcpus[count] = frozenset(range(count))
+    if pins.keys() != vcpus:
+        missing = vcpus - pins.keys()
         what = f"no pin for vCPUs {format_cpuset(missing)}" if missing else f"pins for vCPUs {sorted(pins)}"
-        found.vm(planned, f"{what}; it has {vm.spec.vcpus} vCPUs", where="pins")
-    online = host.topology.cpus
-    for where, cpus in (*(("pins", pin) for pin in pins.values()), ("emulator", planned.emulator)):
-        if cpus is None or (cpus and cpus <= online):
-            continue
-        lacking = f"the host has no CPUs {format_cpuset(cpus - online)} online" if cpus else "an empty cpuset"
-        found.vm(planned, lacking, where=where)
+        found.vm(planned, f"{what}; it has {count} vCPUs", where="pins")
+    good = known.cpusets.setdefault(id(host.topology), set())
+    for pin in pins.values():
+        if pin not in good:
+            _check_cpuset(host, planned, pin, good, "pins", found)
+    if planned.emulator is not None and planned.emulator not in good:
+        _check_cpuset(host, planned, planned.emulator, good, "emulator", found)
     ids = host.topology.node_ids
     for cell in planned.cells:
         unknown = [node for node in cell.nodes if node not in ids]
         if unknown or not cell.nodes:
             lacking = f"the host has no node {unknown[0]}" if unknown else "lies on no node"
             found.vm(planned, f"memory of cell {cell.id}: {lacking}", where="cells")
-        if min(cell.nodes.values(), default=0) < 0 or cell.memory_kib < 0:
+        if cell.memory_kib < 0 or any(kib < 0 for kib in cell.nodes.values()):
             found.vm(planned, f"memory of cell {cell.id} is negative", where="cells")
+        if not cell.vcpus <= pins.keys():
+            found.vm(planned, f"cell {cell.id} names vCPUs that have no pin", where="cells")
+    if not planned.cells:
+        found.vm(planned, "it has no cells", where="cells")
     for kind, device_node in planned.devices:
         if device_node is not None and device_node not in ids:
             found.vm(planned, f"device {kind!r}: the host has no node {device_node}", where="devices")
-    if planned.cells and {vcpu for cell in planned.cells for vcpu in cell.vcpus} <= pins.keys():
-        return len(found.faults) == before
-    found.vm(planned, "its cells name vCPUs that have no pin" if planned.cells else "it has no cells", where="cells")
-    return False
+    return len(found.faults) == before
+
+
+def _check_cpuset(
+    host: Host, planned: PlanVm, cpus: frozenset[int], good: set[frozenset[int]], where: str, found: Findings
+) -> None:
+    lacking = cpus - host.topology.cpus
+    if cpus and not lacking:
+        good.add(cpus)
+        return
+    what = f"the host has no CPUs {format_cpuset(lacking)} online" if lacking else "an empty cpuset"
+    found.vm(planned, what, where=where)

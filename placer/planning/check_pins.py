@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
-from placer.planning.cpu_use import CpuUse, dedicated_cpus, shared_vcpus
+from placer.planning.cpu_use import CpuUse, shared_vcpus
 from placer.planning.findings import Findings
 from placer.planning.moved import has_fixed_pins
 
@@ -25,7 +26,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
     """
     _exclusive(use, found)
     floors = _Floors(use)
-    for vm, planned in use.placed:
+    for (vm, planned), own in zip(use.placed, use.own, strict=True):
         if has_fixed_pins(vm, planned):
             for where, message in _fixed(vm, planned):
                 found.vm(planned, message, where=where)
@@ -36,7 +37,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
                         f"VM {vm.name!r} on host {planned.host!r} floats by fixed pins over CPUs {taken} of others"
                     )
             continue
-        for where, message in _own_cpus(use.host, vm.spec, planned):
+        for where, message in _own_cpus(use.host, vm.spec, planned, own):
             found.vm(planned, message, where=where)
         for where, message in floors.wrong(vm.spec, planned):
             found.vm(planned, message, where=where)
@@ -58,28 +59,28 @@ def _exclusive(use: CpuUse, found: Findings) -> None:
 
     for cpu, holders in use.holders.items():
         if len(holders) > 1:
-            clash(cpu, holders[0], holders[1], "is also pinned for")
+            for one, other in itertools.pairwise(sorted(holders, key=lambda n: has_fixed_pins(*use.placed[n]))):
+                clash(cpu, one, other, "is also pinned for")
     for cpu in use.holders.keys() & use.idle.keys():
-        one, other = use.holders[cpu][0], use.idle[cpu]
-        policy = use.placed[other][0].spec.thread_policy.value
-        clash(cpu, one, other, f"must stay idle: it is a sibling under thread policy {policy} of")
+        for one, other in itertools.product(use.holders[cpu], use.idle[cpu]):
+            policy = use.placed[other][0].spec.thread_policy.value
+            clash(cpu, one, other, f"must stay idle: it is a sibling under thread policy {policy} of")
     reserved = use.host.reserve.cpus
     if reserved:
         for cpu in sorted(use.idle.keys() & reserved):
-            vm, planned = use.placed[use.idle[cpu]]
-            if not has_fixed_pins(vm, planned):
-                policy = vm.spec.thread_policy.value
-                found.vm(planned, f"its thread policy is {policy}, and sibling {cpu} is reserved", where="pins")
+            for vm, planned in (use.placed[position] for position in use.idle[cpu]):
+                if not has_fixed_pins(vm, planned):
+                    policy = vm.spec.thread_policy.value
+                    found.vm(planned, f"its thread policy is {policy}, and sibling {cpu} is reserved", where="pins")
 
 
-def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
     """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` whole cores but the last."""
     if spec.cpu_policy is CpuPolicy.SHARED:
         return
     dedicated = planned.pins
     if spec.cpu_policy is CpuPolicy.MIXED:
         dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu in spec.dedicated_vcpus}
-    own = dedicated_cpus(spec, planned)
     if len(own) != len(dedicated) or any(len(pin) != 1 for pin in dedicated.values()):
         taken: Counter[int] = Counter(cpu for pin in dedicated.values() for cpu in pin)
         for vcpu, pin in sorted(dedicated.items()):

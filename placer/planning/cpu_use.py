@@ -19,13 +19,15 @@ class CpuUse:
 
     `placed` are its VMs. `holders` maps a CPU to the positions in `placed` of those who have it for themselves: through
     a dedicated vCPU or an emulator thread with a CPU of its own. `idle` are CPUs that nobody may use since a thread
-    policy leaves them empty, each with the position of the VM whose policy it is.
+    policy leaves them empty, each with the positions of the VMs whose policy it is. `own` are the CPUs of each VM's
+    dedicated vCPUs.
     """
 
     host: Host
     placed: Sequence[tuple[Vm, PlanVm]]
     holders: dict[int, list[int]] = field(default_factory=dict)
-    idle: dict[int, int] = field(default_factory=dict)
+    idle: dict[int, list[int]] = field(default_factory=dict)
+    own: list[set[int]] = field(default_factory=list)
 
     @property
     def taken(self) -> set[int]:
@@ -43,16 +45,18 @@ def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
     holders = use.holders
     for position, (vm, planned) in enumerate(placed):
         own = dedicated_cpus(vm.spec, planned)
+        use.own.append(own)
         for cpu in own:
             holders.setdefault(cpu, []).append(position)
-        for cpu in emulator_cpus(vm.spec, planned) - set(own):
-            holders.setdefault(cpu, []).append(position)
+        for cpu in emulator_cpus(vm.spec, planned):
+            if cpu not in own:
+                holders.setdefault(cpu, []).append(position)
         if vm.spec.thread_policy is not ThreadPolicy.PREFER and own:
             mates = _siblings(host.topology, own)
             if vm.spec.thread_policy is ThreadPolicy.REQUIRE:
                 mates = mates.difference(own)
             for cpu in mates:
-                use.idle.setdefault(cpu, position)
+                use.idle.setdefault(cpu, []).append(position)
     return use
 
 
