@@ -125,13 +125,9 @@ def _draw_node(node: MappedNode, console: Console) -> None:
         words.append(f"{cpus - len(node.dedicated | node.floating | node.reserved)} free")
     total = "" if node.memory_kib is None else f" of {amount(node.memory_kib)}"
     words.append(f"{amount(node.taken_kib)}{total}")
-    console.print(f"  node {node.id}: {', '.join(words)}")
+    _draw_indented(f"node {node.id}: {', '.join(words)}", 2, console)
     if node.cores:
-        grid = Table.grid(padding=0)
-        grid.add_column(width=4)
-        grid.add_column(overflow="fold")
-        grid.add_row("", node.row())
-        console.print(grid)
+        _draw_indented(node.row(), 4, console)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=2)
@@ -144,13 +140,26 @@ def _draw_node(node: MappedNode, console: Console) -> None:
         console.print(table)
 
 
+def _draw_indented(text: str, indent: int, console: Console) -> None:
+    """Draw a text whose further lines begin where the first does."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=0)
+    grid.add_column(width=indent)
+    grid.add_column(overflow="fold")
+    grid.add_row("", text)
+    console.print(grid)
+
+
 def _cell_words(cell: MappedCell) -> tuple[str, str, str, str]:
     many = f" cell {cell.cell.id}" if len(cell.vm.cells) > 1 else ""
     change = "" if cell.vm.change is Change.NONE else f", {cell.vm.change}"
     vcpus = f"vCPUs {format_cpuset(cell.vcpus)}" if cell.vcpus else "memory only"
     way = "floats over" if cell.floats else "on"
     cpus = f"{way} {format_cpuset(cell.cpus)}" if cell.cpus else ""
-    return visible(cell.vm.name) + many, vcpus, amount(cell.memory_kib), cpus + change
+    # The memory of a cell with both kinds of vCPU stands in its first line.
+    memory = amount(cell.memory_kib) if cell.memory_kib or not cell.floats else ""
+    return visible(cell.vm.name) + many, vcpus, memory, cpus + change
 
 
 def _some(names: Sequence[str]) -> str:

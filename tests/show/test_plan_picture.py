@@ -1,0 +1,121 @@
+"""The picture of a plan: its summary, the map of each host, and what is said when the fleet is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan
+from placer.show.plan_map import map_host
+from placer.show.plan_picture import draw_plan, plan_host_data
+from placer.show.plan_summary import draw_summary
+
+Draw = Callable[[Callable[[Console], None]], str]
+
+
+def test_plan_with_its_fleet(small_plan: Plan, small_host: Host, drawn: Draw, snapshot: SnapshotAssertion) -> None:
+    """Summary and map are golden, within 80 columns, with no control character of a VM's name."""
+    fleet = Fleet(hosts=(small_host,), vms=())
+    text = drawn(lambda console: draw_plan(small_plan, fleet, None, console))
+    assert text == snapshot
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+
+
+def test_plan_without_its_fleet(small_plan: Plan, drawn: Draw) -> None:
+    """Without the fleet the cells are drawn with their CPUs, and no free CPU is claimed."""
+    text = drawn(lambda console: draw_plan(small_plan, None, "kvm-a", console))
+    assert "db cell 1" in text
+    assert "free" not in text
+    assert "5,13" in text
+
+
+def test_marks_of_the_map(small_plan: Plan, small_host: Host) -> None:
+    """A CPU is marked once: a VM's letter, reserved, shared or free, core by core."""
+    first, second = map_host(small_plan.vms, small_host)
+    assert first.row() == "00 aa b. .."
+    assert second.row() == "00 aa ~~ .."
+
+
+def test_a_lone_cpu_of_two_vcpus_is_shared(small_plan: Plan, small_host: Host) -> None:
+    """Two vCPUs pinned to the same single CPU float over it: it is nobody's own."""
+    web = small_plan.vms[1]
+    twice = replace(
+        web,
+        cells=(replace(web.cells[0], vcpus=frozenset((0, 1))),),
+        pins={0: frozenset((2,)), 1: frozenset((2,))},
+    )
+    first, _ = map_host((twice,), small_host)
+    assert first.row() == "00 .. ~. .."
+
+
+def test_memory_away_from_the_cpus(small_plan: Plan, small_host: Host) -> None:
+    """A cell whose memory is on another node than its CPUs stands on both, its memory on one."""
+    web = small_plan.vms[1]
+    cell = web.cells[0]
+    remote = replace(web, cells=(replace(cell, nodes={1: cell.memory_kib}),))
+    first, second = map_host((remote,), small_host)
+    assert [(entry.vcpus, entry.memory_kib) for entry in first.cells] == [(frozenset((0,)), 0)]
+    assert [(entry.vcpus, entry.memory_kib) for entry in second.cells] == [(frozenset(), cell.memory_kib)]
+
+
+def test_unknown_host_is_refused_by_name(small_plan: Plan, drawn: Draw) -> None:
+    """Asking for a host that the plan lacks names those that it has."""
+    with pytest.raises(InputError, match=r"no host 'kvm-b'.*it has 'kvm-a'"):
+        drawn(lambda console: draw_plan(small_plan, None, "kvm-b", console))
+
+
+def test_host_data_is_plain(small_plan: Plan, small_host: Host) -> None:
+    """The JSON of a planned host tells cells, CPUs and what is free."""
+    data = plan_host_data(small_plan, Fleet(hosts=(small_host,), vms=()), "kvm-a")
+    assert json.loads(json.dumps(data)) == data
+    assert data["nodes"][0]["free_cpus"] == "3,10-11"
+    assert data["nodes"][0]["cells"][1] == {
+        "vm": "web",
+        "cell": 0,
+        "vcpus": "0",
+        "cpus": "2",
+        "affinity": "hard",
+        "memory_kib": 4 << 20,
+    }
+
+
+def test_summary_says_unknown(small_plan: Plan, drawn: Draw) -> None:
+    """A goal without a bound has an unknown bound and gap, never zero."""
+    text = drawn(lambda console: draw_summary(small_plan, console))
+    line = next(line for line in text.splitlines() if line.startswith("remote"))
+    assert line.split()[:5] == ["remote", "1.25", "unknown", "unknown", "feasible"]
+    assert "time limit" in line
+    assert "feasible, remote held" in text
+
+
+@pytest.mark.parametrize("summary", [{}, {"cpus": 3, "largest_free_slot": None}, {"worst_host_failure": {"host": 7}}])
+def test_summary_of_a_strange_plan_file(small_plan: Plan, drawn: Draw, summary: dict[str, object]) -> None:
+    """A plan file may hold anything as its summary: what is not there is left out or unknown."""
+    text = drawn(lambda console: draw_summary(replace(small_plan, summary=summary), console))
+    assert "VMs placed" in text
+
+
+def test_many_unplaced_are_cut_with_their_number(small_plan: Plan, drawn: Draw) -> None:
+    """Of a thousand VMs without a place some are named, and the rest counted."""
+    many = tuple(replace(small_plan.unplaced[0], name=f"vm-{number}") for number in range(1000))
+    text = drawn(lambda console: draw_summary(replace(small_plan, unplaced=many), console))
+    assert "without a place: 1,000 VMs" in text
+    assert "and 980 more" in text
+
+
+def test_many_hosts_get_a_line_each(small_plan: Plan, small_host: Host, drawn: Draw) -> None:
+    """A plan of many hosts lists them instead of drawing each map."""
+    hosts = tuple(replace(small_host, name=f"kvm-{letter}") for letter in "abcdefghijklmnopq")
+    text = drawn(lambda console: draw_plan(small_plan, Fleet(hosts=hosts, vms=()), None, console))
+    assert "kvm-a: 3 VMs, 7 vCPUs" in text
+    assert "kvm-q: 0 VMs, 0 vCPUs" in text
+    assert "00 aa" not in text
