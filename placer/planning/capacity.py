@@ -32,6 +32,11 @@ class NodeCapacity:
     resources: Mapping[str, int]
 
     @property
+    def l3_domains(self) -> int:
+        """L3 domains that its CPUs for VMs are in; one where the host does not tell."""
+        return max(1, len({core.l3 for core in self.cores}))
+
+    @property
     def dedicated_cpus(self) -> frozenset[int]:
         """Free CPUs for dedicated vCPUs."""
         return frozenset(cpu for core in self.cores for cpu in core.cpus)

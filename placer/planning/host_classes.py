@@ -234,7 +234,7 @@ class ClassBuilder:
             if kind == "rule":
                 domains = 1
                 if node is not None and self.factory.spread_rules[int(what)] == "l3":
-                    domains = max(1, len({core.l3 for core in room.capacity.nodes[node].cores}))
+                    domains = room.capacity.nodes[node].l3_domains
                 out[node, name] = self.max_per[int(what)] * domains
         return out
 

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from placer.errors import PlacerError
+from placer.errors import NothingFoundError, PlacerError
+from placer.model.rules import RuleKind
 from placer.model.vm import Vm
 from placer.planning.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile import Compiled
 from placer.planning.needs import Needs, part_vcpus, spec_needs
 from placer.planning.placements import Placement
-from solvers.pinning import Core, Item, pin_node
+from solvers.pinning import Core, Item, PinResult, pin_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Pinner:
     """Pins hosts one by one; equal capacities, patterns and current pins are answered once."""
 
     compiled: Compiled
+    minimise_l3: bool = False
     _answers: dict[Hashable, HostPins] = field(default_factory=dict)
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
 
@@ -46,15 +48,18 @@ class Pinner:
         ------
         PlacerError
             The CPU rows allow the counts but they cannot be pinned: a fault of ours.
+        NothingFoundError
+            A rule over L3 domains, which the counts only bound, cannot be kept on a node.
         """
         capacity = self.compiled.capacities[host]
         vms = [self.compiled.fleet.vms[number] for _, number in placed]
         needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         name = self.compiled.fleet.hosts[host].name
         here = [self._current(vm, name) for vm in vms]
-        key = (id(capacity), tuple((need[0], placement, pins) for need, (placement, _), pins in zip(needs, placed, here, strict=True)))
+        tied = [self._l3_rules_of(number) for _, number in placed]
+        key = (id(capacity), tuple((need[0], placement, pins, rules) for need, (placement, _), pins, rules in zip(needs, placed, here, tied, strict=True)))
         if key not in self._answers:
-            self._answers[key] = self._pin(name, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed])
+            self._answers[key] = self._pin(name, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied)
         return self._answers[key]
 
     def _needs_of(self, vm: Vm, parts: int) -> tuple[int, Needs]:
@@ -65,12 +70,20 @@ class Pinner:
             self._needs[key] = (len(self._needs), options)
         return self._needs[key]
 
+    def _l3_rules_of(self, number: int) -> tuple[int, ...]:
+        """Return the rules of scope l3 that a VM is in."""
+        flavors = self.compiled.flavors
+        flavor = flavors.of_vm[number]
+        tied = flavors.groups[flavor].rules if flavor >= 0 else flavors.fixed[number][0]
+        return tuple(rule for rule in tied if self.compiled.fleet.rules[rule].scope == "l3")
+
     def _current(self, vm: Vm, host: str) -> Hashable:
         if vm.current is None or vm.current.host != host or not vm.current.pins:
             return None
         return (vm.pins_fixed, tuple(sorted((vcpu, tuple(sorted(cpus))) for vcpu, cpus in vm.current.pins.items())), vm.current.emulator)
 
-    def _pin(self, name: str, capacity: HostCapacity, vms: Sequence[Vm], needs: Sequence[Needs], placements: Sequence[Placement]) -> HostPins:
+    def _pin(self, name: str, capacity: HostCapacity, vms: Sequence[Vm], needs: Sequence[Needs], placements: Sequence[Placement],
+             tied: Sequence[tuple[int, ...]]) -> HostPins:
         cpus: list[list[tuple[int, ...]]] = [[() for _ in placement.cpu_nodes] for placement in placements]
         floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in placements]
         extra: list[frozenset[int] | None] = [None] * len(vms)
@@ -79,11 +92,11 @@ class Pinner:
             for slot, node in enumerate(placement.cpu_nodes):
                 on_node[node].append((number, slot))
         for node, wanted in sorted(on_node.items()):
-            self._pin_node(f"{name}, node {node}", capacity.nodes[node], wanted, vms, needs, cpus, floating, extra)
+            self._pin_node(f"{name}, node {node}", capacity.nodes[node], wanted, vms, needs, tied, cpus, floating, extra)
         return HostPins(slots=tuple(SlotPins(tuple(cpus[n]), tuple(floating[n]), extra[n]) for n in range(len(vms))))
 
     def _pin_node(self, where: str, node: NodeCapacity, wanted: Sequence[tuple[int, int]], vms: Sequence[Vm], needs: Sequence[Needs],
-                  cpus: list[list[tuple[int, ...]]], floating: list[list[frozenset[int]]], extra: list[frozenset[int] | None]) -> None:
+                  tied: Sequence[tuple[int, ...]], cpus: list[list[tuple[int, ...]]], floating: list[list[frozenset[int]]], extra: list[frozenset[int] | None]) -> None:
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         for number, slot in wanted:
@@ -101,6 +114,7 @@ class Pinner:
         answer = pin_node(cores, items)
         if answer is None:
             raise PlacerError(f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file")
+        answer = self._over_l3(where, cores, items, answer, [tied[number] for number, _ in owners])
         for (number, slot), pinned in zip(owners, answer.items, strict=True):
             cpus[number][slot] = pinned.cpus
             if pinned.extra:
@@ -109,6 +123,29 @@ class Pinner:
         for number, slot in wanted:
             if needs[number].options[0][slot].shared:
                 floating[number][slot] = free
+
+
+    def _over_l3(self, where: str, cores: Sequence[Core], items: Sequence[Item], answer: PinResult, tied: Sequence[tuple[int, ...]]) -> PinResult:
+        """Return pins that keep the rules over L3 domains and, where that is a goal, use as few domains as can be."""
+        if not any(tied) and not self.minimise_l3:
+            return answer
+        from solvers.pinning_exact import L3Rule, fewest_l3, l3_used, pin_node_exact
+
+        rules = []
+        for number in sorted({rule for own in tied for rule in own}):
+            rule = self.compiled.fleet.rules[number]
+            members = tuple(n for n, own in enumerate(tied) if number in own)
+            rules.append(L3Rule(members=members, max_per=rule.max_per if rule.kind is RuleKind.ANTI_AFFINITY else None))
+        if not rules and l3_used(cores, answer) <= sum(fewest_l3(cores, item) for item in items):
+            return answer
+        better = pin_node_exact(cores, items, rules, hint=answer)
+        if better is not None:
+            return better
+        if not rules:
+            return answer
+        names = ", ".join(self.compiled.fleet.rules[number].label for number in sorted({rule for own in tied for rule in own}))
+        raise NothingFoundError(f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
+                                cure="give the rule the scope node or host, or a larger max_per")
 
 
 def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:

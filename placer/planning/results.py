@@ -13,6 +13,8 @@ from solvers.result import ObjectiveResult
 MEASURED = ("cores", "l3", "balance")
 """Goals that pinning settles: the plan is measured, the counts only bound it."""
 
+NOTHING_COUNTS = "nothing counts towards it"
+
 _RANK = {"optimal": 0, "feasible": 1, "unknown": 2, "infeasible": 3}
 
 
@@ -56,7 +58,7 @@ def goal_results(
 
 def _combine(goal: Goal, own: Sequence[tuple[Objective, ObjectiveResult]], constant: int, held: str | None) -> GoalResult:
     if not own:
-        return GoalResult(name=goal.name, value=0.0, bound=0.0, gap=0.0, source="nothing counts towards it",
+        return GoalResult(name=goal.name, value=0.0, bound=0.0, gap=0.0, source=NOTHING_COUNTS,
                           status="optimal" if held is None else "feasible", held_at=held)
     tiers = [_tier(objective, result, constant if number == 0 else 0) for number, (objective, result) in enumerate(own)]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
@@ -81,14 +83,15 @@ def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[
 
 def _with_measured(found: GoalResult, value: float | None, held: str | None) -> GoalResult:
     """Put the plan's measured value in place of the counts' own; it is optimal only where it meets the bound."""
-    bound = found.bound if found.tiers or found.source != "nothing counts towards it" else 0.0
+    bound = found.bound
     met = value is not None and bound is not None and abs(value - bound) <= 1e-6 * max(1.0, abs(value))
     if met:
         bound = value
     status: Literal["optimal", "feasible", "unknown"] = "unknown" if value is None else "feasible"
     if met and held is None and found.status == "optimal":
         status = "optimal"
-    return GoalResult(name=found.name, value=value, bound=bound, gap=gap_of(value, bound), source=found.source, status=status, stopped=found.stopped, held_at=held)
+    source = "it is never below 0" if found.source == NOTHING_COUNTS else found.source
+    return GoalResult(name=found.name, value=value, bound=bound, gap=gap_of(value, bound), source=source, status=status, stopped=found.stopped, held_at=held)
 
 
 def _sum(numbers: Any) -> float | None:

@@ -100,7 +100,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
     kinds = {goal.kind for goal in compiled.goals}
-    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled)).build(assignment)
+    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
     unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
     measured = _measured(compiled, vms, unplaced) if kinds & {"cores", "l3", "balance"} else {}
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)

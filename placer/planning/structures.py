@@ -39,6 +39,7 @@ class Structure:
     page_sizes: tuple[int, ...]
     node_resources: tuple[str, ...]
     host_resources: tuple[str, ...]
+    l3_domains: tuple[int, ...]
     usable: tuple[int, ...] | None = None
     whole: tuple[int, ...] | None = None
 
@@ -56,6 +57,7 @@ def structure_of(view: NodeView, capacity: HostCapacity, *, balance: bool, cores
         page_sizes=tuple(sorted({size for node in capacity.nodes for size in node.pages})),
         node_resources=tuple(sorted({name for node in capacity.nodes for name in node.resources})),
         host_resources=tuple(sorted(capacity.resources)),
+        l3_domains=tuple(node.l3_domains for node in capacity.nodes),
         usable=tuple(node.usable_cpus for node in capacity.nodes) if balance else None,
         whole=tuple(len(node.cores) for node in capacity.nodes) if cores else None), tuple(room)
 
@@ -96,9 +98,20 @@ class RowTable:
             scope = spread_rules.get(number)
             if scope == "host":
                 _add(out, self.row(None, f"rule {number}"), 1)
-            elif scope in ("node", "l3"):
+            elif scope == "node":
                 for node in set(placement.cpu_nodes):
                     _add(out, self.row(node, f"rule {number}"), 1)
+            elif scope == "l3":
+                for node, domains in self._l3_touched(parts, placement).items():
+                    _add(out, self.row(node, f"rule {number}"), domains)
+        return out
+
+    def _l3_touched(self, parts: Sequence[Part], placement: Placement) -> dict[int, int]:
+        """Return node -> L3 domains a VM is in at least: one, or all of the node's where it has vCPUs that float over them."""
+        out: dict[int, int] = {}
+        for slot, part in enumerate(parts):
+            node = placement.cpu_nodes[slot]
+            out[node] = max(out.get(node, 0), self.structure.l3_domains[node] if part.shared else 1)
         return out
 
     def _cpu(self, out: dict[int, int], needs: Needs, part: Part, node: int, extra: int) -> None:
