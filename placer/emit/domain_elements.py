@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from placer.emit.xml_tree import add_child, child_of, remove, remove_if_empty
+from placer.emit.xml_tree import add_beside, add_child, child_of, remove, remove_if_empty
 from placer.model.cpuset import format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import PlanCell, PlanVm
@@ -62,18 +62,28 @@ def _set_keyed(
     parent: _Element, tag: str, key: str, wanted: Mapping[str, Mapping[str, str]], order: Sequence[str]
 ) -> None:
     """Make the children `tag` of `parent` be `wanted` (key value -> attributes), old ones kept in their place."""
-    old = parent.findall(tag)
-    if sorted(element.get(key, "") for element in old) != sorted(wanted):
-        for element in old:
+    kept: dict[str, _Element] = {}
+    for element in parent.findall(tag):
+        value = element.get(key, "")
+        if value in wanted and value not in kept:
+            kept[value] = element
+        else:
             remove(element)
-        old = []
-        for value in wanted:
-            element = add_child(parent, tag, order)
-            element.set(key, value)
-            old.append(element)
-    for element in old:
-        for name, text in wanted[element.get(key, "")].items():
-            element.set(name, text)
+    first = next(iter(kept.values()), None)
+    last: _Element | None = None
+    for value, attributes in wanted.items():
+        found = kept.get(value)
+        if found is None:
+            if last is not None:
+                found = add_beside(last, tag)
+            elif first is not None:
+                found = add_beside(first, tag, before=True)
+            else:
+                found = add_child(parent, tag, order)
+            found.set(key, value)
+        for name, text in attributes.items():
+            found.set(name, text)
+        last = found
 
 
 def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MARKUP = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|<[^!?>][^>]*>", re.DOTALL)
 _ATTRIBUTE = re.compile(rb'="([^"]*)"')
+_METADATA = re.compile(rb"<metadata>.*?</metadata>", re.DOTALL)
 _DECLARATION = re.compile(rb"\s*<\?xml\s[^>]*?\?>")
 _NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _INDENT = "  "
@@ -62,6 +63,24 @@ def add_child(parent: _Element, tag: str, order: Sequence[str] = ()) -> _Element
     return new
 
 
+def add_beside(neighbour: _Element, tag: str, *, before: bool = False) -> _Element:
+    """Add an element right behind another, or right before it, indented alike."""
+    from lxml import etree
+
+    parent = neighbour.getparent()
+    assert parent is not None, "the root has no siblings"
+    new = etree.Element(tag)
+    previous = neighbour.getprevious()
+    indent = parent.text if previous is None else previous.tail
+    if before:
+        new.tail = indent
+        parent.insert(parent.index(neighbour), new)
+    else:
+        new.tail, neighbour.tail = neighbour.tail, indent
+        parent.insert(parent.index(neighbour) + 1, new)
+    return new
+
+
 def remove(element: _Element) -> None:
     """Take an element out, with the white space before it; what follows it keeps its place."""
     parent = element.getparent()
@@ -91,13 +110,23 @@ def serialise(root: _Element, source: bytes | None) -> bytes:
     """
     from lxml import etree
 
-    body = etree.tostring(root.getroottree(), encoding="utf-8", xml_declaration=False)
-    if source is None or source.count(b"='") > source.count(b'="'):
+    around = [*reversed(list(root.itersiblings(preceding=True))), root, *root.itersiblings()]
+    body = b"\n".join(etree.tostring(node, encoding="utf-8", with_tail=False) for node in around)
+    own = _METADATA.sub(b"", source or b"")
+    if own.count(b"='") >= own.count(b'="'):
         body = _single_quotes(body)
-    declaration = _DECLARATION.match(source.removeprefix(b"\xef\xbb\xbf")) if source is not None else None
-    if declaration is not None:
+    old_tag, new_tag = _root_tag(source or b""), _root_tag(body)
+    if old_tag.isascii() and old_tag:
+        # The root is never changed, but lxml puts its namespaces first.
+        body = body.replace(new_tag, old_tag, 1)
+    if source is not None and _DECLARATION.match(source.removeprefix(b"\xef\xbb\xbf")):
         body = b"<?xml version='1.0' encoding='UTF-8'?>\n" + body
-    return body.rstrip(b"\n") + b"\n"
+    return body + b"\n"
+
+
+def _root_tag(data: bytes) -> bytes:
+    tags = (match[0] for match in _MARKUP.finditer(data) if not match[0].startswith((b"<!", b"<?")))
+    return next(tags, b"")
 
 
 def _single_quotes(body: bytes) -> bytes:
