@@ -136,6 +136,24 @@ class ArchiveTree:
             path = folder
 
 
+def regular_members(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each regular file of a tar archive; links and devices are passed over.
+
+    Raises
+    ------
+    InputError
+        As `ArchiveTree`.
+    """
+    for count, (header, content) in enumerate(_members(_unpack(data, source), source), start=1):
+        if count > MAX_ENTRIES:
+            raise InputError(f"the archive has more than {MAX_ENTRIES} members", file=source)
+        parts = [part for part in header.name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise InputError(f"the member {header.name[:80]!r} leads out of the archive", file=source)
+        if parts and header.kind in _REGULAR:
+            yield "/".join(parts), bytes(content)
+
+
 def _resolve(folder: str, link: str) -> str:
     """Return the path that a link names inside the archive, or one that begins with ``..`` where it leads out."""
     if link.startswith("/"):
