@@ -183,9 +183,9 @@ def memnodes_are_static(guest: Guest) -> Iterator[Offence]:
     automatic = memory is not None and memory.get("placement") == "auto"
     if memory is None and vcpu is not None:
         automatic = vcpu.get("placement") == "auto"
-    if automatic:
-        for element in guest.root.findall("numatune/memnode"):
-            yield element, "<memnode> beside placement='auto'"
+    memnode = guest.root.find("numatune/memnode")
+    if automatic and memnode is not None:
+        yield memnode, "<memnode> beside placement='auto'"
 
 
 def restrictive_modes_agree(guest: Guest) -> Iterator[Offence]:

@@ -18,17 +18,17 @@ from placer.read.domain_xml import read_domain
 DOMAINS = Path(__file__).parent.parent / "domains"
 
 
-def build_topology(nodes: int = 2, cpus: int = 8, **changes: Any) -> Topology:
+def build_topology(count: int = 2, cpus: int = 8, **changes: Any) -> Topology:
     """Return nodes of `cpus` CPUs numbered in turn (node 0: 0, 2, 4 …), pairs of siblings, one L3 a node."""
-    of_node = [frozenset(range(node, nodes * cpus, nodes)) for node in range(nodes)]
-    half = nodes * cpus // 2
+    of_node = [frozenset(range(node, count * cpus, count)) for node in range(count)]
+    half = count * cpus // 2
     return Topology(
         **{
             "nodes": tuple(
                 Node(id=number, cpus=mine, memory_kib=64 << 20, pages={2048: 8192, 1 << 20: 16})
                 for number, mine in enumerate(of_node)
             ),
-            "distances": tuple(tuple(10.0 if i == j else 21.0 for j in range(nodes)) for i in range(nodes)),
+            "distances": tuple(tuple(10.0 if i == j else 21.0 for j in range(count)) for i in range(count)),
             "cores": tuple(frozenset({cpu, cpu + half}) for cpu in range(half)),
             "l3": tuple(of_node),
             "arch": "x86_64",
