@@ -18,6 +18,7 @@ from placer.live.domain_state import find_domain, read_state, secure_config
 from placer.live.journal import Header, Journal, Progress
 from placer.live.many_hosts import Beat, on_each_host
 from placer.live.preconditions import domain_refusal
+from placer.live.start_hazards import start_refusal
 from placer.live.survey import Found, Place, Survey, Whereabouts
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -142,7 +143,11 @@ def _propose_one(found: Found, fleet: Fleet, surveyed: Survey, limits: Limits) -
     outcome = replace(outcome, calls=change.calls, restart=change.restart)
     if change.calls:
         outcome = replace(outcome, diff=xml_diff(state, vm.host, change.wanted_xml))
-        refusal = domain_refusal(state, force_managed=limits.force_managed) or survey.free.shortage(wanted)
+        refusal = (
+            domain_refusal(state, force_managed=limits.force_managed)
+            or survey.free.shortage(wanted)
+            or start_refusal(state.xml, change.wanted_xml, host.topology, survey.versions)
+        )
         if refusal is not None:
             return replace(outcome, reason=refusal.reason, cure=refusal.cure)
     survey.free.promise(wanted)
@@ -193,9 +198,7 @@ def carry_out(
             pending.setdefault(outcome.host, []).append(outcome)
     if not pending:
         return proposed
-    header = Header(
-        plan=plan.fleet_path or "", fleet_digest=plan.fleet_digest, uris={host: uris[host] for host in pending}
-    )
+    header = Header(fleet=plan.fleet_path, fleet_digest=plan.fleet_digest, uris={host: uris[host] for host in pending})
     with Journal.create(journal, header) as opened:
         run = _Run(plan, fleet, opened, limits)
         jobs = {host: partial(_change_host, run, host, uris[host], todo) for host, todo in pending.items()}

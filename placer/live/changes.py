@@ -105,6 +105,11 @@ def memory_wanted(vm: PlanVm, spec: VmSpec, topology: Topology, state: DomainSta
     return {pool: kib for pool, kib in wanted.items() if kib > 0}
 
 
+def memory_name(vm: PlanVm, position: int) -> str:
+    """Return what the memory of a cell is called; a flat guest has no cells."""
+    return f"memory of cell {vm.cells[position].id}" if vm.shown else "memory"
+
+
 def xml_diff(state: DomainState, host: str, wanted: bytes) -> str:
     """Return the unified diff from a domain's persistent XML to the one wanted; empty where they agree."""
     lines = difflib.unified_diff(
@@ -169,11 +174,11 @@ def _restart(
 
 
 def _why_not_live(vm: PlanVm, state: DomainState, position: int, policy: MemoryPolicy | None) -> str:
-    where = f"memory of cell {position}"
+    where = memory_name(vm, position)
     if policy is None:
         return f"{where} is bound to no node, and libvirt binds none while the domain runs: restart it"
     if policy.nodeset is None:
-        return f"numad placed the {where}, and libvirt moves it not while the domain runs: restart it"
+        return f"{where} is where numad put it, and libvirt does not move it while the domain runs: restart it"
     way_out = _migratepages(vm, state, position, policy.nodeset)
     return (
         f"{where} is {policy.mode} on node {format_cpuset(policy.nodeset)}, and libvirt changes the node set of a "

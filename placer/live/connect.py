@@ -53,6 +53,11 @@ class Link:
         with explained(self.host):
             return str(self.raw.getCapabilities()).encode()
 
+    def versions(self) -> tuple[int | None, int | None]:
+        """Return the versions of the daemon's libvirt and of its hypervisor, None where it does not tell."""
+        with explained(f"host {self.host!r}"):
+            return self.raw.getLibVersion() or None, self.raw.getVersion() or None
+
     def is_alive(self) -> bool:
         """Tell whether the daemon is still at the other end."""
         try:

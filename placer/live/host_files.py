@@ -30,7 +30,7 @@ for dir in /sys/devices/system/node/node[0-9]*; do
     sed 's/^/ /' "$dir/meminfo"
 done
 for uuid in "$@"; do
-    for file in $(grep -laF -e "$uuid" /proc/[0-9]*/cmdline 2>/dev/null); do
+    for file in $(grep -lF -e "$uuid" /proc/[0-9]*/cmdline 2>/dev/null); do
         dir=${file%/cmdline}
         tr '\0\n' '\n ' <"$file" 2>/dev/null | grep -A1 -xe '-uuid' | grep -qxF -e "$uuid" || continue
         echo "@process $uuid ${dir##*/}"

@@ -37,9 +37,9 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What run a journal is of: the plan's file and digest, and the URI of each host."""
+    """What run a journal is of: the fleet that was planned, with its digest, and the URI of each host."""
 
-    plan: str
+    fleet: str | None
     fleet_digest: str
     uris: Mapping[str, str]
 
@@ -90,7 +90,7 @@ class Journal:
             {
                 "record": "journal",
                 "schema": SCHEMA,
-                "plan": header.plan,
+                "fleet": header.fleet,
                 "fleet_digest": header.fleet_digest,
                 "uris": dict(header.uris),
             }
@@ -233,7 +233,8 @@ def _header(record: Mapping[str, Any]) -> Header:
     if record["record"] != "journal" or record["schema"] != SCHEMA:
         raise ValueError
     uris = {_text(host): _text(uri) for host, uri in record["uris"].items()}
-    return Header(plan=_text(record["plan"]), fleet_digest=_text(record["fleet_digest"]), uris=uris)
+    fleet = record["fleet"]
+    return Header(fleet=None if fleet is None else _text(fleet), fleet_digest=_text(record["fleet_digest"]), uris=uris)
 
 
 def _entry(record: Mapping[str, Any], number: int, line: int) -> Entry:

@@ -31,7 +31,7 @@ class Difference:
 
     def __str__(self) -> str:
         """Return the difference as a phrase."""
-        return f"{self.what} is {self.found or 'not set'}, planned {self.planned or 'not set'}"
+        return f"{self.what}: {self.found or 'not set'}, planned {self.planned or 'not set'}"
 
 
 def owned_values(xml: bytes, source: str) -> dict[str, str]:

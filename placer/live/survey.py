@@ -14,6 +14,7 @@ from placer.live.free_memory import FreeMemory, read_free_memory
 from placer.live.host_files import HostFiles, read_host_files
 from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
 from placer.live.preconditions import Refusal, host_refusal, host_uuid
+from placer.live.start_hazards import Versions
 from placer.live.targets import Targets
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -35,6 +36,7 @@ class HostSurvey:
 
     domains: tuple[DomainState, ...]
     free: FreeMemory
+    versions: Versions
     refusal: Refusal | None = None
     files: HostFiles | None = None
     files_error: PlacerError | None = None
@@ -136,9 +138,11 @@ def _survey_host(link: Link, host: Host, reach: Reach, uuids: Sequence[str], bea
         except PlacerError as failed:
             error = failed
     beat()
+    libvirt, qemu = (None, None) if link.is_test_driver else link.versions()
     return HostSurvey(
         domains=domains,
         free=read_free_memory(link, topology, files),
+        versions=Versions(libvirt=libvirt, qemu=qemu),
         refusal=host_refusal(host, topology, host_uuid(capabilities, source)),
         files=files,
         files_error=error,

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from placer.emit.domain_xml import patch_domain
 from placer.errors import Fault, InputError
-from placer.live.changes import wanted_live_pins
+from placer.live.changes import memory_name, wanted_live_pins
 from placer.live.domain_state import DomainState
 from placer.live.host_files import HostFiles
 from placer.live.measured import Measured, measure
@@ -51,7 +51,7 @@ class Drift:
         """Return the drift as a phrase."""
         if self.planned is None and self.found is None:
             return f"{self.where.value}: {self.what}"
-        return f"{self.where.value}: {self.what} is {self.found or 'not set'}, planned {self.planned or 'not set'}"
+        return f"{self.where.value}: {self.what}: {self.found or 'not set'}, planned {self.planned or 'not set'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ def _pages(vm: PlanVm, measured: Measured) -> Iterator[Drift]:
             found = ", ".join(f"{format_kib(kib)} on node {node}" for node, kib in sorted(nodes_kib.items()) if kib)
             yield Drift(
                 where=Where.KERNEL,
-                what=f"memory of cell {position}",
+                what=memory_name(vm, position),
                 planned=f"on node {format_cpuset(planned)}",
                 found=found,
             )
