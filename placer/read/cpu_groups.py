@@ -23,7 +23,7 @@ class CpusetReader:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._known: dict[str, frozenset[int]] = {}
+        self._known: dict[tuple[Callable[[str], frozenset[int]], str], frozenset[int]] = {}
         self._listed = 0
 
     def parse(self, text: str) -> frozenset[int]:
@@ -36,9 +36,10 @@ class CpusetReader:
 
     def parse_with(self, text: str, parse: Callable[[str], frozenset[int]]) -> frozenset[int]:
         """Return the CPUs of a text in a form of the file's own."""
-        known = self._known.get(text)
+        # The same text is one set as a list and another as a mask.
+        known = self._known.get((parse, text))
         if known is None:
-            known = self._known[text] = parse(text)
+            known = self._known[parse, text] = parse(text)
             self._listed += len(known)
             if self._listed > MAX_LISTED:
                 raise ExhaustingError(

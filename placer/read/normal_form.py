@@ -17,9 +17,11 @@ and writes each of them down in `Topology.assumptions`:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, format_cpuset
-from placer.model.host import LOCAL, UNREACHABLE, Node, NodeKind, Topology
+from placer.model.host import LOCAL, UNREACHABLE, Device, Node, NodeKind, Topology
 from placer.model.units import format_kib
 from placer.read.cpu_groups import distinct, overlap
 from placer.read.gpu_memory import device_nodes
@@ -76,7 +78,7 @@ def build(raw: RawHost) -> Topology:
         dies=distinct(raw.dies, raw.online),
         clusters=distinct(raw.clusters, raw.online),
         l3=l3,
-        devices=tuple(sorted(raw.devices, key=lambda device: device.address)),
+        devices=_devices(raw),
         page_kib=raw.page_kib or 4,
         arch=raw.arch,
         model=raw.model,
@@ -86,6 +88,14 @@ def build(raw: RawHost) -> Topology:
         assumptions=tuple(assumptions),
         source=raw.source,
     )
+
+
+def _devices(raw: RawHost) -> tuple[Device, ...]:
+    """Return the devices by address; on a host of one node all of them hang on it, whatever the firmware leaves out."""
+    if len(raw.nodes) == 1:
+        (only,) = raw.nodes
+        raw.devices = [replace(device, node=only) for device in raw.devices]
+    return tuple(sorted(raw.devices, key=lambda device: device.address))
 
 
 def _impossible(raw: RawHost) -> list[Fault]:
