@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -55,16 +57,17 @@ def parse_plan(raw: bytes, name: str) -> Plan:
     InputError
         As `read_plan`.
     """
-    tree = _parse(raw, name)
-    if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
-        found = tree.get("schema") if isinstance(tree, dict) else None
-        raise InputError(f"is not a plan: its schema is {_short(found)}, not {PLAN_SCHEMA}", file=name, field="schema")
-    from placer.read.plan_schema import schema_faults  # pydantic takes its time to import
+    with _no_collection():
+        tree = _parse(raw, name)
+        if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
+            found = _short(tree.get("schema") if isinstance(tree, dict) else None)
+            raise InputError(f"is not a plan: its schema is {found}, not {PLAN_SCHEMA}", file=name, field="schema")
+        from placer.read.plan_schema import schema_faults  # pydantic takes its time to import
 
-    faults = schema_faults(tree, name)
-    if faults:
-        raise InputError(faults)
-    return _Reader(name).plan(tree)  # type: ignore[arg-type]  # `schema_faults` has just shown that it is one
+        faults = schema_faults(tree, name)
+        if faults:
+            raise InputError(faults)
+        return _Reader(name).plan(tree)  # type: ignore[arg-type]  # `schema_faults` has just shown that it is one
 
 
 def certificate_path(path: str | os.PathLike[str]) -> Path:
@@ -111,64 +114,71 @@ class _Reader:
             change=Change(data["change"]),
             shown=data.get("shown", False),
             new_cells=data.get("new_cells", False),
-            cells=tuple([self.cell(f"{where}.cells[{index}]", cell) for index, cell in enumerate(data["cells"])]),
-            pins={
-                self.index(f"{where}.pins", vcpu): self.cpus(f"{where}.pins.{vcpu}", pin)
-                for vcpu, pin in data["pins"].items()
-            },
-            emulator=None if emulator is None else self.cpus(f"{where}.emulator", emulator),
-            iothreads={
-                self.index(f"{where}.iothreads", thread): self.cpus(f"{where}.iothreads.{thread}", pin)
-                for thread, pin in data.get("iothreads", {}).items()
-            },
+            cells=tuple([self.cell(cell, where, f"cells[{index}]") for index, cell in enumerate(data["cells"])]),
+            pins=self.cpusets(data["pins"], where, "pins"),
+            emulator=None if emulator is None else self.cpus(emulator, where, "emulator"),
+            iothreads=self.cpusets(data.get("iothreads", {}), where, "iothreads"),
             devices=tuple([(device["kind"], device["node"]) for device in data.get("devices", ())]),
         )
 
-    def cell(self, where: str, data: CellData) -> PlanCell:
-        vcpus = self.cpus(f"{where}.cpus", data["cpus"])
+    def cell(self, data: CellData, *where: str) -> PlanCell:
+        vcpus = self.cpus(data["cpus"], *where, "cpus")
         if len(vcpus) != data["vcpus"]:
-            self.fault(f"{where}.vcpus", f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}")
-        return PlanCell(
-            id=data["id"],
-            vcpus=vcpus,
-            mode=data["mode"],
-            memory_kib=self.kib(f"{where}.memory_mib", data["memory_mib"]),
-            nodes={
-                self.index(f"{where}.nodes", node): self.kib(f"{where}.nodes.{node}", mib)
-                for node, mib in data["nodes"].items()
-            },
-        )
+            self.fault(f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}", *where, "vcpus")
+        nodes = {
+            self.index(node, *where, "nodes"): self.kib(mib, *where, "nodes", node)
+            for node, mib in data["nodes"].items()
+        }
+        memory_kib = self.kib(data["memory_mib"], *where, "memory_mib")
+        return PlanCell(id=data["id"], vcpus=vcpus, mode=data["mode"], memory_kib=memory_kib, nodes=nodes)
 
-    def cpus(self, where: str, text: str) -> frozenset[int]:
+    def cpusets(self, data: Mapping[str, str], *where: str) -> dict[int, frozenset[int]]:
+        return {self.index(key, *where): self.cpus(text, *where, key) for key, text in data.items()}
+
+    def cpus(self, text: str, *where: str) -> frozenset[int]:
         try:
             found = _cpuset(text)
         except InputError as error:
-            self.fault(where, error.faults[0].message)
+            self.fault(error.faults[0].message, *where)
             return frozenset()
         if not found:
-            self.fault(where, "is an empty list of CPUs")
+            self.fault("is an empty list of CPUs", *where)
         return found
 
-    def index(self, where: str, text: str) -> int:
-        if (
-            text.isascii()
-            and text.isdigit()
-            and len(text) <= 5
-            and str(int(text)) == text
-            and int(text) <= LARGEST_NODE
-        ):
-            return int(text)
-        self.fault(where, f"{_short(text)} is not a number of 0 to {LARGEST_NODE}")
-        return -1
+    def index(self, text: str, *where: str) -> int:
+        found = _index(text)
+        if found < 0:
+            self.fault(f"{_short(text)} is not a number of 0 to {LARGEST_NODE}", *where)
+        return found
 
-    def kib(self, where: str, mib: float) -> int:
+    def kib(self, mib: float, *where: str) -> int:
         kib = mib * KIB_PER_MIB
         if kib != int(kib):
-            self.fault(where, f"{mib} MiB is not a whole number of KiB")
+            self.fault(f"{mib} MiB is not a whole number of KiB", *where)
         return int(kib)
 
-    def fault(self, where: str, message: str) -> None:
-        self.faults.append(Fault(message=message, file=self.file, field=where))
+    def fault(self, message: str, *where: str) -> None:
+        # The path is put together only here: a plan has millions of values and hardly a fault.
+        self.faults.append(Fault(message=message, file=self.file, field=".".join(where)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _index(text: str) -> int:
+    """Return the number that a key spells, -1 for any other key."""
+    plain = text.isascii() and text.isdigit() and len(text) <= 5 and str(int(text)) == text
+    return int(text) if plain and int(text) <= LARGEST_NODE else -1
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: it would walk again and again over millions of objects that all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _goal(data: GoalData) -> GoalResult:
