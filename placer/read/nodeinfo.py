@@ -48,7 +48,7 @@ def parse_nodeinfo(data: bytes, source: str) -> Topology:
         raise InputError("the memory size is not told in KiB", file=source)
     model = fields["CPU model"][1] if "CPU model" in fields else None
     raw = RawHost(source=source, online=set(range(cpus)), arch=model)
-    info = read_cpuinfo(lines)
+    info = read_cpuinfo([line for line in lines if not _FIELD.fullmatch(line)])
     if info.processors:
         raw.online = set(info.processors)
         raw.cores, raw.packages = group_by(info.cores), group_by(info.packages)
