@@ -116,4 +116,6 @@ def _measured(values: PlanValues) -> dict[str, Any]:
 def _check_bound(fleet: Fleet, plan: Plan, found: Findings) -> None:
     # By name, so that this module does not import the solvers that price a certificate: `check` itself needs none.
     certificate = importlib.import_module("placer.planning.certificate")
-    found.faults.extend(certificate.check_certificate(fleet, plan))
+    faults, remarks = certificate.check_certificate(fleet, plan)
+    found.faults.extend(faults)
+    found.warnings.extend(remarks)

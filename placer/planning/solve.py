@@ -90,6 +90,7 @@ def move_budget(fleet: Fleet, max_moves: int | None, max_migrations: int | None)
 def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     """Give an engine's answer names, pins, measures and reasons."""
     from placer.planning.build_plan import PlanBuilder
+    from placer.planning.certificate import certificate_of
     from placer.planning.decode import assign_names
     from placer.planning.failure import worst_failure
     from placer.planning.pins import Pinner
@@ -109,7 +110,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     return Plan(
         fleet_path=fleet.path, fleet_digest=fleet.digest, seed=seed, rounds=result.rounds, status=status, goals=goals, vms=vms, unplaced=unplaced,
         versions=versions(), options=_options(compiled.goals, problem.budget), summary=summary, warnings=_warnings(fleet),
-        certificate=result.certificate)
+        certificate=certificate_of(problem, result))
 
 
 def versions() -> dict[str, str]:

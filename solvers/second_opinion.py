@@ -1,0 +1,77 @@
+"""Prove engine A's bounds once more with another solver: the same counts, without symmetry rows, by HiGHS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ortools.math_opt.python import mathopt
+
+from solvers.exact_model import ExactModel
+from solvers.exact_rows import Sum
+from solvers.problem import Problem
+
+ROUNDING = 1e-6
+"""HiGHS works in floating point: a bound that misses a whole number by less is taken for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """What HiGHS says of one objective: its own bound, and whether the claimed one is confirmed, refuted, or neither in time."""
+
+    goal: str
+    part: str
+    claimed: int
+    bound: int | None
+    verdict: Literal["confirmed", "refuted", "open"]
+
+
+def second_opinion(problem: Problem, values: Sequence[int], bounds: Sequence[int], *, time_limit_s: float = 60.0) -> tuple[Opinion, ...]:
+    """Minimise each objective with the earlier ones held at `values`, and compare with the claimed `bounds`.
+
+    A bound is confirmed when HiGHS proves that nothing below it exists; refuted when it finds an answer below it.
+    `time_limit_s` is for each objective; small problems take well under a second.
+    """
+    source = ExactModel(problem, symmetry=False)
+    model = mathopt.Model()
+    variables = [
+        model.add_integer_variable(lb=variable.domain[0], ub=variable.domain[1]) for variable in source.proto.variables
+    ]
+    for constraint in source.proto.constraints:
+        linear = constraint.linear
+        row = mathopt.LinearSum(c * variables[v] for v, c in zip(linear.vars, linear.coeffs, strict=True))
+        model.add_linear_constraint(lb=_finite(linear.domain[0], -1), ub=_finite(linear.domain[1], 1), expr=row)
+    out = []
+    for number, (objective, total) in enumerate(zip(problem.objectives, source.objectives, strict=True)):
+        expression = _expression(total, variables)
+        model.minimize(expression)
+        found = mathopt.solve(model, mathopt.SolverType.HIGHS, params=mathopt.SolveParameters(
+            time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0))
+        out.append(_judge(objective.goal, objective.part, bounds[number], found, total.constant))
+        model.add_linear_constraint(expression <= values[number] - total.constant)
+    return tuple(out)
+
+
+def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult, constant: int) -> Opinion:
+    low = found.termination.objective_bounds.dual_bound
+    high = found.termination.objective_bounds.primal_bound
+    bound = None if math.isinf(low) or math.isnan(low) else math.ceil(low - ROUNDING) + constant
+    verdict: Literal["confirmed", "refuted", "open"] = "open"
+    if not math.isinf(high) and round(high) + constant < claimed:
+        verdict = "refuted"
+    elif bound is not None and bound >= claimed:
+        verdict = "confirmed"
+    return Opinion(goal=goal, part=part, claimed=claimed, bound=bound, verdict=verdict)
+
+
+def _expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:
+    index, factor = total.arrays()
+    return mathopt.LinearSum(int(c) * variables[int(v)] for v, c in zip(index, factor, strict=True))
+
+
+def _finite(limit: int, sign: int) -> float:
+    """Return a row's limit; CP-SAT writes an open end as the largest 64-bit number."""
+    return sign * math.inf if abs(limit) >= 2**62 else float(limit)
