@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from placer.cli.terminal import Terminal
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
-    root = typer.main.get_command(application(words, terminal))
+    root = root_command(words, terminal)
     try:
         code = root.main(args=given or ["--help"], prog_name="placer", standalone_mode=False)
     except TyperException as error:
@@ -73,6 +74,14 @@ def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     if not given:
         return UsageFault.exit_code
     return code if isinstance(code, int) else 0
+
+
+def root_command(words: Sequence[str] | None, terminal: Terminal) -> TyperGroup:
+    """Return the command with its verbs in the order of the table; `words` as for `build`."""
+    root = typer.main.get_command(application(words, terminal))
+    assert isinstance(root, TyperGroup)
+    root.commands = {verb.name: root.commands[verb.name] for verb in VERBS}
+    return root
 
 
 def application(words: Sequence[str] | None, terminal: Terminal) -> typer.Typer:

@@ -52,7 +52,7 @@ def demo(
     steps = _steps(bundled_data(), folder)
 
     def data() -> Mapping[str, Any]:
-        return {"folder": str(folder), "steps": [{"name": step.name, **step.data} for step in steps]}
+        return {"folder": str(folder), "steps": [{"step": step.name, "result": step.data} for step in steps]}
 
     def draw(console: Console) -> None:
         from rich.text import Text

@@ -25,7 +25,8 @@ def run_interruptible(work: Callable[[Interrupt], Outcome], terminal: Terminal) 
     The work runs in a thread of its own while SIGINT is blocked, and this thread looks for the pending signal. A
     handler would run only between two steps of Python, and the solver stays in C++ for as long as it likes; and CP-SAT
     puts a handler of its own in place, which ends the process when the signal comes to another thread than its own.
-    Threads and processes that the work starts inherit the blocked signal. Outside the main thread the work just runs.
+    Threads and processes that the work starts inherit the blocked signal; where older threads take it, Python's handler
+    does the same. Outside the main thread the work just runs.
     """
     from solvers.result import Interrupt
 
@@ -42,6 +43,7 @@ def run_interruptible(work: Callable[[Interrupt], Outcome], terminal: Terminal) 
             failure.append(error)
 
     thread = threading.Thread(target=run, name="solve", daemon=True)
+    handler = signal.signal(signal.SIGINT, lambda _number, _frame: _stop(interrupt, terminal))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
         thread.start()
@@ -52,6 +54,7 @@ def run_interruptible(work: Callable[[Interrupt], Outcome], terminal: Terminal) 
     finally:
         _was_signalled()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
     if failure:
         raise failure[0]
     return outcome[0], interrupt.requested

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ZERO_GOALS = ("placed", "rules")
 """Goals that can be required by name: nothing unplaced, no rule broken."""
-_GAP = re.compile(r"gap\s*=\s*(\d{1,3}(?:\.\d{1,9})?)\s*%")
+_GAP = re.compile(r"gap\s*=\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

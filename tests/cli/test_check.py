@@ -1,0 +1,67 @@
+"""``placer check``: valid or not, with exit codes that tell a bad fleet from a refused plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Placer = Callable[..., Any]
+
+
+def test_valid_fleet(placer: Placer, fleet_file: Path) -> None:
+    """A valid fleet alone is exit 0 with its totals."""
+    run = placer("check", fleet_file)
+    assert run.code == 0 and "valid" in run.out
+    result = placer("check", fleet_file, "--json").envelope["result"]
+    assert result["valid"] is True
+    assert result["measured"]["vms"] == 3 and result["measured"]["usable_cpus"] == 6
+
+
+def test_invalid_fleet(placer: Placer, fleet_file: Path) -> None:
+    """A fleet with a fault is exit 2 with file and line."""
+    fleet_file.write_text(fleet_file.read_text().replace('"0-3"', '"0-4"'))
+    run = placer("check", fleet_file)
+    assert run.code == 2 and str(fleet_file) in run.err
+
+
+def test_sound_plan(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
+    """A sound plan is exit 0, its measure printed and its goals measured beside their bounds."""
+    run = placer("check", fleet_file, plan_file)
+    assert run.code == 0 and "locality score" in run.out and "every constraint holds" in run.out
+    measured = placer("check", fleet_file, plan_file, "--json").envelope["result"]["measured"]
+    assert measured["placed_vms"] == 3 and measured["goals"]["remote"] == 0
+
+
+def test_damaged_plan(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
+    """A plan that breaks a constraint is refused with exit 6, by name, and the envelope has result and error."""
+    plan = json.loads(plan_file.read_text())
+    for vm in plan["vms"]:
+        vm["pins"] = dict.fromkeys(vm["pins"], "1")
+    plan_file.write_text(json.dumps(plan))
+    run = placer("check", fleet_file, plan_file)
+    assert run.code == 6 and "refused" in run.out and f"{plan_file}: " in run.err
+    envelope = placer("check", fleet_file, plan_file, "--json").envelope
+    assert envelope["ok"] is False and envelope["error"]["code"] == "difference"
+    assert envelope["result"]["valid"] is False
+
+
+def test_plan_of_another_fleet(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
+    """A plan whose fleet has changed is bad input: exit 2."""
+    fleet_file.write_text(fleet_file.read_text().replace("memory: 1GiB, ", "") + "# changed\n")
+    run = placer("check", fleet_file, plan_file)
+    assert run.code == 2
+
+
+def test_bound_needs_a_plan_and_its_certificate(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
+    """--bound without a plan, or for a plan without its side file, is refused with the cure."""
+    assert placer("check", fleet_file, "--bound").code == 2
+    plan_file.with_name("plan.cert.json").unlink(missing_ok=True)
+    run = placer("check", fleet_file, plan_file, "--bound")
+    assert run.code == 2 and "certificate" in run.err
+
+
+def test_both_from_standard_input(placer: Placer) -> None:
+    """Standard input cannot be both the fleet and the plan."""
+    assert placer("check", "-", "-").code == 2

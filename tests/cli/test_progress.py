@@ -1,0 +1,73 @@
+"""Progress on standard error: a line that is rewritten on a terminal, few lines elsewhere, none under -q."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from placer.cli.progress import ProgressPrinter, progress_line
+from placer.cli.terminal import Terminal
+from solvers.result import Progress
+
+
+class Tty(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+def report(goal: str = "remote", value: int | None = 2_000_000, bound: int | None = 1_000_000) -> Progress:
+    """Return a report in millionths."""
+    return Progress(goal=goal, part="", value=value, bound=bound, seconds=3.21, engine="exact", unit=1_000_000)
+
+
+def test_line() -> None:
+    """A line has goal, incumbent, bound, gap, seconds and engine in people's units; what is unknown is called so."""
+    assert progress_line(report()).split() == (
+        ["remote", "best", "2", "bound", "1", "gap", "50", "%", "3.2", "s", "exact"]
+    )
+    assert "best none yet  bound unknown  gap unknown" in progress_line(report(value=None, bound=None))
+    slots = Progress(goal="headroom:16x0", part="", value=-5, bound=-6, seconds=0, engine="exact", sign=-1)
+    assert "best 5  bound 6  gap 16.67 %" in progress_line(slots)
+
+
+def test_few_lines_into_a_file() -> None:
+    """Where standard error is no terminal a goal is told when it begins, and then only now and then."""
+    stream = io.StringIO()
+    now = [0.0]
+    printer = ProgressPrinter(Terminal(err=stream), clock=lambda: now[0])
+    for second in range(25):
+        now[0] = second
+        printer(report())
+    printer(report(goal="hosts"))
+    printer.finish()
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["remote", "remote", "remote", "hosts"]
+    assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
+
+
+def test_one_line_a_goal_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the line is rewritten, and the last one of each goal stays."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Tty()
+    now = [0.0]
+    printer = ProgressPrinter(Terminal(err=stream), clock=lambda: now[0])
+    for value in (4_000_000, 3_000_000, 2_000_000):
+        now[0] += 1
+        printer(report(value=value))
+    printer(report(goal="hosts"))
+    printer.finish()
+    kept = [line.rpartition("\r")[2] for line in stream.getvalue().split("\n")]
+    assert [line.split()[:3] for line in kept if line] == [["remote", "best", "2"], ["hosts", "best", "2"]]
+
+
+def test_quiet() -> None:
+    """Under -q there is no progress at all."""
+    stream = io.StringIO()
+    printer = ProgressPrinter(Terminal(err=stream, quiet=True))
+    printer(report())
+    printer.finish()
+    assert stream.getvalue() == ""
