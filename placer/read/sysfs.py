@@ -159,8 +159,10 @@ class _Reader:
         numbers = {int(match[1]) for name in self._names("cpu") if (match := _CPU.fullmatch(name))}
         told = self._cpuset("cpu/online")
         if told is None:
-            stopped = {cpu for cpu in numbers if self._text(f"cpu/cpu{cpu}/online") == "0"}
-            raw.online, raw.offline = numbers - stopped, stopped
+            # The kernel takes topology/ away from a CPU that goes offline; a tree may be too old to have any.
+            running = {cpu for cpu in numbers if self._names(f"cpu/cpu{cpu}/topology")} or numbers
+            raw.online = {cpu for cpu in running if self._text(f"cpu/cpu{cpu}/online") != "0"}
+            raw.offline = numbers - raw.online
         else:
             raw.online = set(told)
             raw.offline = (

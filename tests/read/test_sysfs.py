@@ -131,6 +131,17 @@ def test_no_online_file() -> None:
     assert topology.offline == {3}
 
 
+def test_no_online_file_and_no_topology_of_an_offline_cpu() -> None:
+    """Without cpu/online a CPU that alone has no topology/ is offline; where none has one all are online."""
+    siblings: dict[str, str | None] = {"cpu/online": None, "cpu/cpu3/crash_notes": ""}
+    siblings |= {f"cpu/cpu3/topology/{file}": None for file in ("thread_siblings_list", "core_siblings_list")}
+    assert _read(siblings).offline == {3}
+    for cpu in range(3):
+        siblings |= {f"cpu/cpu{cpu}/topology/{file}": None for file in ("thread_siblings_list", "core_siblings_list")}
+        siblings[f"cpu/cpu{cpu}/crash_notes"] = ""
+    assert _read(siblings).cpus == {0, 1, 2, 3}
+
+
 def test_no_nodes() -> None:
     """Without a node directory it is one node, with the memory and the pools of /proc and /sys/kernel."""
     changes: dict[str, str | None] = {
