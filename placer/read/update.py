@@ -1,0 +1,180 @@
+"""Merging what was gathered anew into an inventory that a person has edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host, Topology
+from placer.model.vm import Vm, VmSpec
+from placer.read.gathered import Imported
+from placer.read.inventory import parse_fleet
+from placer.read.located import FaultLog, LineMap
+from placer.read.yaml_lines import decode, load_lines
+
+_PERSONS_OF_HOST = (
+    "reserve",
+    "dedicated_cpus",
+    "shared_cpus",
+    "isolated_cpus",
+    "cpu_ratio",
+    "memory_ratio",
+    "cost",
+    "failed",
+    "labels",
+    "resources",
+)
+"""What no machine tells of a host: it stays as the person wrote it."""
+_PERSONS_OF_SPEC = (
+    "locality",
+    "share_node",
+    "overhead_kib",
+    "memory_tier",
+    "weight",
+    "priority",
+    "devices",
+    "resources",
+    "labels",
+    "reshape",
+)
+"""What no domain XML tells of a VM."""
+_KEY_OF_FIELD = {"memory_kib": "memory", "cell_mode": "cells", "page_kib": "page_size", "overhead_kib": "overhead"}
+
+
+def update(old: Path, new: Imported) -> Imported:
+    """Return the old inventory with the hosts and VMs of the new one in it.
+
+    Hosts and VMs are the same by UUID, else by name. A host keeps its labels, reserve, CPU sets, ratios, cost,
+    resources and devices of its own, and takes the new topology; a VM keeps what no XML tells and every key that stands
+    in its entry, and takes the new place. Hosts that were not gathered stay as they are with their VMs, and so do VMs
+    that are placed nowhere. A VM that is gone from the hosts gathered is left out, with a warning. Rules stay.
+
+    Raises
+    ------
+    InputError
+        The old inventory has faults.
+    """
+    data = old.read_bytes()
+    before = parse_fleet(data, str(old), old.parent)
+    said = _keys_said(data, str(old))
+    hosts = _hosts(before, new.fleet)
+    renamed = _renamed(before, new.fleet)
+    warnings = [*new.fleet.warnings, f"comments in {old.name} are not carried over"]
+    gathered = {renamed.get(host.name, host.name) for host in new.fleet.hosts}
+    by_uuid = {vm.uuid: vm for vm in before.vms if vm.uuid is not None}
+    merged: dict[str, Vm] = {}
+    for vm in new.fleet.vms:
+        if vm.current is not None:
+            vm = replace(vm, current=replace(vm.current, host=renamed.get(vm.current.host, vm.current.host)))
+        known = by_uuid.get(vm.uuid) if vm.uuid is not None else None
+        if known is None and (same := before.vm_by_name.get(vm.name)) is not None and None in (same.uuid, vm.uuid):
+            known = same
+        if known is not None:
+            merged[known.name] = _vm(known, vm, said.get(known.name, frozenset()))
+        else:
+            taken = vm.name in before.vm_by_name
+            merged[f"{vm.current.host}/{vm.name}" if taken and vm.current is not None else vm.name] = vm
+    vms: list[Vm] = []
+    for vm in before.vms:
+        if vm.name in merged:
+            vms.append(merged.pop(vm.name))
+        elif vm.current is not None and vm.current.host in gathered and vm.domain is not None:
+            warnings.append(f"VM {vm.name} is no longer on host {vm.current.host}: left out")
+        else:
+            vms.append(vm)
+    vms.extend(replace(vm, name=name) for name, vm in merged.items())
+    kept = {vm.name for vm in vms}
+    rules = tuple(
+        rule
+        for rule in before.rules
+        if rule.members is None or list(rule.members) != ["name"] or rule.members["name"] in kept
+    )
+    warnings.extend(f"the rule {rule.label} is left out with its VM" for rule in before.rules if rule not in rules)
+    fleet = replace(
+        new.fleet, hosts=tuple(hosts), vms=tuple(vms), rules=(*rules, *new.fleet.rules), warnings=tuple(warnings)
+    )
+    return replace(new, fleet=fleet)
+
+
+def _keys_said(data: bytes, source: str) -> Mapping[str, frozenset[str]]:
+    """Return the keys in the entry of each VM, by the entry's name: what a person wrote stands above any XML."""
+    tree = load_lines(decode(data, source), FaultLog(source))
+    said = {}
+    for entry in tree.get("vms") or ():
+        if isinstance(entry, LineMap) and entry.get("domain") is not None and isinstance(entry.get("name"), str):
+            said[entry["name"]] = frozenset(entry)
+    return said
+
+
+def _same_host(before: Fleet, host: Host) -> Host | None:
+    if host.uuid is not None:
+        for known in before.hosts:
+            if known.uuid == host.uuid:
+                return known
+    known = before.host_by_name.get(host.name)
+    return known if known is not None and None in (known.uuid, host.uuid) else None
+
+
+def _renamed(before: Fleet, after: Fleet) -> Mapping[str, str]:
+    """Return the old name of each host that is known under another one: the person's name stays."""
+    pairs = ((host, _same_host(before, host)) for host in after.hosts)
+    return {host.name: known.name for host, known in pairs if known is not None}
+
+
+def _hosts(before: Fleet, after: Fleet) -> list[Host]:
+    found: dict[str, Host] = {}
+    added = []
+    for host in after.hosts:
+        known = _same_host(before, host)
+        if known is None:
+            added.append(host)
+            continue
+        kept = {name: getattr(known, name) for name in _PERSONS_OF_HOST}
+        found[known.name] = replace(
+            host,
+            name=known.name,
+            topology=_topology(known.topology, host.topology),
+            uri=known.uri or host.uri,
+            migration_domain=known.migration_domain or host.migration_domain,
+            **kept,
+        )
+    return [*(found.get(host.name, host) for host in before.hosts), *added]
+
+
+def _topology(known: Topology, new: Topology) -> Topology:
+    """Return the new topology with the devices and the node resources that only the person's has."""
+    here = {(device.address, device.kind) for device in new.devices}
+    added = [
+        device
+        for device in known.devices
+        if (device.address, device.kind) not in here and device.node in (None, *new.node_ids)
+    ]
+    resources = {node.id: node.resources for node in known.nodes if node.resources}
+    if not added and not resources:
+        return new
+    nodes = tuple(replace(node, resources=resources.get(node.id, node.resources)) for node in new.nodes)
+    return replace(new, nodes=nodes, devices=tuple(sorted((*new.devices, *added), key=lambda device: device.address)))
+
+
+def _vm(known: Vm, new: Vm, said: frozenset[str]) -> Vm:
+    """Return the new VM with what a person said of it."""
+    kept = {name: getattr(known.spec, name) for name in _PERSONS_OF_SPEC}
+    for field in fields(VmSpec):
+        if _KEY_OF_FIELD.get(field.name, field.name) in said:
+            kept[field.name] = getattr(known.spec, field.name)
+    if said & {"vcpus", "memory", "cells"}:
+        kept.update({name: getattr(known.spec, name) for name in ("vcpus", "memory_kib", "cell_mode", "cells")})
+    if "cpu_policy" in said:
+        kept["dedicated_vcpus"] = known.spec.dedicated_vcpus
+    by = known if "movable" in said else new
+    return replace(
+        new,
+        name=known.name,
+        spec=replace(new.spec, **kept),
+        pins_fixed=known.pins_fixed and bool(new.current and new.current.pins),
+        usage=known.usage or new.usage,
+        movable=by.movable,
+        movable_why=by.movable_why,
+    )
