@@ -42,11 +42,13 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> Che
     CheckReport
         All faults and warnings, and what was measured: of a fleet its totals; of a plan also ``goals`` (name -> value),
         ``remote_access``, ``remote_share``, ``locality_score``, ``mean_distance``, ``device_access``, ``placed_vms``,
-        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``. A plan with faults has no measure where
-        these leave none.
+        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``. A plan is looked at only where the fleet
+        has no fault, and its goals are measured only where all that it names exists.
     """
     found = Findings()
     check_fleet(fleet, found)
+    if found.faults:  # a fleet that contradicts itself measures nothing
+        return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured={})
     measured: dict[str, Any] = dict(fleet_totals(fleet))
     if plan is not None and plan.fleet_digest != fleet.digest:
         message = f"the plan is of another fleet: it names digest {plan.fleet_digest!r}, this one has {fleet.digest!r}"

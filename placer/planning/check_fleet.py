@@ -162,14 +162,18 @@ def _warn_of_hosts(hosts: Iterable[Host], found: Findings) -> None:
             odd.append(host.name)
         if host.topology.assumptions:
             assumed.append(host.name)
-    if bare:
-        found.warn(f"{len(bare)} hosts reserve neither CPUs nor memory for themselves: {some(bare)}")
-    if odd:
-        found.warn(f"{len(odd)} hosts have nodes with CPUs and no memory: {some(odd)}")
-    if assumed:
-        found.warn(
-            f"{len(assumed)} host files left something open that was assumed (placer show tells): {some(assumed)}"
-        )
+    sentences = (
+        (
+            bare,
+            "host reserves neither CPUs nor memory for itself",
+            "hosts reserve neither CPUs nor memory for themselves",
+        ),
+        (odd, "host has a node with CPUs and no memory", "hosts have nodes with CPUs and no memory"),
+        (assumed, "host file left open what was assumed", "host files left open what was assumed"),
+    )
+    for names, one, many in sentences:
+        if names:
+            found.warn(f"{len(names)} {one if len(names) == 1 else many}: {some(names)}")
 
 
 def _warn_of_memory(fleet: Fleet, found: Findings) -> None:

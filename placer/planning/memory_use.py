@@ -83,7 +83,7 @@ def memory_room(host: Host) -> dict[Pool, int]:
     nodes where there is none such), pages from the nodes that pool their size.
     """
     nodes, reserve = host.topology.nodes, host.reserve
-    ratio = Fraction(host.memory_ratio)
+    ratio = Fraction(str(host.memory_ratio))  # as a person wrote it: 0.7 is 7/10
     sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
     room: dict[Pool, int] = {}
     for node in nodes:

@@ -984,18 +984,20 @@ def test_hostile_names_stay_on_one_line(build: Any) -> None:
 
 
 def test_the_bound_is_left_to_the_certificate(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With bound the faults of the certificate are added; without it nothing is imported."""
+    """With bound the faults and remarks of the certificate are added; without it nothing is asked of it."""
     import sys
     import types
 
     from placer.errors import Fault
 
     module = types.ModuleType("placer.planning.certificate")
-    module.check_certificate = lambda fleet, plan: [Fault(message="bound too high")]  # type: ignore[attr-defined]
+    module.check_certificate = lambda fleet, plan: ([Fault(message="bound too high")], ["one goal is open"])  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "placer.planning.certificate", module)
     fleet, plan = simple(build)
     assert check(fleet, plan).ok
-    assert [fault.message for fault in check(fleet, plan, bound=True).faults] == ["bound too high"]
+    report = check(fleet, plan, bound=True)
+    assert [fault.message for fault in report.faults] == ["bound too high"]
+    assert "one goal is open" in report.warnings
 
 
 @pytest.mark.slow
