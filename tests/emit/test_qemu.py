@@ -1,0 +1,104 @@
+"""QEMU arguments: golden cases, and the reader gives the plan back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from placer.emit.qemu import qemu_arguments, qemu_document, qemu_files
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import Cell, CellMode, Vm, VmSpec
+from placer.read.qemu_cmdline import read_qemu_cmdline
+
+Place = Callable[..., PlanVm]
+Imported = Callable[..., tuple[Vm, bytes]]
+FleetOf = Callable[..., Fleet]
+Planned = Callable[..., Plan]
+
+
+@pytest.mark.parametrize(("name", "cells"), [("five_sockets.xml", (1,)), ("two_cells.xml", (1, 0))])
+def test_golden_guests(
+    imported: Imported, place: Place, host: Host, snapshot: SnapshotAssertion, name: str, cells: tuple[int, ...]
+) -> None:
+    """Five sockets, and two cells of 512,000 KiB of which one is shared, as QEMU takes them."""
+    vm, xml = imported(name)
+    plan = place(vm.spec, cells, name=vm.name, uuid=vm.uuid)
+    assert "\n".join(qemu_arguments(plan, vm.spec, host, xml)) == snapshot
+
+
+def test_golden_new_cells(place: Place, host: Host, snapshot: SnapshotAssertion) -> None:
+    """New cells on huge pages: memfd with the page size, the host's distances, offline vCPUs, IOThreads."""
+    spec = VmSpec(vcpus=8, memory_kib=8 << 20, page_kib=1 << 20, iothreads=(1, 4), vcpus_current=6)
+    plan = place(spec, (1, 0), name="a,b c", new_cells=True)
+    assert "\n".join(qemu_arguments(plan, spec, host)) == snapshot
+
+
+def test_interleaved_memory_over_nodes_with_a_hole(place: Place, host: Host) -> None:
+    """A flat guest over several nodes interleaves; each run of nodes is a host-nodes of its own."""
+    cell = Cell(vcpus=frozenset(range(2)), memory_kib=3001)
+    spec = VmSpec(vcpus=2, memory_kib=3001, cell_mode=CellMode.NONE, cells=(cell,), interleave=3)
+    plan = place(spec, ((0, 1, 3),), pins={0: frozenset({0}), 1: frozenset({1})})
+    arguments = qemu_arguments(plan, spec, host)
+    backend = arguments[arguments.index("-object") + 1]
+    assert backend == "memory-backend-ram,id=ram0,size=3001K,host-nodes=0-1,host-nodes=3,policy=interleave"
+    assert arguments[-2:] == ["-machine", "memory-backend=ram0"]
+
+
+def test_distances_of_the_domain_are_its_own(imported: Imported, place: Place, host: Host) -> None:
+    """A guest that has distances keeps them; one that has cells without is given none."""
+    vm, xml = imported("two_cells.xml")
+    plan = place(vm.spec, (1, 0), name=vm.name, uuid=vm.uuid)
+    assert "dist,src=1,dst=0,val=31" in qemu_arguments(plan, vm.spec, host, xml)
+    begin, end = xml.index(b"<distances>"), xml.index(b"</distances>") + len(b"</distances>")
+    bare = qemu_arguments(plan, vm.spec, host, xml[:begin] + xml[end:])
+    assert not any(argument.startswith("dist,") for argument in bare)
+
+
+@pytest.mark.parametrize("name", ["plain", "a,b", 'it\'s $(id) `id` "x"', "two\nlines", "-x", "größe"])
+def test_a_shell_and_the_reader_give_the_plan_back(
+    place: Place, host: Host, planned: Planned, fleet_of: FleetOf, name: str
+) -> None:
+    """Read by a shell's rules, the line is the arguments; read as a VM, it is the VM on the planned nodes."""
+    spec = VmSpec(vcpus=8, memory_kib=8 << 20, page_kib=2048, iothreads=(2,), vcpus_current=4, kvm=False)
+    plan = place(spec, (1, 0), name=name, uuid="0b0c5a52-6f0e-4b6e-9c55-0d7e6a2f00aa", new_cells=True)
+    document = qemu_document(planned(plan), fleet_of(Vm(name=name, spec=spec))).decode()
+    comment, line = document.split("\n", 1)
+    assert comment.startswith("# ")
+    words = shlex.split(line)
+    assert words == qemu_arguments(plan, spec, host)
+    back = read_qemu_cmdline("\0".join(["qemu-system-x86_64", *words]).encode(), "line")
+    assert (back.name, back.uuid) == (name, plan.uuid)
+    assert (back.spec.vcpus, back.spec.vcpus_current, back.spec.page_kib, back.spec.iothreads) == (8, 4, 2048, (2,))
+    assert [(cell.vcpus, cell.memory_kib) for cell in back.spec.cells] == [
+        (cell.vcpus, cell.memory_kib) for cell in plan.cells
+    ]
+    policies = [back.numatune.memnodes[number] for number in range(2)]
+    assert [(policy.mode, policy.nodeset) for policy in policies] == [("strict", {1}), ("strict", {0})]
+
+
+def test_a_cell_without_memory_is_refused(place: Place, host: Host, planned: Planned, fleet_of: FleetOf) -> None:
+    """QEMU binds all cells or none; all such VMs are named at once."""
+    cells = (Cell(vcpus=frozenset({0}), memory_kib=4096), Cell(vcpus=frozenset({1}), memory_kib=0))
+    spec = VmSpec(vcpus=2, memory_kib=4096, cell_mode=CellMode.GIVEN, cells=cells)
+    plans = [place(spec, (0, 1), name=name) for name in ("a", "b")]
+    with pytest.raises(InputError) as caught:
+        qemu_document(planned(*plans), fleet_of(*(Vm(name=name, spec=spec) for name in ("a", "b"))))
+    assert len(caught.value.faults) == 2
+
+
+def test_one_file_a_host(place: Place, planned: Planned, fleet_of: FleetOf) -> None:
+    """Each host's VMs are in a file of its name."""
+    spec = VmSpec(vcpus=1, memory_kib=4096)
+    one = place(spec, (0,), name="one")
+    other = replace(one, name="other", host="b/c")
+    host = fleet_of().hosts[0]
+    vms = [Vm(name=name, spec=spec) for name in ("one", "other")]
+    files = qemu_files(planned(one, other), fleet_of(*vms, hosts=(host, replace(host, name="b/c"))))
+    assert {name: data.count(b"-name") for name, data in files.items()} == {"b%2Fc.args": 1, "kvm-a.args": 1}
