@@ -20,9 +20,6 @@ IMPORT_VERBS = (
         help="From capabilities and domain XML, or tars of placer collect.",
         target="placer.cli.import_:libvirt",
     ),
-    Verb(name="openstack", help="From the JSON of the openstack command.", target="placer.cli.import_:openstack"),
-    Verb(name="proxmox", help="From the JSON of pvesh and qm.", target="placer.cli.import_:proxmox"),
-    Verb(name="csv", help="From tables (CSV, xlsx) with any column names.", target="placer.cli.import_:csv"),
 )
 
 VERBS = (

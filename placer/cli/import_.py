@@ -1,0 +1,122 @@
+"""``placer import``: inventories from what other tools tell; what could not be carried over is said, never dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.inputs import STDIN
+from placer.cli.terminal import Terminal
+from placer.errors import InputError, PartialError
+from placer.show.words import count
+
+if TYPE_CHECKING:
+    from placer.read.gathered import Imported
+
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the inventory goes; - prints it.")]
+Update = Annotated[
+    bool, typer.Option("--update", help="Merge into the inventory that is there: labels, rules and reserves stay.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+
+
+def libvirt(
+    terminal: Terminal,
+    output: Output,
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="TAR", help="Tars of placer collect, one a host.")
+    ] = None,
+    capabilities: Annotated[
+        str | None,
+        typer.Option("--capabilities", metavar="DIR", help="<host>.xml of each host, or any file that tells a host."),
+    ] = None,
+    domains: Annotated[
+        str | None, typer.Option("--domains", metavar="DIR", help="Domain XML: <host>/*.xml, or flat for one host.")
+    ] = None,
+    connect: Annotated[
+        list[str] | None, typer.Option("--connect", metavar="HOST=URI", help="Ask this host; may be given again.")
+    ] = None,
+    update: Update = False,
+    force: Force = False,
+) -> Answer:
+    """From capabilities and domain XML, or tars of placer collect.
+
+    A host that does not answer is reported, and the rest goes on (exit 8).
+    """
+    if connect:
+        if bundles or capabilities is not None or domains is not None:
+            raise InputError("give files or --connect, not both", field="--connect")
+        from placer.cli.import_live import import_connected
+
+        imported, failures = import_connected(connect)
+        failure = PartialError([fault for error in failures for fault in error.faults]) if failures else None
+        return written(imported, output, update, force, terminal, failure)
+    if not bundles and capabilities is None:
+        raise InputError("nothing to import", cure="name tars, --capabilities DIR, or --connect HOST=URI")
+    from placer.read.import_libvirt import import_libvirt
+
+    return written(
+        import_libvirt(
+            capabilities=None if capabilities is None else Path(capabilities),
+            domains=None if domains is None else Path(domains),
+            bundles=[Path(bundle) for bundle in bundles or ()],
+            folder=_folder(output),
+        ),
+        output,
+        update,
+        force,
+        terminal,
+    )
+
+
+def _folder(output: str) -> Path:
+    """Return the folder that paths in the inventory are relative to."""
+    return Path() if output == STDIN else Path(output).parent
+
+
+def written(
+    imported: Imported,
+    output: str,
+    update: bool,
+    force: bool,
+    terminal: Terminal,
+    failure: PartialError | None = None,
+) -> Answer:
+    """Write the inventory and the files that it refers to; return how much it holds."""
+    if output == STDIN:
+        if update or imported.files:
+            what = "an update" if update else "domain XML, which goes into files of its own,"
+            raise InputError(f"{what} cannot be written to standard output", cure="give -o FILE")
+        terminal.warn(imported.fleet.warnings)
+        text = imported.text()
+        return Answer(data=lambda: {"inventory": text}, text=text, failure=failure)
+    from placer.emit.writer import write_files
+
+    target = Path(output)
+    if update and target.is_file():
+        from placer.read.update import update as merged
+
+        imported = merged(target, imported)
+    files = {target: imported.text().encode()} | {
+        target.parent / name: content for name, content in sorted(imported.files.items())
+    }
+    terminal.warn(imported.fleet.warnings)
+    write_files(files, force=force or update)
+    for path in files:
+        terminal.detail(f"wrote {path}")
+    hosts, vms = imported.fleet.hosts, imported.fleet.vms
+    text = f"{output}: {count(len(hosts), 'host')}, {count(len(vms), 'VM')}"
+    return Answer(
+        data=lambda: {
+            "file": output,
+            "files": [str(path) for path in files],
+            "hosts": len(hosts),
+            "vms": len(vms),
+            "warnings": list(imported.fleet.warnings),
+        },
+        text=text,
+        failure=failure,
+    )

@@ -1,0 +1,115 @@
+"""``placer import libvirt`` and ``placer collect``: files in, an inventory that can be planned at once out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from placer.read.inventory import read_fleet
+
+Placer = Callable[..., Any]
+
+
+@pytest.fixture
+def gathered(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the capabilities of one host and two domains, and make it the current one."""
+    for folder in ("caps", "domains"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", tmp_path / "caps/kvm-a.xml")
+    for name in ("two-cells", "five-sockets"):
+        shutil.copy(repository / f"data/domains/{name}.xml", tmp_path / "domains")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_from_capabilities_to_domain_xml(placer: Placer, gathered: Path) -> None:
+    """Import, solve, check and export run one after the other on a folder of files."""
+    steps = (
+        ["import", "libvirt", "--capabilities", "caps", "--domains", "domains", "-o", "fleet.yaml"],
+        ["solve", "fleet.yaml", "-o", "plan.json"],
+        ["check", "fleet.yaml", "plan.json"],
+        ["export", "plan.json", "--to", "libvirt", "-o", "OUT"],
+    )
+    for words in steps:
+        run = placer(*words)
+        assert run.code == 0, run.err
+    assert sorted(path.relative_to("OUT").as_posix() for path in Path("OUT").rglob("*.xml")) == [
+        "kvm-a/five-sockets.xml",
+        "kvm-a/two-cells.xml",
+    ]
+
+
+def test_update_keeps_what_a_person_wrote(placer: Placer, gathered: Path) -> None:
+    """A second import overwrites nothing unless asked; an update keeps a reserve and labels."""
+    words = ["import", "libvirt", "--capabilities", "caps", "--domains", "domains", "-o", "fleet.yaml"]
+    first = placer(*words, "--json").envelope["result"]
+    assert (first["hosts"], first["vms"]) == (1, 2)
+    path = gathered / "fleet.yaml"
+    path.write_text(
+        path.read_text().replace("- name: kvm-a", '- name: kvm-a\n    reserve: {cpus: "0"}\n    labels: {rack: r1}')
+    )
+    edited = path.read_bytes()
+    refused = placer(*words)
+    assert refused.code == 2 and "--force" in refused.err
+    assert path.read_bytes() == edited
+    assert placer(*words, "--update").code == 0
+    host = read_fleet(path).host_by_name["kvm-a"]
+    assert host.reserve.cpus == {0} and host.labels == {"rack": "r1"}
+    assert placer(*words, "--force").code == 0
+    assert not read_fleet(path).host_by_name["kvm-a"].reserve.cpus
+
+
+def test_standard_output(placer: Placer, gathered: Path) -> None:
+    """``-o -`` prints the inventory; an update has no place there."""
+    words = ["import", "libvirt", "--capabilities", "caps", "-o", "-"]
+    run = placer(*words)
+    assert run.code == 0 and "schema: placer.inventory/v1" in run.out
+    assert placer(*words, "--update").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to import"),
+        (["--capabilities", "nowhere"], "nowhere"),
+        (["missing.tar"], "missing.tar"),
+        (["--connect", "kvm-a"], "HOST=URI"),
+        (["--connect", "a=test:///default", "--capabilities", "caps"], "not both"),
+    ],
+)
+def test_bad_input(placer: Placer, gathered: Path, words: list[str], message: str) -> None:
+    """What cannot be imported is exit 2 with the reason, and nothing is written."""
+    run = placer("import", "libvirt", *words, "-o", "fleet.yaml")
+    assert run.code == 2 and message in run.err
+    assert not Path("fleet.yaml").exists()
+
+
+@pytest.mark.libvirt
+def test_connected_hosts(placer: Placer, gathered: Path) -> None:
+    """Hosts are read over libvirt with their domains' XML; one that does not answer is named, exit 8."""
+    run = placer("import", "libvirt", "--connect", "a=test:///default", "-o", "fleet.yaml")
+    assert run.code == 0, run.err
+    fleet = read_fleet("fleet.yaml")
+    assert fleet.host_by_name["a"].uri == "test:///default"
+    assert [vm.name for vm in fleet.vms] == ["test"]
+    partly = placer(
+        *("import", "libvirt", "-o", "two/fleet.yaml", "--connect", "a=test:///default"),
+        *("--connect", "b=qemu+unix:///system?socket=/nonexistent/socket"),
+    )
+    assert partly.code == 8 and "'b'" in partly.err
+    assert len(read_fleet("two/fleet.yaml").hosts) == 1
+
+
+def test_collect_prints_a_shell_script(placer: Placer) -> None:
+    """The script is all of standard output and is accepted by the shell; without --print the cure is told."""
+    run = placer("collect", "--print")
+    assert run.code == 0 and run.out.startswith("#!/bin/sh\n")
+    subprocess.run(["sh", "-n"], input=run.out, text=True, check=True, timeout=60)
+    assert placer("collect", "--print", "--json").envelope["result"]["script"] == run.out
+    bare = placer("collect")
+    assert bare.code == 2 and "--print" in bare.err
