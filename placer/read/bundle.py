@@ -28,6 +28,7 @@ class _Files:
     texts: dict[str, bytes] = field(default_factory=dict)
     domains: dict[str, dict[str, bytes]] = field(default_factory=dict)
     nodedevs: dict[str, bytes] = field(default_factory=dict)
+    has_sys: bool = False
 
 
 def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
@@ -83,6 +84,8 @@ def _files(data: bytes, source: str) -> _Files:
             found.domains.setdefault(match[1].lower(), {})[match[2]] = content
         elif _NODEDEV.fullmatch(inner):
             found.nodedevs[inner] = content
+        elif inner.startswith("sys/devices/system/cpu/"):
+            found.has_sys = True
         elif inner in ("format", "hostname", "capabilities.xml", "domains/states"):
             found.texts[inner] = content
     return found
@@ -96,7 +99,7 @@ def _topology(
     uuid = None
     failed: list[Fault] = []
     try:
-        kernel = read_sysfs(ArchiveTree(data, source))
+        kernel = read_sysfs(ArchiveTree(data, source)) if found.has_sys else None
     except PlacerError as error:
         failed.extend(error.faults)
     capabilities = found.texts.get("capabilities.xml")
@@ -111,8 +114,13 @@ def _topology(
             failed.extend(error.faults)
     best = kernel or told
     if best is None:
-        faults.extend(failed)
+        nothing = Fault(
+            message="the bundle holds neither /sys nor capabilities", file=source, cure="gather the host again"
+        )
+        faults.extend(failed or [nothing])
         return None, None
+    if not found.has_sys:
+        warnings.append("the bundle holds no /sys: the host is known from its capabilities alone")
     warnings.extend(str(fault) for fault in failed)
     if kernel is not None and told is not None:
         if [(node.id, node.cpus) for node in kernel.nodes] != [(node.id, node.cpus) for node in told.nodes]:

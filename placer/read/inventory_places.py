@@ -40,14 +40,11 @@ def current_place(
         )
     pins = entry.pins if isinstance(entry.pins, dict) else base.pins
     _check_pins(pins, spec, topology, problems)
-    nodes = tuple(entry.nodes) if entry.nodes is not None else base.nodes
-    memory = (
-        tuple(entry.memory_nodes)
-        if entry.memory_nodes is not None
-        else base.memory_nodes
-        if entry.nodes is None
-        else nodes
-    )
+    # An empty list says that it is not known, or that the VM floats.
+    nodes = base.nodes if entry.nodes is None else tuple(entry.nodes) or None
+    memory = base.memory_nodes if entry.nodes is None else nodes
+    if entry.memory_nodes is not None:
+        memory = tuple(entry.memory_nodes) or None
     _check_nodes("nodes", nodes, spec, topology, problems)
     if memory is not nodes:
         _check_nodes("memory_nodes", memory, spec, topology, problems)

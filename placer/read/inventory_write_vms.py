@@ -103,11 +103,11 @@ class VmWriter:
         if reading is not None and current.host in self.hosts:
             like = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
             told = current_of(like, current.host, self.hosts[current.host].topology)
-        if current.nodes is not None and current.nodes != told.nodes:
-            entry["nodes"] = y.flow_list(map(str, current.nodes))
+        if current.nodes != told.nodes:
+            entry["nodes"] = y.flow_list(map(str, current.nodes or ()))
         implied = current.nodes if "nodes" in entry else told.memory_nodes
-        if current.memory_nodes is not None and current.memory_nodes != implied:
-            entry["memory_nodes"] = y.flow_list(map(str, current.memory_nodes))
+        if current.memory_nodes != implied:
+            entry["memory_nodes"] = y.flow_list(map(str, current.memory_nodes or ()))
         if dict(current.pins) != dict(told.pins):
             entry["pins"] = _pins(current.pins)
         if current.emulator is not None and current.emulator != told.emulator:

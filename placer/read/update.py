@@ -113,8 +113,8 @@ def _same_host(before: Fleet, host: Host) -> Host | None:
         for known in before.hosts:
             if known.uuid == host.uuid:
                 return known
-    known = before.host_by_name.get(host.name)
-    return known if known is not None and None in (known.uuid, host.uuid) else None
+    same = before.host_by_name.get(host.name)
+    return same if same is not None and None in (same.uuid, host.uuid) else None
 
 
 def _renamed(before: Fleet, after: Fleet) -> Mapping[str, str]:

@@ -280,8 +280,6 @@ def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
             emulator=draw(st.none() | CPUS),
             iothread_pins=draw(st.dictionaries(st.integers(1, 3), CPUS, max_size=2)),
         )
-        if current.nodes is not None and current.memory_nodes is None:
-            current = replace(current, memory_nodes=current.nodes)
     return Vm(
         name="",
         spec=spec,
