@@ -20,6 +20,7 @@ from placer.cli.plan_result import plan_document, plan_outline
 from placer.cli.progress import ProgressPrinter
 from placer.cli.requirements import parse_requirements, unmet
 from placer.cli.terminal import INTERRUPTED, Terminal
+from placer.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,21 +84,25 @@ def solve(
 
         def work(interrupt: Interrupt) -> Plan:
             from placer.planning.solve import solve_fleet
+            from solvers.solve import UnsupportedError
 
-            return solve_fleet(
-                model,
-                goals=goals,
-                time_limit_s=time_limit_s,
-                seed=seed,
-                max_moves=max_moves,
-                max_migrations=max_migrations,
-                engine=engine.value,
-                workers=workers,
-                executor=pool,
-                rounds=rounds,
-                on_progress=printer,
-                interrupt=interrupt,
-            )
+            try:
+                return solve_fleet(
+                    model,
+                    goals=goals,
+                    time_limit_s=time_limit_s,
+                    seed=seed,
+                    max_moves=max_moves,
+                    max_migrations=max_migrations,
+                    engine=engine.value,
+                    workers=workers,
+                    executor=pool,
+                    rounds=rounds,
+                    on_progress=printer,
+                    interrupt=interrupt,
+                )
+            except UnsupportedError as error:
+                raise InputError(str(error), field="--engine") from None
 
         try:
             plan, interrupted = run_interruptible(work, terminal)

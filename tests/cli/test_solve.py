@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -84,6 +85,24 @@ def test_bad_options(placer: Placer, fleet_file: Path, tmp_path: Path, arguments
     run = placer("solve", fleet_file, "-o", path, *arguments)
     assert run.code == 2 and message in run.err
     assert not path.exists()
+
+
+def test_engine_that_cannot_do_it(
+    placer: Placer, fleet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine asked for by name that lacks what is needed is a usage fault with the engine's own words."""
+    import solvers.solve
+
+    monkeypatch.setattr(solvers.solve, "_states_cannot", lambda _problem: ["rules between hosts"])
+    run = placer("solve", fleet_file, "-o", tmp_path / "plan.json", "--engine", "states")
+    assert run.code == 2 and "rules between hosts" in run.err and "--engine" in run.err
+
+
+def test_standard_input(placer: Placer, fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``-`` reads the inventory from standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(fleet_file.read_bytes())))
+    run = placer("solve", "-", "-o", "-", "-q")
+    assert run.code == 0 and len(json.loads(run.out)["vms"]) == 3
 
 
 def test_all_faults_of_an_inventory(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
