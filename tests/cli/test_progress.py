@@ -35,33 +35,38 @@ def test_line() -> None:
 
 
 def test_few_lines_into_a_file() -> None:
-    """Where standard error is no terminal a goal is told when it begins, and then only now and then."""
+    """Where standard error is no terminal there is a line now and then, however many reports come."""
     stream = io.StringIO()
     now = [0.0]
     printer = ProgressPrinter(Terminal(err=stream), clock=lambda: now[0])
     for second in range(25):
         now[0] = second
-        printer(report())
-    printer(report(goal="hosts"))
+        printer(report(goal="remote" if second % 2 else "hosts"))
     printer.finish()
     lines = stream.getvalue().splitlines()
-    assert [line.split()[0] for line in lines] == ["remote", "remote", "remote", "hosts"]
+    assert [line.split()[0] for line in lines] == ["hosts", "hosts", "hosts"]
     assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
 
 
-def test_one_line_a_goal_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the line is rewritten, and the last one of each goal stays."""
+def test_one_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal one line is rewritten; that of a proven goal stays, once, and the last one does."""
     monkeypatch.setenv("TERM", "xterm")
     stream = Tty()
     now = [0.0]
     printer = ProgressPrinter(Terminal(err=stream), clock=lambda: now[0])
-    for value in (4_000_000, 3_000_000, 2_000_000):
+    reports = [
+        *(report(value=value) for value in (4_000_000, 3_000_000)),
+        report(goal="placed", value=0, bound=0),
+        report(value=2_000_000),
+        report(goal="placed", value=0, bound=0),
+        report(goal="hosts", value=1_000_000),
+    ]
+    for each in reports:
         now[0] += 1
-        printer(report(value=value))
-    printer(report(goal="hosts"))
+        printer(each)
     printer.finish()
     kept = [line.rpartition("\r")[2] for line in stream.getvalue().split("\n")]
-    assert [line.split()[:3] for line in kept if line] == [["remote", "best", "2"], ["hosts", "best", "2"]]
+    assert [line.split()[:3] for line in kept if line] == [["placed", "best", "0"], ["hosts", "best", "1"]]
 
 
 def test_quiet() -> None:
