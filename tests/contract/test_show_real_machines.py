@@ -6,7 +6,6 @@ import io
 import json
 from pathlib import Path
 
-import pytest
 from lxml import etree
 from rich.console import Console
 
@@ -35,7 +34,6 @@ def machines(shared_dir: Path) -> list[tuple[str, Topology]]:
     return found
 
 
-@pytest.mark.slow
 def test_real_machines_can_be_drawn(shared_dir: Path) -> None:
     """The picture fits into 80 columns, names every CPU once in the tree behind it, and data and SVG are sound."""
     drawn = machines(shared_dir)
