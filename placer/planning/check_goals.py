@@ -33,7 +33,9 @@ def check_goals(values: PlanValues, plan: Plan, found: Findings) -> dict[str, fl
         except InputError as error:
             found.fault(error.faults[0].message, where=where)
             continue
-        for message in _claims(goal, measured[goal.name], room, slack.get(goal.name, 0.0), unproven):
+        messages = _value_claims(goal, measured[goal.name], room, beside=_named(plan, "headroom:", before=goal))
+        messages += _claims(goal, room, slack.get(goal.name, 0.0), unproven)
+        for message in messages:
             found.fault(f"goal {goal.name!r}: {message}", where=where)
         _tiers(goal, dict(values.tiers(goal.name)), room, found)
         if unproven is None and goal.status != "optimal":
@@ -63,21 +65,37 @@ def tolerances(options: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _named(plan: Plan, name: str) -> bool:
-    return any(goal.name == name for goal in plan.goals)
+def _named(plan: Plan, start: str, before: GoalResult | None = None) -> bool:
+    """Tell whether the plan has a goal of that name or beginning, in front of the goal `before` where one is given."""
+    names = [goal.name for goal in plan.goals]
+    return any(name.startswith(start) for name in (names[: names.index(before.name)] if before else names))
 
 
 def _near(one: float, other: float, room: float) -> bool:
     return abs(one - other) <= room + RELATIVE * max(abs(one), abs(other))
 
 
-def _claims(goal: GoalResult, value: float | None, room: float, slack: float, unproven: str | None) -> list[str]:
-    out = []
+def _value_claims(goal: GoalResult, value: float | None, room: float, *, beside: bool) -> list[str]:
+    """Compare a goal's value with the measured one.
+
+    A headroom goal may claim fewer than fit, not more; but its bound may not be below what fits. Where it stands
+    `beside` an earlier headroom goal, whose VMs-to-come take room too, only the first holds.
+    """
     if goal.value is None:
-        if goal.status in ("optimal", "feasible"):
-            out.append(f"its status is {goal.status} and it has no value")
-    elif value is not None and not _near(goal.value, value, room):
-        out.append(f"its value is {goal.value:g}, and {value:g} is measured")
+        return [f"its status is {goal.status} and it has no value"] if goal.status in ("optimal", "feasible") else []
+    if value is None:
+        return []
+    if goal.name.startswith("headroom"):
+        if goal.value > value + room:
+            return [f"its value is {goal.value:g}, and {value:g} is measured"]
+        if goal.bound is not None and goal.bound < value - room and not beside:
+            return [f"its bound is {goal.bound:g}, and {value:g} is measured, so it bounds nothing"]
+        return []
+    return [] if _near(goal.value, value, room) else [f"its value is {goal.value:g}, and {value:g} is measured"]
+
+
+def _claims(goal: GoalResult, room: float, slack: float, unproven: str | None) -> list[str]:
+    out = []
     out += _bound_claims(goal, room)
     if goal.status not in ("optimal", "feasible", "unknown"):
         out.append(f"its status is {goal.status}; there is a plan, so it is not")

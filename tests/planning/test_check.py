@@ -796,6 +796,20 @@ def _(build: Any) -> Case:
     return fleet, good, replace(good, goals=(build.goal("headroom:2x0", 3, 1),))
 
 
+@case("more headroom than fits", "goal 'headroom:2x0': its value is 4, and 3 is measured")
+def _(build: Any) -> Case:
+    fleet, plan = simple(build)
+    good = replace(plan, goals=(build.goal("headroom:2x0", 3, 4),))
+    return fleet, good, replace(good, goals=(build.goal("headroom:2x0", 4, 4),))
+
+
+@case("a headroom bound below what fits", "its bound is 2, and 3 is measured")
+def _(build: Any) -> Case:
+    fleet, plan = simple(build)
+    good = replace(plan, goals=(build.goal("headroom:2x0", 2, 3),))
+    return fleet, good, replace(good, goals=(build.goal("headroom:2x0", 2, 2),))
+
+
 @case("a part of a goal with another value", "goal 'moves', VMs that change host or node: its value is 1")
 def _(build: Any) -> Case:
     fleet, plan = live(build)
@@ -913,6 +927,14 @@ def test_a_tolerance_lets_a_proven_goal_slip(build: Any) -> None:
     plan = replace(plan, goals=goals, options={"goals": ["remote~0.5"]})
     assert check(fleet, plan).ok
     assert not check(fleet, replace(plan, options={"goals": ["remote~0.1"]})).ok
+
+
+def test_headroom_beside_headroom(build: Any) -> None:
+    """VMs-to-come of an earlier headroom goal take room too, so a later one may be proven lower than it fits alone."""
+    fleet, plan = simple(build)
+    goals = (build.goal("headroom:2x0", 3, 3), build.goal("headroom:1x0", 0, 0))
+    assert check(fleet, replace(plan, goals=goals)).ok
+    assert not check(fleet, replace(plan, goals=goals[1:])).ok
 
 
 def test_all_policies_together_on_one_host(build: Any) -> None:
