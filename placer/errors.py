@@ -34,8 +34,15 @@ class PlacerError(Exception):
     code = "fault"
     exit_code = 1
 
-    def __init__(self, message: str | Iterable[Fault], *, file: str | None = None, line: int | None = None,
-                 field: str | None = None, cure: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | Iterable[Fault],
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        cure: str | None = None,
+    ) -> None:
         if isinstance(message, str):
             self.faults: tuple[Fault, ...] = (Fault(message=message, file=file, line=line, field=field, cure=cure),)
         else:

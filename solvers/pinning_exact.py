@@ -23,7 +23,9 @@ class L3Rule:
     max_per: int | None
 
 
-def pin_node_exact(cores: Sequence[Core], items: Sequence[Item], rules: Sequence[L3Rule] = (), *, hint: PinResult | None = None) -> PinResult | None:
+def pin_node_exact(
+    cores: Sequence[Core], items: Sequence[Item], rules: Sequence[L3Rule] = (), *, hint: PinResult | None = None
+) -> PinResult | None:
     """Pin the items of one node under L3 rules, over as few L3 domains an item and then as few shared cores as can be.
 
     Returns None where no pinning keeps the rules, or none was found within `EFFORT`. `hint` is an answer to start from.
@@ -59,7 +61,9 @@ class _Model:
             self._core(c)
 
     def _item(self, i: int) -> None:
-        """An item takes all its threads, by its thread policy: isolated one a core, required ones on whole cores only."""
+        """An item takes all its threads, by its thread policy: isolated one a core, required ones on whole cores
+        only.
+        """
         model, item = self.model, self.items[i]
         for c, core in enumerate(self.cores):
             whole = core.whole and core.width in ((self.width, 1) if item.policy == "isolate" else (self.width,))

@@ -1,6 +1,7 @@
 """The problem in numbers: flavors, shapes with their rows and placements, host classes, cross-host rules, objectives.
 
-Nothing here knows of VMs or libvirt. A *shape* has K capacity rows: one a (node, resource) or (host, resource), so memory, page
+Nothing here knows of VMs or libvirt. A *shape* has K capacity rows: one a (node, resource) or (host, resource), so
+memory, page
 pools, CPU rows, devices and free resources are all the same to an engine. A *placement* is one way to put one VM of a
 flavor on a host of the shape; it takes an integer amount of every row and has an integer cost in every goal. An engine
 decides integer counts ``y[host, placement]`` with ``use.T @ y <= capacity``; it never sees a VM.
@@ -24,9 +25,11 @@ COST_UNIT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flavor:
-    """VMs that are interchangeable. `arriving` of them are nowhere yet and may stay out; those in a host's content may not.
+    """VMs that are interchangeable. `arriving` of them are nowhere yet and may stay out; those in a host's content
+    may not.
 
-    A `phantom` flavor is only counted (headroom): it takes rows like the others but is no VM, and is placed as often as pays.
+    A `phantom` flavor is only counted (headroom): it takes rows like the others but is no VM, and is placed as often
+    as pays.
     """
 
     name: str
@@ -94,12 +97,14 @@ class HostClass:
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.
     floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.
-    allowed : (F,) whether a VM of the flavor may newly arrive here. Where False, at most as many as are there now may stay.
+    allowed : (F,) whether a VM of the flavor may newly arrive here. Where False, at most as many as are there now may
+    stay.
     stay_penalty : (F,) rule excess counted for each VM of the flavor that is there in the end (drain, within, outside).
     cost : cost of the host in the goal ``hosts`` (COST_UNIT = 1.0), paid when it holds any VM; 0 if it is used anyway.
     domain : scope name -> domain index, -1 (or no entry) for none.
     fixed_members : index of a cross rule -> immovable VMs of its members on one host of the class.
-    chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no optimum.
+    chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no
+    optimum.
     members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
     """
 
@@ -175,7 +180,9 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveBudget:
-    """Limits on change: `moves` VMs change host or node in all, `migrations` change host, `host_in`/`host_out` a host. None = no limit."""
+    """Limits on change: `moves` VMs change host or node in all, `migrations` change host, `host_in`/`host_out` a
+    host. None = no limit.
+    """
 
     moves: int | None = None
     migrations: int | None = None
@@ -199,15 +206,27 @@ class Problem:
         flavors = len(self.flavors)
         for shape in self.shapes:
             count, rows = shape.placements, len(shape.row_names)
-            fits = (shape.use.shape == (count, rows) and shape.touches.shape == (count, shape.nodes) and shape.stay_only.shape == (count,)
-                    and all(cost.shape == (count,) for cost in shape.cost.values()) and (shape.use >= 0).all()
-                    and (count == 0 or (0 <= shape.flavor.min() and shape.flavor.max() < flavors)))
+            fits = (
+                shape.use.shape == (count, rows)
+                and shape.touches.shape == (count, shape.nodes)
+                and shape.stay_only.shape == (count,)
+                and all(cost.shape == (count,) for cost in shape.cost.values())
+                and (shape.use >= 0).all()
+                and (count == 0 or (shape.flavor.min() >= 0 and shape.flavor.max() < flavors))
+            )
             if not fits:
-                raise ValueError(f"shape {shape.name}: arrays do not fit {count} placements, {rows} rows, {flavors} flavors")
+                raise ValueError(
+                    f"shape {shape.name}: arrays do not fit {count} placements, {rows} rows, {flavors} flavors"
+                )
         for number, cls in enumerate(self.classes):
             shape = self.shapes[cls.shape]
             rows = len(shape.row_names)
-            if cls.capacity.shape != (rows,) or cls.fixed.shape != (rows,) or cls.allowed.shape != (flavors,) or cls.stay_penalty.shape != (flavors,):
+            if (
+                cls.capacity.shape != (rows,)
+                or cls.fixed.shape != (rows,)
+                or cls.allowed.shape != (flavors,)
+                or cls.stay_penalty.shape != (flavors,)
+            ):
                 raise ValueError(f"host class {number}: arrays do not fit {rows} rows and {flavors} flavors")
             if cls.count < 1 or (cls.members and len(cls.members) != cls.count):
                 raise ValueError(f"host class {number}: {cls.count} hosts, {len(cls.members)} members")

@@ -43,7 +43,8 @@ class ObjectiveResult:
 class Result:
     """An engine's answer. `patterns` cover every host of every class exactly once; `unplaced[f]` arriving VMs stay out.
 
-    ``status``: ``optimal`` (every objective proven), ``feasible``, ``infeasible`` (proven), ``unknown`` (nothing found).
+    ``status``: ``optimal`` (every objective proven), ``feasible``, ``infeasible`` (proven), ``unknown`` (nothing
+    found).
     `rounds` is how many deterministic rounds ran: the same number replays the same answer.
     `certificate` is plain data from which a second solver can recompute the bounds.
     """
@@ -59,7 +60,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When to stop: seconds of wall time (tested between rounds), or a fixed number of rounds, whichever comes first."""
+    """When to stop: seconds of wall time (tested between rounds), or a fixed number of rounds, whichever comes
+    first.
+    """
 
     time_limit_s: float = 60.0
     rounds: int | None = None
@@ -85,7 +88,9 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class Interrupt:
-    """Set by a signal handler; engines look at it between and, where they can, within rounds and keep the best answer."""
+    """Set by a signal handler; engines look at it between and, where they can, within rounds and keep the best
+    answer.
+    """
 
     requested: bool = False
     stops: list[Callable[[], None]] = field(default_factory=list)

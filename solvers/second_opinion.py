@@ -20,7 +20,9 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What HiGHS says of one objective: its own bound, and whether the claimed one is confirmed, refuted, or neither in time."""
+    """What HiGHS says of one objective: its own bound, and whether the claimed one is confirmed, refuted, or neither
+    in time.
+    """
 
     goal: str
     part: str
@@ -29,7 +31,9 @@ class Opinion:
     verdict: Literal["confirmed", "refuted", "open"]
 
 
-def second_opinion(problem: Problem, values: Sequence[int], bounds: Sequence[int], *, time_limit_s: float = 60.0) -> tuple[Opinion, ...]:
+def second_opinion(
+    problem: Problem, values: Sequence[int], bounds: Sequence[int], *, time_limit_s: float = 60.0
+) -> tuple[Opinion, ...]:
     """Minimise each objective with the earlier ones held at `values`, and compare with the claimed `bounds`.
 
     A bound is confirmed when HiGHS proves that nothing below it exists; refuted when it finds an answer below it.
@@ -48,8 +52,13 @@ def second_opinion(problem: Problem, values: Sequence[int], bounds: Sequence[int
     for number, (objective, total) in enumerate(zip(problem.objectives, source.objectives, strict=True)):
         expression = _expression(total, variables)
         model.minimize(expression)
-        found = mathopt.solve(model, mathopt.SolverType.HIGHS, params=mathopt.SolveParameters(
-            time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0))
+        found = mathopt.solve(
+            model,
+            mathopt.SolverType.HIGHS,
+            params=mathopt.SolveParameters(
+                time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0
+            ),
+        )
         out.append(_judge(objective.goal, objective.part, bounds[number], found, total.constant))
         model.add_linear_constraint(expression <= values[number] - total.constant)
     return tuple(out)

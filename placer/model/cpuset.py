@@ -10,7 +10,9 @@ from placer.errors import InputError
 MAX_CPU = 65535
 """The largest CPU number taken; a set is never expanded beyond it, whatever the text says."""
 
-_ITEM = re.compile(r"(?P<not>\^)?\s*(?P<first>\d{1,9})(?:\s*-\s*(?P<last>\d{1,9})(?::(?P<take>\d{1,9})(?:/(?P<step>\d{1,9}))?)?)?")
+_ITEM = re.compile(
+    r"(?P<not>\^)?\s*(?P<first>\d{1,9})(?:\s*-\s*(?P<last>\d{1,9})(?::(?P<take>\d{1,9})(?:/(?P<step>\d{1,9}))?)?)?"
+)
 _MASK = re.compile(r"(?:0[xX])?[0-9a-fA-F]+(?:,[0-9a-fA-F]+)*")
 _CPUSET_LIMIT = 100_000
 _MOST_LISTED = 16 * (MAX_CPU + 1)
@@ -36,7 +38,9 @@ def parse_cpuset(text: str) -> frozenset[int]:
     for raw in text.split(","):
         match = _ITEM.fullmatch(raw.strip())
         if match is None:
-            raise InputError(f"{_short(text)} is not a CPU list: {_short(raw.strip())}", cure='write it like "0-3,^2,6"')
+            raise InputError(
+                f"{_short(text)} is not a CPU list: {_short(raw.strip())}", cure='write it like "0-3,^2,6"'
+            )
         first = int(match["first"])
         last = first if match["last"] is None else int(match["last"])
         if last < first:

@@ -103,8 +103,11 @@ class Topology:
                 if cpu in seen:
                     both = sorted(node.cpus & next(n for n in self.nodes if n.id == seen[cpu]).cpus)
                     raise InputError(
-                        f"the file shows CPUs {format_cpuset(both)} in NUMA node {seen[cpu]} and in node {node.id}; a CPU is in one node",
-                        file=self.source, cure="gather the host again without numa=fake, or correct the node's cpus")
+                        f"the file shows CPUs {format_cpuset(both)} in NUMA node {seen[cpu]} and in node {node.id}; "
+                        "a CPU is in one node",
+                        file=self.source,
+                        cure="gather the host again without numa=fake, or correct the node's cpus",
+                    )
                 seen[cpu] = node.id
         if len(self.distances) != len(ids) or any(len(row) != len(ids) for row in self.distances):
             raise InputError(f"distances are not a {len(ids)} x {len(ids)} matrix", file=self.source)

@@ -43,7 +43,8 @@ class PlanVm:
     """One placed VM: host, cells, and the hard affinity of every vCPU, the emulator threads and the IOThreads.
 
     A vCPU whose cpuset holds one CPU of its own is dedicated; shared vCPUs float over several. `shown` says whether the
-    guest sees its cells (False: flat guest). `new_cells` says that the solver chose the cells, so the guest's ABI is new.
+    guest sees its cells (False: flat guest). `new_cells` says that the solver chose the cells, so the guest's ABI is
+    new.
     """
 
     name: str
@@ -130,6 +131,17 @@ class Plan:
                 memory = format_cpuset(cell.nodes)
                 for vcpu in sorted(cell.vcpus):
                     pin = vm.pins[vcpu]
-                    rows.append((vm.name, vm.uuid, vm.host, cell.id, vcpu, memory, format_cpuset(pin),
-                                 "hard" if len(pin) == 1 else "floating", vm.change.value))
+                    rows.append(
+                        (
+                            vm.name,
+                            vm.uuid,
+                            vm.host,
+                            cell.id,
+                            vcpu,
+                            memory,
+                            format_cpuset(pin),
+                            "hard" if len(pin) == 1 else "floating",
+                            vm.change.value,
+                        )
+                    )
         return pd.DataFrame.from_records(rows, columns=list(columns))

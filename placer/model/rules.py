@@ -50,4 +50,7 @@ def matches(selection: Mapping[str, str] | None, name: str, labels: Mapping[str,
     """Tell whether an object of this name and these labels is selected; an empty or missing selection takes none."""
     if not selection:
         return False
-    return all((name if key == "name" and "name" not in labels else labels.get(key)) == value for key, value in selection.items())
+    return all(
+        (name if key == "name" and "name" not in labels else labels.get(key)) == value
+        for key, value in selection.items()
+    )

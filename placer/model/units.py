@@ -32,11 +32,17 @@ def parse_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         bare = text.strip()[:40]
-        cure = f'write "{bare}MiB" or "{bare}GiB", whichever it is' if bare.replace(".", "").isdigit() else 'write it like "64GiB"'
+        cure = (
+            f'write "{bare}MiB" or "{bare}GiB", whichever it is'
+            if bare.replace(".", "").isdigit()
+            else 'write it like "64GiB"'
+        )
         raise InputError(f"size {text[:40]!r} is no number with a unit", cure=cure)
     scale = _SCALE.get(match[2].lower())
     if scale is None:
-        raise InputError(f"size {text[:40]!r}: unknown unit {match[2][:20]!r}", cure="use KiB, MiB, GiB, TiB, or KB, MB, GB, TB")
+        raise InputError(
+            f"size {text[:40]!r}: unknown unit {match[2][:20]!r}", cure="use KiB, MiB, GiB, TiB, or KB, MB, GB, TB"
+        )
     exact = Fraction(match[1]) * scale
     if exact.denominator != 1:
         raise InputError(f"size {text[:40]!r} is not a whole number of bytes")

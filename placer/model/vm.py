@@ -122,14 +122,24 @@ class VmSpec:
                 raise InputError(f"vCPU {min(union & cell.vcpus)} is in two cells", field="cells")
             union |= cell.vcpus
         if union != set(range(self.vcpus)):
-            raise InputError(f"the cells hold {len(union)} vCPUs, the VM has {self.vcpus}", field="cells", cure="make the cells add up")
+            raise InputError(
+                f"the cells hold {len(union)} vCPUs, the VM has {self.vcpus}",
+                field="cells",
+                cure="make the cells add up",
+            )
         total = sum(cell.memory_kib for cell in self.cells)
         if total != self.memory_kib:
-            raise InputError(f"the cells hold {total} KiB, the VM has {self.memory_kib} KiB", field="cells", cure="make the cells add up")
+            raise InputError(
+                f"the cells hold {total} KiB, the VM has {self.memory_kib} KiB",
+                field="cells",
+                cure="make the cells add up",
+            )
 
     @property
     def overhead_taken_kib(self) -> int:
-        """Ordinary memory the VM takes beside its RAM (KiB): 128 MiB + RAM / 512 + 8 MiB × (vCPUs + IOThreads) unless given."""
+        """Ordinary memory the VM takes beside its RAM (KiB): 128 MiB + RAM / 512 + 8 MiB × (vCPUs + IOThreads) unless
+        given.
+        """
         if self.overhead_kib is not None:
             return self.overhead_kib
         return DEFAULT_OVERHEAD_KIB + -(-self.memory_kib // 512) + 8 * 1024 * (self.vcpus + len(self.iothreads))

@@ -15,15 +15,28 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
     """Return the fleet with every planned VM where the plan puts it, pins included; VMs left out are nowhere."""
     planned = plan.vm_by_name
     hosts = fleet.host_by_name
-    vms = tuple(_moved(vm, planned[vm.name], hosts[planned[vm.name].host].topology) if vm.name in planned
-                else dataclasses.replace(vm, current=None) for vm in fleet.vms)
+    vms = tuple(
+        _moved(vm, planned[vm.name], hosts[planned[vm.name].host].topology)
+        if vm.name in planned
+        else dataclasses.replace(vm, current=None)
+        for vm in fleet.vms
+    )
     return dataclasses.replace(fleet, vms=vms)
 
 
 def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
     nodes, memory = part_nodes(vm, planned, topology)
-    return dataclasses.replace(vm, current=Current(host=planned.host, nodes=nodes, memory_nodes=memory, pins=planned.pins, emulator=planned.emulator,
-                                                   iothread_pins=planned.iothreads))
+    return dataclasses.replace(
+        vm,
+        current=Current(
+            host=planned.host,
+            nodes=nodes,
+            memory_nodes=memory,
+            pins=planned.pins,
+            emulator=planned.emulator,
+            iothread_pins=planned.iothreads,
+        ),
+    )
 
 
 def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -24,7 +24,9 @@ class PlanBuilder:
 
     compiled: Compiled
     pinner: Pinner
-    _shared: dict[tuple[int, int, Placement, SlotPins], tuple[tuple[PlanCell, ...], Mapping[int, frozenset[int]]]] = field(default_factory=dict)
+    _shared: dict[tuple[int, int, Placement, SlotPins], tuple[tuple[PlanCell, ...], Mapping[int, frozenset[int]]]] = (
+        field(default_factory=dict)
+    )
 
     def build(self, assignment: Assignment) -> tuple[PlanVm, ...]:
         """Return all placed VMs, immovable ones included, in the fleet's order."""
@@ -34,15 +36,23 @@ class PlanBuilder:
         for number in sorted(entries.keys() | self.compiled.fixed.keys()):
             host = fleet.hosts[number]
             entry = entries.get(number)
-            placed = [] if entry is None else [
-                (as_now(self.compiled.placements[entry.shape][placement], host, fleet.vms[vm]), vm) for placement, vm in entry.vms]
+            placed = (
+                []
+                if entry is None
+                else [
+                    (as_now(self.compiled.placements[entry.shape][placement], host, fleet.vms[vm]), vm)
+                    for placement, vm in entry.vms
+                ]
+            )
             placed += [(fixed_placement(host, fleet.vms[vm]), vm) for vm in self.compiled.fixed.get(number, ())]
             pins = self.pinner.pin(number, placed)
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
                 found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
         return tuple(found[vm] for vm in sorted(found))
 
-    def _plan_vm(self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins) -> PlanVm:
+    def _plan_vm(
+        self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
+    ) -> PlanVm:
         key = (id(vm.spec), id(host.topology), placement, slot)
         if key not in self._shared:
             self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, slot, len(placement.cpu_nodes)))
@@ -53,11 +63,26 @@ class PlanBuilder:
         new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or kept is None or len(kept[0]) != parts)
         ids = host.topology.node_ids
         return PlanVm(
-            name=vm.name, uuid=vm.uuid, host=host.name, cells=cells, pins=vcpus, shown=_shown(vm.spec, parts), new_cells=new_cells,
-            emulator=emulator, iothreads=dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {},
-            devices=tuple((request.kind, None if node is None else ids[node])
-                          for request, node in zip(sorted(vm.spec.devices, key=lambda r: (r.kind, r.policy, r.count)), placement.device_nodes, strict=False)),
-            change=change_of(vm, host, placement, vcpus, fleet), from_host=vm.current.host if vm.current and vm.current.host != host.name else None)
+            name=vm.name,
+            uuid=vm.uuid,
+            host=host.name,
+            cells=cells,
+            pins=vcpus,
+            shown=_shown(vm.spec, parts),
+            new_cells=new_cells,
+            emulator=emulator,
+            iothreads=dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {},
+            devices=tuple(
+                (request.kind, None if node is None else ids[node])
+                for request, node in zip(
+                    sorted(vm.spec.devices, key=lambda r: (r.kind, r.policy, r.count)),
+                    placement.device_nodes,
+                    strict=False,
+                )
+            ),
+            change=change_of(vm, host, placement, vcpus, fleet),
+            from_host=vm.current.host if vm.current and vm.current.host != host.name else None,
+        )
 
 
 def fixed_placement(host: Host, vm: Vm) -> Placement:
@@ -65,7 +90,12 @@ def fixed_placement(host: Host, vm: Vm) -> Placement:
     parts = current_parts(vm)
     assert parts is not None, f"{vm.name} is immovable but its nodes are not known"
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
-    return Placement(0, tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1]), tuple(None for _ in vm.spec.devices))
+    return Placement(
+        0,
+        tuple(position[n] for n in parts[0]),
+        tuple(position[n] for n in parts[1]),
+        tuple(None for _ in vm.spec.devices),
+    )
 
 
 def as_now(placement: Placement, host: Host, vm: Vm) -> Placement:
@@ -82,7 +112,12 @@ def as_now(placement: Placement, host: Host, vm: Vm) -> Placement:
     if now == planned or sorted(now) != sorted(planned):
         return placement
     position = {node_id: n for n, node_id in enumerate(ids)}
-    return Placement(placement.option, tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1]), placement.device_nodes)
+    return Placement(
+        placement.option,
+        tuple(position[n] for n in parts[0]),
+        tuple(position[n] for n in parts[1]),
+        placement.device_nodes,
+    )
 
 
 def change_of(vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet) -> Change:
@@ -118,14 +153,26 @@ def _cells(spec: VmSpec, host: Host, placement: Placement) -> tuple[PlanCell, ..
         for node, kib in zip(placement.memory_nodes, memory, strict=True):
             spread[ids[node]] = spread.get(ids[node], 0) + kib
         mode: Literal["strict", "interleave"] = "interleave" if parts > 1 else "strict"
-        return (PlanCell(id=0, vcpus=frozenset(range(spec.vcpus)), memory_kib=spec.memory_kib, mode=mode, nodes=spread),)
+        return (
+            PlanCell(id=0, vcpus=frozenset(range(spec.vcpus)), memory_kib=spec.memory_kib, mode=mode, nodes=spread),
+        )
     vcpus = part_vcpus(spec, parts)
-    return tuple(PlanCell(id=number, vcpus=frozenset(vcpus[number]), memory_kib=memory[number], mode="strict", nodes={ids[node]: memory[number]})
-                 for number, node in enumerate(placement.memory_nodes))
+    return tuple(
+        PlanCell(
+            id=number,
+            vcpus=frozenset(vcpus[number]),
+            memory_kib=memory[number],
+            mode="strict",
+            nodes={ids[node]: memory[number]},
+        )
+        for number, node in enumerate(placement.memory_nodes)
+    )
 
 
 def _vcpu_pins(spec: VmSpec, slot: SlotPins, parts: int) -> Mapping[int, frozenset[int]]:
-    """Return vCPU -> cpuset: dedicated vCPUs of a part take its CPUs in order, shared ones float over its node's shared CPUs."""
+    """Return vCPU -> cpuset: dedicated vCPUs of a part take its CPUs in order, shared ones float over its node's
+    shared CPUs.
+    """
     pins: dict[int, frozenset[int]] = {}
     for vcpus, cpus, floating in zip(part_vcpus(spec, parts), slot.cpus, slot.floating, strict=True):
         own = iter(cpus)

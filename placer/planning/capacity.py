@@ -12,7 +12,9 @@ from placer.model.host import Host, NodeKind
 
 @dataclass(frozen=True, slots=True)
 class FreeCore:
-    """A core seen from one node: its free CPUs for dedicated vCPUs, ascending, its full width (threads), its L3 domain."""
+    """A core seen from one node: its free CPUs for dedicated vCPUs, ascending, its full width (threads), its L3
+    domain.
+    """
 
     cpus: tuple[int, ...]
     width: int
@@ -21,7 +23,9 @@ class FreeCore:
 
 @dataclass(frozen=True, slots=True)
 class NodeCapacity:
-    """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in KiB."""
+    """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in
+    KiB.
+    """
 
     cores: tuple[FreeCore, ...]
     shared_cpus: frozenset[int]
@@ -67,22 +71,40 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
             free = tuple(sorted(core & node.cpus & dedicated))
             cores.append(FreeCore(cpus=free, width=len(core), l3=topology.l3_of_cpu.get(free[0])))
         pages = {size: max(0, count - reserved_pages(host, node.id, size)) for size, count in node.pages.items()}
-        ordinary = max(0, int((node.memory_kib - node.pool_kib - reserved[position]) * Fraction(host.memory_ratio).limit_denominator(1000)))
+        ordinary = max(
+            0,
+            int(
+                (node.memory_kib - node.pool_kib - reserved[position])
+                * Fraction(host.memory_ratio).limit_denominator(1000)
+            ),
+        )
         planable = node.kind is not NodeKind.DEVICE
-        nodes.append(NodeCapacity(
-            cores=tuple(cores) if planable else (), shared_cpus=(node.cpus & shared) if planable else frozenset(),
-            usable_cpus=len(node.cpus & host.usable_cpus), memory_kib=ordinary if planable else 0, pages=pages if planable else {},
-            devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id), resources=node.resources))
+        nodes.append(
+            NodeCapacity(
+                cores=tuple(cores) if planable else (),
+                shared_cpus=(node.cpus & shared) if planable else frozenset(),
+                usable_cpus=len(node.cpus & host.usable_cpus),
+                memory_kib=ordinary if planable else 0,
+                pages=pages if planable else {},
+                devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id),
+                resources=node.resources,
+            )
+        )
     return HostCapacity(
         nodes=tuple(nodes),
-        devices=_count((device.kind, device.count) for device in topology.devices if device.node not in topology.node_ids),
+        devices=_count(
+            (device.kind, device.count) for device in topology.devices if device.node not in topology.node_ids
+        ),
         resources=host.resources,
         ratio=Fraction(host.cpu_ratio).limit_denominator(1000),
-        split=host.dedicated_cpus is not None or host.shared_cpus is not None)
+        split=host.dedicated_cpus is not None or host.shared_cpus is not None,
+    )
 
 
 def reserved_memory(host: Host) -> list[int]:
-    """Return KiB reserved on each node: its own reserve, and an equal part of the host's over nodes with CPUs and memory."""
+    """Return KiB reserved on each node: its own reserve, and an equal part of the host's over nodes with CPUs and
+    memory.
+    """
     nodes = host.topology.nodes
     reserve = host.reserve.memory_kib
     out = [reserve.get(node.id, 0) for node in nodes]

@@ -18,7 +18,7 @@ COUNTS = "counts"
 
 
 def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None:
-    """Return what goes to the plan's side file: the engine's own certificate, or the bounds with values for engine A."""
+    """Return what goes to the plan's side file: the engine's own certificate, or values and bounds for engine A."""
     if result.certificate is not None:
         return result.certificate
     if result.engine != "exact":
@@ -26,7 +26,8 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
     return {
         "kind": COUNTS,
         "objectives": [
-            {"goal": found.goal, "part": found.part, "value": found.value, "bound": found.bound} for found in result.objectives
+            {"goal": found.goal, "part": found.part, "value": found.value, "bound": found.bound}
+            for found in result.objectives
         ],
     }
 
@@ -37,8 +38,13 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
     A bound that the second solver refutes is a fault, as is a plan that claims more than its certificate does.
     """
     if plan.certificate is None:
-        return [Fault(message="the plan has no certificate, so its bounds cannot be proven again", field="certificate",
-                      cure="solve again with -o, which writes one beside the plan")], []
+        return [
+            Fault(
+                message="the plan has no certificate, so its bounds cannot be proven again",
+                field="certificate",
+                cure="solve again with -o, which writes one beside the plan",
+            )
+        ], []
     compiled = compile_fleet(fleet, parse_goals(plan.options.get("goals"), fleet), _budget(plan))
     faults = _claims(compiled, plan, plan.certificate["objectives"])
     if plan.certificate.get("kind") == COUNTS:
@@ -70,8 +76,15 @@ def _claims(compiled: Compiled, plan: Plan, objectives: Sequence[Mapping[str, An
         if found.bound is None or found.name not in counted:
             continue
         sign = units[found.name][1]
-        if found.name not in certified or sign * (found.bound - certified[found.name]) > 1e-6 * max(1.0, abs(found.bound)):
-            faults.append(Fault(message=f"goal {found.name!r}: the plan claims the bound {found.bound:g}, its certificate does not", field="goals"))
+        if found.name not in certified or sign * (found.bound - certified[found.name]) > 1e-6 * max(
+            1.0, abs(found.bound)
+        ):
+            faults.append(
+                Fault(
+                    message=f"goal {found.name!r}: the plan claims the bound {found.bound:g}, its certificate does not",
+                    field="goals",
+                )
+            )
     return faults
 
 
@@ -85,9 +98,14 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
     for opinion in second_opinion(problem, [entry["value"] for entry in known], [entry["bound"] for entry in known]):
         name = f"goal {opinion.goal!r}" + (f" ({opinion.part})" if opinion.part else "")
         if opinion.verdict == "refuted":
-            faults.append(Fault(message=f"{name}: HiGHS finds an answer below the bound {opinion.claimed}", field="certificate"))
+            faults.append(
+                Fault(message=f"{name}: HiGHS finds an answer below the bound {opinion.claimed}", field="certificate")
+            )
         elif opinion.verdict == "open":
-            remarks.append(f"{name}: HiGHS proves {opinion.bound} of the bound {opinion.claimed} in its time; neither confirmed nor refuted")
+            remarks.append(
+                f"{name}: HiGHS proves {opinion.bound} of the bound {opinion.claimed} in its time; "
+                "neither confirmed nor refuted"
+            )
         else:
             remarks.append(f"{name}: bound confirmed by HiGHS")
     return faults, remarks

@@ -21,7 +21,7 @@ def check_moves(fleet: Fleet, placed: Sequence[tuple[Vm, PlanVm]], moves: Mappin
             found.vm(planned, f"says that it comes from {planned.from_host!r}, and it is on {now!r}", where="from_host")
         if move in (Move.CHANGES_HOST, Move.CHANGES_NODE):
             _may_move(fleet, vm, planned, move, found)
-        fitting = fitting_changes(fleet, vm, planned)
+        fitting = fitting_changes(vm, planned, move)
         if planned.change not in fitting:
             names = " or ".join(sorted(change.value for change in fitting))
             found.vm(planned, f"says change {planned.change.value}, and it is {names}", where="change")

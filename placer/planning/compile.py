@@ -1,4 +1,6 @@
-"""Compile a fleet into a `Problem`: hosts become classes of shapes, VMs become flavors, rules become rows or cross rules."""
+"""Compile a fleet into a `Problem`: hosts become classes of shapes, VMs become flavors, rules become rows or cross
+rules.
+"""
 
 from __future__ import annotations
 
@@ -52,15 +54,30 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     flavors = group_flavors(fleet)
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
-    spread = {i: rule.scope for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST}
+    spread = {
+        i: rule.scope
+        for i, rule in enumerate(fleet.rules)
+        if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
+    }
     cross = _cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
-    factory = ShapeFactory(groups=groups, spread_rules=spread, headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
-                           any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts))
+    factory = ShapeFactory(
+        groups=groups,
+        spread_rules=spread,
+        headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
+        any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts),
+    )
     kinds = {goal.kind for goal in goals}
-    builder = ClassBuilder(fleet=fleet, flavors=flavors, groups=groups, factory=factory, max_per=max_per,
-                           cross={number: n for n, number in enumerate(cross)},
-                           balance="balance" in kinds, cores="cores" in kinds)
+    builder = ClassBuilder(
+        fleet=fleet,
+        flavors=flavors,
+        groups=groups,
+        factory=factory,
+        max_per=max_per,
+        cross={number: n for n, number in enumerate(cross)},
+        balance="balance" in kinds,
+        cores="cores" in kinds,
+    )
     built = builder.build()
     problem = Problem(
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
@@ -68,21 +85,46 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         classes=built.classes,
         objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_unit),
         rules=tuple(cross.values()),
-        budget=budget or MoveBudget())
-    return Compiled(fleet=fleet, goals=tuple(goals), problem=problem, flavors=flavors, placements=built.placements, now=built.now,
-                    floating=built.floating, fixed=built.fixed, capacities=built.capacities, constants=built.constants)
+        budget=budget or MoveBudget(),
+    )
+    return Compiled(
+        fleet=fleet,
+        goals=tuple(goals),
+        problem=problem,
+        flavors=flavors,
+        placements=built.placements,
+        now=built.now,
+        floating=built.floating,
+        fixed=built.fixed,
+        capacities=built.capacities,
+        constants=built.constants,
+    )
 
 
 def _flavor(group: FlavorGroup, number: int, real: int) -> Flavor:
     needs = group.needs
-    return Flavor(name=f"flavor {number}: {needs.vcpus} vCPUs", vcpus=needs.vcpus, arriving=len(group.arriving), priority=needs.priority, phantom=number >= real)
+    return Flavor(
+        name=f"flavor {number}: {needs.vcpus} vCPUs",
+        vcpus=needs.vcpus,
+        arriving=len(group.arriving),
+        priority=needs.priority,
+        phantom=number >= real,
+    )
 
 
 def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
     shape = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
-    cells = tuple(Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // flavor.cells) for ids in part_vcpus(shape, flavor.cells))
-    spec = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cell_mode=CellMode.GIVEN, cells=cells,
-                  overhead_kib=None if flavor.memory_kib else 0)
+    cells = tuple(
+        Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // flavor.cells)
+        for ids in part_vcpus(shape, flavor.cells)
+    )
+    spec = VmSpec(
+        vcpus=flavor.vcpus,
+        memory_kib=flavor.memory_kib,
+        cell_mode=CellMode.GIVEN,
+        cells=cells,
+        overhead_kib=None if flavor.memory_kib else 0,
+    )
     return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
 
 
@@ -103,5 +145,7 @@ def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
             scope = "node" if rule.scope == "l3" else rule.scope
             out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
         elif rule.scope not in WITHIN_HOST:
-            out[number] = CrossRule(name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per)
+            out[number] = CrossRule(
+                name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per
+            )
     return out

@@ -33,7 +33,8 @@ def assign_names(compiled: Compiled, result: Result) -> Assignment:
     """Give every place in the result's patterns a VM of its flavor.
 
     VMs of one flavor are interchangeable, so the fewest changes are found host by host: first those that are already at
-    the place, then those already on the host, then those that leave other hosts, then arrivals, each in the fleet's order.
+    the place, then those already on the host, then those that leave other hosts, then arrivals, each in the fleet's
+    order.
     """
     problem = compiled.problem
     hosts = []
@@ -46,14 +47,19 @@ def assign_names(compiled: Compiled, result: Result) -> Assignment:
         hosts.append(entry)
         open_places = _keep(compiled, entry, dict(pattern), flavor_of, leaving)
         wanted.extend((int(flavor_of[placement]), len(hosts) - 1, placement, count) for placement, count in open_places)
-    queues = {flavor: iter([*sorted(leaving.get(flavor, ())), *group.arriving]) for flavor, group in enumerate(compiled.flavors.groups)}
+    queues = {
+        flavor: iter([*sorted(leaving.get(flavor, ())), *group.arriving])
+        for flavor, group in enumerate(compiled.flavors.groups)
+    }
     for flavor, number, placement, count in wanted:
         for _ in range(count):
             hosts[number].vms.append((placement, next(queues[flavor])))
     for entry in hosts:
         entry.vms.sort()
     unplaced = sorted(vm for queue in queues.values() for vm in queue)
-    return Assignment(hosts=tuple(entry for entry in sorted(hosts, key=lambda e: e.host) if entry.vms), unplaced=tuple(unplaced))
+    return Assignment(
+        hosts=tuple(entry for entry in sorted(hosts, key=lambda e: e.host) if entry.vms), unplaced=tuple(unplaced)
+    )
 
 
 def _host_patterns(compiled: Compiled, result: Result) -> Iterator[tuple[int, int, tuple[tuple[int, int], ...]]]:
@@ -69,7 +75,13 @@ def _host_patterns(compiled: Compiled, result: Result) -> Iterator[tuple[int, in
                 yield next(members), number, placements
 
 
-def _keep(compiled: Compiled, entry: HostAssignment, pattern: dict[int, int], flavor_of: IntArray, leaving: dict[int, list[int]]) -> list[tuple[int, int]]:
+def _keep(
+    compiled: Compiled,
+    entry: HostAssignment,
+    pattern: dict[int, int],
+    flavor_of: IntArray,
+    leaving: dict[int, list[int]],
+) -> list[tuple[int, int]]:
     """Keep on the host what the pattern allows; return the places still open. VMs over are added to `leaving`."""
     here: dict[int, list[int]] = defaultdict(list)
     for placement, vms in sorted(compiled.now.get(entry.host, {}).items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,9 @@ class HostState:
 def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
     """Return the worst single host failure: the host, and the VMs that would find no NUMA-true place on the others.
 
-    The VMs of the failed host are fitted greedily into the free rows of the others. Where all fit, that is a proof; where
-    some do not, a solve might still find a place, so ``proven`` is then False (unless there are no others). ``states`` is how many distinct host
-    states were looked at, of ``states_in_all``.
+    The VMs of the failed host are fitted greedily into the free rows of the others. Where all fit, that is a proof;
+    where some do not, a solve might still find a place, so ``proven`` is then False (unless there are no others).
+    ``states`` is how many distinct host states were looked at, of ``states_in_all``.
     """
     problem = compiled.problem
     states = host_states(problem, result)
@@ -47,19 +47,13 @@ def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
         vcpus = sum(problem.flavors[flavor].vcpus * count for flavor, count in lost.items())
         if worst["host"] is None or vcpus > worst["vcpus_without_place"]:
             name = compiled.fleet.hosts[states[number].example].name
-            worst = {"host": name, "vms_without_place": sum(lost.values()), "vcpus_without_place": vcpus, "proven": not lost or problem.host_count == 1}
+            worst = {
+                "host": name,
+                "vms_without_place": sum(lost.values()),
+                "vcpus_without_place": vcpus,
+                "proven": not lost or problem.host_count == 1,
+            }
     return {**worst, "states": min(len(order), MOST_STATES), "states_in_all": len(order)}
-
-
-def failure_line(worst: Mapping[str, Any]) -> str:
-    """Return the worst failure as one line for people."""
-    if worst["host"] is None:
-        return "worst single host failure: no host holds a movable VM"
-    seen = "" if worst["states"] == worst["states_in_all"] else f" (the fullest {worst['states']} of {worst['states_in_all']} host states looked at)"
-    if not worst["vms_without_place"]:
-        return f"worst single host failure: {worst['host']}; all its VMs would find a NUMA-true place on the others{seen}"
-    return (f"worst single host failure: {worst['host']}; {worst['vms_without_place']} VMs ({worst['vcpus_without_place']} vCPUs) found no NUMA-true place "
-            f"on the others by greedy fitting{seen}; a solve may find one")
 
 
 def host_states(problem: Problem, result: Result) -> list[HostState]:
@@ -121,7 +115,10 @@ class _Rooms:
         for placement, vms in self.states[failed].pattern:
             demand[_flavor(problem, self.states[failed], placement)] += vms
         free = {shape: rows[:most].copy() for shape, rows in self.free.items()}
-        count = {shape: np.array([self.states[n].count - (n == failed) for n in which[:most]]) for shape, which in self.which.items()}
+        count = {
+            shape: np.array([self.states[n].count - (n == failed) for n in which[:most]])
+            for shape, which in self.which.items()
+        }
         owner = {shape: list(which[:most]) for shape, which in self.which.items()}
         lost: Counter[int] = Counter()
         for flavor in sorted(demand, key=lambda f: (-problem.flavors[f].vcpus, f)):
@@ -130,10 +127,14 @@ class _Rooms:
                     lost[flavor] += 1
         return dict(lost)
 
-    def _place(self, shape: int, flavor: int, free: dict[int, IntArray], count: dict[int, Any], owner: dict[int, list[int]]) -> bool:
+    def _place(
+        self, shape: int, flavor: int, free: dict[int, IntArray], count: dict[int, Any], owner: dict[int, list[int]]
+    ) -> bool:
         problem = self.problem
         form = problem.shapes[shape]
-        allowed = np.array([problem.classes[self.states[n].host_class].allowed[flavor] for n in owner[shape]]) & (count[shape] > 0)
+        allowed = np.array([problem.classes[self.states[n].host_class].allowed[flavor] for n in owner[shape]]) & (
+            count[shape] > 0
+        )
         own = np.flatnonzero((form.flavor == flavor) & ~form.stay_only)
         for placement in own[np.argsort(form.cost["remote"][own], kind="stable")]:
             fits = (form.use[placement] <= free[shape]).all(axis=1) & allowed

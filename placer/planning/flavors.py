@@ -17,7 +17,8 @@ CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE)
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where VMs of a flavor may be: indices of the within/outside rules that select them, their migration domain if they
+    """Where VMs of a flavor may be: indices of the within/outside rules that select them, their migration domain if
+    they
     cannot leave it, the one host if they cannot leave that."""
 
     rules: tuple[int, ...] = ()
@@ -82,7 +83,14 @@ def group_flavors(fleet: Fleet) -> Flavors:
         key = (keys[short], rules, confinement, immovable)
         if key not in index:
             index[key] = len(groups)
-            groups.append(FlavorGroup(needs=spec_needs(vm.spec, locked_cells=locked), rules=rules, confinement=confinement, immovable=immovable))
+            groups.append(
+                FlavorGroup(
+                    needs=spec_needs(vm.spec, locked_cells=locked),
+                    rules=rules,
+                    confinement=confinement,
+                    immovable=immovable,
+                )
+            )
         flavor = index[key]
         of_vm.append(flavor)
         if present:
@@ -116,7 +124,9 @@ def broken_here(confinement: Confinement, host: Host, rules: Sequence[Rule]) -> 
 def drain_counts(fleet: Fleet) -> tuple[int, ...]:
     """Return, a host, how many drain rules select it."""
     rules = [rule for rule in fleet.rules if rule.kind is RuleKind.DRAIN]
-    return tuple(sum(matches(rule.hosts, host.name, host.labels) for rule in rules) if rules else 0 for host in fleet.hosts)
+    return tuple(
+        sum(matches(rule.hosts, host.name, host.labels) for rule in rules) if rules else 0 for host in fleet.hosts
+    )
 
 
 def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -126,19 +136,25 @@ def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     nodes = vm.current.nodes
     memory = vm.current.memory_nodes or nodes
     spec = vm.spec
-    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}[spec.cell_mode]
+    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}[
+        spec.cell_mode
+    ]
     return (nodes, memory) if len(nodes) == len(memory) == expected else None
 
 
 def _locked_cells(vm: Vm) -> int | None:
-    """Return how many cells a placed ``auto`` VM has: its guest's topology is fixed once it is somewhere, unless it may be reshaped."""
+    """Return how many cells a placed ``auto`` VM has: its guest's topology is fixed once it is somewhere, unless it
+    may be reshaped.
+    """
     if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or vm.current is None or vm.current.nodes is None:
         return None
     return len(vm.current.nodes)
 
 
 class _RuleIndex:
-    """Which rules select a VM: looked up by one of each rule's label pairs, answered once a spec where no name is asked."""
+    """Which rules select a VM: looked up by one of each rule's label pairs, answered once a spec where no name is
+    asked.
+    """
 
     def __init__(self, rules: Sequence[Rule], candidates: Sequence[int]) -> None:
         self._rules = rules
@@ -157,6 +173,12 @@ class _RuleIndex:
         labels = vm.spec.labels
         if id(vm.spec) not in self._cache:
             near = [number for pair in labels.items() for number in self._by_label.get(pair, ())]
-            self._cache[id(vm.spec)] = tuple(sorted(n for n in near if matches(self._rules[n].members, vm.name, labels)))
-        named = [n for n in self._by_name.get(labels.get("name", vm.name), ()) if matches(self._rules[n].members, vm.name, labels)]
+            self._cache[id(vm.spec)] = tuple(
+                sorted(n for n in near if matches(self._rules[n].members, vm.name, labels))
+            )
+        named = [
+            n
+            for n in self._by_name.get(labels.get("name", vm.name), ())
+            if matches(self._rules[n].members, vm.name, labels)
+        ]
         return tuple(sorted({*self._cache[id(vm.spec)], *named})) if named else self._cache[id(vm.spec)]

@@ -31,7 +31,9 @@ class HeadroomFlavor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One goal of the ordered list: its name as written without tolerance, and how much worse later goals may make it."""
+    """One goal of the ordered list: its name as written without tolerance, and how much worse later goals may make
+    it.
+    """
 
     name: str
     kind: str
@@ -49,7 +51,10 @@ def parse_flavor(text: str) -> HeadroomFlavor:
     """
     match = _FLAVOR.fullmatch(text.strip())
     if match is None:
-        raise InputError(f"{text[:60]!r} is not a flavor", cure='write vCPUs x memory, like "16x64GiB", "16x64GiB/2" for two cells, or "16x0"')
+        raise InputError(
+            f"{text[:60]!r} is not a flavor",
+            cure='write vCPUs x memory, like "16x64GiB", "16x64GiB/2" for two cells, or "16x0"',
+        )
     vcpus, cells = int(match[1]), int(match[3] or 1)
     memory = 0 if match[2] == "0" else parse_kib(match[2])
     if vcpus < 1 or cells < 1 or vcpus % cells or memory % cells:
@@ -81,7 +86,9 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
             faults.append(Fault(message=f"goal {goal.name!r} is named twice", field="goals"))
         found.append(goal)
     if not texts or not any(text.strip() for text in texts):
-        faults = [Fault(message="the list of goals is empty", field="goals", cure=f"name some of {', '.join(GOAL_NAMES)}")]
+        faults = [
+            Fault(message="the list of goals is empty", field="goals", cure=f"name some of {', '.join(GOAL_NAMES)}")
+        ]
     if faults:
         raise InputError(faults)
     return tuple(found)
@@ -92,12 +99,18 @@ def _parse_goal(text: str) -> Goal:
     kind, _, argument = name.partition(":")
     if kind not in GOAL_NAMES or (kind == "headroom") != bool(argument):
         near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
-        cure = f"did you mean {near[0]}?" if near and near[0] != kind else f"goals are {', '.join(GOAL_NAMES[:-1])}, headroom:<flavor>"
+        cure = (
+            f"did you mean {near[0]}?"
+            if near and near[0] != kind
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, headroom:<flavor>"
+        )
         raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
     tolerance = 0.0
     if slack:
         match = _TOLERANCE.fullmatch(slack)
         if match is None:
-            raise InputError(f"goal {text[:60]!r}: {slack!r} is no tolerance", field="goals", cure='write it like "remote~1%"')
+            raise InputError(
+                f"goal {text[:60]!r}: {slack!r} is no tolerance", field="goals", cure='write it like "remote~1%"'
+            )
         tolerance = float(match[1]) / (100 if match[2] else 1)
     return Goal(name=name, kind=kind, tolerance=tolerance, flavor=parse_flavor(argument) if argument else None)

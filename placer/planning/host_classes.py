@@ -115,14 +115,26 @@ class ClassBuilder:
         for index, draft in enumerate(drafts):
             finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, unit))
         classes = self._classes(loaded, capacity, fixed_use, finished, drained)
-        now = {number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()} for number, host in loaded.items()}
+        now = {
+            number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()}
+            for number, host in loaded.items()
+        }
         return Built(
-            shapes=tuple(done.shape for done in finished), classes=classes,
-            placements=tuple(done.placements for done in finished), now=now,
-            floating={number: {flavor: tuple(vms) for flavor, vms in host.floating.items()} for number, host in loaded.items()},
+            shapes=tuple(done.shape for done in finished),
+            classes=classes,
+            placements=tuple(done.placements for done in finished),
+            now=now,
+            floating={
+                number: {flavor: tuple(vms) for flavor, vms in host.floating.items()} for number, host in loaded.items()
+            },
             fixed={number: tuple(host.fixed) for number, host in loaded.items() if host.fixed},
-            capacities=tuple(loaded[n].room.capacity if n in loaded else host_capacity(host) for n, host in enumerate(self.fleet.hosts)),
-            constants=dict(self._constants), balance_unit=unit)
+            capacities=tuple(
+                loaded[n].room.capacity if n in loaded else host_capacity(host)
+                for n, host in enumerate(self.fleet.hosts)
+            ),
+            constants=dict(self._constants),
+            balance_unit=unit,
+        )
 
     def _load_hosts(self) -> dict[int, _Loaded]:
         """Sort every VM that is on a host that works into fixed, known or floating there."""
@@ -166,8 +178,17 @@ class ClassBuilder:
         return None if option is None else self.factory.current(draft, flavor, option, *nodes)
 
     def _room(self, host: Host, taken: frozenset[int]) -> _Room:
-        key = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus, host.cpu_ratio,
-               host.memory_ratio, tuple(sorted(host.resources.items())), taken)
+        key = (
+            id(host.topology),
+            id(host.reserve),
+            host.dedicated_cpus,
+            host.shared_cpus,
+            host.isolated_cpus,
+            host.cpu_ratio,
+            host.memory_ratio,
+            tuple(sorted(host.resources.items())),
+            taken,
+        )
         if key not in self._rooms:
             capacity = host_capacity(host, taken)
             structure, cpu = structure_of(view_of(host), capacity, balance=self.balance, cores=self.cores)
@@ -188,7 +209,9 @@ class ClassBuilder:
             placement = Placement(0, nodes[0], nodes[1], tuple(None for _ in group.needs.devices))
             self._constants["remote"] += placement_cost(group.needs, placement, draft.structure.view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
-            used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules)
+            used = draft.table.use(
+                without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules
+            )
             for row, amount in used.items():
                 total[row] += amount
         if loaded.fixed:
@@ -199,7 +222,9 @@ class ClassBuilder:
         vm = self.fleet.vms[number]
         tying, confining = self.flavors.fixed[number]
         locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
-        return FlavorGroup(needs=spec_needs(vm.spec, locked_cells=locked), rules=tying, confinement=Confinement(rules=confining))
+        return FlavorGroup(
+            needs=spec_needs(vm.spec, locked_cells=locked), rules=tying, confinement=Confinement(rules=confining)
+        )
 
     def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
         """Return what movable VMs may take: memory and rule rows never below what is there now."""
@@ -238,9 +263,18 @@ class ClassBuilder:
                 out[node, name] = self.max_per[int(what)] * domains
         return out
 
-    def _classes(self, loaded: Mapping[int, _Loaded], capacity: Mapping[int, IntArray], fixed_use: Mapping[int, Mapping[int, int]],
-                 finished: Sequence[FinishedShape], drained: Sequence[int]) -> tuple[HostClass, ...]:
-        scopes = sorted({rule.scope for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)} - {"host", "node", "l3"})
+    def _classes(
+        self,
+        loaded: Mapping[int, _Loaded],
+        capacity: Mapping[int, IntArray],
+        fixed_use: Mapping[int, Mapping[int, int]],
+        finished: Sequence[FinishedShape],
+        drained: Sequence[int],
+    ) -> tuple[HostClass, ...]:
+        scopes = sorted(
+            {rule.scope for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)}
+            - {"host", "node", "l3"}
+        )
         domain_index: dict[tuple[str, str], int] = {}
         members: dict[Hashable, list[int]] = defaultdict(list)
         parts: dict[Hashable, tuple[IntArray, IntArray, _Permission]] = {}
@@ -248,14 +282,36 @@ class ClassBuilder:
             own = self.fleet.hosts[number]
             done = finished[host.room.draft]
             room = capacity[number][done.rows] // done.divisor
-            fixed = np.array([-(-fixed_use[number].get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)], dtype=np.int64)
+            fixed = np.array(
+                [
+                    -(-fixed_use[number].get(int(row), 0) // int(by))
+                    for row, by in zip(done.rows, done.divisor, strict=True)
+                ],
+                dtype=np.int64,
+            )
             content = tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items()))
             floating = tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items()))
             domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
             permission = self._permission(own, drained[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
-            tied = tuple(sorted(Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross).items()))
-            key = (host.room.draft, room.tobytes(), fixed.tobytes(), content, floating, domains, id(permission), cost, tied)
+            tied = tuple(
+                sorted(
+                    Counter(
+                        self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross
+                    ).items()
+                )
+            )
+            key = (
+                host.room.draft,
+                room.tobytes(),
+                fixed.tobytes(),
+                content,
+                floating,
+                domains,
+                id(permission),
+                cost,
+                tied,
+            )
             members[key].append(number)
             parts[key] = (room, fixed, permission)
         chains = _Chains(finished)
@@ -264,9 +320,23 @@ class ClassBuilder:
             draft, content, floating, domains, cost, tied = key[0], key[3], key[4], key[5], key[7], key[8]  # type: ignore[index]
             room, fixed, permission = parts[key]
             empty = not content and not floating and not fixed.any()
-            out.append(HostClass(shape=draft, count=len(who), capacity=room, fixed=fixed, content=content, floating=floating, allowed=permission.allowed,
-                                 stay_penalty=permission.penalty, cost=cost, domain=dict(domains), fixed_members=dict(tied),
-                                 chains=chains.of(draft, room, self.fleet.hosts[who[0]]) if empty else (), members=tuple(who)))
+            out.append(
+                HostClass(
+                    shape=draft,
+                    count=len(who),
+                    capacity=room,
+                    fixed=fixed,
+                    content=content,
+                    floating=floating,
+                    allowed=permission.allowed,
+                    stay_penalty=permission.penalty,
+                    cost=cost,
+                    domain=dict(domains),
+                    fixed_members=dict(tied),
+                    chains=chains.of(draft, room, self.fleet.hosts[who[0]]) if empty else (),
+                    members=tuple(who),
+                )
+            )
         return tuple(out)
 
     def _permission(self, host: Host, drained: int) -> _Permission:
@@ -274,7 +344,9 @@ class ClassBuilder:
         key = (host.kvm, host.migration_domain, drained, host.name if host.name in self._bound else None, confining)
         if key not in self._permissions:
             rules = self.fleet.rules
-            allowed = np.array([may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool)
+            allowed = np.array(
+                [may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool
+            )
             penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
             self._permissions[key] = _Permission(allowed=allowed, penalty=penalty)
         return self._permissions[key]
@@ -292,8 +364,14 @@ class _Chains:
         key = (draft, room.tobytes())
         if key not in self._cache:
             shape = self.finished[draft].shape
-            colours = [tuple((name, int(room[k])) for k, (where, name) in enumerate(shape.row_names) if where == node) for node in range(shape.nodes)]
-            packages = [[i for i, node in enumerate(host.topology.nodes) if node.cpus & package] for package in host.topology.packages]
+            colours = [
+                tuple((name, int(room[k])) for k, (where, name) in enumerate(shape.row_names) if where == node)
+                for node in range(shape.nodes)
+            ]
+            packages = [
+                [i for i, node in enumerate(host.topology.nodes) if node.cpus & package]
+                for package in host.topology.packages
+            ]
             found = symmetric_chains(host.topology.distances, colours, packages)
             load = np.stack([self._load(shape, node) for node in range(shape.nodes)], axis=1)
             self._cache[key] = tuple(chain_keys(chain, load, self._largest(shape, room)) for chain in found)
@@ -301,9 +379,15 @@ class _Chains:
 
     @staticmethod
     def _row(shape: Shape, node: int) -> int | None:
-        """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like nodes."""
+        """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like
+        nodes.
+        """
         rows = [k for k, (where, name) in enumerate(shape.row_names) if where == node and name not in ("load", "cores")]
-        return max(rows, key=lambda k: (int((shape.use[:, k] > 0).sum()), shape.row_names[k][1] != "memory", shape.row_names[k][1]), default=None)
+        return max(
+            rows,
+            key=lambda k: (int((shape.use[:, k] > 0).sum()), shape.row_names[k][1] != "memory", shape.row_names[k][1]),
+            default=None,
+        )
 
     def _load(self, shape: Shape, node: int) -> IntArray:
         row = self._row(shape, node)
@@ -331,7 +415,9 @@ def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | 
 
 
 def _held_cpus(vm: Vm, host: Host) -> set[int]:
-    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy leaves idle."""
+    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy
+    leaves idle.
+    """
     held: set[int] = set()
     spec = vm.spec
     for vcpu, cpus in (vm.current.pins if vm.current else {}).items():

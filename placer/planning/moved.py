@@ -95,8 +95,8 @@ def has_fixed_pins(vm: Vm, planned: PlanVm) -> bool:
     return vm.pins_fixed and vm.current is not None and vm.current.host == planned.host
 
 
-def fitting_changes(fleet: Fleet, vm: Vm, planned: PlanVm) -> frozenset[Change]:
-    """Return what a plan may call its change of a VM.
+def fitting_changes(vm: Vm, planned: PlanVm, move: Move) -> frozenset[Change]:
+    """Return what a plan may call its change of a VM that goes as far as `move`.
 
     A VM without a present place has none, one whose host failed restarts. ``restart`` is another host for a VM that
     moves only cold, or new cells; ``repin`` is any change of cpusets within the nodes. Where present pins are not
@@ -104,7 +104,6 @@ def fitting_changes(fleet: Fleet, vm: Vm, planned: PlanVm) -> frozenset[Change]:
     """
     if vm.current is None:
         return frozenset({Change.NONE})
-    move = move_of(fleet, vm, planned)
     if (
         move is Move.ARRIVES
         or (move is Move.CHANGES_HOST and vm.movable is Movable.COLD)

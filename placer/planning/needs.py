@@ -1,4 +1,6 @@
-"""What a VM needs, reduced to numbers: its parts, each of which goes to one node, and all that makes VMs interchangeable."""
+"""What a VM needs, reduced to numbers: its parts, each of which goes to one node, and all that makes VMs
+interchangeable.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ DEFAULT_PAGE_KIB = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What goes to one node together: dedicated and shared vCPUs, RAM as the guest sees it and as it is taken in whole pages, its share of the overhead (KiB)."""
+    """What goes to one node together: dedicated and shared vCPUs, RAM as the guest sees it and as it is taken in
+    whole pages, its share of the overhead (KiB).
+    """
 
     dedicated: int
     shared: int
@@ -51,7 +55,9 @@ class Needs:
     resources: tuple[tuple[str, int], ...]
 
     def transfer(self, option: int) -> list[list[float]]:
-        """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to 1)."""
+        """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to
+        1).
+        """
         parts = self.options[option]
         return transfer([part.ram_kib for part in parts], self.locality if self.shown else None)
 
@@ -69,7 +75,9 @@ def transfer(memory: list[int], locality: float | None) -> list[list[float]]:
     for own in range(count):
         others = total - sizes[own]
         if others:
-            rows.append([locality if other == own else (1 - locality) * sizes[other] / others for other in range(count)])
+            rows.append(
+                [locality if other == own else (1 - locality) * sizes[other] / others for other in range(count)]
+            )
         else:
             rows.append([1.0 if other == own else 0.0 for other in range(count)])
     return rows
@@ -99,13 +107,35 @@ def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:
 def spec_key(spec: VmSpec, locked_cells: int | None) -> tuple[Any, ...]:
     """Return a hashable key: specs of equal keys have equal needs. Labels, names and vCPU ids do not enter."""
     cells = tuple((sum(map(spec.is_dedicated, cell.vcpus)), len(cell.vcpus), cell.memory_kib) for cell in spec.cells)
-    return (spec.vcpus, spec.memory_kib, spec.cell_mode, cells, spec.interleave, spec.share_node, spec.locality, spec.page_kib, spec.cpu_policy,
-            len(spec.dedicated_vcpus), spec.thread_policy, spec.emulator_threads, len(spec.iothreads), spec.overhead_kib, spec.memory_tier, spec.weight,
-            spec.priority, spec.devices, tuple(sorted(spec.resources.items())), spec.kvm, locked_cells)
+    return (
+        spec.vcpus,
+        spec.memory_kib,
+        spec.cell_mode,
+        cells,
+        spec.interleave,
+        spec.share_node,
+        spec.locality,
+        spec.page_kib,
+        spec.cpu_policy,
+        len(spec.dedicated_vcpus),
+        spec.thread_policy,
+        spec.emulator_threads,
+        len(spec.iothreads),
+        spec.overhead_kib,
+        spec.memory_tier,
+        spec.weight,
+        spec.priority,
+        spec.devices,
+        tuple(sorted(spec.resources.items())),
+        spec.kvm,
+        locked_cells,
+    )
 
 
 def part_vcpus(spec: VmSpec, parts: int) -> tuple[tuple[int, ...], ...]:
-    """Return which vCPU ids make each part: the cells' own, or consecutive runs, earlier ones one longer where it does not divide."""
+    """Return which vCPU ids make each part: the cells' own, or consecutive runs, earlier ones one longer where it
+    does not divide.
+    """
     if spec.cell_mode is CellMode.GIVEN and len(spec.cells) == parts:
         return tuple(tuple(sorted(cell.vcpus)) for cell in spec.cells)
     runs, first = [], 0
@@ -153,8 +183,15 @@ def _parts(spec: VmSpec, count: int) -> tuple[Part, ...]:
     parts = []
     for vcpus, memory in zip(part_vcpus(spec, count), part_memory(spec, count), strict=True):
         dedicated = sum(map(spec.is_dedicated, vcpus))
-        parts.append(Part(dedicated=dedicated, shared=len(vcpus) - dedicated, ram_kib=memory,
-                          memory_kib=-(-memory // page) * page, overhead_kib=overhead))
+        parts.append(
+            Part(
+                dedicated=dedicated,
+                shared=len(vcpus) - dedicated,
+                ram_kib=memory,
+                memory_kib=-(-memory // page) * page,
+                overhead_kib=overhead,
+            )
+        )
     return tuple(parts)
 
 

@@ -11,14 +11,18 @@ from placer.planning.goals import Goal
 from solvers.problem import COST_UNIT, Objective
 
 
-def objectives_of(goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, unit_of_balance: int) -> tuple[Objective, ...]:
+def objectives_of(
+    goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, unit_of_balance: int
+) -> tuple[Objective, ...]:
     """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's."""
     out: list[Objective] = []
     for goal in goals:
         if goal.kind == "placed":
             out.extend(_placed(goal, groups, phantoms))
         elif goal.kind == "rules":
-            out.append(Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance))
+            out.append(
+                Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)
+            )
         elif goal.kind == "remote":
             out.append(Objective(goal="remote", cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
         elif goal.kind == "hosts":
@@ -43,6 +47,13 @@ def _placed(goal: Goal, groups: Sequence[FlavorGroup], phantoms: int) -> list[Ob
         vcpus = [group.needs.vcpus for group in groups] + [0] * phantoms
         suffix = f" of priority {priority}" if len(priorities) > 1 else ""
         picked = np.array(chosen, dtype=np.int64)
-        out.append(Objective(goal="placed", part=f"vCPUs{suffix}", unplaced=picked * np.array(vcpus, dtype=np.int64), tolerance=goal.tolerance))
+        out.append(
+            Objective(
+                goal="placed",
+                part=f"vCPUs{suffix}",
+                unplaced=picked * np.array(vcpus, dtype=np.int64),
+                tolerance=goal.tolerance,
+            )
+        )
         out.append(Objective(goal="placed", part=f"VMs{suffix}", unplaced=picked))
     return out

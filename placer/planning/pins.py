@@ -1,4 +1,6 @@
-"""Pins: give every dedicated vCPU of a host its CPU, every shared one its floating set. Hosts of one pattern share the answer."""
+"""Pins: give every dedicated vCPU of a host its CPU, every shared one its floating set. Hosts of one pattern share
+the answer.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from solvers.pinning import Core, Item, PinResult, pin_node
 
 @dataclass(frozen=True, slots=True)
 class SlotPins:
-    """CPUs of one VM: a part, those of its dedicated vCPUs in order, and the set its shared ones float over; the emulator's own."""
+    """CPUs of one VM: a part, those of its dedicated vCPUs in order, and the set its shared ones float over; the
+    emulator's own.
+    """
 
     cpus: tuple[tuple[int, ...], ...]
     floating: tuple[frozenset[int], ...]
@@ -57,9 +61,17 @@ class Pinner:
         name = self.compiled.fleet.hosts[host].name
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
-        key = (id(capacity), tuple((need[0], placement, pins, rules) for need, (placement, _), pins, rules in zip(needs, placed, here, tied, strict=True)))
+        key = (
+            id(capacity),
+            tuple(
+                (need[0], placement, pins, rules)
+                for need, (placement, _), pins, rules in zip(needs, placed, here, tied, strict=True)
+            ),
+        )
         if key not in self._answers:
-            self._answers[key] = self._pin(name, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied)
+            self._answers[key] = self._pin(
+                name, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied
+            )
         return self._answers[key]
 
     def _needs_of(self, vm: Vm, parts: int) -> tuple[int, Needs]:
@@ -80,10 +92,21 @@ class Pinner:
     def _current(self, vm: Vm, host: str) -> Hashable:
         if vm.current is None or vm.current.host != host or not vm.current.pins:
             return None
-        return (vm.pins_fixed, tuple(sorted((vcpu, tuple(sorted(cpus))) for vcpu, cpus in vm.current.pins.items())), vm.current.emulator)
+        return (
+            vm.pins_fixed,
+            tuple(sorted((vcpu, tuple(sorted(cpus))) for vcpu, cpus in vm.current.pins.items())),
+            vm.current.emulator,
+        )
 
-    def _pin(self, name: str, capacity: HostCapacity, vms: Sequence[Vm], needs: Sequence[Needs], placements: Sequence[Placement],
-             tied: Sequence[tuple[int, ...]]) -> HostPins:
+    def _pin(
+        self,
+        name: str,
+        capacity: HostCapacity,
+        vms: Sequence[Vm],
+        needs: Sequence[Needs],
+        placements: Sequence[Placement],
+        tied: Sequence[tuple[int, ...]],
+    ) -> HostPins:
         cpus: list[list[tuple[int, ...]]] = [[() for _ in placement.cpu_nodes] for placement in placements]
         floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in placements]
         extra: list[frozenset[int] | None] = [None] * len(vms)
@@ -92,11 +115,23 @@ class Pinner:
             for slot, node in enumerate(placement.cpu_nodes):
                 on_node[node].append((number, slot))
         for node, wanted in sorted(on_node.items()):
-            self._pin_node(f"{name}, node {node}", capacity.nodes[node], wanted, vms, needs, tied, cpus, floating, extra)
+            self._pin_node(
+                f"{name}, node {node}", capacity.nodes[node], wanted, vms, needs, tied, cpus, floating, extra
+            )
         return HostPins(slots=tuple(SlotPins(tuple(cpus[n]), tuple(floating[n]), extra[n]) for n in range(len(vms))))
 
-    def _pin_node(self, where: str, node: NodeCapacity, wanted: Sequence[tuple[int, int]], vms: Sequence[Vm], needs: Sequence[Needs],
-                  tied: Sequence[tuple[int, ...]], cpus: list[list[tuple[int, ...]]], floating: list[list[frozenset[int]]], extra: list[frozenset[int] | None]) -> None:
+    def _pin_node(
+        self,
+        where: str,
+        node: NodeCapacity,
+        wanted: Sequence[tuple[int, int]],
+        vms: Sequence[Vm],
+        needs: Sequence[Needs],
+        tied: Sequence[tuple[int, ...]],
+        cpus: list[list[tuple[int, ...]]],
+        floating: list[list[frozenset[int]]],
+        extra: list[frozenset[int] | None],
+    ) -> None:
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         for number, slot in wanted:
@@ -107,13 +142,22 @@ class Pinner:
                 continue
             emulator = 1 if needs[number].extra_cpu and slot == 0 else 0
             if part.dedicated or emulator:
-                items.append(Item(policy=needs[number].thread_policy, vcpus=part.dedicated, extra=emulator,
-                                  current=_current_cpus(vm, slot, needs[number]), current_extra=_current_extra(vm) if emulator else ()))
+                items.append(
+                    Item(
+                        policy=needs[number].thread_policy,
+                        vcpus=part.dedicated,
+                        extra=emulator,
+                        current=_current_cpus(vm, slot, needs[number]),
+                        current_extra=_current_extra(vm) if emulator else (),
+                    )
+                )
                 owners.append((number, slot))
         cores = [Core(cpus=core.cpus, width=core.width, l3=core.l3) for core in node.cores]
         answer = pin_node(cores, items)
         if answer is None:
-            raise PlacerError(f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file")
+            raise PlacerError(
+                f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file"
+            )
         answer = self._over_l3(where, cores, items, answer, [tied[number] for number, _ in owners])
         for (number, slot), pinned in zip(owners, answer.items, strict=True):
             cpus[number][slot] = pinned.cpus
@@ -124,8 +168,14 @@ class Pinner:
             if needs[number].options[0][slot].shared:
                 floating[number][slot] = free
 
-
-    def _over_l3(self, where: str, cores: Sequence[Core], items: Sequence[Item], answer: PinResult, tied: Sequence[tuple[int, ...]]) -> PinResult:
+    def _over_l3(
+        self,
+        where: str,
+        cores: Sequence[Core],
+        items: Sequence[Item],
+        answer: PinResult,
+        tied: Sequence[tuple[int, ...]],
+    ) -> PinResult:
         """Return pins that keep the rules over L3 domains and, where that is a goal, use as few domains as can be."""
         if not any(tied) and not self.minimise_l3:
             return answer
@@ -143,9 +193,13 @@ class Pinner:
             return better
         if not rules:
             return answer
-        names = ", ".join(self.compiled.fleet.rules[number].label for number in sorted({rule for own in tied for rule in own}))
-        raise NothingFoundError(f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
-                                cure="give the rule the scope node or host, or a larger max_per")
+        names = ", ".join(
+            self.compiled.fleet.rules[number].label for number in sorted({rule for own in tied for rule in own})
+        )
+        raise NothingFoundError(
+            f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
+            cure="give the rule the scope node or host, or a larger max_per",
+        )
 
 
 def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:
@@ -154,7 +208,9 @@ def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:
 
 
 def _current_cpus(vm: Vm, slot: int, needs: Needs) -> tuple[int, ...] | None:
-    """Return the CPUs that the dedicated vCPUs of a part have now, in order; None where they are not all pinned one to one."""
+    """Return the CPUs that the dedicated vCPUs of a part have now, in order; None where they are not all pinned one
+    to one.
+    """
     if vm.current is None or not vm.current.pins:
         return None
     own = [vcpu for vcpu in part_vcpus(vm.spec, len(needs.options[0]))[slot] if vm.spec.is_dedicated(vcpu)]

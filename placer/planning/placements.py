@@ -16,7 +16,8 @@ MAX_MAPS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device request (None: not on a node).
+    """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device request (None: not on a
+    node).
 
     Nodes are positions in the topology's `nodes`, not ids.
     """
@@ -31,9 +32,11 @@ class Placement:
 class NodeView:
     """The part of a topology that placements depend on: equal views share their placements.
 
-    `distances` are relative (1 = local, None = not reachable); `cpu_nodes` may take vCPUs; `near_memory` gives for each node
+    `distances` are relative (1 = local, None = not reachable); `cpu_nodes` may take vCPUs; `near_memory` gives for
+    each node
     the memory nodes a part on it may use (itself; for a CPU node without memory the nodes that have some);
-    `tier_memory` those a VM with ``memory_tier: any`` may use beside; `device_nodes` maps a kind to the nodes that have one.
+    `tier_memory` those a VM with ``memory_tier: any`` may use beside; `device_nodes` maps a kind to the nodes that
+    have one.
     """
 
     distances: tuple[tuple[float | None, ...], ...]
@@ -65,7 +68,9 @@ def view_of(host: Host) -> NodeView:
         cpu_nodes=tuple(i for i, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.cpus & usable),
         near_memory=tuple(near),
         tier_memory=tuple(far),
-        device_nodes=tuple((kind, tuple(sorted(found, key=lambda n: (n is None, n or 0)))) for kind, found in sorted(kinds.items())),
+        device_nodes=tuple(
+            (kind, tuple(sorted(found, key=lambda n: (n is None, n or 0)))) for kind, found in sorted(kinds.items())
+        ),
     )
 
 
@@ -86,7 +91,9 @@ def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
 
 
 def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
-    """Return the remote access of one VM so placed, in millionths of a vCPU (design section 4): weight × Σ_u (distance(u) − 1)."""
+    """Return the remote access of one VM so placed, in millionths of a vCPU (design section 4): weight × Σ_u
+    (distance(u) − 1).
+    """
     parts = needs.options[placement.option]
     shares = needs.transfer(placement.option)
     total = 0.0
@@ -110,7 +117,9 @@ def canonical(needs: Needs, placement: Placement) -> Placement:
     for group in _groups(needs, placement.option):
         for slot, pair in zip(group, sorted(pairs[slot] for slot in group), strict=True):
             pairs[slot] = pair
-    return Placement(placement.option, tuple(cpu for cpu, _ in pairs), tuple(memory for _, memory in pairs), placement.device_nodes)
+    return Placement(
+        placement.option, tuple(cpu for cpu, _ in pairs), tuple(memory for _, memory in pairs), placement.device_nodes
+    )
 
 
 def _groups(needs: Needs, option: int) -> list[list[int]]:
@@ -151,7 +160,11 @@ def _memory_choices(needs: Needs, node: int, view: NodeView) -> Sequence[int]:
 
 def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int, ...], view: NodeView) -> bool:
     shares = needs.transfer(option)
-    return all(view.distances[node][other] is not None or not shares[own][slot] for own, node in enumerate(cpu) for slot, other in enumerate(memory))
+    return all(
+        view.distances[node][other] is not None or not shares[own][slot]
+        for own, node in enumerate(cpu)
+        for slot, other in enumerate(memory)
+    )
 
 
 def _device_choices(needs: Needs, cpu_nodes: tuple[int, ...], view: NodeView) -> Iterator[tuple[int | None, ...]]:

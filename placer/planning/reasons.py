@@ -41,7 +41,9 @@ def _distinct(patterns: Sequence[HostPattern]) -> Mapping[tuple[int, tuple[tuple
     return counts
 
 
-def _reason(compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tuple[tuple[int, int], ...]], int], flavor: int) -> str:
+def _reason(
+    compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tuple[tuple[int, int], ...]], int], flavor: int
+) -> str:
     """Name the resource that most hosts lack for the flavor, each host counted at the place where it lacks fewest."""
     problem = compiled.problem
     lacking: Counter[str] = Counter()
@@ -68,8 +70,11 @@ def _reason(compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tup
     vcpus = problem.flavors[flavor].vcpus
     if fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
-        return (f"{fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out" if held is None
-                else f"no place was found in time ({held} is not proven); {fitting} hosts have room for its {vcpus} vCPUs")
+        return (
+            f"{fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out"
+            if held is None
+            else f"no place was found in time ({held} is not proven); {fitting} hosts have room for its {vcpus} vCPUs"
+        )
     if not lacking:
         return "no host may take it: rules, drains, KVM support or migration domains leave none"
     what, hosts = lacking.most_common(1)[0]
@@ -83,6 +88,11 @@ def _words(compiled: Compiled, row: str) -> str:
         return f"room under the rule {compiled.fleet.rules[int(what)].label}"
     if kind == "pages":
         return f"huge {row}"
-    plain = {"memory": "free memory on a node", "threads": "free CPUs on a node", "free threads": "free CPUs on a node",
-             "shared vCPUs": "CPUs for shared vCPUs on a node", "shared beside dedicated": "CPUs beside the pinned ones on a node"}
+    plain = {
+        "memory": "free memory on a node",
+        "threads": "free CPUs on a node",
+        "free threads": "free CPUs on a node",
+        "shared vCPUs": "CPUs for shared vCPUs on a node",
+        "shared beside dedicated": "CPUs beside the pinned ones on a node",
+    }
     return plain.get(row, f"{row} on a node" if kind == "whole" else f"{what} ({kind})")

@@ -56,19 +56,38 @@ def goal_results(
     return tuple(out)
 
 
-def _combine(goal: Goal, own: Sequence[tuple[Objective, ObjectiveResult]], constant: int, held: str | None) -> GoalResult:
+def _combine(
+    goal: Goal, own: Sequence[tuple[Objective, ObjectiveResult]], constant: int, held: str | None
+) -> GoalResult:
     if not own:
-        return GoalResult(name=goal.name, value=0.0, bound=0.0, gap=0.0, source=NOTHING_COUNTS,
-                          status="optimal" if held is None else "feasible", held_at=held)
+        return GoalResult(
+            name=goal.name,
+            value=0.0,
+            bound=0.0,
+            gap=0.0,
+            source=NOTHING_COUNTS,
+            status="optimal" if held is None else "feasible",
+            held_at=held,
+        )
     tiers = [_tier(objective, result, constant if number == 0 else 0) for number, (objective, result) in enumerate(own)]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
-    # `placed` adds up its vCPU tiers over the priorities; `moves` is the VMs that change host, its second tier refines it.
+    # `placed` adds up its vCPU tiers over the priorities; `moves` is the VMs that change host, its second tier
+    # refines it.
     counted = tiers[::2] if goal.kind == "placed" else tiers[:1]
     value, bound = _sum(tier["value"] for tier in counted), _sum(tier["bound"] for tier in counted)
     # Measured after pinning, an earlier goal may be unproven although the counts of this one are.
     status = "feasible" if held is not None and worst.status == "optimal" else worst.status
-    return GoalResult(name=goal.name, value=value, bound=bound, gap=gap_of(value, bound), source=worst.source, status=status, stopped=worst.stopped,
-                      held_at=held, tiers=tuple(tiers) if len(tiers) > 1 else ())
+    return GoalResult(
+        name=goal.name,
+        value=value,
+        bound=bound,
+        gap=gap_of(value, bound),
+        source=worst.source,
+        status=status,
+        stopped=worst.stopped,
+        held_at=held,
+        tiers=tuple(tiers) if len(tiers) > 1 else (),
+    )
 
 
 def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[str, Any]:
@@ -78,7 +97,13 @@ def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[
         scaled = objective.sign * (number + constant)
         return scaled / objective.unit if scaled % objective.unit else scaled // objective.unit
 
-    return {"part": objective.part, "value": people(result.value), "bound": people(result.bound), "source": result.source, "status": result.status}
+    return {
+        "part": objective.part,
+        "value": people(result.value),
+        "bound": people(result.bound),
+        "source": result.source,
+        "status": result.status,
+    }
 
 
 def _with_measured(found: GoalResult, value: float | None, held: str | None) -> GoalResult:
@@ -91,7 +116,16 @@ def _with_measured(found: GoalResult, value: float | None, held: str | None) -> 
     if met and held is None and found.status == "optimal":
         status = "optimal"
     source = "it is never below 0" if found.source == NOTHING_COUNTS else found.source
-    return GoalResult(name=found.name, value=value, bound=bound, gap=gap_of(value, bound), source=source, status=status, stopped=found.stopped, held_at=held)
+    return GoalResult(
+        name=found.name,
+        value=value,
+        bound=bound,
+        gap=gap_of(value, bound),
+        source=source,
+        status=status,
+        stopped=found.stopped,
+        held_at=held,
+    )
 
 
 def _sum(numbers: Any) -> float | None:

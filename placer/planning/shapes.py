@@ -1,4 +1,6 @@
-"""Build the engines' shapes: enumerate the placements of every flavor on every structure, with what they take and cost."""
+"""Build the engines' shapes: enumerate the placements of every flavor on every structure, with what they take and
+cost.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class ShapeDraft:
 
 @dataclass(frozen=True, slots=True)
 class FinishedShape:
-    """A shape with the way back: its placements, the draft's rows it kept and their divisors, draft placement -> its own (-1: dropped)."""
+    """A shape with the way back: its placements, the draft's rows it kept and their divisors, draft placement -> its
+    own (-1: dropped).
+    """
 
     shape: Shape
     placements: tuple[Placement, ...]
@@ -77,8 +81,12 @@ class ShapeFactory:
                     self._enumerate(draft, flavor, group)
         return self._index[structure]
 
-    def current(self, draft: ShapeDraft, flavor: int, option: int, cpu: tuple[int, ...], memory: tuple[int, ...]) -> int | None:
-        """Return the index of a current placement, added as one that only those already there may keep if it is irregular."""
+    def current(
+        self, draft: ShapeDraft, flavor: int, option: int, cpu: tuple[int, ...], memory: tuple[int, ...]
+    ) -> int | None:
+        """Return the index of a current placement, added as one that only those already there may keep if it is
+        irregular.
+        """
         group = self.groups[flavor]
         needs, view = group.needs, draft.structure.view
         where = dict(view.device_nodes)
@@ -106,7 +114,9 @@ class ShapeFactory:
             cost = 0 if flavor in self.headroom else placement_cost(group.needs, placement, view)
             draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
 
-    def finish(self, draft: ShapeDraft, name: str, largest: IntArray, max_per: Mapping[int, int], unit: int) -> FinishedShape:
+    def finish(
+        self, draft: ShapeDraft, name: str, largest: IntArray, max_per: Mapping[int, int], unit: int
+    ) -> FinishedShape:
         """Return the shape; `largest` is the most that any host has of each row, `unit` that of the balance penalty.
 
         Placements that not even the roomiest host could hold are dropped, then rows that nothing takes; the others are
@@ -122,7 +132,9 @@ class ShapeFactory:
         hinges = draft.table.hinges(max_per, unit)
         hinged = {hinge.row for hinge in hinges}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
-        divisor = np.array([1 if k in hinged else math.gcd(*map(int, np.unique(use[:, k]))) for k in rows], dtype=np.int64)
+        divisor = np.array(
+            [1 if k in hinged else math.gcd(*map(int, np.unique(use[:, k]))) for k in rows], dtype=np.int64
+        )
         position = {int(k): n for n, k in enumerate(rows)}
         flavor = np.array(draft.flavor, dtype=np.int64)[keep]
         placements = tuple(placement for placement, kept in zip(draft.placements, keep, strict=True) if kept)
@@ -133,10 +145,18 @@ class ShapeFactory:
         costs = {"remote": np.array(draft.costs, dtype=np.int64)[keep]}
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)
-        shape = Shape(name=name, nodes=nodes, row_names=tuple(draft.table.names[k] for k in rows), flavor=flavor,
-                      use=use[:, rows] // divisor, cost=costs, touches=touches,
-                      stay_only=np.array(draft.stay_only, dtype=bool)[keep], complete=draft.complete,
-                      hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges))
+        shape = Shape(
+            name=name,
+            nodes=nodes,
+            row_names=tuple(draft.table.names[k] for k in rows),
+            flavor=flavor,
+            use=use[:, rows] // divisor,
+            cost=costs,
+            touches=touches,
+            stay_only=np.array(draft.stay_only, dtype=bool)[keep],
+            complete=draft.complete,
+            hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
+        )
         renumber = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int64)
         return FinishedShape(shape=shape, placements=placements, rows=rows, divisor=divisor, renumber=renumber)
 

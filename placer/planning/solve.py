@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError, RefusedPlanError
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan
+from placer.model.plan import Plan, PlanVm, Unplaced
 from placer.planning.goals import Goal, parse_goals
 from solvers.problem import MoveBudget
 from solvers.result import Interrupt, Limits, OnProgress, Result
@@ -64,8 +64,16 @@ def solve_fleet(
     from solvers.solve import solve
 
     compiled = compile_fleet(fleet, parsed, budget)
-    result = solve(compiled.problem, engine=engine, limits=Limits(time_limit_s=time_limit_s, rounds=rounds), seed=seed, on_progress=on_progress,
-                   interrupt=interrupt, workers=workers, executor=executor)
+    result = solve(
+        compiled.problem,
+        engine=engine,
+        limits=Limits(time_limit_s=time_limit_s, rounds=rounds),
+        seed=seed,
+        on_progress=on_progress,
+        interrupt=interrupt,
+        workers=workers,
+        executor=executor,
+    )
     if not result.patterns:
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
@@ -108,9 +116,20 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = {**capacity_summary(fleet, vms), "worst_host_failure": worst_failure(compiled, result)}
     return Plan(
-        fleet_path=fleet.path, fleet_digest=fleet.digest, seed=seed, rounds=result.rounds, status=status, goals=goals, vms=vms, unplaced=unplaced,
-        versions=versions(), options=_options(compiled.goals, problem.budget), summary=summary, warnings=_warnings(fleet),
-        certificate=certificate_of(problem, result))
+        fleet_path=fleet.path,
+        fleet_digest=fleet.digest,
+        seed=seed,
+        rounds=result.rounds,
+        status=status,
+        goals=goals,
+        vms=vms,
+        unplaced=unplaced,
+        versions=versions(),
+        options=_options(compiled.goals, problem.budget),
+        summary=summary,
+        warnings=_warnings(fleet),
+        certificate=certificate_of(problem, result),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -124,11 +143,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _measured(compiled: Compiled, vms: tuple[object, ...], unplaced: tuple[object, ...]) -> dict[str, float | None]:
+def _measured(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> dict[str, float | None]:
     from placer.planning.score import goal_values
 
     fleet = compiled.fleet
-    draft = Plan(fleet_path=fleet.path, fleet_digest=fleet.digest, seed=0, rounds=0, status="feasible", goals=(), vms=vms, unplaced=unplaced)  # type: ignore[arg-type]
+    draft = Plan(
+        fleet_path=fleet.path,
+        fleet_digest=fleet.digest,
+        seed=0,
+        rounds=0,
+        status="feasible",
+        goals=(),
+        vms=vms,
+        unplaced=unplaced,
+    )
     return dict(goal_values(fleet, draft, [goal.name for goal in compiled.goals]))
 
 
@@ -138,7 +166,11 @@ def _options(goals: Sequence[Goal], budget: MoveBudget) -> dict[str, object]:
 
 
 def _warnings(fleet: Fleet) -> tuple[str, ...]:
-    bare = [host.name for host in fleet.hosts if not host.reserve.cpus and not host.reserve.memory_kib and host.shared_cpus is None]
+    bare = [
+        host.name
+        for host in fleet.hosts
+        if not host.reserve.cpus and not host.reserve.memory_kib and host.shared_cpus is None
+    ]
     if not bare:
         return ()
     some = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
@@ -147,6 +179,8 @@ def _warnings(fleet: Fleet) -> tuple[str, ...]:
 
 def _nothing(result: Result) -> ImpossibleError | NothingFoundError:
     if result.status == "infeasible":
-        return ImpossibleError("the VMs that are on hosts now cannot all stay within capacity, rules and the limits on moves",
-                               cure="allow moves with --max-moves, or correct pins, overcommit or reserves of the hosts named by `placer check`")
+        return ImpossibleError(
+            "the VMs that are on hosts now cannot all stay within capacity, rules and the limits on moves",
+            cure="allow moves with --max-moves, or correct pins, overcommit or reserves (see `placer check`)",
+        )
     return NothingFoundError("no plan was found within the limit", cure="give more time with --time-limit")

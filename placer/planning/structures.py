@@ -1,4 +1,6 @@
-"""Structures: what of a host its rows and placements depend on, apart from how much it has. They become the engines' shapes."""
+"""Structures: what of a host its rows and placements depend on, apart from how much it has. They become the engines'
+shapes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ BALANCE_STEPS = 10
 class Structure:
     """What placements and rows of a host depend on; hosts of equal structure share one shape.
 
-    `cpu_rows` are the exact CPU rows of each node with their capacity left out; `ratio` shared vCPUs a CPU; `split` whether
+    `cpu_rows` are the exact CPU rows of each node with their capacity left out; `ratio` shared vCPUs a CPU; `split`
+    whether
     dedicated and shared CPUs are apart; `page_sizes` (KiB) that any node pools; `usable` and `whole` enter only where a
     convex goal needs them.
     """
@@ -44,7 +47,9 @@ class Structure:
     whole: tuple[int, ...] | None = None
 
 
-def structure_of(view: NodeView, capacity: HostCapacity, *, balance: bool, cores: bool) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
+def structure_of(
+    view: NodeView, capacity: HostCapacity, *, balance: bool, cores: bool
+) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
     rows, room = [], []
     for node in capacity.nodes:
@@ -53,13 +58,18 @@ def structure_of(view: NodeView, capacity: HostCapacity, *, balance: bool, cores
         room.append(tuple(row.capacity for row in found))
     widths = tuple(found[0].width for found in rows)
     return Structure(
-        view=view, cpu_rows=tuple(rows), widths=widths, ratio=capacity.ratio, split=capacity.split,
+        view=view,
+        cpu_rows=tuple(rows),
+        widths=widths,
+        ratio=capacity.ratio,
+        split=capacity.split,
         page_sizes=tuple(sorted({size for node in capacity.nodes for size in node.pages})),
         node_resources=tuple(sorted({name for node in capacity.nodes for name in node.resources})),
         host_resources=tuple(sorted(capacity.resources)),
         l3_domains=tuple(node.l3_domains for node in capacity.nodes),
         usable=tuple(node.usable_cpus for node in capacity.nodes) if balance else None,
-        whole=tuple(len(node.cores) for node in capacity.nodes) if cores else None), tuple(room)
+        whole=tuple(len(node.cores) for node in capacity.nodes) if cores else None,
+    ), tuple(room)
 
 
 @dataclass(slots=True)
@@ -107,7 +117,9 @@ class RowTable:
         return out
 
     def _l3_touched(self, parts: Sequence[Part], placement: Placement) -> dict[int, int]:
-        """Return node -> L3 domains a VM is in at least: one, or all of the node's where it has vCPUs that float over them."""
+        """Return node -> L3 domains a VM is in at least: one, or all of the node's where it has vCPUs that float over
+        them.
+        """
         out: dict[int, int] = {}
         for slot, part in enumerate(parts):
             node = placement.cpu_nodes[slot]
@@ -122,15 +134,27 @@ class RowTable:
             for row in structure.cpu_rows[node]:
                 demand = row.demand(needs.thread_policy, part.dedicated) + (row.demand("extra", extra) if extra else 0)
                 _add(out, self.row(node, row.name), demand)
-            whole = {"isolate": width * part.dedicated, "require": width * -(-part.dedicated // width), "prefer": part.dedicated}
+            whole = {
+                "isolate": width * part.dedicated,
+                "require": width * -(-part.dedicated // width),
+                "prefer": part.dedicated,
+            }
             taken = Fraction(whole[needs.thread_policy] + extra)
         ratio = structure.ratio
         if part.shared:
             _add(out, self.row(node, "shared vCPUs"), part.shared * ratio.denominator)
         if self.any_shared and not structure.split and (part.shared or taken):
-            _add(out, self.row(node, "shared beside dedicated"), int(taken * ratio.numerator) + part.shared * ratio.denominator)
+            _add(
+                out,
+                self.row(node, "shared beside dedicated"),
+                int(taken * ratio.numerator) + part.shared * ratio.denominator,
+            )
         if structure.usable is not None:
-            _add(out, self.row(node, "load"), (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator)
+            _add(
+                out,
+                self.row(node, "load"),
+                (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator,
+            )
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part, node: int) -> None:
         if needs.page_kib is None:
@@ -162,7 +186,9 @@ class RowTable:
             else:
                 _add(out, self.row(None, f"resource {name}"), amount)
 
-    def capacity(self, host: HostCapacity, cpu_room: Sequence[Sequence[int]], rule_room: Mapping[tuple[int | None, str], int]) -> IntArray:
+    def capacity(
+        self, host: HostCapacity, cpu_room: Sequence[Sequence[int]], rule_room: Mapping[tuple[int | None, str], int]
+    ) -> IntArray:
         """Return (K,): how much of each row a host of this structure has, before anything is placed."""
         out = np.zeros(len(self.names), dtype=np.int64)
         ratio = self.structure.ratio
@@ -206,15 +232,30 @@ class RowTable:
                 out.append(Hinge(goal="rules", row=k, offset=max_per[int(what)]))
             elif name == "cores" and self.structure.whole is not None and node is not None:
                 out.append(Hinge(goal="cores", row=k, offset=self.structure.whole[node]))
-            elif name == "load" and self.structure.usable is not None and node is not None and self.structure.usable[node]:
+            elif (
+                name == "load"
+                and self.structure.usable is not None
+                and node is not None
+                and self.structure.usable[node]
+            ):
                 full = self.structure.ratio.numerator * self.structure.usable[node]
-                out.extend(Hinge(goal="balance", row=k, offset=step * full, slope=balance_unit // (BALANCE_STEPS * full), scale=BALANCE_STEPS)
-                           for step in range(BALANCE_STEPS))
+                out.extend(
+                    Hinge(
+                        goal="balance",
+                        row=k,
+                        offset=step * full,
+                        slope=balance_unit // (BALANCE_STEPS * full),
+                        scale=BALANCE_STEPS,
+                    )
+                    for step in range(BALANCE_STEPS)
+                )
         return tuple(out)
 
 
 def balance_unit(structures: Sequence[Structure]) -> int:
-    """Return a unit in which the balance penalty's slopes are whole numbers; the millionth where that would grow too large."""
+    """Return a unit in which the balance penalty's slopes are whole numbers; the millionth where that would grow too
+    large.
+    """
     unit = COST_UNIT
     for structure in structures:
         for usable in structure.usable or ():

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import PlanVm
 from placer.model.units import mib_number
@@ -37,22 +36,45 @@ def capacity_summary(fleet: Fleet, vms: Sequence[PlanVm]) -> dict[str, Any]:
             free_memory = node.memory_kib - reserved[position] - memory[node.id]
             usable = node.cpus & host.usable_cpus
             busy = len(usable & pinned) + -(-shared[node.id] // max(1, int(host.cpu_ratio)))
-            totals.update(cpus=len(node.cpus), cpus_reserved=len(node.cpus) - len(usable), cpus_used=busy, memory=node.memory_kib,
-                          memory_reserved=reserved[position], memory_used=memory[node.id])
+            totals.update(
+                cpus=len(node.cpus),
+                cpus_reserved=len(node.cpus) - len(usable),
+                cpus_used=busy,
+                memory=node.memory_kib,
+                memory_reserved=reserved[position],
+                memory_used=memory[node.id],
+            )
             slot = (len(usable) - busy, free_memory, host.name, node.id)
             if node.cpus and slot[0] > 0 and free_memory > 0 and slot[:2] > largest[:2]:
                 largest = slot
     free = totals["cpus"] - totals["cpus_reserved"] - totals["cpus_used"]
     return {
-        "cpus": {"total": totals["cpus"], "used": totals["cpus_used"], "reserved": totals["cpus_reserved"], "free": free},
-        "memory_mib": {"total": mib_number(totals["memory"]), "used": mib_number(totals["memory_used"]), "reserved": mib_number(totals["memory_reserved"]),
-                       "free": mib_number(totals["memory"] - totals["memory_used"] - totals["memory_reserved"])},
-        "largest_free_slot": None if largest[0] < 0 else
-        {"cpus": largest[0], "memory_mib": mib_number(largest[1]), "host": largest[2], "node": largest[3]},
+        "cpus": {
+            "total": totals["cpus"],
+            "used": totals["cpus_used"],
+            "reserved": totals["cpus_reserved"],
+            "free": free,
+        },
+        "memory_mib": {
+            "total": mib_number(totals["memory"]),
+            "used": mib_number(totals["memory_used"]),
+            "reserved": mib_number(totals["memory_reserved"]),
+            "free": mib_number(totals["memory"] - totals["memory_used"] - totals["memory_reserved"]),
+        },
+        "largest_free_slot": None
+        if largest[0] < 0
+        else {"cpus": largest[0], "memory_mib": mib_number(largest[1]), "host": largest[2], "node": largest[3]},
     }
 
 
-def _load(vm: PlanVm, overhead: int, node_of_cpu: Mapping[int, int], pinned: set[int], shared: Counter[int], memory: Counter[int]) -> None:
+def _load(
+    vm: PlanVm,
+    overhead: int,
+    node_of_cpu: Mapping[int, int],
+    pinned: set[int],
+    shared: Counter[int],
+    memory: Counter[int],
+) -> None:
     for cpus in vm.pins.values():
         if len(cpus) == 1:
             pinned |= cpus
@@ -66,13 +88,3 @@ def _load(vm: PlanVm, overhead: int, node_of_cpu: Mapping[int, int], pinned: set
             memory[node] += kib
     for node in nodes:
         memory[node] += -(-overhead // len(nodes))
-
-
-def capacity_line(summary: Mapping[str, Any]) -> str:
-    """Return the summary's figures as one line for people."""
-    cpus, memory, slot = summary["cpus"], summary["memory_mib"], summary["largest_free_slot"]
-    text = (f"CPUs {cpus['used']} used / {cpus['reserved']} reserved / {cpus['free']} free of {cpus['total']}; memory GiB "
-            f"{memory['used'] / 1024:.1f} used / {memory['reserved'] / 1024:.1f} reserved / {memory['free'] / 1024:.1f} free of {memory['total'] / 1024:.1f}")
-    if slot is None:
-        return f"{text}; no free slot"
-    return f"{text}; largest free slot {slot['cpus']} CPUs and {slot['memory_mib'] / 1024:.1f} GiB on {slot['host']} node {format_cpuset([slot['node']])}"

@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
@@ -21,7 +21,9 @@ Vector = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to put a VM: host, (dedicated, shared, memory) a part, CPU and memory nodes a part, device nodes, remote access."""
+    """One way to put a VM: host, (dedicated, shared, memory) a part, CPU and memory nodes a part, device nodes,
+    remote access.
+    """
 
     host: int
     parts: tuple[tuple[int, int, int], ...]
@@ -34,7 +36,8 @@ class Choice:
 def best_vector(fleet: Fleet, *, max_moves: int | None = None, with_moves: bool = False) -> Vector:
     """Return the lexicographically least (vCPUs unplaced, VMs unplaced a priority, remote access, cost of hosts).
 
-    `with_moves` puts (VMs that change host, VMs that change host or node) in place of the cost of hosts. VMs that are on a
+    `with_moves` puts (VMs that change host, VMs that change host or node) in place of the cost of hosts. VMs that are
+    on a
     host are never left out, and at most `max_moves` of them change host or node.
     """
     priorities = sorted({vm.spec.priority for vm in fleet.vms if vm.current is None}, reverse=True)
@@ -43,8 +46,21 @@ def best_vector(fleet: Fleet, *, max_moves: int | None = None, with_moves: bool 
     best: list[Vector | None] = [None]
 
     def vector(chosen: list[Choice | None]) -> Vector:
-        unplaced = [(sum(vm.spec.vcpus for vm, c in zip(order, chosen) if c is None and vm.current is None and vm.spec.priority == p),
-                     sum(1 for vm, c in zip(order, chosen) if c is None and vm.current is None and vm.spec.priority == p)) for p in priorities]
+        unplaced = [
+            (
+                sum(
+                    vm.spec.vcpus
+                    for vm, c in zip(order, chosen, strict=False)
+                    if c is None and vm.current is None and vm.spec.priority == p
+                ),
+                sum(
+                    1
+                    for vm, c in zip(order, chosen, strict=False)
+                    if c is None and vm.current is None and vm.spec.priority == p
+                ),
+            )
+            for p in priorities
+        ]
         remote = sum(c.remote for c in chosen if c)
         if with_moves:
             return (*itertools.chain.from_iterable(unplaced), round(remote, 6), *map(float, moved(chosen)))
@@ -52,7 +68,7 @@ def best_vector(fleet: Fleet, *, max_moves: int | None = None, with_moves: bool 
         return (*itertools.chain.from_iterable(unplaced), round(remote, 6), hosts)
 
     def moved(chosen: list[Choice | None]) -> tuple[int, int]:
-        pairs = [(vm, c) for vm, c in zip(order, chosen) if vm.current is not None and c is not None]
+        pairs = [(vm, c) for vm, c in zip(order, chosen, strict=False) if vm.current is not None and c is not None]
         away = sum(fleet.hosts[c.host].name != vm.current.host for vm, c in pairs if vm.current)
         return away, sum(not _stays(fleet, vm, c) for vm, c in pairs)
 
@@ -84,8 +100,8 @@ def _stays(fleet: Fleet, vm: Vm, choice: Choice) -> bool:
     if len(now.nodes) != len(choice.parts):
         return False
     ids = fleet.hosts[choice.host].topology.node_ids
-    here = [(part, ids[c], ids[m]) for part, c, m in zip(choice.parts, choice.cpu, choice.memory)]
-    there = list(zip(choice.parts, now.nodes, now.memory_nodes or now.nodes))
+    here = [(part, ids[c], ids[m]) for part, c, m in zip(choice.parts, choice.cpu, choice.memory, strict=False)]
+    there = list(zip(choice.parts, now.nodes, now.memory_nodes or now.nodes, strict=False))
     first = vm.spec.emulator_threads is EmulatorPolicy.ISOLATE
     return here == there if first and here[0] != there[0] else sorted(here) == sorted(there)
 
@@ -100,12 +116,20 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
     for i, node in enumerate(nodes):
         if not node.cpus & usable:
             continue
-        slots.extend((i, j) for j, other in enumerate(nodes)
-                     if j == i or (spec.memory_tier == "any" and other.kind is NodeKind.MEMORY_ONLY))
+        slots.extend(
+            (i, j)
+            for j, other in enumerate(nodes)
+            if j == i or (spec.memory_tier == "any" and other.kind is NodeKind.MEMORY_ONLY)
+        )
     nics = [device.node for device in host.topology.devices if device.kind == "nic" and device.node is not None]
     seen = set()
     for parts in _parts(spec):
-        if vm.current is not None and vm.current.nodes is not None and spec.cell_mode is CellMode.AUTO and len(parts) != len(vm.current.nodes):
+        if (
+            vm.current is not None
+            and vm.current.nodes is not None
+            and spec.cell_mode is CellMode.AUTO
+            and len(parts) != len(vm.current.nodes)
+        ):
             continue
         for combo in itertools.product(slots, repeat=len(parts)):
             cpu = tuple(c for c, _ in combo)
@@ -119,7 +143,7 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
                     continue
                 devices = () if device is None else (device,)
                 remote = _remote(spec, host, parts, cpu, memory, devices)
-                key = (tuple(sorted(zip(parts[1:], combo[1:]))), parts[0], combo[0], devices)
+                key = (tuple(sorted(zip(parts[1:], combo[1:], strict=False))), parts[0], combo[0], devices)
                 if key not in seen:
                     seen.add(key)
                     yield Choice(number, parts, cpu, memory, devices, remote)
@@ -137,7 +161,10 @@ def _parts(spec: VmSpec) -> Iterator[tuple[tuple[int, int, int], ...]]:
         return tuple(out)
 
     if spec.cell_mode is CellMode.GIVEN:
-        yield tuple((sum(_pinned(spec, v) for v in cell.vcpus), sum(not _pinned(spec, v) for v in cell.vcpus), cell.memory_kib) for cell in spec.cells)
+        yield tuple(
+            (sum(_pinned(spec, v) for v in cell.vcpus), sum(not _pinned(spec, v) for v in cell.vcpus), cell.memory_kib)
+            for cell in spec.cells
+        )
     elif spec.cell_mode is CellMode.NONE:
         yield split(spec.interleave)
     else:
@@ -148,14 +175,18 @@ def _parts(spec: VmSpec) -> Iterator[tuple[tuple[int, int, int], ...]]:
 
 
 def _pinned(spec: VmSpec, vcpu: int) -> bool:
-    return spec.cpu_policy is CpuPolicy.DEDICATED or (spec.cpu_policy is CpuPolicy.MIXED and vcpu in spec.dedicated_vcpus)
+    return spec.cpu_policy is CpuPolicy.DEDICATED or (
+        spec.cpu_policy is CpuPolicy.MIXED and vcpu in spec.dedicated_vcpus
+    )
 
 
 def _may(fleet: Fleet, vm: Vm, host: Host) -> bool:
     labels = vm.spec.labels
     for rule in fleet.rules:
         member = rule.members is not None and all(labels.get(k) == v for k, v in rule.members.items())
-        chosen = rule.hosts is not None and all((host.name if k == "name" else host.labels.get(k)) == v for k, v in rule.hosts.items())
+        chosen = rule.hosts is not None and all(
+            (host.name if k == "name" else host.labels.get(k)) == v for k, v in rule.hosts.items()
+        )
         if rule.kind is RuleKind.DRAIN and chosen:
             return False
         if rule.kind is RuleKind.WITHIN and member and not chosen:
@@ -165,7 +196,14 @@ def _may(fleet: Fleet, vm: Vm, host: Host) -> bool:
     return True
 
 
-def _remote(spec: VmSpec, host: Host, parts: tuple[tuple[int, int, int], ...], cpu: tuple[int, ...], memory: tuple[int, ...], devices: tuple[int, ...]) -> float:
+def _remote(
+    spec: VmSpec,
+    host: Host,
+    parts: tuple[tuple[int, int, int], ...],
+    cpu: tuple[int, ...],
+    memory: tuple[int, ...],
+    devices: tuple[int, ...],
+) -> float:
     d = [[x / 10 for x in row] for row in host.topology.distances]
     total = sum(m for _, _, m in parts)
     shown = spec.cell_mode is not CellMode.NONE
@@ -182,13 +220,19 @@ def _remote(spec: VmSpec, host: Host, parts: tuple[tuple[int, int, int], ...], c
             else:
                 share = (1 - spec.locality) * size / (total - parts[c][2])
             distance += share * d[cpu[c]][memory[e]]
-        near = sum(d[cpu[c]][device] - 1 for device in devices) if spec.devices and spec.devices[0].policy == "preferred" else 0.0
+        near = (
+            sum(d[cpu[c]][device] - 1 for device in devices)
+            if spec.devices and spec.devices[0].policy == "preferred"
+            else 0.0
+        )
         out += spec.weight * (dedicated + shared) * (distance - 1 + near)
     return out
 
 
 def _fits(fleet: Fleet, order: list[Vm], chosen: list[Choice | None], touched: int) -> bool:
-    return _rules_hold(fleet, order, chosen) and _host_holds(fleet.hosts[touched], [(vm, c) for vm, c in zip(order, chosen) if c and c.host == touched])
+    return _rules_hold(fleet, order, chosen) and _host_holds(
+        fleet.hosts[touched], [(vm, c) for vm, c in zip(order, chosen, strict=False) if c and c.host == touched]
+    )
 
 
 def _rules_hold(fleet: Fleet, order: list[Vm], chosen: list[Choice | None]) -> bool:
@@ -196,7 +240,7 @@ def _rules_hold(fleet: Fleet, order: list[Vm], chosen: list[Choice | None]) -> b
         if rule.kind not in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY) or rule.members is None:
             continue
         count: Counter[object] = Counter()
-        for vm, choice in zip(order, chosen):
+        for vm, choice in zip(order, chosen, strict=False):
             if choice is None or any(vm.spec.labels.get(k) != v for k, v in rule.members.items()):
                 continue
             host = fleet.hosts[choice.host]
@@ -210,7 +254,7 @@ def _rules_hold(fleet: Fleet, order: list[Vm], chosen: list[Choice | None]) -> b
         if rule.kind is RuleKind.ANTI_AFFINITY and any(n > rule.max_per for n in count.values()):
             return False
         if rule.kind is RuleKind.AFFINITY:
-            domains = {key for key in count}
+            domains = set(count)
             if rule.scope == "node":
                 domains = {(host, node) for host, nodes in count for node in nodes}  # type: ignore[misc]
             if len(domains) > 1:
@@ -259,8 +303,10 @@ def _host_holds(host: Host, placed: list[tuple[Vm, Choice]]) -> bool:
     return True
 
 
-@lru_cache(maxsize=None)
-def _pinnable(cores: tuple[tuple[int, int], ...], items: tuple[tuple[str, int], ...], shared: int, ratio: float) -> bool:
+@cache
+def _pinnable(
+    cores: tuple[tuple[int, int], ...], items: tuple[tuple[str, int], ...], shared: int, ratio: float
+) -> bool:
     """Tell whether the items can be seated on cores (width, free threads), with room for the shared vCPUs left."""
     if not items:
         left = sum(free for _, free in cores)
@@ -284,7 +330,7 @@ def _seat(cores: tuple[tuple[int, int], ...], count: int) -> Iterator[list[tuple
     seen = set()
     for seats in itertools.product(*(range(free + 1) for _, free in cores)):
         if sum(seats) == count:
-            after = tuple(sorted((width, free - used) for (width, free), used in zip(cores, seats)))
+            after = tuple(sorted((width, free - used) for (width, free), used in zip(cores, seats, strict=False)))
             if after not in seen:
                 seen.add(after)
                 yield list(after)

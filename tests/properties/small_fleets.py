@@ -21,8 +21,17 @@ def small_fleet(seed: int) -> Fleet:
     for number in range(rng.randint(1, 3)):
         topology = shapes[number % len(shapes)]
         reserve = Reserve(cpus=frozenset({min(topology.cpus)}) if rng.random() < 0.3 else frozenset())
-        hosts.append(Host(name=f"h{number}", topology=topology, reserve=reserve, cpu_ratio=rng.choice((1.0, 2.0, 1.5)),
-                          cost=rng.choice((1.0, 1.0, 2.5)), labels={"rack": f"r{number % 2}"}, resources={"disk": 20}))
+        hosts.append(
+            Host(
+                name=f"h{number}",
+                topology=topology,
+                reserve=reserve,
+                cpu_ratio=rng.choice((1.0, 2.0, 1.5)),
+                cost=rng.choice((1.0, 1.0, 2.5)),
+                labels={"rack": f"r{number % 2}"},
+                resources={"disk": 20},
+            )
+        )
     vms = tuple(_vm(rng, number) for number in range(rng.randint(2, 6)))
     apps = {vm.spec.labels["app"] for vm in vms}
     rules = tuple(rule for rule in _rules(rng) if rule.members is None or rule.members["app"] in apps)
@@ -30,7 +39,9 @@ def small_fleet(seed: int) -> Fleet:
 
 
 def small_live_fleet(seed: int) -> Fleet:
-    """Return a fleet of which most VMs are already somewhere feasible, a few of them on unknown nodes, the rest still to come."""
+    """Return a fleet of which most VMs are already somewhere feasible, a few of them on unknown nodes, the rest still
+    to come.
+    """
     from placer.planning.after import fleet_after
     from placer.planning.compile import compile_fleet
     from placer.planning.goals import parse_goals
@@ -76,10 +87,20 @@ def _topology(rng: random.Random) -> Topology:
             row.append(17.0)
         rows.append([17.0] * count + [10.0])
         nodes.append(Node(id=count, memory_kib=4 * GIB, kind=NodeKind.MEMORY_ONLY))
-    devices = (Device(address="0000:01:00.0", kind="nic", node=rng.randrange(count), count=rng.choice((1, 2))),) if rng.random() < 0.5 else ()
+    devices = (
+        (Device(address="0000:01:00.0", kind="nic", node=rng.randrange(count), count=rng.choice((1, 2))),)
+        if rng.random() < 0.5
+        else ()
+    )
     half = max(1, count // 2)
-    packages = [frozenset().union(*(n.cpus for n in nodes[p:p + half])) for p in range(0, count, half)]
-    return Topology(nodes=tuple(nodes), distances=tuple(map(tuple, rows)), cores=tuple(cores), packages=tuple(packages), devices=devices)
+    packages = [frozenset().union(*(n.cpus for n in nodes[p : p + half])) for p in range(0, count, half)]
+    return Topology(
+        nodes=tuple(nodes),
+        distances=tuple(map(tuple, rows)),
+        cores=tuple(cores),
+        packages=tuple(packages),
+        devices=devices,
+    )
 
 
 def _vm(rng: random.Random, number: int) -> Vm:
@@ -96,13 +117,28 @@ def _vm(rng: random.Random, number: int) -> Vm:
         policy = CpuPolicy.DEDICATED
     devices = (DeviceRequest(kind="nic", policy=rng.choice(("required", "preferred"))),) if rng.random() < 0.15 else ()
     spec = VmSpec(
-        vcpus=vcpus, memory_kib=memory, cell_mode=mode, cells=cells, interleave=interleave, overhead_kib=rng.choice((0, 0, 64 * 1024)),
-        locality=rng.choice((0.8, 0.8, 0.5, None)), page_kib=2048 if rng.random() < 0.15 else None, cpu_policy=policy,
+        vcpus=vcpus,
+        memory_kib=memory,
+        cell_mode=mode,
+        cells=cells,
+        interleave=interleave,
+        overhead_kib=rng.choice((0, 0, 64 * 1024)),
+        locality=rng.choice((0.8, 0.8, 0.5, None)),
+        page_kib=2048 if rng.random() < 0.15 else None,
+        cpu_policy=policy,
         dedicated_vcpus=frozenset(range(1, vcpus)) if policy is CpuPolicy.MIXED else frozenset(),
-        thread_policy=rng.choice((ThreadPolicy.PREFER, ThreadPolicy.PREFER, ThreadPolicy.ISOLATE, ThreadPolicy.REQUIRE)),
-        emulator_threads=rng.choice((None, None, EmulatorPolicy.ISOLATE)), weight=rng.choice((1.0, 1.0, 3.0)), priority=rng.choice((0, 0, 0, 5)),
-        share_node=rng.random() < 0.1, memory_tier="any" if rng.random() < 0.15 else "normal", devices=devices,
-        resources={"disk": rng.choice((5, 10))} if rng.random() < 0.2 else {}, labels={"app": rng.choice(("db", "web", "batch"))})
+        thread_policy=rng.choice(
+            (ThreadPolicy.PREFER, ThreadPolicy.PREFER, ThreadPolicy.ISOLATE, ThreadPolicy.REQUIRE)
+        ),
+        emulator_threads=rng.choice((None, None, EmulatorPolicy.ISOLATE)),
+        weight=rng.choice((1.0, 1.0, 3.0)),
+        priority=rng.choice((0, 0, 0, 5)),
+        share_node=rng.random() < 0.1,
+        memory_tier="any" if rng.random() < 0.15 else "normal",
+        devices=devices,
+        resources={"disk": rng.choice((5, 10))} if rng.random() < 0.2 else {},
+        labels={"app": rng.choice(("db", "web", "batch"))},
+    )
     return Vm(name=f"v{number}", spec=spec)
 
 
@@ -111,17 +147,29 @@ def _cells(rng: random.Random, vcpus: int, memory: int) -> tuple[Cell, ...]:
         return (Cell(vcpus=frozenset(range(vcpus)), memory_kib=memory),)
     first = rng.randint(1, vcpus - 1)
     part = rng.randint(1, memory // GIB - 1) * GIB if memory >= 2 * GIB else memory // 2
-    return (Cell(vcpus=frozenset(range(first)), memory_kib=part), Cell(vcpus=frozenset(range(first, vcpus)), memory_kib=memory - part))
+    return (
+        Cell(vcpus=frozenset(range(first)), memory_kib=part),
+        Cell(vcpus=frozenset(range(first, vcpus)), memory_kib=memory - part),
+    )
 
 
 def _rules(rng: random.Random) -> tuple[Rule, ...]:
     rules = []
     if rng.random() < 0.3:
-        rules.append(Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "db"}, scope=rng.choice(("host", "node", "rack")), max_per=rng.choice((1, 1, 2))))
+        rules.append(
+            Rule(
+                kind=RuleKind.ANTI_AFFINITY,
+                members={"app": "db"},
+                scope=rng.choice(("host", "node", "rack")),
+                max_per=rng.choice((1, 1, 2)),
+            )
+        )
     if rng.random() < 0.2:
         rules.append(Rule(kind=RuleKind.AFFINITY, members={"app": "web"}, scope=rng.choice(("host", "rack", "node"))))
     if rng.random() < 0.2:
-        rules.append(Rule(kind=rng.choice((RuleKind.WITHIN, RuleKind.OUTSIDE)), members={"app": "batch"}, hosts={"rack": "r0"}))
+        rules.append(
+            Rule(kind=rng.choice((RuleKind.WITHIN, RuleKind.OUTSIDE)), members={"app": "batch"}, hosts={"rack": "r0"})
+        )
     if rng.random() < 0.1:
         rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": "h0"}))
     return tuple(rules)

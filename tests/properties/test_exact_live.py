@@ -19,8 +19,8 @@ from solvers.result import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from brute_force import best_vector  # noqa: E402
-from small_fleets import small_live_fleet  # noqa: E402
+from brute_force import best_vector
+from small_fleets import small_live_fleet
 
 GOALS = "placed,remote,moves"
 
@@ -53,4 +53,6 @@ def test_an_optimal_plan_carried_out_stays(seed: int) -> None:
     for budget in (0, 10):
         again = solve_fleet(done, goals=GOALS, max_moves=budget)
         assert {vm.name: vm.change.value for vm in again.vms} == {vm.name: "none" for vm in done.vms}
-        assert {vm.name: dict(vm.pins) for vm in again.vms} == {vm.name: dict(first.vm_by_name[vm.name].pins) for vm in again.vms}
+        assert {vm.name: dict(vm.pins) for vm in again.vms} == {
+            vm.name: dict(first.vm_by_name[vm.name].pins) for vm in again.vms
+        }

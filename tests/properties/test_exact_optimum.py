@@ -19,8 +19,8 @@ from solvers.result import Limits, Result
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from brute_force import best_vector  # noqa: E402
-from small_fleets import small_fleet  # noqa: E402
+from brute_force import best_vector
+from small_fleets import small_fleet
 
 CASES = 320
 BATCH = 20
@@ -42,7 +42,9 @@ def solved(fleet: Fleet, *, symmetry: bool = True) -> tuple[tuple[float, ...], t
 
 @pytest.mark.parametrize("first", BATCHES)
 def test_values_and_bounds_are_the_enumerated_optimum(first: int) -> None:
-    """Every goal's value and bound equal the optimum over all hosts, maps and core states, and every plan passes the checker."""
+    """Every goal's value and bound equal the optimum over all hosts, maps and core states, and every plan passes the
+    checker.
+    """
     from placer.planning.check import check
 
     for seed in range(first, first + BATCH):
@@ -71,7 +73,9 @@ def test_names_and_order_do_not_matter(first: int) -> None:
         fleet = small_fleet(seed)
         if any("name" in (rule.hosts or {}) for rule in fleet.rules):
             continue
-        assert solved(relabelled(fleet, seed))[0] == pytest.approx(solved(fleet)[0], abs=len(fleet.vms) / COST_UNIT), f"seed {seed}"
+        assert solved(relabelled(fleet, seed))[0] == pytest.approx(solved(fleet)[0], abs=len(fleet.vms) / COST_UNIT), (
+            f"seed {seed}"
+        )
 
 
 @pytest.mark.parametrize("first", BATCHES[::4])
@@ -86,7 +90,10 @@ def test_an_empty_host_more_never_hurts(first: int) -> None:
 def relabelled(fleet: Fleet, seed: int) -> Fleet:
     """Return the fleet with hosts, VMs and node positions in another order, under other names."""
     rng = random.Random(seed)
-    hosts = [dataclasses.replace(host, name=f"other-{n}", topology=_renumbered(host.topology, rng.random())) for n, host in enumerate(fleet.hosts)]
+    hosts = [
+        dataclasses.replace(host, name=f"other-{n}", topology=_renumbered(host.topology, rng.random()))
+        for n, host in enumerate(fleet.hosts)
+    ]
     vms = [dataclasses.replace(vm, name=f"guest-{n}") for n, vm in enumerate(fleet.vms)]
     rng.shuffle(hosts)
     rng.shuffle(vms)

@@ -18,7 +18,7 @@ from solvers.second_opinion import second_opinion
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small_fleets import small_fleet, small_live_fleet  # noqa: E402
+from small_fleets import small_fleet, small_live_fleet
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -30,7 +30,9 @@ def test_true_bounds_are_confirmed_and_false_ones_refuted(seed: int) -> None:
     values = [found.value for found in result.objectives if found.value is not None]
     bounds = [found.bound for found in result.objectives if found.bound is not None]
     assert {opinion.verdict for opinion in second_opinion(problem, values, bounds)} == {"confirmed"}
-    assert {opinion.verdict for opinion in second_opinion(problem, values, [bound + 1 for bound in bounds])} == {"refuted"}
+    assert {opinion.verdict for opinion in second_opinion(problem, values, [bound + 1 for bound in bounds])} == {
+        "refuted"
+    }
 
 
 def test_a_plan_may_not_claim_more_than_its_certificate() -> None:
@@ -38,7 +40,9 @@ def test_a_plan_may_not_claim_more_than_its_certificate() -> None:
     fleet = small_fleet(3)
     plan = solve_fleet(fleet)
     assert check_certificate(fleet, plan)[0] == []
-    goals = tuple(dataclasses.replace(goal, bound=(goal.bound or 0) + 1) if goal.name == "remote" else goal for goal in plan.goals)
+    goals = tuple(
+        dataclasses.replace(goal, bound=(goal.bound or 0) + 1) if goal.name == "remote" else goal for goal in plan.goals
+    )
     faults, _ = check_certificate(fleet, dataclasses.replace(plan, goals=goals))
     assert [fault.message.split(":")[0] for fault in faults] == ["goal 'remote'"]
 

@@ -28,7 +28,9 @@ def random_node(rng: random.Random) -> tuple[list[Core], list[Item]]:
 def rows_allow(cores: list[Core], items: list[Item]) -> bool:
     """Tell whether the counts fit the CPU rows."""
     rows = node_cpu_rows([(core.width, len(core.cpus)) for core in cores])
-    return all(sum(row.demand(i.policy, i.vcpus) + row.demand("extra", i.extra) for i in items) <= row.capacity for row in rows)
+    return all(
+        sum(row.demand(i.policy, i.vcpus) + row.demand("extra", i.extra) for i in items) <= row.capacity for row in rows
+    )
 
 
 def assert_valid(cores: list[Core], items: list[Item], answer: PinResult) -> None:
@@ -82,7 +84,9 @@ def test_pins_that_are_there_stay(seed: int) -> None:
 
 
 def test_shared_cores_are_as_few_as_the_formula_says() -> None:
-    """With whole SMT-2 cores the cores that two items share are max(0, Σ⌈n/2⌉ over prefer − what whole cores are left)."""
+    """With whole SMT-2 cores the cores that two items share are max(0, Σ⌈n/2⌉ over prefer − what whole cores are
+    left).
+    """
     rng = random.Random(5)
     seen = 0
     for _ in range(5000):
@@ -101,7 +105,9 @@ def test_shared_cores_are_as_few_as_the_formula_says() -> None:
 
 def test_an_item_keeps_to_one_l3_domain() -> None:
     """Four vCPUs go to the L3 domain that they fill, not to the first one."""
-    cores = [Core((2 * n, 2 * n + 1), 2, n // 4) for n in range(4)] + [Core((2 * n, 2 * n + 1), 2, 1) for n in range(4, 6)]
+    cores = [Core((2 * n, 2 * n + 1), 2, n // 4) for n in range(4)] + [
+        Core((2 * n, 2 * n + 1), 2, 1) for n in range(4, 6)
+    ]
     answer = pin_node(cores, [Item("prefer", 4)])
     assert answer is not None
     assert {cpu // 2 // 4 for cpu in answer.items[0].cpus} == {1}

@@ -17,7 +17,9 @@ def test_it_pins_what_the_rows_allow_over_no_more_domains() -> None:
     better = pinned = 0
     for _ in range(300):
         cores = [Core((2 * n, 2 * n + 1)[: rng.choice((2, 2, 1))], 2, n // 2) for n in range(rng.randint(2, 6))]
-        items = [Item(rng.choice(("isolate", "require", "prefer")), rng.randint(1, 4)) for _ in range(rng.randint(1, 4))]
+        items = [
+            Item(rng.choice(("isolate", "require", "prefer")), rng.randint(1, 4)) for _ in range(rng.randint(1, 4))
+        ]
         quick = pin_node(cores, items)
         best = pin_node_exact(cores, items, hint=quick)
         assert (quick is None) == (best is None)
@@ -41,10 +43,14 @@ def test_members_kept_apart_are_in_different_domains() -> None:
 
 def test_members_kept_together_share_one_domain() -> None:
     """Members of an affinity rule are all in one L3 domain, or there is no answer."""
-    answer = pin_node_exact(DOMAINS, [Item("prefer", 2), Item("prefer", 3), Item("prefer", 2)], [L3Rule(members=(0, 2), max_per=None)])
+    answer = pin_node_exact(
+        DOMAINS, [Item("prefer", 2), Item("prefer", 3), Item("prefer", 2)], [L3Rule(members=(0, 2), max_per=None)]
+    )
     assert answer is not None
     assert len({cpu // 4 for number in (0, 2) for cpu in answer.items[number].cpus}) == 1
-    assert pin_node_exact(DOMAINS, [Item("prefer", 3), Item("prefer", 2)], [L3Rule(members=(0, 1), max_per=None)]) is None
+    assert (
+        pin_node_exact(DOMAINS, [Item("prefer", 3), Item("prefer", 2)], [L3Rule(members=(0, 1), max_per=None)]) is None
+    )
 
 
 def test_it_keeps_cpus_that_are_there() -> None:
