@@ -29,19 +29,29 @@ for dir in /sys/devices/system/node/node[0-9]*; do
     echo "@node ${dir##*/node}"
     sed 's/^/ /' "$dir/meminfo"
 done
-for uuid in "$@"; do
-    for file in $(grep -lF -e "$uuid" /proc/[0-9]*/cmdline 2>/dev/null); do
-        dir=${file%/cmdline}
-        tr '\0\n' '\n ' <"$file" 2>/dev/null | grep -A1 -xe '-uuid' | grep -qxF -e "$uuid" || continue
-        echo "@process $uuid ${dir##*/}"
+wanted=" $* "; seen=
+look() {
+    for pid in "$@"; do
+        dir=/proc/$pid
+        uuid=$(tr '\0\n' '\n ' <"$dir/cmdline" 2>/dev/null | sed -n '/^-uuid$/{n;p;q;}')
+        [ -n "$uuid" ] || continue
+        case $wanted in *" $uuid "*) ;; *) continue ;; esac
+        seen=yes
+        echo "@process $uuid $pid"
         for task in "$dir"/task/*; do
             echo "@thread ${task##*/}"
-            grep -E '^(Name|Cpus_allowed_list|Mems_allowed_list):' "$task/status" 2>/dev/null | sed 's/^/ /'
+            grep -E '^(Name|Cpus_allowed_list):' "$task/status" 2>/dev/null | sed 's/^/ /'
         done
         echo "@maps"; sed 's/^/ /' "$dir/maps" 2>/dev/null
         echo "@numa_maps"; sed 's/^/ /' "$dir/numa_maps" 2>/dev/null
     done
-done
+}
+if [ $# -gt 0 ]; then
+    # These files hold a number without a line end.
+    look $(for file in /run/libvirt/qemu/*.pid; do cat "$file" 2>/dev/null; echo; done)
+    # A session daemon, or one in a container, keeps its pid files elsewhere.
+    [ -n "$seen" ] || look $(cd /proc && echo [0-9]*)
+fi
 echo "@end"
 """
 

@@ -55,6 +55,8 @@ def _hazards(xml: bytes, topology: Topology, mended: bool) -> Iterator[Refusal]:
         return
     kind = "huge pages" if huge else "memory allocated at once"
     for policy in (*root.findall("numatune/memnode"), *root.findall("numatune/memory")):
+        if policy.get("mode") == "restrictive":
+            continue  # the kernel's cpuset binds it, QEMU is told of no node
         nodes = _set(policy.get("nodeset", ""))
         near = frozenset().union(*(topology.node(node).cpus for node in nodes & set(topology.node_ids)))
         if nodes and not near:
@@ -64,8 +66,8 @@ def _hazards(xml: bytes, topology: Topology, mended: bool) -> Iterator[Refusal]:
             )
         elif nodes and cpus is not None and not near & cpus:
             yield Refusal(
-                reason=f"{kind} on node {format_cpuset(nodes)}, emulator threads on CPUs {format_cpuset(cpus)} of other "
-                "nodes: this libvirt would not start it (Setting CPU affinity failed)",
+                reason=f"{kind} on node {format_cpuset(nodes)}, emulator threads on CPUs {format_cpuset(cpus)} of "
+                "other nodes: this libvirt would not start it (Setting CPU affinity failed)",
                 cure="say emulator_threads: share and solve again, or update libvirt to 9.3",
             )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NODES = {0: range(0, 4), 1: range(4, 8), 2: range(8, 12), 3: range(12, 16), 4: range(0)}
+NODES = {0: range(4), 1: range(4, 8), 2: range(8, 12), 3: range(12, 16), 4: range(0)}
 """CPUs of each node of the lab."""
 MEMORY_MIB = {0: 1536, 1: 1536, 2: 1536, 3: 1536, 4: 1024}
 DISTANCES = {
-    (0, 1): 12, (0, 2): 20, (0, 3): 22, (0, 4): 14, (1, 2): 22, (1, 3): 20, (1, 4): 24, (2, 3): 12, (2, 4): 28, (3, 4): 28,
+    (0, 1): 12, (0, 2): 20, (0, 3): 22, (0, 4): 14, (1, 2): 22,
+    (1, 3): 20, (1, 4): 24, (2, 3): 12, (2, 4): 28, (3, 4): 28,
 }  # fmt: skip
 _APPEND = "console=ttyS0 panic=-1 root=/dev/vda mitigations=off transparent_hugepage=never numa_balancing=disable"
 
@@ -52,7 +53,8 @@ def qemu_command(
         "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.gz"), "-append", _APPEND,
         "-drive", f"file={disk},if=virtio,format=qcow2,snapshot={'on' if snapshot else 'off'}",
         # restrict=on: the lab reaches no network; the two forwarded ports are on the loopback alone.
-        "-netdev", f"user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{libvirt_port}-:16509,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
+        "-netdev", "user,id=n0,restrict=on,"
+        f"hostfwd=tcp:127.0.0.1:{libvirt_port}-:16509,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
         "-device", "virtio-net-pci,netdev=n0,romfile=",
         "-serial", f"file:{run / 'console.log'}", "-qmp", f"unix:{run / 'qmp.sock'},server,nowait",
     ]  # fmt: skip

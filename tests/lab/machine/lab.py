@@ -1,4 +1,4 @@
-"""The lab's life: what it needs, built once per scripts and package versions, restored in seconds, stopped by its pid."""
+"""The lab's life: built once per scripts and package versions, restored in seconds, ended by its own process."""
 
 from __future__ import annotations
 
