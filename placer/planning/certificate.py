@@ -114,4 +114,5 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
 def _duals(problem: Problem, certificate: Mapping[str, Any]) -> tuple[list[Fault], list[str]]:
     from solvers.bounds import recheck
 
-    return recheck(problem, certificate)
+    faults, remarks = recheck(problem, certificate)
+    return [Fault(message=text, field="certificate") for text in faults], list(remarks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import CellMode, CpuPolicy, ThreadPolicy, Vm
 from placer.planning.capacity import HostCapacity, host_capacity
+from placer.planning.chain_rows import ChainKeys
 from placer.planning.flavors import (
     CONFINING,
     Confinement,
@@ -27,7 +28,6 @@ from placer.planning.needs import spec_needs
 from placer.planning.placements import Placement, placement_cost, view_of
 from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.structures import balance_unit, structure_of
-from placer.topology.symmetry import chain_keys, symmetric_chains
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
 
@@ -56,6 +56,21 @@ class _Loaded:
     fixed: list[int] = field(default_factory=list)
     now: dict[int, list[int]] = field(default_factory=dict)
     floating: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What makes hosts interchangeable: those of equal states are one class. Arrays are bytes, to be compared."""
+
+    draft: int
+    room: bytes
+    fixed: bytes
+    content: tuple[tuple[int, int], ...]
+    floating: tuple[tuple[int, int], ...]
+    tied: tuple[tuple[int, int], ...]
+    domains: tuple[tuple[str, int], ...] = ()
+    permission: int = 0
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +159,16 @@ class ClassBuilder:
         for number, vm in enumerate(self.fleet.vms):
             if vm.current is None or vm.current.host not in position:
                 continue
-            host = position[vm.current.host]
-            on_host[host].append(number)
+            at = position[vm.current.host]
+            on_host[at].append(number)
             if vm.pins_fixed and self.flavors.of_vm[number] < 0:
-                pinned[host] |= _held_cpus(vm, self.fleet.hosts[host])
+                pinned[at] |= _held_cpus(vm, self.fleet.hosts[at])
         loaded = {}
-        for number in position.values():
-            host = _Loaded(room=self._room(self.fleet.hosts[number], frozenset(pinned.get(number, ()))))
-            loaded[number] = host
-            for vm in on_host.get(number, ()):
-                self._sort_vm(host, self.fleet.hosts[number], vm)
+        for at in position.values():
+            host = self.fleet.hosts[at]
+            loaded[at] = _Loaded(room=self._room(host, frozenset(pinned.get(at, ()))))
+            for number in on_host.get(at, ()):
+                self._sort_vm(loaded[at], host, number)
         return loaded
 
     def _sort_vm(self, loaded: _Loaded, host: Host, number: int) -> None:
@@ -246,10 +261,10 @@ class ClassBuilder:
                 out[row] = amount
         for flavor, vms in loaded.floating.items():
             for rule in self.groups[flavor].rules:
-                row = table.index.get((None, f"rule {rule}"))
-                if row is not None and self.factory.spread_rules[rule] == "host":
-                    out[row] = max(out[row], taken[row] + len(vms))
-                    taken[row] += len(vms)
+                on_host = table.index.get((None, f"rule {rule}"))
+                if on_host is not None and self.factory.spread_rules[rule] == "host":
+                    taken[on_host] += len(vms)
+                    out[on_host] = max(out[on_host], taken[on_host])
         return out
 
     def _rule_room(self, draft: ShapeDraft, room: _Room) -> dict[tuple[int | None, str], int]:
@@ -276,68 +291,52 @@ class ClassBuilder:
             - {"host", "node", "l3"}
         )
         domain_index: dict[tuple[str, str], int] = {}
-        members: dict[Hashable, list[int]] = defaultdict(list)
-        parts: dict[Hashable, tuple[IntArray, IntArray, _Permission]] = {}
+        members: dict[_State, list[int]] = defaultdict(list)
+        permissions: dict[int, _Permission] = {}
         for number, host in loaded.items():
             own = self.fleet.hosts[number]
-            done = finished[host.room.draft]
-            room = capacity[number][done.rows] // done.divisor
-            fixed = np.array(
-                [
-                    -(-fixed_use[number].get(int(row), 0) // int(by))
-                    for row, by in zip(done.rows, done.divisor, strict=True)
-                ],
-                dtype=np.int64,
-            )
-            content = tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items()))
-            floating = tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items()))
-            domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
             permission = self._permission(own, drained[number])
+            permissions[id(permission)] = permission
+            domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
+            state = self._state(host, finished[host.room.draft], capacity[number], fixed_use[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
-            tied = tuple(
-                sorted(
-                    Counter(
-                        self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross
-                    ).items()
-                )
-            )
-            key = (
-                host.room.draft,
-                room.tobytes(),
-                fixed.tobytes(),
-                content,
-                floating,
-                domains,
-                id(permission),
-                cost,
-                tied,
-            )
-            members[key].append(number)
-            parts[key] = (room, fixed, permission)
-        chains = _Chains(finished)
+            members[replace(state, domains=domains, permission=id(permission), cost=cost)].append(number)
+        chains = ChainKeys(finished)
         out = []
-        for key, who in members.items():
-            draft, content, floating, domains, cost, tied = key[0], key[3], key[4], key[5], key[7], key[8]  # type: ignore[index]
-            room, fixed, permission = parts[key]
-            empty = not content and not floating and not fixed.any()
+        for state, who in members.items():
+            room, fixed = np.frombuffer(state.room, dtype=np.int64), np.frombuffer(state.fixed, dtype=np.int64)
+            empty = not state.content and not state.floating and not fixed.any()
             out.append(
                 HostClass(
-                    shape=draft,
+                    shape=state.draft,
                     count=len(who),
                     capacity=room,
                     fixed=fixed,
-                    content=content,
-                    floating=floating,
-                    allowed=permission.allowed,
-                    stay_penalty=permission.penalty,
-                    cost=cost,
-                    domain=dict(domains),
-                    fixed_members=dict(tied),
-                    chains=chains.of(draft, room, self.fleet.hosts[who[0]]) if empty else (),
+                    content=state.content,
+                    floating=state.floating,
+                    allowed=permissions[state.permission].allowed,
+                    stay_penalty=permissions[state.permission].penalty,
+                    cost=state.cost,
+                    domain=dict(state.domains),
+                    fixed_members=dict(state.tied),
+                    chains=chains.of(state.draft, room, self.fleet.hosts[who[0]]) if empty else (),
                     members=tuple(who),
                 )
             )
         return tuple(out)
+
+    def _state(self, host: _Loaded, done: FinishedShape, room: IntArray, fixed_use: Mapping[int, int]) -> _State:
+        """Return what of a host's content and capacity makes it interchangeable, in the finished shape's rows."""
+        fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
+        tied = Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross)
+        return _State(
+            draft=host.room.draft,
+            room=(room[done.rows] // done.divisor).tobytes(),
+            fixed=np.array(fixed, dtype=np.int64).tobytes(),
+            content=tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items())),
+            floating=tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items())),
+            tied=tuple(sorted(tied.items())),
+        )
 
     def _permission(self, host: Host, drained: int) -> _Permission:
         confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
@@ -350,52 +349,6 @@ class ClassBuilder:
             penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
             self._permissions[key] = _Permission(allowed=allowed, penalty=penalty)
         return self._permissions[key]
-
-
-@dataclass(slots=True)
-class _Chains:
-    """Symmetry-breaking keys, computed once for each shape and capacity."""
-
-    finished: Sequence[FinishedShape]
-    _cache: dict[tuple[int, bytes], tuple[IntArray, ...]] = field(default_factory=dict)
-
-    def of(self, draft: int, room: IntArray, host: Host) -> tuple[IntArray, ...]:
-        """Return the keys of each chain of node blocks that are alike on an empty host."""
-        key = (draft, room.tobytes())
-        if key not in self._cache:
-            shape = self.finished[draft].shape
-            colours = [
-                tuple((name, int(room[k])) for k, (where, name) in enumerate(shape.row_names) if where == node)
-                for node in range(shape.nodes)
-            ]
-            packages = [
-                [i for i, node in enumerate(host.topology.nodes) if node.cpus & package]
-                for package in host.topology.packages
-            ]
-            found = symmetric_chains(host.topology.distances, colours, packages)
-            load = np.stack([self._load(shape, node) for node in range(shape.nodes)], axis=1)
-            self._cache[key] = tuple(chain_keys(chain, load, self._largest(shape, room)) for chain in found)
-        return self._cache[key]
-
-    @staticmethod
-    def _row(shape: Shape, node: int) -> int | None:
-        """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like
-        nodes.
-        """
-        rows = [k for k, (where, name) in enumerate(shape.row_names) if where == node and name not in ("load", "cores")]
-        return max(
-            rows,
-            key=lambda k: (int((shape.use[:, k] > 0).sum()), shape.row_names[k][1] != "memory", shape.row_names[k][1]),
-            default=None,
-        )
-
-    def _load(self, shape: Shape, node: int) -> IntArray:
-        row = self._row(shape, node)
-        return shape.use[:, row] if row is not None else np.zeros(shape.placements, dtype=np.int64)
-
-    def _largest(self, shape: Shape, room: IntArray) -> int:
-        rows = [self._row(shape, node) for node in range(shape.nodes)]
-        return max((int(room[row]) for row in rows if row is not None), default=0)
 
 
 def _domain(index: dict[tuple[str, str], int], scope: str, host: Host) -> int:

@@ -15,7 +15,7 @@ from placer.planning.flavors import FlavorGroup
 from placer.planning.needs import Needs
 from placer.planning.placements import NodeView, Placement, canonical, placement_cost, placements_of
 from placer.planning.structures import RowTable, Structure
-from solvers.problem import IntArray, Shape
+from solvers.problem import BoolArray, IntArray, Shape
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class ShapeFactory:
         for number, taken in enumerate(draft.uses):
             for row, amount in taken.items():
                 use[number, row] = amount
-        keep = (use <= largest).all(axis=1)
+        keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
         hinges = draft.table.hinges(max_per, unit)
