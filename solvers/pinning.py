@@ -1,4 +1,4 @@
-"""Engine D: give the counts of one node their CPUs. Whatever the CPU rows allow can be pinned (see `solvers.cpu_rows`)."""
+"""Engine D: give the counts of one node their CPUs. Whatever `solvers.cpu_rows` allows can be pinned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from solvers.cpu_rows import CpuPolicy, main_width
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """A core seen from its node: the CPUs of it that are free, its width in threads, its L3 domain (None: not known)."""
+    """A core seen from its node: its free CPUs, its width in threads, its L3 domain (None: not known)."""
 
     cpus: tuple[int, ...]
     width: int
@@ -25,7 +25,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Dedicated vCPUs of one VM on the node, with `extra` emulator CPUs; `current` the CPUs it has now, kept where they may be."""
+    """Dedicated vCPUs of one VM on the node and `extra` emulator CPUs; `current` are kept where they may be."""
 
     policy: CpuPolicy
     vcpus: int
@@ -44,7 +44,7 @@ class PinnedItem:
 
 @dataclass(frozen=True, slots=True)
 class PinResult:
-    """CPUs of every item in order; `held` are all CPUs that nobody else may use: pinned ones, and siblings a policy leaves idle."""
+    """CPUs of every item in order; `held` are all that nobody else may use, siblings left idle included."""
 
     items: tuple[PinnedItem, ...]
     held: frozenset[int]
@@ -53,8 +53,8 @@ class PinResult:
 def pin_node(cores: Sequence[Core], items: Sequence[Item]) -> PinResult | None:
     """Pin the items of one node; None where they do not fit.
 
-    Items that have CPUs now keep them if all of those can be kept; else all are pinned anew. Few cores are shared between
-    items: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains.
+    Items that have CPUs now keep them if all of those can be kept; else all are pinned anew. Cores shared between items
+    are few: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains.
     """
     if any(item.current is not None for item in items):
         kept = _Seating(cores, items)
@@ -75,6 +75,7 @@ class _Seating:
     extra: list[list[int]] = field(default_factory=list)
     idle: set[int] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
+    seated: set[int] = field(default_factory=set)
     width: int = 1
 
     def __post_init__(self) -> None:
@@ -97,7 +98,11 @@ class _Seating:
             if item.current is None:
                 continue
             wanted = [*item.current, *item.current_extra[: item.extra]]
-            if len(item.current) != item.vcpus or len(set(wanted)) < len(wanted) or any(cpu not in where for cpu in wanted):
+            if (
+                len(item.current) != item.vcpus
+                or len(set(wanted)) < len(wanted)
+                or any(cpu not in where for cpu in wanted)
+            ):
                 return False
             if not self._may_keep(item, where):
                 return False
@@ -110,8 +115,9 @@ class _Seating:
                 for number in {where[cpu] for cpu in item.current}:
                     self.idle.update(self.free[number])
                     self.free[number].clear()
+            self.seated.add(index)
             self.got[index] = list(item.current)
-            self.extra[index] = wanted[item.vcpus:]
+            self.extra[index] = wanted[item.vcpus :]
         return True
 
     def _may_keep(self, item: Item, where: dict[int, int]) -> bool:
@@ -122,11 +128,13 @@ class _Seating:
             return False
         if item.policy == "isolate":
             return all(count == 1 for count in touched.values())
-        return len(touched) == -(-item.vcpus // self.width) and all(self.cores[number].width == self.width for number in touched)
+        return len(touched) == -(-item.vcpus // self.width) and all(
+            self.cores[number].width == self.width for number in touched
+        )
 
     def seat_rest(self) -> bool:
         """Seat all items that have nothing yet: whole cores first, then loose threads; False where room runs out."""
-        todo = [index for index, item in enumerate(self.items) if not self.got[index] and (item.vcpus or item.extra)]
+        todo = [index for index in range(len(self.items)) if index not in self.seated]
         order = sorted(todo, key=lambda index: (-self.items[index].vcpus, index))
         for policy in ("require", "isolate"):
             if not all(self._seat_whole(index) for index in order if self.items[index].policy == policy):
@@ -137,10 +145,14 @@ class _Seating:
         for index in sorted(order, key=lambda index: (-loose[index], index)):
             if loose[index] and not self._seat_threads(index, loose[index]):
                 return False
-        return all(self._seat_extra(index) for index, item in enumerate(self.items) if len(self.extra[index]) < item.extra)
+        return all(
+            self._seat_extra(index) for index, item in enumerate(self.items) if len(self.extra[index]) < item.extra
+        )
 
     def _loose_demand(self, index: int) -> int:
-        """Return the threads an item takes one by one; its emulator's own CPU is seated with the vCPUs it belongs to."""
+        """Return the threads an item takes one by one; its emulator's own CPU is seated with the vCPUs it belongs
+        to.
+        """
         item = self.items[index]
         return item.vcpus + item.extra if item.policy == "prefer" else 0
 
@@ -148,10 +160,17 @@ class _Seating:
         item = self.items[index]
         isolate = item.policy == "isolate"
         count = item.vcpus if isolate else -(-item.vcpus // self.width)
-        whole = [n for n, core in enumerate(self.cores) if core.whole and len(self.free[n]) == core.width
-                 and (core.width == self.width or (isolate and core.width == 1))]
+        whole = [
+            n
+            for n, core in enumerate(self.cores)
+            if core.whole
+            and len(self.free[n]) == core.width
+            and (core.width == self.width or (isolate and core.width == 1))
+        ]
         # A core of one thread is the cheapest for an isolated vCPU: no sibling is left idle.
-        chosen = self._by_l3(sorted(whole, key=lambda n: (isolate and self.cores[n].width, n)), count, narrow_first=isolate)
+        chosen = self._by_l3(
+            sorted(whole, key=lambda n: (isolate and self.cores[n].width, n)), count, narrow_first=isolate
+        )
         if len(chosen) < count:
             return False
         for number in chosen:
@@ -163,21 +182,34 @@ class _Seating:
 
     def _seat_full_cores(self, index: int, threads: int) -> int:
         """Give a `prefer` item as many whole cores as its threads fill; return how many threads that seats."""
-        whole = [n for n, core in enumerate(self.cores) if core.whole and len(self.free[n]) == core.width and core.width == self.width]
+        whole = [
+            n
+            for n, core in enumerate(self.cores)
+            if core.whole and len(self.free[n]) == core.width and core.width == self.width
+        ]
         chosen = self._by_l3(whole, threads // self.width)
         for number in chosen:
             self._take(index, number, self.width)
         return self.width * len(chosen)
 
     def _seat_threads(self, index: int, threads: int) -> bool:
-        """Seat loose threads: cores nobody movable uses first, half-taken ones before whole, then the rests of shared cores."""
+        """Seat loose threads: cores nobody movable uses first, half-taken ones before whole, then the rests of shared
+        cores.
+        """
         near = {self.cores[n].l3 for n in range(len(self.cores)) if set(self.cores[n].cpus) & set(self.got[index])}
 
         def rank(number: int) -> tuple[bool, bool, bool, bool, int, int]:
             room = len(self.free[number])
             mine = bool(set(self.cores[number].cpus) & set(self.got[index]))
             whole = self.cores[number].whole and number not in self.used
-            return (number in self.used and not mine, room < threads, whole, bool(near) and self.cores[number].l3 not in near, room, number)
+            return (
+                number in self.used and not mine,
+                room < threads,
+                whole,
+                bool(near) and self.cores[number].l3 not in near,
+                room,
+                number,
+            )
 
         while threads:
             open_cores = [n for n in range(len(self.cores)) if self.free[n]]
@@ -192,12 +224,15 @@ class _Seating:
     def _seat_extra(self, index: int) -> bool:
         item = self.items[index]
         if item.policy == "prefer" and len(self.got[index]) == item.vcpus + item.extra:
-            self.extra[index] = self.got[index][item.vcpus:]
+            self.extra[index] = self.got[index][item.vcpus :]
             self.got[index] = self.got[index][: item.vcpus]
             return True
         while len(self.extra[index]) < item.extra:
-            number = min((n for n in range(len(self.cores)) if self.free[n]),
-                         key=lambda n: (n in self.used, self.cores[n].whole, len(self.free[n]), n), default=None)
+            number = min(
+                (n for n in range(len(self.cores)) if self.free[n]),
+                key=lambda n: (n in self.used, self.cores[n].whole, len(self.free[n]), n),
+                default=None,
+            )
             if number is None:
                 return False
             self.extra[index].append(self.free[number].pop(0))
@@ -217,7 +252,11 @@ class _Seating:
         found = list(candidates)
         if count >= len(found):
             return found[:count]
-        if narrow_first and any(self.cores[n].width == 1 for n in found) and any(self.cores[n].width > 1 for n in found):
+        if (
+            narrow_first
+            and any(self.cores[n].width == 1 for n in found)
+            and any(self.cores[n].width > 1 for n in found)
+        ):
             return found[:count]
         domains: dict[int | None, list[int]] = {}
         for number in found:
