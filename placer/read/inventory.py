@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from placer.errors import InputError
 from placer.model.fleet import Fleet
@@ -68,36 +69,50 @@ def parse_fleet(data: bytes, source: str | None, base_dir: str | Path, *, runnin
     InputError
         As `read_fleet`.
     """
-    with _without_collector():
+    with without_collector():
         log = FaultLog(source)
         tree = _document(data, source, log)
         files = Files(Path(base_dir))
-        hosts = HostSection(files, log)
-        hosts.read(_section(tree, "hosts", log))
-        vms = VmSection(hosts.made, frozenset(hosts.broken), files, log)
-        vms.read(_section(tree, "vms", log))
-        rules, warnings = _rules(_section(tree, "rules", log), hosts, vms, log)
-        _check_units(tree, log)
-        log.raise_if_any()
-        kept = [vm for vm in vms.made if vm.running] if running_only else vms.made
-        return Fleet(
-            hosts=tuple(hosts.made.values()),
-            vms=tuple(kept),
-            rules=(*rules, *hosts.drains),
-            path=source,
-            digest=files.digest(data),
-            base_dir=str(base_dir),
-            warnings=tuple(dict.fromkeys([*hosts.warnings, *vms.warnings, *warnings])),
-        )
+        sections = Sections(*((_section(tree, name, log), log) for name in _SECTIONS))
+        fleet = fleet_of(sections, files)
+        kept = tuple(vm for vm in fleet.vms if vm.running) if running_only else fleet.vms
+        return replace(fleet, vms=kept, path=source, digest=files.digest(data))
 
 
-def is_inventory(data: bytes) -> bool:
-    """Tell whether bytes say that they are an inventory."""
-    return SCHEMA.encode() in data[:4096] or (b"placer.inventory/" in data and b"schema" in data)
+class Sections(NamedTuple):
+    """The entries of hosts, VMs and rules, each with the log of the file that they come from."""
+
+    hosts: tuple[LineList, FaultLog]
+    vms: tuple[LineList, FaultLog]
+    rules: tuple[LineList, FaultLog]
+
+
+def fleet_of(sections: Sections, files: Files) -> Fleet:
+    """Return the fleet of these entries; its digest covers nothing yet.
+
+    Raises
+    ------
+    InputError
+        All faults of the logs together.
+    """
+    hosts = HostSection(files, sections.hosts[1])
+    hosts.read(sections.hosts[0])
+    vms = VmSection(hosts.made, frozenset(hosts.broken), files, sections.vms[1])
+    vms.read(sections.vms[0])
+    rules, warnings = _rules(*sections.rules, hosts, vms)
+    _check_units(sections)
+    sections.hosts[1].raise_if_any()
+    return Fleet(
+        hosts=tuple(hosts.made.values()),
+        vms=tuple(vms.made),
+        rules=(*rules, *hosts.drains),
+        base_dir=str(files.base_dir),
+        warnings=tuple(dict.fromkeys([*hosts.warnings, *vms.warnings, *warnings])),
+    )
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Keep Python's cycle collector still: a large fleet is millions of objects without a single cycle."""
     enabled = gc.isenabled()
     gc.disable()
@@ -161,7 +176,7 @@ def _section(tree: LineMap, name: str, log: FaultLog) -> LineList:
     return section
 
 
-def _rules(section: LineList, hosts: HostSection, vms: VmSection, log: FaultLog) -> tuple[list[Rule], list[str]]:
+def _rules(section: LineList, log: FaultLog, hosts: HostSection, vms: VmSection) -> tuple[list[Rule], list[str]]:
     if not section:
         return [], []
     builder = RuleBuilder(
@@ -173,11 +188,10 @@ def _rules(section: LineList, hosts: HostSection, vms: VmSection, log: FaultLog)
     return [rule for rule in rules if rule is not None], builder.warnings
 
 
-def _amounts(tree: LineMap) -> Iterator[tuple[str, int, Any, str, str]]:
+def _amounts(sections: Sections) -> Iterator[tuple[str, int, Any, str, str]]:
     """Yield each amount of a free resource: section, number and name of the entry, the resource, the amount's text."""
-    for section in ("hosts", "vms"):
-        entries = tree.get(section)
-        for number, entry in enumerate(entries if isinstance(entries, LineList) else ()):
+    for section, entries in (("hosts", sections.hosts[0]), ("vms", sections.vms[0])):
+        for number, entry in enumerate(entries):
             if not isinstance(entry, LineMap):
                 continue
             nodes = entry.get("nodes") if section == "hosts" else None
@@ -189,16 +203,17 @@ def _amounts(tree: LineMap) -> Iterator[tuple[str, int, Any, str, str]]:
                             yield section, number, entry.get("name", number), name, amount
 
 
-def _check_units(tree: LineMap, log: FaultLog) -> None:
+def _check_units(sections: Sections) -> None:
     """Refuse a resource that is a size in one place and a bare count in another: nobody knows what one of it is."""
     words = {True: "a bare number", False: "a size"}
     first: dict[str, tuple[bool, str]] = {}
-    for section, number, entry, name, amount in _amounts(tree):
+    for section, number, entry, name, amount in _amounts(sections):
         bare, where = first.setdefault(name, (amount.isdigit(), f"{section}[{entry}]"))
         if amount.isdigit() is not bare:
+            entries, log = sections.hosts if section == "hosts" else sections.vms
             log.add(
                 f"{words[not bare]}, but {words[bare]} in {where}",
-                line=line_of(tree[section], number),
+                line=line_of(entries, number),
                 field=f"{section}[{entry}].resources.{name}",
                 cure="give it a unit everywhere or nowhere",
             )

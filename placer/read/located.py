@@ -78,11 +78,14 @@ def field_path(prefix: str, path: Sequence[str | int]) -> str:
 
 
 class FaultLog:
-    """All faults of one file, raised together in the order of their lines."""
+    """All faults of one file, raised together in the order of their lines.
 
-    def __init__(self, file: str | None) -> None:
+    Logs of several files that are read as one thing share their faults: the first is the `parent` of the others.
+    """
+
+    def __init__(self, file: str | None, parent: FaultLog | None = None) -> None:
         self.file = file
-        self.faults: list[Fault] = []
+        self.faults: list[Fault] = [] if parent is None else parent.faults
 
     def add(
         self,
@@ -111,5 +114,5 @@ class FaultLog:
         """Raise one `InputError` with every fault noted, if there is any."""
         if not self.faults:
             return
-        faults = sorted(self.faults, key=lambda fault: (fault.file != self.file, fault.line or 0))
+        faults = sorted(self.faults, key=lambda fault: (fault.file != self.file, fault.file or "", fault.line or 0))
         raise InputError(faults)
