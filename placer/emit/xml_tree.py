@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from placer.errors import InputError
@@ -11,11 +13,13 @@ from placer.errors import InputError
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_MARKUP = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|<[^!?>][^>]*>", re.DOTALL)
-_ATTRIBUTE = re.compile(rb'="([^"]*)"')
-_METADATA = re.compile(rb"<metadata>.*?</metadata>", re.DOTALL)
+_TOKEN = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>|<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>|[^<]+", re.DOTALL)
+_ATTRIBUTE = re.compile(rb"""([^\s=<>"'/]+)\s*=\s*("[^"]*"|'[^']*')""")
+_REFERENCE = re.compile(rb"&(#[0-9]{1,7}|#x[0-9a-fA-F]{1,6}|lt|gt|amp|quot|apos);")
+_ENTITIES = {b"lt": b"<", b"gt": b">", b"amp": b"&", b"quot": b'"', b"apos": b"'"}
 _DECLARATION = re.compile(rb"\s*<\?xml\s[^>]*?\?>")
 _NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+_SHORT = 256
 _INDENT = "  "
 
 
@@ -104,49 +108,80 @@ def remove_if_empty(element: _Element | None) -> None:
 
 
 def serialise(root: _Element, source: bytes | None) -> bytes:
-    """Return the document as bytes, in the quotes of `source` and with a declaration where that has one.
+    """Return the document as bytes; every tag and text that was not changed is written as `source` has it.
 
-    lxml writes attributes in double quotes, libvirt in single ones: left so, every line of a diff would differ.
+    lxml has one way to write quotes, escapes and the order of namespaces, which is not libvirt's: left so, every line
+    of a diff would differ. What is new is written as libvirt writes it, in single quotes.
     """
     from lxml import etree
 
     around = [*reversed(list(root.itersiblings(preceding=True))), root, *root.itersiblings()]
     body = b"\n".join(etree.tostring(node, encoding="utf-8", with_tail=False) for node in around)
-    own = _METADATA.sub(b"", source or b"")
-    if own.count(b"='") >= own.count(b'="'):
-        body = _single_quotes(body)
-    old_tag, new_tag = _root_tag(source or b""), _root_tag(body)
-    if old_tag.isascii() and old_tag:
-        # The root is never changed, but lxml puts its namespaces first.
-        body = body.replace(new_tag, old_tag, 1)
+    originals = {} if source is None else _originals(root, source)
+    body = _TOKEN.sub(lambda token: _next_original(originals, token[0]) or _as_libvirt(token[0]), body)
     if source is not None and _DECLARATION.match(source.removeprefix(b"\xef\xbb\xbf")):
         body = b"<?xml version='1.0' encoding='UTF-8'?>\n" + body
     return body + b"\n"
 
 
-def _root_tag(data: bytes) -> bytes:
-    tags = (match[0] for match in _MARKUP.finditer(data) if not match[0].startswith((b"<!", b"<?")))
-    return next(tags, b"")
+def _originals(root: _Element, source: bytes) -> dict[object, deque[bytes]]:
+    """Return how the source writes each tag and text, by what it means, in the order of the file."""
+    if (root.getroottree().docinfo.encoding or "UTF-8").upper() not in ("UTF-8", "ASCII", "US-ASCII"):
+        return {}
+    originals: dict[object, deque[bytes]] = {}
+    for token in _TOKEN.finditer(source):
+        originals.setdefault(_meaning(token[0]), deque()).append(token[0])
+    return originals
 
 
-def _single_quotes(body: bytes) -> bytes:
-    """Put attributes in single quotes, but those of metadata: libvirt writes that in double ones, as lxml does."""
-    foreign = False
-
-    def requoted(match: re.Match[bytes]) -> bytes:
-        nonlocal foreign
-        markup = match[0]
-        if markup in (b"<metadata>", b"</metadata>"):
-            foreign = markup == b"<metadata>"
-        if foreign or markup.startswith((b"<!", b"<?")):
-            return markup
-        return _ATTRIBUTE.sub(lambda value: b"='" + _requote(value[1]) + b"'", markup)
-
-    return _MARKUP.sub(requoted, body)
+def _next_original(originals: dict[object, deque[bytes]], token: bytes) -> bytes | None:
+    """Return the next way the source writes this, the last of them again and again."""
+    ways = originals.get(_meaning(token))
+    if ways is None:
+        return None
+    return ways.popleft() if len(ways) > 1 else ways[0]
 
 
-def _requote(value: bytes) -> bytes:
-    return value.replace(b"'", b"&apos;").replace(b"&quot;", b'"')
+def _meaning(token: bytes) -> object:
+    """Return what a parser makes of a tag (name, attributes in any order, whether it is closed) or of a text."""
+    return _short_meaning(token) if len(token) <= _SHORT else _any_meaning(token)
+
+
+@lru_cache(maxsize=8192)
+def _short_meaning(token: bytes) -> object:
+    """Remember what short tokens mean: the same tags come again in every domain."""
+    return _any_meaning(token)
+
+
+def _any_meaning(token: bytes) -> object:
+    if token.startswith((b"<!", b"<?")):
+        return token
+    if not token.startswith(b"<"):
+        return _unescape(token)
+    attributes = frozenset((match[1], _unescape(match[2][1:-1])) for match in _ATTRIBUTE.finditer(token))
+    name = re.match(rb"</?[^\s/>]+", token)
+    return (name and name[0], attributes, token.endswith(b"/>"))
+
+
+def _unescape(text: bytes) -> bytes:
+    plain = _REFERENCE.sub(lambda match: _ENTITIES.get(match[1]) or _character(match[1]), text)
+    return plain.replace(b"\r\n", b"\n")
+
+
+def _character(reference: bytes) -> bytes:
+    digits = reference[1:].decode()
+    number = int(digits[1:], 16) if digits.startswith("x") else int(digits)
+    return chr(number).encode("utf-8", "surrogatepass")
+
+
+def _as_libvirt(token: bytes) -> bytes:
+    if not token.startswith(b"<") or token.startswith((b"<!", b"<?")):
+        return token
+    return _ATTRIBUTE.sub(lambda match: match[1] + b"=" + _single_quoted(match[2][1:-1]), token)
+
+
+def _single_quoted(value: bytes) -> bytes:
+    return b"'" + value.replace(b"'", b"&apos;").replace(b"&quot;", b'"') + b"'"
 
 
 def _is_space(text: str | None) -> bool:

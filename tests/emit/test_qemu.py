@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -41,13 +44,14 @@ def test_golden_new_cells(place: Place, host: Host, snapshot: SnapshotAssertion)
 
 
 def test_interleaved_memory_over_nodes_with_a_hole(place: Place, host: Host) -> None:
-    """A flat guest over several nodes interleaves; each run of nodes is a host-nodes of its own."""
+    """A flat guest over several nodes interleaves; odd sizes are rounded up as QEMU rounds -m."""
     cell = Cell(vcpus=frozenset(range(2)), memory_kib=3001)
     spec = VmSpec(vcpus=2, memory_kib=3001, cell_mode=CellMode.NONE, cells=(cell,), interleave=3)
     plan = place(spec, ((0, 1, 3),), pins={0: frozenset({0}), 1: frozenset({1})})
     arguments = qemu_arguments(plan, spec, host)
     backend = arguments[arguments.index("-object") + 1]
-    assert backend == "memory-backend-ram,id=ram0,size=3001K,host-nodes=0-1,host-nodes=3,policy=interleave"
+    assert backend == "memory-backend-ram,id=ram0,size=3008K,host-nodes=0-1,host-nodes=3,policy=interleave"
+    assert arguments[arguments.index("-m") + 1] == "3008K"
     assert arguments[-2:] == ["-machine", "memory-backend=ram0"]
 
 
@@ -102,3 +106,32 @@ def test_one_file_a_host(place: Place, planned: Planned, fleet_of: FleetOf) -> N
     vms = [Vm(name=name, spec=spec) for name in ("one", "other")]
     files = qemu_files(planned(one, other), fleet_of(*vms, hosts=(host, replace(host, name="b/c"))))
     assert {name: data.count(b"-name") for name, data in files.items()} == {"b%2Fc.args": 1, "kvm-a.args": 1}
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_qemu_itself_takes_the_arguments(place: Place, host: Host, flat: bool) -> None:
+    """The real QEMU starts with them, stopped, without a disk: name, memory, cells and vCPUs are as planned."""
+    program = shutil.which("qemu-system-x86_64")
+    if program is None or not Path("/sys/devices/system/node/node0").exists():
+        pytest.skip("qemu-system-x86_64 is not installed, or this machine shows no NUMA node")
+    spec = VmSpec(vcpus=4, memory_kib=131_080, iothreads=(1, 4), vcpus_current=3)
+    if flat:
+        cell = Cell(vcpus=frozenset(range(4)), memory_kib=131_080)
+        spec = replace(spec, cell_mode=CellMode.NONE, cells=(cell,))
+    plan = place(spec, (0,) if flat else (0, 0), name="a,b 'c", new_cells=True)
+    arguments = [program, "-machine", "q35", "-S", "-display", "none", "-nodefaults", "-monitor", "stdio"]
+    done = subprocess.run(
+        arguments + qemu_arguments(plan, spec, host),
+        input="info name\ninfo numa\ninfo memory_size_summary\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "a,b 'c" in lines
+    assert f"base memory: {131_088 * 1024 if not flat else 131_080 * 1024}" in lines
+    if not flat:
+        assert "node 0 cpus: 0 1" in lines
+        assert "node 1 cpus: 2" in lines
