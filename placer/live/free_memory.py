@@ -48,10 +48,10 @@ class FreeMemory:
                     "how much page cache lies there is not known",
                     cure="give --ssh, then page cache is counted as free",
                 )
-            cached = ", page cache counted as free" if page is None and free.sure_kib == free.most_kib else ""
+            cached = " (page cache counted as free)" if page is None and free.sure_kib == free.most_kib else ""
             why = "QEMU would not start" if page else "with a strict policy the kernel would kill QEMU"
             return Refusal(
-                reason=f"node {node} has {left} of {what} free{cached}{others}, {format_kib(kib)} are wanted: {why}",
+                reason=f"node {node} has {left} of {what} free{others}{cached}, {format_kib(kib)} are wanted: {why}",
                 cure=f"free {what} on node {node}, or solve again",
             )
         return None
