@@ -20,6 +20,8 @@ IMPORT_VERBS = (
         help="From capabilities and domain XML, or tars of placer collect.",
         target="placer.cli.import_:libvirt",
     ),
+    Verb(name="csv", help="From tables of hosts and VMs, with a map.", target="placer.cli.import_:tables"),
+    Verb(name="xlsx", help="The same from workbooks.", target="placer.cli.import_:tables"),
 )
 
 VERBS = (

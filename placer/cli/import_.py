@@ -72,6 +72,31 @@ def libvirt(
     )
 
 
+def tables(
+    terminal: Terminal,
+    output: Output,
+    map_: Annotated[str, typer.Option("--map", metavar="FILE", help="The map: what each column means.")],
+    hosts: Annotated[
+        str | None, typer.Option("--hosts", metavar="FILE", help="A table of hosts in place of the map's.")
+    ] = None,
+    vms: Annotated[
+        str | None, typer.Option("--vms", metavar="FILE", help="A table of VMs in place of the map's.")
+    ] = None,
+    update: Update = False,
+    force: Force = False,
+) -> Answer:
+    """From tables (CSV or xlsx), one row a host or a VM.
+
+    The map says in the inventory's own words what a row is, with columns in braces; tables that it names are relative
+    to it.
+    """
+    from placer.read.import_table import import_table
+
+    given = {name: Path(file) for name, file in (("hosts", hosts), ("vms", vms)) if file is not None}
+    imported = import_table(Path(map_), folder=_folder(output), files=given)
+    return written(imported, output, update, force, terminal)
+
+
 def _folder(output: str) -> Path:
     """Return the folder that paths in the inventory are relative to."""
     return Path() if output == STDIN else Path(output).parent

@@ -113,3 +113,33 @@ def test_collect_prints_a_shell_script(placer: Placer) -> None:
     assert placer("collect", "--print", "--json").envelope["result"]["script"] == run.out
     bare = placer("collect")
     assert bare.code == 2 and "--print" in bare.err
+
+
+TABLE_MAP = """\
+schema: placer.map/v1
+hosts:
+  file: hosts.csv
+  entry:
+    name: "{Host}"
+    nodes: [{id: 0, cpus: "0-7", memory: "{RAM} GiB"}]
+vms:
+  file: vms.csv
+  entry: {name: "{VM}", vcpus: "{CPUs}", memory: "{GB} GiB"}
+"""
+
+
+@pytest.mark.parametrize("verb", ["csv", "xlsx"])
+def test_tables_with_a_map(placer: Placer, tmp_path: Path, verb: str) -> None:
+    """Tables become an inventory by a map; another table can take the place of one that the map names."""
+    (tmp_path / "map.yaml").write_text(TABLE_MAP)
+    (tmp_path / "hosts.csv").write_text("Host,RAM\nkvm-a,64\nkvm-b,64\n")
+    (tmp_path / "vms.csv").write_text("VM,CPUs,GB\ndb,4,16\n")
+    (tmp_path / "more.csv").write_text("VM,CPUs,GB\ndb,4,16\nweb,2,4\n")
+    out = tmp_path / "fleet.yaml"
+    assert placer("import", verb, "--map", tmp_path / "map.yaml", "-o", out).code == 0
+    fleet = read_fleet(out)
+    assert [host.name for host in fleet.hosts] == ["kvm-a", "kvm-b"] and [vm.name for vm in fleet.vms] == ["db"]
+    more = placer("import", verb, "--map", tmp_path / "map.yaml", "--vms", tmp_path / "more.csv", "-o", out, "--force")
+    assert more.code == 0 and "2 hosts, 2 VMs" in more.out
+    missing = placer("import", verb, "--map", tmp_path / "no.yaml", "-o", out, "--force")
+    assert missing.code == 2 and "no.yaml" in missing.err
