@@ -22,6 +22,7 @@ from placer.read.xml import parse_xml
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+_ALIGNMENT_KIB = 8
 _LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 
 
@@ -41,7 +42,7 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
     if vm.uuid is not None:
         arguments += ["-uuid", vm.uuid]
-    arguments += ["-m", _size(sum(cell.memory_kib for cell in vm.cells)), "-smp", _smp(spec, root)]
+    arguments += ["-m", _size(sum(map(_whole_kib, vm.cells))), "-smp", _smp(spec, root)]
     if not vm.shown:
         arguments += ["-object", _backend("ram0", vm.cells[0], spec, None), "-machine", "memory-backend=ram0"]
     else:
@@ -76,7 +77,7 @@ def _backend(name: str, cell: PlanCell, spec: VmSpec, access: str | None) -> str
         kind = f"memory-backend-{'memfd' if shared else 'ram'},id={name}"
     nodes = "".join(f",host-nodes={run}" for run in _runs(frozenset(cell.nodes)))
     policy = "interleave" if cell.mode == "interleave" else "bind"
-    return f"{kind},size={_size(cell.memory_kib)}{nodes},policy={policy}{shared}"
+    return f"{kind},size={_size(_whole_kib(cell))}{nodes},policy={policy}{shared}"
 
 
 def _smp(spec: VmSpec, root: _Element | None) -> str:
@@ -104,6 +105,11 @@ def _given_distances(root: _Element | None) -> dict[tuple[int, int], int]:
 
 def _runs(numbers: frozenset[int]) -> list[str]:
     return format_cpuset(numbers).split(",") if numbers else []
+
+
+def _whole_kib(cell: PlanCell) -> int:
+    """Return a cell's memory (KiB) rounded up as QEMU rounds ``-m``: backends that do not add up to it are refused."""
+    return -(-cell.memory_kib // _ALIGNMENT_KIB) * _ALIGNMENT_KIB
 
 
 def _size(kib: int) -> str:
