@@ -6,7 +6,7 @@ Nothing here knows how plans are made: neither the solvers nor the compiler nor 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +22,8 @@ from placer.planning.check_names import check_names
 from placer.planning.check_pins import check_pins
 from placer.planning.check_rules import check_rules
 from placer.planning.findings import CheckReport, Findings
-from placer.planning.measure import ScoreCache
 from placer.planning.moved import Move, is_present
+from placer.planning.rule_excess import RuleIndex, rule_index
 from placer.planning.score import PlanValues
 
 __all__ = ["CheckReport", "check"]
@@ -46,7 +46,8 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> Che
         has no fault, and its goals are measured only where all that it names exists.
     """
     found = Findings()
-    check_fleet(fleet, found)
+    rules = rule_index(fleet)
+    check_fleet(fleet, rules, found)
     if found.faults:  # a fleet that contradicts itself measures nothing
         return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured={})
     measured: dict[str, Any] = dict(fleet_totals(fleet))
@@ -54,19 +55,19 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> Che
         message = f"the plan is of another fleet: it names digest {plan.fleet_digest!r}, this one has {fleet.digest!r}"
         found.fault(message, where="fleet.digest", cure="solve this fleet again, or give the fleet of the plan")
     elif plan is not None:
-        measured.update(_check_plan(fleet, plan, found))
+        measured.update(_check_plan(fleet, plan, rules, found))
         if bound:
             _check_bound(fleet, plan, found)
     return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured=measured)
 
 
-def _check_plan(fleet: Fleet, plan: Plan, found: Findings) -> dict[str, Any]:
+def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> dict[str, Any]:
     sound = check_names(fleet, plan, found)
     # What the plan says of unknown things is noted; all else is checked without them.
     rest = plan if len(sound) == len(plan.vms) else replace(plan, vms=tuple(planned for _, planned in sound))
-    values = PlanValues(fleet, rest)
+    values = PlanValues(fleet, rest, rules=rules)
     moves = values.moves
-    _check_cells(fleet, sound, moves, found)
+    _check_cells(values, sound, found)
     check_moves(fleet, sound, moves, found)
     check_limits(plan.options, moves, found)
     check_unplaced(fleet, plan, found)
@@ -78,8 +79,9 @@ def _check_plan(fleet: Fleet, plan: Plan, found: Findings) -> dict[str, Any]:
     return measured
 
 
-def _check_cells(fleet: Fleet, placed: Sequence[tuple[Vm, PlanVm]], moves: Mapping[str, Move], found: Findings) -> None:
-    checker = CellChecker(scores=ScoreCache())
+def _check_cells(values: PlanValues, placed: Sequence[tuple[Vm, PlanVm]], found: Findings) -> None:
+    checker = CellChecker(scores=values.scores)
+    fleet, moves = values.fleet, values.moves
     for vm, planned in placed:
         topology = fleet.host_by_name[planned.host].topology
         kept = moves[vm.name] is Move.STAYS and vm.current is not None and vm.current.nodes is not None
@@ -93,7 +95,7 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
         if vm.current is not None and is_present(fleet, vm):
             residents.setdefault(vm.current.host, []).append(vm)
     arrivals = {name for name, move in values.moves.items() if move is not Move.STAYS}
-    capacity = CapacityChecker(residents=residents)
+    capacity = CapacityChecker(residents=residents, specs=values.scores.specs)
     for use in values.uses:
         check_pins(use, arrivals, found)
         capacity.check(use.host, use.placed, arrivals, found)

@@ -13,6 +13,7 @@ from placer.model.vm import Vm
 from placer.planning.findings import Findings
 from placer.planning.measure import device_places
 from placer.planning.memory_use import Pool, memory_now, memory_room, memory_taken
+from placer.planning.spec_numbers import SpecNumbers
 
 Placed = Sequence[tuple[Vm, PlanVm]]
 
@@ -26,6 +27,7 @@ class CapacityChecker:
 
     residents: Mapping[str, Sequence[Vm]]
     """Host name -> VMs that are there now."""
+    specs: SpecNumbers
     _taken: dict[tuple[object, ...], tuple[tuple[Pool, int], ...]] = field(default_factory=dict)
     _rooms: dict[tuple[int, int, float], dict[Pool, int]] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class CapacityChecker:
                 found.fault(message, where="vms.cells")
 
     def _taken_by(self, vm: Vm, topology: Topology, planned: PlanVm) -> tuple[tuple[Pool, int], ...]:
-        key = (id(vm.spec), id(topology), tuple([tuple(cell.nodes.items()) for cell in planned.cells]))
+        key = (self.specs.of(vm.spec), id(topology), tuple([tuple(cell.nodes.items()) for cell in planned.cells]))
         taken = self._taken.get(key)
         if taken is None:
             taken = self._taken[key] = tuple(memory_taken(vm.spec, topology, planned))

@@ -41,7 +41,7 @@ class CellChecker:
         locked = locked_cells(vm)
         fixed = has_fixed_pins(vm, planned)
         key = (
-            id(vm.spec),
+            self.scores.specs.of(vm.spec),
             id(topology),
             planned.shown,
             cells,

@@ -14,11 +14,14 @@ from placer.model.vm import CellMode, CpuPolicy, Vm
 from placer.planning.findings import Findings, some
 from placer.planning.fits import impossible_vms
 from placer.planning.memory_use import memory_now, memory_room
-from placer.planning.rule_excess import OWN_SCOPES, TYING, RuleIndex, rule_index
+from placer.planning.rule_excess import OWN_SCOPES, TYING, RuleIndex
 
 
-def check_fleet(fleet: Fleet, found: Findings) -> None:
-    """Note faults of a fleet, and as warnings what the reader found, and hosts and VMs that need a person's eye."""
+def check_fleet(fleet: Fleet, index: RuleIndex, found: Findings) -> None:
+    """Note faults of a fleet, and as warnings what the reader found, and hosts and VMs that need a person's eye.
+
+    `index` is the fleet's `rule_index`.
+    """
     for warning in fleet.warnings:
         found.warn(warning)
     for what, names in (("host", [host.name for host in fleet.hosts]), ("VM", [vm.name for vm in fleet.vms])):
@@ -34,7 +37,6 @@ def check_fleet(fleet: Fleet, found: Findings) -> None:
         _check_host(host, found)
     for vm in fleet.vms:
         _check_vm(fleet, vm, found)
-    index = rule_index(fleet)
     for number, rule in enumerate(fleet.rules):
         _check_rule(fleet, rule, number, index, found)
     _warn_of_hosts(fleet.hosts, found)
@@ -43,7 +45,7 @@ def check_fleet(fleet: Fleet, found: Findings) -> None:
         for note in vm.notes:
             found.warn(f"VM {vm.name!r}: {note}")
     if not found.faults:
-        for name, reason in impossible_vms(fleet).items():
+        for name, reason in impossible_vms(fleet, index).items():
             found.warn(f"VM {name!r} fits on no host: {reason}")
 
 

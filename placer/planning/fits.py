@@ -16,7 +16,8 @@ from placer.model.vm import MAX_AUTO_CELLS, CellMode, CpuPolicy, EmulatorPolicy,
 from placer.planning.check_cells import SMALLEST_PAGE_KIB
 from placer.planning.memory_use import memory_room
 from placer.planning.moved import is_present
-from placer.planning.rule_excess import rule_index
+from placer.planning.rule_excess import CONFINING, RuleIndex, rule_index
+from placer.planning.spec_numbers import SpecNumbers
 
 Numbers = NDArray[np.float64]
 Truths = NDArray[np.bool_]
@@ -38,24 +39,23 @@ class Part:
         return self.dedicated + self.shared
 
 
-def impossible_vms(fleet: Fleet) -> dict[str, str]:
+def impossible_vms(fleet: Fleet, index: RuleIndex | None = None) -> dict[str, str]:
     """Return name -> reason for every VM that is nowhere and that no host could hold even if it were empty.
 
     Every VM named is truly impossible; one not named may still find no place, beside others or for a reason that only a
-    solve sees. Hosts that failed or are drained hold none; rules within and outside are kept.
+    solve sees. Hosts that failed or are drained hold none; rules within and outside are kept. `index` is the fleet's
+    `rule_index` where it is known already.
     """
     kinds = _HostKinds(fleet.hosts)
-    allowed = _Allowed(fleet, kinds)
+    allowed = _Allowed(fleet, kinds, index or rule_index(fleet))
     known: dict[Hashable, str | None] = {}
-    keys: dict[int, Hashable] = {}
+    specs = SpecNumbers()
     out: dict[str, str] = {}
     for number, vm in enumerate(fleet.vms):
         if is_present(fleet, vm):
             continue
-        if id(vm.spec) not in keys:
-            keys[id(vm.spec)] = _spec_key(vm.spec)
         where = allowed.of(number, vm.spec.kvm)
-        key = (keys[id(vm.spec)], where)
+        key = (specs.of(vm.spec), where)
         if key not in known:
             known[key] = kinds.reason(vm.spec, allowed.masks[where])
         reason = known[key]
@@ -64,32 +64,10 @@ def impossible_vms(fleet: Fleet) -> dict[str, str]:
     return out
 
 
-def _spec_key(spec: VmSpec) -> Hashable:
-    cells = tuple((sum(map(spec.is_dedicated, cell.vcpus)), len(cell.vcpus), cell.memory_kib) for cell in spec.cells)
-    return (
-        spec.vcpus,
-        spec.memory_kib,
-        spec.cell_mode,
-        cells,
-        spec.interleave,
-        spec.share_node,
-        spec.page_kib,
-        spec.cpu_policy,
-        len(spec.dedicated_vcpus),
-        spec.thread_policy,
-        spec.emulator_threads,
-        spec.overhead_taken_kib,
-        spec.memory_tier,
-        spec.devices,
-        tuple(sorted(spec.resources.items())),
-    )
-
-
 class _Allowed:
     """On which kinds of host a VM may be at all; VMs in the same rules share the answer."""
 
-    def __init__(self, fleet: Fleet, kinds: _HostKinds) -> None:
-        index = rule_index(fleet)
+    def __init__(self, fleet: Fleet, kinds: _HostKinds, index: RuleIndex) -> None:
         names = [host.name for host in fleet.hosts]
         self._kinds = kinds
         self._open = np.array([not host.failed for host in fleet.hosts], dtype=bool)
@@ -97,10 +75,12 @@ class _Allowed:
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
         for number, rule in enumerate(fleet.rules):
+            if rule.kind not in CONFINING:
+                continue
             inside = np.array([name in index.hosts[number] for name in names], dtype=bool)
             if rule.kind is RuleKind.DRAIN and not rule.members:
                 self._open &= ~inside
-            elif rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN):
+            else:
                 self._hosts[number] = inside if rule.kind is RuleKind.WITHIN else ~inside
                 for vm in index.vms[number]:
                     self._rules.setdefault(vm, []).append(number)

@@ -21,6 +21,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.vm import DeviceRequest, VmSpec
+from placer.planning.spec_numbers import SpecNumbers
 
 DEVICE_WEIGHT = 1.0
 """What a vCPU counts a preferred device for, against 1 for its memory."""
@@ -77,7 +78,7 @@ class FleetScore:
     mean_distance: float | None
 
 
-def score_fleet(fleet: Fleet, plan: Plan) -> FleetScore:
+def score_fleet(fleet: Fleet, plan: Plan, cache: ScoreCache | None = None) -> FleetScore:
     """Return the measure of every placed VM and of the whole.
 
     VMs of one spec with cells and vCPUs on the same nodes of one topology are computed once and share their `VmScore`.
@@ -87,7 +88,7 @@ def score_fleet(fleet: Fleet, plan: Plan) -> FleetScore:
     KeyError
         The plan names a VM, host, node or CPU that the fleet has not: `check` says which.
     """
-    cache = ScoreCache()
+    cache = cache if cache is not None else ScoreCache()
     vms = {
         vm.name: cache.score(fleet.vm_by_name[vm.name].spec, fleet.host_by_name[vm.host].topology, vm)
         for vm in plan.vms
@@ -218,6 +219,7 @@ class ScoreCache:
     The cache keys objects by identity: keep the fleet alive as long as the cache.
     """
 
+    specs: SpecNumbers = field(default_factory=SpecNumbers)
     _rows: dict[int, TopologyRows] = field(default_factory=dict)
     _scores: dict[tuple[object, ...], VmScore] = field(default_factory=dict)
 
@@ -233,8 +235,8 @@ class ScoreCache:
         rows = self.rows(topology)
         nodes = rows.node_shares
         places = tuple([nodes(pin) for pin in vm.pins.values()])
-        cells = tuple([(cell.vcpus, tuple(cell.nodes.items())) for cell in vm.cells])
-        key = (id(spec), id(topology), vm.shown, cells, tuple(vm.pins), places, vm.devices)
+        cells = tuple([(cell.vcpus, cell.memory_kib, tuple(cell.nodes.items())) for cell in vm.cells])
+        key = (self.specs.of(spec), id(topology), vm.shown, cells, tuple(vm.pins), places, vm.devices)
         found = self._scores.get(key)
         if found is None:
             found = self._scores[key] = _score(spec, rows, vm)

@@ -11,7 +11,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.planning.cpu_use import CpuUse, extra_l3, load_penalty, shared_cores, uses_of
 from placer.planning.goals import parse_flavor
-from placer.planning.measure import FleetScore, score_fleet
+from placer.planning.measure import FleetScore, ScoreCache, score_fleet
 from placer.planning.moved import Move, is_present, move_of
 from placer.planning.rule_excess import Pair, RuleIndex, plan_excess, rule_index
 from placer.planning.slots import Slot, free_slots
@@ -28,19 +28,17 @@ class PlanValues:
         From any of its members: the plan names something that the fleet has not. `check` says what.
     """
 
-    def __init__(self, fleet: Fleet, plan: Plan) -> None:
+    def __init__(self, fleet: Fleet, plan: Plan, *, rules: RuleIndex | None = None) -> None:
+        """Take a plan of the fleet; `rules` is the fleet's `rule_index` where it is known already."""
         self.fleet = fleet
         self.plan = plan
+        self.rules = rules or rule_index(fleet)
+        self.scores = ScoreCache()
 
     @cached_property
     def score(self) -> FleetScore:
         """The measure."""
-        return score_fleet(self.fleet, self.plan)
-
-    @cached_property
-    def rules(self) -> RuleIndex:
-        """What the rules select."""
-        return rule_index(self.fleet)
+        return score_fleet(self.fleet, self.plan, self.scores)
 
     @cached_property
     def excess(self) -> dict[Pair, int]:

@@ -182,3 +182,14 @@ def test_a_large_fleet_in_seconds(build: Any) -> None:
     started_s = time.perf_counter()
     score_fleet(fleet, plan)
     assert time.perf_counter() - started_s < 20
+
+
+def test_specs_alike_in_value_share_scores_too(build: Any) -> None:
+    """Two spec objects that differ only in labels count as one; another weight or locality makes them two."""
+    numbers = ScoreCache().specs
+    one = build.spec(2, 2, labels={"app": "x"})
+    first = numbers.of(one)
+    kept = [build.spec(2, 2, labels={"app": "y"}), build.spec(2, 2, weight=2.0), build.spec(2, 2, locality=None)]
+    others = [numbers.of(spec) for spec in kept]
+    assert others[0] == first
+    assert len({first, *others}) == 3
