@@ -1,4 +1,4 @@
-"""A plan as a folder of domain XML: ``<host>/<vm>.xml``, arrivals from another host under ``<host>/incoming/``."""
+"""A plan as a folder of domain XML: ``<host>/<vm>.xml``, arrivals by migration under ``<host>/incoming/``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from placer.model.vm import Vm
 
 def domain_files(plan: Plan, fleet: Fleet) -> dict[str, bytes]:
     """Return the XML of every placed VM by its path; faults of all VMs are raised at once."""
-    return {_path(vm): xml for vm, xml in _domains(plan, fleet)}
+    return {_path(vm, fleet): xml for vm, xml in _domains(plan, fleet)}
 
 
 def domain_document(plan: Plan, fleet: Fleet) -> bytes:
@@ -82,9 +82,13 @@ def _domains(plan: Plan, fleet: Fleet) -> Iterator[tuple[PlanVm, bytes]]:
         raise InputError(faults)
 
 
-def _path(vm: PlanVm) -> str:
-    arrives = vm.from_host is not None and vm.from_host != vm.host
-    folder = f"{safe_file_name(vm.host)}/incoming" if arrives else safe_file_name(vm.host)
+def _path(vm: PlanVm, fleet: Fleet) -> str:
+    folder = safe_file_name(vm.host)
+    if vm.from_host is not None and vm.from_host != vm.host:
+        old = fleet.host_by_name.get(vm.from_host)
+        # What comes from a failed host cannot be migrated: it is defined anew, like any other.
+        if old is None or not old.failed:
+            folder += "/incoming"
     return f"{folder}/{safe_file_name(vm.name)}.xml"
 
 

@@ -64,7 +64,7 @@ def patch_domain(xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, sou
         reading = read_domain(xml, where)
         root, page_kib = parse_xml(xml, where), reading.spec.page_kib
         _check_source(root, reading, vm, spec, host, where)
-        if not _cells_fit(reading, vm):
+        if not cells_fit(reading, vm):
             _reshape(root, vm, host, where)
     cell_ids = _cell_ids(root, where) if vm.shown else None
     if spec.page_kib != page_kib:
@@ -113,7 +113,7 @@ def _check_source(root: _Element, reading: DomainReading, vm: PlanVm, spec: VmSp
     strangers = sorted(set(vm.iothreads) - set(reading.spec.iothreads))
     if strangers:
         wrong.append(f"has no IOThread {strangers[0]}, which the plan pins for VM {vm.name!r}")
-    if not _cells_fit(reading, vm) and not (vm.new_cells or spec.reshape):
+    if not cells_fit(reading, vm) and not (vm.new_cells or spec.reshape):
         wrong.append(f"has other guest cells than the plan of VM {vm.name!r}, and a guest keeps its cells")
     faults = [
         Fault(
@@ -126,7 +126,7 @@ def _check_source(root: _Element, reading: DomainReading, vm: PlanVm, spec: VmSp
         raise InputError(faults)
 
 
-def _cells_fit(reading: DomainReading, vm: PlanVm) -> bool:
+def cells_fit(reading: DomainReading, vm: PlanVm) -> bool:
     """Tell whether the guest already has the planned cells; chosen ones must agree in their memory too."""
     if not vm.shown:
         return reading.spec.cell_mode is CellMode.NONE

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from placer.emit.domain_files import source_xml
+from placer.emit.domain_xml import cells_fit
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
 from placer.model.cpuset import format_cpuset
@@ -19,6 +20,7 @@ from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
 from placer.read.domain_movable import manager
+from placer.read.domain_reading import DomainReading
 from placer.read.domain_xml import read_domain
 from placer.read.xml import parse_xml
 
@@ -81,7 +83,6 @@ memory() {  # MODE NODES: a guest without cells; the pages of a running one stay
   [ $stored -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
 }
 cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secrets included, changed and defined again
-  local folder
   [ $stored -eq 1 ] || return 0
   folder=$(mktemp -d) || { fail "no temporary folder"; return; }
   if ! "${virsh[@]}" dumpxml --domain "$dom" --inactive --security-info >"$folder/old.xml"; then
@@ -100,8 +101,11 @@ cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secr
   fi
   rm -rf "$folder"
 }
+redefine() { fail "its cells or its page size change; shut it off and define its XML (placer export --to libvirt)"; }
 later() { [ $live -eq 0 ] || say "$label: its memory moves to the planned nodes at its next start"; }
 umask 077
+folder=
+trap '[ -z "$folder" ] || rm -rf "$folder"' EXIT
 """
 
 
@@ -126,7 +130,7 @@ def _domain(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
         conditions.append(f"unmanaged {name} {quote(claimed)}")
     conditions.append(f"domain {_key(vm)} {name}")
     yield f"  if {' && '.join(conditions)}; then"
-    yield from (f"    {line}" for line in _changes(vm, known, keeps_memory=xml is not None and _keeps_memory(xml, vm)))
+    yield from (f"    {line}" for line in _changes(vm, known, xml))
     yield "  fi"
 
 
@@ -138,14 +142,11 @@ def _key(vm: PlanVm) -> str:
     return quote(vm.name)
 
 
-def _keeps_memory(xml: bytes, vm: PlanVm) -> bool:
-    """Tell whether the domain's memory policies are the planned ones already, so that nothing need be defined again."""
-    reading = read_domain(xml, vm.name)
-    old = {number: (policy.mode, policy.nodeset) for number, policy in reading.numatune.memnodes.items()}
-    return old == {number: (cell.mode, frozenset(cell.nodes)) for number, cell in enumerate(vm.cells) if cell.nodes}
-
-
-def _changes(vm: PlanVm, known: Vm, *, keeps_memory: bool) -> Iterator[str]:
+def _changes(vm: PlanVm, known: Vm, xml: bytes | None) -> Iterator[str]:
+    reading = None if xml is None else read_domain(xml, vm.name)
+    if reading is not None and (reading.spec.page_kib != known.spec.page_kib or not cells_fit(reading, vm)):
+        yield "redefine"
+        return
     spec = known.spec
     online = spec.vcpus if spec.vcpus_current is None else spec.vcpus_current
     everywhere = format_cpuset(frozenset().union(*vm.pins.values()))
@@ -158,12 +159,18 @@ def _changes(vm: PlanVm, known: Vm, *, keeps_memory: bool) -> Iterator[str]:
     nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
     if not nodes:
         return
-    if vm.shown and not keeps_memory:
-        yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes))}"
-    elif not vm.shown:
+    if not vm.shown:
         yield f"memory {vm.cells[0].mode} {nodes}"
+    elif reading is None or not _keeps_memory(reading, vm):
+        yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes))}"
     if vm.change in (Change.RENODE, Change.RESTART):
         yield "later"
+
+
+def _keeps_memory(reading: DomainReading, vm: PlanVm) -> bool:
+    """Tell whether the domain's memory policies are the planned ones already, so that nothing need be defined again."""
+    old = {number: (policy.mode, policy.nodeset) for number, policy in reading.numatune.memnodes.items()}
+    return old == {number: (cell.mode, frozenset(cell.nodes)) for number, cell in enumerate(vm.cells) if cell.nodes}
 
 
 def _numatune(vm: PlanVm, nodes: str) -> str:

@@ -64,6 +64,9 @@ def _bound(scan: DomainScan) -> Iterator[str]:
     for backend in scan.all("devices/tpm/backend"):
         if backend.get("type") == "passthrough":
             yield "the host's own TPM"
+    for tag in ("cachetune", "memorytune"):
+        if scan.find(f"cputune/{tag}") is not None:
+            yield f"{tag}, which names caches of this host by number"
 
 
 def _cold(scan: DomainScan) -> Iterator[str]:

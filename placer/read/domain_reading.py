@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
-from placer.model.vm import CellMode, Current, DomainSource, Movable, Vm, VmSpec
+from placer.model.vm import CellMode, Current, Movable, VmSpec
 from placer.read.domain_memory import Numatune
 
 
@@ -78,23 +78,6 @@ def current_of(reading: DomainReading, host: str, topology: Topology) -> Current
         pins=reading.pins,
         emulator=reading.emulator,
         iothread_pins=reading.iothread_pins,
-    )
-
-
-def vm_of(
-    reading: DomainReading, *, current: Current | None = None, running: bool = True, domain: DomainSource | None = None
-) -> Vm:
-    """Return the VM of the model that a reading stands for."""
-    return Vm(
-        name=reading.name,
-        spec=reading.spec,
-        uuid=reading.uuid,
-        current=current,
-        movable=reading.movable,
-        movable_why=reading.movable_why,
-        running=running,
-        domain=domain,
-        notes=reading.notes,
     )
 
 

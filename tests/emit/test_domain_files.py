@@ -22,15 +22,17 @@ Planned = Callable[..., Plan]
 
 
 def test_paths_by_host_and_arrivals_apart(place: Place, planned: Planned, fleet_of: FleetOf, host: Host) -> None:
-    """``<host>/<vm>.xml``, and ``<host>/incoming/<vm>.xml`` for what comes from another host; no name escapes."""
+    """``<host>/<vm>.xml``; ``<host>/incoming/`` for what migrates, but not from a failed host; no name escapes."""
     spec = VmSpec(vcpus=1, memory_kib=4096)
     stays = place(spec, (0,), name="stays", new_cells=True, from_host="kvm-a")
     comes = replace(stays, name="../comes", host="a/b", from_host="kvm-a", change=Change.MIGRATE)
     fresh = replace(stays, name="fresh", from_host=None)
-    vms = [Vm(name=vm.name, spec=spec) for vm in (stays, comes, fresh)]
-    fleet = fleet_of(*vms, hosts=(host, replace(host, name="a/b")))
-    assert set(domain_files(planned(stays, comes, fresh), fleet)) == {
+    saved = replace(stays, name="saved", from_host="dead", change=Change.RESTART)
+    vms = [Vm(name=vm.name, spec=spec) for vm in (stays, comes, fresh, saved)]
+    fleet = fleet_of(*vms, hosts=(host, replace(host, name="a/b"), replace(host, name="dead", failed=True)))
+    assert set(domain_files(planned(stays, comes, fresh, saved), fleet)) == {
         "kvm-a/stays.xml",
+        "kvm-a/saved.xml",
         "a%2Fb/incoming/%2E.%2Fcomes.xml",
         "kvm-a/fresh.xml",
     }

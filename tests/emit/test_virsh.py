@@ -319,6 +319,22 @@ def test_a_domain_that_is_not_there(run: Run, place: Place, planned: Planned, fl
     assert len(calls) == 1
 
 
+def test_what_only_a_definition_can_change_is_told(
+    run: Run, place: Place, planned: Planned, fleet_of: FleetOf, imported: Imported
+) -> None:
+    """Other pages or other guest cells are nothing for virsh: the domain is left alone, and the cure is named."""
+    vm, _ = imported("two_cells.xml")
+    other_pages = replace(vm, spec=replace(vm.spec, page_kib=2048))
+    swapped = tuple(reversed(vm.spec.cells))
+    other_cells = replace(vm, spec=replace(vm.spec, cells=swapped, reshape=True))
+    for changed in (other_pages, other_cells):
+        plan = place(changed.spec, (1, 0), name=vm.name, uuid=vm.uuid)
+        done, calls = run(virsh_script(planned(plan), fleet_of(changed)), {vm.uuid or "": {"domstate": "shut off\n"}})
+        assert done.returncode == 8
+        assert "define its XML" in done.stderr
+        assert changes(calls) == []
+
+
 def test_managed_domains_need_force(
     run: Run, place: Place, planned: Planned, fleet_of: FleetOf, imported: Imported
 ) -> None:

@@ -34,6 +34,11 @@ def read(body: str) -> DomainReading:
         ),
         ("<devices><interface type='vdpa'/></devices>", Movable.NO, ("vdpa interface",)),
         ("<devices><tpm><backend type='passthrough'/></tpm></devices>", Movable.NO, ("the host's own TPM",)),
+        (
+            "<cputune><cachetune vcpus='0'/></cputune>",
+            Movable.NO,
+            ("cachetune, which names caches of this host by number",),
+        ),
         ("<memoryBacking><locked/></memoryBacking>", Movable.COLD, ("locked memory",)),
         ("<launchSecurity type='sev'/>", Movable.COLD, ("memory encrypted for this host (sev)",)),
         ("<devices><filesystem type='mount'/></devices>", Movable.COLD, ("a directory of the host as its filesystem",)),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placer.model.host import Node, Topology
-from placer.model.vm import DomainSource
-from placer.read.domain_reading import DomainReading, current_of, locate, vm_of
+from placer.read.domain_reading import DomainReading, current_of, locate
 from placer.read.domain_xml import read_domain
 
 CELLS = "<cpu><numa><cell id='0' cpus='0-1' memory='4'/><cell id='1' cpus='2-3' memory='4'/></numa></cpu>"
@@ -77,11 +76,8 @@ def test_names_cpus_and_nodes_that_the_host_lacks(topology: Topology) -> None:
     assert (location.nodes, location.memory_nodes) == ((0,), None)
 
 
-def test_current_and_vm_carry_what_was_read(topology: Topology) -> None:
-    """The model's VM has the reading's identity, place, pins, reasons and notes."""
+def test_current_carries_what_was_read(topology: Topology) -> None:
+    """The model's place of a VM has the host, the nodes found there and all pins."""
     reading = read(("0", "1", "2", "3"))
     current = current_of(reading, "kvm-a", topology)
-    assert (current.host, current.nodes, current.pins) == ("kvm-a", (0,), reading.pins)
-    source = DomainSource(path="a.xml", sha256="0" * 64)
-    vm = vm_of(reading, current=current, running=False, domain=source)
-    assert (vm.name, vm.spec, vm.current, vm.running, vm.domain) == ("a", reading.spec, current, False, source)
+    assert (current.host, current.nodes, current.memory_nodes, current.pins) == ("kvm-a", (0,), None, reading.pins)
