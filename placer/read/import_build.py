@@ -15,6 +15,7 @@ from placer.model.vm import Current, DomainSource, Vm
 from placer.read.domain_reading import DomainReading, current_of
 from placer.read.domain_xml import read_domain
 from placer.read.gathered import GatheredDomain, GatheredHost
+from placer.read.import_load import with_overcommit
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def build_fleet(
     notes.extend(
         f"{count} domains belong to {manager}, which places them itself" for manager, count in managers.items()
     )
-    return Fleet(hosts=tuple(made.values()), vms=vms, base_dir=base_dir, warnings=tuple(dict.fromkeys(notes)))
+    return with_overcommit(
+        Fleet(hosts=tuple(made.values()), vms=vms, base_dir=base_dir, warnings=tuple(dict.fromkeys(notes)))
+    )
 
 
 def _check_hosts(hosts: Sequence[GatheredHost], faults: list[Fault]) -> None:
