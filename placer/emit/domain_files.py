@@ -64,8 +64,10 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
     old = source_xml(known, fleet)
     where = known.domain.path if known.domain is not None else f"domain XML of {vm.name!r}"
     new = patch_domain(old, vm, known.spec, host, source=where)
-    before = set() if old is None else {fault.message for fault in start_faults(old, where)}
-    broken = [fault for fault in start_faults(new, where, host=host.topology) if fault.message not in before]
+    broken = start_faults(new, where, host=host.topology)
+    if broken and old is not None:
+        before = {fault.message for fault in start_faults(old, where)}
+        broken = [fault for fault in broken if fault.message not in before]
     if broken:
         raise InputError(broken)
     return new
