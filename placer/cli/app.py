@@ -20,6 +20,8 @@ IMPORT_VERBS = (
         help="From capabilities and domain XML, or tars of placer collect.",
         target="placer.cli.import_:libvirt",
     ),
+    Verb(name="openstack", help="From the JSON of the openstack command.", target="placer.cli.import_:openstack"),
+    Verb(name="proxmox", help="From the JSON of pvesh, and VM configurations.", target="placer.cli.import_:proxmox"),
     Verb(name="csv", help="From tables of hosts and VMs, with a map.", target="placer.cli.import_:tables"),
     Verb(name="xlsx", help="The same from workbooks.", target="placer.cli.import_:tables"),
 )
@@ -31,6 +33,7 @@ VERBS = (
     Verb(name="solve", help="Plan a fleet and prove how good the plan is.", target="placer.cli.solve:solve"),
     Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.check:check"),
     Verb(name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.export:export"),
+    Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
     Verb(name="apply", help="Show or make a plan's changes on live libvirt hosts.", target="placer.cli.apply:apply"),
     Verb(name="verify", help="Compare a plan with its live hosts.", target="placer.cli.verify:verify"),
     Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.rollback:rollback"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Plan, PlanVm
+from placer.model.rules import matches
 from placer.model.vm import CellMode, Current, Vm
 from placer.planning.needs import part_vcpus
 
@@ -50,3 +52,14 @@ def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, 
         memory = tuple(next(iter(cell.nodes)) for cell in planned.cells)
     nodes = tuple(node_of[min(planned.pins[run[0]])] for run in runs)
     return nodes, memory
+
+
+def with_vms(fleet: Fleet, vms: Iterable[Vm]) -> Fleet:
+    """Return the fleet with just these VMs, and without the rules that then select none."""
+    kept = tuple(vms)
+    chosen = [
+        rule
+        for rule in fleet.rules
+        if rule.members is None or any(matches(rule.members, vm.name, vm.spec.labels) for vm in kept)
+    ]
+    return dataclasses.replace(fleet, vms=kept, rules=tuple(chosen))

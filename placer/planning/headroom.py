@@ -21,6 +21,14 @@ from placer.planning.goals import Goal, HeadroomFlavor
 from solvers.problem import IntArray, Problem, Shape
 
 
+_WORDS = {
+    "threads": "CPUs",
+    "free threads": "CPUs",
+    "shared beside dedicated": "CPUs beside shared vCPUs",
+    "memory": "memory",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
     """The headroom of one flavor: in all, a host, and what runs out first (resource -> VMs if only it counted)."""
@@ -112,7 +120,7 @@ def _count(
         for resource in sorted({name for _, name in unit}):
             only = {key: amount for key, amount in unit.items() if key[1] == resource}
             alone = slots(_cells(shape, free, only, nodes={node for node, _ in unit}), flavor.cells)
-            limits[resource] += int((alone * many).sum())
+            limits[_WORDS.get(resource, resource)] += int((alone * many).sum())
     return counts, dict(limits)
 
 

@@ -61,5 +61,5 @@ def test_the_resource_that_runs_out_first_is_named() -> None:
     )
     fleet = Fleet(hosts=(Host(name="h", topology=topology, labels={"rack": "a"}),), vms=())
     (found,) = headroom(fleet, [parse_flavor("4x3GiB")], label="rack")
-    assert (found.total, found.first, found.limits["threads"]) == (2, "memory", 4)
+    assert (found.total, found.first, found.limits["CPUs"]) == (2, "memory", 4)
     assert found.per_label == {"a": 2}
