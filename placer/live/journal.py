@@ -86,16 +86,19 @@ class Journal:
             raise InputError(f"the journal cannot be written: {error.strerror}", file=str(path)) from None
         journal = cls(path, handle, 0)
         journal._take_lock()
-        journal._write(
-            {
-                "record": "journal",
-                "schema": SCHEMA,
-                "fleet": header.fleet,
-                "fleet_digest": header.fleet_digest,
-                "uris": dict(header.uris),
-            }
-        )
-        _sync_folder(path.parent)
+        record = {
+            "record": "journal",
+            "schema": SCHEMA,
+            "fleet": header.fleet,
+            "fleet_digest": header.fleet_digest,
+            "uris": dict(header.uris),
+        }
+        try:
+            journal._write(record)
+            _sync_folder(path.parent)
+        except BaseException:
+            os.close(handle)
+            raise
         return journal
 
     @classmethod
@@ -113,8 +116,12 @@ class Journal:
             raise InputError(f"the journal cannot be opened: {error.strerror}", file=str(path)) from None
         journal = cls(path, handle, 0)
         journal._take_lock()
-        _, entries, whole = _parse(path)
-        os.ftruncate(handle, whole)
+        try:
+            _, entries, whole = _parse(path)
+            os.ftruncate(handle, whole)
+        except BaseException:
+            os.close(handle)
+            raise
         journal._entries = len(entries)
         return journal
 
@@ -223,7 +230,11 @@ def _parse(path: Path) -> tuple[Header, list[Entry], int]:
             faults.append(Fault(message="this is no line of a journal of placer apply", file=str(path), line=number))
             break
     if header is None and not faults:
-        faults.append(Fault(message="this is no journal of placer apply: it has no whole line", file=str(path)))
+        faults.append(
+            Fault(
+                message="this is no journal of placer apply: it has no whole line, so nothing was begun", file=str(path)
+            )
+        )
     if header is None or faults:
         raise InputError(faults)
     return header, entries, whole
