@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from placer.read.gathered import Imported
 
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the inventory goes; - prints it.")]
+Topology = Annotated[
+    str | None, typer.Option("--topology", metavar="DIR", help="Host files, each named after its host.")
+]
 Update = Annotated[
     bool, typer.Option("--update", help="Merge into the inventory that is there: labels, rules and reserves stay.")
 ]
@@ -94,6 +97,68 @@ def tables(
 
     given = {name: Path(file) for name, file in (("hosts", hosts), ("vms", vms)) if file is not None}
     imported = import_table(Path(map_), folder=_folder(output), files=given)
+    return written(imported, output, update, force, terminal)
+
+
+def openstack(
+    terminal: Terminal,
+    output: Output,
+    flavors: Annotated[str, typer.Option("--flavors", metavar="FILE", help="openstack flavor list --long")],
+    servers: Annotated[
+        str, typer.Option("--servers", metavar="FILE", help="openstack server list --long --all-projects")
+    ],
+    hypervisors: Annotated[str, typer.Option("--hypervisors", metavar="FILE", help="openstack hypervisor list --long")],
+    server_groups: Annotated[
+        str | None, typer.Option("--server-groups", metavar="FILE", help="openstack server group list --long")
+    ] = None,
+    aggregates: Annotated[
+        list[str] | None,
+        typer.Option("--aggregates", metavar="FILE", help="openstack aggregate list --long; may be given again."),
+    ] = None,
+    services: Annotated[
+        str | None, typer.Option("--services", metavar="FILE", help="openstack compute service list --long")
+    ] = None,
+    topology: Topology = None,
+    update: Update = False,
+    force: Force = False,
+) -> Answer:
+    """From the JSON of the openstack command.
+
+    Each file is what the command in its line prints with -f json. The API tells no NUMA nodes: host files join by name.
+    """
+    from placer.read.import_openstack import OpenstackFiles, import_openstack
+
+    files = OpenstackFiles(
+        flavors=Path(flavors),
+        servers=Path(servers),
+        hypervisors=Path(hypervisors),
+        server_groups=None if server_groups is None else Path(server_groups),
+        aggregates=[Path(file) for file in aggregates or ()],
+        services=None if services is None else Path(services),
+    )
+    hosts = None if topology is None else Path(topology)
+    imported = import_openstack(files, topology=hosts, folder=_folder(output))
+    return written(imported, output, update, force, terminal)
+
+
+def proxmox(
+    terminal: Terminal,
+    output: Output,
+    resources: Annotated[
+        str, typer.Option("--resources", metavar="FILE", help="pvesh get /cluster/resources --output-format json")
+    ],
+    configs: Annotated[
+        str, typer.Option("--configs", metavar="DIR", help="<vmid>.conf of each VM, or <vmid>.json of pvesh.")
+    ],
+    topology: Topology = None,
+    update: Update = False,
+    force: Force = False,
+) -> Answer:
+    """From the JSON of pvesh and the configuration of each VM."""
+    from placer.read.import_proxmox import import_proxmox
+
+    hosts = None if topology is None else Path(topology)
+    imported = import_proxmox(resources=Path(resources), configs=Path(configs), topology=hosts, folder=_folder(output))
     return written(imported, output, update, force, terminal)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -143,3 +144,35 @@ def test_tables_with_a_map(placer: Placer, tmp_path: Path, verb: str) -> None:
     assert more.code == 0 and "2 hosts, 2 VMs" in more.out
     missing = placer("import", verb, "--map", tmp_path / "no.yaml", "-o", out, "--force")
     assert missing.code == 2 and "no.yaml" in missing.err
+
+
+def test_openstack_and_proxmox(placer: Placer, repository: Path, tmp_path: Path) -> None:
+    """The JSON of either manager becomes an inventory that can be planned, host files joined by name."""
+    hosts = tmp_path / "hosts"
+    hosts.mkdir()
+    shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", hosts / "compute1.xml")
+    documents = {
+        "flavors": [{"ID": "f", "Name": "m1", "RAM": 2048, "VCPUs": 2, "Properties": {}}],
+        "servers": [
+            {"ID": "0f0e0d0c-0b0a-0908-0706-050403020101", "Name": "web", "Status": "ACTIVE", "Flavor ID": "f"}
+        ],
+        "hypervisors": [{"ID": 1, "Hypervisor Hostname": "compute1", "State": "up", "vCPUs": 128, "Memory MB": 515000}],
+        "resources": [
+            {"type": "node", "node": "compute1", "status": "online", "maxcpu": 128, "maxmem": 1 << 39},
+            {"type": "qemu", "vmid": 100, "name": "db", "node": "compute1", "status": "running", "template": 0},
+        ],
+    }
+    for name, document in documents.items():
+        (tmp_path / name).write_text(json.dumps(document))
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/100.conf").write_text("cores: 4\nmemory: 8192\nname: db\nsockets: 1\n")
+    cloud = [word for name in ("flavors", "servers", "hypervisors") for word in (f"--{name}", str(tmp_path / name))]
+    cluster = ["--resources", str(tmp_path / "resources"), "--configs", str(tmp_path / "configs")]
+    for verb, words, vm in (("openstack", cloud, "web"), ("proxmox", cluster, "db")):
+        out = tmp_path / f"{verb}.yaml"
+        run = placer("import", verb, *words, "--topology", hosts, "-o", out)
+        assert run.code == 0, run.err
+        fleet = read_fleet(out)
+        assert [host.name for host in fleet.hosts] == ["compute1"] and len(fleet.hosts[0].topology.nodes) == 8
+        assert [one.name for one in fleet.vms] == [vm]
+        assert placer("solve", out, "-o", tmp_path / f"{verb}.json", "-q").code == 0
