@@ -1,0 +1,105 @@
+"""Running CP-SAT the repeatable way: one worker, a deterministic budget, here or on an executor, answers in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from solvers.problem import IntArray
+from solvers.result import Interrupt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpTask:
+    """A model (CP-SAT's text form, so that any executor can carry it), its deterministic budget and seed."""
+
+    text: str
+    budget: float
+    seed: int
+    linearization: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CpAnswer:
+    """What CP-SAT said: a solution or None, a bound on the minimised objective or None, and whether it is all proven.
+
+    A search that ends with nothing reports a bound of 0, which means nothing: it is None here.
+    """
+
+    values: tuple[int, ...] | None
+    bound: int | None
+    optimal: bool
+    infeasible: bool
+
+
+def run_model(
+    model: cp_model.CpModel, *, budget: float, seed: int, linearization: int = 2, interrupt: Interrupt | None = None
+) -> CpAnswer:
+    """Solve a model with one worker."""
+    solver = cp_model.CpSolver()
+    parameters = solver.parameters
+    parameters.num_workers = 1
+    parameters.random_seed = seed
+    parameters.max_deterministic_time = budget
+    parameters.linearization_level = linearization
+    if interrupt is not None:
+        interrupt.stops.append(solver.stop_search)
+    try:
+        status = solver.solve(model)
+    finally:
+        if interrupt is not None:
+            interrupt.stops.remove(solver.stop_search)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return CpAnswer(None, None, False, status == cp_model.INFEASIBLE)
+    response = solver.response_proto
+    bound = int(response.inner_objective_lower_bound) if model.proto.has_objective() else None
+    return CpAnswer(tuple(response.solution), bound, status == cp_model.OPTIMAL, False)
+
+
+def run_task(task: CpTask) -> CpAnswer:
+    """Solve a task: what an executor's worker runs."""
+    model = cp_model.CpModel()
+    if not model.proto.parse_text_format(task.text):
+        raise ValueError("a CP-SAT model that does not read back")
+    return run_model(model, budget=task.budget, seed=task.seed, linearization=task.linearization)
+
+
+def task_of(model: cp_model.CpModel, *, budget: float, seed: int, linearization: int = 2) -> CpTask:
+    """Return a model as plain data."""
+    return CpTask(text=str(model.proto), budget=budget, seed=seed, linearization=linearization)
+
+
+def run_each(
+    makers: Sequence[Callable[[], cp_model.CpModel]],
+    *,
+    budget: float,
+    seeds: Sequence[int],
+    linearization: int = 2,
+    executor: Executor | None,
+    interrupt: Interrupt | None = None,
+) -> list[CpAnswer]:
+    """Solve models and return the answers in their order; the same with and without an executor."""
+    if executor is None:
+        answers = []
+        for maker, seed in zip(makers, seeds, strict=True):
+            if interrupt is not None and interrupt.requested:
+                answers.append(CpAnswer(None, None, False, False))
+                continue
+            answers.append(
+                run_model(maker(), budget=budget, seed=seed, linearization=linearization, interrupt=interrupt)
+            )
+        return answers
+    tasks = (
+        task_of(maker(), budget=budget, seed=seed, linearization=linearization)
+        for maker, seed in zip(makers, seeds, strict=True)
+    )
+    return [future.result() for future in [executor.submit(run_task, task) for task in tasks]]
+
+
+def values_of(answer: CpAnswer) -> IntArray:
+    """Return a solution as an array."""
+    return np.array(answer.values or (), dtype=np.int64)

@@ -1,0 +1,244 @@
+"""Column generation for one objective: master, cheap pricing, exact pricing when that finds nothing, bounds on the way.
+
+Duals are smoothed towards those of the best bound (Wentges 1997): half the iterations, and every point gives a
+valid bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.problem import IntArray
+from solvers.states_cheap import CheapPricer
+from solvers.states_clock import Clock
+from solvers.states_duals import Duals, bound_of, prices_of, rounded_duals
+from solvers.states_master import FloatArray, Master, MasterAnswer
+from solvers.states_model import Pattern, State
+from solvers.states_pool import Pool
+from solvers.states_pricing import ExactPricer, row_bound
+
+SMOOTHING = 0.6
+CLOSE = 2e-6
+"""Relative distance of master and bound at which column generation is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A bound on the objective with what proves it: the duals, and each state's least reduced cost."""
+
+    value: int
+    duals: Duals
+    least: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Duals before rounding, in the objective's own unit."""
+
+    flavor: FloatArray
+    hold: FloatArray
+    moves: float
+    migrations: float
+
+    def towards(self, other: Point, weight: float) -> Point:
+        """Return the point that lies `weight` of the way to another."""
+        keep = 1.0 - weight
+        return Point(
+            keep * self.flavor + weight * other.flavor,
+            keep * self.hold + weight * other.hold,
+            keep * self.moves + weight * other.moves,
+            keep * self.migrations + weight * other.migrations,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Generator:
+    """Generates columns for one objective with the earlier ones held.
+
+    `held` are the earlier objectives' values; `penalty` (objectives,) weights of earlier objectives that are
+    minimised beside this one instead of held (0: held). `scale` is the grid of the duals.
+    """
+
+    pool: Pool
+    cheap: CheapPricer
+    exact: ExactPricer
+    objective: int
+    held: tuple[int, ...]
+    penalty: FloatArray
+    scale: int
+    seed: int
+    master: Master = field(init=False)
+    answer: MasterAnswer | None = None
+    best: Bound | None = None
+    demand: IntArray = field(init=False)
+    hosts: IntArray = field(init=False)
+    _center: Point | None = None
+    _exact_budget: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Make the master with every column known."""
+        model = self.pool.evaluator.model
+        self.demand, self.hosts = model.demand, model.count_of
+        self.master = Master(
+            model=model,
+            objective=self.objective,
+            held=self.held,
+            penalty=self.penalty,
+            demand=self.demand,
+            hosts=self.hosts,
+        )
+        if self.pool.size:
+            self.master.add(self.pool.all())
+
+    def set_sides(self, demand: IntArray, hosts: IntArray, *, held: Sequence[int], moves: int, migrations: int) -> None:
+        """Price for what is left of the fleet, and of what the earlier objectives and budgets allow: no bounds then."""
+        self.demand, self.hosts = demand, hosts
+        self.master.set_sides(demand, hosts, held=held, moves=moves, migrations=migrations)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the master stands for the whole fleet."""
+        model = self.pool.evaluator.model
+        return self.demand is model.demand and self.hosts is model.count_of
+
+    def start_bound(self) -> None:
+        """Bound by duals of zero: what each state costs at least by itself."""
+        model = self.pool.evaluator.model
+        zero = Point(np.zeros(len(model.phantom)), np.zeros(model.objectives), 0.0, 0.0)
+        duals = self._duals(zero)
+        least, _ = self._offers(duals)
+        self._note(zero, duals, least)
+        self._center = None
+
+    def run(self, clock: Clock, tell: Callable[[], None]) -> None:
+        """Generate until master and bound meet, nothing is found, or the clock stops it."""
+        stale = 0
+        while clock.next_round():
+            before = self.best
+            found = self.step()
+            tell()
+            if self.answer is None or self._closed():
+                return
+            if found:
+                stale = 0
+                continue
+            found = self.exact_step()
+            tell()
+            improved = self.best is not before
+            stale = 0 if found or improved else stale + 1
+            if self._closed() or stale > 1:
+                return
+
+    def _closed(self) -> bool:
+        if self.answer is None or self.best is None:
+            return False
+        return self.answer.value - self.best.value <= max(0.5, CLOSE * abs(self.answer.value))
+
+    def step(self) -> int:
+        """Solve the master, price cheaply at smoothed and then at plain duals; return how many columns came."""
+        self.answer = self.master.solve()
+        if self.answer is None:
+            return 0
+        plain = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
+        if self._center is not None and self.whole:
+            found = self._price(plain.towards(self._center, SMOOTHING))
+            if found:
+                return found
+        return self._price(plain)
+
+    def _duals(self, point: Point) -> Duals:
+        return rounded_duals(
+            self.pool.evaluator.model,
+            self.objective,
+            self.scale,
+            flavor=point.flavor,
+            hold=point.hold,
+            moves=point.moves,
+            migrations=point.migrations,
+        )
+
+    def _price(self, point: Point) -> int:
+        duals = self._duals(point)
+        least, patterns = self._offers(duals)
+        if self.whole:
+            self._note(point, duals, least)
+        return self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
+
+    def _offers(self, duals: Duals) -> tuple[list[int], list[tuple[Pattern, ...]]]:
+        """Return for each state a bound on its least reduced cost, and patterns; 0 and none for states already full."""
+        model = self.pool.evaluator.model
+        prices = prices_of(model, duals)
+        self.cheap.start(prices)
+        least: list[int] = []
+        patterns: list[tuple[Pattern, ...]] = []
+        for state in model.states:
+            if not self.hosts[state.index]:
+                least.append(0)
+                patterns.append(())
+                continue
+            offer = self.cheap.offer(state)
+            patterns.append(offer.patterns)
+            if offer.most is None:
+                least.append(row_bound(model, state, duals))
+            else:
+                least.append(
+                    int(state.present[~model.phantom].sum()) * (prices.leave_place + prices.leave_host) - offer.most
+                )
+        return least, patterns
+
+    def _note(self, point: Point, duals: Duals, least: list[int]) -> None:
+        """Keep a bound if it is the best, and smooth towards its duals."""
+        value = bound_of(self.pool.evaluator.model, duals, self.held, least)
+        if value is not None and (self.best is None or value > self.best.value):
+            self.best = Bound(value=value, duals=duals, least=tuple(least))
+            self._center = point
+
+    def _add(self, found: list[tuple[int, Pattern]]) -> int:
+        columns = self.pool.add(found)
+        if columns is None:
+            return 0
+        self.master.add(columns)
+        return len(columns)
+
+    def exact_step(self) -> int:
+        """Price by CP-SAT the states that keep master and bound apart; return how many columns came."""
+        if self.answer is None:
+            return 0
+        model = self.pool.evaluator.model
+        point = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
+        duals = self._duals(point)
+        least, patterns = self._offers(duals)
+        slack = [
+            (float(self.answer.state[state.index]) * self.scale - least[state.index]) * int(self.hosts[state.index])
+            for state in model.states
+        ]
+        tolerance = max(0.25, 0.25 * CLOSE * abs(self.answer.value)) * self.scale
+        order = [index for index in np.argsort(-np.array(slack), kind="stable") if slack[index] > 0]
+        rest = float(sum(slack[index] for index in order))
+        chosen: list[State] = []
+        for index in order:
+            if rest <= tolerance:
+                break
+            chosen.append(model.states[index])
+            rest -= slack[index]
+        answers = self.exact.price(
+            chosen,
+            duals,
+            [next(iter(patterns[state.index]), None) for state in chosen],
+            budget=self._exact_budget,
+            seed=self.seed,
+        )
+        found = []
+        for priced in answers:
+            if priced.least is not None:
+                least[priced.state] = max(least[priced.state], priced.least)
+            if priced.pattern is not None:
+                found.append((priced.state, priced.pattern))
+        if self.whole:
+            self._note(point, duals, least)
+        if any(not priced.optimal for priced in answers):
+            self._exact_budget *= 2
+        return self._add(found)

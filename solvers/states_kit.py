@@ -1,0 +1,152 @@
+"""What all phases of engine B share: the model and its pricers, the incumbent, the bounds, the clock and the
+reports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from solvers.problem import IntArray
+from solvers.result import OnProgress, Progress
+from solvers.states_cheap import CheapPricer
+from solvers.states_clock import Clock
+from solvers.states_columns import Evaluator
+from solvers.states_cp import CpAnswer, run_model
+from solvers.states_duals import Duals, Prices, prices_of
+from solvers.states_incumbent import Incumbent, Ledger, Settler
+from solvers.states_model import StateModel
+from solvers.states_nodes import NodeBook
+from solvers.states_pool import Pool
+from solvers.states_pricing import ExactPricer
+
+ENGINE = "states"
+
+
+@dataclass(slots=True)
+class Claim:
+    """The bound claimed for an objective: its value, what proves it, and the certificate where duals do."""
+
+    value: int | None = None
+    source: str = ""
+    certificate: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Kit:
+    """Shared parts; see the modules they come from."""
+
+    model: StateModel
+    clock: Clock
+    seed: int
+    executor: Executor | None
+    on_progress: OnProgress | None
+    evaluator: Evaluator = field(init=False)
+    cheap: CheapPricer = field(init=False)
+    exact: ExactPricer = field(init=False)
+    pool: Pool = field(init=False)
+    ledger: Ledger = field(init=False)
+    settler: Settler = field(init=False)
+    book: NodeBook = field(init=False)
+    incumbent: Incumbent = field(init=False)
+    bounds: list[Claim] = field(init=False)
+    steps: tuple[int, ...] = field(init=False)
+    _learned: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the parts."""
+        model = self.model
+        self.evaluator = Evaluator(model)
+        self.cheap = CheapPricer(model)
+        self.exact = ExactPricer(model, self.executor, self.clock.interrupt)
+        self.pool = Pool(self.evaluator)
+        self.ledger = Ledger(self.evaluator)
+        self.settler = Settler(self.ledger)
+        self.book = NodeBook(model, self.cheap)
+        self.bounds = [Claim() for _ in range(model.objectives)]
+        self.steps = tuple(self._step(objective) for objective in range(model.objectives))
+
+    def _step(self, number: int) -> int:
+        """Return the step in which an objective counts: every value of it is a multiple."""
+        model, objective = self.model, self.model.problem.objectives[number]
+        parts = [math.gcd(*model.cost[:, number].tolist()), math.gcd(*model.unplaced[number].tolist())]
+        parts += [objective.moves, objective.migrations, int(objective.cross_rules)]
+        for state in model.states:
+            parts.append(state.lead.cost if objective.host_cost else 0)
+            if objective.stay_penalty:
+                parts.append(math.gcd(*state.lead.stay_penalty.tolist()))
+        if objective.hinge is not None:
+            parts.append(1)
+        return max(1, math.gcd(*parts))
+
+    def claim(self, number: int, value: int, source: str, certificate: dict[str, Any] | None = None) -> None:
+        """Claim a bound if it is better than what is known; every value is a multiple of the objective's step."""
+        value = -(-value // self.steps[number]) * self.steps[number]
+        known = self.bounds[number].value
+        if known is None or value > known:
+            self.bounds[number] = Claim(value, source, certificate)
+
+    def offer(self, found: Incumbent | None, objective: int, held: tuple[int, ...]) -> bool:
+        """Take an answer that keeps what is held and is better from `objective` on, or better in what should be
+        held.
+        """
+        if found is None:
+            return False
+        now = self.incumbent.values
+        keeps = all(value <= max(most, mine) for value, most, mine in zip(found.values, held, now, strict=False))
+        missed = tuple(max(0, mine - most) for mine, most in zip(now, held, strict=False))
+        misses = tuple(max(0, value - most) for value, most in zip(found.values, held, strict=False))
+        better = (misses, found.values[objective:]) < (missed, now[objective:])
+        if not (keeps or misses < missed) or not better:
+            return False
+        self.incumbent = found
+        for state, pattern in found.hosts:
+            self.book.learn(state, pattern)
+        return True
+
+    def learn_nodes(self) -> None:
+        """Take the pool's new patterns apart into node configurations."""
+        columns = self.pool.all()
+        for n in range(self._learned, len(columns)):
+            self.book.learn(int(columns.state[n]), columns.patterns[n])
+        self._learned = len(columns)
+
+    def pool_incumbent(self) -> None:
+        """Make columns of the incumbent's patterns."""
+        self.pool.add(sorted(self.incumbent.hosts))
+
+    def prices(self, duals: Duals, flavor: IntArray) -> Prices:
+        """Return the prices of duals with other ones for the flavors."""
+        return prices_of(self.model, dataclasses.replace(duals, flavor=np.maximum(flavor, 0)))
+
+    def run(self, model: cp_model.CpModel, *, budget: float) -> CpAnswer:
+        """Run CP-SAT here."""
+        return run_model(model, budget=budget, seed=self.seed, interrupt=self.clock.interrupt)
+
+    def tell(self, number: int, bound: int | None, note: str = "") -> None:
+        """Report where an objective stands; `bound` may be better than what is claimed."""
+        if self.on_progress is None:
+            return
+        objective = self.model.problem.objectives[number]
+        claimed = self.bounds[number].value
+        if bound is None or (claimed is not None and claimed > bound):
+            bound = claimed
+        self.on_progress(
+            Progress(
+                goal=objective.goal,
+                part=objective.part,
+                value=self.incumbent.values[number],
+                bound=bound,
+                seconds=self.clock.seconds,
+                engine=ENGINE,
+                unit=objective.unit,
+                sign=objective.sign,
+                note=note,
+            )
+        )

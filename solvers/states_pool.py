@@ -1,0 +1,65 @@
+"""All columns found so far, as arrays; each only once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.problem import IntArray
+from solvers.states_columns import Columns, Evaluator
+from solvers.states_duals import Duals
+from solvers.states_model import Pattern
+
+
+@dataclass(slots=True)
+class Pool:
+    """Columns in the order of their coming."""
+
+    evaluator: Evaluator
+    parts: list[Columns] = field(default_factory=list)
+    size: int = 0
+    _known: set[tuple[int, Pattern]] = field(default_factory=set)
+
+    def add(self, found: Sequence[tuple[int, Pattern]]) -> Columns | None:
+        """Add (state, pattern) pairs that are new; return them as columns, None where none is."""
+        new = [key for key in dict.fromkeys(found) if key not in self._known]
+        if not new:
+            return None
+        self._known.update(new)
+        columns = self.evaluator.evaluate([state for state, _ in new], [pattern for _, pattern in new])
+        self.parts.append(columns)
+        self.size += len(columns)
+        return columns
+
+    def all(self) -> Columns:
+        """Return all columns as one."""
+        if len(self.parts) > 1:
+            self.parts = [joined(self.parts)]
+        return self.parts[0]
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Return columns one after the other."""
+    lengths = np.concatenate([np.diff(part.ptr) for part in parts])
+    return Columns(
+        state=np.concatenate([part.state for part in parts]),
+        patterns=tuple(pattern for part in parts for pattern in part.patterns),
+        cost=np.concatenate([part.cost for part in parts]),
+        moves=np.concatenate([part.moves for part in parts]),
+        migrations=np.concatenate([part.migrations for part in parts]),
+        ptr=np.cumsum(np.concatenate([[0], lengths]), dtype=np.int64),
+        amount_flavor=np.concatenate([part.amount_flavor for part in parts]),
+        amount=np.concatenate([part.amount for part in parts]),
+    )
+
+
+def reduced_costs(columns: Columns, duals: Duals) -> IntArray:
+    """Return (n,): cost less what the duals pay for the VMs, without the hosts' duals; exact integers."""
+    paid = np.zeros(len(columns), dtype=np.int64)
+    np.add.at(paid, columns.column_of_amount, columns.amount * duals.flavor[columns.amount_flavor])
+    out: IntArray = (
+        columns.cost @ duals.weight + duals.moves * columns.moves + duals.migrations * columns.migrations - paid
+    )
+    return out

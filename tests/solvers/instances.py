@@ -1,0 +1,143 @@
+"""Problems built directly as numbers: the synthetic fleet, live fleets, vector packing, and small random ones.
+
+The engines' tests and their timing runs share these. `placer.planning.compile` builds the same kind of Problem from an
+inventory; here nothing of `placer` is used, so that the engines can be tested alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.problem import COST_UNIT, Flavor, HostClass, IntArray, MoveBudget, Objective, Problem, Shape
+
+VCPUS = ((1, 6), (2, 14), (4, 22), (8, 18), (12, 4), (16, 10), (24, 3), (32, 3), (48, 1))
+RATIOS = ((2, 1), (4, 2), (8, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGrid:
+    """A host shape: nodes alike, free CPUs and memory (GiB) a node, nodes per package, distances (SLIT)."""
+
+    name: str
+    nodes: int
+    cpus: int
+    memory_gib: int
+    per_package: int
+
+    def distances(self) -> IntArray:
+        """Return (nodes, nodes): 10 local, 12 in a package, 21 or (several packages of several nodes) 32 across."""
+        far = 21 if self.per_package == 1 else 32
+        rows = [
+            [10 if i == j else 12 if i // self.per_package == j // self.per_package else far for j in range(self.nodes)]
+            for i in range(self.nodes)
+        ]
+        return np.array(rows, dtype=np.int64)
+
+
+TWO = NodeGrid(name="two", nodes=2, cpus=62, memory_gib=250, per_package=1)
+FOUR = NodeGrid(name="four", nodes=4, cpus=31, memory_gib=124, per_package=1)
+EIGHT = NodeGrid(name="eight", nodes=8, cpus=15, memory_gib=92, per_package=4)
+SHARES = ((TWO, 4), (FOUR, 3), (EIGHT, 3))
+
+
+def remote_cost(vcpus: int, nodes: Sequence[int], distances: IntArray, locality: float | None) -> int:
+    """Return the cost (1e-6 vCPU) of equal cells on `nodes`; `locality` None is uniform."""
+    cells = len(nodes)
+    inner = distances[np.ix_(nodes, nodes)] / 10.0 - 1.0
+    if cells == 1:
+        return 0
+    share = 1.0 / cells if locality is None else (1.0 - locality) / (cells - 1)
+    return round(COST_UNIT * vcpus / cells * share * float(inner.sum()))
+
+
+def grid_shape(grid: NodeGrid, sizes: Sequence[tuple[int, int]], locality: float | None) -> Shape:
+    """Build the shape with placements of every flavor (vCPUs, memory in GiB): k equal cells, k <= 8, on distinct
+    nodes.
+    """
+    distances = grid.distances()
+    flavor, use, cost, touches = [], [], [], []
+    for index, (vcpus, memory) in enumerate(sizes):
+        for cells in (k for k in range(1, min(8, grid.nodes) + 1) if vcpus % k == 0 and memory * 1024 % k == 0):
+            if vcpus // cells > grid.cpus or memory > grid.memory_gib * cells:
+                continue
+            for nodes in itertools.combinations(range(grid.nodes), cells):
+                row = np.zeros(2 * grid.nodes, dtype=np.int64)
+                on = np.zeros(grid.nodes, dtype=np.bool_)
+                for node in nodes:
+                    row[2 * node], row[2 * node + 1] = vcpus // cells, memory * 1024 // cells
+                    on[node] = True
+                flavor.append(index)
+                use.append(row)
+                cost.append(remote_cost(vcpus, nodes, distances, locality))
+                touches.append(on)
+    names = tuple((node, resource) for node in range(grid.nodes) for resource in ("cpu", "memory"))
+    return Shape(
+        name=grid.name,
+        nodes=grid.nodes,
+        row_names=names,
+        flavor=np.array(flavor, dtype=np.int64),
+        use=np.array(use, dtype=np.int64),
+        cost={"remote": np.array(cost, dtype=np.int64)},
+        touches=np.array(touches, dtype=np.bool_),
+        stay_only=np.zeros(len(flavor), dtype=np.bool_),
+    )
+
+
+def grid_chains(grid: NodeGrid, shape: Shape) -> tuple[IntArray, ...]:
+    """Return the orders of equal nodes inside a package and of whole packages, by CPUs taken then memory."""
+    weight = np.zeros((grid.nodes, shape.placements), dtype=np.int64)
+    for node in range(grid.nodes):
+        weight[node] = shape.use[:, 2 * node] * 4096 + shape.use[:, 2 * node + 1] // 1024
+    if grid.per_package == 1:
+        return (weight,)
+    inside = [weight[first : first + grid.per_package] for first in range(0, grid.nodes, grid.per_package)]
+    return (*inside, np.array([part.sum(axis=0) for part in inside]))
+
+
+def placed_goals(flavors: Sequence[Flavor]) -> tuple[Objective, Objective]:
+    """Return the two objectives of the goal ``placed`` for one priority: vCPUs unplaced, then VMs unplaced."""
+    vcpus = np.array([0 if flavor.phantom else flavor.vcpus for flavor in flavors], dtype=np.int64)
+    vms = np.array([0 if flavor.phantom else 1 for flavor in flavors], dtype=np.int64)
+    return Objective(goal="placed", part="vcpus", unplaced=vcpus), Objective(goal="placed", part="vms", unplaced=vms)
+
+
+REMOTE = Objective(goal="remote", cost="remote", unit=COST_UNIT)
+HOSTS = Objective(goal="hosts", host_cost=True, unit=COST_UNIT)
+MIGRATIONS = Objective(goal="moves", part="migrations", migrations=1)
+MOVES = Objective(goal="moves", part="moves", moves=1)
+
+
+def synthetic_fleet(
+    hosts: int, vms: int, locality: float | None = 0.8, goals: Sequence[Objective] = (REMOTE,)
+) -> Problem:
+    """Build the empty synthetic fleet: 27 flavors, three shapes in shares 4:3:3; `locality` None is uniform."""
+    sizes = [(vcpus, vcpus * ratio) for vcpus, _ in VCPUS for ratio, _ in RATIOS]
+    weights = [weight * share for _, weight in VCPUS for _, share in RATIOS]
+    flavors = tuple(
+        Flavor(name=f"c{vcpus}m{memory}", vcpus=vcpus, arriving=round(vms * weight / sum(weights)))
+        for (vcpus, memory), weight in zip(sizes, weights, strict=True)
+    )
+    shapes = tuple(grid_shape(grid, sizes, locality) for grid, _ in SHARES)
+    classes = tuple(
+        HostClass(
+            shape=index,
+            count=hosts * share // 10,
+            capacity=np.array([grid.cpus, grid.memory_gib * 1024] * grid.nodes, dtype=np.int64),
+            fixed=np.zeros(2 * grid.nodes, dtype=np.int64),
+            allowed=np.ones(len(flavors), dtype=np.bool_),
+            stay_penalty=np.zeros(len(flavors), dtype=np.int64),
+            chains=grid_chains(grid, shapes[index]),
+        )
+        for index, (grid, share) in enumerate(SHARES)
+    )
+    return Problem(
+        flavors=flavors,
+        shapes=shapes,
+        classes=classes,
+        objectives=(*placed_goals(flavors), *goals),
+        budget=MoveBudget(),
+    )
