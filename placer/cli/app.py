@@ -34,6 +34,7 @@ VERBS = (
     Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.check:check"),
     Verb(name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.export:export"),
     Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
+    Verb(name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.minfleet:minfleet"),
     Verb(name="apply", help="Show or make a plan's changes on live libvirt hosts.", target="placer.cli.apply:apply"),
     Verb(name="verify", help="Compare a plan with its live hosts.", target="placer.cli.verify:verify"),
     Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.rollback:rollback"),

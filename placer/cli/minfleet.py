@@ -1,0 +1,55 @@
+"""``placer minfleet``: the fewest or cheapest hosts that hold a demand, with the proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.inputs import read_fleet, refuse_existing
+from placer.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.planning.minfleet import SmallestFleet
+
+
+def minfleet(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory: its VMs are the demand.")],
+    shapes: Annotated[str, typer.Option("--shapes", metavar="A,B", help="Hosts of the inventory to buy more of.")],
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Write the plan on those hosts.")] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve.")] = 60.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> Answer:
+    """Find the smallest fleet that holds the VMs, and prove how small it could be at best."""
+    from placer.emit.plan_file import write_plan
+    from placer.planning.minfleet import smallest_fleet
+
+    if output is not None:
+        refuse_existing(output, force)
+    names = [name.strip() for name in shapes.split(",") if name.strip()]
+    found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=time_limit, seed=seed)
+    if output is not None:
+        write_plan(found.plan, output, force=force)
+
+    def data() -> dict[str, Any]:
+        return {"hosts": found.hosts, "cost": found.cost, "bound": found.bound, "status": found.status}
+
+    return Answer(data=data, text=lambda console: _draw(console, found))
+
+
+def _draw(console: Console, found: SmallestFleet) -> None:
+    from placer.show.words import count, figure
+
+    named = ", ".join(f"{number} of {shape}" for shape, number in found.hosts.items())
+    console.print(f"{count(sum(found.hosts.values()), 'host')} hold all {count(len(found.plan.vms), 'VM')}: {named}")
+    if found.bound is None:
+        console.print(f"cost {figure(found.cost)}; nothing is proven of how few could do")
+    elif found.status == "optimal":
+        console.print(f"cost {figure(found.cost)}: proven, no fewer hold them")
+    else:
+        console.print(f"cost {figure(found.cost)}; at least {figure(found.bound)} are needed, which is proven")

@@ -1,0 +1,59 @@
+"""The smallest fleet, on demands whose optimum is known by construction."""
+
+from __future__ import annotations
+
+import pytest
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host, Node, Topology
+from placer.model.vm import Vm, VmSpec
+from placer.planning.minfleet import smallest_fleet
+
+GIB = 1024 * 1024
+
+
+def host(name: str, cpus: int, cost: float = 1.0) -> Host:
+    """Return a host of two equal nodes without SMT."""
+    half = cpus // 2
+    nodes = tuple(Node(id=n, cpus=frozenset(range(n * half, (n + 1) * half)), memory_kib=64 * GIB) for n in range(2))
+    topology = Topology(
+        nodes=nodes, distances=((10.0, 21.0), (21.0, 10.0)), cores=tuple(frozenset({c}) for c in range(cpus))
+    )
+    return Host(name=name, topology=topology, cost=cost)
+
+
+def vms(*sizes: int) -> tuple[Vm, ...]:
+    """Return VMs of so many vCPUs, 1 GiB each."""
+    return tuple(
+        Vm(name=f"v{n}", spec=VmSpec(vcpus=size, memory_kib=GIB, overhead_kib=0)) for n, size in enumerate(sizes)
+    )
+
+
+def test_hosts_that_are_filled_exactly() -> None:
+    """Twelve VMs of 4 vCPUs fill exactly three hosts of 16 CPUs: 3, proven."""
+    found = smallest_fleet(Fleet(hosts=(host("a", 16),), vms=vms(*[4] * 12)), ["a"])
+    assert (found.hosts, found.cost, found.bound, found.status) == ({"a": 3}, 3, 3, "optimal")
+
+
+def test_nodes_bind_where_cpus_alone_would_do() -> None:
+    """Four VMs of 5 vCPUs, cells given, on nodes of 8: one a node, so 2 hosts although 20 CPUs would fit 32."""
+    found = smallest_fleet(Fleet(hosts=(host("a", 16),), vms=vms(5, 5, 5, 5)), ["a"])
+    assert (found.hosts, found.bound) == ({"a": 2}, 2)
+
+
+def test_the_cheaper_shape_is_bought() -> None:
+    """A host twice as large for 1.5 times the cost wins where it is filled."""
+    found = smallest_fleet(
+        Fleet(hosts=(host("small", 8), host("large", 16, 1.5)), vms=vms(*[4] * 8)), ["small", "large"]
+    )
+    assert (found.hosts, found.cost, found.status) == ({"small": 0, "large": 2}, 3.0, "optimal")
+
+
+def test_what_fits_no_shape_is_named() -> None:
+    """A VM that no host of the shapes could hold is named, and so is a shape that is none."""
+    fleet = Fleet(hosts=(host("a", 16),), vms=vms(31))
+    with pytest.raises(InputError, match="'v0' among them"):
+        smallest_fleet(fleet, ["a"])
+    with pytest.raises(InputError, match="no host is named 'b'"):
+        smallest_fleet(fleet, ["b"])
