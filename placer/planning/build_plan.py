@@ -13,9 +13,9 @@ from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable, Vm, Vm
 from placer.planning.compile import Compiled
 from placer.planning.decode import Assignment
 from placer.planning.flavors import current_parts
-from placer.planning.needs import part_memory, part_vcpus
+from placer.planning.needs import Needs, part_memory, part_vcpus
 from placer.planning.pins import HostPins, Pinner, SlotPins
-from placer.planning.placements import Placement
+from placer.planning.placements import Placement, canonical
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class PlanBuilder:
                 []
                 if entry is None
                 else [
-                    (as_now(self.compiled.placements[entry.shape][placement], host, fleet.vms[vm]), vm)
+                    (self._as_now(entry.shape, placement, host, vm), vm)
                     for placement, vm in entry.vms
                 ]
             )
@@ -49,6 +49,10 @@ class PlanBuilder:
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
                 found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
         return tuple(found[vm] for vm in sorted(found))
+
+    def _as_now(self, shape: int, placement: int, host: Host, vm: int) -> Placement:
+        flavor = self.compiled.flavors.groups[self.compiled.flavors.of_vm[vm]]
+        return as_now(self.compiled.placements[shape][placement], flavor.needs, host, self.compiled.fleet.vms[vm])
 
     def _plan_vm(
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
@@ -98,26 +102,24 @@ def fixed_placement(host: Host, vm: Vm) -> Placement:
     )
 
 
-def as_now(placement: Placement, host: Host, vm: Vm) -> Placement:
-    """Return the placement with equal cells in the order they have now, where the VM stays on its nodes.
+def as_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:
+    """Return the placement with cells that are alike in the order they have now, where the VM stays on its nodes.
 
     Counting does not tell equal cells apart; a running guest does: to exchange two cells would move their memory.
     """
     parts = current_parts(vm) if vm.current and vm.current.host == host.name else None
-    if parts is None or len(parts[0]) < 2:
+    if parts is None or len(parts[0]) != len(placement.cpu_nodes):
         return placement
-    ids = host.topology.node_ids
-    now = list(zip(*parts, strict=True))
-    planned = [(ids[cpu], ids[memory]) for cpu, memory in zip(placement.cpu_nodes, placement.memory_nodes, strict=True)]
-    if now == planned or sorted(now) != sorted(planned):
+    position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
+    if any(node not in position for nodes in parts for node in nodes):
         return placement
-    position = {node_id: n for n, node_id in enumerate(ids)}
-    return Placement(
+    now = Placement(
         placement.option,
         tuple(position[n] for n in parts[0]),
         tuple(position[n] for n in parts[1]),
         placement.device_nodes,
     )
+    return now if canonical(needs, now) == canonical(needs, placement) else placement
 
 
 def change_of(vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet) -> Change:
