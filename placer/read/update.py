@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
+from placer.model.rules import Rule
 from placer.model.vm import Vm, VmSpec
 from placer.read.gathered import Imported
 from placer.read.inventory import parse_fleet
@@ -19,11 +20,7 @@ _PERSONS_OF_HOST = (
     "dedicated_cpus",
     "shared_cpus",
     "isolated_cpus",
-    "cpu_ratio",
-    "memory_ratio",
     "cost",
-    "failed",
-    "labels",
     "resources",
 )
 """What no machine tells of a host: it stays as the person wrote it."""
@@ -34,12 +31,10 @@ _PERSONS_OF_SPEC = (
     "memory_tier",
     "weight",
     "priority",
-    "devices",
     "resources",
-    "labels",
     "reshape",
 )
-"""What no domain XML tells of a VM."""
+"""What no tool tells of a VM."""
 _KEY_OF_FIELD = {"memory_kib": "memory", "cell_mode": "cells", "page_kib": "page_size", "overhead_kib": "overhead"}
 
 
@@ -47,9 +42,10 @@ def update(old: Path, new: Imported) -> Imported:
     """Return the old inventory with the hosts and VMs of the new one in it.
 
     Hosts and VMs are the same by UUID, else by name. A host keeps its labels, reserve, CPU sets, ratios, cost,
-    resources and devices of its own, and takes the new topology; a VM keeps what no XML tells and every key that stands
-    in its entry, and takes the new place. Hosts that were not gathered stay as they are with their VMs, and so do VMs
-    that are placed nowhere. A VM that is gone from the hosts gathered is left out, with a warning. Rules stay.
+    resources and devices of its own, and takes the new topology; a VM keeps what no tool tells and, where it has domain
+    XML, every key that stands in its entry, and takes the new place. A label that the tool tells too is the tool's.
+    Hosts that were not gathered stay as they are with their VMs, and so do VMs that are placed nowhere. A VM that is
+    gone from the hosts gathered is left out, with a warning. Rules stay.
 
     Raises
     ------
@@ -59,8 +55,10 @@ def update(old: Path, new: Imported) -> Imported:
     data = old.read_bytes()
     before = parse_fleet(data, str(old), old.parent)
     said = _keys_said(data, str(old))
-    hosts = _hosts(before, new.fleet)
-    renamed = _renamed(before, new.fleet)
+    pairs = _pairs(before, new.fleet)
+    hosts = _hosts(before, pairs)
+    # The person's name of a host stays.
+    renamed = {host.name: known.name for host, known in pairs if known is not None}
     warnings = [*new.fleet.warnings, f"comments in {old.name} are not carried over"]
     gathered = {renamed.get(host.name, host.name) for host in new.fleet.hosts}
     by_uuid = {vm.uuid: vm for vm in before.vms if vm.uuid is not None}
@@ -80,7 +78,7 @@ def update(old: Path, new: Imported) -> Imported:
     for vm in before.vms:
         if vm.name in merged:
             vms.append(merged.pop(vm.name))
-        elif vm.current is not None and vm.current.host in gathered and vm.domain is not None:
+        elif vm.current is not None and vm.current.host in gathered and (vm.domain or vm.uuid) is not None:
             warnings.append(f"VM {vm.name} is no longer on host {vm.current.host}: left out")
         else:
             vms.append(vm)
@@ -92,10 +90,15 @@ def update(old: Path, new: Imported) -> Imported:
         if rule.members is None or list(rule.members) != ["name"] or rule.members["name"] in kept
     )
     warnings.extend(f"the rule {rule.label} is left out with its VM" for rule in before.rules if rule not in rules)
-    fleet = replace(
-        new.fleet, hosts=tuple(hosts), vms=tuple(vms), rules=(*rules, *new.fleet.rules), warnings=tuple(warnings)
-    )
+    there = {_without_line(rule) for rule in rules}
+    added = (rule for rule in new.fleet.rules if _without_line(rule) not in there)
+    fleet = replace(new.fleet, hosts=tuple(hosts), vms=tuple(vms), rules=(*rules, *added), warnings=tuple(warnings))
     return replace(new, fleet=fleet)
+
+
+def _without_line(rule: Rule) -> str:
+    """Return what a rule says, wherever it stands and whatever it is called."""
+    return repr(replace(rule, line=None, name=None))
 
 
 def _keys_said(data: bytes, source: str) -> Mapping[str, frozenset[str]]:
@@ -108,26 +111,24 @@ def _keys_said(data: bytes, source: str) -> Mapping[str, frozenset[str]]:
     return said
 
 
-def _same_host(before: Fleet, host: Host) -> Host | None:
-    if host.uuid is not None:
-        for known in before.hosts:
-            if known.uuid == host.uuid:
-                return known
-    same = before.host_by_name.get(host.name)
-    return same if same is not None and None in (same.uuid, host.uuid) else None
+def _pairs(before: Fleet, after: Fleet) -> list[tuple[Host, Host | None]]:
+    """Return each new host with the old one that it is: the same UUID, else the same name if not both have a UUID."""
+    by_uuid = {host.uuid: host for host in before.hosts if host.uuid is not None}
+    pairs = []
+    for host in after.hosts:
+        known = by_uuid.get(host.uuid) if host.uuid is not None else None
+        same = before.host_by_name.get(host.name)
+        if known is None and same is not None and None in (same.uuid, host.uuid):
+            known = same
+        pairs.append((host, known))
+    return pairs
 
 
-def _renamed(before: Fleet, after: Fleet) -> Mapping[str, str]:
-    """Return the old name of each host that is known under another one: the person's name stays."""
-    pairs = ((host, _same_host(before, host)) for host in after.hosts)
-    return {host.name: known.name for host, known in pairs if known is not None}
-
-
-def _hosts(before: Fleet, after: Fleet) -> list[Host]:
+def _hosts(before: Fleet, pairs: Sequence[tuple[Host, Host | None]]) -> list[Host]:
+    """Return the old hosts, as gathered anew where they were, and the new ones behind them."""
     found: dict[str, Host] = {}
     added = []
-    for host in after.hosts:
-        known = _same_host(before, host)
+    for host, known in pairs:
         if known is None:
             added.append(host)
             continue
@@ -136,6 +137,10 @@ def _hosts(before: Fleet, after: Fleet) -> list[Host]:
             host,
             name=known.name,
             topology=_topology(known.topology, host.topology),
+            cpu_ratio=known.cpu_ratio if known.cpu_ratio != 1 else host.cpu_ratio,
+            memory_ratio=known.memory_ratio if known.memory_ratio != 1 else host.memory_ratio,
+            failed=known.failed or host.failed,
+            labels={**known.labels, **host.labels},
             uri=known.uri or host.uri,
             migration_domain=known.migration_domain or host.migration_domain,
             **kept,
@@ -161,6 +166,8 @@ def _topology(known: Topology, new: Topology) -> Topology:
 def _vm(known: Vm, new: Vm, said: frozenset[str]) -> Vm:
     """Return the new VM with what a person said of it."""
     kept = {name: getattr(known.spec, name) for name in _PERSONS_OF_SPEC}
+    kept["labels"] = {**known.spec.labels, **new.spec.labels}
+    kept["devices"] = new.spec.devices or known.spec.devices
     for field in fields(VmSpec):
         if _KEY_OF_FIELD.get(field.name, field.name) in said:
             kept[field.name] = getattr(known.spec, field.name)

@@ -15,6 +15,7 @@ from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, ThreadPolicy
 from placer.read.import_openstack import OpenstackFiles, import_openstack
 from placer.read.inventory import parse_fleet
+from placer.read.update import update
 
 HALF_TOLD = {"hw:numa_nodes": "2", "hw:numa_cpus.0": "0", "hw:numa_mem.0": "1"}
 UUID = "0f0e0d0c-0b0a-0908-0706-0504030201{:02d}"
@@ -300,3 +301,29 @@ def test_what_makes_no_sense_is_refused(folder: Path, changes: dict[str, Any], w
     """A flavor that is missing or contradicts itself is named; nothing is guessed."""
     with pytest.raises(InputError, match=words):
         take(folder, **{"servers": SERVERS[:1], "flavors": FLAVORS, **changes})
+
+
+def test_update_keeps_a_persons_words_and_adds_the_clouds(folder: Path) -> None:
+    """Labels of both, the person's reserve, weight and overcommit, and each group's rule once; gone servers go."""
+    group = {"ID": "g1", "Name": "spread", "Policy": "anti-affinity", "Members": [UUID.format(1)]}
+    documents = {"flavors": FLAVORS, "servers": SERVERS, "hypervisors": HYPERVISORS, "server_groups": [group]}
+    paths = {}
+    for name, document in documents.items():
+        paths[name] = folder / f"{name}.json"
+        paths[name].write_text(json.dumps(document))
+    text = import_openstack(OpenstackFiles(**paths), topology=folder / "hosts", folder=folder).text()
+    text = text.replace(
+        "    topology: hosts/compute1.xml\n", "    topology: hosts/compute1.xml\n    labels: {rack: r1}\n"
+    )
+    text = text.replace("    labels: {flavor: m1.small,", "    weight: 3\n    labels: {team: a, flavor: m1.small,")
+    (folder / "fleet.yaml").write_text(
+        text.replace("    labels: {rack", '    reserve: {cpus: "0,64"}\n    labels: {rack')
+    )
+    paths["servers"].write_text(json.dumps(SERVERS[:1]))
+    again = import_openstack(OpenstackFiles(**paths), topology=folder / "hosts", folder=folder)
+    merged = update(folder / "fleet.yaml", again).fleet
+    assert (merged.hosts[0].labels, merged.hosts[0].reserve.cpus) == ({"rack": "r1"}, {0, 64})
+    (web,) = merged.vms
+    assert (web.spec.weight, web.spec.labels) == (3, {"team": "a", "flavor": "m1.small", "server_group": "g1"})
+    assert [rule.name for rule in merged.rules] == ["spread"]
+    assert any("VM db is no longer on host" in said for said in merged.warnings)
