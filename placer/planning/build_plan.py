@@ -13,9 +13,9 @@ from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable, Vm, Vm
 from placer.planning.compile import Compiled
 from placer.planning.decode import Assignment
 from placer.planning.flavors import current_parts
-from placer.planning.needs import Needs, part_memory, part_vcpus
+from placer.planning.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.pins import HostPins, Pinner, SlotPins
-from placer.planning.placements import Placement, canonical
+from placer.planning.placements import Placement, canonical, nearest_devices, view_of
 
 
 @dataclass(slots=True)
@@ -39,10 +39,7 @@ class PlanBuilder:
             placed = (
                 []
                 if entry is None
-                else [
-                    (self._as_now(entry.shape, placement, host, vm), vm)
-                    for placement, vm in entry.vms
-                ]
+                else [(self._as_now(entry.shape, placement, host, vm), vm) for placement, vm in entry.vms]
             )
             placed += [(fixed_placement(host, fleet.vms[vm]), vm) for vm in self.compiled.fixed.get(number, ())]
             pins = self.pinner.pin(number, placed)
@@ -62,6 +59,11 @@ class PlanBuilder:
             self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, slot, len(placement.cpu_nodes)))
         cells, vcpus = self._shared[key]
         emulator = _emulator(vm.spec, host, slot, vcpus)
+        threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
+        if vm.pins_fixed and vm.current is not None:
+            vcpus = {**vcpus, **vm.current.pins}
+            emulator = vm.current.emulator or emulator
+            threads = {**threads, **vm.current.iothread_pins}
         parts = len(placement.cpu_nodes)
         kept = current_parts(vm)
         new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or kept is None or len(kept[0]) != parts)
@@ -75,7 +77,7 @@ class PlanBuilder:
             shown=_shown(vm.spec, parts),
             new_cells=new_cells,
             emulator=emulator,
-            iothreads=dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {},
+            iothreads=threads,
             devices=tuple(
                 (request.kind, None if node is None else ids[node])
                 for request, node in zip(
@@ -94,12 +96,9 @@ def fixed_placement(host: Host, vm: Vm) -> Placement:
     parts = current_parts(vm)
     assert parts is not None, f"{vm.name} is immovable but its nodes are not known"
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
-    return Placement(
-        0,
-        tuple(position[n] for n in parts[0]),
-        tuple(position[n] for n in parts[1]),
-        tuple(None for _ in vm.spec.devices),
-    )
+    cpu, memory = tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
+    devices = nearest_devices(spec_needs(vm.spec, locked_cells=len(cpu)), view_of(host), cpu) if vm.spec.devices else ()
+    return Placement(0, cpu, memory, tuple(None for _ in vm.spec.devices) if devices is None else devices)
 
 
 def as_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:

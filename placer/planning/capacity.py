@@ -73,10 +73,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
         pages = {size: max(0, count - reserved_pages(host, node.id, size)) for size, count in node.pages.items()}
         ordinary = max(
             0,
-            int(
-                (node.memory_kib - node.pool_kib - reserved[position])
-                * Fraction(host.memory_ratio).limit_denominator(1000)
-            ),
+            int((node.memory_kib - node.pool_kib - reserved[position]) * Fraction(str(host.memory_ratio))),
         )
         planable = node.kind is not NodeKind.DEVICE
         nodes.append(
@@ -96,7 +93,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
             (device.kind, device.count) for device in topology.devices if device.node not in topology.node_ids
         ),
         resources=host.resources,
-        ratio=Fraction(host.cpu_ratio).limit_denominator(1000),
+        ratio=Fraction(str(host.cpu_ratio)),
         split=host.dedicated_cpus is not None or host.shared_cpus is not None,
     )
 

@@ -130,25 +130,29 @@ def drain_counts(fleet: Fleet) -> tuple[int, ...]:
 
 
 def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the node ids of a VM's parts and of their memory as they are now; None where they are not (all) known."""
-    if vm.current is None or vm.current.nodes is None:
+    """Return the node ids of a VM's parts and of their memory as they are now; None where they are not (all) known.
+
+    Where only the memory's nodes are known, the vCPUs float: wherever they are pinned, what may not move is the memory.
+    """
+    nodes = _known_nodes(vm)
+    if nodes is None or vm.current is None:
         return None
-    nodes = vm.current.nodes
     memory = vm.current.memory_nodes or nodes
     spec = vm.spec
-    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}[
-        spec.cell_mode
-    ]
-    return (nodes, memory) if len(nodes) == len(memory) == expected else None
+    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}
+    return (nodes, memory) if len(nodes) == len(memory) == expected[spec.cell_mode] else None
+
+
+def _known_nodes(vm: Vm) -> tuple[int, ...] | None:
+    if vm.current is None:
+        return None
+    return vm.current.nodes if vm.current.nodes is not None else vm.current.memory_nodes
 
 
 def _locked_cells(vm: Vm) -> int | None:
-    """Return how many cells a placed ``auto`` VM has: its guest's topology is fixed once it is somewhere, unless it
-    may be reshaped.
-    """
-    if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or vm.current is None or vm.current.nodes is None:
-        return None
-    return len(vm.current.nodes)
+    """Return how many cells a placed ``auto`` VM has: its guest's topology stays, unless it may be reshaped."""
+    nodes = _known_nodes(vm)
+    return None if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or nodes is None else len(nodes)
 
 
 class _RuleIndex:

@@ -20,7 +20,6 @@ from placer.planning.compile import Compiled, compile_fleet
 from placer.planning.goals import Goal, HeadroomFlavor
 from solvers.problem import IntArray, Problem, Shape
 
-
 _WORDS = {
     "threads": "CPUs",
     "free threads": "CPUs",
@@ -83,7 +82,7 @@ def slots(cells: IntArray, parts: int) -> IntArray:
     for dropped in range(1, parts):
         left = left - ordered[:, dropped - 1]
         best = np.minimum(best, left // (parts - dropped))
-    return best.astype(np.int64)
+    return np.asarray(best, dtype=np.int64)
 
 
 def _residual(problem: Problem) -> list[IntArray]:

@@ -25,7 +25,7 @@ from placer.planning.flavors import (
     may_arrive,
 )
 from placer.planning.needs import spec_needs
-from placer.planning.placements import Placement, placement_cost, view_of
+from placer.planning.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.structures import balance_unit, structure_of
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
@@ -221,8 +221,10 @@ class ClassBuilder:
             if nodes is None:
                 continue
             group = self._group_of(index, len(nodes[0]))
-            placement = Placement(0, nodes[0], nodes[1], tuple(None for _ in group.needs.devices))
-            self._constants["remote"] += placement_cost(group.needs, placement, draft.structure.view)
+            view = draft.structure.view
+            devices = nearest_devices(group.needs, view, nodes[0])
+            placement = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
+            self._constants["remote"] += placement_cost(group.needs, placement, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
             used = draft.table.use(
                 without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules

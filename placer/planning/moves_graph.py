@@ -21,29 +21,31 @@ PLACES_TRIED = 3
 Where = tuple[Place, Claims] | None
 
 
-def waits_for(board: Board, tasks: Sequence[Task]) -> list[set[int]]:
-    """Return, a task, the tasks whose VMs hold what it lacks; CPUs are only counted."""
+def waits_for(board: Board, tasks: Sequence[Task]) -> list[set[int] | None]:
+    """Return, a task, the tasks whose VMs hold what it lacks; None where it lacks nothing. CPUs are only counted."""
     number = {task.name: n for n, task in enumerate(tasks)}
-    found = []
+    found: list[set[int] | None] = []
     for task in tasks:
         lacking = board.lacks(task.host, task.name, task.change(board).gain, exact=False)
-        found.append({number[name] for _, names in lacking for name in names if name in number})
+        found.append({number[name] for _, names in lacking for name in names if name in number} if lacking else None)
     return found
 
 
-def knots(edges: Sequence[set[int]]) -> list[tuple[list[int], bool]]:
+def knots(edges: Sequence[set[int] | None]) -> list[tuple[list[int], bool]]:
     """Return the strongly connected parts of a waits-for graph that hold themselves up, smallest first.
 
-    Each with whether it waits for itself alone. Single tasks count only where they wait for nobody else.
+    Each with whether it waits for itself alone. Single tasks count only where they wait and for nobody else.
     """
     import networkx as nx
 
     graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(range(len(edges)))
-    graph.add_edges_from((one, other) for one, others in enumerate(edges) for other in others)
+    graph.add_nodes_from(one for one, others in enumerate(edges) if others is not None)
+    graph.add_edges_from(
+        (one, other) for one, others in enumerate(edges) for other in others or () if edges[other] is not None
+    )
     found = []
     for part in nx.strongly_connected_components(graph):
-        alone = all(other in part for one in part for other in edges[one])
+        alone = all(other in part for one in part for other in graph[one])
         if len(part) > 1 or alone:
             found.append((sorted(part), alone))
     return sorted(found, key=lambda item: (len(item[0]), item[0]))

@@ -137,7 +137,7 @@ class Untier:
                 self.waves.begin(task)
                 done[task.name] = None
                 return True
-            place = self.parking.passing_place(task)
+            place = None if task.eased else self.parking.passing_place(task)
             passing = None if place is None else replace(task, target=place, _change=None)
             if place is None or passing is None or not self._fits(passing):
                 return False

@@ -103,10 +103,10 @@ def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
             if shares[own][other]:
                 away = view.distances[node][memory_node]
                 extra += shares[own][other] * (away if away is not None else UNREACHABLE / LOCAL)
-        for (_, policy, _), device_node in zip(needs.devices, placement.device_nodes, strict=True):
+        for (_, policy, count), device_node in zip(needs.devices, placement.device_nodes, strict=True):
             if policy == "preferred" and device_node is not None:
                 away = view.distances[node][device_node]
-                extra += (away if away is not None else UNREACHABLE / LOCAL) - 1.0
+                extra += count * ((away if away is not None else UNREACHABLE / LOCAL) - 1.0)
         total += part.vcpus * extra
     return round(COST_UNIT * needs.weight * total)
 
@@ -165,6 +165,25 @@ def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int,
         for own, node in enumerate(cpu)
         for slot, other in enumerate(memory)
     )
+
+
+def nearest_devices(needs: Needs, view: NodeView, cpu_nodes: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """Return the node that each device request of a placed VM is taken to be served from: one of its own nodes, else
+    the nearest; None where the host has no such device.
+    """
+    where = dict(view.device_nodes)
+    chosen = []
+    for kind, _, _ in needs.devices:
+        nodes = where.get(kind, ())
+        if not nodes:
+            return None
+        chosen.append(min(nodes, key=lambda n: (n is not None and n not in cpu_nodes, _away(view, cpu_nodes[0], n))))
+    return tuple(chosen)
+
+
+def _away(view: NodeView, node: int, other: int | None) -> float:
+    distance = 1.0 if other is None else view.distances[node][other]
+    return float("inf") if distance is None else distance
 
 
 def _device_choices(needs: Needs, cpu_nodes: tuple[int, ...], view: NodeView) -> Iterator[tuple[int | None, ...]]:

@@ -13,7 +13,14 @@ import numpy as np
 
 from placer.planning.flavors import FlavorGroup
 from placer.planning.needs import Needs
-from placer.planning.placements import NodeView, Placement, canonical, placement_cost, placements_of
+from placer.planning.placements import (
+    NodeView,
+    Placement,
+    canonical,
+    nearest_devices,
+    placement_cost,
+    placements_of,
+)
 from placer.planning.structures import RowTable, Structure
 from solvers.problem import BoolArray, IntArray, Shape
 
@@ -89,14 +96,10 @@ class ShapeFactory:
         """
         group = self.groups[flavor]
         needs, view = group.needs, draft.structure.view
-        where = dict(view.device_nodes)
-        if any(not where.get(kind) for kind, _, _ in needs.devices):
+        devices = nearest_devices(needs, view, cpu)
+        if devices is None:
             return None
-        devices = []
-        for kind, _, _ in needs.devices:
-            nodes = where[kind]
-            devices.append(min(nodes, key=lambda n: (n is not None and n not in cpu, _near(view, cpu[0], n))))
-        placement = canonical(needs, Placement(option, cpu, memory, tuple(devices)))
+        placement = canonical(needs, Placement(option, cpu, memory, devices))
         known = draft.index.get((flavor, placement))
         if known is not None:
             return known
@@ -165,8 +168,3 @@ def without_pinned(group: FlavorGroup) -> FlavorGroup:
     """Return the flavor less its dedicated CPUs, for a VM whose pins are fixed and already taken out of the cores."""
     options = tuple(tuple(dataclasses.replace(part, dedicated=0) for part in parts) for parts in group.needs.options)
     return dataclasses.replace(group, needs=dataclasses.replace(group.needs, options=options, extra_cpu=False))
-
-
-def _near(view: NodeView, node: int, other: int | None) -> float:
-    distance = 1.0 if other is None else view.distances[node][other]
-    return float("inf") if distance is None else distance

@@ -50,7 +50,7 @@ def solve_fleet(
     Raises
     ------
     InputError
-        Unknown goals or a negative limit.
+        Unknown goals, a negative limit, or a fleet that is not valid: all its faults.
     ImpossibleError
         Proven: the VMs that are there cannot all stay within capacity and limits.
     NothingFoundError
@@ -60,9 +60,13 @@ def solve_fleet(
     """
     parsed = parse_goals(goals, fleet)
     budget = move_budget(fleet, max_moves, max_migrations)
+    from placer.planning.check import check
     from placer.planning.compile import compile_fleet
     from solvers.solve import solve
 
+    sound = check(fleet)
+    if not sound.ok:
+        raise InputError(sound.faults)
     compiled = compile_fleet(fleet, parsed, budget)
     result = solve(
         compiled.problem,
@@ -77,8 +81,6 @@ def solve_fleet(
     if not result.patterns:
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
-    from placer.planning.check import check
-
     report = check(fleet, plan)
     if not report.ok:
         raise RefusedPlanError(report.faults)
