@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
     from placer.planning.findings import CheckReport
+    from placer.planning.lint_remark import Remark
 
 
 def check(
@@ -31,10 +32,15 @@ def check(
     bound: Annotated[
         bool, typer.Option("--bound", help="Also price the plan's certificate again, with a second solver.")
     ] = False,
+    lint: Annotated[
+        bool, typer.Option("--lint", help="Also say what is valid and unwise: vNUMA sizes, pins, host settings.")
+    ] = False,
 ) -> Answer:
     """Verify a plan independently, or validate a fleet."""
     from placer.planning.check import check as run_check
 
+    if lint and plan is not None:
+        raise InputError("--lint looks at a fleet", field="--lint", cure="leave the plan out")
     if plan is None:
         if bound:
             raise InputError("only a plan has bounds", field="--bound", cure="give the plan: placer check FLEET PLAN")
@@ -42,7 +48,7 @@ def check(
         report = run_check(model)
         failure = InputError(_located(report.faults, fleet)) if report.faults else None
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
-        return _answer(report, text, failure, terminal)
+        return _answer(report, text, failure, terminal, remarks=_lint(model) if lint and not failure else ())
     if fleet == plan == STDIN:
         raise InputError("fleet and plan cannot both come from standard input", cure="give one of them as a file")
     planned = _read_plan(plan, bound)
@@ -57,6 +63,12 @@ def check(
         return _answer(report, f"{plan}: refused, {count(len(report.faults), 'fault')}", refused, terminal)
     proof = ", its bounds confirmed by a second solver" if bound else ""
     return _answer(report, f"{plan}: every constraint holds, every value is as it says{proof}", None, terminal, planned)
+
+
+def _lint(fleet: Fleet) -> tuple[Remark, ...]:
+    from placer.planning.lint import lint
+
+    return lint(fleet)
 
 
 def _read_plan(file: str, certificate: bool) -> Plan:
@@ -86,6 +98,7 @@ def _answer(
     failure: InputError | DifferenceError | None,
     terminal: Terminal,
     plan: Plan | None = None,
+    remarks: Sequence[Remark] = (),
 ) -> Answer:
     terminal.warn(report.warnings)
 
@@ -95,12 +108,15 @@ def _answer(
             "faults": [fault_data(fault) for fault in report.faults],
             "warnings": list(report.warnings),
             "measured": dict(report.measured),
+            "lint": [asdict(remark) for remark in remarks],
         }
 
     def draw(console: Console) -> None:
         console.print(text, soft_wrap=True)
         if report.ok:
             _draw_measured(report.measured, plan, console)
+        for remark in remarks:
+            console.print(str(remark), soft_wrap=True, markup=False, highlight=False)
 
     return Answer(data=data, text=draw, failure=failure)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Literal
 
 from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
@@ -170,12 +171,27 @@ class Reserve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """Settings of the host's kernel and daemons that work against a plan; None: not known.
+
+    `thp` is the mode of transparent huge pages, `swap_kib` the swap space (KiB, 0: none).
+    """
+
+    numa_balancing: bool | None = None
+    ksm: bool | None = None
+    ksm_across_nodes: bool | None = None
+    thp: Literal["always", "madvise", "never"] | None = None
+    numad: bool | None = None
+    swap_kib: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A KVM host: a topology (shared by all hosts of its entry) and what was said of it.
 
     `dedicated_cpus` and `shared_cpus` are Nova's two sets (None: not split; if one is given the other is the rest);
     `isolated_cpus` take no cpuset of several CPUs. `cpu_ratio` is shared vCPUs per CPU, `memory_ratio` the same for
-    ordinary memory. `failed` hosts hold nothing; a drained host is a rule, not a field.
+    ordinary memory. `settings` are only linted. `failed` hosts hold nothing; a drained host is a rule, not a field.
     """
 
     name: str
@@ -194,6 +210,7 @@ class Host:
     migration_domain: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, int] = field(default_factory=dict)
+    settings: HostSettings = field(default_factory=HostSettings)
 
     @property
     def usable_cpus(self) -> frozenset[int]:

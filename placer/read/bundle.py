@@ -10,6 +10,7 @@ from placer.model.host import Device, Topology
 from placer.read.archive import ArchiveTree, regular_members
 from placer.read.capabilities import parse_capabilities
 from placer.read.gathered import GatheredDomain, GatheredHost
+from placer.read.host_settings import GATHERED, settings_of_files
 from placer.read.nodedev import parse_nodedev
 from placer.read.sysfs import read_sysfs
 from placer.read.xml import parse_xml
@@ -73,6 +74,7 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
         uuid=uuid,
         domains=tuple(_domains(found, f"{folder}/{name}", source)),
         warnings=tuple(warnings),
+        settings=settings_of_files(found.texts),
     )
 
 
@@ -86,7 +88,7 @@ def _files(data: bytes, source: str) -> _Files:
             found.nodedevs[inner] = content
         elif inner.startswith("sys/devices/system/cpu/"):
             found.has_sys = True
-        elif inner in ("format", "hostname", "capabilities.xml", "domains/states"):
+        elif inner in GATHERED or inner in ("format", "hostname", "capabilities.xml", "domains/states"):
             found.texts[inner] = content
     return found
 

@@ -54,7 +54,12 @@ printf '%s\n' "$host" > hostname
 uname -srm > kernel
 
 say "reading /sys and /proc"
-copy /proc/cpuinfo /proc/meminfo
+copy /proc/cpuinfo /proc/meminfo /proc/swaps
+line /proc/sys/kernel/numa_balancing /sys/kernel/mm/ksm/run /sys/kernel/mm/ksm/merge_across_nodes
+line /sys/kernel/mm/transparent_hugepage/enabled
+if command -v pidof > /dev/null 2>&1; then
+    if pidof numad > /dev/null 2>&1; then echo yes > numad; else echo no > numad; fi
+fi
 sys=/sys/devices/system
 copy "$sys"/cpu/online "$sys"/cpu/offline "$sys"/cpu/present "$sys"/cpu/possible
 for cpu in "$sys"/cpu/cpu[0-9]*; do

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from placer.model.fleet import Fleet
-from placer.model.host import Topology
+from placer.model.host import HostSettings, Topology
 from placer.read.inventory_write import inventory_text
 
 
@@ -37,6 +37,7 @@ class GatheredHost:
     uri: str | None = None
     domains: tuple[GatheredDomain, ...] = ()
     warnings: tuple[str, ...] = ()
+    settings: HostSettings = field(default_factory=HostSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

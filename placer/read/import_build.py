@@ -58,15 +58,16 @@ def build_fleet(
         raise InputError(faults)
     uuids = Counter(host.uuid for host in hosts if host.uuid is not None)
     for uuid in sorted(uuid for uuid, count in uuids.items() if count > 1):
-        names = ", ".join(host.name for host in hosts if host.uuid == uuid)
-        notes.append(f"hosts {names} give the same UUID {uuid}, as cloned firmware does: left out")
+        alike = ", ".join(host.name for host in hosts if host.uuid == uuid)
+        notes.append(f"hosts {alike} give the same UUID {uuid}, as cloned firmware does: left out")
     models = {host.topology.model for host in hosts}
     made = {
         host.name: Host(
             name=host.name,
             topology=host.topology,
-            uuid=host.uuid if uuids[host.uuid] == 1 else None,
+            uuid=host.uuid if host.uuid is not None and uuids[host.uuid] == 1 else None,
             uri=host.uri,
+            settings=host.settings,
             kvm=host.topology.kvm is not False,
             migration_domain=host.topology.model if len(models) > 1 else None,
         )

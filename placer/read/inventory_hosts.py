@@ -10,6 +10,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
 from placer.model.units import format_kib
+from placer.read.host_settings import settings_of_entry
 from placer.read.inventory_entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory_files import Files
 from placer.read.inventory_schema import HostEntry, OvercommitEntry, Problem, further, note, validate
@@ -129,6 +130,7 @@ def build_host(entry: HostEntry, topology: Topology, problems: list[Problem]) ->
         migration_domain=entry.migration_domain,
         labels=entry.labels or {},
         resources={name: amount for name, (amount, _) in (entry.resources or {}).items()},
+        settings=settings_of_entry(entry.settings),
     )
 
 
@@ -136,7 +138,7 @@ def _reserve(entry: HostEntry, topology: Topology, problems: list[Problem]) -> R
     said = entry.reserve
     if said is None:
         return Reserve()
-    cpus = set(said.cpus or ())
+    cpus = said.cpus or frozenset()
     if lacking := cpus - topology.cpus:
         problems.append(
             (

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, ValidationError
 
+from placer.read.host_settings import SettingsEntry
 from placer.read.inventory_types import (
     Amount,
     Bool,
@@ -165,6 +166,7 @@ class HostEntry(Entry):
     migration_domain: Text | None = None
     labels: Labels | None = None
     resources: Resources | None = None
+    settings: SettingsEntry | None = None
 
 
 class CellEntry(Entry):

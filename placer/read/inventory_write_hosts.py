@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from placer.errors import PlacerError
-from placer.model.host import LOCAL, Device, Host, Node, NodeKind, Reserve, Topology
+from placer.model.host import LOCAL, Device, Host, HostSettings, Node, NodeKind, Reserve, Topology
 from placer.read import inventory_yaml as y
 from placer.read.cpu_groups import siblings_by_rule
 from placer.read.normal_form import REMOTE_DEFAULT
@@ -61,6 +61,8 @@ class HostWriter:
             entry["labels"] = y.text_map(host.labels)
         if host.resources:
             entry["resources"] = self._amounts(host.resources)
+        if host.settings != HostSettings():
+            entry["settings"] = _settings(host.settings)
         return entry
 
     def _amounts(self, amounts: Mapping[str, int]) -> str:
@@ -191,3 +193,16 @@ def _reserve(reserve: Reserve) -> str:
     if nodes:
         out["nodes"] = y.flow_map(nodes)
     return y.flow_map(out)
+
+
+def _settings(settings: HostSettings) -> str:
+    said: dict[str, str] = {}
+    for name in ("numa_balancing", "ksm", "ksm_across_nodes", "numad"):
+        value = getattr(settings, name)
+        if value is not None:
+            said[name] = y.boolean(value)
+    if settings.thp is not None:
+        said["thp"] = y.scalar(settings.thp)
+    if settings.swap_kib is not None:
+        said["swap"] = y.size(settings.swap_kib)
+    return y.flow_map(said)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from placer.model.fleet import Fleet
-from placer.model.host import Host, Topology
+from placer.model.host import Host, HostSettings, Topology
 from placer.model.rules import Rule
 from placer.model.vm import Vm, VmSpec
 from placer.read.gathered import Imported
@@ -137,6 +137,7 @@ def _hosts(before: Fleet, pairs: Sequence[tuple[Host, Host | None]]) -> list[Hos
             host,
             name=known.name,
             topology=_topology(known.topology, host.topology),
+            settings=host.settings if host.settings != HostSettings() else known.settings,
             cpu_ratio=known.cpu_ratio if known.cpu_ratio != 1 else host.cpu_ratio,
             memory_ratio=known.memory_ratio if known.memory_ratio != 1 else host.memory_ratio,
             failed=known.failed or host.failed,

@@ -65,3 +65,14 @@ def test_bound_needs_a_plan_and_its_certificate(placer: Placer, fleet_file: Path
 def test_both_from_standard_input(placer: Placer) -> None:
     """Standard input cannot be both the fleet and the plan."""
     assert placer("check", "-", "-").code == 2
+
+
+def test_lint_says_what_is_unwise(placer: Placer, fleet_file: Path) -> None:
+    """--lint names the rule, the object and a cure, is exit 0, and refuses a plan beside it."""
+    text = fleet_file.read_text().replace("    distances:", "    settings: {numad: yes, swap: 1GiB}\n    distances:")
+    fleet_file.write_text(text.replace("numad: yes", "numad: true"))
+    run = placer("check", fleet_file, "--lint")
+    assert run.code == 0 and "numad: host 'kvm-a'" in run.out and "disable numad" in run.out
+    said = placer("check", fleet_file, "--lint", "--json").envelope["result"]["lint"]
+    assert {remark["rule"] for remark in said} == {"numad"}
+    assert placer("check", fleet_file, "plan.json", "--lint").code == 2
