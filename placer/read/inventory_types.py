@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator
 
 from placer.errors import InputError
 from placer.model.cpuset import MAX_CPU, parse_cpu_mask, parse_cpuset
 from placer.model.units import parse_bytes, parse_kib
+
+Taken = TypeVar("Taken")
 
 MAX_TEXT = 4096
 MAX_NUMBER = 2**53
@@ -142,7 +144,7 @@ def page_kib(value: Any) -> int:
     return size
 
 
-def _parsed(parse: Callable[[str], Any], taken: str) -> Any:
+def _parsed(parse: Callable[[str], Taken], taken: str) -> Taken:
     try:
         return parse(taken)
     except InputError as error:

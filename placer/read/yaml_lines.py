@@ -101,14 +101,13 @@ class _Reader:
         try:
             while True:
                 event = next_event()
+                line = event.start_mark.line + 1
                 if isinstance(event, yaml.StreamEndEvent):
                     return tree
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self.log.add(
-                            "a second YAML document in the file", line=event.start_mark.line + 1, cure="keep one"
-                        )
+                        self.log.add("a second YAML document in the file", line=line, cure="keep one")
                         return tree
                     tree = self.value(next_event(), 0)
         finally:

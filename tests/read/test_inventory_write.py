@@ -318,7 +318,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
 
 
 @given(fleets())
-@settings(max_examples=300)
+@settings(max_examples=75)
 def test_any_fleet_comes_back(fleet: Fleet) -> None:
     """Whatever a fleet holds, it is the same after being written and read."""
     assert_same(fleet, again(fleet))
