@@ -33,6 +33,7 @@ def current_place(
         base = current_of(told, "", topology)
         base = replace(
             base,
+            pins={vcpu: cpus for vcpu, cpus in base.pins.items() if vcpu < spec.vcpus},
             emulator=_there(base.emulator, topology),
             iothread_pins={
                 key: cpus & topology.cpus for key, cpus in base.iothread_pins.items() if cpus & topology.cpus

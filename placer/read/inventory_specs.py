@@ -186,6 +186,8 @@ def _plain(entry: VmEntry, fields: dict[str, Any]) -> None:
     ):
         if getattr(entry, name) is not None:
             fields[name] = getattr(entry, name)
+    if entry.interleave is None and entry.cells not in (None, "none"):
+        fields["interleave"] = 1  # the XML may spread a flat guest, which this one no longer is
     if entry.locality is not None:
         fields["locality"] = None if entry.locality == "uniform" else float(entry.locality)
     if entry.page_size is not None:

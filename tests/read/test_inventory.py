@@ -328,6 +328,19 @@ def test_domain_xml_under_the_keys_of_its_entry(repository: Path, tmp_path: Path
     assert own.current is not None and own.current.nodes == (1,) and not own.current.pins
 
 
+def test_an_entry_may_cut_a_guest_anew_over_its_xml(repository: Path, tmp_path: Path) -> None:
+    """With other cells, or fewer vCPUs, what the XML says of the old ones no longer holds and is no fault."""
+    text = (repository / "data/domains/half-pinned.xml").read_text()
+    (tmp_path / "v.xml").write_text(text.replace("mode='strict' nodeset='0'", "mode='interleave' nodeset='0-1'"))
+    hosts = f"  - name: a{TWO_NODES}"
+    spread = fleet_of(hosts, "  - {domain: v.xml, host: a}", base_dir=tmp_path).vms[0]
+    assert spread.spec.interleave == 2
+    entry = "  - {domain: v.xml, host: a, vcpus: 2, cells: 2, cpu_policy: dedicated, nodes: [0, 1], reshape: true}"
+    cut = fleet_of(hosts, entry, base_dir=tmp_path).vms[0]
+    assert (cut.spec.interleave, len(cut.spec.cells)) == (1, 2)
+    assert cut.current is not None and set(cut.current.pins) == {0, 1}
+
+
 def test_cores_and_measured_distances_beside_a_host_file(repository: Path, tmp_path: Path) -> None:
     """numactl tells no threads: threads_per_core does; distances_from replaces the firmware's figures."""
     (tmp_path / "host.txt").write_bytes((repository / "data/hosts/two-node-40cpu.numactl.txt").read_bytes())
