@@ -297,3 +297,18 @@ def test_the_topology_aware_set(
         for row, vm in zip(csv.DictReader(file), fleet.vms, strict=True):
             assert (vm.spec.vcpus, len(vm.spec.cells)) == (int(row["cpu"]), int(row["numa"]))
             assert vm.spec.labels.get("group") == (f"{row['strategy']}-{row['group']}" if row["strategy"] else None)
+
+
+def test_the_bytedance_snapshot_with_clusters(repository: Path, shared_dir: Path, tmp_path: Path) -> None:
+    """A VM's cluster comes from its host's row; one rule a cluster keeps its VMs inside."""
+    trace = shared_dir / "traces/bytedance"
+    text = (repository / "tests/read/maps/bytedance_clusters.yaml").read_text()
+    (tmp_path / "map.yaml").write_text(text.replace("file: medium", f"file: {trace}/medium"))
+    fleet = import_table(tmp_path / "map.yaml", folder=tmp_path).fleet
+    clusters = {host.labels["cluster"] for host in fleet.hosts}
+    for vm in fleet.vms:
+        assert vm.current is not None
+        assert vm.spec.labels == fleet.host_by_name[vm.current.host].labels
+    assert {rule.hosts["cluster"] for rule in fleet.rules if rule.hosts} <= clusters
+    assert all(rule.kind is RuleKind.WITHIN and rule.members == rule.hosts for rule in fleet.rules)
+    assert len(fleet.rules) == len({vm.spec.labels["cluster"] for vm in fleet.vms}) > 1
