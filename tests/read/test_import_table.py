@@ -312,3 +312,36 @@ def test_the_bytedance_snapshot_with_clusters(repository: Path, shared_dir: Path
     assert {rule.hosts["cluster"] for rule in fleet.rules if rule.hosts} <= clusters
     assert all(rule.kind is RuleKind.WITHIN and rule.members == rule.hosts for rule in fleet.rules)
     assert len(fleet.rules) == len({vm.spec.labels["cluster"] for vm in fleet.vms}) > 1
+
+
+def test_the_rvtools_map_of_the_reference(repository: Path, tmp_path: Path) -> None:
+    """The map in docs/reference/import-maps.md reads a workbook with RVTools' sheets and columns."""
+    if importlib.util.find_spec("python_calamine") is None or importlib.util.find_spec("xlsxwriter") is None:
+        pytest.skip("the extra 'excel' is not installed")
+    import xlsxwriter
+
+    text = (repository / "docs/reference/import-maps.md").read_text()
+    book = xlsxwriter.Workbook(str(tmp_path / "rvtools.xlsx"))
+    sheets = {
+        "vInfo": [
+            ["VM", "Powerstate", "Template", "CPUs", "Memory", "Cluster", "Host", "Annotation"],
+            ["web", "poweredOn", False, 4, 8192, "c1", "esx1", ""],
+            ["old", "poweredOff", False, 2, 4096, "c1", "esx1", "keep"],
+            ["master", "poweredOff", True, 2, 4096, "c1", "esx1", ""],
+        ],
+        "vHost": [
+            ["Host", "Cluster", "HT Active", "# CPU", "# Cores", "# Memory"],
+            ["esx1", "c1", True, 2, 16, 131072],
+        ],
+    }
+    for name, rows in sheets.items():
+        sheet = book.add_worksheet(name)
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    book.close()
+    imported = take(tmp_path, text.split("```yaml\n")[-1].split("```")[0])
+    (host,) = imported.fleet.hosts
+    assert [(len(node.cpus), node.memory_kib) for node in host.topology.nodes] == [(16, 64 * 1024**2)] * 2
+    assert len(host.topology.cores) == 16 and host.labels == {"cluster": "c1"}
+    assert [(vm.name, vm.running, vm.spec.vcpus) for vm in imported.fleet.vms] == [("web", True, 4), ("old", False, 2)]
+    assert any("does not use: Annotation" in said for said in imported.fleet.warnings)
