@@ -11,7 +11,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 from placer.planning.after import part_nodes
 from placer.planning.cpu_use import NOBODY, cpu_use
 from placer.planning.memory_use import cells_now, memory_taken
@@ -87,9 +87,16 @@ class ClaimMaker:
 
     fleet: Fleet
     rules_of: Mapping[str, Sequence[int]]
+    _known: dict[tuple[str, int], tuple[Place, Claims]] = field(default_factory=dict)
 
     def claims(self, vm: Vm, place: Place) -> Claims:
-        """Return what a VM takes at a place."""
+        """Return what a VM takes at a place; computed once for a place object."""
+        known = self._known.get((vm.name, id(place)))
+        if known is None:
+            known = self._known[vm.name, id(place)] = (place, self._claims(vm, place))
+        return known[1]
+
+    def _claims(self, vm: Vm, place: Place) -> Claims:
         host = self.fleet.host_by_name[place.host]
         amounts: Counter[Key] = Counter()
         planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
@@ -151,11 +158,16 @@ def _domains(rule: Rule, host: Host, place: Place) -> Iterable[Hashable]:
 
 def _cpus(vm: Vm, host: Host, planned: PlanVm) -> tuple[frozenset[int], frozenset[int]]:
     """Return the CPUs that a VM has for itself and those it leaves idle: none where its pins are not known."""
+    if vm.spec.cpu_policy is CpuPolicy.SHARED and vm.spec.emulator_threads is not EmulatorPolicy.ISOLATE:
+        return NOBODY, NOBODY
     for vcpu in range(vm.spec.vcpus):
         if vm.spec.is_dedicated(vcpu) and (
             not planned.pins.get(vcpu) or (len(planned.pins[vcpu]) > 1 and not vm.pins_fixed)
         ):
             return NOBODY, NOBODY
+    if vm.spec.cpu_policy is CpuPolicy.DEDICATED and vm.spec.thread_policy is ThreadPolicy.PREFER:
+        isolated = planned.emulator if vm.spec.emulator_threads is EmulatorPolicy.ISOLATE else None
+        return frozenset().union(*planned.pins.values(), isolated or NOBODY), NOBODY
     use = cpu_use(host, [(vm, planned)])
     return frozenset(use.holders), frozenset(use.idle) - frozenset(use.holders)
 
@@ -191,6 +203,8 @@ def _parts(spec: VmSpec, nodes: Sequence[int] | None) -> Iterable[tuple[int, int
 def _shared(spec: VmSpec, topology: Topology, place: Place) -> Mapping[int, float]:
     """Return node -> shared vCPUs; one whose cpuset spans nodes counts by its CPUs."""
     found: dict[int, float] = {}
+    if spec.cpu_policy is CpuPolicy.DEDICATED:
+        return found
     if place.nodes is not None:
         options = spec_needs(spec, locked_cells=len(place.nodes)).options
         if options and len(options[0]) == len(place.nodes):
