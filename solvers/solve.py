@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Literal
 
 from solvers.problem import Problem
@@ -13,7 +14,9 @@ from solvers.result import Interrupt, Limits, OnProgress, Progress, Result
 Engine = Literal["auto", "exact", "states", "greedy"]
 
 EXACT_COUNTS = 20_000
-"""Engine A is chosen up to this many counts (hosts × placements): it proves that much in seconds to a few minutes."""
+"""Engine A alone is chosen up to this many counts (hosts × placements): it proves that much in seconds."""
+EXACT_HOSTS = 12
+"""And up to so many hosts: from there on engine B is the faster one, whatever the counts."""
 EXACT_LIMIT = 400_000
 """Above this many counts engine A's model alone is too large to be of use."""
 
@@ -57,16 +60,61 @@ def solve(
     chosen = choose(problem, engine)
     if chosen == "greedy":
         return first
-    rest = Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=limits.rounds)
     if chosen == "exact":
-        from solvers.exact import solve_exact
-
-        return solve_exact(problem, limits=rest, seed=seed, warm_start=first, on_progress=on_progress,
-                           interrupt=interrupt)
+        return _exact(problem, _rest(limits, began), seed, first, on_progress, interrupt)
     from solvers.states import solve_states
 
-    return solve_states(problem, limits=rest, seed=seed, warm_start=first, on_progress=on_progress,
-                        interrupt=interrupt, workers=workers, executor=executor)
+    found = solve_states(
+        problem,
+        limits=_rest(limits, began),
+        seed=seed,
+        warm_start=first,
+        on_progress=on_progress,
+        interrupt=interrupt,
+        workers=workers,
+        executor=executor,
+    )
+    # What engine B leaves open, engine A may still close where its model is small enough; a replay of rounds ends here.
+    closed = found.status == "optimal" or (interrupt is not None and interrupt.requested)
+    if closed or engine == "states" or counts_of(problem) > EXACT_LIMIT or limits.rounds is not None:
+        return found
+    return _better(found, _exact(problem, _rest(limits, began), seed, found, on_progress, interrupt))
+
+
+def _exact(
+    problem: Problem,
+    limits: Limits,
+    seed: int,
+    first: Result,
+    on_progress: OnProgress | None,
+    interrupt: Interrupt | None,
+) -> Result:
+    from solvers.exact import solve_exact
+
+    return solve_exact(
+        problem, limits=limits, seed=seed, warm_start=first, on_progress=on_progress, interrupt=interrupt
+    )
+
+
+def _rest(limits: Limits, began: float) -> Limits:
+    return Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=limits.rounds)
+
+
+def _better(states: Result, exact: Result) -> Result:
+    """Return engine A's answer, which started from engine B's, with the stronger of both bounds an objective."""
+    if not exact.patterns:
+        return states
+    rows = []
+    optimal = True
+    for one, other in zip(states.objectives, exact.objectives, strict=True):
+        bound, source = other.bound, other.source
+        if one.bound is not None and (bound is None or one.bound > bound):
+            bound, source = one.bound, one.source
+        optimal = optimal and other.value is not None and bound is not None and other.value <= bound
+        rows.append(replace(other, bound=bound, source=source, status="optimal" if optimal else "feasible"))
+    return replace(
+        exact, objectives=tuple(rows), status="optimal" if optimal else "feasible", rounds=states.rounds + exact.rounds
+    )
 
 
 def counts_of(problem: Problem) -> int:
@@ -90,7 +138,7 @@ def choose(problem: Problem, engine: Engine) -> Engine:
             raise UnsupportedError(f"engine 'states' cannot do {', '.join(reasons)}; engine 'exact' can")
         return "states"
     counts = counts_of(problem)
-    if counts > EXACT_COUNTS and not _states_cannot(problem):
+    if (counts > EXACT_COUNTS or problem.host_count > EXACT_HOSTS) and not _states_cannot(problem):
         return "states"
     return "exact" if counts <= EXACT_LIMIT else "greedy"
 
@@ -109,6 +157,16 @@ def _tell(problem: Problem, first: Result, on_progress: OnProgress | None, began
     if on_progress is None or first.status == "unknown":
         return
     for objective, found in zip(problem.objectives, first.objectives, strict=True):
-        on_progress(Progress(goal=objective.goal, part=objective.part, value=found.value, bound=None,
-                             seconds=time.monotonic() - began, engine="greedy", unit=objective.unit,
-                             sign=objective.sign, note="first answer"))
+        on_progress(
+            Progress(
+                goal=objective.goal,
+                part=objective.part,
+                value=found.value,
+                bound=None,
+                seconds=time.monotonic() - began,
+                engine="greedy",
+                unit=objective.unit,
+                sign=objective.sign,
+                note="first answer",
+            )
+        )
