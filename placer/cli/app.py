@@ -33,6 +33,7 @@ VERBS = (
     Verb(name="solve", help="Plan a fleet and prove how good the plan is.", target="placer.cli.solve:solve"),
     Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.check:check"),
     Verb(name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.export:export"),
+    Verb(name="whatif", help="Compare a fleet with what it would be after edits.", target="placer.cli.whatif:whatif"),
     Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
     Verb(name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.minfleet:minfleet"),
     Verb(name="apply", help="Show or make a plan's changes on live libvirt hosts.", target="placer.cli.apply:apply"),

@@ -84,8 +84,7 @@ class ShapeFactory:
             draft = ShapeDraft(structure=structure, table=RowTable(structure=structure, any_shared=self.any_shared))
             self.drafts.append(draft)
             for flavor, group in enumerate(self.groups):
-                if not group.immovable:
-                    self._enumerate(draft, flavor, group)
+                self._enumerate(draft, flavor, group)
         return self._index[structure]
 
     def current(

@@ -1,0 +1,112 @@
+"""``placer whatif``: a fleet after edits, side by side with the fleet as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.inputs import read_fleet
+from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
+from placer.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from placer.planning.whatif import Row
+
+
+def whatif(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    scenario: Annotated[
+        list[str] | None, typer.Argument(metavar="[SCENARIO]…", help="Files of edits (placer.scenario/v1).")
+    ] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="Each scenario begins where the one before ended.")] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the comparison: .json or .csv.")
+    ] = None,
+    flavor: Annotated[
+        list[str] | None, typer.Option("--flavor", help="Also compare the headroom of 16x64GiB[/cells]; repeatable.")
+    ] = None,
+    goals: Annotated[str | None, typer.Option("--goals", metavar="LIST", help="As for placer solve.")] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same rows.")] = 0,
+    max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
+    max_migrations: Annotated[int | None, typer.Option("--max-migrations", min=0, help="As for placer solve.")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
+    ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option("--results", metavar="FILE", help="Append rows as they come; a second run goes on from it."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the comparison.")] = False,
+) -> Answer:
+    """Compare a fleet as it is with what it would be after edits, each planned with proof."""
+    from placer.planning.scenario import variants
+    from placer.planning.whatif import SweepOptions, compare
+    from placer.read.scenario_file import read_scenarios
+
+    checked_output(output, force)
+    options = SweepOptions(
+        goals=None if goals is None else tuple(goals.split(",")),
+        time_limit_s=parse_duration_s(time_limit, "--time-limit"),
+        rounds=rounds,
+        seed=seed,
+        max_moves=max_moves,
+        max_migrations=max_migrations,
+        headroom=tuple(flavor or ()),
+    )
+    scenarios = read_scenarios(scenario or [])
+    found = variants(read_fleet(fleet, terminal), scenarios, stack=stack)
+    with opened_pool(executor, workers, len(found), results is not None) as pool:
+        rows = compare(
+            found,
+            options,
+            pool=pool,
+            results=None if results is None else Path(results),
+            on_done=SweepProgress(terminal, "scenarios"),
+        )
+    if output is not None:
+        write_rows(rows, output)
+        terminal.note(f"wrote {output}")
+
+    def data() -> dict[str, Any]:
+        return {"scenarios": list(rows)}
+
+    def draw(console: Any) -> None:
+        from placer.show.scenario_table import draw_comparison
+
+        draw_comparison(rows, options.headroom, console)
+
+    return Answer(data=data, text=draw)
+
+
+def write_rows(rows: tuple[Row, ...], output: str) -> None:
+    """Write the comparison as JSON or CSV.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    import json
+
+    from placer.errors import InputError
+    from placer.show.scenario_table import comparison_csv
+
+    if output.endswith(".json"):
+        document = {"schema": "placer.whatif/v1", "scenarios": list(rows)}
+        text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    else:
+        text = comparison_csv(rows)
+    try:
+        Path(output).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error}", file=output) from None

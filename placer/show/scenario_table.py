@@ -1,0 +1,120 @@
+"""Scenarios side by side: a table with bars, what each changed, and the same as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from placer.show.words import figure, percent, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = dict[str, Any]
+BAR = 24
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Console) -> None:
+    """Draw the table, a chart of remote access and headroom, and what each scenario changed."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("scenario", overflow="fold")
+    for heading in ("placed", "remote", "locality", "hosts", *flavors, "moves", "bound", "gap"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(visible(row["name"]), *(_cells(row, flavors) if "placed" in row else [row["status"]]))
+    console.print(table)
+    _chart(rows, "remote access", [row.get("remote_access") for row in rows], console)
+    for flavor in flavors:
+        _chart(rows, f"headroom of {flavor}", [_headroom(row, flavor) for row in rows], console)
+    console.print()
+    for row in rows[1:]:
+        console.print(f"{visible(row['name'])}: {visible('; '.join(row['changes']))}", soft_wrap=True)
+    for row in rows:
+        if "reason" in row:
+            console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
+        for reason, vms in row.get("unplaced", {}).items():
+            console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
+
+
+def _cells(row: Row, flavors: Sequence[str]) -> list[str]:
+    moves = row["migrations"] + row["node_changes"]
+    open_goal = first_open(row)
+    gap = open_goal["gap"] if open_goal is not None else 0.0
+    bound = "proven" if open_goal is None else f"{open_goal['name']} {figure(open_goal['bound'])}"
+    return [
+        f"{row['placed']}/{row['vms']}",
+        figure(row["remote_access"]),
+        figure(row["locality_score"], 1),
+        f"{row['hosts_used']}/{row['hosts']}",
+        *(figure(_headroom(row, flavor)) for flavor in flavors),
+        figure(moves),
+        bound,
+        percent(gap),
+    ]
+
+
+def first_open(row: Row) -> Any:
+    """Return the first goal of a row that is not proven, None where all are."""
+    return next((goal for goal in row["goals"] if goal["status"] != "optimal"), None)
+
+
+def _headroom(row: Row, flavor: str) -> int | None:
+    found = row.get("headroom", {}).get(flavor)
+    return None if found is None else int(found["fit"])
+
+
+def _chart(rows: Sequence[Row], what: str, values: Sequence[float | None], console: Console) -> None:
+    most = max((value for value in values if value is not None), default=0)
+    if not most or len(rows) < 2:
+        return
+    console.print(f"\n{what}")
+    width = max(len(visible(row["name"])) for row in rows)
+    for row, value in zip(rows, values, strict=True):
+        bar = "" if value is None else _bar(value / most)
+        console.print(f"  {visible(row['name']):<{width}}  {bar} {figure(value)}", soft_wrap=True)
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * BAR * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def comparison_csv(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV, one a scenario; what is not known is empty."""
+    flavors = list(dict.fromkeys(flavor for row in rows for flavor in row.get("headroom", {})))
+    goals = list(dict.fromkeys(goal["name"] for row in rows for goal in row.get("goals", ())))
+    plain = (
+        "name",
+        "status",
+        "vms",
+        "placed",
+        "vcpus_placed",
+        "remote_access",
+        "locality_score",
+        "hosts_used",
+        "hosts",
+        "migrations",
+        "node_changes",
+        "restarts",
+    )
+    heading = [*plain, *(f"headroom {flavor}" for flavor in flavors)]
+    heading += [f"{goal} {part}" for goal in goals for part in ("value", "bound", "gap")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*heading, "changes", "reason"])
+    for row in rows:
+        found = {goal["name"]: goal for goal in row.get("goals", ())}
+        cells = [row.get(key) for key in plain] + [_headroom(row, flavor) for flavor in flavors]
+        cells += [found.get(goal, {}).get(part) for goal in goals for part in ("value", "bound", "gap")]
+        writer.writerow([_cell(cell) for cell in [*cells, "; ".join(row["changes"]), row.get("reason")]])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from taking a name for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,313 @@
+"""Sweeps: many independent tasks on any `concurrent.futures.Executor`, kept as they come, resumed and retried.
+
+The answer is the same on every executor: outcomes stand in the order of the tasks and carry no times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures.process import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TextIO
+
+SCHEMA = "placer.sweep/v1"
+ATTEMPTS = 3
+"""A task that ends its worker, or fails by a fault, so many times is given up; the others go on."""
+_LOOK_S = 1.0
+_CONTEXTS: dict[str, Any] = {}
+"""In a worker: the context unpacked last, by its digest."""
+
+Work = Callable[[Any, Any], Any]
+"""What a task runs: a module's function of the context that all tasks share and of the task's own payload. It returns
+plain data."""
+
+
+class LostError(RuntimeError):
+    """The executor itself is gone (a scheduler that does not answer any more); what is done is kept."""
+
+
+class ResumeError(ValueError):
+    """The results file is of another sweep, or is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One task: a key that names it in the results, and its payload (plain data or picklable)."""
+
+    key: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task gave: plain data, or why it was given up."""
+
+    key: str
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Where tasks run.
+
+    Attributes
+    ----------
+    open : makes the executor; called again when its workers were lost.
+    width : about how many tasks run at a time.
+    alive : tells whether the executor can still answer, asked while nothing comes.
+    """
+
+    open: Callable[[], Executor]
+    width: int = 1
+    alive: Callable[[], bool] = field(default=lambda: True)
+
+
+class SerialExecutor(Executor):
+    """Runs each task where it is submitted."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a task now and return its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def serial() -> Pool:
+    """Return a pool that runs the tasks here, one after the other."""
+    return Pool(open=SerialExecutor)
+
+
+def processes(workers: int | None = None) -> Pool:
+    """Return a pool of processes: as many as there are cores for this process, unless told."""
+    width = workers or cores()
+    # Fresh processes: a fork of a process with solver threads may hang.
+    return Pool(open=lambda: ProcessPoolExecutor(max_workers=width, mp_context=get_context("spawn")), width=width)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_sweep(
+    work: Work,
+    context: Any,
+    tasks: Sequence[Task],
+    *,
+    pool: Pool,
+    identity: str = "",
+    results: Path | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[Outcome, ...]:
+    """Run every task and return the outcomes in the order of the tasks.
+
+    Parameters
+    ----------
+    work, context : see `Work`; both go to the workers by pickle.
+    identity : what the sweep depends on; a results file of another identity is refused.
+    results : a file of JSON lines to which outcomes are appended as they come. What it holds already is not run again;
+        tasks that were given up are.
+    on_done : told how many tasks are done, and how many there are.
+    stopped : asked between tasks; once true, no further task is begun and the outcomes so far are returned.
+
+    Raises
+    ------
+    LostError
+        The executor is gone; the results file keeps what was done.
+    ResumeError
+        The results file is of another sweep.
+    """
+    if len({task.key for task in tasks}) < len(tasks):
+        raise ValueError("two tasks have one key")
+    done: dict[str, Outcome] = {} if results is None else _resume(results, identity)
+    sheet = None if results is None else _open_sheet(results, identity)
+    try:
+        wanted = deque(task for task in tasks if task.key not in done)
+        sweep = _Sweep(work, context, pool, wanted, done, sheet, on_done, stopped, len(tasks))
+        sweep.run()
+    finally:
+        if sheet is not None:
+            sheet.close()
+    return tuple(done[task.key] for task in tasks if task.key in done)
+
+
+def call(work: Work, digest: str, packed: bytes, payload: Any) -> Any:
+    """Run one task: what an executor's worker does. The context is unpacked once a worker."""
+    if digest not in _CONTEXTS:
+        _CONTEXTS.clear()
+        _CONTEXTS[digest] = pickle.loads(packed)
+    return work(_CONTEXTS[digest], payload)
+
+
+class _Sweep:
+    """One run of a sweep: tasks in flight, tasks that were there when a worker died, and what came back."""
+
+    def __init__(
+        self,
+        work: Work,
+        context: Any,
+        pool: Pool,
+        wanted: deque[Task],
+        done: dict[str, Outcome],
+        sheet: TextIO | None,
+        on_done: Callable[[int, int], None] | None,
+        stopped: Callable[[], bool],
+        total: int,
+    ) -> None:
+        self.work, self.pool, self.wanted, self.done = work, pool, wanted, done
+        self.sheet, self.on_done, self.stopped, self.total = sheet, on_done, stopped, total
+        self.packed = pickle.dumps(context)
+        self.digest = hashlib.sha256(self.packed).hexdigest()
+        self.suspects: deque[Task] = deque()
+        self.failures: dict[str, int] = {}
+        self.running: dict[Future[Any], Task] = {}
+
+    def run(self) -> None:
+        """Run until nothing is left."""
+        if self.on_done is not None:
+            self.on_done(len(self.done), self.total)
+        executor = self.pool.open()
+        try:
+            while self.wanted or self.suspects or self.running:
+                if self.stopped():
+                    self.wanted.clear()
+                    self.suspects.clear()
+                broken = self._submit(executor) or self._collect()
+                if broken:
+                    executor.shutdown(wait=False, cancel_futures=True)
+                    self.suspects.extend(self.running.values())
+                    self.running.clear()
+                    executor = self.pool.open()
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        executor.shutdown()
+
+    def _submit(self, executor: Executor) -> bool:
+        """Begin tasks; return whether the executor turned out to be broken.
+
+        Tasks that were in flight when a worker died run one at a time: whichever dies again is the guilty one.
+        """
+        room = 1 if self.suspects else 2 * self.pool.width
+        while len(self.running) < room and (self.suspects or self.wanted):
+            if self.suspects and self.running:
+                return False
+            task = (self.suspects or self.wanted).popleft()
+            try:
+                future = executor.submit(call, self.work, self.digest, self.packed, task.payload)
+            except BrokenExecutor:
+                self.wanted.appendleft(task)
+                return True
+            except Exception as error:
+                raise LostError(_said(error)) from error
+            self.running[future] = task
+            if future.done() or self.suspects:
+                return False
+        return False
+
+    def _collect(self) -> bool:
+        """Wait for something to end and keep it; return whether workers were lost with the executor."""
+        if not self.running:
+            return False
+        ended, _ = wait(self.running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+        if not ended and not self.pool.alive():
+            raise LostError("the scheduler does not answer any more")
+        alone = len(self.running) == 1
+        broken = False
+        for future in sorted(ended, key=lambda one: self.running[one].key):
+            task = self.running.pop(future)
+            try:
+                value = future.result()
+            except BrokenExecutor as error:
+                broken = True
+                if alone:
+                    self._failed(task, f"its worker died: {_said(error)}", self.suspects)
+                else:
+                    self.suspects.append(task)
+            except CancelledError as error:
+                raise LostError("the scheduler does not answer any more") from error
+            except Exception as error:
+                if not self.pool.alive():
+                    raise LostError(_said(error)) from error
+                self._failed(task, _said(error), self.wanted)
+            else:
+                self._keep(Outcome(key=task.key, value=json.loads(json.dumps(value))))
+        return broken
+
+    def _failed(self, task: Task, why: str, again: deque[Task]) -> None:
+        self.failures[task.key] = self.failures.get(task.key, 0) + 1
+        if self.failures[task.key] < ATTEMPTS:
+            again.append(task)
+        else:
+            self._keep(Outcome(key=task.key, error=f"given up after {ATTEMPTS} attempts: {why}"))
+
+    def _keep(self, outcome: Outcome) -> None:
+        self.done[outcome.key] = outcome
+        if self.sheet is not None:
+            self.sheet.write(json.dumps(_line(outcome), sort_keys=True) + "\n")
+            self.sheet.flush()
+        if self.on_done is not None:
+            self.on_done(len(self.done), self.total)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
+
+
+def _line(outcome: Outcome) -> Mapping[str, Any]:
+    return {"key": outcome.key, "value": outcome.value, "error": outcome.error}
+
+
+def _resume(path: Path, identity: str) -> dict[str, Outcome]:
+    """Return what the file holds; a last line that was cut off in writing counts as not there."""
+    if not path.exists() or not path.stat().st_size:
+        return {}
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines(keepends=True)
+    try:
+        head = json.loads(lines[0])
+    except ValueError:
+        head = None
+    if not isinstance(head, dict) or head.get("schema") != SCHEMA:
+        raise ResumeError("it is no results file of a sweep")
+    if head.get("identity") != identity:
+        raise ResumeError("it holds the results of another sweep: another fleet, other scenarios or other options")
+    done = {}
+    for line in lines[1:]:
+        if not line.endswith("\n"):
+            break
+        try:
+            entry = json.loads(line)
+            outcome = Outcome(key=entry["key"], value=entry["value"], error=entry["error"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if outcome.error is None:
+            done[outcome.key] = outcome
+    return done
+
+
+def _open_sheet(path: Path, identity: str) -> TextIO:
+    fresh = not path.exists() or not path.stat().st_size
+    cut = not fresh and not path.read_bytes().endswith(b"\n")
+    sheet = path.open("a", encoding="utf-8")
+    if fresh:
+        sheet.write(json.dumps({"schema": SCHEMA, "identity": identity}, sort_keys=True) + "\n")
+    elif cut:
+        sheet.write("\n")
+    sheet.flush()
+    return sheet
