@@ -42,6 +42,7 @@ def import_connected(connections: Sequence[str]) -> tuple[Imported, list[PlacerE
 
 def _gathered(reading: HostReading) -> GatheredHost:
     from placer.emit.writer import safe_file_name
+    from placer.live.discover import thread_notes
     from placer.read.capabilities import parse_capabilities
 
     topology = parse_capabilities(reading.capabilities, f"capabilities of {reading.name!r}")
@@ -64,4 +65,5 @@ def _gathered(reading: HostReading) -> GatheredHost:
             )
             for state in reading.domains
         ),
+        warnings=tuple(note for state in reading.domains for note in thread_notes(state)),
     )

@@ -12,7 +12,9 @@ from placer.live.domain_state import DomainState, read_states
 from placer.live.free_memory import free_figures
 from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
 from placer.live.preconditions import host_uuid
+from placer.model.cpuset import format_cpuset
 from placer.read.capabilities import parse_capabilities
+from placer.read.domain_xml import read_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,22 @@ def discover(connections: Mapping[str, str], *, timeout_s: float = ANSWER_TIMEOU
     if connections and not collected.results:
         raise no_host_answers(collected.failures)
     return Discovery(hosts=tuple(collected.results.values()), failures=collected.failures)
+
+
+def thread_notes(state: DomainState) -> list[str]:
+    """Return a sentence for each thread of a running domain that the kernel lets run elsewhere than libvirt set it.
+
+    The XML tells what libvirt set; somebody may have moved the thread since, with taskset or a cgroup.
+    """
+    if state.live is None:
+        return []
+    reading = read_domain(state.live, f"domain {state.name!r}")
+    moved = [vcpu for vcpu, cpus in sorted(state.vcpus.items()) if vcpu in reading.pins and reading.pins[vcpu] != cpus]
+    return [
+        f"VM {state.name}: vCPU {vcpu} is set to CPUs {format_cpuset(reading.pins[vcpu])} "
+        f"and runs on {format_cpuset(state.vcpus[vcpu])}"
+        for vcpu in moved
+    ]
 
 
 def no_host_answers(failures: Mapping[str, PlacerError]) -> MissingToolError:

@@ -21,8 +21,8 @@ class DomainState:
 
     `config` is its persistent XML, None for a transient domain; `live` that of the running one. `vcpus` are the CPUs
     that the kernel lets each online vCPU thread run on; `offline_vcpus` what is set for vCPUs without a thread.
-    `emulator` and `iothreads` likewise; all three are empty while the domain is shut off. `nodeset` and `mode` are the
-    live memory policy of the domain as a whole, None where there is none.
+    `emulator` and `iothreads` likewise; all of these are empty while the domain is shut off. `numa` are libvirt's own
+    figures of the live memory policy (``numa_mode``, ``numa_nodeset``).
     """
 
     name: str
@@ -34,6 +34,7 @@ class DomainState:
     offline_vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)
     emulator: frozenset[int] | None = None
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    numa: Mapping[str, int | str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -153,6 +154,7 @@ def _threads(domain: Any) -> dict[str, Any]:
         "offline_vcpus": offline,
         "emulator": _or_none(lambda: live_emulator(domain)),
         "iothreads": _or_none(lambda: live_iothreads(domain)) or {},
+        "numa": _or_none(lambda: dict(domain.numaParameters(_LIVE))) or {},
     }
 
 
