@@ -52,31 +52,33 @@ class Untier:
         return found
 
     def _ease(self, left: list[Task], chosen: Sequence[Task]) -> list[Task] | None:
-        """Give passing CPUs to one task of each host that lacks nothing but CPUs by number; a re-pin may share."""
+        """Give passing CPUs to one task of each host that lacks nothing but CPUs by number.
+
+        A re-pin shares CPUs instead where there are none, with VMs that are to be re-pinned themselves.
+        """
         board, waves = self.board, self.waves
         done: dict[str, Task | None] = {}
         hosts: set[str] = set()
+        repins = {task.name for task in left if task.kind is StepKind.REPIN}
         for task in sorted(chosen, key=lambda t: (t.vm.spec.vcpus, t.name)):
             gain = task.change(board).gain
-            if task.eased or task.host in hosts or not board.fits(task.host, task.name, gain, exact=False):
+            if task.host in hosts or not board.fits(task.host, task.name, gain, exact=False):
                 continue
             if not waves.within_limits(task):
                 continue
-            place = self.parking.passing_place(task)
-            if place is not None:
-                hop = replace(task, target=place, _change=None)
-                if board.fits(task.host, task.name, hop.change(board).gain):
-                    waves.begin(hop, passing=True)
-                    done[task.name] = replace(
-                        task, kind=StepKind.REPIN, source=place, eased=True, parked=True, _change=None
-                    )
-                    hosts.add(task.host)
-                    continue
-            if task.kind is StepKind.REPIN:
-                lacking = board.lacks(task.host, task.name, gain)
-                waves.begin(task, shares=sorted(set().union(*(names for _, names in lacking))))
-                done[task.name] = None
+            place = None if task.eased else self.parking.passing_place(task)
+            hop = None if place is None else replace(task, target=place, _change=None)
+            if place is not None and hop is not None and board.fits(task.host, task.name, hop.change(board).gain):
+                waves.begin(hop, passing=True)
+                after = _from_there(task, place, StepKind.REPIN)
+                done[task.name] = replace(after, eased=task.kind is StepKind.REPIN)
                 hosts.add(task.host)
+            elif task.kind is StepKind.REPIN:
+                holders = set[str]().union(*(who for _, who in board.lacks(task.host, task.name, gain)))
+                if holders <= repins:
+                    waves.begin(task, shares=sorted(holders))
+                    done[task.name] = None
+                    hosts.add(task.host)
         if not done:
             return None
         waves.close()
@@ -163,7 +165,7 @@ def _kind_from(task: Task, place: Place) -> StepKind:
 
 
 def _from_there(task: Task, place: tuple[Place, Claims], kind: StepKind) -> Task:
-    return replace(task, kind=kind, source=place, parked=True, eased=kind is StepKind.REPIN or task.eased, _change=None)
+    return replace(task, kind=kind, source=place, parked=True, _change=None)
 
 
 def _replaced(left: Sequence[Task], done: dict[str, Task | None]) -> list[Task]:
