@@ -16,6 +16,11 @@ MANY = "#"
 FREE, RESERVED, SHARED = ".", "0", "~"
 
 
+def letter(number: int) -> str:
+    """Return the mark of the VM of this place among those of its host."""
+    return _LETTERS[number] if number < len(_LETTERS) else MANY
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedCell:
     """A cell, or a part of one, on a node: its VM's letter, its vCPUs there and the CPUs they are pinned to.
@@ -74,7 +79,7 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
     A cell stands on the node of its CPUs, and once more on a node that only holds memory of it. Without `host` the
     nodes are those of the cells' memory.
     """
-    marks = {vm.name: _LETTERS[number] if number < len(_LETTERS) else MANY for number, vm in enumerate(vms)}
+    marks = {vm.name: letter(number) for number, vm in enumerate(vms)}
     cells: dict[int, list[MappedCell]] = defaultdict(list)
     node_of = host.topology.node_of_cpu if host is not None else {}
     pinned = Counter(min(pin) for vm in vms for pin in vm.pins.values() if len(pin) == 1)

@@ -1,0 +1,44 @@
+"""``placer report``: a plan as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.inputs import STDIN, fleet_of_plan, refuse_existing
+from placer.cli.terminal import Terminal
+
+
+def report(
+    terminal: Terminal,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan; - reads standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file; - prints it.")],
+    flavor: Annotated[
+        list[str] | None,
+        typer.Option("--flavor", help="Count the headroom of 16x64GiB, 16x64GiB/2, 16x0; repeat for several."),
+    ] = None,
+    fleet: Annotated[
+        str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> Answer:
+    """Write a plan as one HTML file with maps of its hosts."""
+    from placer.emit.report import report_html
+    from placer.emit.writer import write_files
+    from placer.planning.goals import parse_flavor
+    from placer.read.plan_file import read_plan
+
+    flavors = [parse_flavor(text) for text in flavor or ()]
+    refuse_existing(output, force)
+    model = read_plan(plan)
+    source = fleet_of_plan(model, plan, fleet, terminal)
+    text = report_html(model, source, flavors=flavors)
+    if output == STDIN:
+        return Answer(data=lambda: {"html": text}, text=text)
+    data = text.encode()
+    write_files({Path(output): data}, force=force)
+    terminal.note(f"wrote {output}")
+    return Answer(data=lambda: {"file": output, "bytes": len(data)}, text="")

@@ -1,0 +1,266 @@
+"""A plan as one HTML file that asks nothing of any network: for a browser, a printer, a screen reader."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from placer.emit.report_hosts import NodeUse, Pattern, find_patterns
+from placer.emit.report_map import LegendRow, host_map, legend, text_map
+from placer.emit.report_sections import (
+    LISTED,
+    Sheet,
+    before_after,
+    capacity_bars,
+    change_sheet,
+    columns,
+    goal_sheet,
+    headroom_sheet,
+    move_sheet,
+    unplaced_sheet,
+)
+from placer.model.fleet import Fleet
+from placer.model.host import Topology
+from placer.model.plan import Plan
+from placer.planning.goals import HeadroomFlavor
+from placer.show.heat import shades
+from placer.show.words import amount, count, figure, listed, visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+MAP_CHARACTERS = 4_000_000
+"""Characters of drawn maps in one report; patterns beyond are told in lines of text, so that the file stays small."""
+OPENED = 6
+"""Patterns that are open when the report is opened."""
+_NAMES_LISTED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    """A pattern of hosts as the template draws it: a map with its legend, or `text` in place of both."""
+
+    number: int
+    title: str
+    about: str
+    opened: bool
+    nodes: int
+    map: str
+    legend: Sequence[LegendRow]
+    map_now: str
+    text: str
+    hosts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heat:
+    """The distances of one shape of host: node ids and rows of (figure, background, ink)."""
+
+    title: str
+    node_ids: Sequence[int]
+    rows: Sequence[Sequence[tuple[str, str, str]]]
+
+
+def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] = ()) -> str:
+    """Return the report of a plan.
+
+    Parameters
+    ----------
+    plan, fleet
+        A plan that `check` accepts and the fleet it was made for.
+    flavors
+        Sizes to count the headroom of; the fleet's commonest where there are none.
+
+    Returns
+    -------
+    str
+        HTML with its styles and script inside, and a policy that forbids it any request. Hosts of equal shape and
+        content are drawn once and listed by name, so that 10,000 of them stay below 15 MB.
+    """
+    patterns = find_patterns(fleet, plan)
+    sheets = [
+        unplaced_sheet(plan),
+        before_after(fleet, plan),
+        change_sheet(plan),
+        move_sheet(fleet, plan),
+        headroom_sheet(fleet, plan, flavors),
+    ]
+    script = _source("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        plan=plan,
+        title=visible(plan.fleet_path or "fleet"),
+        script=script,
+        script_digest=digest,
+        style=_source("report.css"),
+        facts=_facts(plan, fleet),
+        bars=capacity_bars(plan.summary),
+        failure=_failure(plan.summary.get("worst_host_failure")),
+        warnings=_warnings(plan, fleet),
+        goals=goal_sheet(plan),
+        sheets=[sheet for sheet in sheets if sheet is not None],
+        hosts=_host_sheet(patterns),
+        links=[pattern.number for pattern in patterns for _ in pattern.hosts],
+        heats=_heats(patterns),
+        sections=list(_sections(patterns)),
+    )
+
+
+def _facts(plan: Plan, fleet: Fleet) -> list[tuple[str, str]]:
+    used = len({vm.host for vm in plan.vms})
+    vcpus = sum(len(vm.pins) for vm in plan.vms)
+    facts = [
+        ("status", plan.status),
+        ("VMs placed", f"{len(plan.vms):,} of {len(plan.vms) + len(plan.unplaced):,}"),
+        ("vCPUs placed", f"{vcpus:,}"),
+        ("hosts with VMs", f"{used:,} of {len(fleet.hosts):,}"),
+    ]
+    slot = plan.summary.get("largest_free_slot")
+    if (
+        isinstance(slot, dict)
+        and isinstance(slot.get("cpus"), int)
+        and isinstance(slot.get("memory_mib"), (int, float))
+    ):
+        where = visible(f"{slot.get('host')} node {slot.get('node')}")
+        size = f"{count(slot['cpus'], 'CPU')}, {amount(round(slot['memory_mib'] * 1024))}"
+        facts.append(("largest free slot", f"{size} on {where}"))
+    return facts
+
+
+def _failure(worst: Any) -> str | None:
+    """Return in a sentence what the worst failure of one host means; None where the plan does not tell."""
+    if not isinstance(worst, dict) or worst.get("host") is None:
+        return None
+    name, lost = visible(str(worst["host"])), worst.get("vms_without_place")
+    if lost == 0:
+        return f"The worst failure of one host is {name}: all its VMs find a NUMA-true place on the others."
+    proven = "" if worst.get("proven") else " This is not proven: a solve might find one."
+    return f"The worst failure of one host is {name}: {lost} of its VMs find no NUMA-true place on the others.{proven}"
+
+
+def _warnings(plan: Plan, fleet: Fleet) -> Sheet | None:
+    told = list(dict.fromkeys([*plan.warnings, *fleet.warnings]))
+    if not told:
+        return None
+    more = f"and {len(told) - LISTED:,} more" if len(told) > LISTED else ""
+    caption = count(len(told), "warning")
+    return Sheet(
+        caption=caption, columns=columns("warning"), rows=[(visible(one),) for one in told[:LISTED]], more=more
+    )
+
+
+def _host_sheet(patterns: Sequence[Pattern]) -> Sheet:
+    rows = []
+    for pattern in patterns:
+        nodes = pattern.nodes
+        figures = (
+            f"{len(pattern.vms[0]):,}",
+            f"{sum(len(node.cpus) for node in nodes):,}",
+            f"{sum(len(node.free) for node in nodes):,}",
+            f"{max((len(node.free) for node in nodes), default=0):,}",
+            amount(sum(max(0, node.free_kib) for node in nodes)),
+        )
+        rows += [(visible(host.name), *figures) for host in pattern.hosts]
+    return Sheet(
+        caption="All hosts",
+        columns=columns("host", "VMs#", "CPUs#", "free CPUs#", "most free on a node#", "free memory#"),
+        rows=rows,
+    )
+
+
+def _heats(patterns: Sequence[Pattern]) -> list[_Heat]:
+    """Return the distances of every shape with several nodes, each different matrix once."""
+    found: dict[tuple[object, ...], tuple[Topology, list[str]]] = {}
+    for pattern in patterns:
+        topology = pattern.topology
+        if len(topology.nodes) > 1:
+            key = (topology.node_ids, topology.distances)
+            found.setdefault(key, (topology, []))[1].extend(visible(host.name) for host in pattern.hosts)
+    return [
+        _Heat(
+            title=f"{count(len(names), 'host')}: {listed(names, _NAMES_LISTED)}",
+            node_ids=topology.node_ids,
+            rows=[
+                [(figure(value, 1), back, ink) for value, (back, ink) in zip(row, colours, strict=True)]
+                for row, colours in zip(topology.distances, shades(topology.distances), strict=True)
+            ],
+        )
+        for topology, names in found.values()
+    ]
+
+
+def _sections(patterns: Sequence[Pattern]) -> Iterator[_Section]:
+    """Yield the patterns; the maps go to those that the plan changes and that most hosts share, while there is room."""
+    drawn: dict[int, tuple[str, str]] = {}
+    left = MAP_CHARACTERS
+    for pattern in sorted(
+        patterns, key=lambda each: (not each.changed, not each.vms[0], -len(each.hosts), each.number)
+    ):
+        if left <= 0:
+            break
+        maps = (_map(pattern, pattern.nodes), _map(pattern, pattern.nodes_now))
+        drawn[pattern.number] = maps
+        left -= sum(map(len, maps))
+    for pattern in patterns:
+        planned, now = drawn.get(pattern.number, ("", ""))
+        names = [visible(host.name) for host in pattern.hosts]
+        yield _Section(
+            number=pattern.number,
+            title=listed(names, _NAMES_LISTED),
+            about=_about(pattern),
+            opened=pattern.number <= OPENED,
+            nodes=len(pattern.nodes),
+            map=planned,
+            map_now=now,
+            legend=legend(pattern, pattern.nodes) if planned else (),
+            text="" if planned else text_map(pattern),
+            hosts=[
+                (name, ", ".join(visible(vm.name) for vm in vms)) for name, vms in zip(names, pattern.vms, strict=True)
+            ]
+            if len(names) > 1
+            else (),
+        )
+
+
+def _map(pattern: Pattern, nodes: Sequence[NodeUse]) -> str:
+    return host_map(pattern.topology, nodes, named=len(pattern.hosts) == 1) if nodes else ""
+
+
+def _about(pattern: Pattern) -> str:
+    vms, topology = pattern.vms[0], pattern.topology
+    words = [count(len(pattern.hosts), "host")] if len(pattern.hosts) > 1 else []
+    words += [
+        count(len(vms), "VM"),
+        f"{sum(len(node.free) for node in pattern.nodes):,} of {len(topology.cpus):,} CPUs free",
+    ]
+    words += ["changed by the plan"] if pattern.changed else []
+    words += ["failed"] if pattern.hosts[0].failed else []
+    return ", ".join(words)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("placer.emit"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _template() -> Template:
+    return _environment().get_template("report.html.j2")
+
+
+def _source(name: str) -> str:
+    """Return a style sheet or script as it stands in its file."""
+    loader = _environment().loader
+    assert loader is not None
+    return loader.get_source(_environment(), name)[0].strip()
