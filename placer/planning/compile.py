@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
-from placer.model.vm import Cell, CellMode, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.planning.capacity import HostCapacity
 from placer.planning.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.goals import Goal, HeadroomFlavor
@@ -65,7 +65,8 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         groups=groups,
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
-        any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts),
+        any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts)
+        or any(fleet.vms[number].spec.cpu_policy is not CpuPolicy.DEDICATED for number in flavors.fixed),
     )
     kinds = {goal.kind for goal in goals}
     builder = ClassBuilder(

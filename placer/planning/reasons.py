@@ -66,7 +66,7 @@ def _reason(
         if not nearest.any():
             fitting += count
             continue
-        lacking.update({_words(compiled, shape.row_names[k][1]): count for k in np.flatnonzero(nearest)[:1]})
+        lacking.update({row_words(compiled, shape.row_names[k][1]): count for k in np.flatnonzero(nearest)[:1]})
     vcpus = problem.flavors[flavor].vcpus
     if fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
@@ -82,7 +82,8 @@ def _reason(
     return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"
 
 
-def _words(compiled: Compiled, row: str) -> str:
+def row_words(compiled: Compiled, row: str) -> str:
+    """Return what a capacity row is to a planner."""
     kind, _, what = row.partition(" ")
     if kind == "rule":
         return f"room under the rule {compiled.fleet.rules[int(what)].label}"
