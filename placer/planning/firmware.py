@@ -186,13 +186,21 @@ def _cut(topology: Topology, count: int) -> _Cut:
 
 
 def _parts(topology: Topology, package: frozenset[int], count: int) -> list[frozenset[int]]:
-    """Cut a package in `count` parts of as many L3 domains, or of as many cores where that cannot be."""
+    """Cut a package in `count` parts of as many whole L3 domains, or whole domains in as many parts of cores.
+
+    Where L3 domains are not told, it is cut along its cores.
+    """
     domains = sorted((group & package for group in topology.l3 if group & package), key=min)
-    cores = sorted((core & package for core in topology.cores if core & package), key=min)
-    covered = frozenset().union(*domains) == package
-    units = domains if covered and len(domains) % count == 0 else cores
-    if covered and len(domains) > 1 and len(domains) % count:
-        raise InputError(f"{count} nodes a package do not divide its {len(domains)} L3 domains")
+    order = {cpu: number for number, domain in enumerate(domains) for cpu in domain}
+    cores = sorted(
+        (core & package for core in topology.cores if core & package),
+        key=lambda core: (order.get(min(core), len(domains)), min(core)),
+    )
+    units = cores
+    if len(order) == len(package) and len(domains) > 1:
+        if len(domains) % count and count % len(domains):
+            raise InputError(f"{count} nodes a package do not divide its {len(domains)} L3 domains")
+        units = domains if len(domains) % count == 0 else cores
     if len(units) % count:
         raise InputError(f"{count} nodes a package do not divide its {len(cores)} cores")
     each = len(units) // count

@@ -12,6 +12,7 @@ from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.plan import Change, Plan
+from placer.planning.compile import compile_fleet
 from placer.planning.goals import parse_flavor, parse_goals
 from placer.planning.headroom import headroom
 from placer.planning.measure import score_fleet
@@ -104,7 +105,7 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
     try:
         plan = solve_with(variants[number], options)
     except ImpossibleError as error:
-        return {"status": "impossible", "reason": str(error)}
+        return {"status": "impossible", "reason": stuck_vms(variants[number]) or str(error)}
     except NothingFoundError as error:
         return {"status": "nothing found", "reason": str(error)}
     score = score_fleet(fleet, plan)
@@ -132,6 +133,24 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
         ],
         "rounds": plan.rounds,
     }
+
+
+def stuck_vms(variant: Variant) -> str | None:
+    """Name the VMs that are on a host that could not hold them even if it held nothing else; None if there are none."""
+    fleet = variant.fleet
+    compiled = compile_fleet(fleet, parse_goals("placed", fleet))
+    stuck: list[str] = []
+    for host_class in compiled.problem.classes:
+        shape = compiled.problem.shapes[host_class.shape]
+        holds = set(shape.flavor[(shape.use <= host_class.capacity).all(axis=1)].tolist())
+        for member in host_class.members:
+            for flavor, vms in compiled.floating.get(member, {}).items():
+                if flavor not in holds:
+                    stuck += [f"{fleet.vms[vm].name} on {fleet.hosts[member].name}" for vm in vms]
+    if not stuck:
+        return None
+    some = ", ".join(stuck[:3]) + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")
+    return f"no place on its own host for {some}; allow moves with --max-moves, or move it first"
 
 
 def solve_with(variant: Variant, options: SweepOptions) -> Plan:

@@ -1,0 +1,131 @@
+"""Sweeps on every executor: one answer, nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_work import Place, die_once, die_on, fail_on, square
+
+from solvers.executors import LostError, Pool, ResumeError, SerialExecutor, Task, cores, processes, run_sweep, serial
+
+TASKS = [Task(key=f"t{number}", payload=number) for number in range(12)]
+
+
+def values(outcomes: Sequence[Any]) -> list[Any]:
+    """Return what the tasks gave."""
+    return [outcome.value for outcome in outcomes]
+
+
+def test_serial_and_processes_agree() -> None:
+    """The outcomes are those of the tasks, in their order, on either."""
+    expected = [{"square": 3 * number * number} for number in range(12)]
+    assert values(run_sweep(square, 3, TASKS, pool=serial())) == expected
+    assert values(run_sweep(square, 3, TASKS, pool=processes(2))) == expected
+
+
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+    """A worker that is killed in mid-sweep takes no task with it: all are there, as if nothing had been."""
+    mark = tmp_path / "died"
+    outcomes = run_sweep(die_once, Place(path=str(mark)), TASKS, pool=processes(2))
+    assert mark.exists()
+    assert values(outcomes) == list(range(12))
+
+
+def test_a_task_that_always_kills_its_worker_is_given_up_alone() -> None:
+    """After three attempts it is given up, and every other task has its value."""
+    outcomes = run_sweep(die_on, 5, TASKS[:8], pool=processes(2))
+    assert [outcome.key for outcome in outcomes if outcome.error] == ["t5"]
+    assert "its worker died" in (outcomes[5].error or "")
+    assert [outcome.value for outcome in outcomes if not outcome.error] == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_a_task_that_fails_is_given_up_alone() -> None:
+    """A fault is tried again and then told, beside the values of the others."""
+    outcomes = run_sweep(fail_on, 2, TASKS[:4], pool=serial())
+    assert outcomes[2].error == "given up after 3 attempts: RuntimeError: no 2"
+    assert values(outcomes) == [0, 1, None, 3]
+
+
+def test_a_sweep_goes_on_from_its_results(tmp_path: Path) -> None:
+    """What the file holds is not run again, a line cut off in writing counts as missing, and a stop keeps what is."""
+    file = tmp_path / "results.jsonl"
+    seen: list[int] = []
+    first = run_sweep(
+        square,
+        1,
+        TASKS,
+        pool=serial(),
+        identity="a",
+        results=file,
+        on_done=lambda done, total: seen.append(done),
+        stopped=lambda: len(seen) > 5,
+    )
+    assert len(first) == 5
+    with file.open("a") as sheet:
+        sheet.write('{"key": "t9", "val')
+    told: list[tuple[int, int]] = []
+    second = run_sweep(
+        square, 1, TASKS, pool=serial(), identity="a", results=file, on_done=lambda *now: told.append(now)
+    )
+    assert told[0] == (5, 12) and told[-1] == (12, 12)
+    assert second == run_sweep(square, 1, TASKS, pool=serial())
+    third = run_sweep(fail_on, None, TASKS, pool=serial(), identity="a", results=file)
+    assert third == second
+    keys = [json.loads(line)["key"] for line in file.read_text().splitlines()[1:] if line.endswith("}")]
+    assert sorted(keys) == sorted(task.key for task in TASKS)
+    with pytest.raises(ResumeError, match="another sweep"):
+        run_sweep(square, 1, TASKS, pool=serial(), identity="b", results=file)
+
+
+def test_a_lost_executor_is_said_so() -> None:
+    """An executor that takes no more tasks ends the sweep with one clear error."""
+
+    class Gone(SerialExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            raise OSError("connection refused")
+
+    with pytest.raises(LostError, match="connection refused"):
+        run_sweep(square, 1, TASKS, pool=Pool(open=Gone))
+
+
+def test_no_more_processes_than_cores() -> None:
+    """By default a pool is as wide as the cores that this process may use, each worker with one solver thread."""
+    assert processes().width == cores()
+
+
+@pytest.fixture
+def cluster() -> Any:
+    """Yield a Dask scheduler with two worker processes on loopback, and a client."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as made,
+        distributed.Client(made) as client,
+    ):
+        folder = str(Path(__file__).parent)
+        client.run(lambda path=folder: __import__("sys").path.insert(0, path))
+        yield made, client
+
+
+@pytest.mark.slow
+def test_dask_agrees_though_a_worker_is_killed(cluster: Any, tmp_path: Path) -> None:
+    """Two real worker processes give what serial gives; so they do with one killed in mid-sweep."""
+    _, client = cluster
+    pool = Pool(open=client.get_executor, width=2)
+    expected = run_sweep(square, 3, TASKS, pool=serial())
+    assert run_sweep(square, 3, TASKS, pool=pool) == expected
+    pids = list(client.run(os.getpid).values())
+
+    def kill(done: int, _total: int) -> None:
+        if done == 3 and pids:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    assert run_sweep(square, 3, TASKS, pool=pool, on_done=kill) == expected
+    assert len(pids) == 1
