@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from solvers.states_model import StateModel, pattern_of
 from solvers.states_phase import Phase
 from solvers.states_pricing import settled
 
-PROGRAM_BUDGET = 5.0
+PROGRAM_BUDGET = 3.0
 FIRM = 4
 """How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
@@ -170,12 +169,19 @@ class _Run:
         """Try to place every VM while the first other objective is minimised: mostly that settles both."""
         kit = self.kit
         objectives = kit.model.problem.objectives
-        pending = [o for o in range(self._count) if not self._closed(o)]
-        leaving = [o for o in pending if objectives[o].unplaced is not None]
-        others = [o for o in pending if objectives[o].unplaced is None]
-        if not leaving or not others or leaving[-1] > others[0]:
-            return
-        self._phase(others[0], targets={o: kit.bounds[o].value or 0 for o in leaving})
+        leaving = [o for o in range(self._count) if objectives[o].unplaced is not None and not self._closed(o)]
+        others = [o for o in range(self._count) if objectives[o].unplaced is None and self._costs(o)]
+        if leaving and others and leaving[-1] < others[0]:
+            self._phase(others[0], targets={o: kit.bounds[o].value or 0 for o in leaving})
+
+    def _costs(self, number: int) -> bool:
+        """Tell whether placing VMs costs anything in an objective."""
+        model, objective = self.kit.model, self.kit.model.problem.objectives[number]
+        return bool(
+            model.cost[:, number].any()
+            or (objective.host_cost and any(state.lead.cost for state in model.states))
+            or (objective.hinge is not None and any(shape.hinges for shape in model.problem.shapes))
+        )
 
     def _phase(self, objective: int, targets: dict[int, int] | None = None) -> None:
         """Work on one objective; `targets` are values that earlier ones shall reach on the way."""
@@ -184,9 +190,10 @@ class _Run:
         phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective))
         self.phases[objective] = phase
         phase.generate()
-        self._claim(phase)
         if not self._done(phase):
             phase.program(budget=PROGRAM_BUDGET)
+        if not self._done(phase) and phase.whole_hosts:
+            phase.dive()
         while not self._done(phase) and not phase.rests and kit.clock.next_round():
             phase.improve()
 
@@ -224,15 +231,6 @@ class _Run:
         return all(value <= most for value, most in zip(now, phase.held, strict=False)) and self._closed(
             phase.objective
         )
-
-    def _claim(self, phase: Phase) -> None:
-        """Claim a phase's bound where the incumbent has what it holds."""
-        bound, kit = phase.bound, self.kit
-        now = kit.incumbent.values
-        if bound is None or any(value > most for value, most in zip(now, phase.held, strict=False)):
-            return
-        if all(kit.model.problem.shapes[state.shape].complete for state in kit.model.states):
-            kit.claim(phase.objective, bound.value, "Lagrangian bound over host states", _certificate(phase))
 
     def _further(self) -> None:
         """Go on with what is not proven until the limit."""
@@ -274,19 +272,3 @@ class _Run:
             engine=ENGINE,
             certificate={"objectives": [claim.certificate for claim in kit.bounds]},
         )
-
-
-def _certificate(phase: Phase) -> dict[str, Any]:
-    bound = phase.bound
-    assert bound is not None
-    duals = bound.duals
-    return {
-        "objective": duals.objective,
-        "scale": duals.scale,
-        "flavor": [int(x) for x in duals.flavor],
-        "hold": [int(x) for x in duals.hold],
-        "moves": duals.moves,
-        "migrations": duals.migrations,
-        "held": list(phase.held),
-        "bound": bound.value,
-    }

@@ -120,6 +120,11 @@ class CheapPricer:
             self._prices = prices
             self._stocks.clear()
 
+    def exact(self, state: State) -> bool:
+        """Tell whether a state's tables lose nothing by rounding."""
+        grid = self.grids[state.shape]
+        return grid is not None and grid.exact
+
     def losses(self, state: State) -> IntArray | None:
         """Return (P,): how much less than the bound on its value any pattern is worth that holds one VM newly so
         placed.

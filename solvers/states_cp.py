@@ -21,11 +21,13 @@ class CpTask:
     budget: float
     seed: int
     linearization: int = 2
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CpAnswer:
-    """What CP-SAT said: a solution or None, a bound on the minimised objective or None, and whether it is all proven.
+    """What CP-SAT said: a solution or None, a bound on the minimised objective or None, whether it is all proven, and
+    other solutions found on the way.
 
     A search that ends with nothing reports a bound of 0, which means nothing: it is None here.
     """
@@ -34,18 +36,28 @@ class CpAnswer:
     bound: int | None
     optimal: bool
     infeasible: bool
+    others: tuple[tuple[int, ...], ...] = ()
 
 
 def run_model(
-    model: cp_model.CpModel, *, budget: float, seed: int, linearization: int = 2, interrupt: Interrupt | None = None
+    model: cp_model.CpModel,
+    *,
+    budget: float,
+    seed: int,
+    linearization: int = 2,
+    others: int = 0,
+    interrupt: Interrupt | None = None,
 ) -> CpAnswer:
-    """Solve a model with one worker."""
+    """Solve a model with one worker; `others` solutions found on the way come along."""
     solver = cp_model.CpSolver()
     parameters = solver.parameters
     parameters.num_workers = 1
     parameters.random_seed = seed
     parameters.max_deterministic_time = budget
     parameters.linearization_level = linearization
+    if others:
+        parameters.fill_additional_solutions_in_response = True
+        parameters.solution_pool_size = others
     if interrupt is not None:
         interrupt.stops.append(solver.stop_search)
     try:
@@ -57,7 +69,8 @@ def run_model(
         return CpAnswer(None, None, False, status == cp_model.INFEASIBLE)
     response = solver.response_proto
     bound = int(response.inner_objective_lower_bound) if model.proto.has_objective() else None
-    return CpAnswer(tuple(response.solution), bound, status == cp_model.OPTIMAL, False)
+    found = tuple(tuple(solution.values) for solution in response.additional_solutions)
+    return CpAnswer(tuple(response.solution), bound, status == cp_model.OPTIMAL, False, found)
 
 
 def run_task(task: CpTask) -> CpAnswer:
@@ -65,12 +78,7 @@ def run_task(task: CpTask) -> CpAnswer:
     model = cp_model.CpModel()
     if not model.proto.parse_text_format(task.text):
         raise ValueError("a CP-SAT model that does not read back")
-    return run_model(model, budget=task.budget, seed=task.seed, linearization=task.linearization)
-
-
-def task_of(model: cp_model.CpModel, *, budget: float, seed: int, linearization: int = 2) -> CpTask:
-    """Return a model as plain data."""
-    return CpTask(text=str(model.proto), budget=budget, seed=seed, linearization=linearization)
+    return run_model(model, budget=task.budget, seed=task.seed, linearization=task.linearization, others=task.others)
 
 
 def run_each(
@@ -78,7 +86,7 @@ def run_each(
     *,
     budget: float,
     seeds: Sequence[int],
-    linearization: int = 2,
+    others: int = 0,
     executor: Executor | None,
     interrupt: Interrupt | None = None,
 ) -> list[CpAnswer]:
@@ -89,12 +97,10 @@ def run_each(
             if interrupt is not None and interrupt.requested:
                 answers.append(CpAnswer(None, None, False, False))
                 continue
-            answers.append(
-                run_model(maker(), budget=budget, seed=seed, linearization=linearization, interrupt=interrupt)
-            )
+            answers.append(run_model(maker(), budget=budget, seed=seed, others=others, interrupt=interrupt))
         return answers
     tasks = (
-        task_of(maker(), budget=budget, seed=seed, linearization=linearization)
+        CpTask(text=str(maker().proto), budget=budget, seed=seed, others=others)
         for maker, seed in zip(makers, seeds, strict=True)
     )
     return [future.result() for future in [executor.submit(run_task, task) for task in tasks]]

@@ -14,9 +14,11 @@ import numpy as np
 from solvers.problem import IntArray
 from solvers.states_cheap import CheapPricer
 from solvers.states_clock import Clock
-from solvers.states_duals import Duals, bound_of, prices_of, rounded_duals
+from solvers.states_duals import Duals, Prices, bound_of, prices_of, rounded_duals
+from solvers.states_enumerate import Enumerator
 from solvers.states_master import FloatArray, Master, MasterAnswer
 from solvers.states_model import Pattern, State
+from solvers.states_pack import Packer
 from solvers.states_pool import Pool
 from solvers.states_pricing import ExactPricer, row_bound
 
@@ -69,7 +71,10 @@ class Generator:
     held: tuple[int, ...]
     penalty: FloatArray
     scale: int
+    step_size: int
     seed: int
+    packer: Packer
+    enumerator: Enumerator
     master: Master = field(init=False)
     answer: MasterAnswer | None = None
     best: Bound | None = None
@@ -90,13 +95,23 @@ class Generator:
             demand=self.demand,
             hosts=self.hosts,
         )
-        if self.pool.size:
-            self.master.add(self.pool.all())
 
     def set_sides(self, demand: IntArray, hosts: IntArray, *, held: Sequence[int], moves: int, migrations: int) -> None:
         """Price for what is left of the fleet, and of what the earlier objectives and budgets allow: no bounds then."""
         self.demand, self.hosts = demand, hosts
         self.master.set_sides(demand, hosts, held=held, moves=moves, migrations=migrations)
+
+    def set_whole(self) -> None:
+        """Price for the whole fleet again."""
+        model = self.pool.evaluator.model
+        budget = model.problem.budget
+        self.set_sides(
+            model.demand,
+            model.count_of,
+            held=self.held,
+            moves=budget.moves or 0,
+            migrations=budget.migrations or 0,
+        )
 
     @property
     def whole(self) -> bool:
@@ -112,21 +127,44 @@ class Generator:
         least, _ = self._offers(duals)
         self._note(zero, duals, least)
         self._center = None
+        if model.problem.objectives[self.objective].host_cost:
+            self._volume_bounds()
 
-    def run(self, clock: Clock, tell: Callable[[], None]) -> None:
-        """Generate until master and bound meet, nothing is found, or the clock stops it."""
+    def _volume_bounds(self) -> None:
+        """Bound the cost of hosts by what the VMs take of each kind of row: duals in proportion to it."""
+        model = self.pool.evaluator.model
+        for name in sorted({name for shape in model.problem.shapes for _, name in shape.row_names}):
+            worth = np.full(len(model.phantom), np.inf)
+            for state in model.states:
+                if not state.lead.cost or not state.lead.allowed.any():
+                    continue
+                shape = model.problem.shapes[state.shape]
+                rows = [row for row, (_, other) in enumerate(shape.row_names) if other == name]
+                room = int(state.lead.capacity[rows].sum())
+                share = shape.use[:, rows].sum(axis=1) * (state.lead.cost / max(room, 1))
+                least = np.full(len(model.phantom), np.inf)
+                np.minimum.at(least, shape.flavor, share)
+                worth = np.minimum(worth, least)
+            worth = np.where(np.isfinite(worth) & ~model.phantom, worth, 0.0)
+            if worth.any():
+                point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
+                duals = self._duals(point)
+                self._note(point, duals, self._offers(duals)[0])
+
+    def run(self, clock: Clock, tell: Callable[[], bool]) -> None:
+        """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it."""
         stale = 0
         while clock.next_round():
             before = self.best
             found = self.step()
-            tell()
-            if self.answer is None or self._closed():
+            if tell() or self.answer is None or self._closed():
                 return
             if found:
                 stale = 0
                 continue
-            found = self.exact_step()
-            tell()
+            found = self.exact_step(smooth=True) or self.exact_step(smooth=False)
+            if tell():
+                return
             improved = self.best is not before
             stale = 0 if found or improved else stale + 1
             if self._closed() or stale > 1:
@@ -135,10 +173,13 @@ class Generator:
     def _closed(self) -> bool:
         if self.answer is None or self.best is None:
             return False
-        return self.answer.value - self.best.value <= max(0.5, CLOSE * abs(self.answer.value))
+        # Values count in steps: a bound that rounds up to the master's value can rise no more.
+        reached = -(-self.best.value // self.step_size) * self.step_size
+        return self.answer.value - reached <= max(0.5, CLOSE * abs(self.answer.value))
 
     def step(self) -> int:
         """Solve the master, price cheaply at smoothed and then at plain duals; return how many columns came."""
+        self.master.add_since(self.pool)
         self.answer = self.master.solve()
         if self.answer is None:
             return 0
@@ -179,14 +220,28 @@ class Generator:
                 least.append(0)
                 patterns.append(())
                 continue
-            offer = self.cheap.offer(state)
-            patterns.append(offer.patterns)
-            if offer.most is None:
-                least.append(row_bound(model, state, duals))
-            else:
-                least.append(
-                    int(state.present[~model.phantom].sum()) * (prices.leave_place + prices.leave_host) - offer.most
-                )
+            bound, found = self._offer(state, duals, prices)
+            least.append(bound)
+            patterns.append(found)
+        return least, patterns
+
+    def _offer(self, state: State, duals: Duals, prices: Prices) -> tuple[int, tuple[Pattern, ...]]:
+        """Return a bound on a state's least reduced cost, and patterns: from a list of all, from tables, or by
+        packing.
+        """
+        listed = self.enumerator.price(state, prices)
+        if listed is not None:
+            return -listed[0], listed[1]
+        offer = self.cheap.offer(state)
+        least, patterns = None, offer.patterns
+        if offer.most is not None:
+            present = int(state.present[~self.pool.evaluator.model.phantom].sum())
+            least = present * (prices.leave_place + prices.leave_host) - offer.most
+        if not self.cheap.exact(state):
+            patterns = (*patterns, *self.packer.patterns(state, prices))
+            bound = row_bound(self.pool.evaluator.model, state, duals)
+            least = bound if least is None else max(least, bound)
+        assert least is not None
         return least, patterns
 
     def _note(self, point: Point, duals: Duals, least: list[int]) -> None:
@@ -197,18 +252,18 @@ class Generator:
             self._center = point
 
     def _add(self, found: list[tuple[int, Pattern]]) -> int:
-        columns = self.pool.add(found)
-        if columns is None:
-            return 0
-        self.master.add(columns)
-        return len(columns)
+        before = self.pool.size
+        self.pool.add(found)
+        return self.pool.size - before
 
-    def exact_step(self) -> int:
+    def exact_step(self, *, smooth: bool) -> int:
         """Price by CP-SAT the states that keep master and bound apart; return how many columns came."""
         if self.answer is None:
             return 0
         model = self.pool.evaluator.model
         point = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
+        if self._center is not None and self.whole and smooth:
+            point = point.towards(self._center, SMOOTHING)
         duals = self._duals(point)
         least, patterns = self._offers(duals)
         slack = [
@@ -235,8 +290,7 @@ class Generator:
         for priced in answers:
             if priced.least is not None:
                 least[priced.state] = max(least[priced.state], priced.least)
-            if priced.pattern is not None:
-                found.append((priced.state, priced.pattern))
+            found += [(priced.state, pattern) for pattern in priced.patterns]
         if self.whole:
             self._note(point, duals, least)
         if any(not priced.optimal for priced in answers):

@@ -20,9 +20,11 @@ from solvers.states_clock import Clock
 from solvers.states_columns import Evaluator
 from solvers.states_cp import CpAnswer, run_model
 from solvers.states_duals import Duals, Prices, prices_of
+from solvers.states_enumerate import Enumerator
 from solvers.states_incumbent import Incumbent, Ledger, Settler
 from solvers.states_model import StateModel
 from solvers.states_nodes import NodeBook
+from solvers.states_pack import Packer
 from solvers.states_pool import Pool
 from solvers.states_pricing import ExactPricer
 
@@ -50,6 +52,8 @@ class Kit:
     evaluator: Evaluator = field(init=False)
     cheap: CheapPricer = field(init=False)
     exact: ExactPricer = field(init=False)
+    packer: Packer = field(init=False)
+    enumerator: Enumerator = field(init=False)
     pool: Pool = field(init=False)
     ledger: Ledger = field(init=False)
     settler: Settler = field(init=False)
@@ -65,6 +69,8 @@ class Kit:
         self.evaluator = Evaluator(model)
         self.cheap = CheapPricer(model)
         self.exact = ExactPricer(model, self.executor, self.clock.interrupt)
+        self.packer = Packer(model, self.seed)
+        self.enumerator = Enumerator(model)
         self.pool = Pool(self.evaluator)
         self.ledger = Ledger(self.evaluator)
         self.settler = Settler(self.ledger)
@@ -129,24 +135,25 @@ class Kit:
         """Run CP-SAT here."""
         return run_model(model, budget=budget, seed=self.seed, interrupt=self.clock.interrupt)
 
-    def tell(self, number: int, bound: int | None, note: str = "") -> None:
-        """Report where an objective stands; `bound` may be better than what is claimed."""
+    @property
+    def complete(self) -> bool:
+        """Whether every placement of every shape in use was enumerated: else duals prove nothing."""
+        return all(self.model.problem.shapes[state.shape].complete for state in self.model.states)
+
+    def tell(self, number: int) -> None:
+        """Report where an objective stands."""
         if self.on_progress is None:
             return
         objective = self.model.problem.objectives[number]
-        claimed = self.bounds[number].value
-        if bound is None or (claimed is not None and claimed > bound):
-            bound = claimed
         self.on_progress(
             Progress(
                 goal=objective.goal,
                 part=objective.part,
                 value=self.incumbent.values[number],
-                bound=bound,
+                bound=self.bounds[number].value,
                 seconds=self.clock.seconds,
                 engine=ENGINE,
                 unit=objective.unit,
                 sign=objective.sign,
-                note=note,
             )
         )

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.problem import IntArray
-from solvers.states_columns import Columns
 from solvers.states_model import StateModel
+from solvers.states_pool import Pool
 
 FloatArray = NDArray[np.float64]
 
@@ -98,13 +98,17 @@ class Master:
     def _cost(self, costs: IntArray) -> FloatArray:
         """Return (n,): what the columns with costs (n, objectives) cost in units of this objective."""
         out: FloatArray = costs[:, self.objective] / self._unit(self.objective)
-        return out + costs @ self.penalty
+        for g in np.nonzero(self.penalty)[0]:
+            # Not a matrix product: its bits would differ from machine to machine.
+            out = out + costs[:, g] * self.penalty[g]
+        return out
 
-    def add(self, columns: Columns) -> None:
-        """Add columns."""
-        n = len(columns)
-        if not n:
+    def add_since(self, pool: Pool) -> None:
+        """Add the columns of a pool that are not here yet."""
+        columns = pool.since(self.columns)
+        if columns is None:
             return
+        n = len(columns)
         position = np.full(len(self.model.phantom), -1, dtype=np.int64)
         position[self._flavors] = np.arange(len(self._flavors))
         entry = np.arange(n)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from solvers.problem import IntArray
+from solvers.states_dive import Diver
+from solvers.states_duals import prices_of
 from solvers.states_generate import Bound, Generator
 from solvers.states_incumbent import Hosts
 from solvers.states_kit import Kit
@@ -19,7 +21,11 @@ RESIDUAL = 40
 """Hosts that the integer program is left with at least; the others keep what the master gives them whole."""
 VARIATIONS = 60
 """Sets of varied prices under which the nodes' best configurations are added to the program."""
-AMPLITUDE = 0.3
+DIVES = 4
+LISTED = 4_000
+"""Listed patterns of a state that the integer program gets."""
+AMPLITUDE = 300
+"""How far prices vary, in thousandths."""
 STALE = 6
 """Rounds on a few hosts without a better answer after which an objective rests."""
 
@@ -53,6 +59,9 @@ class Phase:
             held=self.held,
             penalty=self.soft / unit,
             scale=self._scale(),
+            step_size=kit.steps[self.objective],
+            packer=kit.packer,
+            enumerator=kit.enumerator,
             seed=kit.seed,
         )
 
@@ -83,10 +92,14 @@ class Phase:
         self.generator.start_bound()
         self.generator.run(self.kit.clock, self.tell)
 
-    def tell(self) -> None:
-        """Report where the objective stands."""
-        bound = None if self.bound is None else self.bound.value
-        self.kit.tell(self.objective, bound)
+    def tell(self) -> bool:
+        """Claim the bound where the incumbent has what is held; report; return whether the incumbent is proven best."""
+        kit, bound = self.kit, self.bound
+        reached = all(value <= most for value, most in zip(kit.incumbent.values, self.held, strict=False))
+        if reached and bound is not None and kit.complete:
+            kit.claim(self.objective, bound.value, "Lagrangian bound over host states", certificate(self.held, bound))
+        kit.tell(self.objective)
+        return reached and self.closed()
 
     def closed(self) -> bool:
         """Tell whether the incumbent is proven best."""
@@ -103,6 +116,7 @@ class Phase:
             return False
         kit.learn_nodes()
         self._vary()
+        self._enrich()
         fixed = self._fixed()
         columns = kit.pool.all()
         task = self._rest(fixed)
@@ -122,7 +136,9 @@ class Phase:
         for n in np.nonzero(fixed)[0]:
             key = (int(columns.state[n]), columns.patterns[n])
             hosts[key] = hosts.get(key, 0) + int(fixed[n])
-        return kit.offer(kit.settler.settle(hosts), self.objective, self.held)
+        better = kit.offer(kit.settler.settle(hosts), self.objective, self.held)
+        self.tell()
+        return better
 
     @property
     def programmed(self) -> bool:
@@ -136,13 +152,27 @@ class Phase:
             return
         duals = self.bound.duals
         rng = np.random.default_rng([kit.seed, self.objective])
-        vcpus = np.array([flavor.vcpus for flavor in kit.model.problem.flavors], dtype=np.float64)
-        per_vcpu = float((duals.flavor / np.maximum(vcpus, 1)).mean())
+        vcpus = np.array([flavor.vcpus for flavor in kit.model.problem.flavors], dtype=np.int64)
+        per_vcpu = int((duals.flavor // np.maximum(vcpus, 1)).sum()) // len(vcpus)
         for _ in range(VARIATIONS):
-            factor = 1 + AMPLITUDE * (rng.random(len(vcpus)) - 0.5)
-            varied = duals.flavor * factor + AMPLITUDE * per_vcpu * vcpus * rng.random(len(vcpus))
-            kit.cheap.start(kit.prices(duals, np.rint(varied).astype(np.int64)))
+            part = duals.flavor * rng.integers(-AMPLITUDE // 2, AMPLITUDE // 2, len(vcpus)) // 1000
+            more = per_vcpu * vcpus * rng.integers(0, AMPLITUDE, len(vcpus)) // 1000
+            kit.cheap.start(kit.prices(duals, duals.flavor + part + more))
             kit.book.vary()
+
+    def _enrich(self) -> None:
+        """Add the best patterns of states whose patterns are all listed: with them the program may prove the
+        optimum.
+        """
+        kit = self.kit
+        if self.bound is None:
+            return
+        prices = prices_of(kit.model, self.bound.duals)
+        found = []
+        for state in kit.model.states:
+            listed = kit.enumerator.price(state, prices, best=LISTED)
+            found += [] if listed is None else [(state.index, pattern) for pattern in listed[1]]
+        kit.pool.add(found)
 
     def _fixed(self) -> IntArray:
         """Return (columns,): hosts that keep what the master gives them whole, all but `RESIDUAL` or so."""
@@ -180,6 +210,37 @@ class Phase:
         out: IntArray = np.nonzero(task.hosts[self.kit.pool.all().state] > 0)[0]
         return out
 
+    # -- diving
+    # ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def whole_hosts(self) -> bool:
+        """Whether some hosts cannot be taken apart into nodes, so that their columns have to fit together as they
+        are.
+        """
+        return len({kind.state for kind in self.kit.book.kinds}) < len(self.kit.model.states)
+
+    def dive(self) -> bool:
+        """Dive a few times, each a little differently, then recombine what came; return whether the answer is
+        better.
+        """
+        kit = self.kit
+        if self.generator.answer is None:
+            return False
+        diver = Diver(self.generator, kit.model)
+        better = False
+        for number in range(DIVES):
+            if not kit.clock.next_round():
+                break
+            fixed = np.zeros(kit.pool.size, dtype=np.int64)
+            found = diver.dive(self._rest(fixed), np.random.default_rng([kit.seed, self.objective, 2, number]))
+            better |= kit.offer(kit.settler.settle(found), self.objective, self.held)
+            self.tell()
+            if self.closed():
+                break
+        self.generator.set_whole()
+        return better
+
     # -- a few hosts at a time -----------------------------------------------------------------------------------------
 
     def improve(self) -> bool:
@@ -197,6 +258,16 @@ class Phase:
         return self.stale >= STALE
 
 
-def step_of(costs: Sequence[int]) -> int:
-    """Return the step in which an objective counts: every value of it is a multiple."""
-    return max(1, math.gcd(*costs)) if costs else 1
+def certificate(held: Sequence[int], bound: Bound) -> dict[str, Any]:
+    """Return as plain data what proves a bound: integer duals, and what the earlier objectives are held at."""
+    duals = bound.duals
+    return {
+        "objective": duals.objective,
+        "scale": duals.scale,
+        "flavor": [int(x) for x in duals.flavor],
+        "hold": [int(x) for x in duals.hold],
+        "moves": duals.moves,
+        "migrations": duals.migrations,
+        "held": [int(x) for x in held],
+        "bound": bound.value,
+    }

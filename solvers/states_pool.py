@@ -22,22 +22,50 @@ class Pool:
     size: int = 0
     _known: set[tuple[int, Pattern]] = field(default_factory=set)
 
-    def add(self, found: Sequence[tuple[int, Pattern]]) -> Columns | None:
-        """Add (state, pattern) pairs that are new; return them as columns, None where none is."""
+    def add(self, found: Sequence[tuple[int, Pattern]]) -> None:
+        """Add (state, pattern) pairs that are new."""
         new = [key for key in dict.fromkeys(found) if key not in self._known]
         if not new:
-            return None
+            return
         self._known.update(new)
         columns = self.evaluator.evaluate([state for state, _ in new], [pattern for _, pattern in new])
         self.parts.append(columns)
         self.size += len(columns)
-        return columns
+
+    def since(self, first: int) -> Columns | None:
+        """Return the columns from number `first` on, None where there are none."""
+        if first >= self.size:
+            return None
+        parts, left = [], self.size - first
+        for part in reversed(self.parts):
+            parts.append(part)
+            left -= len(part)
+            if left <= 0:
+                break
+        return tail(joined(parts[::-1]), -left)
 
     def all(self) -> Columns:
         """Return all columns as one."""
         if len(self.parts) > 1:
             self.parts = [joined(self.parts)]
         return self.parts[0]
+
+
+def tail(columns: Columns, first: int) -> Columns:
+    """Return columns from number `first` on."""
+    if not first:
+        return columns
+    entries = slice(int(columns.ptr[first]), None)
+    return Columns(
+        state=columns.state[first:],
+        patterns=columns.patterns[first:],
+        cost=columns.cost[first:],
+        moves=columns.moves[first:],
+        migrations=columns.migrations[first:],
+        ptr=columns.ptr[first:] - columns.ptr[first],
+        amount_flavor=columns.amount_flavor[entries],
+        amount=columns.amount[entries],
+    )
 
 
 def joined(parts: Sequence[Columns]) -> Columns:

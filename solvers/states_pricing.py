@@ -24,19 +24,19 @@ from solvers.states_model import Pattern, State, StateModel
 
 SETTLING = 1.0
 """Deterministic time to settle the floating VMs of one host."""
+OTHERS = 8
+"""Patterns of a state that one exact pricing brings at most."""
 LARGEST = 1 << 36
 """Largest coefficient that is given to CP-SAT as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """Of one state: `least`, a bound on the reduced cost of any pattern (None unknown), the best pattern found, if
-    any.
-    """
+    """Of one state: `least`, a bound on the reduced cost of any pattern (None unknown), and patterns, best first."""
 
     state: int
     least: int | None
-    pattern: Pattern | None
+    patterns: tuple[Pattern, ...]
     optimal: bool
 
 
@@ -113,6 +113,7 @@ class ExactPricer:
             [lambda position=position: make(position) for position in range(len(states))],  # type: ignore[misc]
             budget=budget,
             seeds=[seed] * len(states),
+            others=OTHERS,
             executor=self.executor,
             interrupt=self.interrupt,
         )
@@ -120,11 +121,12 @@ class ExactPricer:
         for position, answer in enumerate(answers):
             index = states[position].index
             if answer.values is None or answer.bound is None:
-                out.append(Priced(index, None, None, False))
+                out.append(Priced(index, None, (), False))
                 continue
             priced = built[position]
-            pattern = priced.block.pattern(values_of(answer))
-            out.append(Priced(index, priced.least(answer.bound), pattern, answer.optimal))
+            found = [values_of(answer), *(np.array(values, dtype=np.int64) for values in answer.others)]
+            patterns = tuple(dict.fromkeys(priced.block.pattern(values) for values in found))
+            out.append(Priced(index, priced.least(answer.bound), patterns, answer.optimal))
         return out
 
 
@@ -165,7 +167,8 @@ def row_bound(model: StateModel, state: State, duals: Duals) -> int:
     for row in np.nonzero(shape.use[placements].any(axis=0))[0]:
         best = min(best, _cut_knapsack(value, upper, shape.use[placements, row], int(state.lead.capacity[row])))
     present = int(np.where(model.phantom, 0, state.present).sum())
-    return present * (prices.leave_host + prices.leave_place) - best
+    staying: int = present * (prices.leave_host + prices.leave_place)
+    return staying - best
 
 
 def _cut_knapsack(value: IntArray, upper: IntArray, use: IntArray, room: int) -> int:

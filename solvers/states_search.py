@@ -83,43 +83,52 @@ class HostSearch:
         kit = self.kit
         keys = sorted(kit.incumbent.hosts)
         excess = self._excess(keys, bound)
-        counts = np.array([min(kit.incumbent.hosts[key], BATCH * LARGEST) for key in keys], dtype=np.int64)
-        host = np.repeat(np.arange(len(keys)), counts)
-        by_excess = np.log(self._rng.random(len(host))) / (
-            excess[host] + 1e-3 * max(1.0, float(excess.max(initial=0.0)))
-        )
-        order = list(np.argsort(-by_excess, kind="stable"))
-        others = list(self._rng.permutation(len(host)))
-        used = np.zeros(len(host), dtype=np.bool_)
+        host = [n for n, key in enumerate(keys) for _ in range(min(kit.incumbent.hosts[key], BATCH * LARGEST))]
+        costly = self._shuffled([excess[n] for n in host])
+        others = self._rng.permutation(len(host)).tolist()
+        used: set[int] = set()
         sets = []
         for _ in range(BATCH):
             picked: list[int] = []
             integers = 0
             while len(picked) < self.size:
-                source = order if len(picked) < (self.size + 1) // 2 else others
-                while source and used[source[0]]:
-                    source.pop(0)
+                source = costly if len(picked) < (self.size + 1) // 2 else others
+                while source and source[-1] in used:
+                    source.pop()
                 if not source:
                     break
-                one = int(source.pop(0))
+                one = source.pop()
                 integers += kit.model.problem.shapes[kit.model.states[keys[host[one]][0]].shape].placements
                 if integers > INTEGERS and len(picked) > 1:
                     break
-                used[one] = True
+                used.add(one)
                 picked.append(one)
             if len(picked) > 1:
                 sets.append([keys[host[one]] for one in picked])
         return sets
 
-    def _excess(
-        self, keys: list[tuple[int, Pattern]], bound: Bound | None
-    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _shuffled(self, weights: list[int]) -> list[int]:
+        """Return positions, the last ones drawn with odds in proportion to their weights, as many as a round can
+        use.
+        """
+        floor = max(1, max(weights, default=0) // 1000)
+        left = np.array(weights, dtype=np.int64) + floor
+        drawn = []
+        for _ in range(min(len(weights), BATCH * LARGEST)):
+            total = np.cumsum(left)
+            one = int(np.searchsorted(total, self._rng.integers(int(total[-1])), side="right"))
+            drawn.append(one)
+            left[one] = 0
+        return drawn[::-1]
+
+    def _excess(self, keys: list[tuple[int, Pattern]], bound: Bound | None) -> list[int]:
+        """Return what each pattern costs more than the least under the duals, in integer units of the objective."""
         if bound is None:
-            return np.ones(len(keys))
+            return [0] * len(keys)
         columns = self.kit.evaluator.evaluate([state for state, _ in keys], [pattern for _, pattern in keys])
-        least = np.array([bound.least[state] for state, _ in keys], dtype=np.float64)
-        out = np.maximum(reduced_costs(columns, bound.duals) - least, 0.0) / bound.duals.scale
-        return out
+        least = np.array([bound.least[state] for state, _ in keys], dtype=np.int64)
+        over = np.maximum(reduced_costs(columns, bound.duals) - least, 0) // bound.duals.scale
+        return [int(x) for x in over]
 
     def _candidates(self, states: set[int], bound: Bound | None) -> dict[int, IntArray]:
         """Return the placements that lose no more under the duals than all that is still to be won."""

@@ -141,3 +141,32 @@ def synthetic_fleet(
         objectives=(*placed_goals(flavors), *goals),
         budget=MoveBudget(),
     )
+
+
+def packing(capacity: Sequence[int], items: Sequence[Sequence[int]], bins: int | None = None) -> Problem:
+    """Build plain vector packing: one-node hosts of one kind, a flavor an item, placed first, then fewest hosts."""
+    distinct = sorted({tuple(int(x) for x in item) for item in items}, reverse=True)
+    counts = {item: 0 for item in distinct}
+    for item in items:
+        counts[tuple(int(x) for x in item)] += 1
+    flavors = tuple(Flavor(name=str(item), vcpus=1, arriving=counts[item]) for item in distinct)
+    rows = len(capacity)
+    shape = Shape(
+        name="bin",
+        nodes=1,
+        row_names=tuple((0, f"resource {row}") for row in range(rows)),
+        flavor=np.arange(len(distinct), dtype=np.int64),
+        use=np.array(distinct, dtype=np.int64).reshape(len(distinct), rows),
+        cost={},
+        touches=np.ones((len(distinct), 1), dtype=np.bool_),
+        stay_only=np.zeros(len(distinct), dtype=np.bool_),
+    )
+    host = HostClass(
+        shape=0,
+        count=len(items) if bins is None else bins,
+        capacity=np.array(capacity, dtype=np.int64),
+        fixed=np.zeros(rows, dtype=np.int64),
+        allowed=np.ones(len(distinct), dtype=np.bool_),
+        stay_penalty=np.zeros(len(distinct), dtype=np.int64),
+    )
+    return Problem(flavors=flavors, shapes=(shape,), classes=(host,), objectives=(*placed_goals(flavors), HOSTS))
