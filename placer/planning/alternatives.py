@@ -125,9 +125,9 @@ class _Target:
 
 
 _Judged = tuple[tuple[int, tuple[int, ...]], Alternative]
-"""A place behind what orders it: 0 and the change in every objective, or 1 where it is blocked."""
+"""A place behind what orders it: 0 and the change in every objective, or 1 and how much blocks it."""
 
-_NEVER: tuple[int, tuple[int, ...]] = (1, ())
+_NEVER: tuple[int, tuple[int, ...]] = (2, ())
 
 
 class _Search:
@@ -297,14 +297,16 @@ class _Search:
         for index, many in self._content(target.number, target.own, False, placement):
             taken += many * shape.use[index]
         short = np.flatnonzero((taken > cls.capacity) & (shape.use[placement] > 0))
-        if len(short) and not place.planned:
+        broken = [] if place.planned else violations(self.problem, patterns, self._unplaced())
+        if not broken:
+            return self._priced(place, patterns, base)
+        if len(short):
             node, row = shape.row_names[int(short[0])]
             constraint, whom = row_words(self.compiled, row), self._holders(place.hosts[0], node, row)
-        elif broken := violations(self.problem, patterns, self._unplaced()):
-            constraint, whom = self._broken(broken[0])
         else:
-            return self._priced(place, patterns, base)
-        return _NEVER, dataclasses.replace(place, verdict=Verdict.BLOCKED, constraint=constraint, whom=whom)
+            constraint, whom = self._broken(broken[0])
+        blocked = dataclasses.replace(place, verdict=Verdict.BLOCKED, constraint=constraint, whom=whom)
+        return (1, (len(broken),)), blocked
 
     def _priced(self, place: Alternative, patterns: list[HostPattern], base: tuple[int, ...] | None) -> _Judged:
         values = evaluate(self.problem, patterns, self._unplaced())

@@ -18,6 +18,7 @@ from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
 from placer.planning.after import fleet_after
 from placer.planning.alternatives import Alternative, Verdict, alternatives
+from placer.planning.explain import explain_fleet, explain_vm
 from placer.planning.moved import is_present
 from placer.planning.score import PlanValues
 from placer.planning.solve import solve_fleet
@@ -109,3 +110,84 @@ def test_verdicts_agree_with_forced_solves() -> None:
             assert place.by == pytest.approx(by, abs=1e-5), (where, differs)
             assert place.verdict is (Verdict.WORSE if by > 0 else Verdict.SAFE), where
     assert seen == set(Verdict)
+
+
+def test_blocked_names_who_holds_the_place(build: Build) -> None:
+    """A full node is blocked by the VMs on it, a rule by its other members, a drained host by its rule."""
+    hosts = [build.host("a"), build.host("b"), build.host("c")]
+    apart = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "x"}, name="apart")
+    drain = Rule(kind=RuleKind.DRAIN, hosts={"name": "c"}, name="empty c")
+    labels = {"app": "x"}
+    vms = [
+        build.vm("big", build.spec(4, 2, labels=labels), current=build.now("a", (0,))),
+        build.vm("full", build.spec(4, 2), current=build.now("a", (1,))),
+        build.vm("other", build.spec(4, 2, labels=labels), current=build.now("b", (0,))),
+    ]
+    fleet = build.fleet(hosts, vms, [apart, drain])
+    plan = solve_fleet(fleet, goals="placed,rules,remote,moves", max_moves=3)
+    places = {place.hosts[0]: place for place in alternatives(fleet, plan, "big").places if not place.planned}
+    assert places["a"].verdict is Verdict.BLOCKED
+    assert (places["a"].cpu_nodes, places["a"].whom) == ((1,), ("full",))
+    assert "apart" in str(places["b"].constraint) and places["b"].whom == ("other",)
+    assert "empty c" in str(places["c"].constraint)
+
+
+def test_immovable_vm_is_blocked_everywhere(build: Build) -> None:
+    """A VM that must not move says so, with its reason."""
+    vm = build.vm("v", current=build.now("a"), movable=Movable.NO, movable_why=("hostdev",))
+    fleet = build.fleet([build.host("a"), build.host("b")], [vm])
+    (place,) = alternatives(fleet, solve_fleet(fleet), "v").places
+    assert place.verdict is Verdict.BLOCKED and "hostdev" in str(place.constraint) and place.hosts == ("b",)
+
+
+def test_what_moved_a_vm(build: Build) -> None:
+    """A VM whose memory is far moves for the goal ``remote``, and the explanation says by how much staying is worse."""
+    far = build.vm("v", build.spec(2, 2), current=build.now("a", (0,), memory_nodes=(1,)))
+    fleet = build.fleet([build.host("a")], [far])
+    plan = solve_fleet(fleet, max_moves=1)
+    told = explain_vm(fleet, plan, "v")
+    assert told.moved_by is not None and "remote" in told.moved_by and "2.2" in told.moved_by
+    assert told.cpu_nodes == told.memory_nodes and told.remote_access == 0
+
+
+def test_unplaced_vm_has_its_reason(build: Build) -> None:
+    """A VM without a place is explained by the plan's reason and by what blocks each host."""
+    vms = [build.vm("v1", build.spec(4, 2)), build.vm("v2", build.spec(4, 2)), build.vm("v3", build.spec(4, 2))]
+    fleet = build.fleet([build.host("a")], vms)
+    plan = solve_fleet(fleet)
+    (left,) = plan.unplaced
+    told = explain_vm(fleet, plan, left.name)
+    assert told.host is None and told.reason == left.reason
+    assert {place.verdict for place in told.alternatives.places} == {Verdict.BLOCKED}
+
+
+def test_price_of_rules(build: Build) -> None:
+    """A rule that forces a second host costs one host, proven; a rule that binds nothing costs nothing."""
+    apart = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "x"}, name="apart")
+    idle = Rule(kind=RuleKind.WITHIN, members={"app": "x"}, hosts={"name": "a"}, name="idle")
+    spec = build.spec(2, 2, labels={"app": "x"})
+    hosts = [build.host("a", labels={}), build.host("b")]
+    fleet = build.fleet(hosts, [build.vm("v1", spec), build.vm("v2", spec)], [apart])
+    (price,) = explain_fleet(fleet, solve_fleet(fleet)).prices
+    assert dict(price.costs) == {"hosts": 1} and "hosts" in price.proven
+    fleet = build.fleet(hosts, [build.vm("v1", spec)], [idle])
+    (price,) = explain_fleet(fleet, solve_fleet(fleet)).prices
+    assert price.costs == () and price.failed is None
+
+
+def test_locality_now_planned_and_bound(build: Build) -> None:
+    """The remote access of where VMs are is known before, of the plan after, with the bound between."""
+    far = build.vm("v", build.spec(2, 2, weight=2.0), current=build.now("a", (0,), memory_nodes=(1,)))
+    fleet = build.fleet([build.host("a")], [far])
+    told = explain_fleet(fleet, solve_fleet(fleet, max_moves=1)).locality
+    assert told.remote_access_now == pytest.approx(2 * 2 * 1.1) and told.locality_now == 0
+    assert (told.remote_access_planned, told.remote_access_bound, told.locality_planned) == (0, 0, 100)
+    stuck = explain_fleet(fleet, solve_fleet(fleet, max_moves=0))
+    assert [vm.name for vm in stuck.costly] == ["v"] and stuck.costly[0].remote_share == 1
+
+
+def test_unknown_vm(build: Build) -> None:
+    """A name that the fleet has not is bad input."""
+    fleet = build.fleet([build.host("a")], [build.vm("v")])
+    with pytest.raises(InputError, match="no VM 'w'"):
+        alternatives(fleet, solve_fleet(fleet), "w")

@@ -1,0 +1,149 @@
+"""``placer explain``: why a VM is where the plan has it, or what the plan as a whole pays for what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.inputs import fleet_of_plan
+from placer.cli.terminal import Terminal
+from placer.model.cpuset import format_cpuset
+from placer.show.words import count, figure, listed, percent, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.planning.alternatives import Alternative
+    from placer.planning.explain import FleetExplanation, RulePrice, VmExplanation
+
+
+def explain(
+    terminal: Terminal,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan; - reads standard input.")],
+    vm: Annotated[
+        str | None, typer.Argument(metavar="VM", help="One VM by name; without it the fleet is explained.")
+    ] = None,
+    fleet: Annotated[
+        str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
+    ] = None,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", help="Time for the solve without each rule, such as 10s or 2min.")
+    ] = "10s",
+) -> Answer:
+    """Say why a VM is where it is, or what each rule costs."""
+    from placer.planning.explain import explain_fleet, explain_vm
+    from placer.read.plan_file import read_plan
+
+    limit_s = parse_duration_s(time_limit, "--time-limit")
+    model = read_plan(plan)
+    source = fleet_of_plan(model, plan, fleet, terminal)
+    if vm is not None:
+        one = explain_vm(source, model, vm)
+        return Answer(data=lambda: asdict(one), text=lambda console: _draw_vm(one, console))
+    whole = explain_fleet(source, model, time_limit_s=limit_s)
+    return Answer(data=lambda: _fleet_data(whole), text=lambda console: _draw_fleet(whole, console))
+
+
+def _fleet_data(whole: FleetExplanation) -> dict[str, Any]:
+    data = asdict(whole)
+    for price in data["prices"]:
+        price["proven"] = sorted(price["proven"])
+        price["costs"] = dict(price["costs"])
+    return data
+
+
+def _draw_vm(one: VmExplanation, console: Console) -> None:
+    from rich.table import Table
+
+    if one.host is None:
+        _say(console, f"{visible(one.name)} has no place: {one.reason or 'the plan does not say why'}")
+    else:
+        nodes = _nodes(one.cpu_nodes, one.memory_nodes)
+        share, extra = percent(one.remote_share), figure(one.remote_access)
+        _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
+        _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {one.change}")
+    if one.moved_by is not None:
+        _say(console, f"why it moves: {one.moved_by}")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("place", "nodes", "verdict", "because"):
+        table.add_column(column, overflow="fold")
+    for place in one.alternatives.places:
+        if not place.planned:
+            where = listed([visible(host) for host in place.hosts], 2) + (" (now)" if place.now else "")
+            nodes = _nodes(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any"
+            table.add_row(*(_plain(text) for text in (where, nodes, place.verdict.value, _because(place))))
+    if table.row_count:
+        console.print(table)
+    else:
+        _say(console, "there is no other place of its size on any host")
+    if one.alternatives.hosts_left_out:
+        _say(console, f"{count(one.alternatives.hosts_left_out, 'more host')} not looked at")
+
+
+def _because(place: Alternative) -> str:
+    if place.constraint is not None:
+        whom = f", held by {listed([visible(name) for name in place.whom], 5)}" if place.whom else ""
+        return place.constraint + whom
+    if place.goal is None or place.by is None:
+        return "every goal stays as it is"
+    return f"{place.goal} {'+' if place.by > 0 else ''}{figure(place.by)}"
+
+
+def _nodes(cpu: tuple[int, ...], memory: tuple[int, ...]) -> str:
+    if cpu == memory:
+        return f"node {','.join(map(str, cpu))}" if len(set(cpu)) < len(cpu) else f"node {format_cpuset(cpu)}"
+    return f"CPUs on node {','.join(map(str, cpu))}, memory on {','.join(map(str, memory))}"
+
+
+def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
+    from rich.table import Table
+
+    at = whole.locality
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("", "VMs", "remote access", "locality score"):
+        table.add_column(column, justify="left" if not column else "right")
+    table.add_row("now", figure(at.vms_now), figure(at.remote_access_now), figure(at.locality_now))
+    table.add_row("planned", figure(at.vms_planned), figure(at.remote_access_planned), figure(at.locality_planned))
+    table.add_row("bound", "", figure(at.remote_access_bound), "")
+    console.print(table)
+    if whole.prices:
+        _say(console, "\nwhat each rule costs")
+    for price in whole.prices:
+        _say(console, f"  {visible(price.rule)}: {_cost(price)}")
+    if whole.rules_left_out:
+        _say(console, f"  {count(whole.rules_left_out, 'more rule')} not priced")
+    if whole.costly:
+        _say(console, "\nVMs that cost most")
+        costs = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for column in ("VM", "host", "remote access", "remote accesses"):
+            costs.add_column(column, justify="right" if column.startswith("remote") else "left", overflow="fold")
+        for vm in whole.costly:
+            names = (_plain(visible(vm.name)), _plain(visible(vm.host)))
+            costs.add_row(*names, figure(vm.remote_access), percent(vm.remote_share))
+        console.print(costs)
+
+
+def _cost(price: RulePrice) -> str:
+    if price.failed is not None:
+        return f"unknown: {price.failed}"
+    if not price.costs:
+        return "nothing" if price.proven else "nothing was found"
+    parts = []
+    for goal, by in price.costs:
+        proof = "" if goal in price.proven else " (not proven)"
+        parts.append(f"{goal} {'+' if by > 0 else ''}{figure(by)}{proof}")
+    return ", ".join(parts)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)

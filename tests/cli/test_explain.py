@@ -1,0 +1,38 @@
+"""``placer explain``: a VM's places and a fleet's prices, in text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Placer = Callable[..., Any]
+
+
+def test_vm(placer: Placer, plan_file: Path) -> None:
+    """One VM is said with its place and every other place's verdict."""
+    run = placer("explain", plan_file, "db")
+    assert run.code == 0 and "db is on kvm-a" in run.out and "SAFE" in run.out
+    result = placer("explain", plan_file, "db", "--json").envelope["result"]
+    assert result["host"] == "kvm-a" and result["remote_share"] == 0
+    assert {place["verdict"] for place in result["alternatives"]["places"]} <= {"SAFE", "BLOCKED", "WORSE"}
+
+
+def test_fleet(placer: Placer, plan_file: Path, fleet_file: Path) -> None:
+    """Without a VM the fleet's locality and rules are told."""
+    run = placer("explain", plan_file)
+    assert run.code == 0 and "planned" in run.out and "locality score" in run.out
+    fleet_file.write_text(
+        fleet_file.read_text() + "rules:\n  - {anti_affinity: {name: db}, scope: host, name: alone}\n"
+    )
+    assert placer("solve", fleet_file, "-o", plan_file, "--force", "-q").code == 0
+    run = placer("explain", plan_file, "--time-limit", "5s")
+    assert run.code == 0 and "alone: nothing" in run.out
+    result = placer("explain", plan_file, "--json").envelope["result"]
+    assert result["prices"][0]["rule"] == "alone" and result["prices"][0]["costs"] == {}
+
+
+def test_unknown_vm(placer: Placer, plan_file: Path) -> None:
+    """A VM that is not in the fleet is bad input."""
+    run = placer("explain", plan_file, "nobody")
+    assert run.code == 2 and "nobody" in run.err
