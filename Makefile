@@ -17,7 +17,7 @@ help:
 	@echo "make libvirt       add libvirt-python to .venv, and what it is built from"
 	@echo "make test-libvirt  run the tests that need it; none may be skipped for want of it"
 	@echo "make wheel         build the wheel and run it from another directory"
-	@echo "make lab           run the tests on virtual machines under QEMU"
+	@echo "make lab           run the tests on a NUMA host with real libvirt, under QEMU"
 	@echo "make ci            all that .ci/run does"
 	@echo "make lock          pin newer versions in requirements/"
 	@echo "make clean         remove .venv, builds and caches"
@@ -57,7 +57,9 @@ test-libvirt: $(with_libvirt)
 wheel: $(ready)
 	@scripts/try_wheel.sh
 
-lab: $(ready)
+# Built once per scripts and package versions, in ~/.cache/placer-lab or where PLACER_LAB_CACHE says.
+lab: $(with_libvirt)
+	@scripts/install_lab.sh
 	$(bin)/python -m pytest -m lab tests/lab $(PYTEST_ARGS)
 
 ci:

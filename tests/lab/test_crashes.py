@@ -18,7 +18,7 @@ from tests.lab.observe import look_at
 from tests.lab.placer_run import PlacerRun
 from tests.lab.scene import Place, define, inventory, plan_by_hand
 
-pytestmark = [pytest.mark.lab, pytest.mark.libvirt]
+pytestmark = pytest.mark.lab
 
 STRICT = "<numatune><memory mode='strict' nodeset='1'/></numatune>"
 PINNED = "<cputune><vcpupin vcpu='0' cpuset='7'/></cputune>"

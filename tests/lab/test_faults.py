@@ -14,7 +14,7 @@ from tests.lab.observe import look_at
 from tests.lab.placer_run import PlacerRun
 from tests.lab.scene import Place, define, inventory, plan_by_hand, reserve_pages
 
-pytestmark = [pytest.mark.lab, pytest.mark.libvirt]
+pytestmark = pytest.mark.lab
 
 MIB = 1024
 

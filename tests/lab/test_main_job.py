@@ -15,7 +15,7 @@ from tests.lab.observe import look_at
 from tests.lab.placer_run import PlacerRun
 from tests.lab.scene import define, inventory, reserve_pages
 
-pytestmark = [pytest.mark.lab, pytest.mark.libvirt]
+pytestmark = pytest.mark.lab
 
 DOMAINS = (
     LabDomain(name="two-cell", number=1, vcpus=4, cells=(("0-1", 96), ("2-3", 96))),
