@@ -149,4 +149,4 @@ def test_an_inventory_cannot_make_libvirt_run_a_program(uri: str) -> None:
 
 def test_ordinary_uris_pass() -> None:
     """Parameters that run nothing are taken."""
-    check_inventory_uri("h", "qemu+ssh://root@h:22/system?keyfile=/root/.ssh/id&no_verify=1")
+    check_inventory_uri("h", "qemu+ssh://root@h:22/system?keyfile=/etc/ssh/id&no_verify=1")

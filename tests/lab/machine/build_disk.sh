@@ -4,6 +4,7 @@
 set -euo pipefail
 root=$1 kernel=$2 init=$3 out=$4
 version=$(ls "$kernel/lib/modules")
+home=root # where the lab's superuser lives, below ROOT
 modules=lib/modules/$version
 
 mkdir -p "$out" "$root/$modules"
@@ -38,7 +39,7 @@ echo '127.0.0.1 localhost numalab' > "$root/etc/hosts"
 printf '/bin/sh\n/bin/bash\n' > "$root/etc/shells"
 for name in passwd group shadow hosts services protocols; do echo "$name: files"; done > "$root/etc/nsswitch.conf"
 mkdir -p "$root"/etc/dropbear "$root"/etc/libvirt/qemu "$root"/var/lib/libvirt/{qemu,images,boot} \
-    "$root"/var/cache/libvirt/qemu "$root"/var/log/libvirt/qemu "$root"/root/.ssh
+    "$root"/var/cache/libvirt/qemu "$root"/var/log/libvirt/qemu "$root/$home/.ssh"
 rm -rf "$root/var/run"
 ln -sfn /run "$root/var/run"
 ln -sfn bash "$root/bin/sh"
@@ -69,9 +70,9 @@ END
 /sbin/ldconfig -r "$root"
 
 ssh-keygen -q -t ed25519 -N '' -f "$out/ssh_key"
-cp "$out/ssh_key.pub" "$root/root/.ssh/authorized_keys"
-chmod 700 "$root/root/.ssh" "$root/root"
-chmod 600 "$root/root/.ssh/authorized_keys"
+cp "$out/ssh_key.pub" "$root/$home/.ssh/authorized_keys"
+chmod 700 "$root/$home/.ssh" "$root/$home"
+chmod 600 "$root/$home/.ssh/authorized_keys"
 /sbin/mke2fs -q -t ext4 -O ^has_journal -L labroot -d "$root" "$out/root.ext4" 600M
 
 stage=$(mktemp -d)
