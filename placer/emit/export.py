@@ -37,7 +37,11 @@ _MODULES = {
     "virsh": "placer.emit.virsh",
     "qemu": "placer.emit.qemu",
     "taskset": "placer.emit.taskset",
+    "ansible": "placer.emit.ansible",
     "csv": "placer.emit.tables",
+    "xlsx": "placer.emit.workbook",
+    "parquet": "placer.emit.parquet",
+    "markdown": "placer.emit.ticket",
 }
 """The forms by name and the module each is in; a module is loaded when its form is asked for."""
 

@@ -29,12 +29,17 @@ from placer.model.plan import Plan
 from placer.planning.goals import HeadroomFlavor
 from placer.show.heat import shades
 from placer.show.words import amount, count, figure, listed, visible
+from placer.topology.parts import Part, part_tree
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-MAP_CHARACTERS = 4_000_000
-"""Characters of drawn maps in one report; patterns beyond are told in lines of text, so that the file stays small."""
+MAP_BYTES = 4_000_000
+"""Drawn maps in one report; patterns beyond are told in lines of text, so that the file stays small."""
+REPORT_BYTES = 13_500_000
+"""What maps and lines may come to in all; the last of the patterns beyond are only listed."""
+_HOST_BYTES = 450
+"""About what a host takes beside its map or lines: its row, and its part with title and frame."""
 OPENED = 6
 """Patterns that are open when the report is opened."""
 _NAMES_LISTED = 3
@@ -48,7 +53,6 @@ class _Section:
     title: str
     about: str
     opened: bool
-    nodes: int
     map: str
     legend: Sequence[LegendRow]
     map_now: str
@@ -194,40 +198,75 @@ def _heats(patterns: Sequence[Pattern]) -> list[_Heat]:
 
 
 def _sections(patterns: Sequence[Pattern]) -> Iterator[_Section]:
-    """Yield the patterns; the maps go to those that the plan changes and that most hosts share, while there is room."""
-    drawn: dict[int, tuple[str, str]] = {}
-    left = MAP_CHARACTERS
-    for pattern in sorted(
-        patterns, key=lambda each: (not each.changed, not each.vms[0], -len(each.hosts), each.number)
-    ):
-        if left <= 0:
+    """Yield the patterns; maps go to those that the plan changes and that most hosts share, while there is room."""
+    texts = {pattern.number: text_map(pattern) for pattern in patterns}
+    room = REPORT_BYTES - sum(_HOST_BYTES * len(pattern.hosts) for pattern in patterns)
+    maps_room = min(MAP_BYTES, room - sum(len(text.encode()) for text in texts.values()))
+    drawn: dict[int, _Drawn] = {}
+    trees: dict[int, Part] = {}
+    for pattern in sorted(patterns, key=_importance):
+        if pattern.shape not in trees:
+            trees[pattern.shape] = part_tree(pattern.topology)
+        maps = _draw(pattern, trees[pattern.shape])
+        if maps.size > maps_room:
             break
-        maps = (_map(pattern, pattern.nodes), _map(pattern, pattern.nodes_now))
         drawn[pattern.number] = maps
-        left -= sum(map(len, maps))
+        maps_room -= maps.size
+        room -= maps.size
     for pattern in patterns:
-        planned, now = drawn.get(pattern.number, ("", ""))
-        names = [visible(host.name) for host in pattern.hosts]
-        yield _Section(
-            number=pattern.number,
-            title=listed(names, _NAMES_LISTED),
-            about=_about(pattern),
-            opened=pattern.number <= OPENED,
-            nodes=len(pattern.nodes),
-            map=planned,
-            map_now=now,
-            legend=legend(pattern, pattern.nodes) if planned else (),
-            text="" if planned else text_map(pattern),
-            hosts=[
-                (name, ", ".join(visible(vm.name) for vm in vms)) for name, vms in zip(names, pattern.vms, strict=True)
-            ]
-            if len(names) > 1
-            else (),
-        )
+        text = "" if pattern.number in drawn else texts[pattern.number]
+        room -= len(text.encode())
+        yield _section(pattern, drawn.get(pattern.number, _NOT_DRAWN), text if room > 0 else "")
 
 
-def _map(pattern: Pattern, nodes: Sequence[NodeUse]) -> str:
-    return host_map(pattern.topology, nodes, named=len(pattern.hosts) == 1) if nodes else ""
+def _importance(pattern: Pattern) -> tuple[bool, bool, int, int]:
+    return not pattern.changed, not pattern.vms[0], -len(pattern.hosts), pattern.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """The maps of a pattern as planned and as it is now, and the rows of the legend."""
+
+    planned: str = ""
+    now: str = ""
+    legend: Sequence[LegendRow] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.planned.encode()) + len(self.now.encode()) + _LEGEND_ROW_BYTES * len(self.legend)
+
+
+_NOT_DRAWN = _Drawn()
+_LEGEND_ROW_BYTES = 160
+
+
+def _draw(pattern: Pattern, tree: Part) -> _Drawn:
+    return _Drawn(
+        planned=_map(pattern, tree, pattern.nodes),
+        now=_map(pattern, tree, pattern.nodes_now),
+        legend=legend(pattern, pattern.nodes),
+    )
+
+
+def _section(pattern: Pattern, drawn: _Drawn, text: str) -> _Section:
+    names = [visible(host.name) for host in pattern.hosts]
+    members = [(name, ", ".join(visible(vm.name) for vm in vms)) for name, vms in zip(names, pattern.vms, strict=True)]
+    return _Section(
+        number=pattern.number,
+        title=listed(names, _NAMES_LISTED),
+        about=_about(pattern),
+        opened=pattern.number <= OPENED,
+        map=drawn.planned,
+        map_now=drawn.now,
+        legend=drawn.legend,
+        text=text,
+        hosts=members if len(names) > 1 else (),
+    )
+
+
+def _map(pattern: Pattern, tree: Part, nodes: Sequence[NodeUse]) -> str:
+    return host_map(tree, pattern.topology, nodes, named=len(pattern.hosts) == 1) if nodes else ""
 
 
 def _about(pattern: Pattern) -> str:

@@ -13,7 +13,7 @@ from placer.model.host import Topology
 from placer.model.plan import Change
 from placer.show.plan_map import FREE, MANY, RESERVED, SHARED, MappedCell
 from placer.show.words import amount, count, page, visible
-from placer.topology.parts import Kind, Part, part_tree
+from placer.topology.parts import Kind, Part
 
 COLOURS = 12
 """Colours in the style sheet; beyond so many VMs on a host they come again, and the letter tells them apart."""
@@ -45,16 +45,16 @@ def colour_class(mark: str) -> str:
     return f"v{_MARK_PLACE[mark] % COLOURS}"
 
 
-def host_map(topology: Topology, nodes: Sequence[NodeUse], *, named: bool) -> str:
-    """Return the nested boxes of a host. With `named` a tooltip tells the VM, else only its letter.
+def host_map(tree: Part, topology: Topology, nodes: Sequence[NodeUse], *, named: bool) -> str:
+    """Return the nested boxes of a host, `tree` being the parts of its topology.
 
+    With `named` a tooltip tells the VM, else only its letter.
     The map is a picture to a screen reader: the legend beside it says the same in words.
     """
     marks = _cpu_marks(nodes)
     says = {cpu: what if named else f"VM {mark}" for cpu, mark, what in owners(nodes)}
     lines = {node.mapped.id: node_line(node) for node in nodes}
     pieces: list[str] = []
-    tree = part_tree(topology)
     for part in tree.parts:
         _draw(part, tree, topology, marks, says, lines, pieces)
     return "".join(pieces)

@@ -9,6 +9,8 @@ from placer.model.units import format_kib
 
 def visible(text: str) -> str:
     """Return the text with control characters spelled out: a name must not move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
