@@ -189,12 +189,14 @@ class _Sweep:
                     self.suspects.clear()
                 broken = self._submit(executor) or self._collect()
                 if broken:
-                    executor.shutdown(wait=False, cancel_futures=True)
+                    executor.shutdown(wait=False)
                     self.suspects.extend(self.running.values())
                     self.running.clear()
                     executor = self.pool.open()
         except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
+            for future in self.running:
+                future.cancel()
+            executor.shutdown(wait=False)
             raise
         executor.shutdown()
 

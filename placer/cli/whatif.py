@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,12 @@ from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from placer.planning.whatif import Row
+    from placer.planning.scenario import Variant
+    from placer.planning.whatif import Row, SweepOptions
+    from solvers.executors import Pool
+
+MANY = 1024
+"""Tasks of a sweep whose number is not known before it is planned: enough for every worker."""
 
 
 def whatif(
@@ -42,6 +48,11 @@ def whatif(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
     ] = None,
+    fail_each: Annotated[
+        str | None,
+        typer.Option("--fail-each", metavar="host|LABEL", help="Also let every host, or every value of a label, fail."),
+    ] = None,
+    at_once: Annotated[int, typer.Option("--k", min=1, max=2, help="So many of them fail at once.")] = 1,
     results: Annotated[
         str | None,
         typer.Option("--results", metavar="FILE", help="Append rows as they come; a second run goes on from it."),
@@ -65,14 +76,17 @@ def whatif(
     )
     scenarios = read_scenarios(scenario or [])
     found = variants(read_fleet(fleet, terminal), scenarios, stack=stack)
-    with opened_pool(executor, workers, len(found), results is not None) as pool:
-        rows = compare(
-            found,
-            options,
-            pool=pool,
-            results=None if results is None else Path(results),
-            on_done=SweepProgress(terminal, "scenarios"),
-        )
+    kept = None if results is None else Path(results)
+    tasks = len(found) if fail_each is None else MANY
+    with opened_pool(executor, workers, tasks, kept is not None) as pool:
+        rows = compare(found, options, pool=pool, results=kept, on_done=SweepProgress(terminal, "scenarios"))
+        if fail_each is not None:
+            rows = tuple(
+                {**row, "failures": _failures(variant, fail_each, at_once, options, pool, kept, terminal)}
+                if "placed" in row
+                else row
+                for variant, row in zip(found, rows, strict=True)
+            )
     if output is not None:
         write_rows(rows, output)
         terminal.note(f"wrote {output}")
@@ -81,11 +95,34 @@ def whatif(
         return {"scenarios": list(rows)}
 
     def draw(console: Any) -> None:
-        from placer.show.scenario_table import draw_comparison
+        from placer.show.scenario_table import draw_comparison, draw_failures
 
         draw_comparison(rows, options.headroom, console)
+        draw_failures(rows, console)
 
     return Answer(data=data, text=draw)
+
+
+def _failures(
+    variant: Variant,
+    scope: str,
+    at_once: int,
+    options: SweepOptions,
+    pool: Pool,
+    results: Path | None,
+    terminal: Terminal,
+) -> dict[str, Any]:
+    """Return the failures of one variant as plain data; each variant keeps its results in a file of its own."""
+    from dataclasses import asdict
+
+    from placer.planning.failures import sweep_failures
+
+    number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
+    path = None if results is None else results.with_name(f"{results.name}.failures-{number}")
+    progress = SweepProgress(terminal, "failures")
+    return asdict(
+        sweep_failures(variant, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress)
+    )
 
 
 def write_rows(rows: tuple[Row, ...], output: str) -> None:

@@ -7,13 +7,15 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from placer.show.words import figure, percent, visible
+from placer.show.words import count, figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Row = dict[str, Any]
 BAR = 24
+MOST_FAILURES = 10
+_SHORTCUTS = {"slack": "harmless by slack alone", "alike": "just like another"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -39,6 +41,45 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
             console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
         for reason, vms in row.get("unplaced", {}).items():
             console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
+
+
+def draw_failures(rows: Sequence[Row], console: Console) -> None:
+    """Draw what the failures of each scenario would do, the worst first."""
+    for row in rows:
+        sweep = row.get("failures")
+        if sweep is None:
+            continue
+        what = f"each {sweep['scope']}" if sweep["at_once"] == 1 else f"each pair by {sweep['scope']}"
+        answered = [f"{sweep['solved']} solved"]
+        answered += [f"{sweep[key]} {words}" for key, words in _SHORTCUTS.items() if sweep[key]]
+        console.print(
+            f"\n{visible(row['name'])}: {what} failing, {sweep['combinations']} in all ({', '.join(answered)})",
+            soft_wrap=True,
+        )
+        if not sweep["harmful"] and not sweep["unknown"]:
+            console.print("  every VM finds a NUMA-true place: proven")
+        for one in sweep["harmful"][:MOST_FAILURES]:
+            names = "" if one["lost"] is None else ": " + listed([visible(name) for name in one["lost"]], 5)
+            proof = "proven" if one["proven"] else "not proven: a longer search may find one"
+            domains = visible(" + ".join(one["domains"]))
+            console.print(
+                f"  {domains}: {count(one['vms_lost'], 'VM')} of {one['vms']} without a place ({proof}){names}",
+                soft_wrap=True,
+            )
+        if len(sweep["harmful"]) > MOST_FAILURES:
+            console.print(f"  and {len(sweep['harmful']) - MOST_FAILURES} more failures that leave VMs without a place")
+        for one in sweep["unknown"]:
+            console.print(f"  {visible(' + '.join(one['domains']))}: not known: {visible(one['why'])}", soft_wrap=True)
+        if sweep["spares"] is not None:
+            console.print(_spares(sweep["spares"]), soft_wrap=True)
+
+
+def _spares(spares: Any) -> str:
+    like = listed([f"{visible(name)}" for name in spares["like"]], 4)
+    if spares["hosts"] is None:
+        return f"  no number of spare hosts like {like} was found to survive the worst of them"
+    proof = "proven: fewer do not" if spares["proven"] else "not proven to be the fewest"
+    return f"  to survive the worst: {count(spares['hosts'], 'spare host')} like {like} ({proof})"
 
 
 def _cells(row: Row, flavors: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -129,3 +131,46 @@ def test_dask_agrees_though_a_worker_is_killed(cluster: Any, tmp_path: Path) -> 
 
     assert run_sweep(square, 3, TASKS, pool=pool, on_done=kill) == expected
     assert len(pids) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_is_one_error_and_a_second_run_goes_on(tmp_path: Path) -> None:
+    """The scheduler dies in mid-sweep: a clear error; the second run solves only what is missing."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    address = tmp_path / "scheduler.json"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    module = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    scheduler = subprocess.Popen(
+        [*module, "--no-dashboard", "--scheduler-file", str(address)], env=environment, stderr=subprocess.DEVNULL
+    )
+    begin = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address)]
+    worker = subprocess.Popen(
+        [*begin, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "30"],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    kept = tmp_path / "results.jsonl"
+    try:
+        with distributed.Client(scheduler_file=str(address), timeout=30) as client:
+            client.wait_for_workers(1, timeout=60)
+
+            def kill(done: int, _total: int) -> None:
+                if done >= 3:
+                    scheduler.kill()
+
+            pool = Pool(open=client.get_executor, width=1, alive=lambda: not client.scheduler_comm.comm.closed())
+            with pytest.raises(LostError):
+                run_sweep(square, 1, TASKS, pool=pool, identity="x", results=kept, on_done=kill)
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
+    before = len(kept.read_text().splitlines()) - 1
+    assert 3 <= before < len(TASKS)
+    told: list[int] = []
+    outcomes = run_sweep(
+        square, 1, TASKS, pool=serial(), identity="x", results=kept, on_done=lambda done, _total: told.append(done)
+    )
+    assert told == list(range(before, len(TASKS) + 1))
+    assert outcomes == run_sweep(square, 1, TASKS, pool=serial())

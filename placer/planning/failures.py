@@ -1,0 +1,325 @@
+"""N+k: what every failure of a host, or of all hosts of a label, would do to a plan; pairs too.
+
+The VMs of the failed hosts are to find NUMA-true places on the others, where nothing moves unless the options allow it.
+A failure is harmless when a plan for it places every VM, and proven to lose some when a solve bounds it so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+from pathlib import Path
+from typing import Any
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind
+from placer.planning.after import fleet_after, with_vms
+from placer.planning.compile import Compiled, compile_fleet
+from placer.planning.decode import assign_names
+from placer.planning.goals import parse_goals
+from placer.planning.scenario import Variant
+from placer.planning.scenario_hosts import alike as same_shape
+from placer.planning.solve import move_budget
+from placer.planning.spec_numbers import SpecNumbers
+from placer.planning.whatif import OnDone, SweepOptions, identity_of, solve_with, swept
+from solvers.executors import Outcome, Pool, Task
+from solvers.result import Limits, Result
+from solvers.solve import solve
+
+Failure = tuple[str, ...]
+"""Names of the domains that fail together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureSweep:
+    """What the failures do.
+
+    Attributes
+    ----------
+    scope, at_once : ``host`` or a label; how many domains fail together.
+    domains, combinations : how many there are of each.
+    alike, slack, solved : combinations answered by one just like it, by room enough for each apart, and by a plan.
+    harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost`` and
+        ``proven`` (no plan loses fewer vCPUs), the worst first.
+    unknown : combinations that no plan was found for, with why.
+    spares : how many more hosts the worst failure takes to be survived: ``hosts``, ``like`` and ``proven``; None where
+        all failures are harmless.
+    """
+
+    scope: str
+    at_once: int
+    domains: int
+    combinations: int
+    alike: int
+    slack: int
+    solved: int
+    harmful: tuple[Mapping[str, Any], ...]
+    unknown: tuple[Mapping[str, Any], ...] = ()
+    spares: Mapping[str, Any] | None = None
+
+
+def sweep_failures(
+    variant: Variant,
+    scope: str,
+    options: SweepOptions,
+    *,
+    at_once: int = 1,
+    pool: Pool | None = None,
+    results: Path | None = None,
+    on_done: OnDone | None = None,
+) -> FailureSweep:
+    """Plan the variant, then let every domain of a scope fail, alone or two at once.
+
+    Raises
+    ------
+    InputError
+        No host has the label, or more than two domains are to fail at once.
+    """
+    if at_once not in (1, 2):
+        raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
+    fleet = settled(variant, options)
+    domains = domains_of(fleet, scope)
+    if len(domains) <= at_once:
+        raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
+    identity = identity_of(f"failures {scope} {at_once}", [Variant(name=variant.name, fleet=fleet)], options)
+    run = _Run(fleet, domains, options, identity, pool, results, on_done)
+    singles, alike = run.singles(share=at_once == 1)
+    slack = 0
+    found = singles
+    if at_once == 2:
+        found, slack, alike = run.pairs(singles)
+    solved = len({id(outcome) for outcome in found.values()})
+    return _summary(run, scope, at_once, found, alike, slack, solved)
+
+
+def settled(variant: Variant, options: SweepOptions) -> Fleet:
+    """Return the fleet as its plan leaves it, with the VMs that have a place."""
+    after = fleet_after(variant.fleet, solve_with(variant, options))
+    return with_vms(after, (vm for vm in after.vms if vm.current is not None))
+
+
+def domains_of(fleet: Fleet, scope: str) -> dict[str, tuple[str, ...]]:
+    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label."""
+    out: dict[str, list[str]] = defaultdict(list)
+    for host in fleet.hosts:
+        value = host.name if scope == "host" else host.labels.get(scope)
+        if value is not None and not host.failed:
+            out[value].append(host.name)
+    if not out:
+        raise InputError(f"no host has a label {scope!r}", field="--fail-each", cure="say host, or a label of hosts")
+    return {name: tuple(hosts) for name, hosts in out.items()}
+
+
+def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str], bool]) -> dict[str, Any]:
+    """Let hosts fail and plan for it; what a worker runs. Plain data: see `FailureSweep`.
+
+    The second part of `failed` asks where the VMs go too, and where they would go with every second host closed.
+    """
+    fleet, options = context
+    names, roomy = set(failed[0]), failed[1]
+    hit = dataclasses.replace(
+        fleet, hosts=tuple(dataclasses.replace(h, failed=True) if h.name in names else h for h in fleet.hosts)
+    )
+    homeless = sum(vm.current is not None and vm.current.host in names for vm in fleet.vms)
+    if not homeless:
+        return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [[]]}
+    compiled, result = _solved(hit, options)
+    if not result.patterns:
+        return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
+    left = assign_names(compiled, result).unplaced
+    out: dict[str, Any] = {
+        "vms": homeless,
+        "lost": sorted(fleet.vms[number].name for number in left),
+        "vcpus_lost": sum(fleet.vms[number].spec.vcpus for number in left),
+        "proven": not left or all(objective.status == "optimal" for objective in result.objectives),
+    }
+    if roomy and not left:
+        out["into"] = [_receivers(compiled, result, names)]
+        for parity in (0, 1):
+            closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
+            rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
+            half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
+            compiled, result = _solved(half, options, engine="greedy")
+            if result.patterns and not assign_names(compiled, result).unplaced:
+                out["into"].append(_receivers(compiled, result, names))
+    return out
+
+
+def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[Compiled, Result]:
+    """Return a plan in counts that places what it can; the greedy one where that places all, which is proof enough."""
+    budget = move_budget(fleet, options.max_moves, options.max_migrations)
+    compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
+    limits = Limits(time_limit_s=options.time_limit_s, rounds=options.rounds)
+    first = solve(compiled.problem, engine="greedy", limits=limits, seed=options.seed)
+    if engine == "greedy" or (first.patterns and not any(first.unplaced)):
+        return compiled, first
+    return compiled, solve(compiled.problem, limits=limits, seed=options.seed)
+
+
+def _receivers(compiled: Compiled, result: Result, failed: set[str]) -> list[str]:
+    """Return the hosts that take VMs of the failed ones."""
+    fleet = compiled.fleet
+    out = set()
+    for entry in assign_names(compiled, result).hosts:
+        for _, number in entry.vms:
+            current = fleet.vms[number].current
+            if current is not None and current.host in failed:
+                out.add(fleet.hosts[entry.host].name)
+    return sorted(out)
+
+
+class _Run:
+    """One sweep over the failures of a settled fleet."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        domains: Mapping[str, tuple[str, ...]],
+        options: SweepOptions,
+        identity: str,
+        pool: Pool | None,
+        results: Path | None,
+        on_done: OnDone | None,
+    ) -> None:
+        self.fleet, self.domains, self.options = fleet, domains, options
+        self.identity, self.pool, self.results, self.on_done = identity, pool, results, on_done
+        self.kind = self._kinds()
+
+    def _kinds(self) -> dict[str, Any]:
+        """Return domain -> what tells it apart: the classes of its hosts and what is fixed on them."""
+        compiled = compile_fleet(self.fleet, parse_goals("placed", self.fleet))
+        of_host: dict[str, Any] = {}
+        specs = SpecNumbers()
+        for number, host_class in enumerate(compiled.problem.classes):
+            for member in host_class.members:
+                fixed = sorted(
+                    (specs.of(self.fleet.vms[vm].spec), tuple(sorted(self.fleet.vms[vm].spec.labels.items())))
+                    for vm in compiled.fixed.get(member, ())
+                )
+                of_host[self.fleet.hosts[member].name] = (number, tuple(fixed))
+        return {name: tuple(sorted(of_host[host] for host in hosts)) for name, hosts in self.domains.items()}
+
+    def singles(self, *, share: bool) -> tuple[dict[Failure, Outcome], int]:
+        """Return the outcome of each domain's failure, and how many were answered by one just like it."""
+        failures = [(name,) for name in self.domains]
+        return self._swept(failures, share=share, roomy=not share)
+
+    def pairs(self, singles: Mapping[Failure, Outcome]) -> tuple[dict[Failure, Outcome], int, int]:
+        """Return the outcome of every pair that slack does not make harmless, how many it does, and how many are alike.
+
+        Two failures that find room on different hosts, neither on the other's, find it at once too; with rules between
+        hosts that does not follow, and every pair is solved.
+        """
+        tied = bool(compile_fleet(self.fleet, parse_goals("placed", self.fleet)).problem.rules)
+        into = {
+            name: [] if tied or outcome.value is None else [set(one) for one in outcome.value.get("into", ())]
+            for (name,), outcome in singles.items()
+        }
+        hosts = {name: set(own) for name, own in self.domains.items()}
+        open_pairs: list[Failure] = []
+        slack = 0
+        for one, other in combinations(self.domains, 2):
+            apart = any(
+                a.isdisjoint(b) and a.isdisjoint(hosts[other]) and b.isdisjoint(hosts[one])
+                for a in into[one]
+                for b in into[other]
+            )
+            slack += apart
+            if not apart:
+                open_pairs.append((one, other))
+        found, alike = self._swept(open_pairs, share=True, roomy=False)
+        return found, slack, alike
+
+    def _swept(
+        self, failures: Sequence[Failure], *, share: bool, roomy: bool
+    ) -> tuple[dict[Failure, Outcome], int]:
+        first: dict[Any, Failure] = {}
+        for failure in failures:
+            first.setdefault(self._key(failure) if share else failure, failure)
+        tasks = [
+            Task(key=" + ".join(failure), payload=([host for name in failure for host in self.domains[name]], roomy))
+            for failure in first.values()
+        ]
+        # Results of single failures and of pairs are kept apart: their tasks are others.
+        path = self.results
+        if path is not None and roomy:
+            path = path.with_name(path.name + ".singles")
+        outcomes = swept(
+            fail_hosts, (self.fleet, self.options), tasks, self.identity, self.pool, path, self.on_done
+        )
+        by_key = dict(zip(first, outcomes, strict=True))
+        found = {failure: by_key[self._key(failure) if share else failure] for failure in failures}
+        return found, len(failures) - len(tasks)
+
+    def _key(self, failure: Failure) -> Any:
+        return tuple(sorted(self.kind[name] for name in failure))
+
+
+def _summary(
+    run: _Run, scope: str, at_once: int, found: Mapping[Failure, Outcome], alike: int, slack: int, solved: int
+) -> FailureSweep:
+    harmful, unknown = [], []
+    for failure, outcome in found.items():
+        value = outcome.value or {"unknown": outcome.error}
+        if "unknown" in value:
+            unknown.append({"domains": list(failure), "why": value["unknown"]})
+        elif value["lost"]:
+            kept = {key: value[key] for key in ("vms", "vcpus_lost", "proven")}
+            own = _own_names(run, failure, value["lost"], outcome.key)
+            harmful.append({"domains": list(failure), **kept, "lost": own, "vms_lost": len(value["lost"])})
+    harmful.sort(key=lambda one: (-one["vcpus_lost"], -one["vms_lost"], one["domains"]))
+    number = len(run.domains)
+    return FailureSweep(
+        scope=scope,
+        at_once=at_once,
+        domains=number,
+        combinations=number if at_once == 1 else number * (number - 1) // 2,
+        alike=alike,
+        slack=slack,
+        solved=solved,
+        harmful=tuple(harmful),
+        unknown=tuple(unknown),
+        spares=_spares(run, harmful[0]) if harmful else None,
+    )
+
+
+def _own_names(run: _Run, failure: Failure, lost: Sequence[str], key: str) -> list[str] | None:
+    """Return the names of the VMs lost; of a failure just like another one only their number is known."""
+    return list(lost) if " + ".join(failure) == key else None
+
+
+def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many more hosts let every VM of the worst failure find a place: copies of those that held most of it.
+
+    ``proven`` where fewer could not do: one always is after a proven loss, more only where all that fail are alike.
+    """
+    failed = [host for name in worst["domains"] for host in run.domains[name]]
+    lost = set(worst["lost"] or ())
+    held: Counter[str] = Counter()
+    for vm in run.fleet.vms:
+        if vm.name in lost and vm.current is not None:
+            held[vm.current.host] += vm.spec.vcpus
+    patterns = [run.fleet.host_by_name[name] for name in sorted(failed, key=lambda name: (-held[name], name))]
+    same = all(same_shape(pattern, patterns[0]) for pattern in patterns)
+    proven = bool(worst["proven"])
+    for number in range(1, len(patterns) + 1):
+        bought = patterns[:number]
+        fleet = dataclasses.replace(run.fleet, hosts=(*run.fleet.hosts, *_copies(bought, run.fleet)))
+        value = fail_hosts((fleet, run.options), (failed, False))
+        like = dict(Counter(pattern.name for pattern in bought))
+        if "unknown" not in value and not value["lost"]:
+            return {"hosts": number, "like": like, "proven": proven and (same or number == 1)}
+        proven = proven and bool(value.get("proven"))
+    return {"hosts": None, "like": like, "proven": False}
+
+
+def _copies(patterns: Sequence[Host], fleet: Fleet) -> list[Host]:
+    names = (name for n in count(1) if (name := f"spare-{n}") not in fleet.host_by_name)
+    return [
+        dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns
+    ]

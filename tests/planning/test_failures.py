@@ -1,0 +1,121 @@
+"""Failures of hosts and racks, alone and in pairs, on fleets whose answer is known by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.planning.failures import FailureSweep, sweep_failures
+from placer.planning.scenario import Variant
+from placer.planning.whatif import SweepOptions
+from solvers.executors import Pool, processes
+
+OPTIONS = SweepOptions(time_limit_s=20)
+
+
+def hosts(build: Any, count: int, racks: int = 2) -> list[Host]:
+    """Return hosts of two nodes of four CPUs each, in racks by turns."""
+    return [build.host(f"h{n}", labels={"rack": f"r{n % racks}"}) for n in range(count)]
+
+
+def fleet_of(build: Any, count: int, wide: int, **more: Any) -> Fleet:
+    """Return that many hosts and VMs of four vCPUs, one node each."""
+    vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(wide)]
+    fleet: Fleet = build.fleet(hosts(build, count, **more), vms)
+    return fleet
+
+
+def sweep(fleet: Fleet, scope: str = "host", **more: Any) -> FailureSweep:
+    """Let every domain fail."""
+    return sweep_failures(Variant(name="base", fleet=fleet), scope, OPTIONS, **more)
+
+
+def test_enough_room_is_proven(build: Any) -> None:
+    """Four VMs on three hosts of two places each: any host may fail."""
+    found = sweep(fleet_of(build, 3, 4))
+    assert (found.combinations, found.harmful, found.unknown, found.spares) == (3, (), (), None)
+
+
+def test_one_place_too_few_takes_one_spare(build: Any) -> None:
+    """Five VMs on three hosts of two places: every failure leaves one without a place; one spare host is enough."""
+    found = sweep(fleet_of(build, 3, 5))
+    assert sorted((one["vms"], one["vms_lost"], one["vcpus_lost"], one["proven"]) for one in found.harmful) == [
+        (1, 1, 4, True),
+        (2, 1, 4, True),
+        (2, 1, 4, True),
+    ]
+    assert found.spares is not None and (found.spares["hosts"], found.spares["proven"]) == (1, True)
+    assert found.alike == 1
+
+
+def test_free_cpus_in_pieces_do_not_count(build: Any) -> None:
+    """Two free CPUs on each of four nodes are eight free CPUs, and no place for a VM of four."""
+    small = [build.vm(f"s{n}", build.spec(2, 1, cells=1), current=build.now(f"h{n // 2}", (n % 2,))) for n in range(4)]
+    wide = build.vm("wide", build.spec(4, 1, cells=1), current=build.now("h2", (0,)))
+    found = sweep(build.fleet(hosts(build, 3), [*small, wide]))
+    (worst,) = [one for one in found.harmful if one["domains"] == ["h2"]]
+    assert (worst["lost"], worst["proven"]) == (["wide"], True)
+
+
+def test_racks_and_spares_for_them(build: Any) -> None:
+    """Two racks of two hosts, seven of eight places taken: a rack that fails loses three VMs and takes two spares."""
+    found = sweep(fleet_of(build, 4, 7), "rack")
+    assert found.harmful[0]["vms_lost"] == 3
+    assert found.spares is not None and (found.spares["hosts"], found.spares["proven"]) == (2, True)
+
+
+def test_pairs_with_room_apart_are_not_solved(build: Any) -> None:
+    """Ten hosts with one VM each: slack answers most pairs; four hosts of full ones lose VMs in every pair."""
+    vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1), current=build.now(f"h{n}", (0,))) for n in range(10)]
+    found = sweep(build.fleet(hosts(build, 10), vms), at_once=2)
+    assert (found.combinations, found.harmful) == (45, ())
+    assert found.slack > 0 and found.slack + found.alike + found.solved == 45
+    tight = sweep(fleet_of(build, 4, 5), at_once=2)
+    full = {tuple(one["domains"]): one["vms_lost"] for one in tight.harmful}
+    assert all(lost == 1 for lost in full.values()) and len(full) == 6
+
+
+def test_unknown_scopes_are_refused(build: Any) -> None:
+    """A label that no host has, and failures of all there is, are bad input."""
+    with pytest.raises(InputError, match="no host has a label 'row'"):
+        sweep(fleet_of(build, 3, 2), "row")
+    with pytest.raises(InputError, match="only 2 domains"):
+        sweep(fleet_of(build, 3, 2), "rack", at_once=2)
+
+
+def mixed(build: Any) -> Fleet:
+    """Return hosts that are all different, so that each failure is solved for itself."""
+    vms = [build.vm(f"v{n}", build.spec(1 + n % 4, 1 + n % 3, cells=1)) for n in range(40)]
+    fleet: Fleet = build.fleet(hosts(build, 16), vms)
+    return fleet
+
+
+def test_processes_answer_as_serial_does(build: Any, tmp_path: Path) -> None:
+    """The sweep is the same on processes, and from a results file that is complete."""
+    expected = dataclasses.asdict(sweep(mixed(build)))
+    kept = tmp_path / "r.jsonl"
+    assert dataclasses.asdict(sweep(mixed(build), pool=processes(2), results=kept)) == expected
+    lines = kept.read_text()
+    assert dataclasses.asdict(sweep(mixed(build), results=kept)) == expected
+    assert kept.read_text() == lines
+
+
+@pytest.mark.slow
+def test_dask_answers_as_serial_does(build: Any) -> None:
+    """The sweep is the same on two real Dask worker processes."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    expected = dataclasses.asdict(sweep(mixed(build)))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pool = Pool(open=client.get_executor, width=2)
+        assert dataclasses.asdict(sweep(mixed(build), pool=pool)) == expected
