@@ -148,11 +148,11 @@ def as_planned(plan: Plan) -> dict[str, Spot]:
     }
 
 
-@pytest.mark.parametrize("first", range(0, 160, 40))
+@pytest.mark.parametrize("first", range(0, 80, 20))
 def test_every_prefix_of_a_schedule_fits_and_it_ends_as_planned(first: int) -> None:
     """Memory, CPUs, siblings and rules hold at every moment; the end is the plan; parking is counted right."""
     complete = 0
-    for seed in range(first, first + 40):
+    for seed in range(first, first + 20):
         fleet, plan = tight_fleet(seed)
         schedule = schedule_moves(fleet, plan, MoveLimits(per_host=1 + seed % 3))
         simulator = Simulator(fleet)
@@ -168,7 +168,7 @@ def test_every_prefix_of_a_schedule_fits_and_it_ends_as_planned(first: int) -> N
                     assert spots == [wanted[name]], f"seed {seed}: {name}"
                 else:
                     assert [s[:2] for s in spots] == [wanted[name][:2]], f"seed {seed}: {name}"
-    assert complete >= 20, f"only {complete} of 40 schedules are complete"
+    assert complete >= 10, f"only {complete} of 20 schedules are complete"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,0 +1,49 @@
+"""Budgets of moves, rest after a plan, and draining, through solve and schedule on the bundled mixed fleet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from placer.model.rules import Rule, RuleKind
+from placer.planning.after import fleet_after
+from placer.planning.diff import compare_with_now
+from placer.planning.moved import is_present
+from placer.planning.moves import schedule_moves
+from placer.planning.solve import solve_fleet
+from placer.read.inventory import read_fleet
+
+
+def test_a_budgeted_plan_carried_out_is_left_unchanged(repository: Path) -> None:
+    """After a plan of at most three moves `max_moves=0` changes nothing, and its schedule is empty."""
+    fleet = read_fleet(repository / "data/mixed-racks.yaml")
+    first = solve_fleet(fleet, goals="placed,rules,moves", max_moves=3, time_limit_s=30)
+    done = fleet_after(fleet, first)
+    done = replace(done, vms=tuple(vm for vm in done.vms if vm.current is not None))
+    again = solve_fleet(done, goals="placed,rules,moves", max_moves=0, time_limit_s=30)
+    assert compare_with_now(done, again).same
+    assert schedule_moves(done, again).steps == ()
+
+
+@pytest.mark.parametrize("name", ["duo-r1-1", "octo-r1"])
+def test_draining_a_host_moves_its_movable_vms_and_no_others(repository: Path, name: str) -> None:
+    """With goals placed, rules, moves the VMs that change host are those of the drained hosts that may leave them."""
+    fleet = read_fleet(repository / "data/mixed-racks.yaml")
+    settled = fleet_after(fleet, solve_fleet(fleet, goals="placed,rules,moves", max_moves=10, time_limit_s=30))
+    settled = replace(settled, vms=tuple(vm for vm in settled.vms if vm.current is not None))
+    drain = Rule(kind=RuleKind.DRAIN, hosts={"name": name})
+    drained = replace(settled, rules=(*settled.rules, drain))
+    there = {vm.name for vm in settled.vms if is_present(settled, vm) and vm.current and vm.current.host == name}
+    plan = solve_fleet(drained, goals="placed,rules,moves", max_moves=40, time_limit_s=30)
+    gone = {vm.name for vm in plan.vms if vm.from_host is not None}
+    stay = {vm.name for vm in plan.vms if vm.name in there and vm.host == name}
+    moves = plan.goal("moves")
+    assert moves.status == "optimal"
+    assert gone == there - stay and moves.value == len(gone)
+    assert all(drained.vm_by_name[vm].movable.value == "false" or drained.vm_by_name[vm].pins_fixed for vm in stay), (
+        stay
+    )
+    schedule = schedule_moves(drained, plan)
+    assert not schedule.blocked and schedule.parking_moves == 0
