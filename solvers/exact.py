@@ -1,9 +1,15 @@
 """Engine A: CP-SAT on counts per host and placement, objectives one after the other, each with its bound.
 
-The objectives are worked on in *sweeps*: every objective that is not proven gets one round, subject to the earlier ones
-being as good as their incumbents; each sweep doubles the round's deterministic budget. So there is a good answer to
-every objective early, the schedule depends on nothing but the problem and the seed, and the same number of rounds gives
-the same answer. The wall clock is looked at between rounds only.
+The objectives are worked on in *sweeps*: every objective that is not proven gets its rounds, subject to the earlier
+ones being as good as their incumbents; each sweep doubles the rounds' deterministic budget. So there is a good answer
+to every objective early, the schedule depends on nothing but the problem and the seed, and the same number of rounds
+gives the same answer. The wall clock is looked at between rounds only. Rounds are of four kinds:
+
+- *narrow*: only the cheapest placements of each flavor. A tenth of the model, and mostly the best answer is in it.
+- *part*: a few of many hosts, the others as they are in the incumbent: cheap, and each starts from the last.
+- *full*: everything; gives bounds.
+- *ordered*: everything, with rows that break symmetry, asked for something better than the incumbent; where there is
+  nothing, the incumbent is proven. Linear relaxations mostly prove more without these rows, so only long sweeps try.
 
 A bound that was found while earlier objectives were held at some value stays valid when they improve: that only narrows
 what is left.
@@ -11,9 +17,12 @@ what is left.
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -27,7 +36,12 @@ from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progr
 
 ENGINE = "exact"
 FIRST_ROUND = 1.0
-"""Deterministic time of a round of the first sweep (about a second); each sweep doubles it."""
+"""Deterministic time of a round of the first sweep (one to two seconds); each sweep doubles it."""
+
+MANY_HOSTS, PART_HOSTS, PARTS, PART_ROUND = 12, 4, 8, 0.25
+"""Above how many hosts parts are tried, hosts in a part, parts a sweep, and the deterministic time of each."""
+
+_Kind = Literal["narrow", "part", "full", "ordered"]
 
 
 def solve_exact(
@@ -65,7 +79,10 @@ def solve_exact(
 
 @dataclass(slots=True)
 class _Tier:
-    """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help."""
+    """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help.
+
+    `narrowed` tells that a narrow search was finished and found nothing better.
+    """
 
     total: Sum
     tolerance: float
@@ -73,6 +90,7 @@ class _Tier:
     source: str = ""
     held: int | None = None
     done: bool = False
+    narrowed: bool = False
 
     @property
     def proven(self) -> bool:
@@ -101,20 +119,21 @@ class _Search:
     model: ExactModel = field(init=False)
     tiers: list[_Tier] = field(init=False)
     complete: bool = field(init=False)
+    _ordered: ExactModel | None = None
 
     def __post_init__(self) -> None:
-        self.model = ExactModel(self.problem, symmetry=self.symmetry)
+        self.model = ExactModel(self.problem, symmetry=False)
+        self.symmetry = self.symmetry and self.model.breaks_symmetry
         self.complete = all(self.problem.shapes[host_class.shape].complete for host_class in self.problem.classes)
         self.tiers = [
             _Tier(total=total, tolerance=objective.tolerance)
             for total, objective in zip(self.model.objectives, self.problem.objectives, strict=True)
         ]
         for tier in self.tiers:
-            index, factor = tier.total.arrays()
+            _, factor = tier.total.arrays()
             if self.complete or not (factor < 0).any():
                 # A value of 0 where nothing costs less than 0 needs no solver.
-                low, _ = self.model.range_of(index, factor)
-                tier.bound, tier.source = low + tier.total.constant, "no cost is negative"
+                tier.bound, tier.source = self.model.least(tier.total), "no cost is negative"
 
     def start(self, warm_start: Result) -> None:
         """Take over a first answer, if it has one that breaks nothing."""
@@ -128,25 +147,37 @@ class _Search:
 
     def run(self, *, tie_break: bool) -> None:
         """Sweep over the objectives until all are done or a limit is met."""
-        budget = FIRST_ROUND
-        while True:
+        for sweep in itertools.count():
             pending = [number for number, tier in enumerate(self.tiers) if not tier.done]
             if self.incumbent is None:
+                # Without goals there is still the question whether any answer exists: number -1.
                 pending = [0] if self.tiers else [-1]
             if not pending:
                 break
-            for number in pending:
+            for number, kind in itertools.product(pending, self._kinds(sweep)):
+                if self._is_done(number):
+                    continue
                 if self._must_stop():
                     return
-                if number < 0 or self.incumbent is None or not self.tiers[number].done:
-                    self._round(number, budget)
-                if self.infeasible or self.incumbent is None:
+                self._round(number, kind, sweep)
+                if self.infeasible:
+                    return
+                if self.incumbent is None and kind == "full":
                     break
-            if self.infeasible:
-                return
-            budget *= 2
         if tie_break and not self._must_stop():
             self._break_ties()
+
+    def _kinds(self, sweep: int) -> tuple[_Kind, ...]:
+        kinds: list[_Kind] = ["narrow"]
+        if len(self.model.hosts) > MANY_HOSTS:
+            kinds.extend(itertools.repeat("part", PARTS))
+        kinds.append("full")
+        if sweep > 1 and self.symmetry:
+            kinds.append("ordered")
+        return tuple(kinds)
+
+    def _is_done(self, number: int) -> bool:
+        return self.incumbent is not None and (number < 0 or self.tiers[number].done)
 
     def _must_stop(self) -> bool:
         if self.interrupt.requested:
@@ -163,78 +194,104 @@ class _Search:
         for later, tier in enumerate(self.tiers):
             value = tier.total.value(solution)
             if later >= number or tier.held is None or value < tier.held:
-                tier.done = tier.done and tier.held == value and later <= number
                 tier.held = value
-            tier.done = tier.done or tier.proven
+                tier.done, tier.narrowed = tier.proven, False
 
-    def _round(self, number: int, budget: float) -> None:
+    def _round(self, number: int, kind: _Kind, sweep: int) -> None:
         """Work on one objective (-1: on finding anything) for one deterministic budget."""
-        total = self.tiers[number].total if number >= 0 else Sum()
-        status, solution, bound = self._solve(total, number, budget)
+        tier = self.tiers[number] if number >= 0 else _Tier(total=Sum(), tolerance=0.0)
+        spare = self.model.dear(self.incumbent) if kind == "narrow" else []
+        still = self._still(tier.total) if kind == "part" else []
+        if (kind == "narrow" and (tier.narrowed or not spare)) or (kind == "part" and not still):
+            return
+        model, hint, below = self.model, self.incumbent, None
+        if kind == "ordered":
+            # The incumbent may not be in order, so it is no hint; anything better is.
+            if self._ordered is None:
+                self._ordered = ExactModel(self.problem, symmetry=True)
+            model, hint, below = self._ordered, None, tier.held
+        held = [(earlier.total, earlier.bound, earlier.ceiling) for earlier in self.tiers[: max(number, 0)]]
+        stage = model.stage(number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare,
+                            still=still)
+        budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2**sweep
+        # More cuts are better on some problems and worse on others: by turns.
+        status, solution, bound = self._solve(stage, number, tier.total, budget, linearization=1 + sweep % 2)
         self.rounds += 1
-        if status == cp_model.INFEASIBLE:
-            self._cross_check(number, budget)
-            return
-        if solution is not None and (self.incumbent is None or number < 0 or self._is_better(number, solution)):
-            self._accept(max(number, 0), solution)
-        if number < 0:
-            return
-        tier = self.tiers[number]
-        if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
-            tier.bound, tier.source = bound, "CP-SAT"
-        tier.done = tier.proven or status == cp_model.OPTIMAL
-        self._report(number, self._value(number), tier.bound)
-
-    def _is_better(self, number: int, solution: IntArray) -> bool:
-        tier = self.tiers[number]
-        return tier.held is None or tier.total.value(solution) < tier.held
-
-    def _cross_check(self, number: int, budget: float) -> None:
-        """Believe that there is no answer only when the solver says so without any symmetry handling too."""
-        if self.incumbent is None and not self.symmetry:
+        if status == cp_model.INFEASIBLE and kind == "full":
+            if self.incumbent is not None:
+                raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
             self.infeasible = True
             return
-        if not self.symmetry:
-            raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
-        incumbent = self.incumbent
-        plain = ExactModel(self.problem, symmetry=False)
-        patterns = None if incumbent is None else self.model.patterns_of(incumbent)
-        self.model, self.symmetry = plain, False
-        for tier, total in zip(self.tiers, plain.objectives, strict=True):
-            tier.total = total
-        self.incumbent = None if patterns is None else plain.solution_of(*patterns)
-        self._round(number, budget)
+        if status == cp_model.INFEASIBLE and kind == "ordered":
+            bound = tier.held
+        if solution is not None and self._is_better(number, solution):
+            self._accept(max(number, 0), solution)
+        if number < 0 or kind in ("narrow", "part"):
+            tier.narrowed = kind == "narrow" and status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+            return
+        if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
+            tier.bound, tier.source = bound, "CP-SAT"
+        tier.done = tier.proven or status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+        self._report(number, self._value(number), tier.bound)
+
+    def _still(self, total: Sum) -> list[int]:
+        """Return the hosts to leave alone in a part: all but a few, half of which are those that cost most."""
+        if self.incumbent is None:
+            return []
+        draw = random.Random(f"{self.seed}/{self.rounds}")
+        cost = self.model.host_costs(total, self.incumbent)
+        order = sorted(range(len(cost)), key=lambda host: (-cost[host] * draw.uniform(0.5, 1.5), draw.random()))
+        free = {*order[: PART_HOSTS // 2], *draw.sample(order[PART_HOSTS // 2 :], PART_HOSTS - PART_HOSTS // 2)}
+        return [host for host in range(len(cost)) if host not in free]
+
+    def _is_better(self, number: int, solution: IntArray) -> bool:
+        """Tell whether a solution improves objective `number`, or else is no worse in it and all later ones."""
+        if self.incumbent is None:
+            return True
+        tier = self.tiers[number]
+        value, now = tier.total.value(solution), tier.total.value(self.incumbent)
+        if tier.held is None or value < tier.held:
+            return True
+        later = [other.total for other in self.tiers[number + 1 :]]
+        return value == now and [total.value(solution) for total in later] <= [
+            total.value(self.incumbent) for total in later
+        ]
 
     def _break_ties(self) -> None:
         """Look briefly for an answer as good in everything with fewer nodes touched, then fewer changes."""
         if self.incumbent is None:
             return
-        total = self.model.tie_break()
+        total, least = self.model.tie_break(self.incumbent)
         self.incumbent = self.model.complete(self.incumbent)
-        if total.value(self.incumbent) <= self.model.least(total):
+        if total.value(self.incumbent) <= least:
             return
-        _, solution, _ = self._solve(total, len(self.tiers), FIRST_ROUND)
+        held = [(tier.total, tier.bound, tier.ceiling) for tier in self.tiers]
+        stage = self.model.stage(len(self.tiers), total, held, hint=self.incumbent)
+        _, solution, _ = self._solve(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
         self.rounds += 1
         if solution is not None and total.value(solution) < total.value(self.incumbent):
             self.incumbent = solution
 
-    def _solve(self, total: Sum, number: int, budget: float) -> tuple[object, IntArray | None, int | None]:
-        """Minimise `total` with the tiers before `number` held; return status, full solution and valid bound if any."""
-        stage = self.model.stage(
-            number, total, [(tier.total, tier.bound, tier.ceiling) for tier in self.tiers[: max(number, 0)]],
-            self.tiers[number].bound if 0 <= number < len(self.tiers) else None, self.incumbent)
+    def _solve(
+        self, stage: cp_model.CpModel, number: int, total: Sum, budget: float, *, linearization: int
+    ) -> tuple[object, IntArray | None, int | None]:
+        """Run CP-SAT on one worker; return status, full solution and valid bound, each if there is one."""
         solver = cp_model.CpSolver()
         parameters = solver.parameters
         parameters.num_workers = 1
         parameters.random_seed = self.seed
         parameters.max_deterministic_time = budget
-        parameters.linearization_level = 2
-        if not self.symmetry:
-            parameters.symmetry_level = 0
-        watch = _Watch(lambda value, bound: self._report(number, value + total.constant, bound + total.constant))
+        parameters.linearization_level = linearization
+        # What presolve spends on these does not come back: 30 hosts take 1.4 s without, over 40 s with.
+        parameters.symmetry_level = 0
+        parameters.cp_model_probing_level = 0
+        parameters.max_presolve_iterations = 1
+        watch = None
+        if self.on_progress is not None and 0 <= number < len(self.tiers):
+            watch = _Watch(lambda value: self._report(number, value + total.constant, self.tiers[number].bound))
         self.interrupt.stops.append(solver.stop_search)
         try:
-            status = solver.solve(stage, watch if self.on_progress and 0 <= number < len(self.tiers) else None)
+            status = solver.solve(stage, watch)
         finally:
             self.interrupt.stops.remove(solver.stop_search)
         if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
@@ -248,15 +305,11 @@ class _Search:
         return None if self.incumbent is None else self.tiers[number].total.value(self.incumbent)
 
     def _report(self, number: int, value: int | None, bound: int | None) -> None:
-        if self.on_progress is None:
-            return
-        objective = self.problem.objectives[number]
-        known = self.tiers[number].bound
-        if bound is None or (known is not None and known > bound):
-            bound = known
-        self.on_progress(
-            Progress(goal=objective.goal, part=objective.part, value=value, bound=bound if self.complete else known,
-                     seconds=time.monotonic() - self.began, engine=ENGINE, unit=objective.unit, sign=objective.sign))
+        if self.on_progress is not None:
+            objective = self.problem.objectives[number]
+            self.on_progress(
+                Progress(goal=objective.goal, part=objective.part, value=value, bound=bound, engine=ENGINE,
+                         seconds=time.monotonic() - self.began, unit=objective.unit, sign=objective.sign))
 
     def result(self) -> Result:
         """Return the incumbent with every objective's value, bound, status and reason for stopping."""
@@ -293,10 +346,10 @@ class _Search:
 class _Watch(cp_model.CpSolverSolutionCallback):
     """Passes on what the solver finds while it runs."""
 
-    def __init__(self, tell: Callable[[int, int], None]) -> None:
+    def __init__(self, tell: Callable[[int], None]) -> None:
         super().__init__()
         self._tell = tell
 
     def on_solution_callback(self) -> None:
-        """Report the new value and the bound so far."""
-        self._tell(round(self.objective_value), round(self.best_objective_bound))
+        """Report the new value."""
+        self._tell(round(self.objective_value))

@@ -78,15 +78,59 @@ class ExactModel(HostModel):
             self.row(Sum().add(used, int(view.upper[place])).add(y[place], -1), 0, None)
         return Sum().add(used, 1)
 
-    def tie_break(self) -> Sum:
-        """Return what decides between answers alike in every goal: nodes touched, then VMs that change place."""
+    def tie_break(self, incumbent: IntArray) -> tuple[Sum, int]:
+        """Return what decides between answers alike in every goal, and what it is at best if the same VMs are placed.
+
+        Nodes touched come first, then VMs that change host or node.
+        """
         nodes, moves = Sum(), total_of(moved for _, moved in self.changes())
+        fewest = np.full(len(self.problem.flavors), np.iinfo(np.int64).max, dtype=np.int64)
         for host in range(len(self.hosts)):
             view, y = self.here(host)
-            nodes.add(y, np.where(view.phantom, 0, view.shape.touches[view.placements].sum(axis=1)))
-        index, factor = moves.arrays()
-        most = self.range_of(index, factor)[1] + moves.constant
-        return Sum().plus(nodes, most + 1).plus(moves)
+            touched = np.where(view.phantom, 0, view.shape.touches[view.placements].sum(axis=1))
+            np.minimum.at(fewest, view.flavor, touched)
+            nodes.add(y, touched)
+        weight = self.range_of(*moves.arrays())[1] + moves.constant + 1
+        least = 0
+        for flavor, demand in enumerate(self.demand.tolist()):
+            placed = demand - (int(incumbent[self.unplaced[flavor]]) if self.unplaced[flavor] >= 0 else 0)
+            if placed and not self._phantom[flavor]:
+                least += placed * int(fewest[flavor])
+        return Sum().plus(nodes, weight).plus(moves), weight * least
+
+    def dear(self, incumbent: IntArray | None) -> list[int]:
+        """Return the counts of placements that are not the cheapest of their flavor on their host.
+
+        The cost is that of the first objective that has one. Those that hold VMs now or in the incumbent are not named.
+        """
+        keys = [objective.cost for objective in self.problem.objectives if objective.cost is not None]
+        found: list[int] = []
+        for number, view in enumerate(self.views):
+            cost = next((view.shape.cost[key] for key in keys if key in view.shape.cost), None)
+            if cost is None or not len(view.placements):
+                continue
+            mine = cost[view.placements]
+            cheapest = np.full(len(self.problem.flavors), np.iinfo(np.int64).max, dtype=np.int64)
+            np.minimum.at(cheapest, view.flavor, mine)
+            spare = (mine > cheapest[view.flavor]) & (view.content == 0)
+            blocks = [y for host, (other, _) in enumerate(self.hosts) if other == number for _, y in [self.here(host)]]
+            if incumbent is not None:
+                spare &= ~np.any([incumbent[y] > 0 for y in blocks], axis=0)
+            for y in blocks:
+                found.extend(y[spare].tolist())
+        return found
+
+    def host_costs(self, total: Sum, solution: IntArray) -> list[int]:
+        """Return what each host's counts add to an expression."""
+        index, factor = total.arrays()
+        weight = np.zeros(self.variables, dtype=np.int64)
+        weight[index] = factor
+        return [int(weight[y] @ solution[y]) for _, y in map(self.here, range(len(self.hosts)))]
+
+    @property
+    def breaks_symmetry(self) -> bool:
+        """Tell whether rows that break symmetry would do anything."""
+        return any(cls.chains or cls.count > 1 for cls in self.problem.classes)
 
     def least(self, total: Sum) -> int:
         """Return the least that an expression can be within its variables' bounds."""
@@ -113,27 +157,44 @@ class ExactModel(HostModel):
         return out
 
     def stage(
-        self, number: int, total: Sum, held: Sequence[tuple[Sum, int | None, int | None]], floor: int | None,
-        hint: IntArray | None,
+        self,
+        number: int,
+        total: Sum,
+        held: Sequence[tuple[Sum, int | None, int | None]],
+        *,
+        floor: int | None = None,
+        below: int | None = None,
+        hint: IntArray | None = None,
+        without: Sequence[int] = (),
+        still: Sequence[int] = (),
     ) -> cp_model.CpModel:
         """Return a model that minimises `total` with earlier objectives held between a bound and a ceiling each.
 
-        Phantoms that no objective up to `number` counts are left out: they only take room. `floor` is a known bound on
-        `total`, `hint` a full solution to start from.
+        Phantoms that no objective up to `number` counts are left out: they only take room.
+
+        Parameters
+        ----------
+        floor, below : `total` is at least the one (a known bound) and less than the other (to be improved on).
+        hint : a full solution to start from.
+        without : variables to leave out, and `still` : hosts to leave as they are in `hint`, for a search of less than
+            all answers.
         """
         stage = self.copy()
         for part, lower, upper in held:
             stage.row(part, lower, upper)
         index, factor = total.arrays()
-        if len(index):
-            stage.row(total, floor, None)
-            stage.proto.objective.vars.extend(index)
-            stage.proto.objective.coeffs.extend(factor)
+        stage.row(total, floor, None if below is None else below - 1)
+        stage.proto.objective.vars.extend(index)
+        stage.proto.objective.coeffs.extend(factor)
+        stage.fix(without)
         for first, variables in self._phantoms:
             if first > number:
-                for variable in variables:
-                    stage.fix_at_zero(variable)
+                stage.fix(variables)
         if hint is not None:
+            for host in still:
+                _, y = self.here(host)
+                for value in np.unique(hint[y]).tolist():
+                    stage.fix(y[hint[y] == value].tolist(), value)
             hint = np.minimum(hint, stage.upper)
             stage.proto.solution_hint.vars.extend(np.arange(self.variables, dtype=np.int64))
             stage.proto.solution_hint.values.extend(hint)

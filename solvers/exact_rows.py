@@ -80,12 +80,13 @@ class RowWriter:
         twin.variables, twin._bounds = self.variables, self._bounds.copy()
         return twin
 
-    def fix_at_zero(self, variable: int) -> None:
-        """Take a variable out of the model."""
-        domain = self.proto.variables[variable].domain
-        domain.clear()
-        domain.extend([0, 0])
-        self._bounds[:, variable] = 0
+    def fix(self, variables: Iterable[int], value: int = 0) -> None:
+        """Let variables have one value only."""
+        for variable in variables:
+            domain = self.proto.variables[variable].domain
+            domain.clear()
+            domain.extend([value, value])
+            self._bounds[:, variable] = value
 
     @property
     def lower(self) -> IntArray:
