@@ -47,8 +47,13 @@ def libvirt(
 ) -> Answer:
     """From capabilities and domain XML, or tars of placer collect.
 
-    A host that does not answer is reported, and the rest goes on (exit 8).
+    A host that does not answer is reported, and the rest goes on (exit 8). With --update alone the hosts of the
+    inventory that is there are asked, each at its uri.
     """
+    if update and not connect and not bundles and capabilities is None and domains is None:
+        from placer.cli.import_live import known_connections
+
+        connect = known_connections(output)
     if connect:
         if bundles or capabilities is not None or domains is not None:
             raise InputError("give files or --connect, not both", field="--connect")

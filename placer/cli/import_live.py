@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placer.errors import PlacerError
+from placer.errors import InputError, PlacerError
 from placer.read.gathered import GatheredDomain, GatheredHost, Imported
 
 if TYPE_CHECKING:
@@ -38,6 +38,25 @@ def import_connected(connections: Sequence[str]) -> tuple[Imported, list[PlacerE
     return Imported(fleet=fleet, files=files, comments=comments(fleet.warnings, "libvirt")), list(
         found.failures.values()
     )
+
+
+def known_connections(inventory: str) -> list[str]:
+    """Return ``HOST=URI`` of each host of an inventory that has a uri.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, none of its hosts has a uri, or one names a program to run.
+    """
+    from placer.live.connect import check_inventory_uri
+    from placer.read.inventory import read_fleet
+
+    known = {host.name: host.uri for host in read_fleet(inventory).hosts if host.uri is not None}
+    for host, uri in known.items():
+        check_inventory_uri(host, uri)
+    if not known:
+        raise InputError("no host has a uri", file=inventory, cure="give --connect HOST=URI")
+    return [f"{host}={uri}" for host, uri in known.items()]
 
 
 def _gathered(reading: HostReading) -> GatheredHost:

@@ -57,7 +57,7 @@ def targets_of(plan: Plan, fleet: Fleet, connect: Sequence[str]) -> Targets:
     Raises
     ------
     InputError
-        A host is not in the fleet, a URI names a program, or there is no URI at all.
+        A host is not in the fleet, a URI names a program or belongs to two hosts, or there is no URI at all.
     """
     concerned = sorted({vm.host for vm in plan.vms} | {vm.from_host for vm in plan.vms if vm.from_host is not None})
     if connect:
@@ -77,7 +77,7 @@ def targets_of(plan: Plan, fleet: Fleet, connect: Sequence[str]) -> Targets:
                 Fault(message=f"the fleet has no host {host!r}", field="--connect", file=fleet.path)
                 for host in strangers
             )
-        return Targets(uris=uris)
+        return Targets(uris=_checked(uris, fleet))
     known = {host: fleet.host_by_name[host].uri for host in concerned if host in fleet.host_by_name}
     uris = {host: uri for host, uri in known.items() if uri is not None}
     for host, uri in uris.items():
@@ -86,7 +86,22 @@ def targets_of(plan: Plan, fleet: Fleet, connect: Sequence[str]) -> Targets:
         raise InputError(
             "no host of the plan has a uri in the inventory", file=fleet.path, cure="give --connect HOST=URI"
         )
-    return Targets(uris=uris, unknown=tuple(host for host in concerned if host not in uris))
+    return Targets(uris=_checked(uris, fleet), unknown=tuple(host for host in concerned if host not in uris))
+
+
+def _checked(uris: dict[str, str], fleet: Fleet) -> dict[str, str]:
+    """Return the URIs; two hosts at one URI are one host, and what is on it would be taken for on both."""
+    hosts: dict[str, list[str]] = {}
+    for host, uri in uris.items():
+        hosts.setdefault(uri, []).append(host)
+    faults = [
+        Fault(message=f"hosts {names[0]!r} and {names[1]!r} have one uri, {uri}", file=fleet.path, cure="correct one")
+        for uri, names in hosts.items()
+        if len(names) > 1
+    ]
+    if faults:
+        raise InputError(faults)
+    return uris
 
 
 def _is_bare(word: str) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from placer.live.journal import Entry, Journal, Progress
 from placer.model.plan import Change
 from tests.libvirt.mock_host import MockHost, uuid_of
 
@@ -300,3 +303,25 @@ def test_a_journal_has_its_place(two: MockHost, run: Run, tmp_path: Path) -> Non
     assert "mine: this journal is there already" in err
     assert (tmp_path / "mine").read_text() == "precious"
     assert "vcpupin" not in two.xml("db")
+
+
+def test_an_interrupt_ends_the_domain_at_hand(two: MockHost, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of a domain: all its calls are made, the next one is left, exit code 130."""
+    note = Journal.note
+    pressed = False
+
+    def press(self: Journal, entry: Entry, call: int, progress: Progress) -> None:
+        nonlocal pressed
+        note(self, entry, call, progress)
+        if not pressed:
+            pressed = True
+            _thread.interrupt_main()
+            time.sleep(0.5)
+
+    monkeypatch.setattr(Journal, "note", press)
+    code, out, _ = run("apply", "plan.json", "--apply", "--json")
+    assert code == 130
+    assert statuses(out) == {"db": "changed", "web": "left"}
+    assert json.loads(out)["result"]["interrupted"] is True
+    assert two.pins("db") == [{0}, {1}]
+    assert "vcpupin" not in two.xml("web")

@@ -16,7 +16,7 @@ from placer.errors import MissingToolError
 from placer.live import apply as live_apply
 from placer.live.apply import Limits, Status, carry_out, propose
 from placer.live.connect import Link, open_link
-from placer.live.discover import discover
+from placer.live.discover import discover, thread_notes
 from placer.live.survey import Reach, survey
 from placer.live.targets import targets_of
 from placer.read.inventory import read_fleet
@@ -165,6 +165,34 @@ def test_discovery_reads_whole_hosts(mock: MockHost) -> None:
     assert b"<vcpupin" in (states["db"].live or b"") and b"<vcpupin" not in (states["db"].config or b"")
     assert (states["web"].running, states["web"].vcpus) == (False, {})
     assert replace(states["web"]) == states["web"]
+
+
+def test_an_update_asks_the_hosts_of_the_inventory(mock: MockHost, run: Run) -> None:
+    """Without --connect the uris in it are asked; a VM that came since is added, what a person wrote stays."""
+    mock.define("db")
+    assert run("import", "libvirt", "--connect", f"mock={URI}", "-o", "live.yaml")[0] == 0
+    path = mock.folder / "live.yaml"
+    path.write_text(path.read_text().replace("- name: mock", "- name: mock\n    labels: {rack: r1}"))
+    mock.define("web")
+    code, out, err = run("import", "libvirt", "-o", "live.yaml", "--update")
+    assert (code, out) == (0, "live.yaml: 1 host, 3 VMs\n"), err
+    fleet = read_fleet(path)
+    assert {vm.name for vm in fleet.vms} == {"db", "web", "test"}
+    assert fleet.hosts[0].labels == {"rack": "r1"}
+    path.write_text(path.read_text().replace(URI, "qemu+ext:///system?command=x"))
+    code, _, err = run("import", "libvirt", "-o", "live.yaml", "--update")
+    assert code == 2
+    assert "names a program to run" in err
+
+
+def test_threads_that_somebody_moved_are_told(mock: MockHost) -> None:
+    """The XML has what libvirt set; where a thread may run in truth is another thing."""
+    mock.define("db", runs=True, inside="<cputune><vcpupin vcpu='0' cpuset='3'/></cputune>")
+    [state] = [state for state in discover({"mock": URI}).hosts[0].domains if state.name == "db"]
+    assert thread_notes(state) == []
+    moved = replace(state, vcpus={0: frozenset({1, 2}), 1: frozenset(range(8))})
+    assert thread_notes(moved) == ["VM db: vCPU 0 is set to CPUs 3 and runs on 1-2"]
+    assert thread_notes(replace(moved, live=None)) == []
 
 
 def test_no_host_at_all_is_exit_code_7() -> None:

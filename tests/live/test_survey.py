@@ -137,6 +137,13 @@ def test_no_uri_at_all_is_an_error_with_the_cure() -> None:
         targets(host())
 
 
+def test_two_hosts_at_one_uri_are_refused() -> None:
+    """What runs there would be found on both."""
+    hosts = (host(uri="qemu://h/system"), host("g", uri="qemu://h/system"))
+    with pytest.raises(InputError, match="hosts 'g' and 'h' have one uri, qemu://h/system"):
+        targets(*hosts, vm=ARRIVING)
+
+
 @pytest.mark.parametrize(
     "uri", ["qemu+ext:///system", "qemu+ssh://h/system?command=/tmp/x", "qemu+ssh://h/system?NETCAT=x&a=b"]
 )
