@@ -40,6 +40,8 @@ VERBS = (
     Verb(name="moves", help="Order a plan's moves in waves.", target="placer.cli.moves:moves"),
     Verb(name="diff", help="Compare two plans, or now and a plan.", target="placer.cli.diff:diff"),
     Verb(name="explain", help="Say why a VM is where it is, or what rules cost.", target="placer.cli.explain:explain"),
+    Verb(name="runway", help="Find how many months of growth fit.", target="placer.cli.runway:runway"),
+    Verb(name="pareto", help="Weigh remote access against hosts and moves.", target="placer.cli.pareto:pareto"),
     Verb(name="apply", help="Show or make a plan's changes on live libvirt hosts.", target="placer.cli.apply:apply"),
     Verb(name="verify", help="Compare a plan with its live hosts.", target="placer.cli.verify:verify"),
     Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.rollback:rollback"),

@@ -52,8 +52,8 @@ def compare(
 
     A row has ``name``, ``changes``, ``status`` (as of a plan, or ``impossible``, ``nothing found``, ``given up``, with
     a ``reason``), and where there is a plan: ``vms``, ``placed``, ``vcpus_placed``, ``unplaced`` (reason -> VMs),
-    ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> how many more fit, and what
-    runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals`` and ``rounds``.
+    ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> how many more fit, and
+    what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals`` and ``rounds``.
 
     Raises
     ------

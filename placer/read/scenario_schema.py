@@ -24,7 +24,7 @@ def _either(message: str) -> Discriminator:
     return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
 
 
-def _percent(value: Any) -> Fraction:
+def percent(value: Any) -> Fraction:
     """Take ``12.5%`` as a share."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -35,7 +35,7 @@ def _percent(value: Any) -> Fraction:
 def _pool(value: Any) -> int | Fraction:
     """Take pages a node, or the share of a node's memory."""
     if isinstance(value, str) and value.endswith("%"):
-        share = _percent(value)
+        share = percent(value)
         if share > 1:
             raise Refused(f"{value} of a node's memory is more than it has")
         return share
@@ -59,7 +59,7 @@ def _clusters(value: Any) -> int:
     return known[value]
 
 
-Percent = Annotated[Fraction, BeforeValidator(_percent)]
+Percent = Annotated[Fraction, BeforeValidator(percent)]
 Pool = Annotated[int | Fraction, BeforeValidator(_pool)]
 
 

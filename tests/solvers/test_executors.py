@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_work import Place, die_once, die_on, fail_on, square
+from sweep_work import Place, die_on, die_once, fail_on, square
 
 from solvers.executors import LostError, Pool, ResumeError, SerialExecutor, Task, cores, processes, run_sweep, serial
 

@@ -1,0 +1,92 @@
+"""``placer pareto``: what nearness to memory costs in hosts and in moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.inputs import read_fleet
+from placer.cli.sweeps import SweepProgress, opened_pool
+from placer.cli.terminal import Terminal
+from placer.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.planning.whatif import Row
+
+
+def pareto(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    moves: Annotated[
+        str, typer.Option("--moves", metavar="N,N…", help="Limits on moves to try on a fleet with placed VMs.")
+    ] = "0,5,20,100",
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
+    ] = None,
+    results: Annotated[
+        str | None, typer.Option("--results", metavar="FILE", help="Append points as they come; a second run goes on.")
+    ] = None,
+) -> Answer:
+    """Plan for few hosts, few moves and near memory at once, and keep the plans that no other one beats."""
+    from placer.planning.pareto import SLACKS
+    from placer.planning.pareto import pareto as sweep
+    from placer.planning.whatif import SweepOptions
+
+    limits = _limits(moves)
+    options = SweepOptions(
+        time_limit_s=parse_duration_s(time_limit, "--time-limit"), rounds=rounds, seed=seed
+    )
+    model = read_fleet(fleet, terminal)
+    with opened_pool(executor, workers, len(SLACKS) * len(limits), results is not None) as pool:
+        rows = sweep(
+            model,
+            options,
+            moves=limits,
+            pool=pool,
+            results=None if results is None else Path(results),
+            on_done=SweepProgress(terminal, "plans"),
+        )
+
+    def data() -> dict[str, Any]:
+        return {"points": list(rows)}
+
+    return Answer(data=data, text=lambda console: _draw(console, rows))
+
+
+def _limits(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 8 for part in parts):
+        raise InputError(f"{text[:60]!r} is no list of numbers", field="--moves", cure="write it like 0,10,100")
+    return sorted({int(part) for part in parts})
+
+
+def _draw(console: Console, rows: tuple[Row, ...]) -> None:
+    from rich.table import Table
+
+    from placer.show.words import figure
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("moves", "host cost", "hosts", "remote", "locality", "proven"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            figure(row["moves"]),
+            figure(row["host_cost"]),
+            figure(row["hosts_used"]),
+            figure(row["remote_access"]),
+            figure(row["locality_score"], 1),
+            "yes" if row["proven"] else "no",
+        )
+    console.print(table)

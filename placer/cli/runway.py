@@ -1,0 +1,83 @@
+"""``placer runway``: how many months of growth the fleet takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.inputs import read_fleet
+from placer.cli.terminal import Terminal
+from placer.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.planning.runway import Runway
+
+
+def runway(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    growth: Annotated[str, typer.Option("--growth", metavar="PERCENT", help="More VMs of every kind a month: 3%.")],
+    months: Annotated[int, typer.Option("--months", min=1, max=1200, help="Look so many months ahead.")] = 120,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
+    max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
+    max_migrations: Annotated[int | None, typer.Option("--max-migrations", min=0, help="As for placer solve.")] = None,
+) -> Answer:
+    """Find the month in which the first VM does not fit, by bisection over solves."""
+    from placer.planning.runway import runway as find_runway
+    from placer.planning.whatif import SweepOptions
+
+    options = SweepOptions(
+        time_limit_s=parse_duration_s(time_limit, "--time-limit"),
+        rounds=rounds,
+        seed=seed,
+        max_moves=max_moves,
+        max_migrations=max_migrations,
+    )
+    share = _share(growth)
+
+    def tell(month: int, fits: bool) -> None:
+        terminal.note(f"month {month}: {'everything fits' if fits else 'not everything fits'}")
+
+    found = find_runway(read_fleet(fleet, terminal), share, options, most_months=months, on_month=tell)
+    return Answer(data=lambda: asdict(found), text=lambda console: _draw(console, found))
+
+
+def _share(text: str) -> Fraction:
+    from placer.read.inventory_types import Refused
+    from placer.read.scenario_schema import percent
+
+    try:
+        return percent(text)
+    except Refused as error:
+        raise InputError(str(error), field="--growth", cure=error.cure) from None
+
+
+def _draw(console: Console, found: Runway) -> None:
+    from rich.table import Table
+
+    from placer.show.words import figure
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("month", "VMs", "without a place"):
+        table.add_column(heading, justify="right")
+    for month in found.months:
+        table.add_row(figure(month.month), figure(month.vms), figure(month.unplaced))
+    console.print(table)
+    if found.full is None:
+        console.print(f"everything fits through month {found.fits}, as far as was looked")
+        return
+    full = next(month for month in found.months if month.month == found.full)
+    proof = "proven" if found.proven else "no plan was found, which proves nothing"
+    lead = "not everything fits now" if found.fits < 0 else f"everything fits through month {found.fits}"
+    console.print(f"{lead}; month {found.full} does not ({proof})", soft_wrap=True)
+    if full.reason:
+        console.print(f"what it runs into: {full.reason}", soft_wrap=True)
