@@ -204,7 +204,7 @@ def carry_out(
         jobs = {host: partial(_change_host, run, host, uris[host], todo) for host, todo in pending.items()}
         interrupted = False
         try:
-            failures = on_each_host(jobs, timeout_s=CHANGE_TIMEOUT_S).failures
+            failures = on_each_host(jobs).failures
         except KeyboardInterrupt:
             interrupted, failures = True, {}
     outcomes = tuple(
@@ -226,6 +226,7 @@ def _never_reached(outcome: Outcome, failure: PlacerError | None, interrupted: b
 
 def _change_host(run: _Run, host: str, uri: str, todo: Sequence[Outcome], beat: Beat) -> None:
     link = open_link(host, uri, writable=True)
+    beat.allow(CHANGE_TIMEOUT_S)
     try:
         for outcome in todo:
             beat()

@@ -28,7 +28,8 @@ class GivenUpError(Exception):
 class Beat:
     """The pulse of one worker: what it calls after each answer of its host."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
         self.given_up = False
         self.last_answer = time.monotonic()
 
@@ -41,6 +42,11 @@ class Beat:
     def answered(self) -> None:
         """Tell that the host answered in the middle of what is not to be left half done."""
         self.last_answer = time.monotonic()
+
+    def allow(self, timeout_s: float) -> None:
+        """Let the host be silent for so long (s) from now on: some calls take their time."""
+        self.timeout_s = timeout_s
+        self.answered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class _Run(Generic[Result]):
         self.finish()
 
     def _start(self, host: str) -> None:
-        beat = self._beats[host] = Beat()
+        beat = self._beats[host] = Beat(self._timeout_s)
         threading.Thread(target=self._run, args=(host, beat), name=f"host {host}", daemon=True).start()
 
     def _run(self, host: str, beat: Beat) -> None:
@@ -97,11 +103,11 @@ class _Run(Generic[Result]):
     def _give_up_silent(self) -> None:
         now = time.monotonic()
         for host, beat in list(self._beats.items()):
-            if now - beat.last_answer > self._timeout_s:
+            if now - beat.last_answer > beat.timeout_s:
                 beat.given_up = True
                 del self._beats[host]
                 self.ended[host] = HostError(
-                    f"host {host!r}: no answer for {self._timeout_s:g} s",
+                    f"host {host!r}: no answer for {beat.timeout_s:g} s",
                     cure="see that the host is up and libvirtd answers: virsh -c URI list",
                 )
 
@@ -119,7 +125,7 @@ def on_each_host(
     work
         What to do for each host. It raises a `PlacerError` where the host fails.
     timeout_s
-        How long a host may be silent (s).
+        How long a host may be silent (s), unless its worker allows more.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import Fault, PlacerError
+from placer.live.apply import CHANGE_TIMEOUT_S
 from placer.live.calls import Call, Standing, perform, standing
 from placer.live.connect import HostError, Link, check_inventory_uri, load_libvirt, open_link
 from placer.live.discover import no_host_answers
@@ -17,8 +18,6 @@ from placer.live.domain_state import find_domain, read_state
 from placer.live.journal import Entry, Journal, Progress, read_journal
 from placer.live.many_hosts import Beat, on_each_host
 from placer.live.preconditions import domain_refusal
-
-CHANGE_TIMEOUT_S = 900.0
 
 
 class Status(StrEnum):
@@ -99,7 +98,7 @@ def _each(path: Path, connect: Mapping[str, str], journal: Journal | None) -> Ro
     jobs = {host: partial(_on_host, host, uris[host], entries, journal, path, found) for host, entries in hosts.items()}
     interrupted, failures = False, {}
     try:
-        collected = on_each_host(jobs, timeout_s=CHANGE_TIMEOUT_S)
+        collected = on_each_host(jobs)
         failures = collected.failures
         if failures and not collected.results and not found:
             raise no_host_answers(failures)
@@ -126,6 +125,7 @@ def _on_host(
     beat: Beat,
 ) -> None:
     link = open_link(host, uri, writable=True)
+    beat.allow(CHANGE_TIMEOUT_S)
     try:
         for entry in entries:
             beat()

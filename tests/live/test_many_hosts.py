@@ -82,6 +82,17 @@ def test_a_host_that_answers_now_and_then_is_not_given_up() -> None:
     assert on_each_host({"a": steady}, timeout_s=0.5).results == {"a": 1}
 
 
+def test_a_worker_may_ask_for_more_patience() -> None:
+    """Moving memory takes minutes; connecting must not."""
+
+    def patient(beat: Beat) -> int:
+        beat.allow(30)
+        time.sleep(0.6)
+        return 1
+
+    assert on_each_host({"a": patient}, timeout_s=0.2).results == {"a": 1}
+
+
 def test_a_fault_of_ours_is_not_taken_for_the_hosts() -> None:
     """What is no error of placer's tree is raised, once the other hosts are done."""
     done = threading.Event()

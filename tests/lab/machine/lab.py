@@ -47,8 +47,10 @@ def missing() -> str | None:
         return f"the lab needs {', '.join(lacking)}: make lab installs them as root"
     if os.geteuid() != 0:
         return "the lab's root filesystem is unpacked as root"
+    if "VERSION_CODENAME=bookworm" not in Path("/etc/os-release").read_text().splitlines():
+        return "the lab is built from this machine's own package sources, and this is not Debian 12"
     if not _candidates():
-        return "apt knows no candidate of libvirt-daemon: the lab is built from Debian 12 (apt-get update)"
+        return "apt knows no candidate of libvirt-daemon: apt-get update"
     return None
 
 
