@@ -17,6 +17,7 @@ from typing import Any
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile import Compiled, compile_fleet
@@ -72,8 +73,9 @@ def sweep_failures(
     pool: Pool | None = None,
     results: Path | None = None,
     on_done: OnDone | None = None,
+    plan: Plan | None = None,
 ) -> FailureSweep:
-    """Plan the variant, then let every domain of a scope fail, alone or two at once.
+    """Plan the variant, or take the plan given, then let every domain of a scope fail, alone or two at once.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def sweep_failures(
     """
     if at_once not in (1, 2):
         raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
-    fleet = settled(variant, options)
+    fleet = settled(variant.fleet, plan or solve_with(variant, options))
     domains = domains_of(fleet, scope)
     if len(domains) <= at_once:
         raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
@@ -97,9 +99,9 @@ def sweep_failures(
     return _summary(run, scope, at_once, found, alike, slack, solved)
 
 
-def settled(variant: Variant, options: SweepOptions) -> Fleet:
+def settled(fleet: Fleet, plan: Plan) -> Fleet:
     """Return the fleet as its plan leaves it, with the VMs that have a place."""
-    after = fleet_after(variant.fleet, solve_with(variant, options))
+    after = fleet_after(fleet, plan)
     return with_vms(after, (vm for vm in after.vms if vm.current is not None))
 
 

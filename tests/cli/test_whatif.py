@@ -13,7 +13,7 @@ HEAD = "schema: placer.scenario/v1\nedits:\n"
 
 
 def test_scenarios_stand_side_by_side(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
-    """Table, JSON and CSV say the same: of two more VMs of two vCPUs one fits, and a larger reserve takes the headroom."""
+    """Table, JSON and CSV say the same: one of two more VMs fits, and a larger reserve takes the headroom."""
     (tmp_path / "more.yaml").write_text(HEAD + "  - {grow: {2x4GiB: 2}}\n")
     (tmp_path / "reserve.yaml").write_text(HEAD + '  - {reserve: {cpus: "0-3"}}\n')
     files = [tmp_path / "more.yaml", tmp_path / "reserve.yaml"]
@@ -50,7 +50,8 @@ def test_failures_are_told(placer: Placer, fleet_file: Path, tmp_path: Path) -> 
     (tmp_path / "add.yaml").write_text(HEAD + "  - {add_hosts: {like: kvm-a, count: 2}}\n")
     run = placer("whatif", fleet_file, tmp_path / "add.yaml", "--fail-each", "host", "--executor", "serial")
     assert run.code == 2 and "there are only 1 domains" in run.err
-    (tmp_path / "three.yaml").write_text(fleet_file.read_text().replace("- name: kvm-a\n", "- name: kvm-a\n    count: 3\n"))
+    three = fleet_file.read_text().replace("- name: kvm-a\n", "- name: kvm-a\n    count: 3\n")
+    (tmp_path / "three.yaml").write_text(three)
     run = placer("whatif", tmp_path / "three.yaml", "--fail-each", "host", "--executor", "serial")
     assert run.code == 0 and "every VM finds a NUMA-true place: proven" in run.out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def test_months_are_nested(build: Any) -> None:
     vms = [build.vm(f"a{n}", build.spec(1, 1)) for n in range(7)] + [build.vm("b", build.spec(2, 1))]
     fleet = build.fleet([build.host()], vms)
     names = [{vm.name for vm in grown_fleet(fleet, Fraction(3, 100), month).vms} for month in range(24)]
-    assert all(before <= after for before, after in zip(names, names[1:], strict=False))
+    assert all(before <= after for before, after in pairwise(names))
 
 
 def test_limits_of_looking(build: Any) -> None:

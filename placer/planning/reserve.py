@@ -1,0 +1,167 @@
+"""Plans that survive failures (``rules: reserve``): plan, let every domain fail, keep room for what was lost, again.
+
+Each round solves every failure of the plan. Where VMs find no place, stand-ins that need as much are added to the fleet
+outside the failing domain, and the fleet is planned again around them. A plan counts only when a sweep of all its
+failures is clean; until then the answer says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from placer.errors import InputError, RefusedPlanError
+from placer.model.fleet import Fleet
+from placer.model.plan import GoalResult, Plan
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Vm
+from placer.planning.check import check
+from placer.planning.failures import FailureSweep, sweep_failures
+from placer.planning.results import gap_of
+from placer.planning.scenario import Variant
+from placer.planning.score import goal_values
+from placer.planning.summary import capacity_summary
+from placer.planning.whatif import SweepOptions, solve_with
+from solvers.executors import Pool
+
+ROUNDS = 8
+STAND_IN = "placer.stand-in"
+"""Label of the VMs that only keep room."""
+TOLERANCE = 1e-6
+"""Values are computed in floating point, bounds in millionths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedPlan:
+    """The best plan found, the sweep of its failures for each rule, and whether every one of them is harmless.
+
+    Bounds are those of the fleet without the reserve: they hold with it too, since it only takes room away.
+    """
+
+    plan: Plan
+    sweeps: tuple[FailureSweep, ...]
+    clean: bool
+    rounds: int
+
+
+def plan_with_reserve(
+    fleet: Fleet, options: SweepOptions, *, rounds: int = ROUNDS, pool: Pool | None = None
+) -> ReservedPlan:
+    """Plan a fleet so that it survives the failures that its reserve rules name, each verified by a plan of its own.
+
+    Raises
+    ------
+    InputError
+        The fleet has no reserve rule, or one of more failures at once than are swept.
+    """
+    rules = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
+    if not rules:
+        raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
+    fleet = dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule not in rules))
+    bounds = solve_with(Variant(name="free", fleet=fleet), options)
+    room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    plan, best = bounds, None
+    for number in range(1, rounds + 1):
+        sweeps = tuple(_sweep(fleet, plan, rule, options, pool) for rule in rules)
+        lost = sum(one["vcpus_lost"] for sweep in sweeps for one in sweep.harmful)
+        clean = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
+        found = ReservedPlan(plan=_finished(fleet, plan, bounds, sweeps), sweeps=sweeps, clean=clean, rounds=number)
+        if clean:
+            return found
+        if best is None or lost < best[0]:
+            best = (lost, found)
+        if number < rounds:
+            _note(room, fleet, sweeps)
+            plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
+    assert best is not None
+    return dataclasses.replace(best[1], rounds=rounds)
+
+
+def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Pool | None) -> FailureSweep:
+    return sweep_failures(
+        Variant(name="reserve", fleet=fleet), rule.scope, options, at_once=rule.fail, pool=pool, plan=plan
+    )
+
+
+def _note(room: dict[tuple[str, str], Counter[str]], fleet: Fleet, sweeps: tuple[FailureSweep, ...]) -> None:
+    """Keep room for the VMs that a failure loses; of failures alike the one with names speaks for all."""
+    for sweep in sweeps:
+        for one in sweep.harmful:
+            for name in one["domains"]:
+                needed = Counter(one["lost"] or ())
+                room[sweep.scope, name] |= needed
+
+
+def _with_room(fleet: Fleet, room: Mapping[tuple[str, str], Counter[str]]) -> Fleet:
+    """Return the fleet with stand-ins for what each domain would lose, kept out of that domain."""
+    lowest = min(vm.spec.priority for vm in fleet.vms)
+    stand_ins: list[Vm] = []
+    rules: list[Rule] = []
+    for (scope, domain), needed in sorted(room.items()):
+        label = f"{scope}={domain}"
+        for name in sorted(needed):
+            spec = fleet.vm_by_name[name].spec
+            own = dataclasses.replace(spec, labels={STAND_IN: label}, weight=0.0, priority=lowest - 1)
+            stand_ins.append(Vm(name=f"{STAND_IN} {label} {name}", spec=own))
+        if needed:
+            hosts = {"name": domain} if scope == "host" else {scope: domain}
+            rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=hosts))
+    return dataclasses.replace(fleet, vms=(*fleet.vms, *stand_ins), rules=(*fleet.rules, *rules))
+
+
+def _without(fleet: Fleet, plan: Plan) -> Plan:
+    """Return the plan without its stand-ins."""
+    known = fleet.vm_by_name
+    vms = tuple(vm for vm in plan.vms if vm.name in known)
+    return dataclasses.replace(
+        plan,
+        vms=vms,
+        unplaced=tuple(left for left in plan.unplaced if left.name in known),
+        goals=(),
+        summary=capacity_summary(fleet, vms),
+        certificate=None,
+    )
+
+
+def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, ...]) -> Plan:
+    """Return the plan with its own values, the bounds of the fleet without the reserve, and what the sweeps said."""
+    names = [goal.name for goal in free.goals]
+    values = goal_values(fleet, plan, names)
+    goals = tuple(_goal(goal, values[goal.name]) for goal in free.goals)
+    said = [
+        {
+            "scope": sweep.scope,
+            "fail": sweep.at_once,
+            "proven": not sweep.harmful and not sweep.unknown,
+            "failures": sweep.combinations,
+            "harmful": len(sweep.harmful),
+            "unknown": len(sweep.unknown),
+        }
+        for sweep in sweeps
+    ]
+    broken = [one for one in said if not one["proven"]]
+    warnings = tuple(
+        f"reserve for {one['fail']} {one['scope']}: not proven, "
+        f"{one['harmful']} failures leave VMs without a place and {one['unknown']} are not known"
+        for one in broken
+    )
+    finished = dataclasses.replace(
+        plan,
+        goals=goals,
+        status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
+        summary={**plan.summary, "reserve": said},
+        warnings=(*plan.warnings, *warnings),
+    )
+    report = check(fleet, finished)
+    if not report.ok:
+        raise RefusedPlanError(report.faults)
+    return finished
+
+
+def _goal(goal: GoalResult, value: float | None) -> GoalResult:
+    reached = value is not None and goal.bound is not None and abs(value - goal.bound) <= TOLERANCE
+    status: Literal["optimal", "feasible"] = "optimal" if reached and goal.status == "optimal" else "feasible"
+    return dataclasses.replace(goal, value=value, gap=gap_of(value, goal.bound), status=status, tiers=())

@@ -1,0 +1,55 @@
+"""Reserve rules: a plan that survives the failures they name, or one that says it is not proven to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from placer.errors import InputError
+from placer.model.rules import Rule, RuleKind
+from placer.planning.check import check
+from placer.planning.reserve import plan_with_reserve
+from placer.planning.whatif import SweepOptions
+
+OPTIONS = SweepOptions(time_limit_s=15, goals=("placed", "rules", "remote", "hosts"))
+
+
+def rule(scope: str = "host") -> Rule:
+    """Return a reserve for one failure."""
+    return Rule(kind=RuleKind.RESERVE, scope=scope, fail=1)
+
+
+def test_a_plan_that_is_clean_already(build: Any) -> None:
+    """Two VMs on three hosts survive any failure: one round, proven, and the optimum stays the optimum."""
+    vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(2)]
+    found = plan_with_reserve(build.fleet([build.host(f"h{n}") for n in range(3)], vms, [rule()]), OPTIONS)
+    assert (found.clean, found.rounds, found.plan.status) == (True, 1, "optimal")
+
+
+def test_room_is_kept_where_the_first_plan_keeps_none(build: Any) -> None:
+    """The wide VM fits the large host alone, which small ones fill in a plan for few hosts: the reserve parts them."""
+    large = [build.host(f"big{n}", build.topology(1, 8), cost=1.0) for n in range(2)]
+    small = [build.host(f"s{n}", build.topology(1, 4), cost=3.0) for n in range(3)]
+    narrow = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(2)]
+    vms = [build.vm("wide", build.spec(8, 1, cells=1)), *narrow]
+    fleet = build.fleet([*large, *small], vms, [rule()])
+    found = plan_with_reserve(fleet, OPTIONS)
+    assert found.clean and found.rounds > 1
+    assert {vm.name for vm in found.plan.vms} == {"wide", "v0", "v1"}
+    assert not any(sweep.harmful for sweep in found.sweeps)
+    assert check(fleet, found.plan).ok
+
+
+def test_what_cannot_be_survived_is_not_called_proven(build: Any) -> None:
+    """A full fleet survives no failure: the plan comes with a warning, its VMs all placed."""
+    vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(4)]
+    found = plan_with_reserve(build.fleet([build.host(f"h{n}") for n in range(2)], vms, [rule()]), OPTIONS, rounds=2)
+    assert not found.clean and len(found.plan.vms) == 4 and found.plan.status == "feasible"
+    assert any("reserve for 1 host: not proven" in text for text in found.plan.warnings)
+
+
+def test_a_fleet_without_the_rule_is_refused(build: Any) -> None:
+    """Without a reserve rule there is nothing to keep."""
+    with pytest.raises(InputError, match="no reserve rule"):
+        plan_with_reserve(build.fleet([build.host()], [build.vm()]), OPTIONS)
