@@ -166,6 +166,8 @@ def row_bound(model: StateModel, state: State, duals: Duals) -> int:
     best = int((value * upper).sum())
     for row in np.nonzero(shape.use[placements].any(axis=0))[0]:
         best = min(best, _cut_knapsack(value, upper, shape.use[placements, row], int(state.lead.capacity[row])))
+    if not model.phantom.any():
+        best = max(0, best - prices.opening * state.lead.cost)
     present = int(np.where(model.phantom, 0, state.present).sum())
     staying: int = present * (prices.leave_host + prices.leave_place)
     return staying - best
@@ -174,11 +176,11 @@ def row_bound(model: StateModel, state: State, duals: Duals) -> int:
 def _cut_knapsack(value: IntArray, upper: IntArray, use: IntArray, room: int) -> int:
     """Return a bound on the value of at most `upper` copies each within `room`: the last one may be cut."""
     free = use == 0
-    total: int = (value[free] * upper[free]).sum().item()
+    total = int((value[free] * upper[free]).sum())
     items = zip(value[~free].tolist(), upper[~free].tolist(), use[~free].tolist(), strict=True)
     for v, n, u in sorted(items, key=lambda item: Fraction(-item[0], item[2])):
         if n * u >= room:
-            return total + -(-v * room // u)
+            return int(total - (-v * room // u))
         total += n * v
         room -= n * u
     return total

@@ -6,9 +6,12 @@ inventory; here nothing of `placer` is used, so that the engines can be tested a
 
 from __future__ import annotations
 
+import csv
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -146,7 +149,7 @@ def synthetic_fleet(
 def packing(capacity: Sequence[int], items: Sequence[Sequence[int]], bins: int | None = None) -> Problem:
     """Build plain vector packing: one-node hosts of one kind, a flavor an item, placed first, then fewest hosts."""
     distinct = sorted({tuple(int(x) for x in item) for item in items}, reverse=True)
-    counts = {item: 0 for item in distinct}
+    counts = dict.fromkeys(distinct, 0)
     for item in items:
         counts[tuple(int(x) for x in item)] += 1
     flavors = tuple(Flavor(name=str(item), vcpus=1, arriving=counts[item]) for item in distinct)
@@ -170,3 +173,91 @@ def packing(capacity: Sequence[int], items: Sequence[Sequence[int]], bins: int |
         stay_penalty=np.zeros(len(distinct), dtype=np.int64),
     )
     return Problem(flavors=flavors, shapes=(shape,), classes=(host,), objectives=(*placed_goals(flavors), HOSTS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveVm:
+    """A VM of a live two-node fleet: its host, nodes (1 or 2 of them), vCPUs and memory (MB) in all."""
+
+    host: int
+    nodes: tuple[int, ...]
+    vcpus: int
+    memory_mb: int
+
+
+def read_live(folder: Path, name: str) -> tuple[tuple[int, int], int, list[LiveVm]]:
+    """Read a snapshot of two-node hosts in the form of the ByteDance set: (CPUs, MB) of a node, hosts, VMs."""
+    with (folder / f"{name}_hosts.csv").open() as file:
+        hosts = list(csv.DictReader(file))
+    nodes = {(int(h[f"cpu{k}"]), int(float(h[f"mem{k}_mb"]))) for h in hosts for k in (0, 1)}
+    if len(nodes) != 1:
+        raise ValueError(f"{name}: nodes of {len(nodes)} sizes")
+    with (folder / f"{name}_vms.csv").open() as file:
+        vms = [
+            LiveVm(
+                host=int(row["host_index"]),
+                nodes=tuple(sorted(int(node) for node in row["numa_nodes"].split(";"))),
+                vcpus=int(float(row["cpu"])),
+                memory_mb=int(float(row["mem_mb"])),
+            )
+            for row in csv.DictReader(file)
+        ]
+    return nodes.pop(), len(hosts), vms
+
+
+def live_fleet(
+    node: tuple[int, int], hosts: int, vms: Sequence[LiveVm], *, moves: int | None, slot: int = 16
+) -> Problem:
+    """Build a live fleet of two-node hosts with the goals placed and headroom of slots of `slot` CPUs."""
+    kinds = sorted({(vm.vcpus, vm.memory_mb, len(vm.nodes)) for vm in vms})
+    flavors = [Flavor(name=f"{c}x{m}/{k}", vcpus=c) for c, m, k in kinds]
+    flavors.append(Flavor(name=f"{slot}x0", vcpus=slot, phantom=True))
+    places = [(n, nodes) for n, (_, _, k) in enumerate(kinds) for nodes in (((0,), (1,)) if k == 1 else ((0, 1),))]
+    places += [(len(kinds), (0,)), (len(kinds), (1,))]
+    use = np.zeros((len(places), 4), dtype=np.int64)
+    for p, (flavor, nodes) in enumerate(places):
+        vcpus, memory, cells = kinds[flavor] if flavor < len(kinds) else (slot, 0, 1)
+        for k in nodes:
+            use[p, 2 * k : 2 * k + 2] = -(-vcpus // cells), -(-memory // cells)
+    phantom = np.array([flavor == len(kinds) for flavor, _ in places])
+    shape = Shape(
+        name="two",
+        nodes=2,
+        row_names=((0, "cpu"), (0, "memory"), (1, "cpu"), (1, "memory")),
+        flavor=np.array([flavor for flavor, _ in places], dtype=np.int64),
+        use=use,
+        cost={"headroom": -phantom.astype(np.int64)},
+        touches=np.array([[0 in nodes, 1 in nodes] for _, nodes in places]),
+        stay_only=np.zeros(len(places), dtype=np.bool_),
+    )
+    index = {place: p for p, place in enumerate(places)}
+    kind = {vm_kind: n for n, vm_kind in enumerate(kinds)}
+    content: list[Counter[int]] = [Counter() for _ in range(hosts)]
+    for vm in vms:
+        content[vm.host][index[kind[vm.vcpus, vm.memory_mb, len(vm.nodes)], vm.nodes]] += 1
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for host, held in enumerate(content):
+        groups.setdefault(tuple(sorted(held.items())), []).append(host)
+    capacity = np.array([*node, *node], dtype=np.int64)
+    classes = []
+    for held, members in groups.items():
+        load = sum((n * use[p] for p, n in held), np.zeros(4, dtype=np.int64))
+        classes.append(
+            HostClass(
+                shape=0,
+                count=len(members),
+                capacity=np.maximum(capacity, load),
+                fixed=np.zeros(4, dtype=np.int64),
+                content=held,
+                allowed=np.ones(len(flavors), dtype=np.bool_),
+                stay_penalty=np.zeros(len(flavors), dtype=np.int64),
+                members=tuple(members),
+            )
+        )
+    return Problem(
+        flavors=tuple(flavors),
+        shapes=(shape,),
+        classes=tuple(classes),
+        objectives=(*placed_goals(flavors), Objective(goal="headroom", cost="headroom", sign=-1)),
+        budget=MoveBudget(moves=moves),
+    )
