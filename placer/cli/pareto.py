@@ -45,9 +45,7 @@ def pareto(
     from placer.planning.whatif import SweepOptions
 
     limits = _limits(moves)
-    options = SweepOptions(
-        time_limit_s=parse_duration_s(time_limit, "--time-limit"), rounds=rounds, seed=seed
-    )
+    options = SweepOptions(time_limit_s=parse_duration_s(time_limit, "--time-limit"), rounds=rounds, seed=seed)
     model = read_fleet(fleet, terminal)
     with opened_pool(executor, workers, len(SLACKS) * len(limits), results is not None) as pool:
         rows = sweep(

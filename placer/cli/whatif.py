@@ -120,9 +120,7 @@ def _failures(
     number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
     path = None if results is None else results.with_name(f"{results.name}.failures-{number}")
     progress = SweepProgress(terminal, "failures")
-    return asdict(
-        sweep_failures(variant, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress)
-    )
+    return asdict(sweep_failures(variant, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress))
 
 
 def write_rows(rows: tuple[Row, ...], output: str) -> None:

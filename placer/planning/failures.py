@@ -237,9 +237,7 @@ class _Run:
         found, alike = self._swept(open_pairs, share=True, roomy=False)
         return found, slack, alike
 
-    def _swept(
-        self, failures: Sequence[Failure], *, share: bool, roomy: bool
-    ) -> tuple[dict[Failure, Outcome], int]:
+    def _swept(self, failures: Sequence[Failure], *, share: bool, roomy: bool) -> tuple[dict[Failure, Outcome], int]:
         first: dict[Any, Failure] = {}
         for failure in failures:
             first.setdefault(self._key(failure) if share else failure, failure)
@@ -251,9 +249,7 @@ class _Run:
         path = self.results
         if path is not None and roomy:
             path = path.with_name(path.name + ".singles")
-        outcomes = swept(
-            fail_hosts, (self.fleet, self.options), tasks, self.identity, self.pool, path, self.on_done
-        )
+        outcomes = swept(fail_hosts, (self.fleet, self.options), tasks, self.identity, self.pool, path, self.on_done)
         by_key = dict(zip(first, outcomes, strict=True))
         found = {failure: by_key[self._key(failure) if share else failure] for failure in failures}
         return found, len(failures) - len(tasks)
@@ -322,6 +318,4 @@ def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copies(patterns: Sequence[Host], fleet: Fleet) -> list[Host]:
     names = (name for n in count(1) if (name := f"spare-{n}") not in fleet.host_by_name)
-    return [
-        dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns
-    ]
+    return [dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns]

@@ -88,8 +88,6 @@ def front(rows: Sequence[Row]) -> tuple[Row, ...]:
     kept = [
         point
         for point in best
-        if not any(
-            other != point and all(o <= p for o, p in zip(other, point, strict=True)) for other in best
-        )
+        if not any(other != point and all(o <= p for o, p in zip(other, point, strict=True)) for other in best)
     ]
     return tuple(best[point] for point in sorted(kept, key=lambda point: (point[2], point[1], point[0])))

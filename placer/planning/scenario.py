@@ -201,9 +201,7 @@ class _Work:
         return f"{text} on {_count(len(found), 'host')}"
 
     def _add_vms(self, edit: Edit) -> str:
-        new = on_vms.listed(
-            edit.tree["add_vms"], self.fleet.host_by_name, self.scenario.base_dir, self.log.file
-        )
+        new = on_vms.listed(edit.tree["add_vms"], self.fleet.host_by_name, self.scenario.base_dir, self.log.file)
         self._append(new)
         return f"add {_count(len(new), 'VM')}"
 

@@ -129,9 +129,7 @@ def refreshed(host: Host, shape: Host) -> Host:
 
 
 def _nodes(entry: EditEntry) -> tuple[str, Callable[[Host], Host]]:
-    count, name, usual = (
-        (entry.nps, "NPS", WITHIN_PACKAGE) if entry.nps is not None else (entry.snc, "SNC", WITHIN_SNC)
-    )
+    count, name, usual = (entry.nps, "NPS", WITHIN_PACKAGE) if entry.nps is not None else (entry.snc, "SNC", WITHIN_SNC)
     assert count is not None
     inside = usual if entry.distance is None else entry.distance
     text = f"SNC {'off' if count == 1 else count}" if name == "SNC" else f"NPS{count}"

@@ -12,7 +12,7 @@ from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, ThreadPolicy
 from placer.planning.scenario import Variant, apply_scenario, variants
-from placer.read.inventory import parse_fleet
+from placer.read.inventory import parse_fleet, read_fleet
 from placer.read.scenario_file import parse_scenario, read_scenarios
 
 FLEET = b"""\
@@ -115,7 +115,7 @@ def test_memory_and_pages(fleet: Fleet) -> None:
     assert [node.memory_kib // 1024**2 for node in more.topology.nodes] == [96, 96]
     twice = edited(fleet, "{memory: {factor: 1.5}, hosts: old-1}").fleet.host_by_name["old-1"]
     assert [node.memory_kib // 1024**2 for node in twice.topology.nodes] == [96, 96]
-    split = edited(fleet, '{pages: {1GiB: 33%, 2MiB: 100}, hosts: old-1}').fleet.host_by_name["old-1"]
+    split = edited(fleet, "{pages: {1GiB: 33%, 2MiB: 100}, hosts: old-1}").fleet.host_by_name["old-1"]
     assert split.topology.nodes[0].pages == {1024 * 1024: 21, 2048: 100}
 
 
@@ -217,3 +217,14 @@ def test_a_scenario_file_tells_all_its_faults(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text("schema: placer.scenario/v1\nname: same\nedits: [{smt: off}]\n")
     with pytest.raises(InputError, match="the name 'same' is that of"):
         read_scenarios([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "data/scenarios").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_bundled_scenarios_apply(path: Path) -> None:
+    """Each scenario under data/ changes the live fleet that is bundled with it."""
+    live = read_fleet(path.parents[1] / "mixed-racks.yaml")
+    (scenario,) = read_scenarios([path])
+    after = apply_scenario(live, scenario)
+    assert after.changes and after.fleet.digest != live.digest
