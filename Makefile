@@ -4,8 +4,9 @@ PYTEST_ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 with_libvirt := .venv/.libvirt
+with_browser := .venv/.browser
 
-.PHONY: help setup demo test lint types imports libvirt test-libvirt wheel lab ci lock clean
+.PHONY: help setup demo test lint types imports libvirt test-libvirt browser test-browser wheel lab ci lock clean
 
 help:
 	@echo "make demo          plan a bundled fleet, check the plan, show it"
@@ -16,6 +17,8 @@ help:
 	@echo "make imports       the import contracts (who may import whom)"
 	@echo "make libvirt       add libvirt-python to .venv, and what it is built from"
 	@echo "make test-libvirt  run the tests that need it; none may be skipped for want of it"
+	@echo "make browser       add what the tests of the report need: Chromium and axe-core"
+	@echo "make test-browser  open the report in it; none may be skipped for want of it"
 	@echo "make wheel         build the wheel and run it from another directory"
 	@echo "make lab           run the tests on a NUMA host with real libvirt, under QEMU"
 	@echo "make ci            all that .ci/run does"
@@ -28,6 +31,10 @@ $(ready): pyproject.toml requirements/dev.txt scripts/make_env.sh
 
 $(with_libvirt): $(ready) requirements/libvirt.txt scripts/install_libvirt.sh
 	@scripts/install_libvirt.sh
+	@touch $@
+
+$(with_browser): $(ready) scripts/install_browser.sh
+	@scripts/install_browser.sh
 	@touch $@
 
 setup: $(ready)
@@ -53,6 +60,11 @@ libvirt: $(with_libvirt)
 
 test-libvirt: $(with_libvirt)
 	$(bin)/python -m pytest -m libvirt --require-libvirt $(PYTEST_ARGS)
+
+browser: $(with_browser)
+
+test-browser: $(with_browser)
+	$(bin)/python -m pytest -m browser --require-browser tests/browser $(PYTEST_ARGS)
 
 wheel: $(ready)
 	@scripts/try_wheel.sh

@@ -10,7 +10,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,19 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _TIMEOUT_S = 60.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--require-browser``, which CI gives."""
+    parser.addoption("--require-browser", action="store_true", help="fail, do not skip, where there is no Chromium")
+
+
+def _missing(request: pytest.FixtureRequest, what: str) -> None:
+    """Skip, or fail where a browser is required."""
+    message = f"no {what} here: make browser"
+    if request.config.getoption("--require-browser", default=False):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 class Page:
@@ -152,23 +165,21 @@ def find_chromium() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Return a page of a Chromium that runs for all tests."""
     program = find_chromium()
     if program is None:
-        pytest.skip("no Chromium here: make browser")
+        _missing(request, "Chromium")
+    assert program is not None
     page = Page(program, tmp_path_factory.mktemp("profile"))
     yield page
     page.close()
 
 
 @pytest.fixture(scope="session")
-def axe() -> str:
+def axe(request: pytest.FixtureRequest) -> str:
     """Return the script of axe-core, which looks for faults that shut people out."""
     file = Path(__file__).resolve().parent.parent.parent / ".venv" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
     if not file.is_file():
-        pytest.skip("no axe-core here: make browser")
+        _missing(request, "axe-core")
     return file.read_text()
-
-
-Opener = Callable[..., None]

@@ -1,0 +1,198 @@
+"""The report in a real Chromium: quiet, self-contained, reachable by keyboard, readable wide and narrow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from placer.emit.report import report_html
+from placer.model.fleet import Fleet
+from placer.model.host import Host, Node, Reserve, Topology
+from placer.model.plan import Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
+from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
+
+pytestmark = pytest.mark.browser
+
+NASTY = "</script><img src=http://192.0.2.1/x onerror=alert(1)>&\"'"
+SIZE = 8
+SPEC = VmSpec(
+    vcpus=SIZE,
+    memory_kib=16 << 20,
+    cell_mode=CellMode.NONE,
+    cells=(Cell(vcpus=frozenset(range(SIZE)), memory_kib=16 << 20),),
+)
+
+
+def host_of_256(name: str) -> Host:
+    """Return a host of 2 sockets, 8 nodes and 128 cores of two threads, an L3 domain every 4 cores."""
+    cpus = [frozenset(range(n * 16, n * 16 + 16)) | frozenset(range(128 + n * 16, 144 + n * 16)) for n in range(8)]
+    topology = Topology(
+        nodes=tuple(Node(id=n, cpus=cpus[n], memory_kib=128 << 20) for n in range(8)),
+        distances=tuple(
+            tuple(10.0 if i == j else 12.0 if i // 4 == j // 4 else 32.0 for j in range(8)) for i in range(8)
+        ),
+        cores=tuple(frozenset({core, core + 128}) for core in range(128)),
+        packages=tuple(frozenset().union(*cpus[half * 4 : half * 4 + 4]) for half in range(2)),
+        l3=tuple(frozenset(c + 128 * t for c in range(g * 4, g * 4 + 4) for t in range(2)) for g in range(32)),
+    )
+    return Host(name=name, topology=topology, reserve=Reserve(cpus=frozenset({0, 128})))
+
+
+def small_fleet(hosts: int = 3) -> tuple[Fleet, Plan]:
+    """Return hosts alike of 256 CPUs, VMs on five nodes of each but the last; one VM moves, one has no place."""
+    made = [host_of_256(f"kvm-{number}") for number in range(hosts - 1)] + [host_of_256(NASTY)]
+    vms, placed = [], []
+    for host in made[:-1]:
+        for node in range(1, 6):
+            for part in range(3):
+                first = node * 16 + part * 4
+                pins = {v: frozenset({first + v // 2 + 128 * (v % 2)}) for v in range(SIZE)}
+                name = NASTY if not vms else f"vm-{len(vms)}"
+                now = Current(host=host.name, nodes=(node,), memory_nodes=(7 if not vms else node,), pins=pins)
+                vms.append(Vm(name=name, spec=SPEC, current=now))
+                cell = PlanCell(
+                    id=0,
+                    vcpus=frozenset(range(SIZE)),
+                    memory_kib=SPEC.memory_kib,
+                    mode="strict",
+                    nodes={node: 16 << 20},
+                )
+                change = Change.RENODE if name == NASTY else Change.NONE
+                placed.append(
+                    PlanVm(name=name, host=host.name, cells=(cell,), pins=pins, change=change, from_host=host.name)
+                )
+    vms.append(Vm(name="left out", spec=SPEC))
+    goal = GoalResult(
+        name="remote", value=1.5, bound=None, gap=None, source="", status="feasible", stopped="time limit"
+    )
+    plan = Plan(
+        fleet_path="fleet.yaml",
+        fleet_digest="",
+        seed=0,
+        rounds=1,
+        status="feasible",
+        goals=(goal,),
+        vms=tuple(placed),
+        unplaced=(Unplaced(name="left out", reason=f"no host has room {NASTY}"),),
+        summary={"cpus": {"total": 768, "used": 240, "reserved": 6, "free": 522}},
+        warnings=(NASTY,),
+    )
+    return Fleet(hosts=tuple(made), vms=tuple(vms)), plan
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the report of the small fleet."""
+    fleet, plan = small_fleet()
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(report_html(plan, fleet))
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_report_is_quiet_and_asks_for_nothing(page: Any, file: Path, dark: bool) -> None:
+    """Nothing comes on the console, the page asks for itself alone, and names stay text."""
+    page.open(file, dark=dark)
+    assert page.run("document.querySelector('#p1 h3').textContent") == "kvm-0"
+    assert page.run("document.querySelectorAll('main img, body > img').length") == 0
+    assert NASTY in page.run("document.body.innerText")
+    assert page.complaints() == []
+    assert page.requests() == [file.as_uri()]
+
+
+def test_the_browser_would_have_told(page: Any, tmp_path: Path) -> None:
+    """The same looks find an error and a request where there are some."""
+    path = tmp_path / "bad.html"
+    path.write_text("<img src='other.png'><script>console.error('x')</script>")
+    page.open(path)
+    assert page.complaints()
+    assert len(page.requests()) == 2
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_map_of_256_cpus_is_readable(page: Any, file: Path, tmp_path: Path, width: int) -> None:
+    """Every CPU has its number in legible type inside the window, VMs and free CPUs differ, nothing is cut off."""
+    page.open(file, width=width)
+    page.run("location.hash = '#p1'")
+    found = json.loads(
+        page.run(
+            """(() => {
+              const all = [...document.querySelectorAll('#p1 > .map b')];
+              const inside = all.every((one) => {
+                const box = one.getBoundingClientRect();
+                const wide = document.documentElement.clientWidth;
+                return box.left >= 0 && box.right <= wide && one.scrollWidth <= box.width;
+              });
+              const colour = (mark) => getComputedStyle(all.find((b) => b.firstChild.data === mark)).backgroundColor;
+              return JSON.stringify({
+                number: new Set(all.map((one) => one.querySelector('i').textContent)).size,
+                inside,
+                type: Math.min(...all.map((one) => parseFloat(getComputedStyle(one.querySelector('i')).fontSize))),
+                colours: new Set(['a', 'b', '.', '0'].map(colour)).size,
+                wide: document.documentElement.scrollWidth <= innerWidth,
+              });
+            })()"""
+        )
+    )
+    assert found["number"] == 256
+    assert found["inside"] and found["wide"]
+    assert found["type"] >= 10
+    assert found["colours"] >= 3
+    page.screenshot(tmp_path / "map.png")
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+
+
+def test_keyboard_sorts_and_searches(page: Any, file: Path) -> None:
+    """Tab alone reaches a sort button, the search and a host; Enter sorts; a VM's name finds its host."""
+    page.open(file)
+    reached = set()
+    for _ in range(60):
+        page.press("Tab", 9)
+        reached.add(page.run("document.activeElement.id || document.activeElement.tagName"))
+    assert {"find", "BUTTON", "SUMMARY", "A"} <= reached
+    page.run("document.querySelectorAll('#hosttable thead button')[3].focus()")
+    page.press("Enter", 13, "\r")
+    assert page.run("document.querySelectorAll('#hosttable th')[3].getAttribute('aria-sort')") == "ascending"
+    order = page.run("[...document.querySelectorAll('#hosttable tbody tr')].map((r) => Number(r.cells[3].textContent))")
+    assert order == sorted(order)
+    assert len(set(order)) > 1
+    page.run("document.getElementById('find').focus()")
+    page.send("Input.insertText", text="vm-20")
+    page.run("new Promise((done) => setTimeout(done, 400))")
+    shown = page.run("[...document.querySelectorAll('#hosttable tbody tr')].map((r) => r.cells[0].innerText)")
+    assert shown == ["kvm-1"]
+
+
+def test_report_works_without_script(page: Any, file: Path) -> None:
+    """Without JavaScript all is there: hosts, maps and legends, and parts open by themselves."""
+    page.open(file, script=False)
+    document = page.send("DOM.getDocument", depth=-1)["root"]["nodeId"]
+
+    def number(selector: str) -> int:
+        return len(page.send("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
+
+    assert number("#hosttable tbody tr") == 3
+    assert number("#p1 > .map b") == 256
+    assert number("#p1 .legend tbody tr") == 15
+    assert number("button") == 0
+    assert number("#search[hidden]") == 1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_serious(page: Any, file: Path, axe: str, dark: bool) -> None:
+    """axe-core finds no serious or critical fault, light or dark."""
+    page.open(file, dark=dark)
+    page.run(axe + ";0")
+    found = page.run("axe.run().then((got) => JSON.stringify(got.violations))")
+    serious = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]][:5])
+        for one in json.loads(found)
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    page.run("document.body.insertAdjacentHTML('beforeend', '<input><a href=#hosts></a>')")
+    worse = page.run("axe.run().then((got) => got.violations.length)")
+    assert worse >= 2, "axe sees what is wrong"
