@@ -48,14 +48,22 @@ def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None =
     if violations(problem, found, unplaced):
         return Result(status="unknown", objectives=_rows(problem, (None,) * len(problem.objectives)), engine=ENGINE)
     values = evaluate(problem, found, unplaced)
-    return Result(status="feasible", objectives=_rows(problem, values), patterns=found, unplaced=unplaced,
-                  engine=ENGINE)
+    return Result(
+        status="feasible", objectives=_rows(problem, values), patterns=found, unplaced=unplaced, engine=ENGINE
+    )
 
 
 def _rows(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveResult, ...]:
     return tuple(
-        ObjectiveResult(goal=objective.goal, part=objective.part, value=value, bound=None, source="",
-                        status="unknown" if value is None else "feasible", stopped="the greedy engine proves nothing")
+        ObjectiveResult(
+            goal=objective.goal,
+            part=objective.part,
+            value=value,
+            bound=None,
+            source="",
+            status="unknown" if value is None else "feasible",
+            stopped="the greedy engine proves nothing",
+        )
         for objective, value in zip(problem.objectives, values, strict=True)
     )
 
@@ -124,15 +132,25 @@ class _Packing:
 
     def _costs(self, shape: int, placement: int) -> tuple[int, ...]:
         table = self.groups[shape].shape.cost
-        return tuple(int(table[objective.cost][placement])
-                     for objective in self.problem.objectives if objective.cost is not None and objective.cost in table)
+        return tuple(
+            int(table[objective.cost][placement])
+            for objective in self.problem.objectives
+            if objective.cost is not None and objective.cost in table
+        )
 
     def place_all(self) -> None:
         """Place VMs that must be somewhere, then arriving ones, then phantoms as their goals come."""
         flavors = self.problem.flavors
         size = self._sizes()
-        order = sorted((f for f in range(len(flavors)) if not flavors[f].phantom),
-                       key=lambda f: (-flavors[f].priority, -size[f], f))
+        # Those with few hosts to go to first: what may go anywhere would fill them up.
+        hosts = np.zeros(len(flavors), dtype=np.int64)
+        for host_class in self.problem.classes:
+            hosts += host_class.count * host_class.allowed
+        scarce = [int(count).bit_length() for count in hosts]
+        order = sorted(
+            (f for f in range(len(flavors)) if not flavors[f].phantom),
+            key=lambda f: (-flavors[f].priority, scarce[f], -size[f], f),
+        )
         for flavor in order:
             homeless = int(self.left[flavor]) - flavors[flavor].arriving
             if homeless > 0:

@@ -62,23 +62,48 @@ def solve(
         return first
     if chosen == "exact":
         return _exact(problem, _rest(limits, began), seed, first, on_progress, interrupt)
-    from solvers.states import solve_states
-
-    found = solve_states(
-        problem,
-        limits=_rest(limits, began),
-        seed=seed,
-        warm_start=first,
-        on_progress=on_progress,
-        interrupt=interrupt,
-        workers=workers,
-        executor=executor,
-    )
+    found = _states(problem, _rest(limits, began), seed, first, on_progress, interrupt, workers, executor)
     # What engine B leaves open, engine A may still close where its model is small enough; a replay of rounds ends here.
     closed = found.status == "optimal" or (interrupt is not None and interrupt.requested)
     if closed or engine == "states" or counts_of(problem) > EXACT_LIMIT or limits.rounds is not None:
         return found
     return _better(found, _exact(problem, _rest(limits, began), seed, found, on_progress, interrupt))
+
+
+def _states(
+    problem: Problem,
+    limits: Limits,
+    seed: int,
+    first: Result,
+    on_progress: OnProgress | None,
+    interrupt: Interrupt | None,
+    workers: int,
+    executor: Executor | None,
+) -> Result:
+    from solvers.states import solve_states
+
+    def run(part: Problem, part_limits: Limits) -> Result:
+        # The greedy answer of the whole problem has other placements than a part of it: each starts from its own.
+        start = first if part is problem else solve_greedy(part, seed=seed)
+        return solve_states(
+            part,
+            limits=part_limits,
+            seed=seed,
+            warm_start=start,
+            on_progress=on_progress,
+            interrupt=interrupt,
+            workers=workers,
+            executor=executor,
+        )
+
+    from solvers.greedy import solve_greedy
+
+    if not problem.rules:
+        return run(problem, limits)
+    from solvers.ruled import solve_ruled
+
+    found = solve_ruled(problem, run, limits, interrupt)
+    return found if found.patterns else first
 
 
 def _exact(
@@ -144,7 +169,9 @@ def choose(problem: Problem, engine: Engine) -> Engine:
 
 
 def _states_cannot(problem: Problem) -> list[str]:
-    """Return what of the problem engine B cannot do, in its own words."""
+    """Return what of the problem engine B cannot do, in its own words; rules over labels are taken apart beforehand."""
+    if all(rule.scope not in ("host", "node") for rule in problem.rules):
+        problem = replace(problem, rules=())
     if importlib.util.find_spec("solvers.states") is None:
         return ["anything: it is not part of this build"]
     from solvers.states import unsupported

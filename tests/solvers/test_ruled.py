@@ -1,0 +1,48 @@
+"""Rules over several hosts by ties and a relaxation: what is found keeps them, what is claimed holds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from solvers.evaluate import evaluate, violations
+from solvers.exact import solve_exact
+from solvers.problem import Problem
+from solvers.result import Limits, Result
+from solvers.ruled import solve_ruled
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small_problems import small_problem
+
+SEEDS = [
+    seed
+    for seed in range(400)
+    if (rules := small_problem(seed).rules) and all(rule.scope not in ("host", "node") for rule in rules)
+][:24]
+
+
+def exact(problem: Problem, limits: Limits) -> Result:
+    """Solve a part exactly."""
+    return solve_exact(problem, limits=limits)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_keep_the_rules_and_bounds_hold(seed: int) -> None:
+    """No rule is broken, and no bound is above the proven optimum of the whole problem."""
+    problem = small_problem(seed)
+    found = solve_ruled(problem, exact, Limits(time_limit_s=20))
+    whole = solve_exact(problem, limits=Limits(time_limit_s=20))
+    if not found.patterns:
+        assert found.status == "unknown"
+        return
+    assert violations(problem, found.patterns, found.unplaced) == []
+    values = evaluate(problem, found.patterns, found.unplaced)
+    assert values == tuple(row.value for row in found.objectives)
+    assert values >= tuple(row.value for row in whole.objectives if row.value is not None)
+    for row, best in zip(found.objectives, whole.objectives, strict=True):
+        assert row.bound is None or best.value is None or row.bound <= best.value
+        if row.value != best.value:
+            break
