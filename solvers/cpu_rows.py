@@ -87,8 +87,15 @@ def node_cpu_rows(cores: Sequence[tuple[int, int]]) -> tuple[CpuRow, ...]:
     whole = sum(1 for width, free in cores if width == t and free == t)
 
     def row(name: str, capacity: int, isolate: int, require_whole: int, loose: int = 1) -> CpuRow:
-        return CpuRow(name=name, capacity=capacity, width=t, isolate=isolate, require_whole=require_whole,
-                      prefer=loose, extra=loose)
+        return CpuRow(
+            name=name,
+            capacity=capacity,
+            width=t,
+            isolate=isolate,
+            require_whole=require_whole,
+            prefer=loose,
+            extra=loose,
+        )
 
     if t == 1:
         return (row("threads", total, 1, 1),)

@@ -160,8 +160,10 @@ def _excess(problem: Problem, state: _State, index: int) -> tuple[dict[object, i
     ends, starts = _members(problem, state, rule, index)
     if rule.kind == "spread":
         domains = {*ends, *starts}
-        return ({domain: max(0, ends[domain] - rule.max_per) for domain in domains},
-                {domain: max(0, starts[domain] - rule.max_per) for domain in domains})
+        return (
+            {domain: max(0, ends[domain] - rule.max_per) for domain in domains},
+            {domain: max(0, starts[domain] - rule.max_per) for domain in domains},
+        )
     used, was = (sum(1 for many in found.values() if many) for found in (ends, starts))
     if rule.scope == "node":
         was += _floating_nodes(problem, rule)

@@ -70,8 +70,14 @@ def solve_exact(
     """
     if warm_start is None:
         warm_start = solve_greedy(problem, seed=seed)
-    search = _Search(problem=problem, limits=limits, seed=seed, on_progress=on_progress,
-                     interrupt=interrupt or Interrupt(), symmetry=symmetry)
+    search = _Search(
+        problem=problem,
+        limits=limits,
+        seed=seed,
+        on_progress=on_progress,
+        interrupt=interrupt or Interrupt(),
+        symmetry=symmetry,
+    )
     search.start(warm_start)
     search.run(tie_break=tie_break)
     return search.result()
@@ -211,8 +217,9 @@ class _Search:
                 self._ordered = ExactModel(self.problem, symmetry=True)
             model, hint, below = self._ordered, None, tier.held
         held = [(earlier.total, earlier.bound, earlier.ceiling) for earlier in self.tiers[: max(number, 0)]]
-        stage = model.stage(number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare,
-                            still=still)
+        stage = model.stage(
+            number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare, still=still
+        )
         budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2**sweep
         # More cuts are better on some problems and worse on others: by turns.
         status, solution, bound = self._solve(stage, number, tier.total, budget, linearization=1 + sweep % 2)
@@ -308,8 +315,17 @@ class _Search:
         if self.on_progress is not None:
             objective = self.problem.objectives[number]
             self.on_progress(
-                Progress(goal=objective.goal, part=objective.part, value=value, bound=bound, engine=ENGINE,
-                         seconds=time.monotonic() - self.began, unit=objective.unit, sign=objective.sign))
+                Progress(
+                    goal=objective.goal,
+                    part=objective.part,
+                    value=value,
+                    bound=bound,
+                    engine=ENGINE,
+                    seconds=time.monotonic() - self.began,
+                    unit=objective.unit,
+                    sign=objective.sign,
+                )
+            )
 
     def result(self) -> Result:
         """Return the incumbent with every objective's value, bound, status and reason for stopping."""
@@ -321,16 +337,32 @@ class _Search:
             if self.incumbent is None:
                 status = "infeasible" if self.infeasible else "unknown"
             rows.append(
-                ObjectiveResult(goal=objective.goal, part=objective.part, value=self._value(number),
-                                bound=None if self.infeasible else tier.bound,
-                                source="" if tier.bound is None or self.infeasible else tier.source,
-                                status=status, stopped=self._reason(number, tier)))
+                ObjectiveResult(
+                    goal=objective.goal,
+                    part=objective.part,
+                    value=self._value(number),
+                    bound=None if self.infeasible else tier.bound,
+                    source="" if tier.bound is None or self.infeasible else tier.source,
+                    status=status,
+                    stopped=self._reason(number, tier),
+                )
+            )
         if self.incumbent is None:
-            return Result(status="infeasible" if self.infeasible else "unknown", objectives=tuple(rows),
-                          rounds=self.rounds, engine=ENGINE)
+            return Result(
+                status="infeasible" if self.infeasible else "unknown",
+                objectives=tuple(rows),
+                rounds=self.rounds,
+                engine=ENGINE,
+            )
         patterns, unplaced = self.model.patterns_of(self.incumbent)
-        return Result(status="optimal" if optimal else "feasible", objectives=tuple(rows), patterns=patterns,
-                      unplaced=unplaced, rounds=self.rounds, engine=ENGINE)
+        return Result(
+            status="optimal" if optimal else "feasible",
+            objectives=tuple(rows),
+            patterns=patterns,
+            unplaced=unplaced,
+            rounds=self.rounds,
+            engine=ENGINE,
+        )
 
     def _reason(self, number: int, tier: _Tier) -> str:
         if tier.proven:

@@ -125,8 +125,12 @@ class RowWriter:
         written = self.proto.constraints.add().linear
         written.vars.extend(index)
         written.coeffs.extend(factor)
-        written.domain.extend([min(low, upper) if lower is None and upper is not None else lower,
-                               max(high, lower) if upper is None and lower is not None else upper])
+        written.domain.extend(
+            [
+                min(low, upper) if lower is None and upper is not None else lower,
+                max(high, lower) if upper is None and lower is not None else upper,
+            ]
+        )
 
     def range_of(self, index: IntArray, factor: IntArray) -> tuple[int, int]:
         """Return the least and the most that an expression can be within its variables' bounds."""

@@ -104,8 +104,11 @@ class Groups:
         """Yield what the groups hold, alike ones together."""
         alike: dict[tuple[object, ...], int] = {}
         for group in range(len(self)):
-            key = (self.host_class[group], tuple(sorted(self.held[group].items())),
-                   tuple(sorted(self.phantoms[group].items())))
+            key = (
+                self.host_class[group],
+                tuple(sorted(self.held[group].items())),
+                tuple(sorted(self.phantoms[group].items())),
+            )
             alike[key] = alike.get(key, 0) + self.count[group]
         for (number, held, phantoms), count in alike.items():
             yield HostPattern(host_class=number, count=count, placements=held, phantoms=phantoms)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -15,9 +16,10 @@ from solvers.problem import CrossRule, Flavor, Hinge, HostClass, IntArray, MoveB
 from solvers.result import HostPattern
 
 Answer = tuple[tuple[HostPattern, ...], tuple[int, ...]]
-FEWEST_ANSWERS, MOST_ANSWERS = 25, 1_500
+FEWEST_ANSWERS, MOST_ANSWERS = 25, 600
 
 
+@cache
 def small_problem(seed: int) -> Problem:
     """Return a problem with at most a few thousand answers; which features it has depends on the seed."""
     for attempt in itertools.count():
@@ -30,8 +32,10 @@ def small_problem(seed: int) -> Problem:
 def _draw(draw: random.Random) -> Problem:
     phantom = draw.random() < 0.3
     sizes = [(draw.randint(1, 3), draw.randint(1, 3)) for _ in range(draw.randint(1, 3))]
-    flavors = [Flavor(name=f"f{i}", vcpus=cpu, arriving=draw.randint(0, 2), priority=draw.randint(0, 1))
-               for i, (cpu, _) in enumerate(sizes)]
+    flavors = [
+        Flavor(name=f"f{i}", vcpus=cpu, arriving=draw.randint(0, 2), priority=draw.randint(0, 1))
+        for i, (cpu, _) in enumerate(sizes)
+    ]
     if phantom:
         sizes.append((2, 1))
         flavors.append(Flavor(name="slot", vcpus=2, phantom=True))
@@ -46,10 +50,17 @@ def _draw(draw: random.Random) -> Problem:
     live = any(not host_class.is_empty for host_class in classes)
     budget = MoveBudget()
     if live and draw.random() < 0.7:
-        budget = MoveBudget(**{name: draw.choice((None, None, 0, 1, 2))
-                               for name in ("moves", "migrations", "host_in", "host_out")})
-    return Problem(flavors=tuple(flavors), shapes=tuple(shapes), classes=tuple(classes),
-                   objectives=_objectives(draw, flavors, phantom), rules=rules, budget=budget)
+        budget = MoveBudget(
+            **{name: draw.choice((None, None, 0, 1, 2)) for name in ("moves", "migrations", "host_in", "host_out")}
+        )
+    return Problem(
+        flavors=tuple(flavors),
+        shapes=tuple(shapes),
+        classes=tuple(classes),
+        objectives=_objectives(draw, flavors, phantom),
+        rules=rules,
+        budget=budget,
+    )
 
 
 def _shape(draw: random.Random, sizes: Sequence[tuple[int, int]], phantom: bool, number: int) -> Shape:
@@ -83,13 +94,23 @@ def _shape(draw: random.Random, sizes: Sequence[tuple[int, int]], phantom: bool,
         costs["remote"] = np.where(np.array(flavor) == len(sizes) - 1, 0, costs["remote"])
     hinges: tuple[Hinge, ...] = ()
     if draw.random() < 0.4:
-        hinges = (Hinge(goal="rules", row=4, offset=draw.randint(0, 2), slope=draw.randint(1, 2)),
-                  Hinge(goal="balance", row=0, offset=draw.randint(0, 5), scale=2),
-                  Hinge(goal="balance", row=2, offset=draw.randint(0, 5), scale=2),
-                  Hinge(goal="balance", row=2, offset=7, scale=2, slope=3))
-    return Shape(name=f"s{number}", nodes=2, row_names=names, flavor=np.array(flavor, dtype=np.int64),
-                 use=np.array(use, dtype=np.int64), cost=costs, touches=np.array(touches, dtype=np.bool_),
-                 stay_only=np.array(stay, dtype=np.bool_), hinges=hinges)
+        hinges = (
+            Hinge(goal="rules", row=4, offset=draw.randint(0, 2), slope=draw.randint(1, 2)),
+            Hinge(goal="balance", row=0, offset=draw.randint(0, 5), scale=2),
+            Hinge(goal="balance", row=2, offset=draw.randint(0, 5), scale=2),
+            Hinge(goal="balance", row=2, offset=7, scale=2, slope=3),
+        )
+    return Shape(
+        name=f"s{number}",
+        nodes=2,
+        row_names=names,
+        flavor=np.array(flavor, dtype=np.int64),
+        use=np.array(use, dtype=np.int64),
+        cost=costs,
+        touches=np.array(touches, dtype=np.bool_),
+        stay_only=np.array(stay, dtype=np.bool_),
+        hinges=hinges,
+    )
 
 
 def _host_class(draw: random.Random, number: int, shape: Shape, flavors: Sequence[Flavor], phantom: bool) -> HostClass:
@@ -117,17 +138,28 @@ def _host_class(draw: random.Random, number: int, shape: Shape, flavors: Sequenc
     chains: tuple[IntArray, ...] = ()
     if even and not content and not floating and not fixed.any() and not shape.hinges and not _is_lopsided(shape):
         chains = (np.stack([shape.use[:, 0], shape.use[:, 2]]),)
-    return HostClass(shape=number, count=draw.choice((1, 1, 2)), capacity=capacity, fixed=fixed,
-                     content=tuple(sorted(content.items())), floating=tuple(sorted(floating.items())), allowed=allowed,
-                     stay_penalty=penalty, cost=draw.choice((0, 1, 2)),
-                     domain={"zone": draw.choice((-1, 0, 1))}, chains=chains)
+    return HostClass(
+        shape=number,
+        count=draw.choice((1, 1, 2)),
+        capacity=capacity,
+        fixed=fixed,
+        content=tuple(sorted(content.items())),
+        floating=tuple(sorted(floating.items())),
+        allowed=allowed,
+        stay_penalty=penalty,
+        cost=draw.choice((0, 1, 2)),
+        domain={"zone": draw.choice((-1, 0, 1))},
+        chains=chains,
+    )
 
 
 def _is_lopsided(shape: Shape) -> bool:
     free = ~shape.stay_only
     tables = (shape.use[free], shape.use[free][:, [2, 3, 0, 1, 4]])
-    own, other = ({(*row, flavor) for row, flavor in zip(table.tolist(), shape.flavor[free].tolist(), strict=True)}
-                  for table in tables)
+    own, other = (
+        {(*row, flavor) for row, flavor in zip(table.tolist(), shape.flavor[free].tolist(), strict=True)}
+        for table in tables
+    )
     return own != other
 
 
@@ -215,8 +247,15 @@ def _counted(problem: Problem) -> Iterator[Answer]:
             yield patterns, tuple(left.tolist())
 
 
+@cache
+def small_case(seed: int) -> tuple[Problem, dict[tuple[int, ...], Answer]]:
+    """Return a small problem, and every vector of objective values that some answer has, with one such answer."""
+    problem = small_problem(seed)
+    return problem, answers(problem)
+
+
 def answers(problem: Problem) -> dict[tuple[int, ...], Answer]:
-    """Return every vector of objective values that some answer has, with one such answer."""
+    """Return every vector of objective values that some answer of a problem has, with one such answer."""
     found: dict[tuple[int, ...], Answer] = {}
     for patterns, unplaced in _counted(problem):
         if not violations(problem, patterns, unplaced):

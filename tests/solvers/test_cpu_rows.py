@@ -57,8 +57,10 @@ def test_rows_say_what_a_search_says(widths: tuple[int, ...]) -> None:
         for _ in range(draw.randint(1, 5)):
             width = draw.choice(widths)
             cores.append((width, draw.choice((width, width, draw.randint(0, width)))))
-        items: list[Item] = [(draw.choice(("isolate", "require", "prefer", "extra")), draw.randint(1, max(widths) + 1))
-                             for _ in range(draw.randint(1, 3))]
+        items: list[Item] = [
+            (draw.choice(("isolate", "require", "prefer", "extra")), draw.randint(1, max(widths) + 1))
+            for _ in range(draw.randint(1, 3))
+        ]
         answer = can_be_pinned(cores, items)
         assert fits(node_cpu_rows(cores), items) == answer, (cores, items)
         seen[answer] += 1
@@ -69,8 +71,9 @@ def test_rows_depend_on_widths_not_on_what_is_free() -> None:
     """Hosts of one shape have rows of the same names and coefficients, whatever they hold."""
     full = node_cpu_rows([(2, 2), (2, 2), (1, 1)])
     busy = node_cpu_rows([(2, 0), (2, 1), (1, 0)])
-    assert [(row.name, row.isolate, row.require_whole, row.width) for row in full] == \
-           [(row.name, row.isolate, row.require_whole, row.width) for row in busy]
+    assert [(row.name, row.isolate, row.require_whole, row.width) for row in full] == [
+        (row.name, row.isolate, row.require_whole, row.width) for row in busy
+    ]
     assert [row.capacity for row in busy] == [0, 0, 1, 1]
 
 
