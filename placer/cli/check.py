@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
+from placer.cli.conflict import conflict_data, conflict_lines
 from placer.cli.inputs import STDIN, read_fleet
 from placer.cli.terminal import Terminal, fault_data
 from placer.errors import DifferenceError, Fault, InputError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
+    from placer.planning.conflicts import Conflict
     from placer.planning.findings import CheckReport
     from placer.planning.lint_remark import Remark
 
@@ -35,12 +37,16 @@ def check(
     lint: Annotated[
         bool, typer.Option("--lint", help="Also say what is valid and unwise: vNUMA sizes, pins, host settings.")
     ] = False,
+    conflicts: Annotated[
+        bool, typer.Option("--conflicts", help="Also say why VMs cannot all be placed, with cures tried by solves.")
+    ] = False,
 ) -> Answer:
     """Verify a plan independently, or validate a fleet."""
     from placer.planning.check import check as run_check
 
-    if lint and plan is not None:
-        raise InputError("--lint looks at a fleet", field="--lint", cure="leave the plan out")
+    for option, given in (("--lint", lint), ("--conflicts", conflicts)):
+        if given and plan is not None:
+            raise InputError(f"{option} looks at a fleet", field=option, cure="leave the plan out")
     if plan is None:
         if bound:
             raise InputError("only a plan has bounds", field="--bound", cure="give the plan: placer check FLEET PLAN")
@@ -48,7 +54,14 @@ def check(
         report = run_check(model)
         failure = InputError(_located(report.faults, fleet)) if report.faults else None
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
-        return _answer(report, text, failure, terminal, remarks=_lint(model) if lint and not failure else ())
+        return _answer(
+            report,
+            text,
+            failure,
+            terminal,
+            remarks=_lint(model) if lint and not failure else (),
+            conflict=_conflict(model) if conflicts and not failure else None,
+        )
     if fleet == plan == STDIN:
         raise InputError("fleet and plan cannot both come from standard input", cure="give one of them as a file")
     planned = _read_plan(plan, bound)
@@ -69,6 +82,12 @@ def _lint(fleet: Fleet) -> tuple[Remark, ...]:
     from placer.planning.lint import lint
 
     return lint(fleet)
+
+
+def _conflict(fleet: Fleet) -> Conflict | None:
+    from placer.planning.conflicts import explain_conflict
+
+    return explain_conflict(fleet)
 
 
 def _read_plan(file: str, certificate: bool) -> Plan:
@@ -99,6 +118,7 @@ def _answer(
     terminal: Terminal,
     plan: Plan | None = None,
     remarks: Sequence[Remark] = (),
+    conflict: Conflict | None = None,
 ) -> Answer:
     terminal.warn(report.warnings)
 
@@ -109,14 +129,15 @@ def _answer(
             "warnings": list(report.warnings),
             "measured": dict(report.measured),
             "lint": [asdict(remark) for remark in remarks],
+            "conflict": None if conflict is None else conflict_data(conflict),
         }
 
     def draw(console: Console) -> None:
         console.print(text, soft_wrap=True)
         if report.ok:
             _draw_measured(report.measured, plan, console)
-        for remark in remarks:
-            console.print(str(remark), soft_wrap=True, markup=False, highlight=False)
+        for line in (*map(str, remarks), *(conflict_lines(conflict) if conflict is not None else ())):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     return Answer(data=data, text=draw, failure=failure)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,7 +49,10 @@ def explain(
 
 
 def _fleet_data(whole: FleetExplanation) -> dict[str, Any]:
-    data = asdict(whole)
+    from placer.cli.conflict import conflict_data
+
+    data = asdict(replace(whole, conflict=None))
+    data["conflict"] = None if whole.conflict is None else conflict_data(whole.conflict)
     for price in data["prices"]:
         price["proven"] = sorted(price["proven"])
         price["costs"] = dict(price["costs"])
@@ -110,6 +113,11 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
     table.add_row("planned", figure(at.vms_planned), figure(at.remote_access_planned), figure(at.locality_planned))
     table.add_row("bound", "", figure(at.remote_access_bound), "")
     console.print(table)
+    if whole.conflict is not None:
+        from placer.cli.conflict import conflict_lines
+
+        for line in conflict_lines(whole.conflict):
+            _say(console, line)
     if whole.prices:
         _say(console, "\nwhat each rule costs")
     for price in whole.prices:

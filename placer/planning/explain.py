@@ -13,6 +13,7 @@ from placer.model.rules import RuleKind
 from placer.model.vm import Vm
 from placer.planning.after import part_nodes
 from placer.planning.alternatives import Alternative, Alternatives, Verdict, alternatives
+from placer.planning.conflicts import Conflict, explain_conflict
 from placer.planning.flavors import current_parts
 from placer.planning.measure import FleetScore, ScoreCache, VmScore, score_fleet, total_score
 from placer.planning.memory_use import cells_now
@@ -82,12 +83,16 @@ class Locality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetExplanation:
-    """The fleet: its locality, what its rules cost, which VMs cost most, and how many rules were not priced."""
+    """The fleet: its locality, what its rules cost, which VMs cost most, and how many rules were not priced.
+
+    `conflict` is why VMs have no place, where the plan leaves some out and it is proven that it must.
+    """
 
     locality: Locality
     prices: tuple[RulePrice, ...]
     rules_left_out: int
     costly: tuple[CostlyVm, ...]
+    conflict: Conflict | None
 
 
 def explain_vm(fleet: Fleet, plan: Plan, name: str) -> VmExplanation:
@@ -172,7 +177,13 @@ def explain_fleet(fleet: Fleet, plan: Plan, *, time_limit_s: float = 10.0) -> Fl
             CostlyVm(name=name, host=hosts[name], remote_access=one.remote_access, remote_share=one.remote_share)
             for name, one in costly[:MOST_COSTLY]
         ),
+        conflict=_conflict(fleet, plan, time_limit_s) if plan.unplaced else None,
     )
+
+
+def _conflict(fleet: Fleet, plan: Plan, time_limit_s: float) -> Conflict | None:
+    moves, migrations = plan.options.get("max_moves"), plan.options.get("max_migrations")
+    return explain_conflict(fleet, max_moves=moves, max_migrations=migrations, search_s=6 * time_limit_s)
 
 
 def _price(fleet: Fleet, plan: Plan, number: int, time_limit_s: float) -> RulePrice:

@@ -76,3 +76,15 @@ def test_lint_says_what_is_unwise(placer: Placer, fleet_file: Path) -> None:
     said = placer("check", fleet_file, "--lint", "--json").envelope["result"]["lint"]
     assert {remark["rule"] for remark in said} == {"numad"}
     assert placer("check", fleet_file, "plan.json", "--lint").code == 2
+
+
+def test_conflicts_name_the_cause_and_a_cure(placer: Placer, fleet_file: Path) -> None:
+    """--conflicts names the VM that fits nowhere with its verified cures; a fleet that fits has none."""
+    assert placer("check", fleet_file, "--conflicts", "--json").envelope["result"]["conflict"] is None
+    fleet_file.write_text(fleet_file.read_text() + "  - {name: big, vcpus: 2, memory: 20GiB, cells: none}\n")
+    run = placer("check", fleet_file, "--conflicts")
+    assert (
+        run.code == 0 and "conflict: VM big has no place" in run.out and "cure: let 1 VM (big) use several" in run.out
+    )
+    conflict = placer("check", fleet_file, "--conflicts", "--json").envelope["result"]["conflict"]
+    assert conflict["vms"] == ["big"] and conflict["rules"] == [] and all(c["cures_all"] for c in conflict["cures"])

@@ -36,3 +36,14 @@ def test_unknown_vm(placer: Placer, plan_file: Path) -> None:
     """A VM that is not in the fleet is bad input."""
     run = placer("explain", plan_file, "nobody")
     assert run.code == 2 and "nobody" in run.err
+
+
+def test_unplaced_vms_are_explained(placer: Placer, plan_file: Path, fleet_file: Path) -> None:
+    """Where the plan leaves VMs out, the conflict is named with its cures."""
+    fleet_file.write_text(fleet_file.read_text() + "  - {name: big, vcpus: 2, memory: 20GiB, cells: none}\n")
+    assert placer("solve", fleet_file, "-o", plan_file, "--force", "-q").code == 0
+    run = placer("explain", plan_file)
+    assert run.code == 0 and "conflict: VM big has no place" in run.out and "cure: drop 1 VM" in run.out
+    assert "big has no place" in placer("explain", plan_file, "big").out
+    conflict = placer("explain", plan_file, "--json").envelope["result"]["conflict"]
+    assert conflict["vms"] == ["big"] and {cure["kind"] for cure in conflict["cures"]} == {"more-nodes", "drop-vms"}
