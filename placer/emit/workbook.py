@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from placer.emit.export import Exporter
 from placer.emit.plan_tables import Table, Value, plan_tables
@@ -51,27 +52,27 @@ def workbook(plan: Plan, fleet: Fleet) -> bytes:
     return data.getvalue()
 
 
-def _write(sheet: object, table: Table, head: object) -> None:
+def _write(sheet: Any, table: Table, head: Any) -> None:
     for place, title in enumerate(table.columns):
-        sheet.write_string(0, place, title, head)  # type: ignore[attr-defined]
+        sheet.write_string(0, place, title, head)
     for number, row in enumerate(table.rows, start=1):
         for place, value in enumerate(row):
             _write_cell(sheet, number, place, value)
     for place, title in enumerate(table.columns):
         widest = max([len(title), *(len(str(row[place])) for row in table.rows[:1000])])
-        sheet.set_column(place, place, min(_WIDEST, widest + 2))  # type: ignore[attr-defined]
-    sheet.freeze_panes(1, 0)  # type: ignore[attr-defined]
+        sheet.set_column(place, place, min(_WIDEST, widest + 2))
+    sheet.freeze_panes(1, 0)
     if table.rows:
-        sheet.autofilter(0, 0, len(table.rows), len(table.columns) - 1)  # type: ignore[attr-defined]
+        sheet.autofilter(0, 0, len(table.rows), len(table.columns) - 1)
 
 
-def _write_cell(sheet: object, row: int, column: int, value: Value) -> None:
+def _write_cell(sheet: Any, row: int, column: int, value: Value) -> None:
     if value is None:
         return
     if isinstance(value, str):
-        sheet.write_string(row, column, _text(value))  # type: ignore[attr-defined]
+        sheet.write_string(row, column, _text(value))
     else:
-        sheet.write_number(row, column, value)  # type: ignore[attr-defined]
+        sheet.write_number(row, column, value)
 
 
 def _text(value: str) -> str:
