@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm, Unplaced
+from placer.model.rules import RuleKind
 from placer.planning.goals import Goal, parse_goals
 from solvers.problem import MoveBudget
 from solvers.result import Interrupt, Limits, OnProgress, Result
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "exact", "states", "greedy"]
 DEFAULT_TIME_LIMIT_S = 60.0
+RESERVE_HOSTS = 64
+"""Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
 
 
 def solve_fleet(
@@ -81,10 +85,40 @@ def solve_fleet(
     if not result.patterns:
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
+    if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not (
+        interrupt is not None and interrupt.requested
+    ):
+        plan = _with_reserve(fleet, plan, time_limit_s, seed)
     report = check(fleet, plan)
     if not report.ok:
         raise RefusedPlanError(report.faults)
     return plan
+
+
+def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> Plan:
+    """Return a plan that survives the failures its reserve rules name, or the best found with a warning that says so."""
+    if len(fleet.hosts) > RESERVE_HOSTS:
+        text = f"rules that reserve room were not verified on {len(fleet.hosts)} hosts: see placer whatif --fail-each"
+        return replace(plan, warnings=(*plan.warnings, text))
+    from placer.planning.reserve import plan_with_reserve
+    from placer.planning.whatif import SweepOptions
+
+    options = SweepOptions(
+        goals=tuple(str(name) for name in plan.options["goals"]),
+        time_limit_s=time_limit_s,
+        seed=seed,
+        max_moves=plan.options["max_moves"],
+        max_migrations=plan.options["max_migrations"],
+    )
+    found = plan_with_reserve(fleet, options)
+    summary = {**plan.summary, **found.plan.summary}
+    warnings = plan.warnings
+    if not found.clean:
+        warnings = (
+            *warnings,
+            "no plan was proven to survive every failure that the reserve rules name; this one survives most",
+        )
+    return replace(found.plan, summary=summary, warnings=warnings)
 
 
 def move_budget(fleet: Fleet, max_moves: int | None, max_migrations: int | None) -> MoveBudget:
