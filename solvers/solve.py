@@ -63,11 +63,13 @@ def solve(
     if chosen == "exact":
         return _exact(problem, _rest(limits, began), seed, first, on_progress, interrupt)
     found = _states(problem, _rest(limits, began), seed, first, on_progress, interrupt, workers, executor)
-    # What engine B leaves open, engine A may still close where its model is small enough; a replay of rounds ends here.
+    # What engine B leaves open, engine A may still close where its model is small enough.
     closed = found.status == "optimal" or (interrupt is not None and interrupt.requested)
-    if closed or engine == "states" or counts_of(problem) > EXACT_LIMIT or limits.rounds is not None:
+    if closed or engine == "states" or counts_of(problem) > EXACT_LIMIT:
         return found
-    return _better(found, _exact(problem, _rest(limits, began), seed, found, on_progress, interrupt))
+    # B ends by itself before its limit, or A has no time left: so a replay of all rounds gives A what B leaves of them.
+    rest = _rest(limits, began, found.rounds)
+    return _better(found, _exact(problem, rest, seed, found, on_progress, interrupt))
 
 
 def _states(
@@ -121,8 +123,9 @@ def _exact(
     )
 
 
-def _rest(limits: Limits, began: float) -> Limits:
-    return Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=limits.rounds)
+def _rest(limits: Limits, began: float, rounds: int = 0) -> Limits:
+    left = None if limits.rounds is None else max(0, limits.rounds - rounds)
+    return Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=left)
 
 
 def _better(states: Result, exact: Result) -> Result:
