@@ -18,6 +18,7 @@ from placer.cli.terminal import Terminal
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_ANSWER = re.compile(r"^`[^`]+` says\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```(\w*)$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -111,6 +112,7 @@ def test_blocks_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> 
     work.mkdir()
     for name, text in GIVEN.get(identity(page), {}).items():
         (work / name).write_text(text)
+    printed = ""
     for number, block in enumerate(_BLOCK.findall(page.read_text()), start=1):
         run = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
@@ -121,7 +123,10 @@ def test_blocks_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> 
             timeout=300,
             check=False,
         )
+        printed += run.stdout
         assert run.returncode == 0, f"{page.name}, block {number}:\n{block}\n{run.stdout}\n{run.stderr}"
+    for shown in _ANSWER.findall(page.read_text()):
+        assert shown in printed, f"{page.name} shows what is not printed:\n{shown}\n{printed}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identity)
@@ -175,3 +180,11 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     table = (REPOSITORY / "docs/reference/exit-codes.md").read_text()
     listed = set(map(int, re.findall(r"^\| (\d+) \|", table, re.MULTILINE)))
     assert {one.exit_code for one in classes} | {0, 130} == listed
+
+
+def test_every_lint_rule_is_described() -> None:
+    """The table of lint rules is that of the code, in its order."""
+    from placer.planning.lint import RULE_NAMES
+
+    table = (REPOSITORY / "docs/reference/lint.md").read_text()
+    assert tuple(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == RULE_NAMES

@@ -79,9 +79,10 @@ def check(
 
 
 def _lint(fleet: Fleet) -> tuple[Remark, ...]:
+    from placer.emit.domain_files import source_xml
     from placer.planning.lint import lint
 
-    return lint(fleet)
+    return lint(fleet, source_xml)
 
 
 def _conflict(fleet: Fleet) -> Conflict | None:

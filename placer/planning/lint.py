@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 from placer.model.fleet import Fleet
@@ -16,8 +16,8 @@ from placer.planning.lint_remark import Remark
 RULE_NAMES = tuple(name for name, _ in (*GUEST_RULES, *HOST_RULES))
 
 
-def lint(fleet: Fleet) -> tuple[Remark, ...]:
-    """Return all remarks on a fleet: VMs in their order, then hosts.
+def lint(fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]) -> tuple[Remark, ...]:
+    """Return all remarks on a fleet: VMs in their order, then hosts. `source` returns a VM's domain XML, if any.
 
     A VM that is on a host is held against that host's nodes, any other against the largest of the fleet. Rules that
     need the domain XML say nothing of VMs without any.
@@ -27,11 +27,10 @@ def lint(fleet: Fleet) -> tuple[Remark, ...]:
     InputError
         A domain XML that the fleet names is gone or has changed.
     """
-    return (*_guests(fleet), *_hosts(fleet))
+    return (*_guests(fleet, source), *_hosts(fleet))
 
 
-def _guests(fleet: Fleet) -> Iterator[Remark]:
-    from placer.emit.domain_files import source_xml
+def _guests(fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]) -> Iterator[Remark]:
     from placer.read.xml import parse_xml
 
     topologies = {id(host.topology): host.topology for host in fleet.hosts}
@@ -41,7 +40,7 @@ def _guests(fleet: Fleet) -> Iterator[Remark]:
     largest = reduce(NodeSize.with_larger, sizes.values())
     for vm in fleet.vms:
         host = fleet.host_by_name.get(vm.current.host) if vm.current is not None else None
-        xml = source_xml(vm, fleet)
+        xml = source(vm, fleet)
         root = parse_xml(xml, vm.domain.path) if xml is not None and vm.domain is not None else None
         yield from lint_guest(
             Guest(vm=vm, host=host, node=sizes[id(host.topology)] if host is not None else largest, root=root)

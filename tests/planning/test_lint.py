@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from placer.emit.domain_files import source_xml
 from placer.model.fleet import Fleet
 from placer.model.host import HostSettings
 from placer.planning.lint import RULE_NAMES, lint
@@ -20,7 +21,7 @@ GIB = 1024 * 1024
 
 def rules_of(fleet: Fleet) -> set[str]:
     """Return the rules that say something."""
-    return {remark.rule for remark in lint(fleet)}
+    return {remark.rule for remark in lint(fleet, source_xml)}
 
 
 def without_xml(build: Build, rule: str, bad: bool) -> Fleet:
@@ -56,7 +57,8 @@ def without_xml(build: Build, rule: str, bad: bool) -> Fleet:
             host = build.host(settings=HostSettings(numad=bad))
         case _:
             raise AssertionError(rule)
-    return build.fleet([host], [build.vm("v", spec, current=current)])
+    made: Fleet = build.fleet([host], [build.vm("v", spec, current=current)])
+    return made
 
 
 XML: Mapping[str, tuple[str, str]] = {
@@ -96,7 +98,8 @@ def with_xml(build: Build, folder: Path, rule: str, bad: bool) -> Fleet:
     pins = {vcpu: frozenset({vcpu}) for vcpu in range(spec.vcpus)}
     vm = build.vm("v", spec, current=build.now(pins=pins))
     vm = replace(vm, domain=DomainSource(path="v.xml", sha256=hashlib.sha256(data).hexdigest()))
-    return build.fleet([build.host()], [vm], base_dir=str(folder))
+    made: Fleet = build.fleet([build.host()], [vm], base_dir=str(folder))
+    return made
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
@@ -107,7 +110,7 @@ def test_rule_speaks_and_is_silent(build: Build, tmp_path: Path, rule: str) -> N
         if rule in XML
         else (lambda bad: without_xml(build, rule, bad))
     )
-    offended = [remark for remark in lint(make(True)) if remark.rule == rule]
+    offended = [remark for remark in lint(make(True), source_xml) if remark.rule == rule]
     assert len(offended) == 1 and offended[0].cure and "'" in offended[0].subject
     assert rule not in rules_of(make(False))
 
@@ -126,5 +129,7 @@ def test_unknown_settings_say_nothing(build: Build) -> None:
 
 def test_hostile_name_stays_on_one_line(build: Build) -> None:
     """A newline in a VM's name does not forge a second remark."""
-    remarks = lint(build.fleet([build.host()], [build.vm("a\nodd-vcpus: b", build.spec(5, 2, cells="auto"))]))
+    remarks = lint(
+        build.fleet([build.host()], [build.vm("a\nodd-vcpus: b", build.spec(5, 2, cells="auto"))]), source_xml
+    )
     assert len(remarks) == 1 and "\n" not in str(remarks[0])
