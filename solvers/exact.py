@@ -126,6 +126,7 @@ class _Search:
     tiers: list[_Tier] = field(init=False)
     complete: bool = field(init=False)
     _ordered: ExactModel | None = None
+    _told: tuple[int, int | None, int | None] | None = None
 
     def __post_init__(self) -> None:
         self.model = ExactModel(self.problem, symmetry=False)
@@ -312,7 +313,8 @@ class _Search:
         return None if self.incumbent is None else self.tiers[number].total.value(self.incumbent)
 
     def _report(self, number: int, value: int | None, bound: int | None) -> None:
-        if self.on_progress is not None:
+        if self.on_progress is not None and (number, value, bound) != self._told:
+            self._told = (number, value, bound)
             objective = self.problem.objectives[number]
             self.on_progress(
                 Progress(
