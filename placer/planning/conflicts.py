@@ -19,7 +19,7 @@ from solvers.result import Limits
 
 TRIAL_S = 5.0
 MOST_TRIALS = 400
-SEARCH_S = 60.0
+SEARCH_S = 30.0
 LIMIT_ON_MOVES = "the limit on moves"
 
 
@@ -84,6 +84,7 @@ class Trials:
         self.budget = move_budget(fleet, max_moves, max_migrations)
         self.left = MOST_TRIALS
         self.until = time.monotonic() + search_s
+        self.end = self.until + search_s
         self.undecided = False
         self._known: dict[Parts, bool] = {}
 
@@ -108,6 +109,8 @@ class Trials:
         """Tell whether all VMs of a fleet can be placed; None where a solve does not decide it in time."""
         from solvers.solve import solve
 
+        if self._known and time.monotonic() > self.end:
+            return None
         compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
         result = solve(compiled.problem, limits=Limits(time_limit_s=self.trial_s))
         if result.status == "infeasible":
@@ -133,7 +136,7 @@ def explain_conflict(
     ----------
     max_moves, max_migrations : the limits of the solve that is explained, with the same defaults.
     trial_s : seconds of one trial; there are at most `MOST_TRIALS`.
-    search_s : seconds after which the core is not made smaller.
+    search_s : seconds after which the core is not made smaller; after as many more no further cure is tried.
     """
     from placer.planning.cures import find_cures
 
