@@ -6,11 +6,11 @@ import itertools
 import random
 from collections.abc import Sequence
 
+from benchmarks.instances import KIB_PER_GIB, cell_spec, smt_topology
 from placer.model.fleet import Fleet
-from placer.model.host import Host, Node, Topology
-from placer.model.vm import Cell, CellMode, Vm, VmSpec
+from placer.model.host import Host
+from placer.model.vm import Vm, VmSpec
 
-KIB_PER_GIB = 1 << 20
 GIB_PER_VCPU = 4
 
 
@@ -31,7 +31,12 @@ def full_fleet(
     """
     random_ = random.Random(seed)
     nodes = packages * nodes_per_package
-    topology = _topology(packages, nodes_per_package, cpus_per_node)
+    topology = smt_topology(
+        packages=packages,
+        nodes_per_package=nodes_per_package,
+        cpus_per_node=cpus_per_node,
+        memory_kib=2 * cpus_per_node * GIB_PER_VCPU * KIB_PER_GIB,
+    )
     left = [cpus_per_node] * nodes
     specs: list[VmSpec] = []
     for _ in range(vms // 5):
@@ -65,31 +70,4 @@ def _shares(random_: random.Random, left: Sequence[int], count: int) -> list[int
 
 
 def _spec(cells: int, vcpus: int) -> VmSpec:
-    memory = vcpus * GIB_PER_VCPU * KIB_PER_GIB
-    made = tuple(
-        Cell(vcpus=frozenset(range(cell * vcpus, (cell + 1) * vcpus)), memory_kib=memory) for cell in range(cells)
-    )
-    mode = CellMode.GIVEN if cells > 1 else CellMode.NONE
-    return VmSpec(vcpus=cells * vcpus, memory_kib=cells * memory, cell_mode=mode, cells=made, overhead_kib=0)
-
-
-def _topology(packages: int, nodes_per_package: int, cpus_per_node: int) -> Topology:
-    nodes = packages * nodes_per_package
-    cores = cpus_per_node // 2
-    total = nodes * cores
-    siblings = [frozenset((core, core + total)) for core in range(total)]
-    cpus = [frozenset().union(*siblings[node * cores : (node + 1) * cores]) for node in range(nodes)]
-    near = [node // nodes_per_package for node in range(nodes)]
-    return Topology(
-        nodes=tuple(
-            Node(id=node, cpus=cpus[node], memory_kib=2 * cpus_per_node * GIB_PER_VCPU * KIB_PER_GIB)
-            for node in range(nodes)
-        ),
-        distances=tuple(
-            tuple(10.0 if i == j else 12.0 if near[i] == near[j] else 32.0 for j in range(nodes)) for i in range(nodes)
-        ),
-        cores=tuple(siblings),
-        packages=tuple(
-            frozenset().union(*cpus[first : first + nodes_per_package]) for first in range(0, nodes, nodes_per_package)
-        ),
-    )
+    return cell_spec(cells, vcpus, vcpus * GIB_PER_VCPU * KIB_PER_GIB)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from placer.errors import InputError
@@ -18,6 +19,17 @@ Row = dict[str, Any]
 
 SMOKE = "smoke"
 """Every spec has this size: seconds, for CI."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a spec is asked to measure: one of its sizes, for these seeds; `data` is a file of instances in place of
+    its own.
+    """
+
+    size: str
+    seeds: Sequence[int]
+    data: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +46,8 @@ class Spec:
         How many seeds are run unless another number is asked for.
     measure
         Yields the rows of one size for the given seeds.
+    reads
+        What a file of instances holds, where the spec can read one.
     columns
         Numeric columns that the summary gives median and worst of, with how to write them (``seconds``: ``{:.3f}``).
     """
@@ -41,22 +55,25 @@ class Spec:
     name: str
     about: str
     sizes: Mapping[str, str]
-    measure: Callable[[str, Sequence[int]], Iterator[Row]]
+    measure: Callable[[Job], Iterator[Row]]
     seeds: int = 5
+    reads: str | None = None
     columns: Mapping[str, str] = field(default_factory=lambda: {"seconds": "{:.3f}"})
 
-    def run(self, size: str, seeds: Sequence[int], out: Callable[[Row], None]) -> list[Row]:
+    def run(self, size: str, seeds: Sequence[int], out: Callable[[Row], None], data: Path | None = None) -> list[Row]:
         """Run the benchmark, hand every row to `out` as it comes, and return all of them.
 
         Raises
         ------
         InputError
-            The spec has no such size.
+            The spec has no such size, or reads no file of instances.
         """
         if size not in self.sizes:
             raise InputError(f"benchmark {self.name} has no size {size!r}", cure=f"it has {', '.join(self.sizes)}")
+        if data is not None and self.reads is None:
+            raise InputError(f"benchmark {self.name} makes its own instances", field="data", cure="leave out --data")
         rows: list[Row] = []
-        for row in self.measure(size, seeds):
+        for row in self.measure(Job(size=size, seeds=seeds, data=data)):
             whole = {"spec": self.name, "size": size, **row}
             rows.append(whole)
             out(whole)
@@ -65,6 +82,11 @@ class Spec:
 
 _MODULES = {
     "single-host": "benchmarks.single_host",
+    "greenfield": "benchmarks.greenfield",
+    "exact-fit": "benchmarks.exact_fit",
+    "vector-packing": "benchmarks.vector_packing",
+    "live": "benchmarks.live",
+    "rules": "benchmarks.rules",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""
 

@@ -29,11 +29,13 @@ def machine() -> Row:
     return row
 
 
-def run(spec: Spec, size: str | None, seeds: int | None, out: Callable[[Row], None]) -> list[Row]:
+def run(
+    spec: Spec, size: str | None, seeds: int | None, out: Callable[[Row], None], data: Path | None = None
+) -> list[Row]:
     """Run one spec at a size (its first by default) and return its rows, the machine's columns added to each."""
     about = machine()
     size = size or next(iter(spec.sizes))
-    rows = spec.run(size, range(seeds or spec.seeds), out)
+    rows = spec.run(size, range(seeds or spec.seeds), out, data)
     return [{**row, **about} for row in rows]
 
 

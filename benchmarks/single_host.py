@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.full_host import full_fleet
-from benchmarks.registry import SMOKE, Row, Spec
+from benchmarks.registry import SMOKE, Job, Row, Spec
 
 GOALS = "placed,remote"
 
@@ -26,15 +26,15 @@ _SIZES = {
 }
 
 
-def _measure(name: str, seeds: Sequence[int]) -> Iterator[Row]:
+def _measure(job: Job) -> Iterator[Row]:
     from benchmarks.peers.boolean_cpsat import solve_boolean
     from placer.planning.compile import compile_fleet
     from placer.planning.goals import parse_goals
     from solvers.exact import solve_exact
     from solvers.result import Limits
 
-    size = _SIZES[name]
-    for seed in seeds:
+    size = _SIZES[job.size]
+    for seed in job.seeds:
         fleet = full_fleet(
             seed=seed,
             packages=2,
@@ -63,7 +63,7 @@ def _measure(name: str, seeds: Sequence[int]) -> Iterator[Row]:
             **_figures(problem.objectives[-1].unit, list(peer.values), list(peer.bounds)),
             "status": peer.status,
             "seconds": peer.seconds,
-            "variables": peer.booleans,
+            "variables": peer.integers,
         }
 
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
 
 import numpy as np
 from ortools.sat.python import cp_model
 
+from benchmarks.peers.answer import PeerAnswer
 from solvers.problem import HostClass, Objective, Problem
+from solvers.result import HostPattern
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BooleanResult:
-    """Value and bound of each objective in its integer unit (None: unknown), seconds, and the size of the model."""
-
-    values: tuple[int | None, ...]
-    bounds: tuple[int | None, ...]
-    status: str
-    seconds: float
-    booleans: int
-
-
-def solve_boolean(problem: Problem, *, time_limit_s: float, seed: int = 0) -> BooleanResult:
+def solve_boolean(problem: Problem, *, time_limit_s: float, seed: int = 0) -> PeerAnswer:
     """Solve an empty fleet's problem, objectives one after the other, each held at its value for the next.
 
     It knows neither of interchangeable VMs nor of interchangeable nodes: every VM of a flavor has booleans of its own.
@@ -64,6 +55,7 @@ def solve_boolean(problem: Problem, *, time_limit_s: float, seed: int = 0) -> Bo
     values: list[int | None] = []
     bounds: list[int | None] = []
     statuses: list[str] = []
+    patterns: tuple[HostPattern, ...] = ()
     for objective in problem.objectives:
         terms = _terms(problem, objective, vms, hosts, places, out)
         total = sum(factor * var for factor, var in terms)
@@ -81,15 +73,32 @@ def solve_boolean(problem: Problem, *, time_limit_s: float, seed: int = 0) -> Bo
         statuses.append("optimal" if status == cp_model.OPTIMAL else "feasible" if found else "unknown")
         if value is None:
             break
+        patterns = _patterns(problem, used, solver)
         model.add(total <= value)
     missing = len(problem.objectives) - len(values)
     worst = "unknown" if "unknown" in statuses else "feasible" if "feasible" in statuses else "optimal"
-    return BooleanResult(
+    return PeerAnswer(
         values=(*values, *[None] * missing),
         bounds=(*bounds, *[None] * missing),
         status=worst,
         seconds=time.perf_counter() - began,
-        booleans=sum(map(len, places)) + len(out),
+        patterns=patterns,
+        integers=sum(map(len, places)) + len(out),
+    )
+
+
+def _patterns(
+    problem: Problem, used: list[list[tuple[int, cp_model.IntVar]]], solver: cp_model.CpSolver
+) -> tuple[HostPattern, ...]:
+    """Read what each host holds, a pattern a host."""
+    classes = [number for number, cls in enumerate(problem.classes) for _ in range(cls.count)]
+    return tuple(
+        HostPattern(
+            host_class=number,
+            count=1,
+            placements=tuple(sorted(Counter(place for place, var in entries if solver.boolean_value(var)).items())),
+        )
+        for number, entries in zip(classes, used, strict=True)
     )
 
 

@@ -31,6 +31,9 @@ def bench(
         typer.Option("--size", metavar="NAME", help="A size of the benchmark, such as smoke; its first by default."),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1000, help="How many seeds.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="A file of instances, for benchmarks that read one.")
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Every run, as CSV.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> Answer:
@@ -49,7 +52,7 @@ def bench(
     rows: list[Row] = []
     summaries: list[tuple[Spec, list[Row]]] = []
     for each in chosen:
-        own = runner.run(each, size, seeds, lambda row: terminal.note(_progress(row)))
+        own = runner.run(each, size, seeds, lambda row: terminal.note(_progress(row)), data)
         summaries.append((each, runner.summary(each, own)))
         rows += own
     if output is not None:
@@ -63,7 +66,13 @@ def bench(
 
 
 def _progress(row: Row) -> str:
-    return f"{row['spec']} seed {row['seed']}: {row['method']}: {row['status']} in {row['seconds']:.2f} s"
+    return (
+        f"{row['spec']} {row['instance']}, seed {row['seed']}: {row['method']}: {row['status']}{_took(row['seconds'])}"
+    )
+
+
+def _took(seconds: float | None) -> str:
+    return "" if seconds is None else f" in {seconds:.2f} s"
 
 
 def _draw(summaries: list[tuple[Spec, list[Row]]], machine: Row, console: Console) -> None:

@@ -1,0 +1,114 @@
+"""First fit and best fit, VM by VM, over every place that a host has: what a scheduler without a solver does."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers.answer import PeerAnswer
+from solvers.evaluate import evaluate, violations
+from solvers.problem import IntArray, Problem
+from solvers.result import HostPattern
+
+Rule = Literal["first", "best"]
+
+
+def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
+    """Place VMs one after the other on an empty fleet; none is ever moved again.
+
+    Parameters
+    ----------
+    order : flavor of each VM, in the order they come.
+    rule : ``first`` takes the first host that has a place, and there the cheapest place; ``best`` the place, of all
+        hosts, after which the nodes used have the least room (as a share, summed over rows).
+
+    Raises
+    ------
+    ValueError
+        The problem has content or rules between hosts.
+    """
+    if problem.rules or not all(cls.is_empty for cls in problem.classes):
+        raise ValueError("first and best fit know neither rules between hosts nor VMs that are there now")
+    began = time.perf_counter()
+    fleets = [_Hosts(problem, shape) for shape in range(len(problem.shapes))]
+    unplaced = [0] * len(problem.flavors)
+    for flavor in order:
+        found = [place for hosts in fleets if (place := hosts.place(flavor, rule)) is not None]
+        if not found:
+            unplaced[flavor] += 1
+            continue
+        chosen = min(found, key=lambda place: place[0])
+        fleets[chosen[1]].take(chosen[2], chosen[3])
+    patterns = tuple(pattern for hosts in fleets for pattern in hosts.patterns())
+    seconds = time.perf_counter() - began
+    broken = violations(problem, patterns, unplaced)
+    if broken:
+        raise AssertionError(broken[0])
+    return PeerAnswer(
+        values=evaluate(problem, patterns, unplaced),
+        bounds=(None,) * len(problem.objectives),
+        status="feasible",
+        seconds=seconds,
+        patterns=patterns,
+    )
+
+
+class _Hosts:
+    """All hosts of one shape, in order of their classes: `room` (hosts, rows) is what is left."""
+
+    def __init__(self, problem: Problem, shape: int) -> None:
+        self.number = shape
+        self.shape = problem.shapes[shape]
+        classes = [n for n, cls in enumerate(problem.classes) if cls.shape == shape]
+        self.class_of = np.repeat(classes, [problem.classes[n].count for n in classes]) if classes else np.zeros(0, int)
+        rows = len(self.shape.row_names)
+        self.room: IntArray = np.array([problem.classes[n].capacity for n in self.class_of], dtype=np.int64).reshape(
+            len(self.class_of), rows
+        )
+        self.whole: NDArray[np.float64] = np.maximum(1.0, self.room.astype(np.float64))
+        self.allowed = np.array([problem.classes[n].allowed for n in self.class_of], dtype=np.bool_)
+        self.held: dict[int, Counter[int]] = defaultdict(Counter)
+        self.first = sum(cls.count for cls in problem.classes if cls.shape < shape)
+        keys = [objective.cost for objective in problem.objectives if objective.cost is not None]
+        self.places: dict[int, list[int]] = defaultdict(list)
+        for placement in np.flatnonzero(~self.shape.stay_only).tolist():
+            self.places[int(self.shape.flavor[placement])].append(placement)
+        for places in self.places.values():
+            places.sort(key=lambda p: [int(self.shape.cost[key][p]) for key in keys if key in self.shape.cost])
+
+    def place(self, flavor: int, rule: Rule) -> tuple[tuple[float, ...], int, int, int] | None:
+        """Return (how good: least is best, shape, host, placement) of the best place here, None if there is none."""
+        best: tuple[tuple[float, ...], int, int, int] | None = None
+        for rank, placement in enumerate(self.places.get(flavor, ())):
+            use = self.shape.use[placement]
+            rows = np.flatnonzero(use)
+            fits = np.flatnonzero((self.room[:, rows] >= use[rows]).all(axis=1) & self.allowed[:, flavor])
+            if not len(fits):
+                continue
+            if rule == "first":
+                host = int(fits[0])
+                key = (float(self.first + host), float(rank))
+            else:
+                left = ((self.room[np.ix_(fits, rows)] - use[rows]) / self.whole[np.ix_(fits, rows)]).mean(axis=1)
+                host = int(fits[int(left.argmin())])
+                key = (float(left.min()), float(rank))
+            if best is None or key < best[0]:
+                best = (key, self.number, host, placement)
+        return best
+
+    def take(self, host: int, placement: int) -> None:
+        """Put a VM."""
+        self.room[host] -= self.shape.use[placement]
+        self.held[host][placement] += 1
+
+    def patterns(self) -> list[HostPattern]:
+        """Return what the hosts hold, a pattern a host."""
+        return [
+            HostPattern(host_class=int(cls), count=1, placements=tuple(sorted(self.held[host].items())))
+            for host, cls in enumerate(self.class_of)
+        ]

@@ -1,0 +1,84 @@
+"""Every spec runs at smoke size, and what it yields is proven, consistent and no better than the proof allows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import registry
+from benchmarks.registry import SMOKE
+from placer.errors import InputError
+
+Row = dict[str, Any]
+
+EXPECTED = {
+    "exact-fit": {"placer", "first fit", "best fit", "counts per host (HiGHS)", "a boolean per VM and place (CP-SAT)"},
+    "greenfield": {"placer", "first fit, largest first", "best fit, largest first"},
+    "vector-packing": {"placer", "first fit, largest first", "counts per bin (HiGHS)"},
+    "live": {"placer", "no moves", "counts per host (HiGHS)"},
+    "rules": {"placer", "placer's greedy engine"},
+}
+VALUE = {"exact-fit": "remote", "greenfield": "remote", "vector-packing": "hosts", "live": "value", "rules": "remote"}
+MAXIMISED = {"live"}
+
+
+@pytest.fixture(scope="module", params=sorted(EXPECTED))
+def smoke(request: pytest.FixtureRequest) -> tuple[str, list[Row]]:
+    """Return a spec's name and its rows at smoke size."""
+    return request.param, registry.spec(request.param).run(SMOKE, [0], lambda row: None)
+
+
+def test_every_method_runs(smoke: tuple[str, list[Row]]) -> None:
+    """Every method that CI can run answers, with the columns that every row has."""
+    name, rows = smoke
+    assert {row["method"] for row in rows} >= EXPECTED[name]
+    for row in rows:
+        assert {"spec", "size", "method", "instance", "seed", "seconds", "status"} <= set(row)
+
+
+def test_placer_proves_its_smoke_answers(smoke: tuple[str, list[Row]]) -> None:
+    """At smoke size placer places everything and proves it optimal."""
+    for row in smoke[1]:
+        if row["method"] == "placer":
+            assert row["status"] == "optimal" and row["gap_percent"] == 0 and row["unplaced_vcpus"] == 0
+
+
+def test_no_method_beats_the_proof(smoke: tuple[str, list[Row]]) -> None:
+    """No other method that places as much has a better value than the one that placer proves optimal."""
+    name, rows = smoke
+    sign = -1 if name in MAXIMISED else 1
+    best = {row["instance"]: row[VALUE[name]] for row in rows if row["method"] == "placer"}
+    for row in rows:
+        if row.get("unplaced_vms") == 0 and row[VALUE[name]] is not None:
+            assert sign * row[VALUE[name]] >= sign * best[row["instance"]] - 1e-9, row
+
+
+def test_records_are_read_and_judged(tmp_path: Path) -> None:
+    """A gzipped file of records takes the place of made ones, and the answer is compared with what is known."""
+    record = {"name": "three", "d": 2, "cap": [10, 10], "items": [[6, 1], [6, 1], [4, 9]], "opt": 2, "best_heur": 3}
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(record).encode() + b"\n"))
+    rows = registry.spec("vector-packing").run(SMOKE, [0], lambda row: None, path)
+    (row,) = [row for row in rows if row["method"] == "placer"]
+    assert row["instance"] == "three" and row["hosts"] == 2 and row["hosts_bound"] == 2
+    assert (row["above_heuristic"], row["above_optimum"], row["bound_above_optimum"]) == (0, 0, 0)
+
+
+def test_bad_records_are_named_all(tmp_path: Path) -> None:
+    """Lines that are no records are named with their numbers, all at once."""
+    path = tmp_path / "records.jsonl"
+    too_large = {"name": "x", "cap": [1], "items": [[2]]}
+    path.write_text(f"{{}}\nnonsense\n{json.dumps(too_large)}\n")
+    with pytest.raises(InputError) as error:
+        registry.spec("vector-packing").run(SMOKE, [0], lambda row: None, path)
+    assert [fault.line for fault in error.value.faults] == [1, 2, 3]
+
+
+def test_data_for_a_spec_that_reads_none(tmp_path: Path) -> None:
+    """A file of instances is refused where the benchmark makes its own."""
+    with pytest.raises(InputError, match="makes its own"):
+        registry.spec("rules").run(SMOKE, [0], lambda row: None, tmp_path / "records.jsonl")
