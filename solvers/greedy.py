@@ -191,19 +191,18 @@ class _Packing:
 
     def _place(self, flavor: int, many: int) -> None:
         """Place up to `many` VMs of a flavor, the cheapest place first, then the tightest."""
-        tied = self.rules.is_tied(flavor)
         for shape, group, placement in self._candidates(flavor):
-            if many <= 0:
-                return
             groups = self.groups[shape]
-            each, total = self.rules.room(flavor, shape, group, placement)
-            fit = min(groups.fit(group, placement), each)
-            most = min(many, total)
-            if fit <= 0 or most <= 0:
-                continue
-            if tied:
-                group = groups.split(group, 1)
-            many -= self._fill(flavor, shape, group, placement, fit, most)
+            while many > 0:
+                each, total = self.rules.room(flavor, shape, group, placement)
+                fit = min(groups.fit(group, placement), each)
+                most = min(many, total)
+                if fit <= 0 or most <= 0:
+                    break
+                alone = self.rules.is_alone(flavor, groups.host_class[group]) and groups.count[group] > 1
+                many -= self._fill(flavor, shape, groups.split(group, 1) if alone else group, placement, fit, most)
+                if not alone:
+                    break
 
     def _fill(self, flavor: int, shape: int, group: int, placement: int, fit: int, most: int) -> int:
         """Put `fit` VMs on each host of a group while `most` last, the rest on one more; return how many it took."""

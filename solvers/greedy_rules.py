@@ -36,39 +36,52 @@ class RuleKeeper:
         for index, rule in enumerate(self.problem.rules):
             for flavor in rule.members:
                 self.rules_of[flavor].append(index)
-            self._split_to_hosts(rule)
+            self._split_to_hosts(index, rule)
             self._count_start(index, rule)
 
-    def _split_to_hosts(self, rule: CrossRule) -> None:
+    def _split_to_hosts(self, index: int, rule: CrossRule) -> None:
         """Where single hosts are domains, a host that holds a member is a group of its own."""
+        if rule.kind != "together":
+            return
         for groups in self.groups:
             for group in range(len(groups)):
-                if rule.kind == "together" and groups.of_flavor(group, rule.members):
+                floating = self.problem.classes[groups.host_class[group]].floating
+                if self._members(index, groups, group) or any(flavor in rule.members for flavor, _ in floating):
                     while groups.count[group] > 1:
                         groups.split(group, 1)
 
+    def _members(self, index: int, groups: Groups, group: int) -> int:
+        """Return the VMs of a rule on each host of a group, immovable ones too."""
+        host_class = self.problem.classes[groups.host_class[group]]
+        return host_class.fixed_members.get(index, 0) + groups.of_flavor(group, self.problem.rules[index].members)
+
     def _count_start(self, index: int, rule: CrossRule) -> None:
-        before = [self.problem.content_of(number) for number in range(len(self.problem.classes))]
+        """Note what is in each domain at the start of the problem, and what the groups hold already."""
         starting: set[Hashable] = set()
         for number, host_class in enumerate(self.problem.classes):
             immovable = host_class.fixed_members.get(index, 0)
-            then = immovable + int(before[number][list(rule.members)].sum())
+            then = immovable + int(self.problem.content_of(number)[list(rule.members)].sum())
             domain = self._domain(rule, number)
             if domain is not None:
                 self._start[index, domain] += then * host_class.count
-                self._count[index, domain] += immovable * host_class.count
-                if then:
-                    starting.add(domain)
-                if immovable:
-                    self._used[index].add(domain)
-            elif then:
-                starting.update((number, copy) for copy in range(host_class.count))
+                starting.update({domain} if then else ())
+            else:
+                places = self._node_places(rule, number) if rule.scope == "node" else range(1 if then else 0)
+                starting.update((number, copy, place) for copy in range(host_class.count) for place in places)
         self._domains[index] = max(1, len(starting))
         for shape, groups in enumerate(self.groups):
             for group in range(len(groups)):
-                many = groups.of_flavor(group, rule.members)
+                many = self._members(index, groups, group)
                 if many:
                     self._note(index, shape, group, many * groups.count[group], tuple(groups.held[group]))
+
+    def _node_places(self, rule: CrossRule, number: int) -> range:
+        """Return as many places as nodes that a host's members may be on now; floating ones may be on any."""
+        host_class = self.problem.classes[number]
+        shape = self.problem.shapes[host_class.shape]
+        held = [placement for placement, _ in host_class.content if int(shape.flavor[placement]) in rule.members]
+        floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
+        return range(int(shape.touches[held].any(axis=0).sum()) + floating * shape.nodes)
 
     def _domain(self, rule: CrossRule, number: int) -> int | None:
         """Return the named domain of a class; None where each host is one by itself."""
@@ -132,9 +145,10 @@ class RuleKeeper:
             return min(each, room), total
         return each, total
 
-    def is_tied(self, flavor: int) -> bool:
-        """Tell whether a rule holds the flavor together: then a host must be a group of its own before it is used."""
-        return any(self.problem.rules[index].kind == "together" for index in self.rules_of.get(flavor, ()))
+    def is_alone(self, flavor: int, number: int) -> bool:
+        """Tell whether a host of a class is a domain that a rule holds the flavor together in: a group of its own."""
+        rules = [self.problem.rules[index] for index in self.rules_of.get(flavor, ())]
+        return any(rule.kind == "together" and self._domain(rule, number) is None for rule in rules)
 
     def place(self, flavor: int, shape: int, group: int, placement: int, many: int) -> None:
         """Count `many` VMs more in all at a placement of a group."""
