@@ -169,8 +169,8 @@ class CheapPricer:
             )
         return self._stocks[key]
 
-    def offer(self, state: State, *, patterns: bool = True) -> Offer:
-        """Return a bound on the value of any pattern of the state, and patterns (none where not asked for)."""
+    def offer(self, state: State) -> Offer:
+        """Return a bound on the value of any pattern of the state, and patterns."""
         layout, grid = self.layouts[state.index], self.grids[state.shape]
         if layout is None or grid is None:
             return Offer(state.index, None, ())
@@ -178,13 +178,12 @@ class CheapPricer:
         low = self.stock(state, up=False)
         pair = self._pair(state, layout, low) if len(grid.nodes) == 2 else None
         most = self._parts_bound(state, layout, low) if pair is None else pair[0]
-        if patterns:
-            if pair is not None:
-                high = self.stock(state, up=True)
-                best = pair if high is low else self._pair(state, layout, high)
-                found = [best[1]] if best is not None else []
-            if not found:
-                found = self._built(state, layout)
+        if pair is not None:
+            high = self.stock(state, up=True)
+            best = pair if high is low else self._pair(state, layout, high)
+            found = [best[1]] if best is not None else []
+        if not found:
+            found = self._built(state, layout)
         fit = dict.fromkeys(fitted(self.model, state, pattern, self.stock(state, up=True).worth) for pattern in found)
         return Offer(state.index, self._opened(state, most // low.scale), tuple(fit))
 
@@ -195,6 +194,25 @@ class CheapPricer:
         if not opening or (self.model.phantom.any()):
             return most
         return max(0, most - opening)
+
+    def layout(self, state: State) -> Layout:
+        """Return the layout of a state whose shape has a grid."""
+        layout = self.layouts[state.index]
+        assert layout is not None
+        return layout
+
+    def grid(self, state: State) -> ShapeGrid:
+        """Return the grid of a state whose shape has one."""
+        grid = self.grids[state.shape]
+        assert grid is not None
+        return grid
+
+    def read_singles(self, state: State, stock: Stock, left: IntArray, into: dict[int, int]) -> None:
+        """Add the best choice of VMs on single nodes with (nodes, rows) steps left, read from the tables."""
+        layout = self.layout(state)
+        for node in range(len(layout.levels)):
+            table = self._table(state, layout, stock, node, parts=False)
+            read_single(stock, node, table.read([int(x) for x in left[node]]), into)
 
     def keep_value(self, state: State, placement: int, stock: Stock) -> int:
         """Return what a VM that stays in place is worth, not times the scale."""

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solvers.problem import IntArray
+from solvers.states_batch import BatchPricer
 from solvers.states_cheap import CheapPricer
 from solvers.states_clock import Clock
 from solvers.states_duals import Duals, Prices, bound_of, prices_of, rounded_duals
 from solvers.states_enumerate import Enumerator
 from solvers.states_master import FloatArray, Master, MasterAnswer
 from solvers.states_model import Pattern, State
+from solvers.states_narrow import Narrow
 from solvers.states_pack import Packer
 from solvers.states_pool import Pool
 from solvers.states_pricing import ExactPricer, row_bound
 
 SMOOTHING = 0.6
-CLOSE = 2e-6
+CLOSE = 2e-7
 """Relative distance of master and bound at which column generation is done."""
 
 
@@ -75,6 +77,7 @@ class Generator:
     seed: int
     packer: Packer
     enumerator: Enumerator
+    batch: BatchPricer
     master: Master = field(init=False)
     answer: MasterAnswer | None = None
     best: Bound | None = None
@@ -154,6 +157,7 @@ class Generator:
     def run(self, clock: Clock, tell: Callable[[], bool]) -> None:
         """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it."""
         stale = 0
+        smooth = False
         while clock.next_round():
             before = self.best
             found = self.step()
@@ -162,11 +166,13 @@ class Generator:
             if found:
                 stale = 0
                 continue
-            found = self.exact_step(smooth=True) or self.exact_step(smooth=False)
+            found = self.exact_step(smooth=smooth)
             if tell():
                 return
+            # Plain duals are the end of it; while they find much and prove little, duals nearer to the best ones do better.
             improved = self.best is not before
             stale = 0 if found or improved else stale + 1
+            smooth = not smooth and bool(found) and not improved
             if self._closed() or stale > 1:
                 return
 
@@ -213,17 +219,31 @@ class Generator:
         model = self.pool.evaluator.model
         prices = prices_of(model, duals)
         self.cheap.start(prices)
+        together = self.batch.most(prices)
+        leaving = self._all_leave(prices)
+        paying: dict[int, Pattern] = {}
+        if together and self.answer is not None:
+            sigma = np.floor(self.answer.state * self.scale)
+            paying = self.batch.patterns(prices, leaving - sigma.astype(np.int64))
         least: list[int] = []
         patterns: list[tuple[Pattern, ...]] = []
         for state in model.states:
-            if not self.hosts[state.index]:
-                least.append(0)
-                patterns.append(())
-                continue
-            bound, found = self._offer(state, duals, prices)
+            bound: int = 0
+            found: tuple[Pattern, ...] = ()
+            if state.index in together:
+                bound = int(leaving[state.index]) - together[state.index]
+                found = (paying[state.index],) if state.index in paying else ()
+            elif self.hosts[state.index]:
+                bound, found = self._offer(state, duals, prices)
             least.append(bound)
             patterns.append(found)
         return least, patterns
+
+    def _all_leave(self, prices: Prices) -> IntArray:
+        """Return (states,): what it costs when all VMs present leave."""
+        present = self.pool.evaluator.model.present[:, ~self.pool.evaluator.model.phantom].sum(axis=1)
+        out: IntArray = present * (prices.leave_place + prices.leave_host)
+        return out
 
     def _offer(self, state: State, duals: Duals, prices: Prices) -> tuple[int, tuple[Pattern, ...]]:
         """Return a bound on a state's least reduced cost, and patterns: from a list of all, from tables, or by
@@ -235,8 +255,7 @@ class Generator:
         offer = self.cheap.offer(state)
         least, patterns = None, offer.patterns
         if offer.most is not None:
-            present = int(state.present[~self.pool.evaluator.model.phantom].sum())
-            least = present * (prices.leave_place + prices.leave_host) - offer.most
+            least = int(self._all_leave(prices)[state.index]) - offer.most
         if not self.cheap.exact(state):
             patterns = (*patterns, *self.packer.patterns(state, prices))
             bound = row_bound(self.pool.evaluator.model, state, duals)
@@ -279,17 +298,36 @@ class Generator:
                 break
             chosen.append(model.states[index])
             rest -= slack[index]
+        narrows: list[Narrow | None] = []
+        leaving = self._all_leave(prices_of(model, duals))
+        known = {index: int(leaving[index]) - value for index, value in self.batch.known.items()}
+        for state in tuple(chosen):
+            if state.index not in self.batch.known:
+                narrows.append(None)
+                continue
+            narrow = self.batch.narrow(state)
+            if narrow is None:
+                chosen.remove(state)
+                least[state.index] = known[state.index]
+            else:
+                narrows.append(narrow)
         answers = self.exact.price(
             chosen,
             duals,
             [next(iter(patterns[state.index]), None) for state in chosen],
+            narrows,
             budget=self._exact_budget,
             seed=self.seed,
         )
         found = []
         for priced in answers:
+            # Where narrowed, no pattern is better than the known one but those that were looked at.
+            floor = known.get(priced.state)
             if priced.least is not None:
-                least[priced.state] = max(least[priced.state], priced.least)
+                found_least = priced.least if floor is None else min(floor, priced.least)
+                least[priced.state] = max(least[priced.state], found_least)
+            elif priced.none and floor is not None:
+                least[priced.state] = floor
             found += [(priced.state, pattern) for pattern in priced.patterns]
         if self.whole:
             self._note(point, duals, least)

@@ -15,6 +15,7 @@ from ortools.sat.python import cp_model
 
 from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
+from solvers.states_batch import BatchPricer
 from solvers.states_cheap import CheapPricer
 from solvers.states_clock import Clock
 from solvers.states_columns import Evaluator
@@ -51,6 +52,7 @@ class Kit:
     on_progress: OnProgress | None
     evaluator: Evaluator = field(init=False)
     cheap: CheapPricer = field(init=False)
+    batch: BatchPricer = field(init=False)
     exact: ExactPricer = field(init=False)
     packer: Packer = field(init=False)
     enumerator: Enumerator = field(init=False)
@@ -68,6 +70,7 @@ class Kit:
         model = self.model
         self.evaluator = Evaluator(model)
         self.cheap = CheapPricer(model)
+        self.batch = BatchPricer(self.cheap)
         self.exact = ExactPricer(model, self.executor, self.clock.interrupt)
         self.packer = Packer(model, self.seed)
         self.enumerator = Enumerator(model)

@@ -62,6 +62,7 @@ class Phase:
             step_size=kit.steps[self.objective],
             packer=kit.packer,
             enumerator=kit.enumerator,
+            batch=kit.batch,
             seed=kit.seed,
         )
 
@@ -69,7 +70,7 @@ class Phase:
         """Return the grid of the duals: fine enough for the objective, and for what a unit held costs in it."""
         objectives = self.kit.model.problem.objectives
         unit = objectives[self.objective].unit
-        scale = max(1, (1 << 20) // unit)
+        scale = max(1, (1 << 28) // unit)
         for g in range(self.objective):
             if not self.soft[g] and objectives[g].unplaced is None:
                 scale = max(scale, (objectives[g].unit << 13) // unit)

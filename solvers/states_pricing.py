@@ -21,6 +21,7 @@ from solvers.states_block import HostBlock, admissible
 from solvers.states_cp import run_each, run_model, values_of
 from solvers.states_duals import Duals, prices_of
 from solvers.states_model import Pattern, State, StateModel
+from solvers.states_narrow import Narrow
 
 SETTLING = 1.0
 """Deterministic time to settle the floating VMs of one host."""
@@ -32,12 +33,16 @@ LARGEST = 1 << 36
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """Of one state: `least`, a bound on the reduced cost of any pattern (None unknown), and patterns, best first."""
+    """Of one state: `least`, a bound on the reduced cost of any pattern (None unknown), and patterns, best first.
+
+    `none` says that there is no pattern at all of the kind looked for.
+    """
 
     state: int
     least: int | None
     patterns: tuple[Pattern, ...]
     optimal: bool
+    none: bool = False
 
 
 @dataclass(slots=True)
@@ -57,16 +62,26 @@ class PricingModel:
         return bound * self.divisor + self.total.constant
 
 
-def pricing_model(model: StateModel, state: State, duals: Duals, hint: Pattern | None) -> PricingModel:
-    """Build the model; placements that can only cost are left out."""
+def pricing_model(
+    model: StateModel, state: State, duals: Duals, hint: Pattern | None, narrow: Narrow | None = None
+) -> PricingModel:
+    """Build the model; placements that can only cost are left out, and what `narrow` rules out."""
     shape = model.problem.shapes[state.shape]
     prices = prices_of(model, duals)
     worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
     worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
     stays = np.where(state.present > 0, prices.leave_host, 0) + np.where(state.floating > 0, prices.leave_place, 0)
-    placements, upper = admissible(model, state, np.nonzero(worth + stays[shape.flavor] > 0)[0])
+    chosen = np.nonzero(worth + stays[shape.flavor] > 0)[0] if narrow is None else narrow.candidates
+    placements, upper = admissible(model, state, chosen)
+    if narrow is not None:
+        here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
+        most = np.array([narrow.most.get(int(p), int(n)) for p, n in zip(placements, here, strict=True)], dtype=np.int64)
+        upper = np.where(np.isin(placements, chosen), upper, np.minimum(upper, most))
     writer = RowWriter()
     block = HostBlock(writer, model, state, placements, upper)
+    if narrow is not None:
+        for variable, placement in zip(block.y.tolist(), placements.tolist(), strict=True):
+            writer.row(Sum().add(variable, 1), narrow.least.get(placement, 0), None)
     total = Sum()
     for objective, weight in enumerate(duals.weight):
         if weight:
@@ -100,13 +115,22 @@ class ExactPricer:
     interrupt: Interrupt
 
     def price(
-        self, states: Sequence[State], duals: Duals, hints: Sequence[Pattern | None], *, budget: float, seed: int
+        self,
+        states: Sequence[State],
+        duals: Duals,
+        hints: Sequence[Pattern | None],
+        narrows: Sequence[Narrow | None],
+        *,
+        budget: float,
+        seed: int,
     ) -> list[Priced]:
-        """Return what CP-SAT says of each state, in order."""
+        """Return what CP-SAT says of each state, in order; where narrowed, of patterns better than the known one."""
         built: dict[int, PricingModel] = {}
 
         def make(position: int) -> cp_model.CpModel:
-            built[position] = pricing_model(self.model, states[position], duals, hints[position])
+            built[position] = pricing_model(
+                self.model, states[position], duals, hints[position], narrows[position]
+            )
             return built[position].cp
 
         answers = run_each(
@@ -121,7 +145,7 @@ class ExactPricer:
         for position, answer in enumerate(answers):
             index = states[position].index
             if answer.values is None or answer.bound is None:
-                out.append(Priced(index, None, (), False))
+                out.append(Priced(index, None, (), answer.infeasible, answer.infeasible))
                 continue
             priced = built[position]
             found = [values_of(answer), *(np.array(values, dtype=np.int64) for values in answer.others)]

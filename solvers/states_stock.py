@@ -108,6 +108,9 @@ class Stock:
         """Return items of new VMs that take alike of both nodes of a two-node host, and whether these are all over
         two.
         """
+        if self._pairs is None and len(self.top[0]) != len(self.top[1]):
+            # Nodes of different rows hold nothing alike.
+            self._pairs = [], False
         if self._pairs is None:
             multi = self.grid.multi[self.may[self.grid.multi] & (self.worth[self.grid.multi] > 0)]
             first, second = self.grid.part_of[multi, 0], self.grid.part_of[multi, 1]

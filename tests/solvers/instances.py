@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import itertools
+import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -261,3 +262,137 @@ def live_fleet(
         objectives=(*placed_goals(flavors), Objective(goal="headroom", cost="headroom", sign=-1)),
         budget=MoveBudget(moves=moves),
     )
+
+
+@dataclass(slots=True)
+class _LiveShape:
+    """A grid shape in the making: placements are added as VMs on them come up."""
+
+    grid: NodeGrid
+    flavors: Sequence[tuple[int, int, int]]
+    places: dict[tuple[int, tuple[int, ...], tuple[int, ...]], int]
+
+    def cost(self, flavor: int, cpu: tuple[int, ...], memory: tuple[int, ...]) -> int:
+        """Return the cost (1e-6 vCPU) of cells with CPUs on `cpu` and memory on `memory`, locality 0.8."""
+        vcpus, distances = self.flavors[flavor][0], self.grid.distances()
+        if cpu == memory:
+            return remote_cost(vcpus, cpu, distances, 0.8)
+        return round(COST_UNIT * vcpus * (distances[cpu[0], memory[0]] / 10.0 - 1.0))
+
+    def build(self, proper: int) -> Shape:
+        """Return the shape; placements from number `proper` on are irregular."""
+        nodes = self.grid.nodes
+        use = np.zeros((len(self.places), 2 * nodes), dtype=np.int64)
+        touches = np.zeros((len(self.places), nodes), dtype=np.bool_)
+        for place, (flavor, cpu, memory) in enumerate(self.places):
+            vcpus, gib, cells = self.flavors[flavor]
+            for node in cpu:
+                use[place, 2 * node] += vcpus // cells
+                touches[place, node] = True
+            for node in memory:
+                use[place, 2 * node + 1] += -(-gib // cells)
+        return Shape(
+            name=self.grid.name,
+            nodes=nodes,
+            row_names=tuple((node, resource) for node in range(nodes) for resource in ("cpu", "memory")),
+            flavor=np.array([flavor for flavor, _, _ in self.places], dtype=np.int64),
+            use=use,
+            cost={"remote": np.array([self.cost(*place) for place in self.places], dtype=np.int64)},
+            touches=touches,
+            stay_only=np.arange(len(self.places)) >= proper,
+        )
+
+
+def live_nodes_fleet(hosts: int, *, load: float, moves: int | None, seed: int, remote: float = 0.05) -> Problem:
+    """Build a live fleet of four- and eight-node hosts in turn, a share of whose VMs is remote, with the goal remote.
+
+    A remote VM of one cell has CPUs and memory on different nodes; one of several cells may lie across packages.
+    """
+    rng = random.Random(seed)
+    grids = (
+        NodeGrid(name="four", nodes=4, cpus=31, memory_gib=124, per_package=1),
+        NodeGrid(name="eight", nodes=8, cpus=15, memory_gib=92, per_package=4),
+    )
+    base = [(c, c * ratio, w * share) for c, w in VCPUS for ratio, share in RATIOS]
+
+    def cells_of(grid: NodeGrid, vcpus: int, gib: int) -> int | None:
+        fits = (k for k in (1, 2, 4) if vcpus % k == 0 and vcpus // k <= grid.cpus and -(-gib // k) <= grid.memory_gib)
+        return next(fits, None)
+
+    kinds = {(c, g, k): None for grid in grids for c, g, _ in base if (k := cells_of(grid, c, g)) is not None}
+    flavors = list(kinds)
+    index = {kind: n for n, kind in enumerate(flavors)}
+    shapes = [_LiveShape(grid, flavors, {}) for grid in grids]
+    for shape in shapes:
+        for n, (c, g, k) in enumerate(flavors):
+            if c // k <= shape.grid.cpus and -(-g // k) <= shape.grid.memory_gib and k <= shape.grid.nodes:
+                for nodes in itertools.combinations(range(shape.grid.nodes), k):
+                    shape.places[n, nodes, nodes] = len(shape.places)
+    proper = [len(shape.places) for shape in shapes]
+    contents = [_live_content(rng, shapes[h % 2], base, index, cells_of, load, remote) for h in range(hosts)]
+    built = [shape.build(first) for shape, first in zip(shapes, proper, strict=True)]
+    groups: dict[tuple[int, tuple[tuple[int, int], ...]], list[int]] = {}
+    for host, held in enumerate(contents):
+        groups.setdefault((host % 2, tuple(sorted(held.items()))), []).append(host)
+    problem_flavors = tuple(Flavor(name=f"{c}x{g}/{k}", vcpus=c) for c, g, k in flavors)
+    classes = tuple(
+        HostClass(
+            shape=shape,
+            count=len(members),
+            capacity=np.array([grids[shape].cpus, grids[shape].memory_gib] * grids[shape].nodes, dtype=np.int64),
+            fixed=np.zeros(2 * grids[shape].nodes, dtype=np.int64),
+            content=held,
+            allowed=np.ones(len(flavors), dtype=np.bool_),
+            stay_penalty=np.zeros(len(flavors), dtype=np.int64),
+            members=tuple(members),
+        )
+        for (shape, held), members in groups.items()
+    )
+    return Problem(
+        flavors=problem_flavors,
+        shapes=tuple(built),
+        classes=classes,
+        objectives=(*placed_goals(problem_flavors), REMOTE),
+        budget=MoveBudget(moves=moves),
+    )
+
+
+def _live_content(
+    rng: random.Random,
+    shape: _LiveShape,
+    base: Sequence[tuple[int, int, int]],
+    index: dict[tuple[int, int, int], int],
+    cells_of: Callable[[NodeGrid, int, int], int | None],
+    load: float,
+    remote: float,
+) -> Counter[int]:
+    """Fill one host at random up to its load; return placement -> VMs."""
+    grid = shape.grid
+    cpus, gibs = [grid.cpus] * grid.nodes, [grid.memory_gib] * grid.nodes
+    held: Counter[int] = Counter()
+    misses = 0
+    while misses < 12 and grid.cpus * grid.nodes - sum(cpus) < load * grid.cpus * grid.nodes:
+        vcpus, gib, _ = rng.choices(base, [weight for _, _, weight in base])[0]
+        cells = cells_of(grid, vcpus, gib)
+        if cells is None:
+            continue
+        bad = rng.random() < remote
+        for attempt in range(30):
+            cpu = tuple(sorted(rng.sample(range(grid.nodes), cells)))
+            if cells > 1 and not bad and attempt < 20 and len({node // grid.per_package for node in cpu}) > 1:
+                if grid.per_package > 1:
+                    continue
+            memory = cpu
+            if cells == 1 and bad:
+                memory = (rng.choice([node for node in range(grid.nodes) if node != cpu[0]]),)
+            if all(cpus[n] >= vcpus // cells for n in cpu) and all(gibs[n] >= -(-gib // cells) for n in memory):
+                break
+        else:
+            misses += 1
+            continue
+        for node in cpu:
+            cpus[node] -= vcpus // cells
+        for node in memory:
+            gibs[node] -= -(-gib // cells)
+        held[shape.places.setdefault((index[vcpus, gib, cells], cpu, memory), len(shape.places))] += 1
+    return held

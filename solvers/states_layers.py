@@ -1,0 +1,171 @@
+"""Many live hosts of one shape as arrays: their VMs by kind, the tables of all their nodes, bounds over what they keep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.problem import IntArray
+from solvers.states_cheap import CheapPricer, Layout
+from solvers.states_model import State
+from solvers.states_stock import Stock
+
+CHOICES = 10
+"""Most VMs over several nodes of a host of which every choice to keep is bounded by itself."""
+NEVER = -(1 << 58)
+Kind = tuple[tuple[int, ...], tuple[int, ...], int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """VMs present on one node that are alike: what each takes of it, and a placement of their kind.
+
+    `copies` : for the first, second, ... VM of the kind on a node, the (state, node) rows that have it.
+    """
+
+    up: tuple[int, ...]
+    down: tuple[int, ...]
+    placement: int
+    copies: tuple[IntArray, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """States of one shape with the same VMs allowed, laid out once.
+
+    Attributes
+    ----------
+    levels : (S, nodes, rows). layers : VMs present on one node, by kind.
+    multi : (S, E) placement of each VM over several nodes, -1 where there are fewer.
+    multi_use, multi_use_down : (S, E, nodes, rows) steps that they take, rounded up and down.
+    plain : whether every VM present may also arrive.
+    """
+
+    cheap: CheapPricer
+    states: tuple[State, ...]
+    levels: IntArray = field(init=False)
+    layers: tuple[Layer, ...] = field(init=False)
+    multi: IntArray = field(init=False)
+    multi_use: IntArray = field(init=False)
+    multi_use_down: IntArray = field(init=False)
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Lay the states out."""
+        layouts = [self.cheap.layout(state) for state in self.states]
+        self.levels = np.array([layout.levels for layout in layouts], dtype=np.int64)
+        self.plain = all(bool(state.lead.allowed[state.present > 0].all()) for state in self.states)
+        self._lay_multi(layouts)
+        self._lay_layers(layouts)
+
+    def _lay_multi(self, layouts: list[Layout]) -> None:
+        model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
+        cost = model.cost[model.offset[shape] : model.offset[shape + 1]]
+        most = max((sum(count for _, count in layout.multi) for layout in layouts), default=0)
+        self.multi = np.full((len(self.states), most), -1, dtype=np.int64)
+        self.multi_use = np.zeros((len(self.states), most, *self.levels.shape[1:]), dtype=np.int64)
+        self.multi_use_down = self.multi_use.copy()
+        for s, layout in enumerate(layouts):
+            held = [placement for placement, count in layout.multi for _ in range(count)]
+            # The costliest first: of very many VMs these are the ones to look at one by one.
+            held.sort(key=lambda placement: (-int(np.abs(cost[placement]).max(initial=0)), placement))
+            for e, placement in enumerate(held):
+                self.multi[s, e] = placement
+                for node in np.nonzero(grid.part_of[placement] >= 0)[0].tolist():
+                    group = grid.part_of[placement, node]
+                    self.multi_use[s, e, node] = grid.nodes[node].group_up[group]
+                    self.multi_use_down[s, e, node] = grid.nodes[node].group_down[group]
+
+    def kept_values(self, stock: Stock) -> IntArray:
+        """Return (S, E): what each VM over several nodes is worth where it is, times the stock's scale."""
+        out = np.zeros(self.multi.shape, dtype=np.int64)
+        for placement in np.unique(self.multi[self.multi >= 0]).tolist():
+            out[self.multi == placement] = self.cheap.keep_value(self.states[0], placement, stock) * stock.scale
+        return out
+
+    def _lay_layers(self, layouts: list[Layout]) -> None:
+        model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
+        flavor = model.problem.shapes[shape].flavor
+        cost = model.cost[model.offset[shape] : model.offset[shape + 1]]
+        rows: dict[Kind, list[list[int]]] = defaultdict(list)
+        placements: dict[Kind, int] = {}
+        for s, layout in enumerate(layouts):
+            for node, held in enumerate(layout.single):
+                for placement, count in held:
+                    group, on = int(grid.part_of[placement, node]), grid.nodes[node]
+                    up, down = (tuple(int(u) for u in steps[group]) for steps in (on.group_up, on.group_down))
+                    key = (up, down, int(flavor[placement]), cost[placement].tobytes())
+                    placements.setdefault(key, placement)
+                    copies = rows[key]
+                    while len(copies) < count:
+                        copies.append([])
+                    for copy in range(count):
+                        copies[copy].append(s * len(grid.nodes) + node)
+        self.layers = tuple(
+            Layer(key[0], key[1], placements[key], tuple(np.array(copy, dtype=np.int64) for copy in rows[key]))
+            for key in sorted(rows)
+        )
+
+
+def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
+    """Return (S, nodes, steps...): the table of every node, of new VMs (their parts too if asked) and those on it alone."""
+    nodes = len(stock.grid.nodes)
+    base = [stock.arrivals(node, parts=parts).values for node in range(nodes)]
+    size = tuple(max(table.shape[k] for table in base) for k in range(base[0].ndim))
+    padded = [np.pad(t, [(0, x - y) for x, y in zip(size, t.shape, strict=True)], mode="edge") for t in base]
+    flat = np.tile(np.stack(padded), (len(batch.states), *(1 for _ in size)))
+    for layer in batch.layers:
+        value = cheap.keep_value(batch.states[0], layer.placement, stock) * stock.scale
+        steps = layer.up if stock.up else layer.down
+        if value <= 0 or any(step >= most for step, most in zip(steps, size, strict=True)):
+            continue
+        source = (slice(None), *(slice(0, most - step) for step, most in zip(steps, size, strict=True)))
+        target = (slice(None), *(slice(step, most) for step, most in zip(steps, size, strict=True)))
+        for rows in layer.copies:
+            part = flat[rows]
+            better = part[source] + value
+            np.maximum(part[target], better, out=part[target])
+            flat[rows] = part
+    return flat.reshape(len(batch.states), nodes, *size)
+
+
+def best_kept(batch: Batch, stock: Stock, tables: IntArray, which: IntArray) -> IntArray:
+    """Return (which,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside it.
+
+    Only new VMs are cut into parts then. Of more than `CHOICES` VMs the rest counts as kept without taking room.
+    """
+    value = batch.kept_values(stock)[which]
+    use = batch.multi_use[which] if stock.up else batch.multi_use_down[which]
+    free = np.maximum(value[:, CHOICES:], 0).sum(axis=1)
+    subsets = _subsets(min(value.shape[1], CHOICES))
+    count = subsets.shape[1]
+    total = value[:, :count] @ subsets.T
+    for node in range(batch.levels.shape[1]):
+        left = batch.levels[which, node][:, None, :] - np.einsum("ke,ser->skr", subsets, use[:, :count, node])
+        safe = np.maximum(left, 0)
+        found = tables[(which[:, None], node, *(safe[:, :, k] for k in range(left.shape[2])))]
+        total = total + np.where((left < 0).any(axis=2), NEVER >> 4, found)
+    out: IntArray = total.max(axis=1) + free
+    return out
+
+
+def subset_bounds(batch: Batch, s: int, stock: Stock, tables: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the same for one state by choice: (choices, VMs) kept or not, (choices,) bounds, (choices, nodes, rows) left."""
+    value = batch.kept_values(stock)[s]
+    use = batch.multi_use[s] if stock.up else batch.multi_use_down[s]
+    subsets = _subsets(min(int((batch.multi[s] >= 0).sum()), CHOICES))
+    count = subsets.shape[1]
+    left = batch.levels[s][None, :, :] - np.einsum("ke,enr->knr", subsets, use[:count])
+    fits = (left >= 0).all(axis=(1, 2))
+    safe = np.maximum(left, 0)
+    nodes = np.arange(left.shape[1])[None, :]
+    found = tables[(nodes, *(safe[:, :, k] for k in range(left.shape[2])))].sum(axis=1)
+    total = subsets @ value[:count] + found + int(np.maximum(value[CHOICES:], 0).sum())
+    return subsets[fits], total[fits], left[fits]
+
+
+def _subsets(count: int) -> IntArray:
+    out: IntArray = (np.arange(1 << count)[:, None] >> np.arange(count)[None, :]) & 1
+    return out
