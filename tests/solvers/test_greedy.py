@@ -196,13 +196,11 @@ def test_seeds_give_other_answers_and_the_same_again() -> None:
 
 
 def test_small_problems_of_every_feature() -> None:
-    """Wherever nothing that is there must move, there is an answer, valid and worth what it says."""
+    """Where what is there can stay there is an answer, valid and worth what it says."""
     for seed in range(150):
         problem = small_problem(seed)
         result = solve_greedy(problem)
-        if result.status == "unknown":
-            assert any(host_class.floating for host_class in problem.classes), seed
-            continue
+        assert result.status == "feasible", seed
         assert not violations(problem, result.patterns, result.unplaced), seed
         values = evaluate(problem, result.patterns, result.unplaced)
         assert values == tuple(row.value for row in result.objectives), seed

@@ -1,0 +1,92 @@
+"""The one door: which engine it takes, and that it always hands back the best there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from instances import synthetic_fleet
+from small_problems import small_case, small_problem
+
+import solvers.solve
+from solvers.evaluate import evaluate, violations
+from solvers.problem import CrossRule, Problem
+from solvers.result import Limits, Progress, Result
+from solvers.solve import UnsupportedError, choose, counts_of, solve
+
+
+def with_rule(problem: Problem, scope: str) -> Problem:
+    """Return the problem with a rule over several hosts."""
+    rule = CrossRule(name="r", kind="spread", members=(0,), scope=scope)
+    return replace(problem, rules=(rule,))
+
+
+def test_size_decides() -> None:
+    """Small fleets go to engine A, large ones to engine B, large ones that B cannot do to A again or to greedy."""
+    small, large = synthetic_fleet(10, 100), synthetic_fleet(1000, 10_000)
+    assert (choose(small, "auto"), choose(large, "auto")) == ("exact", "states")
+    assert counts_of(large) > solvers.solve.EXACT_LIMIT
+    assert choose(with_rule(synthetic_fleet(100, 1000), "host"), "auto") == "exact"
+    assert choose(with_rule(large, "host"), "auto") == "greedy"
+    for engine in ("exact", "greedy", "states"):
+        assert choose(small, engine) == engine
+
+
+def test_engine_asked_for_by_name_is_refused_by_name() -> None:
+    """The message names the engine, what it cannot do, and the one that can."""
+    with pytest.raises(UnsupportedError, match=r"engine 'states' cannot do .*rules.*; engine 'exact' can"):
+        choose(with_rule(synthetic_fleet(10, 100), "host"), "states")
+
+
+def test_greedy_alone_proves_nothing() -> None:
+    """Asked for greedy the door gives its answer, without bounds."""
+    problem = synthetic_fleet(30, 300)
+    result = solve(problem, engine="greedy", limits=Limits())
+    assert result.engine == "greedy" and result.status == "feasible"
+    assert all(row.bound is None for row in result.objectives)
+
+
+def test_first_answer_is_told_before_anything_else() -> None:
+    """Progress begins with one line a goal of the greedy answer."""
+    problem = synthetic_fleet(10, 140)
+    told: list[Progress] = []
+    solve(problem, limits=Limits(rounds=0), on_progress=told.append)
+    assert [(line.engine, line.goal, line.note) for line in told[:3]] == [
+        ("greedy", "placed", "first answer"),
+        ("greedy", "placed", "first answer"),
+        ("greedy", "remote", "first answer"),
+    ]
+
+
+def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What engine B leaves open goes on to engine A: no goal is worse than by B alone."""
+    monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
+    problem = synthetic_fleet(20, 284)
+    alone = solve(problem, engine="states", limits=Limits(time_limit_s=600, rounds=4))
+    both = solve(problem, limits=Limits(time_limit_s=600, rounds=4 + 3))
+    assert not violations(problem, both.patterns, both.unplaced)
+    assert evaluate(problem, both.patterns, both.unplaced) == tuple(row.value for row in both.objectives)
+    assert both.rounds >= alone.rounds
+    for one, other in zip(alone.objectives, both.objectives, strict=True):
+        assert one.value is not None and other.value is not None
+        assert other.value <= one.value
+
+
+def test_infeasible_is_said() -> None:
+    """What cannot be is proven to be so, through the door as well."""
+    problem = small_problem(3)
+    classes = tuple(replace(host_class, capacity=host_class.capacity * 0) for host_class in problem.classes)
+    assert any(not host_class.is_empty for host_class in problem.classes)
+    result = solve(replace(problem, classes=classes), limits=Limits())
+    assert result.status == "infeasible" and result.patterns == ()
+
+
+def test_warm_start_is_used() -> None:
+    """With no rounds the door hands back an answer at least as good as the one it was given."""
+    for seed in range(20):
+        problem, known = small_case(seed)
+        best = min(known)
+        patterns, unplaced = known[best]
+        start = Result(status="optimal", objectives=(), patterns=patterns, unplaced=unplaced)
+        result = solve(problem, limits=Limits(rounds=0), warm_start=start)
+        assert tuple(row.value for row in result.objectives) == best, seed
