@@ -16,6 +16,7 @@ from placer.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from solvers.problem import Problem
+    from solvers.solve import Engine
 
 MAX_LINE = 1 << 22
 
@@ -177,13 +178,11 @@ def _one(record: Record, size: _Size, seed: int) -> Iterator[Row]:
     best = fit_each(problem, order, "best")
     bins = peer_row(problem, first, "hosts")["hosts"]
     problem, _ = packing_problem(record, int(bins))
-    run = run_placer(problem, time_limit_s=size.time_limit_s, seed=seed)
-    yield {
-        "method": PLACER,
-        **known,
-        **_judged(record, result_row(problem, run.result, "hosts")),
-        "seconds": run.seconds,
-    }
+    ways: tuple[tuple[str, Engine], ...] = ((PLACER, "auto"), ("placer, engine B alone", "states"))
+    for method, engine in ways:
+        run = run_placer(problem, time_limit_s=size.time_limit_s, seed=seed, engine=engine)
+        row = _judged(record, result_row(problem, run.result, "hosts"))
+        yield {"method": method, **known, **row, "seconds": run.seconds}
     for method, answer in (("first fit, largest first", first), ("best fit, largest first", best)):
         yield {"method": method, **known, **_judged(record, peer_row(problem, answer, "hosts"))}
     highs = solve_highs(problem, time_limit_s=size.time_limit_s, seed=seed)

@@ -55,9 +55,10 @@ def ask(python: Path, script: Path, question: Any, *, time_limit_s: float) -> An
         The script failed or took longer than `time_limit_s`.
     """
     with tempfile.TemporaryDirectory(prefix="placer-peer-") as folder:
+        # -I: the folder of the script, whose modules are named after peers, must not hide the peers themselves.
         asked, told = Path(folder) / "question.json", Path(folder) / "answer.json"
         asked.write_text(json.dumps(question), encoding="utf-8")
-        _run([str(python), str(script), str(asked), str(told)], script.stem, time_limit_s)
+        _run([str(python), "-I", str(script), str(asked), str(told)], script.stem, time_limit_s)
         return json.loads(told.read_text(encoding="utf-8"))
 
 
