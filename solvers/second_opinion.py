@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,27 +42,14 @@ def second_opinion(
     `time_limit_s` is for each objective; small problems take well under a second.
     """
     source = ExactModel(problem, symmetry=False)
-    model = mathopt.Model()
-    variables = [
-        model.add_integer_variable(lb=variable.domain[0], ub=variable.domain[1]) for variable in source.proto.variables
-    ]
-    for constraint in source.proto.constraints:
-        linear = constraint.linear
-        row = mathopt.LinearSum(c * variables[v] for v, c in zip(linear.vars, linear.coeffs, strict=True))
-        model.add_linear_constraint(lb=_finite(linear.domain[0], -1), ub=_finite(linear.domain[1], 1), expr=row)
+    model, variables = mathopt_model(source)
     out = []
     for number, (objective, total) in enumerate(zip(problem.objectives, source.objectives, strict=True)):
-        expression = _expression(total, variables)
-        model.minimize(expression)
-        found = mathopt.solve(
-            model,
-            mathopt.SolverType.HIGHS,
-            params=mathopt.SolveParameters(
-                time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0
-            ),
-        )
+        goal = expression(total, variables)
+        model.minimize(goal)
+        found = run_highs(model, time_limit_s)
         out.append(_judge(objective.goal, objective.part, bounds[number], found, total.constant))
-        model.add_linear_constraint(expression <= values[number] - total.constant)
+        model.add_linear_constraint(goal <= values[number] - total.constant)
     return tuple(out)
 
 
@@ -76,7 +65,36 @@ def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult, const
     return Opinion(goal=goal, part=part, claimed=claimed, bound=bound, verdict=verdict)
 
 
-def _expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:
+def mathopt_model(source: ExactModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
+    """Return the rows of engine A's model for another solver, and its variables in the same order."""
+    model = mathopt.Model()
+    variables = [
+        model.add_integer_variable(lb=variable.domain[0], ub=variable.domain[1]) for variable in source.proto.variables
+    ]
+    for constraint in source.proto.constraints:
+        linear = constraint.linear
+        row = mathopt.LinearSum(c * variables[v] for v, c in zip(linear.vars, linear.coeffs, strict=True))
+        model.add_linear_constraint(lb=_finite(linear.domain[0], -1), ub=_finite(linear.domain[1], 1), expr=row)
+    return model, variables
+
+
+def run_highs(model: mathopt.Model, time_limit_s: float) -> mathopt.SolveResult:
+    """Solve to proven optimality or the limit; what HiGHS prints of itself goes to standard error, not to a result."""
+    parameters = mathopt.SolveParameters(
+        time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0
+    )
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        return mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:
+    """Return an expression of engine A's model over another solver's variables, its constant left out."""
     index, factor = total.arrays()
     return mathopt.LinearSum(int(c) * variables[int(v)] for v, c in zip(index, factor, strict=True))
 

@@ -27,7 +27,9 @@ CHUNK = 64
 
 @dataclass(slots=True)
 class BatchPricer:
-    """Prices the live states that can be laid out together: several nodes alike in their rows, no rounding of bonuses."""
+    """Prices the live states that can be laid out together: several nodes alike in their rows, no rounding of
+    bonuses.
+    """
 
     cheap: CheapPricer
     batches: tuple[Batch, ...] = field(init=False)
@@ -77,7 +79,9 @@ class BatchPricer:
         return out
 
     def narrow(self, state: State) -> Narrow | None:
-        """Return what a pattern can hold that is worth more than the one known, under the prices of the last pricing."""
+        """Return what a pattern can hold that is worth more than the one known, under the prices of the last
+        pricing.
+        """
         batch, s = self._at[state.index]
         stock = self.cheap.stock(batch.states[0], up=False)
         return narrowed(batch, s, stock, self._parts[batch.states[0].index][s], self.known[state.index])
@@ -109,7 +113,9 @@ class _Run:
         return np.where((left < 0).any(axis=2), NEVER, out)
 
     def _best_add(self, which: IntArray, left: IntArray, now: IntArray) -> tuple[IntArray, IntArray]:
-        """Return (s,) the gain of the best VM over several nodes to take, and its position; 0 and -1 where none gains."""
+        """Return (s,) the gain of the best VM over several nodes to take, and its position; 0 and -1 where none
+        gains.
+        """
         if not len(self.adds):
             return np.zeros(len(which), dtype=np.int64), np.full(len(which), -1)
         total = np.repeat(self.worth[None, :], len(which), axis=0)

@@ -132,7 +132,7 @@ class Evaluator:
         goals = {objective.hinge: o for o, objective in enumerate(problem.objectives) if objective.hinge is not None}
         for s, shape in enumerate(problem.shapes):
             hinges = [hinge for hinge in shape.hinges if hinge.goal in goals]
-            if not hinges:
+            if not hinges or not (self.model.shape_of == s).any():
                 continue
             mine = self.model.shape_of[state] == s
             entries = mine[column]

@@ -169,7 +169,8 @@ class Generator:
             found = self.exact_step(smooth=smooth)
             if tell():
                 return
-            # Plain duals are the end of it; while they find much and prove little, duals nearer to the best ones do better.
+            # Plain duals are the end of it; while they find much and prove little, duals nearer to the best ones do
+            # better.
             improved = self.best is not before
             stale = 0 if found or improved else stale + 1
             smooth = not smooth and bool(found) and not improved

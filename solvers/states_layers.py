@@ -1,4 +1,6 @@
-"""Many live hosts of one shape as arrays: their VMs by kind, the tables of all their nodes, bounds over what they keep."""
+"""Many live hosts of one shape as arrays: their VMs by kind, the tables of all their nodes, bounds over what they
+keep.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ class Batch:
 
 
 def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
-    """Return (S, nodes, steps...): the table of every node, of new VMs (their parts too if asked) and those on it alone."""
+    """Return (S, nodes, steps...): the table of every node, of new VMs (their parts too if asked) and those on it
+    alone.
+    """
     nodes = len(stock.grid.nodes)
     base = [stock.arrivals(node, parts=parts).values for node in range(nodes)]
     size = tuple(max(table.shape[k] for table in base) for k in range(base[0].ndim))
@@ -132,7 +136,8 @@ def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) 
 
 
 def best_kept(batch: Batch, stock: Stock, tables: IntArray, which: IntArray) -> IntArray:
-    """Return (which,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside it.
+    """Return (which,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside
+    it.
 
     Only new VMs are cut into parts then. Of more than `CHOICES` VMs the rest counts as kept without taking room.
     """
@@ -152,7 +157,9 @@ def best_kept(batch: Batch, stock: Stock, tables: IntArray, which: IntArray) -> 
 
 
 def subset_bounds(batch: Batch, s: int, stock: Stock, tables: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the same for one state by choice: (choices, VMs) kept or not, (choices,) bounds, (choices, nodes, rows) left."""
+    """Return the same for one state by choice: (choices, VMs) kept or not, (choices,) bounds, (choices, nodes, rows)
+    left.
+    """
     value = batch.kept_values(stock)[s]
     use = batch.multi_use[s] if stock.up else batch.multi_use_down[s]
     subsets = _subsets(min(int((batch.multi[s] >= 0).sum()), CHOICES))

@@ -26,7 +26,8 @@ class Narrow:
 def narrowed(batch: Batch, s: int, stock: Stock, tables: IntArray, known: int) -> Narrow | None:
     """Return what a pattern of ``batch.states[s]`` worth more than `known` can hold; None where there is none.
 
-    `tables` (nodes, steps...) are the state's own, with parts of new VMs. A choice of VMs to keep, or a new VM beside it,
+    `tables` (nodes, steps...) are the state's own, with parts of new VMs. A choice of VMs to keep, or a new VM beside
+    it,
     that bounds the value to `known` is out.
     """
     floor = (known + 1) * stock.scale

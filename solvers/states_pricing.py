@@ -75,7 +75,9 @@ def pricing_model(
     placements, upper = admissible(model, state, chosen)
     if narrow is not None:
         here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
-        most = np.array([narrow.most.get(int(p), int(n)) for p, n in zip(placements, here, strict=True)], dtype=np.int64)
+        most = np.array(
+            [narrow.most.get(int(p), int(n)) for p, n in zip(placements, here, strict=True)], dtype=np.int64
+        )
         upper = np.where(np.isin(placements, chosen), upper, np.minimum(upper, most))
     writer = RowWriter()
     block = HostBlock(writer, model, state, placements, upper)
@@ -128,9 +130,7 @@ class ExactPricer:
         built: dict[int, PricingModel] = {}
 
         def make(position: int) -> cp_model.CpModel:
-            built[position] = pricing_model(
-                self.model, states[position], duals, hints[position], narrows[position]
-            )
+            built[position] = pricing_model(self.model, states[position], duals, hints[position], narrows[position])
             return built[position].cp
 
         answers = run_each(

@@ -59,10 +59,10 @@ def bench(
         runner.write_csv(rows, Path(output), force=force)
         terminal.note(f"wrote {output}")
 
-    def data() -> dict[str, Any]:
+    def result() -> dict[str, Any]:
         return {"summary": {each.name: entries for each, entries in summaries}, "rows": rows}
 
-    return Answer(data=data, text=lambda console: _draw(summaries, runner.machine(), console))
+    return Answer(data=result, text=lambda console: _draw(summaries, runner.machine(), console))
 
 
 def _progress(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from placer.planning.goals import parse_goals
 from solvers.problem import MoveBudget, Problem
 from solvers.result import Result
 
+NO_PROOF_NEEDED = "no cost is negative"
 COUNTS = "counts"
 """The certificate of a bound that engine A proved: the problem itself, to be proven again by HiGHS."""
 
@@ -46,12 +48,17 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
             )
         ], []
     compiled = compile_fleet(fleet, parse_goals(plan.options.get("goals"), fleet), _budget(plan))
-    faults = _claims(compiled, plan, plan.certificate["objectives"])
+    objectives = plan.certificate["objectives"]
     if plan.certificate.get("kind") == COUNTS:
-        more, remarks = _counts(compiled.problem, plan.certificate["objectives"])
+        more, remarks = _counts(compiled.problem, objectives)
     else:
         more, remarks = _duals(compiled.problem, plan.certificate)
-    return faults + more, remarks
+        # Duals prove no bound that needs no proof: those are left out, and named by their goals here.
+        objectives = [
+            {"goal": objective.goal, "part": objective.part, "bound": None if entry is None else entry["bound"]}
+            for objective, entry in zip(compiled.problem.objectives, objectives, strict=True)
+        ]
+    return _claims(compiled, plan, objectives) + more, remarks
 
 
 def _budget(plan: Plan) -> MoveBudget:
@@ -70,12 +77,16 @@ def _claims(compiled: Compiled, plan: Plan, objectives: Sequence[Mapping[str, An
         if entry["bound"] is None or (goal != "placed" and number) or (goal == "placed" and number % 2):
             continue
         unit, sign = units[goal]
+        grain = _grain(compiled.problem, goal)
+        bound = -(-entry["bound"] // grain) * grain
         constant = compiled.constants.get(goal, 0) if not number else 0
-        certified[goal] = certified.get(goal, 0.0) + sign * (entry["bound"] + constant) / unit
+        certified[goal] = certified.get(goal, 0.0) + sign * (bound + constant) / unit
     for found in plan.goals:
         if found.bound is None or found.name not in counted:
             continue
         sign = units[found.name][1]
+        if found.name not in certified and found.source == NO_PROOF_NEEDED:
+            continue
         if found.name not in certified or sign * (found.bound - certified[found.name]) > 1e-6 * max(
             1.0, abs(found.bound)
         ):
@@ -86,6 +97,17 @@ def _claims(compiled: Compiled, plan: Plan, objectives: Sequence[Mapping[str, An
                 )
             )
     return faults
+
+
+def _grain(problem: Problem, goal: str) -> int:
+    """Return a number that every value of the goal is a multiple of, so that bounds may be rounded up to one."""
+    objective = next(objective for objective in problem.objectives if objective.goal == goal)
+    if objective.host_cost:
+        return math.gcd(*(int(host_class.cost) for host_class in problem.classes)) or 1
+    if objective.cost is None:
+        return 1
+    costs = [shape.cost[objective.cost] for shape in problem.shapes if objective.cost in shape.cost]
+    return math.gcd(*(int(cost) for table in costs for cost in set(table.tolist()))) or 1
 
 
 def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[list[Fault], list[str]]:

@@ -96,7 +96,7 @@ def solve_fleet(
 
 
 def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> Plan:
-    """Return a plan that survives the failures its reserve rules name, or the best found with a warning that says so."""
+    """Return a plan that survives the failures its reserve rules name, or the best found and a warning."""
     if len(fleet.hosts) > RESERVE_HOSTS:
         text = f"rules that reserve room were not verified on {len(fleet.hosts)} hosts: see placer whatif --fail-each"
         return replace(plan, warnings=(*plan.warnings, text))

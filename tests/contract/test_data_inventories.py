@@ -23,7 +23,9 @@ SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
 
 @pytest.fixture(scope="module", params=INVENTORIES)
-def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fleet, Plan, dict[str, Path]]:
+def job(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Fleet, Plan, dict[str, Path]]:
     """Solve one inventory and export its domains; VM name -> file."""
     fleet = read_fleet(DATA / request.param)
     plan = solve_fleet(fleet, time_limit_s=60)
@@ -59,7 +61,10 @@ def test_each_domain_has_its_file_and_would_start(job: tuple[Fleet, Plan, dict[s
     for vm in plan.vms:
         path = files[vm.name]
         assert path.parent.name == vm.host
-        assert [str(fault) for fault in start_faults(path.read_bytes(), path.name, host=fleet.host_by_name[vm.host].topology)] == []
+        assert [
+            str(fault)
+            for fault in start_faults(path.read_bytes(), path.name, host=fleet.host_by_name[vm.host].topology)
+        ] == []
 
 
 def test_the_plan_reads_back(job: tuple[Fleet, Plan, dict[str, Path]]) -> None:
@@ -106,7 +111,9 @@ def test_libvirt_takes_every_domain(job: tuple[Fleet, Plan, dict[str, Path]]) ->
         tree = etree.fromstring(path.read_bytes())
         assert schema.validate(tree), f"{path}: {schema.error_log.last_error}"
         # The test driver knows only its own domain type.
-        domain = connection.defineXMLFlags(path.read_text().replace("type='kvm'", "type='test'").replace('type="kvm"', 'type="test"'),
-                                           libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        domain = connection.defineXMLFlags(
+            path.read_text().replace("type='kvm'", "type='test'").replace('type="kvm"', 'type="test"'),
+            libvirt.VIR_DOMAIN_DEFINE_VALIDATE,
+        )
         domain.undefine()
     connection.close()

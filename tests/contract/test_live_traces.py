@@ -32,7 +32,9 @@ def test_bytedance_from_tables_to_an_ordered_schedule(
     moves: int,
     rate: str,
 ) -> None:
-    """Imported, solved within a budget of moves and ordered: the proven fragment rate, and every step fits when made."""
+    """Imported, solved within a budget of moves and ordered: the proven fragment rate, and every step fits when
+    made.
+    """
     trace = shared_dir / "traces/bytedance"
     fleet, plan = tmp_path / "fleet.yaml", tmp_path / "plan.json"
     tables = ["--hosts", str(trace / "medium_hosts.csv"), "--vms", str(trace / "medium_vms.csv")]

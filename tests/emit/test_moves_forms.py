@@ -89,7 +89,9 @@ def run(folder: Path, xml: str) -> tuple[subprocess.CompletedProcess[str], str]:
 
 
 def test_the_script_migrates_with_both_xmls_patched(tmp_path: Path) -> None:
-    """Flags as libvirt wants them, pins and nodes of the target in both XMLs, the rest kept, a hostile name harmless."""
+    """Flags as libvirt wants them, pins and nodes of the target in both XMLs, the rest kept, a hostile name
+    harmless.
+    """
     done, log = run(tmp_path, LIVE)
     assert done.returncode == 0, done.stderr
     (command,) = [line for line in log.splitlines() if " migrate " in line]

@@ -1,4 +1,6 @@
-"""Random tight fleets, each with another placement of the same VMs as the plan: most of them need an order, many a spare host."""
+"""Random tight fleets, each with another placement of the same VMs as the plan: most of them need an order, many a
+spare host.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def _vm(rng: random.Random, number: int) -> Vm:
 def _fill(rng: random.Random, hosts: tuple[Host, ...], vms: list[Vm]) -> dict[str, PlanVm]:
     """Place VMs at random, each where it fits; those that fit nowhere are left out. One db a rack, shared ones last."""
     free = {(h.name, n.id): set(n.cpus) for h in hosts for n in h.topology.nodes}
-    memory = {key: 8 * GIB for key in free}
+    memory = dict.fromkeys(free, 8 * GIB)
     floating: dict[tuple[str, int], int] = dict.fromkeys(free, 0)
     racks: set[str] = set()
     placed: dict[str, PlanVm] = {}

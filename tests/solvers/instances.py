@@ -379,9 +379,9 @@ def _live_content(
         bad = rng.random() < remote
         for attempt in range(30):
             cpu = tuple(sorted(rng.sample(range(grid.nodes), cells)))
-            if cells > 1 and not bad and attempt < 20 and len({node // grid.per_package for node in cpu}) > 1:
-                if grid.per_package > 1:
-                    continue
+            apart = len({node // grid.per_package for node in cpu}) > 1
+            if cells > 1 and not bad and attempt < 20 and apart and grid.per_package > 1:
+                continue
             memory = cpu
             if cells == 1 and bad:
                 memory = (rng.choice([node for node in range(grid.nodes) if node != cpu[0]]),)
