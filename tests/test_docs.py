@@ -56,6 +56,7 @@ vms:
 """
 GIVEN: dict[str, dict[str, str]] = {
     "how-to/moves.md": {"fleet.yaml": LIVE},
+    "how-to/report.md": {"fleet.yaml": LIVE},
     "how-to/live-fleet.md": {
         "map.yaml": MAP,
         "hosts.csv": "host,cpus,gib\nkvm-1,8,16\nkvm-2,8,16\n",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -64,14 +64,15 @@ def test_start_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    """With bytecode compiled, the best of several starts of ``placer --help`` takes under 0.3 s."""
+    """With bytecode compiled, the best of several starts of ``placer --help`` takes under 0.3 s of CPU."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
     durations_s = []
     for _ in range(8):  # the first one compiles
-        started_s = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([placer_command(), "--help"], env=environment, capture_output=True, check=True, timeout=120)
-        durations_s.append(time.perf_counter() - started_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        durations_s.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert min(durations_s) < 0.3, durations_s
 
 

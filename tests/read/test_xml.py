@@ -64,8 +64,8 @@ def test_names_the_line_of_a_doctype() -> None:
     [b"<a " + b"x" * 10_000_000, b"<a>" + b"y" * 20_000_000, b"z" * 50_000_000, b" " * 20_000_000 + b"<!DOCTYPE a>"],
 )
 def test_refuses_masses_soon(data: bytes) -> None:
-    """Lines of ten million characters and files of fifty megabytes are refused within a second or two."""
-    begun = time.perf_counter()
+    """Lines of ten million characters and files of fifty megabytes are refused within a second or two of CPU time."""
+    begun = time.process_time()
     with pytest.raises(InputError):
         parse_xml(data, "big.xml")
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
