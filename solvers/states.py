@@ -24,7 +24,9 @@ from solvers.states_model import StateModel, pattern_of
 from solvers.states_phase import Phase
 from solvers.states_pricing import settled
 
-PROGRAM_BUDGET = 3.0
+FEW, MANY = 40, 1_000
+"""Hosts that the integer program decides on at least, in a first and in a second try."""
+PROGRAM_BUDGET = 2.0
 FIRM = 4
 """How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
@@ -191,7 +193,9 @@ class _Run:
         self.phases[objective] = phase
         phase.generate()
         if not self._done(phase):
-            phase.program(budget=PROGRAM_BUDGET)
+            phase.program(residual=FEW, budget=PROGRAM_BUDGET)
+        if not self._done(phase) and phase.whole_hosts and kit.clock.next_round():
+            phase.program(residual=MANY, budget=4 * PROGRAM_BUDGET)
         if not self._done(phase) and phase.whole_hosts:
             phase.dive()
         while not self._done(phase) and not phase.rests and kit.clock.next_round():

@@ -22,7 +22,8 @@ from solvers.states_stock import Stock
 
 FEWEST = 8
 """States of a shape and permission from which on they are priced together."""
-CHUNK = 64
+SHARE = 4
+"""Of many states that pay, one in so many gets a column at a time: those that pay most."""
 
 
 @dataclass(slots=True)
@@ -59,10 +60,8 @@ class BatchPricer:
                 continue
             stock = self.cheap.stock(batch.states[0], up=False)
             tables = self._parts[batch.states[0].index] = node_tables(self.cheap, batch, stock, parts=True)
-            for first in range(0, len(batch.states), CHUNK):
-                which = np.arange(first, min(first + CHUNK, len(batch.states)))
-                total = best_kept(batch, stock, tables, which) // stock.scale
-                out.update({batch.states[s].index: int(v) for s, v in zip(which.tolist(), total, strict=True)})
+            total = best_kept(batch, stock, tables) // stock.scale
+            out.update({state.index: int(value) for state, value in zip(batch.states, total, strict=True)})
         return out
 
     def patterns(self, prices: Prices, worst: IntArray) -> dict[int, Pattern]:
@@ -158,7 +157,9 @@ class _Run:
                     total[s] += self.worth[a]
         total = (total + self._now(np.arange(count), left).sum(axis=1)) // stock.scale
         out = {}
-        for s in np.nonzero(total > worst[[state.index for state in batch.states]])[0].tolist():
+        over = total - worst[[state.index for state in batch.states]]
+        order = np.lexsort((np.arange(count), -over))[: max(FEWEST, count // SHARE)]
+        for s in order[over[order] > 0].tolist():
             out[batch.states[s].index] = self._read(s, left[s], kept[s], added[s])
         return out, total
 

@@ -59,7 +59,7 @@ class CheapPricer:
     layouts: tuple[Layout | None, ...] = field(init=False)
     permission: tuple[int, ...] = field(init=False)
     _scale: tuple[int, ...] = field(init=False)
-    _top: tuple[tuple[Levels, ...], ...] = field(init=False)
+    tops: tuple[tuple[Levels, ...], ...] = field(init=False)
     _stocks: dict[tuple[int, bool], Stock] = field(default_factory=dict)
     _prices: Prices | None = None
 
@@ -98,7 +98,7 @@ class CheapPricer:
                 if grid is not None and mine
                 else ()
             )
-        self._top = tuple(tops)
+        self.tops = tuple(tops)
 
     def _layout(self, state: State) -> Layout | None:
         grid = self.grids[state.shape]
@@ -159,7 +159,7 @@ class CheapPricer:
             most = np.where(model.phantom, 1 << 20, model.demand)
             self._stocks[key] = Stock(
                 grid=grid,
-                top=self._top[state.shape],
+                top=self.tops[state.shape],
                 worth=worth,
                 may=state.lead.allowed[shape.flavor] & ~shape.stay_only,
                 movable=~shape.stay_only,

@@ -220,7 +220,7 @@ class Generator:
         model = self.pool.evaluator.model
         prices = prices_of(model, duals)
         self.cheap.start(prices)
-        together = self.batch.most(prices)
+        together = self.batch.most(prices) if 4 * np.count_nonzero(self.hosts) > len(model.states) else {}
         leaving = self._all_leave(prices)
         paying: dict[int, Pattern] = {}
         if together and self.answer is not None:

@@ -8,8 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solvers.problem import IntArray
+from solvers.problem import BoolArray, IntArray
 from solvers.states_cheap import CheapPricer, Layout
 from solvers.states_model import State
 from solvers.states_stock import Stock
@@ -53,6 +54,7 @@ class Batch:
     multi_use: IntArray = field(init=False)
     multi_use_down: IntArray = field(init=False)
     plain: bool = field(init=False)
+    _rooms: dict[bool, tuple[NDArray[np.int32], BoolArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Lay the states out."""
@@ -79,6 +81,29 @@ class Batch:
                     group = grid.part_of[placement, node]
                     self.multi_use[s, e, node] = grid.nodes[node].group_up[group]
                     self.multi_use_down[s, e, node] = grid.nodes[node].group_down[group]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The size of the nodes' tables."""
+        tops = self.cheap.tops[self.states[0].shape]
+        return tuple(max(levels[k] for levels in tops) + 1 for k in range(self.levels.shape[2]))
+
+    def rooms(self, *, up: bool) -> tuple[NDArray[np.int32], BoolArray]:
+        """Return (S, choices, nodes) where in a node's flat table the room left by a choice of VMs to keep is, and
+        (S, choices) whether the choice fits.
+        """
+        if up not in self._rooms:
+            use = self.multi_use if up else self.multi_use_down
+            subsets = _subsets(min(use.shape[1], CHOICES))
+            at = np.zeros((len(use), len(subsets), self.levels.shape[1]), dtype=np.int32)
+            fits = np.ones(at.shape[:2], dtype=np.bool_)
+            for s in range(len(use)):
+                left = self.levels[s][None] - np.tensordot(subsets, use[s, : subsets.shape[1]], axes=1)
+                fits[s] = (left >= 0).all(axis=(1, 2))
+                parts = tuple(np.maximum(left[:, :, k], 0) for k in range(left.shape[2]))
+                at[s] = np.ravel_multi_index(parts, self.size)
+            self._rooms[up] = at, fits
+        return self._rooms[up]
 
     def kept_values(self, stock: Stock) -> IntArray:
         """Return (S, E): what each VM over several nodes is worth where it is, times the stock's scale."""
@@ -117,7 +142,7 @@ def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) 
     """
     nodes = len(stock.grid.nodes)
     base = [stock.arrivals(node, parts=parts).values for node in range(nodes)]
-    size = tuple(max(table.shape[k] for table in base) for k in range(base[0].ndim))
+    size = batch.size
     padded = [np.pad(t, [(0, x - y) for x, y in zip(size, t.shape, strict=True)], mode="edge") for t in base]
     flat = np.tile(np.stack(padded), (len(batch.states), *(1 for _ in size)))
     for layer in batch.layers:
@@ -135,24 +160,18 @@ def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) 
     return flat.reshape(len(batch.states), nodes, *size)
 
 
-def best_kept(batch: Batch, stock: Stock, tables: IntArray, which: IntArray) -> IntArray:
-    """Return (which,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside
-    it.
+def best_kept(batch: Batch, stock: Stock, tables: IntArray) -> IntArray:
+    """Return (S,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside it.
 
     Only new VMs are cut into parts then. Of more than `CHOICES` VMs the rest counts as kept without taking room.
     """
-    value = batch.kept_values(stock)[which]
-    use = batch.multi_use[which] if stock.up else batch.multi_use_down[which]
-    free = np.maximum(value[:, CHOICES:], 0).sum(axis=1)
-    subsets = _subsets(min(value.shape[1], CHOICES))
-    count = subsets.shape[1]
-    total = value[:, :count] @ subsets.T
+    value = batch.kept_values(stock)
+    at, fits = batch.rooms(up=stock.up)
+    count = min(value.shape[1], CHOICES)
+    total = value[:, :count] @ _subsets(count).T
     for node in range(batch.levels.shape[1]):
-        left = batch.levels[which, node][:, None, :] - np.einsum("ke,ser->skr", subsets, use[:, :count, node])
-        safe = np.maximum(left, 0)
-        found = tables[(which[:, None], node, *(safe[:, :, k] for k in range(left.shape[2])))]
-        total = total + np.where((left < 0).any(axis=2), NEVER >> 4, found)
-    out: IntArray = total.max(axis=1) + free
+        total += np.take_along_axis(tables[:, node].reshape(len(tables), -1), at[:, :, node], axis=1)
+    out: IntArray = np.where(fits, total, NEVER).max(axis=1) + np.maximum(value[:, CHOICES:], 0).sum(axis=1)
     return out
 
 

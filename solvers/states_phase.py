@@ -14,14 +14,15 @@ from solvers.states_duals import prices_of
 from solvers.states_generate import Bound, Generator
 from solvers.states_incumbent import Hosts
 from solvers.states_kit import Kit
+from solvers.states_pool import reduced_costs
 from solvers.states_program import ColumnProgram, Task
 from solvers.states_search import HostSearch
 
-RESIDUAL = 40
-"""Hosts that the integer program is left with at least; the others keep what the master gives them whole."""
 VARIATIONS = 60
 """Sets of varied prices under which the nodes' best configurations are added to the program."""
 DIVES = 4
+COLUMNS = 12_000
+"""Columns of whole hosts that the integer program gets."""
 LISTED = 4_000
 """Listed patterns of a state that the integer program gets."""
 AMPLITUDE = 300
@@ -45,7 +46,6 @@ class Phase:
     generator: Generator = field(init=False)
     search: HostSearch | None = None
     stale: int = 0
-    _programmed: int = -1
 
     def __post_init__(self) -> None:
         """Set up column generation on all columns known."""
@@ -109,42 +109,35 @@ class Phase:
 
     # -- the integer program -------------------------------------------------------------------------------------------
 
-    def program(self, *, budget: float) -> bool:
-        """Recombine the columns into an answer for the fleet; return whether it is better."""
+    def program(self, *, residual: int, budget: float) -> bool:
+        """Recombine the columns into an answer for the fleet, at least `residual` hosts of it; return whether it is better."""
         kit = self.kit
-        self._programmed = kit.pool.size
         if self.generator.answer is None:
             return False
         kit.learn_nodes()
         self._vary()
         self._enrich()
-        fixed = self._fixed()
+        fixed = self._fixed(residual)
         columns = kit.pool.all()
         task = self._rest(fixed)
-        chosen = self._open_columns(task)
         program = ColumnProgram(
             model=kit.model,
             book=kit.book,
             task=task,
             columns=columns,
-            chosen=chosen,
+            chosen=self._open_columns(task),
             weight=self.weight,
         )
         found = program.solve(lambda model: kit.run(model, budget=budget))
         if found is None:
             return False
         hosts: Hosts = dict(found)
-        for n in np.nonzero(fixed)[0]:
+        for n in np.nonzero(fixed)[0].tolist():
             key = (int(columns.state[n]), columns.patterns[n])
             hosts[key] = hosts.get(key, 0) + int(fixed[n])
         better = kit.offer(kit.settler.settle(hosts), self.objective, self.held)
         self.tell()
         return better
-
-    @property
-    def programmed(self) -> bool:
-        """Whether the integer program has seen every column."""
-        return self._programmed == self.kit.pool.size
 
     def _vary(self) -> None:
         """Add node configurations that are best under prices near the best ones."""
@@ -175,17 +168,17 @@ class Phase:
             found += [] if listed is None else [(state.index, pattern) for pattern in listed[1]]
         kit.pool.add(found)
 
-    def _fixed(self) -> IntArray:
-        """Return (columns,): hosts that keep what the master gives them whole, all but `RESIDUAL` or so."""
+    def _fixed(self, residual: int) -> IntArray:
+        """Return (columns,): hosts that keep what the master gives them whole, all but `residual` or so."""
         kit = self.kit
         assert self.generator.answer is not None
         use = self.generator.answer.use
         fixed = np.zeros(kit.pool.size, dtype=np.int64)
         fixed[: len(use)] = np.floor(use + 1e-6)
-        missing = RESIDUAL - (kit.model.problem.host_count - int(fixed.sum()))
+        missing = residual - (kit.model.problem.host_count - int(fixed.sum()))
         while missing > 0 and fixed.any():
-            # One host of each column in turn, so that what is left is a small fleet of the same kind.
-            give = np.nonzero(fixed)[0][:missing]
+            # One host of each column in turn, the latest columns first: what is left is a small fleet of the same kind.
+            give = np.nonzero(fixed)[0][-missing:]
             fixed[give] -= 1
             missing -= len(give)
         return fixed
@@ -207,9 +200,25 @@ class Phase:
         )
 
     def _open_columns(self, task: Task) -> IntArray:
-        """Return the columns of states with hosts left."""
-        out: IntArray = np.nonzero(task.hosts[self.kit.pool.all().state] > 0)[0]
+        """Return the columns of states with hosts left that can be part of a better answer, the best `COLUMNS` of them."""
+        columns = self.kit.pool.all()
+        if self.bound is None:
+            return np.nonzero(task.hosts[columns.state] > 0)[0][-COLUMNS:]
+        duals = self.bound.duals
+        excess = reduced_costs(columns, duals) - np.array(self.bound.least, dtype=np.int64)[columns.state]
+        known = {(state, pattern) for state, pattern in self.kit.incumbent.hosts}
+        mine = np.array([(int(s), p) in known for s, p in zip(columns.state, columns.patterns, strict=True)])
+        open_ = np.nonzero((task.hosts[columns.state] > 0) & (mine | (excess <= self._to_win() * duals.scale)))[0]
+        order = np.lexsort((open_, excess[open_], ~mine[open_]))
+        out: IntArray = np.sort(open_[order][:COLUMNS])
         return out
+
+    def _to_win(self) -> int:
+        """Return how much better an answer can still be, in what integer programs minimise."""
+        now = self.kit.incumbent.values
+        bound = 0 if self.bound is None else self.bound.value
+        weighted = sum(int(w) * now[o] for o, w in enumerate(self.weight) if o < self.objective)
+        return weighted + now[self.objective] - bound
 
     # -- diving
     # ----------------------------------------------------------------------------------------------------------
