@@ -3,13 +3,14 @@
 The objectives are worked on in *sweeps*: every objective that is not proven gets its rounds, subject to the earlier
 ones being as good as their incumbents; each sweep doubles the rounds' deterministic budget. So there is a good answer
 to every objective early, the schedule depends on nothing but the problem and the seed, and the same number of rounds
-gives the same answer. The wall clock is looked at between rounds only. Rounds are of four kinds:
+gives the same answer. The wall clock is looked at between rounds only. Rounds are of five kinds:
 
 - *narrow*: only the cheapest placements of each flavor. A tenth of the model, and mostly the best answer is in it.
 - *part*: a few of many hosts, the others as they are in the incumbent: cheap, and each starts from the last.
 - *full*: everything; gives bounds.
-- *ordered*: everything, with rows that break symmetry, asked for something better than the incumbent; where there is
-  nothing, the incumbent is proven. Linear relaxations mostly prove more without these rows, so only long sweeps try.
+- *ordered*: everything, hosts of a class in order of what they hold. Proves the goal `hosts`, by turns with *full*.
+- *chained*: also the nodes of a host in order, asked for something better than the incumbent, which is then proven
+  where there is nothing. Linear relaxations mostly prove more without these rows, so only long sweeps try.
 
 A bound that was found while earlier objectives were held at some value stays valid when they improve: that only narrows
 what is left.
@@ -41,7 +42,7 @@ FIRST_ROUND = 1.0
 MANY_HOSTS, PART_HOSTS, PARTS, PART_ROUND = 12, 4, 8, 0.25
 """Above how many hosts parts are tried, hosts in a part, parts a sweep, and the deterministic time of each."""
 
-_Kind = Literal["narrow", "part", "full", "ordered"]
+_Kind = Literal["narrow", "part", "full", "ordered", "chained"]
 
 
 def solve_exact(
@@ -87,7 +88,7 @@ def solve_exact(
 class _Tier:
     """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help.
 
-    `narrowed` tells that a narrow search was finished and found nothing better.
+    `narrowed` tells that a narrow search was finished, or found nothing better in its time.
     """
 
     total: Sum
@@ -125,12 +126,11 @@ class _Search:
     model: ExactModel = field(init=False)
     tiers: list[_Tier] = field(init=False)
     complete: bool = field(init=False)
-    _ordered: ExactModel | None = None
+    _models: dict[bool, ExactModel] = field(default_factory=dict)
     _told: tuple[int, int | None, int | None] | None = None
 
     def __post_init__(self) -> None:
         self.model = ExactModel(self.problem, symmetry=False)
-        self.symmetry = self.symmetry and self.model.breaks_symmetry
         self.complete = all(self.problem.shapes[host_class.shape].complete for host_class in self.problem.classes)
         self.tiers = [
             _Tier(total=total, tolerance=objective.tolerance)
@@ -161,26 +161,29 @@ class _Search:
                 pending = [0] if self.tiers else [-1]
             if not pending:
                 break
-            for number, kind in itertools.product(pending, self._kinds(sweep)):
-                if self._is_done(number):
-                    continue
-                if self._must_stop():
-                    return
-                self._round(number, kind, sweep)
-                if self.infeasible:
-                    return
-                if self.incumbent is None and kind == "full":
-                    break
+            for number in pending:
+                for kind in self._kinds(number, sweep):
+                    if self._is_done(number):
+                        break
+                    if self._must_stop():
+                        return
+                    self._round(number, kind, sweep)
+                    if self.infeasible:
+                        return
         if tie_break and not self._must_stop():
             self._break_ties()
 
-    def _kinds(self, sweep: int) -> tuple[_Kind, ...]:
+    def _kinds(self, number: int, sweep: int) -> tuple[_Kind, ...]:
+        """Return the kinds of rounds of an objective in a sweep."""
         kinds: list[_Kind] = ["narrow"]
         if len(self.model.hosts) > MANY_HOSTS:
             kinds.extend(itertools.repeat("part", PARTS))
-        kinds.append("full")
-        if sweep > 1 and self.symmetry:
-            kinds.append("ordered")
+        alike = self.symmetry and any(host_class.count > 1 for host_class in self.problem.classes)
+        chains = self.symmetry and any(host_class.chains for host_class in self.problem.classes)
+        hosts = alike and number >= 0 and self.problem.objectives[number].host_cost
+        kinds.append("ordered" if hosts and sweep % 2 == 0 else "full")
+        if sweep > 1 and (alike or chains) and not hosts:
+            kinds.append("chained")
         return tuple(kinds)
 
     def _is_done(self, number: int) -> bool:
@@ -212,11 +215,14 @@ class _Search:
         if (kind == "narrow" and (tier.narrowed or not spare)) or (kind == "part" and not still):
             return
         model, hint, below = self.model, self.incumbent, None
-        if kind == "ordered":
-            # The incumbent may not be in order, so it is no hint; anything better is.
-            if self._ordered is None:
-                self._ordered = ExactModel(self.problem, symmetry=True)
-            model, hint, below = self._ordered, None, tier.held
+        if kind in ("ordered", "chained"):
+            chains = kind == "chained"
+            if chains not in self._models:
+                self._models[chains] = ExactModel(self.problem, symmetry=True, chains=chains)
+            model = self._models[chains]
+            # Hosts are brought in order by name, nodes are not: then the incumbent is no hint, and anything better is.
+            hint = None if chains or hint is None else model.solution_of(*model.patterns_of(hint))
+            below = tier.held if chains else None
         held = [(earlier.total, earlier.bound, earlier.ceiling) for earlier in self.tiers[: max(number, 0)]]
         stage = model.stage(
             number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare, still=still
@@ -225,17 +231,19 @@ class _Search:
         # More cuts are better on some problems and worse on others: by turns.
         status, solution, bound = self._solve(stage, number, tier.total, budget, linearization=1 + sweep % 2)
         self.rounds += 1
-        if status == cp_model.INFEASIBLE and kind == "full":
+        if status == cp_model.INFEASIBLE and kind in ("full", "ordered"):
             if self.incumbent is not None:
                 raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
-            self.infeasible = True
+            self.infeasible = kind == "full"
             return
-        if status == cp_model.INFEASIBLE and kind == "ordered":
+        if status == cp_model.INFEASIBLE and kind == "chained":
             bound = tier.held
+        before = tier.held
         if solution is not None and self._is_better(number, solution):
             self._accept(max(number, 0), solution)
+        if kind == "narrow":
+            tier.narrowed = tier.held == before or status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
         if number < 0 or kind in ("narrow", "part"):
-            tier.narrowed = kind == "narrow" and status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
             return
         if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
             tier.bound, tier.source = bound, "CP-SAT"

@@ -38,7 +38,7 @@ class ClassView:
 class HostModel(RowWriter):
     """What the hosts of a problem can hold, and what ties them."""
 
-    def __init__(self, problem: Problem, *, symmetry: bool = True) -> None:
+    def __init__(self, problem: Problem, *, symmetry: bool = True, chains: bool = True) -> None:
         super().__init__()
         self.problem = problem
         self._phantom = np.array([flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
@@ -58,8 +58,9 @@ class HostModel(RowWriter):
         self._demand_rows()
         self._permission_rows()
         if symmetry:
-            self._chain_rows()
             self._order_rows()
+        if symmetry and chains:
+            self._chain_rows()
         self._kept: list[tuple[Sum, Sum]] | None = None
         self._budget_rows()
         self.rule_excess = Sum()

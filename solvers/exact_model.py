@@ -17,8 +17,8 @@ from solvers.result import HostPattern
 class ExactModel(HostModel):
     """The CP-SAT model of a problem."""
 
-    def __init__(self, problem: Problem, *, symmetry: bool = True) -> None:
-        super().__init__(problem, symmetry=symmetry)
+    def __init__(self, problem: Problem, *, symmetry: bool = True, chains: bool = True) -> None:
+        super().__init__(problem, symmetry=symmetry, chains=chains)
         self.objectives = [self._objective(number) for number in range(len(problem.objectives))]
         self._phantoms = self._phantom_variables()
 
@@ -126,11 +126,6 @@ class ExactModel(HostModel):
         weight = np.zeros(self.variables, dtype=np.int64)
         weight[index] = factor
         return [int(weight[y] @ solution[y]) for _, y in map(self.here, range(len(self.hosts)))]
-
-    @property
-    def breaks_symmetry(self) -> bool:
-        """Tell whether rows that break symmetry would do anything."""
-        return any(cls.chains or cls.count > 1 for cls in self.problem.classes)
 
     def least(self, total: Sum) -> int:
         """Return the least that an expression can be within its variables' bounds."""

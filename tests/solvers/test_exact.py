@@ -62,9 +62,10 @@ def test_rows_against_symmetry_cut_off_no_optimum() -> None:
     assert min(seen.values()) >= 10
 
 
-def test_ordered_rounds_prove_what_full_rounds_prove(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["ordered", "chained"])
+def test_rounds_of_each_kind_prove_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds with rows against symmetry alone, from the greedy answer, end at the same optimum."""
-    monkeypatch.setattr(solvers.exact._Search, "_kinds", lambda self, sweep: ("ordered",))
+    monkeypatch.setattr(solvers.exact._Search, "_kinds", lambda *_: (kind,))
     for seed in range(60):
         problem, known = small_case(seed)
         result = solve_exact(problem, limits=PLENTY)
