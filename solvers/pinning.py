@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from solvers.cpu_rows import CpuPolicy, main_width
+from solvers.cpu_rows import CpuPolicy, fits, main_width, node_cpu_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,23 @@ class PinResult:
 def pin_node(cores: Sequence[Core], items: Sequence[Item]) -> PinResult | None:
     """Pin the items of one node; None where they do not fit.
 
-    Items that have CPUs now keep them if all of those can be kept; else all are pinned anew. Cores shared between items
-    are few: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains.
+    Items keep the CPUs they have now where they still may; where what is new then finds no room, the smallest items
+    that use loose threads give theirs up first, until all fit. Cores shared between items are few where all is pinned
+    anew: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains.
     """
-    if any(item.current is not None for item in items):
-        kept = _Seating(cores, items)
-        if kept.keep_current() and kept.seat_rest():
-            return kept.result()
-    fresh = _Seating(cores, items)
-    return fresh.result() if fresh.seat_rest() else None
+    rows = node_cpu_rows([(core.width, len(core.cpus)) for core in cores])
+    demands: list[tuple[CpuPolicy, int]] = [(item.policy, item.vcpus) for item in items]
+    if not fits(rows, [*demands, ("extra", sum(item.extra for item in items))]):
+        return None
+    current = [index for index, item in enumerate(items) if item.current is not None]
+    current.sort(key=lambda index: (items[index].policy == "prefer", -items[index].vcpus, index))
+    for kept in range(len(current), -1, -1):
+        seating = _Seating(cores, items)
+        for index in current[:kept]:
+            seating.keep(index)
+        if seating.seat_rest():
+            return seating.result()
+    return None
 
 
 @dataclass(slots=True)
@@ -91,39 +99,30 @@ class _Seating:
         held = self.idle.union(*(set(item.cpus) | set(item.extra) for item in pinned))
         return PinResult(items=pinned, held=frozenset(held))
 
-    def keep_current(self) -> bool:
-        """Seat every item that has CPUs now on just these; False where one of them may not have them."""
-        where = {cpu: number for number, core in enumerate(self.cores) for cpu in core.cpus}
-        for index, item in enumerate(self.items):
-            if item.current is None:
-                continue
-            wanted = [*item.current, *item.current_extra[: item.extra]]
-            if (
-                len(item.current) != item.vcpus
-                or len(set(wanted)) < len(wanted)
-                or any(cpu not in where for cpu in wanted)
-            ):
-                return False
-            if not self._may_keep(item, where):
-                return False
-            for cpu in wanted:
-                if cpu not in self.free[where[cpu]]:
-                    return False
-                self.free[where[cpu]].remove(cpu)
-                self.used.add(where[cpu])
-            if item.policy in ("isolate", "require"):
-                for number in {where[cpu] for cpu in item.current}:
-                    self.idle.update(self.free[number])
-                    self.free[number].clear()
-            self.seated.add(index)
-            self.got[index] = list(item.current)
-            self.extra[index] = wanted[item.vcpus :]
-        return True
+    def keep(self, index: int) -> None:
+        """Seat an item on the CPUs that it has now, if it may have just these."""
+        item = self.items[index]
+        where = {cpu: number for number, free in enumerate(self.free) for cpu in free}
+        wanted = [*(item.current or ()), *item.current_extra[: item.extra]]
+        alike = len(item.current or ()) == item.vcpus and len(set(wanted)) == len(wanted)
+        if not alike or any(cpu not in where for cpu in wanted) or not self._may_keep(item, where):
+            return
+        for cpu in wanted:
+            self.free[where[cpu]].remove(cpu)
+            self.used.add(where[cpu])
+        if item.policy in ("isolate", "require"):
+            for number in {where[cpu] for cpu in wanted[: item.vcpus]}:
+                self.idle.update(self.free[number])
+                self.free[number].clear()
+        self.seated.add(index)
+        self.got[index], self.extra[index] = wanted[: item.vcpus], wanted[item.vcpus :]
 
     def _may_keep(self, item: Item, where: dict[int, int]) -> bool:
         if item.policy not in ("isolate", "require") or item.current is None:
             return True
         touched = Counter(where[cpu] for cpu in item.current)
+        if any(where[cpu] in touched for cpu in item.current_extra[: item.extra]):
+            return False
         if any(len(self.free[number]) < self.cores[number].width for number in touched):
             return False
         if item.policy == "isolate":

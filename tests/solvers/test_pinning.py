@@ -83,6 +83,55 @@ def test_pins_that_are_there_stay(seed: int) -> None:
         assert fewer.items == answer.items[1:]
 
 
+def test_as_few_as_need_be_give_up_their_cpus() -> None:
+    """An isolated vCPU finds no whole core around two half-used ones: one small item moves, the large one stays."""
+    cores = [Core((2 * n, 2 * n + 1), 2) for n in range(4)]
+    now = [Item("prefer", 1, 0, (0,)), Item("prefer", 1, 0, (2,)), Item("prefer", 4, 0, (4, 5, 6, 7))]
+    answer = pin_node(cores, [*now, Item("isolate", 1)])
+    assert answer is not None
+    assert answer.items[2].cpus == (4, 5, 6, 7)
+    assert [item.cpus for item in answer.items[:2]].count((0,)) + (answer.items[1].cpus == (2,)) == 1
+
+
+def test_pins_that_may_not_be_are_not_kept() -> None:
+    """CPUs that are taken, named twice, of another count, or beside an isolated vCPU are given up, the others stay."""
+    cores = [Core((2 * n, 2 * n + 1), 2) for n in range(6)]
+    good = Item("prefer", 2, 0, (8, 9))
+    for bad in (
+        Item("prefer", 2, 0, (20, 21)),
+        Item("prefer", 2, 0, (1, 1)),
+        Item("prefer", 2, 0, (1,)),
+        Item("prefer", 2, 0, (8, 10)),
+        Item("isolate", 2, 0, (0, 1)),
+        Item("isolate", 1, 1, (0,), (1,)),
+        Item("require", 2, 0, (1, 2)),
+    ):
+        answer = pin_node(cores, [good, bad])
+        assert answer is not None
+        assert answer.items[0].cpus == (8, 9)
+        assert_valid(cores, [good, bad], answer)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_newcomers_leave_no_item_worse_than_needed(seed: int) -> None:
+    """With a newcomer the answer is valid whenever the rows allow it, and mostly nobody moves."""
+    rng = random.Random(seed)
+    moved = seen = 0
+    for _ in range(200):
+        cores, items = random_node(rng)
+        first = pin_node(cores, items[1:])
+        if first is None:
+            continue
+        now = [Item(i.policy, i.vcpus, i.extra, p.cpus, p.extra) for i, p in zip(items[1:], first.items, strict=True)]
+        answer = pin_node(cores, [items[0], *now])
+        assert (answer is not None) == rows_allow(cores, items)
+        if answer is not None:
+            assert_valid(cores, items, answer)
+            seen += 1
+            moved += answer.items[1:] != first.items
+    assert moved < 0.3 * seen
+
+
 def test_shared_cores_are_as_few_as_the_formula_says() -> None:
     """With whole SMT-2 cores the cores that two items share are max(0, Σ⌈n/2⌉ over prefer − what whole cores are
     left).
