@@ -22,6 +22,7 @@ class Subset:
     states, patterns : a host each: its state, and what it holds now.
     demand : (F,) VMs that they hold, and those left out, which may be placed on them. `out` : (F,) VMs left out now.
     weight : objective -> weight in what is minimised. limit : objective -> at most what they may cost in it.
+    empty : whether of equal answers the one with the fewest VMs on the last host is looked for.
     moves, migrations : at most so many on them, None where nothing limits.
     candidates : state -> placements that new VMs may take beside those that its hosts hold or held; all where not
     given.
@@ -33,6 +34,7 @@ class Subset:
     out: IntArray
     weight: dict[int, int]
     limit: dict[int, int]
+    empty: bool = False
     moves: int | None = None
     migrations: int | None = None
     candidates: dict[int, IntArray] = field(default_factory=dict)
@@ -72,6 +74,10 @@ class SubsetModel:
         self._total = Sum()
         for objective, weight in sorted(subset.weight.items()):
             self._total.plus(self._goal(objective), weight)
+        if subset.empty:
+            last = self.blocks[-1]
+            whole = Sum().plus(self._total, int(subset.demand.sum()) + 1)
+            self._total = whole.add(last.y, self.model.real[last.flat].astype(np.int64))
         index, factor = self._total.arrays()
         writer.proto.objective.vars.extend(index.tolist())
         writer.proto.objective.coeffs.extend(factor.tolist())
@@ -94,8 +100,9 @@ class SubsetModel:
             total = Sum()
             for block in self.blocks:
                 total.plus(block.amount(int(f)))
-            if self.subset.out[f]:
-                self._out[int(f)] = self.writer.variable(0, int(min(self.subset.out[f], self.subset.demand[f])))
+            if self.subset.out.any() and self.model.arriving[f]:
+                # While any VM is left out it may be better to leave out another one.
+                self._out[int(f)] = self.writer.variable(0, int(min(self.model.arriving[f], self.subset.demand[f])))
                 total.add(self._out[int(f)], 1)
             index, factor = total.arrays()
             row = self.writer.proto.constraints.add().linear

@@ -27,6 +27,8 @@ from solvers.states_pricing import settled
 FEW, MANY = 40, 1_000
 """Hosts that the integer program decides on at least, in a first and in a second try."""
 PROGRAM_BUDGET = 2.0
+LONGER = 24
+"""Rounds on a few hosts that an objective gets in a further turn."""
 FIRM = 4
 """How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
@@ -189,7 +191,7 @@ class _Run:
         """Work on one objective; `targets` are values that earlier ones shall reach on the way."""
         kit = self.kit
         held = self._held(objective, targets or {})
-        phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective))
+        phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
         self.phases[objective] = phase
         phase.generate()
         if not self._done(phase):
@@ -209,8 +211,8 @@ class _Run:
             out.append(value + int(abs(value) * self.kit.model.problem.objectives[g].tolerance))
         return tuple(out)
 
-    def _soft(self, objective: int) -> IntArray:
-        """Return the weights of VMs left out, in earlier objectives, beside an objective."""
+    def _soft(self, objective: int, held: tuple[int, ...]) -> IntArray:
+        """Return the weights of VMs left out, in earlier objectives that are held at none, beside an objective."""
         model = self.kit.model
         worst = np.zeros(len(model.phantom), dtype=np.int64)
         np.maximum.at(worst, model.flavor, np.abs(model.cost[:, objective]))
@@ -222,7 +224,7 @@ class _Run:
         weight = 1
         for g in reversed(range(objective)):
             unplaced = model.unplaced[g]
-            if model.problem.objectives[g].unplaced is None or not unplaced.any():
+            if model.problem.objectives[g].unplaced is None or not unplaced.any() or held[g]:
                 continue
             some = unplaced > 0
             weight = max(weight, int((worst[some] // unplaced[some]).max()) + 1)
@@ -237,8 +239,26 @@ class _Run:
         )
 
     def _further(self) -> None:
-        """Go on with what is not proven until the limit."""
-        return
+        """Go on with what is not proven, objective by objective, while rounds bring something."""
+        kit = self.kit
+        worn: set[int] = set()
+        while True:
+            pending = [o for o in range(self._count) if not self._closed(o) and o not in worn]
+            if not pending:
+                return
+            objective = pending[0]
+            held = self._held(objective, {})
+            phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
+            before = kit.incumbent.values
+            phase.resume(self.phases.get(objective))
+            for _ in range(LONGER):
+                if self._done(phase) or not kit.clock.next_round():
+                    break
+                phase.improve()
+            if kit.clock.stopped:
+                return
+            if kit.incumbent.values == before:
+                worn.add(objective)
 
     # -- what comes out ------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,12 @@ class HostBlock:
                     arrived.plus(writer.positive_part(more))
             writer.row(arrived, None, budget.host_in)
 
+    @property
+    def flat(self) -> IntArray:
+        """The placements' flat indices."""
+        out: IntArray = self.model.offset[self.state.shape] + self.placements
+        return out
+
     def amount(self, flavor: int) -> Sum:
         """Return the VMs of a flavor on the host."""
         return Sum().add(self.y[self.flavor == flavor], 1)
@@ -118,7 +124,7 @@ class HostBlock:
     def objective(self, number: int) -> Sum:
         """Return what the host adds to an objective."""
         objective = self.model.problem.objectives[number]
-        flat = self.model.offset[self.state.shape] + self.placements
+        flat = self.flat
         total = Sum().add(self.y, self.model.cost[flat, number])
         real = self.model.real[flat]
         if objective.stay_penalty:

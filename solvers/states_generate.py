@@ -303,7 +303,7 @@ class Generator:
         leaving = self._all_leave(prices_of(model, duals))
         known = {index: int(leaving[index]) - value for index, value in self.batch.known.items()}
         for state in tuple(chosen):
-            if state.index not in self.batch.known:
+            if state.index not in self.batch.known or model.problem.budget.host_out is not None:
                 narrows.append(None)
                 continue
             narrow = self.batch.narrow(state)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
+from solvers.evaluate import violations
 from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
 from solvers.states_batch import BatchPricer
@@ -102,22 +103,41 @@ class Kit:
             self.bounds[number] = Claim(value, source, certificate)
 
     def offer(self, found: Incumbent | None, objective: int, held: tuple[int, ...]) -> bool:
-        """Take an answer that keeps what is held and is better from `objective` on, or better in what should be
-        held.
+        """Take an answer that keeps what is held and is better from `objective` on, or better in what should be held.
+
+        One that is as good is taken too: it may lead on. Return whether it is better.
         """
-        if found is None:
+        if found is None or not self._fits(found):
             return False
         now = self.incumbent.values
         keeps = all(value <= max(most, mine) for value, most, mine in zip(found.values, held, now, strict=False))
         missed = tuple(max(0, mine - most) for mine, most in zip(now, held, strict=False))
         misses = tuple(max(0, value - most) for value, most in zip(found.values, held, strict=False))
         better = (misses, found.values[objective:]) < (missed, now[objective:])
-        if not (keeps or misses < missed) or not better:
+        equal = found.values == now and self._leads_on(found, objective)
+        if not (keeps or misses < missed) or not (better or equal):
             return False
         self.incumbent = found
         for state, pattern in found.hosts:
             self.book.learn(state, pattern)
-        return True
+        return better
+
+    def _leads_on(self, found: Incumbent, objective: int) -> bool:
+        """Tell whether an answer as good may replace the incumbent: for the goal hosts, if it leaves emptier hosts."""
+        if not self.model.problem.objectives[objective].host_cost:
+            return True
+        full = [
+            sum(count * int(self.ledger.amounts(*key).sum()) ** 2 for key, count in answer.hosts.items())
+            for answer in (found, self.incumbent)
+        ]
+        return full[0] > full[1]
+
+    def _fits(self, found: Incumbent) -> bool:
+        """Tell whether migrants can be told from new VMs so that every host keeps its limit of them."""
+        if self.model.problem.budget.host_in is None:
+            return True
+        out = tuple(int(n) for n in found.out)
+        return not violations(self.model.problem, self.ledger.patterns(found), out)
 
     def learn_nodes(self) -> None:
         """Take the pool's new patterns apart into node configurations."""

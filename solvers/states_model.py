@@ -169,8 +169,11 @@ class StateModel:
         amounts = np.where(self.phantom, 0, self.amounts(state, pattern))
         if (~lead.allowed & (amounts > state.present)).any():
             return False
-        if budget.host_in is not None and np.maximum(amounts - state.present, 0).sum() > budget.host_in:
-            return False
+        if budget.host_in is not None:
+            # Which VMs of a flavor that also arrives are new, one host cannot tell: only the others count here.
+            came = np.maximum(amounts - state.present, 0)[self.arriving == 0]
+            if came.sum() > budget.host_in:
+                return False
         if budget.host_out is not None and np.maximum(state.present - amounts, 0).sum() > budget.host_out:
             return False
         return all(count <= state.own.get(placement, 0) for placement, count in pattern if shape.stay_only[placement])

@@ -93,6 +93,11 @@ class Phase:
         self.generator.start_bound()
         self.generator.run(self.kit.clock, self.tell)
 
+    def resume(self, earlier: Phase | None) -> None:
+        """Take over the bound of an earlier phase of the objective, and with it its prices."""
+        if earlier is not None and earlier.bound is not None:
+            self.generator.best = earlier.bound
+
     def tell(self) -> bool:
         """Claim the bound where the incumbent has what is held; report; return whether the incumbent is proven best."""
         kit, bound = self.kit, self.bound

@@ -71,7 +71,11 @@ def pricing_model(
     worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
     worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
     stays = np.where(state.present > 0, prices.leave_host, 0) + np.where(state.floating > 0, prices.leave_place, 0)
-    chosen = np.nonzero(worth + stays[shape.flavor] > 0)[0] if narrow is None else narrow.candidates
+    pays = worth + stays[shape.flavor] > 0
+    if model.problem.budget.host_out is not None:
+        # Where not all may leave, a VM present may have to take a place that only costs.
+        pays |= state.present[shape.flavor] > 0
+    chosen = np.nonzero(pays)[0] if narrow is None else narrow.candidates
     placements, upper = admissible(model, state, chosen)
     if narrow is not None:
         here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)

@@ -19,9 +19,11 @@ from solvers.states_pool import reduced_costs
 BATCH = 2
 """Disjoint sets of hosts a round: as many whatever the workers, so that the answer does not depend on them."""
 BUDGET = 1.0
-LARGEST = 8
+FIRST = 1_000
+"""How much more an earlier objective weighs that is not yet what it shall be held at."""
+LARGEST = 12
 SMALLEST = 3
-INTEGERS = 6_000
+INTEGERS = 8_000
 """Most integers (hosts x placements) of one set of hosts."""
 
 
@@ -87,7 +89,7 @@ class HostSearch:
         costly = self._shuffled([excess[n] for n in host])
         others = self._rng.permutation(len(host)).tolist()
         used: set[int] = set()
-        sets = []
+        sets: list[list[tuple[int, Pattern]]] = []
         for _ in range(BATCH):
             picked: list[int] = []
             integers = 0
@@ -103,7 +105,7 @@ class HostSearch:
                     break
                 used.add(one)
                 picked.append(one)
-            if len(picked) > 1:
+            if len(picked) > 1 or (picked and not sets):
                 sets.append([keys[host[one]] for one in picked])
         return sets
 
@@ -150,20 +152,27 @@ class HostSearch:
     def _subset(self, keys: list[tuple[int, Pattern]], bound: Bound | None) -> Subset:
         kit, incumbent = self.kit, self.kit.incumbent
         demand = incumbent.out + np.sum([kit.ledger.amounts(*key) for key in keys], axis=0)
-        limit = {}
+        limit: dict[int, int] = {}
+        weight = {self.objective: 1}
         cost = np.sum([kit.ledger.cost(*key) for key in keys], axis=0)
+        missed = [g for g, most in enumerate(self.held) if incumbent.values[g] > most]
         for g, most in enumerate(self.held):
-            if not self.weight[g]:
-                limit[g] = int(cost[g]) + max(0, most - incumbent.values[g])
+            if not missed or g < missed[0]:
+                limit[g] = int(cost[g]) + int(kit.model.unplaced[g] @ incumbent.out) + most - incumbent.values[g]
+            elif g == missed[0]:
+                weight[g] = FIRST * max(1, int(self.weight[g]))
+            elif self.weight[g]:
+                weight[g] = int(self.weight[g])
         budget = kit.model.problem.budget
         moves, migrations = kit.ledger.changes(keys)
         return Subset(
             states=tuple(kit.model.states[state] for state, _ in keys),
             patterns=tuple(pattern for _, pattern in keys),
             demand=demand,
-            out=np.minimum(incumbent.out + 0, kit.model.arriving),
-            weight={o: int(w) for o, w in enumerate(self.weight) if w},
+            out=incumbent.out,
+            weight=weight,
             limit=limit,
+            empty=kit.model.problem.objectives[self.objective].host_cost,
             moves=None if budget.moves is None else moves + budget.moves - incumbent.moves,
             candidates=self._candidates({state for state, _ in keys}, bound),
             migrations=None if budget.migrations is None else migrations + budget.migrations - incumbent.migrations,
