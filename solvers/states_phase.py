@@ -115,7 +115,7 @@ class Phase:
     # -- the integer program -------------------------------------------------------------------------------------------
 
     def program(self, *, residual: int, budget: float) -> bool:
-        """Recombine the columns into an answer for the fleet, at least `residual` hosts of it; return whether it is better."""
+        """Recombine the columns into an answer for at least `residual` hosts; return whether it is better."""
         kit = self.kit
         if self.generator.answer is None:
             return False
@@ -205,7 +205,7 @@ class Phase:
         )
 
     def _open_columns(self, task: Task) -> IntArray:
-        """Return the columns of states with hosts left that can be part of a better answer, the best `COLUMNS` of them."""
+        """Return the best `COLUMNS` columns of states with hosts left that can be part of a better answer."""
         columns = self.kit.pool.all()
         if self.bound is None:
             return np.nonzero(task.hosts[columns.state] > 0)[0][-COLUMNS:]
