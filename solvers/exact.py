@@ -21,16 +21,15 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.evaluate import violations
 from solvers.exact_model import ExactModel
 from solvers.exact_rows import Sum
+from solvers.exact_run import Answer, run_cp_sat
 from solvers.greedy import solve_greedy
 from solvers.problem import IntArray, Problem
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result, Status
@@ -229,26 +228,39 @@ class _Search:
         )
         budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2**sweep
         # More cuts are better on some problems and worse on others: by turns.
-        status, solution, bound = self._solve(stage, number, tier.total, budget, linearization=1 + sweep % 2)
+        answer, solution, bound = self._run(stage, number, tier.total, budget, linearization=1 + sweep % 2)
         self.rounds += 1
-        if status == cp_model.INFEASIBLE and kind in ("full", "ordered"):
+        if answer.impossible and kind in ("full", "ordered"):
             if self.incumbent is not None:
                 raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
             self.infeasible = kind == "full"
             return
-        if status == cp_model.INFEASIBLE and kind == "chained":
+        if answer.impossible and kind == "chained":
             bound = tier.held
         before = tier.held
         if solution is not None and self._is_better(number, solution):
-            self._accept(max(number, 0), solution)
+            self._accept(max(number, 0), self._with_phantoms(number, solution))
         if kind == "narrow":
-            tier.narrowed = tier.held == before or status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+            tier.narrowed = tier.held == before or answer.finished
         if number < 0 or kind in ("narrow", "part"):
             return
         if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
             tier.bound, tier.source = bound, "CP-SAT"
-        tier.done = tier.proven or status in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+        tier.done = tier.proven or answer.finished
         self._report(number, self._value(number), tier.bound)
+
+    def _with_phantoms(self, number: int, solution: IntArray) -> IntArray:
+        """Fill what a solution leaves with phantoms that only later objectives count: the search had none of them."""
+        if not self.model.has_idle_phantoms(number):
+            return solution
+        patterns, unplaced = self.model.patterns_of(solution)
+        bare = Result(status="feasible", objectives=(), patterns=patterns, unplaced=unplaced)
+        filled = solve_greedy(self.problem, seed=self.seed, warm_start=bare)
+        found = self.model.solution_of(filled.patterns, filled.unplaced) if filled.patterns else None
+        if found is None:
+            return solution
+        values, plain = ([tier.total.value(one) for tier in self.tiers] for one in (found, solution))
+        return found if values < plain else solution
 
     def _still(self, total: Sum) -> list[int]:
         """Return the hosts to leave alone in a part: all but a few, half of which are those that cost most."""
@@ -283,39 +295,31 @@ class _Search:
             return
         held = [(tier.total, tier.bound, tier.ceiling) for tier in self.tiers]
         stage = self.model.stage(len(self.tiers), total, held, hint=self.incumbent)
-        _, solution, _ = self._solve(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
+        _, solution, _ = self._run(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
         self.rounds += 1
         if solution is not None and total.value(solution) < total.value(self.incumbent):
             self.incumbent = solution
 
-    def _solve(
+    def _run(
         self, stage: cp_model.CpModel, number: int, total: Sum, budget: float, *, linearization: int
-    ) -> tuple[object, IntArray | None, int | None]:
-        """Run CP-SAT on one worker; return status, full solution and valid bound, each if there is one."""
-        solver = cp_model.CpSolver()
-        parameters = solver.parameters
-        parameters.num_workers = 1
-        parameters.random_seed = self.seed
-        parameters.max_deterministic_time = budget
-        parameters.linearization_level = linearization
-        # What presolve spends on these does not come back: 30 hosts take 1.4 s without, over 40 s with.
-        parameters.symmetry_level = 0
-        parameters.cp_model_probing_level = 0
-        parameters.max_presolve_iterations = 1
+    ) -> tuple[Answer, IntArray | None, int | None]:
+        """Run a stage; return the answer, its full solution, and its bound on the objective with the constant."""
         watch = None
         if self.on_progress is not None and 0 <= number < len(self.tiers):
-            watch = _Watch(lambda value: self._report(number, value + total.constant, self.tiers[number].bound))
-        self.interrupt.stops.append(solver.stop_search)
-        try:
-            status = solver.solve(stage, watch)
-        finally:
-            self.interrupt.stops.remove(solver.stop_search)
-        if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            # The response of a search that found nothing holds a bound of 0, which means nothing.
-            return status, None, None
-        free = np.array(solver.response_proto.solution, dtype=np.int64)
-        bound = solver.response_proto.inner_objective_lower_bound + total.constant if len(total.index) else None
-        return status, self.model.complete(free), bound
+
+            def watch(value: int) -> None:
+                self._report(number, value + total.constant, self.tiers[number].bound)
+
+        answer = run_cp_sat(
+            stage,
+            budget=budget,
+            seed=self.seed,
+            linearization=linearization,
+            interrupt=self.interrupt,
+            on_value=watch,
+        )
+        solution = None if answer.values is None else self.model.complete(answer.values)
+        return answer, solution, None if answer.bound is None else answer.bound + total.constant
 
     def _value(self, number: int) -> int | None:
         return None if self.incumbent is None else self.tiers[number].total.value(self.incumbent)
@@ -383,15 +387,3 @@ class _Search:
         if tier.done:
             return "not every placement was enumerated"
         return self.stopped
-
-
-class _Watch(cp_model.CpSolverSolutionCallback):
-    """Passes on what the solver finds while it runs."""
-
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def on_solution_callback(self) -> None:
-        """Report the new value."""
-        self._tell(round(self.objective_value))

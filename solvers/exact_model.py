@@ -151,6 +151,10 @@ class ExactModel(HostModel):
             out.append((first, variables))
         return out
 
+    def has_idle_phantoms(self, number: int) -> bool:
+        """Tell whether there are phantoms that an objective after `number` is the first to count."""
+        return any(number < first < len(self.problem.objectives) for first, _ in self._phantoms)
+
     def stage(
         self,
         number: int,

@@ -202,6 +202,7 @@ class _Run:
             phase.dive()
         while not self._done(phase) and not phase.rests and kit.clock.next_round():
             phase.improve()
+        phase.tell()
 
     def _held(self, objective: int, targets: dict[int, int]) -> tuple[int, ...]:
         """Return what the earlier objectives may cost: their incumbents, and their tolerance."""

@@ -71,7 +71,7 @@ def test_answers_break_nothing_and_are_worth_what_they_say(engine: Engine) -> No
 
 def test_bounds_are_below_what_is_possible(engine: Engine) -> None:
     """No bound exceeds the least value with the earlier objectives at most what they are in the answer."""
-    for seed, problem, known in cases(engine):
+    for seed, _, known in cases(engine):
         result = short_run(engine, seed)
         held: list[int] = []
         for number, row in enumerate(result.objectives):
@@ -85,7 +85,7 @@ def test_bounds_are_below_what_is_possible(engine: Engine) -> None:
 
 def test_optimal_means_optimal(engine: Engine) -> None:
     """Where all is called optimal the vector is the lexicographic optimum; of one goal only if all earlier ones are."""
-    for seed, problem, known in cases(engine):
+    for seed, _, known in cases(engine):
         result = short_run(engine, seed)
         statuses = [row.status for row in result.objectives]
         assert statuses == sorted(statuses, key=["optimal", "feasible", "unknown"].index), seed

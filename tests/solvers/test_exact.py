@@ -15,7 +15,7 @@ import solvers.exact
 from solvers.evaluate import evaluate, violations
 from solvers.exact import solve_exact
 from solvers.exact_model import ExactModel
-from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
 from solvers.result import HostPattern, Interrupt, Limits, Progress, Result
 
 PLENTY = Limits(time_limit_s=600)
@@ -203,6 +203,42 @@ def test_interrupt_keeps_the_best_answer() -> None:
     assert not violations(problem, result.patterns, result.unplaced)
     assert told and told[0].engine == "exact" and told[0].goal == "remote"
     assert not interrupt.stops
+
+
+def test_improvements_do_not_lose_headroom() -> None:
+    """An answer improved in an earlier goal has its headroom filled, though no round was left for that goal."""
+    shape = Shape(
+        name="one node",
+        nodes=1,
+        row_names=((0, "cpu"),),
+        flavor=np.array([0, 1]),
+        use=np.array([[1], [1]], dtype=np.int64),
+        cost={"headroom": np.array([0, -1])},
+        touches=np.ones((2, 1), dtype=np.bool_),
+        stay_only=np.zeros(2, dtype=np.bool_),
+    )
+    host_class = HostClass(
+        shape=0,
+        count=3,
+        capacity=np.array([4]),
+        fixed=np.zeros(1, dtype=np.int64),
+        allowed=np.ones(2, dtype=np.bool_),
+        stay_penalty=np.zeros(2, dtype=np.int64),
+    )
+    problem = Problem(
+        flavors=(Flavor(name="vm", vcpus=1, arriving=3), Flavor(name="slot", vcpus=1, phantom=True)),
+        shapes=(shape,),
+        classes=(host_class,),
+        objectives=(
+            Objective(goal="placed", unplaced=np.array([1, 0])),
+            Objective(goal="hosts", host_cost=True),
+            Objective(goal="headroom", cost="headroom"),
+        ),
+    )
+    spread = HostPattern(host_class=0, count=3, placements=((0, 1),))
+    warm = Result(status="feasible", objectives=(), patterns=(spread,), unplaced=(0, 0))
+    result = solve_exact(problem, limits=Limits(rounds=1), warm_start=warm)
+    assert [row.value for row in result.objectives] == [0, COST_UNIT, -9]
 
 
 def test_ties_are_broken_for_fewer_nodes() -> None:
