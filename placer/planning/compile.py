@@ -12,12 +12,13 @@ from placer.model.rules import RuleKind
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.planning.capacity import HostCapacity
 from placer.planning.flavors import Confinement, FlavorGroup, Flavors, group_flavors
-from placer.planning.goals import Goal, HeadroomFlavor
+from placer.planning.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.planning.host_classes import ClassBuilder
 from placer.planning.needs import part_vcpus, spec_needs
 from placer.planning.objectives import objectives_of
 from placer.planning.placements import Placement
 from placer.planning.shapes import ShapeFactory
+from placer.planning.usage_levels import usage_levels
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
 WITHIN_HOST = ("host", "node", "l3")
@@ -51,7 +52,8 @@ class Compiled:
 
 def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None) -> Compiled:
     """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving."""
-    flavors = group_flavors(fleet)
+    by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
+    flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else ())
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
     spread = {
@@ -76,7 +78,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         factory=factory,
         max_per=max_per,
         cross={number: n for n, number in enumerate(cross)},
-        balance="balance" in kinds,
+        balance=tuple(sorted(goal.name for goal in goals if goal.kind == "balance")),
         cores="cores" in kinds,
     )
     built = builder.build()
@@ -84,7 +86,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
         shapes=built.shapes,
         classes=built.classes,
-        objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_unit),
+        objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_units),
         rules=tuple(cross.values()),
         budget=budget or MoveBudget(),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.model.fleet import Fleet
@@ -185,13 +185,30 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
     return found
 
 
-def load_penalty(use: CpuUse) -> float:
+def node_usage(use: CpuUse) -> dict[int, float]:
+    """Return the CPUs' worth of work a node really carries: a vCPU counts for what of its time it uses (`cpu_p95`).
+
+    VMs whose usage is not known count for what they ask for, as in `node_load`.
+    """
+    node_of = use.host.topology.node_of_cpu
+    unknown = [pair for pair in use.placed if pair[0].usage is None or pair[0].usage.cpu_p95 is None]
+    load = node_load(cpu_use(use.host, unknown))
+    for vm, planned in use.placed:
+        if vm.usage is not None and vm.usage.cpu_p95 is not None:
+            for pin in planned.pins.values():
+                for cpu in pin:
+                    load[node_of[cpu]] = load.get(node_of[cpu], 0.0) + vm.usage.cpu_p95 / len(pin)
+    return load
+
+
+def load_penalty(use: CpuUse, load: Mapping[int, float] | None = None) -> float:
     """Return the goal ``balance`` on one host: Σ over nodes of Σ_{k=0..9} max(0, share − k/10).
 
-    share is `node_load` over the node's usable CPUs (online and not reserved); nodes without any do not count.
+    share is the load (`node_load` unless given) over the node's usable CPUs (online and not reserved); nodes without
+    any do not count.
     """
     usable = use.host.usable_cpus
-    load = node_load(use)
+    load = node_load(use) if load is None else load
     total = 0.0
     for node in use.host.topology.nodes:
         cpus = len(node.cpus & usable)

@@ -28,7 +28,10 @@ class Confinement:
 
 @dataclass(slots=True)
 class FlavorGroup:
-    """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet)."""
+    """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet).
+
+    `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
+    """
 
     needs: Needs
     rules: tuple[int, ...]
@@ -36,6 +39,7 @@ class FlavorGroup:
     arriving: list[int] = field(default_factory=list)
     present: int = 0
     immovable: bool = False
+    busy: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,15 @@ class Flavors:
     groups: tuple[FlavorGroup, ...]
     of_vm: tuple[int, ...]
     fixed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]]
+    busy: tuple[int | None, ...] = ()
+
+    def busy_of(self, vm: int) -> int | None:
+        """Return what of its time a vCPU of the VM really uses; see `FlavorGroup`."""
+        return self.busy[vm] if self.busy else None
 
 
-def group_flavors(fleet: Fleet) -> Flavors:
-    """Group the fleet's VMs by what makes them interchangeable."""
+def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
+    """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks."""
     tying = [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING]
     confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
     has_domains = any(host.migration_domain is not None for host in fleet.hosts)
@@ -80,7 +89,8 @@ def group_flavors(fleet: Fleet) -> Flavors:
         if short not in keys:
             keys[short] = spec_key(vm.spec, locked)
         immovable = present and vm.movable is Movable.NO
-        key = (keys[short], rules, confinement, immovable)
+        used = busy[number] if busy else None
+        key = (keys[short], rules, confinement, immovable, used)
         if key not in index:
             index[key] = len(groups)
             groups.append(
@@ -89,6 +99,7 @@ def group_flavors(fleet: Fleet) -> Flavors:
                     rules=rules,
                     confinement=confinement,
                     immovable=immovable,
+                    busy=used,
                 )
             )
         flavor = index[key]
@@ -97,7 +108,7 @@ def group_flavors(fleet: Fleet) -> Flavors:
             groups[flavor].present += 1
         else:
             groups[flavor].arriving.append(number)
-    return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed)
+    return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed, busy=busy)
 
 
 def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequence[Rule], drained: int) -> bool:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
 from placer.model.units import parse_kib
+from placer.planning.usage_levels import usage_known
 
 GOAL_NAMES = ("placed", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "headroom")
 EMPTY_FLEET_GOALS = ("placed", "rules", "remote", "hosts", "moves")
 LIVE_FLEET_GOALS = ("placed", "rules", "remote", "moves")
+
+BALANCE_USAGE = "balance:usage"
+"""The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""
 
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?")
@@ -84,6 +88,10 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
             continue
         if any(goal.name == other.name for other in found):
             faults.append(Fault(message=f"goal {goal.name!r} is named twice", field="goals"))
+        if goal.name == BALANCE_USAGE and fleet.vms and not usage_known(fleet.vms):
+            message = f"goal {goal.name!r}: the CPU use of no VM is known"
+            cure = "say usage: {cpu_p95: 0.25} of VMs, or join it: placer usage FLEET --from FILE -o NEW"
+            faults.append(Fault(message=message, field="goals", cure=cure))
         found.append(goal)
     if not texts or not any(text.strip() for text in texts):
         faults = [
@@ -97,12 +105,13 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
 def _parse_goal(text: str) -> Goal:
     name, _, slack = text.partition("~")
     kind, _, argument = name.partition(":")
-    if kind not in GOAL_NAMES or (kind == "headroom") != bool(argument):
+    plain = not argument or name == BALANCE_USAGE
+    if kind not in GOAL_NAMES or (kind == "headroom") == plain:
         near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
         cure = (
             f"did you mean {near[0]}?"
             if near and near[0] != kind
-            else f"goals are {', '.join(GOAL_NAMES[:-1])}, headroom:<flavor>"
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, headroom:<flavor>"
         )
         raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
     tolerance = 0.0
@@ -113,4 +122,5 @@ def _parse_goal(text: str) -> Goal:
                 f"goal {text[:60]!r}: {slack!r} is no tolerance", field="goals", cure='write it like "remote~1%"'
             )
         tolerance = float(match[1]) / (100 if match[2] else 1)
-    return Goal(name=name, kind=kind, tolerance=tolerance, flavor=parse_flavor(argument) if argument else None)
+    flavor = parse_flavor(argument) if kind == "headroom" else None
+    return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor)

@@ -27,7 +27,7 @@ from placer.planning.flavors import (
 from placer.planning.needs import spec_needs
 from placer.planning.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.structures import balance_unit, structure_of
+from placer.planning.structures import balance_units, structure_of
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
 
@@ -85,7 +85,7 @@ class Built:
     fixed: Mapping[int, tuple[int, ...]]
     capacities: tuple[HostCapacity, ...]
     constants: Mapping[str, int]
-    balance_unit: int
+    balance_units: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class ClassBuilder:
     factory: ShapeFactory
     max_per: Mapping[int, int]
     cross: Mapping[int, int]
-    balance: bool
+    balance: tuple[str, ...]
     cores: bool
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
@@ -122,13 +122,13 @@ class ClassBuilder:
         for number, host in loaded.items():
             capacity[number] = self._capacity(host, fixed_use[number])
         drafts = self.factory.drafts
-        unit = balance_unit([draft.structure for draft in drafts])
+        units = balance_units([draft.structure for draft in drafts])
         finished = []
         largest = [np.zeros(len(draft.table.names), dtype=np.int64) for draft in drafts]
         for number, host in loaded.items():
             np.maximum(largest[host.room.draft], capacity[number], out=largest[host.room.draft])
         for index, draft in enumerate(drafts):
-            finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, unit))
+            finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, units))
         classes = self._classes(loaded, capacity, fixed_use, finished, drained)
         now = {
             number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()}
@@ -148,7 +148,7 @@ class ClassBuilder:
                 for n, host in enumerate(self.fleet.hosts)
             ),
             constants=dict(self._constants),
-            balance_unit=unit,
+            balance_units=units,
         )
 
     def _load_hosts(self) -> dict[int, _Loaded]:
@@ -240,7 +240,10 @@ class ClassBuilder:
         tying, confining = self.flavors.fixed[number]
         locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
         return FlavorGroup(
-            needs=spec_needs(vm.spec, locked_cells=locked), rules=tying, confinement=Confinement(rules=confining)
+            needs=spec_needs(vm.spec, locked_cells=locked),
+            rules=tying,
+            confinement=Confinement(rules=confining),
+            busy=self.flavors.busy_of(number),
         )
 
     def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:

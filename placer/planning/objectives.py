@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from solvers.problem import COST_UNIT, Objective
 
 
 def objectives_of(
-    goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, unit_of_balance: int
+    goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, units: Mapping[str, int]
 ) -> tuple[Objective, ...]:
-    """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's."""
+    """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's.
+
+    `units` maps the goals whose unit the shapes settle (those of balance) to it.
+    """
     out: list[Objective] = []
     for goal in goals:
         if goal.kind == "placed":
@@ -30,7 +33,7 @@ def objectives_of(
         elif goal.kind == "cores":
             out.append(Objective(goal="cores", hinge="cores", tolerance=goal.tolerance))
         elif goal.kind == "balance":
-            out.append(Objective(goal="balance", hinge="balance", unit=unit_of_balance, tolerance=goal.tolerance))
+            out.append(Objective(goal=goal.name, hinge=goal.name, unit=units[goal.name], tolerance=goal.tolerance))
         elif goal.kind == "headroom":
             out.append(Objective(goal=goal.name, cost=goal.name, sign=-1, tolerance=goal.tolerance))
         elif goal.kind == "moves":

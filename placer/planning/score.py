@@ -9,8 +9,8 @@ from functools import cached_property
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
-from placer.planning.cpu_use import CpuUse, extra_l3, load_penalty, shared_cores, uses_of
-from placer.planning.goals import parse_flavor
+from placer.planning.cpu_use import CpuUse, extra_l3, load_penalty, node_usage, shared_cores, uses_of
+from placer.planning.goals import BALANCE_USAGE, parse_flavor
 from placer.planning.measure import FleetScore, ScoreCache, score_fleet
 from placer.planning.moved import Move, is_present, move_of
 from placer.planning.rule_excess import Pair, RuleIndex, plan_excess, rule_index
@@ -60,7 +60,7 @@ class PlanValues:
 
         ``placed``: vCPUs unplaced. ``rules``: excess over all rules and domains. ``remote``: weighted remote access.
         ``hosts``: cost of the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that
-        change host. ``headroom:<flavor>``: how many more of it fit.
+        change host. ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
         ------
@@ -73,6 +73,8 @@ class PlanValues:
             return free_slots(
                 self.fleet, self.plan, Slot(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cells=flavor.cells)
             )
+        if argument and kind == "balance":
+            kind = f"{kind}:{argument}"
         if kind not in _VALUES:
             raise InputError(f"unknown goal {goal[:60]!r}")
         return _VALUES[kind](self)
@@ -116,6 +118,7 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "cores": lambda values: sum(map(shared_cores, values.uses)),
     "l3": lambda values: sum(map(extra_l3, values.uses)),
     "balance": lambda values: math.fsum(map(load_penalty, values.uses)),
+    BALANCE_USAGE: lambda values: math.fsum(load_penalty(use, node_usage(use)) for use in values.uses),
     "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
 }
 

@@ -117,9 +117,9 @@ class ShapeFactory:
             draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
 
     def finish(
-        self, draft: ShapeDraft, name: str, largest: IntArray, max_per: Mapping[int, int], unit: int
+        self, draft: ShapeDraft, name: str, largest: IntArray, max_per: Mapping[int, int], units: Mapping[str, int]
     ) -> FinishedShape:
-        """Return the shape; `largest` is the most that any host has of each row, `unit` that of the balance penalty.
+        """Return the shape; `largest` is the most that any host has of each row, `units` those of balance.
 
         Placements that not even the roomiest host could hold are dropped, then rows that nothing takes; the others are
         divided by their common divisor, those with a hinge excepted.
@@ -131,7 +131,7 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = draft.table.hinges(max_per, unit)
+        hinges = draft.table.hinges(max_per, units)
         hinged = {hinge.row for hinge in hinges}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
         divisor = np.array(

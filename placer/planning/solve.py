@@ -12,7 +12,8 @@ from placer.errors import ImpossibleError, InputError, NothingFoundError, Refuse
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm, Unplaced
 from placer.model.rules import RuleKind
-from placer.planning.goals import Goal, parse_goals
+from placer.planning.goals import BALANCE_USAGE, Goal, parse_goals
+from placer.planning.usage_levels import usage_known
 from solvers.problem import MoveBudget
 from solvers.result import Interrupt, Limits, OnProgress, Result
 
@@ -163,7 +164,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
         versions=versions(),
         options=_options(compiled.goals, problem.budget),
         summary=summary,
-        warnings=_warnings(fleet),
+        warnings=_warnings(fleet, compiled.goals),
         certificate=certificate_of(problem, result),
     )
 
@@ -201,7 +202,17 @@ def _options(goals: Sequence[Goal], budget: MoveBudget) -> dict[str, object]:
     return {"goals": named, "max_moves": budget.moves, "max_migrations": budget.migrations}
 
 
-def _warnings(fleet: Fleet) -> tuple[str, ...]:
+def _warnings(fleet: Fleet, goals: Sequence[Goal]) -> tuple[str, ...]:
+    out = _bare_hosts(fleet)
+    unknown = len(fleet.vms) - usage_known(fleet.vms)
+    if unknown and any(goal.name == BALANCE_USAGE for goal in goals):
+        out += (
+            f"{BALANCE_USAGE}: the CPU use of {unknown} of {len(fleet.vms)} VMs is not known; their requests count",
+        )
+    return out
+
+
+def _bare_hosts(fleet: Fleet) -> tuple[str, ...]:
     bare = [
         host.name
         for host in fleet.hosts
@@ -217,6 +228,6 @@ def _nothing(result: Result) -> ImpossibleError | NothingFoundError:
     if result.status == "infeasible":
         return ImpossibleError(
             "the VMs that are on hosts now cannot all stay within capacity, rules and the limits on moves",
-            cure="allow moves with --max-moves, or correct pins, overcommit or reserves (see `placer check`)",
+            cure="placer check FLEET --conflicts names which, and what would help; or allow moves with --max-moves",
         )
     return NothingFoundError("no plan was found within the limit", cure="give more time with --time-limit")

@@ -14,14 +14,19 @@ import numpy as np
 
 from placer.planning.capacity import HostCapacity
 from placer.planning.flavors import FlavorGroup
+from placer.planning.goals import BALANCE_USAGE
 from placer.planning.needs import Needs, Part
 from placer.planning.placements import NodeView, Placement
+from placer.planning.usage_levels import THOUSAND
 from solvers.cpu_rows import CpuRow, node_cpu_rows
 from solvers.problem import COST_UNIT, Hinge, IntArray
 
 PLENTY = 1 << 40
 """The capacity of a row that only measures."""
 BALANCE_STEPS = 10
+_LOAD, _USED = "load", "used"
+_LOADS = {_LOAD: ("balance", 1), _USED: (BALANCE_USAGE, THOUSAND)}
+"""Row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Structure:
     `cpu_rows` are the exact CPU rows of each node with their capacity left out; `ratio` shared vCPUs a CPU; `split`
     whether
     dedicated and shared CPUs are apart; `page_sizes` (KiB) that any node pools; `usable` and `whole` enter only where a
-    convex goal needs them.
+    convex goal needs them, `balance` are those goals that look at the load of nodes.
     """
 
     view: NodeView
@@ -45,10 +50,11 @@ class Structure:
     l3_domains: tuple[int, ...]
     usable: tuple[int, ...] | None = None
     whole: tuple[int, ...] | None = None
+    balance: tuple[str, ...] = ()
 
 
 def structure_of(
-    view: NodeView, capacity: HostCapacity, *, balance: bool, cores: bool
+    view: NodeView, capacity: HostCapacity, *, balance: tuple[str, ...], cores: bool
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
     rows, room = [], []
@@ -69,6 +75,7 @@ def structure_of(
         l3_domains=tuple(node.l3_domains for node in capacity.nodes),
         usable=tuple(node.usable_cpus for node in capacity.nodes) if balance else None,
         whole=tuple(len(node.cores) for node in capacity.nodes) if cores else None,
+        balance=balance,
     ), tuple(room)
 
 
@@ -99,6 +106,7 @@ class RowTable:
         for slot, part in enumerate(parts):
             extra = 1 if needs.extra_cpu and slot == 0 else 0
             self._cpu(out, needs, part, placement.cpu_nodes[slot], extra)
+            self._load(out, group, part, placement.cpu_nodes[slot], extra)
             self._memory(out, needs, part, placement.memory_nodes[slot])
         if self.structure.whole is not None:
             self._core_load(out, needs, placement)
@@ -149,12 +157,16 @@ class RowTable:
                 self.row(node, "shared beside dedicated"),
                 int(taken * ratio.numerator) + part.shared * ratio.denominator,
             )
-        if structure.usable is not None:
-            _add(
-                out,
-                self.row(node, "load"),
-                (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator,
-            )
+
+    def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
+        """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
+        ratio = self.structure.ratio
+        asked = (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator
+        if "balance" in self.structure.balance:
+            _add(out, self.row(node, _LOAD), asked)
+        if BALANCE_USAGE in self.structure.balance:
+            used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator
+            _add(out, self.row(node, _USED), used)
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part, node: int) -> None:
         if needs.page_kib is None:
@@ -213,17 +225,18 @@ class RowTable:
             return ratio.numerator * len(here.shared_cpus)
         if name == "shared beside dedicated":
             return ratio.numerator * len(here.shared_cpus | here.dedicated_cpus)
-        if name in ("load", "cores"):
+        if name in (*_LOADS, "cores"):
             return PLENTY
         kind, _, what = name.partition(" ")
         if kind == "pages":
             return here.pages.get(int(what.split()[1]), 0)
         return here.devices.get(what, 0) if kind == "device" else here.resources.get(what, 0)
 
-    def hinges(self, max_per: Mapping[int, int], balance_unit: int) -> tuple[Hinge, ...]:
-        """Return the convex costs: excess of rules within a host, shared cores, and the balance penalty.
+    def hinges(self, max_per: Mapping[int, int], units: Mapping[str, int]) -> tuple[Hinge, ...]:
+        """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
 
-        Balance is Σ_nodes Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / ratio) / usable CPUs.
+        Balance is Σ_nodes Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / ratio) / usable CPUs; by usage
+        it is vCPUs × what they use / usable CPUs.
         """
         out = []
         for k, (node, name) in enumerate(self.names):
@@ -233,18 +246,19 @@ class RowTable:
             elif name == "cores" and self.structure.whole is not None and node is not None:
                 out.append(Hinge(goal="cores", row=k, offset=self.structure.whole[node]))
             elif (
-                name == "load"
+                name in _LOADS
                 and self.structure.usable is not None
                 and node is not None
                 and self.structure.usable[node]
             ):
-                full = self.structure.ratio.numerator * self.structure.usable[node]
+                goal, per_cpu = _LOADS[name]
+                full = self.structure.ratio.numerator * self.structure.usable[node] * per_cpu
                 out.extend(
                     Hinge(
-                        goal="balance",
+                        goal=goal,
                         row=k,
                         offset=step * full,
-                        slope=balance_unit // (BALANCE_STEPS * full),
+                        slope=units[goal] // (BALANCE_STEPS * full),
                         scale=BALANCE_STEPS,
                     )
                     for step in range(BALANCE_STEPS)
@@ -252,17 +266,21 @@ class RowTable:
         return tuple(out)
 
 
-def balance_unit(structures: Sequence[Structure]) -> int:
-    """Return a unit in which the balance penalty's slopes are whole numbers; the millionth where that would grow too
-    large.
+def balance_units(structures: Sequence[Structure]) -> dict[str, int]:
+    """Return, a goal of balance, a unit in which its slopes are whole numbers; a billionth where that would grow too
+    large: then slopes are rounded down, and the bound is a little lower than it could be.
     """
+    return {goal: _unit(structures, per_cpu) for goal, per_cpu in _LOADS.values()}
+
+
+def _unit(structures: Sequence[Structure], per_cpu: int) -> int:
     unit = COST_UNIT
     for structure in structures:
         for usable in structure.usable or ():
             if usable:
-                unit = math.lcm(unit, BALANCE_STEPS * structure.ratio.numerator * usable)
+                unit = math.lcm(unit, BALANCE_STEPS * structure.ratio.numerator * usable * per_cpu)
                 if unit > COST_UNIT * 10_000:
-                    return COST_UNIT
+                    return COST_UNIT * 1_000
     return unit
 
 
