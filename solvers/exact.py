@@ -3,7 +3,8 @@
 The objectives are worked on in *sweeps*: every objective that is not proven gets its rounds, subject to the earlier
 ones being as good as their incumbents; each sweep doubles the rounds' deterministic budget. So there is a good answer
 to every objective early, the schedule depends on nothing but the problem and the seed, and the same number of rounds
-gives the same answer. The wall clock is looked at between rounds only. Rounds are of five kinds:
+gives the same answer. The wall clock is looked at between rounds; one that it has to cut off counts as never begun.
+Rounds are of five kinds:
 
 - *narrow*: only the cheapest placements of each flavor. A tenth of the model, and mostly the best answer is in it.
 - *part*: a few of many hosts, the others as they are in the incumbent: cheap, and each starts from the last.
@@ -21,6 +22,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +54,7 @@ def solve_exact(
     warm_start: Result | None = None,
     on_progress: OnProgress | None = None,
     interrupt: Interrupt | None = None,
+    proven: Sequence[ObjectiveResult] = (),
     symmetry: bool = True,
     tie_break: bool = True,
 ) -> Result:
@@ -60,6 +63,7 @@ def solve_exact(
     Parameters
     ----------
     warm_start : a result of the same problem to start from; by default the greedy engine's.
+    proven : bounds that another engine found for the same problem, in the order of its objectives.
     symmetry : whether to add rows that break symmetry (they cut off no optimum; off for tests).
     tie_break : whether to look, once all is proven, for an answer with fewer nodes and fewer changes.
 
@@ -78,7 +82,7 @@ def solve_exact(
         interrupt=interrupt or Interrupt(),
         symmetry=symmetry,
     )
-    search.start(warm_start)
+    search.start(warm_start, proven)
     search.run(tie_break=tie_break)
     return search.result()
 
@@ -141,8 +145,11 @@ class _Search:
                 # A value of 0 where nothing costs less than 0 needs no solver.
                 tier.bound, tier.source = self.model.least(tier.total), "no cost is negative"
 
-    def start(self, warm_start: Result) -> None:
-        """Take over a first answer, if it has one that breaks nothing."""
+    def start(self, warm_start: Result, proven: Sequence[ObjectiveResult] = ()) -> None:
+        """Take over bounds, and a first answer, if it has one that breaks nothing."""
+        for tier, known in zip(self.tiers, proven, strict=False):
+            if known.bound is not None and (tier.bound is None or known.bound > tier.bound):
+                tier.bound, tier.source = known.bound, known.source
         if warm_start.status not in ("optimal", "feasible"):
             return
         if violations(self.problem, warm_start.patterns, warm_start.unplaced):
@@ -189,6 +196,8 @@ class _Search:
         return self.incumbent is not None and (number < 0 or self.tiers[number].done)
 
     def _must_stop(self) -> bool:
+        if self.stopped:
+            return True
         if self.interrupt.requested:
             self.stopped = "interrupted"
         elif self.limits.rounds is not None and self.rounds >= self.limits.rounds:
@@ -229,6 +238,10 @@ class _Search:
         budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2**sweep
         # More cuts are better on some problems and worse on others: by turns.
         answer, solution, bound = self._run(stage, number, tier.total, budget, linearization=1 + sweep % 2)
+        if answer.cut and (solution is None or self.incumbent is not None):
+            # Rounds are replayed by their number, so what a part of one found is lost; but a first answer is not.
+            self.stopped = "time limit"
+            return
         self.rounds += 1
         if answer.impossible and kind in ("full", "ordered"):
             if self.incumbent is not None:
@@ -295,9 +308,9 @@ class _Search:
             return
         held = [(tier.total, tier.bound, tier.ceiling) for tier in self.tiers]
         stage = self.model.stage(len(self.tiers), total, held, hint=self.incumbent)
-        _, solution, _ = self._run(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
-        self.rounds += 1
-        if solution is not None and total.value(solution) < total.value(self.incumbent):
+        answer, solution, _ = self._run(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
+        self.rounds += not answer.cut
+        if solution is not None and not answer.cut and total.value(solution) < total.value(self.incumbent):
             self.incumbent = solution
 
     def _run(
@@ -313,6 +326,7 @@ class _Search:
         answer = run_cp_sat(
             stage,
             budget=budget,
+            seconds=self.limits.guard_s - (time.monotonic() - self.began),
             seed=self.seed,
             linearization=linearization,
             interrupt=self.interrupt,

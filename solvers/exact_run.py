@@ -16,19 +16,22 @@ from solvers.result import Interrupt
 class Answer:
     """What a run found: values of all variables, a valid bound on the objective, each if there is one.
 
-    `finished` : the search was complete. `impossible` : it proved that there is no solution.
+    `finished` : the search was complete. `impossible` : it proved that there is no solution. `cut` : the wall clock
+    ended it before its budget, so that another run of it may find more.
     """
 
     values: IntArray | None
     bound: int | None
     finished: bool
     impossible: bool
+    cut: bool
 
 
 def run_cp_sat(
     model: cp_model.CpModel,
     *,
     budget: float,
+    seconds: float,
     seed: int,
     linearization: int,
     interrupt: Interrupt,
@@ -39,6 +42,7 @@ def run_cp_sat(
     Parameters
     ----------
     budget : deterministic time, in units of about one or two seconds of one core.
+    seconds : wall time after which it is cut off; most runs end by their budget long before.
     linearization : 1 or 2, how much of the model the linear relaxation takes in.
     on_value : told the objective of each new solution, without the constant.
     """
@@ -47,6 +51,7 @@ def run_cp_sat(
     parameters.num_workers = 1
     parameters.random_seed = seed
     parameters.max_deterministic_time = budget
+    parameters.max_time_in_seconds = max(0.0, seconds)
     parameters.linearization_level = linearization
     # What presolve spends on these does not come back: 30 hosts take 1.4 s without, over 40 s with.
     parameters.symmetry_level = 0
@@ -57,16 +62,19 @@ def run_cp_sat(
         status = solver.solve(model, None if on_value is None else _Watch(on_value))
     finally:
         interrupt.stops.remove(solver.stop_search)
+    response = solver.response_proto
+    unfinished = status not in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+    cut = unfinished and not interrupt.requested and response.deterministic_time < budget
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         # The response of a search that found nothing holds a bound of 0, which means nothing.
         impossible = status == cp_model.INFEASIBLE
-        return Answer(values=None, bound=None, finished=impossible, impossible=impossible)
-    response = solver.response_proto
+        return Answer(values=None, bound=None, finished=impossible, impossible=impossible, cut=cut)
     return Answer(
         values=np.array(response.solution, dtype=np.int64),
         bound=int(response.inner_objective_lower_bound) if len(model.proto.objective.vars) else None,
         finished=status == cp_model.OPTIMAL,
         impossible=False,
+        cut=cut,
     )
 
 

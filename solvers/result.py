@@ -67,6 +67,11 @@ class Limits:
     time_limit_s: float = 60.0
     rounds: int | None = None
 
+    @property
+    def guard_s(self) -> float:
+        """Seconds after which a round in progress is cut off, and counts as never begun: a tenth and a second more."""
+        return 1.1 * self.time_limit_s + 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
