@@ -32,6 +32,7 @@ from solvers.evaluate import violations
 from solvers.exact_model import ExactModel
 from solvers.exact_rows import Sum
 from solvers.exact_run import Answer, run_cp_sat
+from solvers.exact_tiers import Tier, objective_results
 from solvers.greedy import solve_greedy
 from solvers.problem import IntArray, Problem
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result, Status
@@ -88,30 +89,6 @@ def solve_exact(
 
 
 @dataclass(slots=True)
-class _Tier:
-    """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help.
-
-    `narrowed` tells that a narrow search was finished, or found nothing better in its time.
-    """
-
-    total: Sum
-    tolerance: float
-    bound: int | None = None
-    source: str = ""
-    held: int | None = None
-    done: bool = False
-    narrowed: bool = False
-
-    @property
-    def proven(self) -> bool:
-        return self.bound is not None and self.held is not None and self.held <= self.bound
-
-    @property
-    def ceiling(self) -> int | None:
-        return None if self.held is None else self.held + int(abs(self.held) * self.tolerance)
-
-
-@dataclass(slots=True)
 class _Search:
     """One run: the model, the incumbent, and what is known of each objective."""
 
@@ -127,7 +104,7 @@ class _Search:
     infeasible: bool = False
     stopped: str = ""
     model: ExactModel = field(init=False)
-    tiers: list[_Tier] = field(init=False)
+    tiers: list[Tier] = field(init=False)
     complete: bool = field(init=False)
     _models: dict[bool, ExactModel] = field(default_factory=dict)
     _told: tuple[int, int | None, int | None] | None = None
@@ -136,7 +113,7 @@ class _Search:
         self.model = ExactModel(self.problem, symmetry=False)
         self.complete = all(self.problem.shapes[host_class.shape].complete for host_class in self.problem.classes)
         self.tiers = [
-            _Tier(total=total, tolerance=objective.tolerance)
+            Tier(total=total, tolerance=objective.tolerance)
             for total, objective in zip(self.model.objectives, self.problem.objectives, strict=True)
         ]
         for tier in self.tiers:
@@ -217,7 +194,7 @@ class _Search:
 
     def _round(self, number: int, kind: _Kind, sweep: int) -> None:
         """Work on one objective (-1: on finding anything) for one deterministic budget."""
-        tier = self.tiers[number] if number >= 0 else _Tier(total=Sum(), tolerance=0.0)
+        tier = self.tiers[number] if number >= 0 else Tier(total=Sum(), tolerance=0.0)
         spare = self.model.dear(self.incumbent) if kind == "narrow" else []
         still = self._still(tier.total) if kind == "part" else []
         if (kind == "narrow" and (tier.narrowed or not spare)) or (kind == "part" and not still):
@@ -357,47 +334,19 @@ class _Search:
 
     def result(self) -> Result:
         """Return the incumbent with every objective's value, bound, status and reason for stopping."""
-        rows = []
-        optimal = True
-        for number, (objective, tier) in enumerate(zip(self.problem.objectives, self.tiers, strict=True)):
-            optimal = optimal and tier.proven
-            status: Status = "optimal" if optimal else "feasible"
-            if self.incumbent is None:
-                status = "infeasible" if self.infeasible else "unknown"
-            rows.append(
-                ObjectiveResult(
-                    goal=objective.goal,
-                    part=objective.part,
-                    value=self._value(number),
-                    bound=None if self.infeasible else tier.bound,
-                    source="" if tier.bound is None or self.infeasible else tier.source,
-                    status=status,
-                    stopped=self._reason(number, tier),
-                )
-            )
+        values = [self._value(number) for number in range(len(self.tiers))]
+        rows = objective_results(
+            self.problem.objectives, self.tiers, values, infeasible=self.infeasible, stopped=self.stopped
+        )
         if self.incumbent is None:
-            return Result(
-                status="infeasible" if self.infeasible else "unknown",
-                objectives=tuple(rows),
-                rounds=self.rounds,
-                engine=ENGINE,
-            )
+            status: Status = "infeasible" if self.infeasible else "unknown"
+            return Result(status=status, objectives=rows, rounds=self.rounds, engine=ENGINE)
         patterns, unplaced = self.model.patterns_of(self.incumbent)
         return Result(
-            status="optimal" if optimal else "feasible",
-            objectives=tuple(rows),
+            status="optimal" if all(row.status == "optimal" for row in rows) else "feasible",
+            objectives=rows,
             patterns=patterns,
             unplaced=unplaced,
             rounds=self.rounds,
             engine=ENGINE,
         )
-
-    def _reason(self, number: int, tier: _Tier) -> str:
-        if tier.proven:
-            value = self._value(number)
-            return "" if value is None or value == tier.held else "later goals used its tolerance"
-        if self.infeasible:
-            return "no answer exists"
-        if tier.done:
-            return "not every placement was enumerated"
-        return self.stopped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.exact import solve_exact
 from solvers.exact_model import ExactModel
 from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
-from solvers.result import HostPattern, Interrupt, Limits, Progress, Result
+from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Progress, Result
 
 PLENTY = Limits(time_limit_s=600)
 
@@ -117,6 +118,39 @@ def test_same_input_and_seed_give_the_same_answer(monkeypatch: pytest.MonkeyPatc
     replayed = solve_exact(problem, limits=Limits(rounds=timed.rounds), seed=7)
     assert [row.value for row in timed.objectives] == [row.value for row in replayed.objectives]
     assert timed.patterns == replayed.patterns
+
+
+def test_a_round_that_the_clock_cuts_off_counts_as_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a round would be, the engine ends near its limit, with what the whole rounds gave."""
+    monkeypatch.setattr(solvers.exact, "FIRST_ROUND", 100.0)
+    problem = synthetic_fleet(10, 142)
+    limits = Limits(time_limit_s=1.0)
+    began = time.process_time()
+    cut = solve_exact(problem, limits=limits)
+    assert time.process_time() - began < limits.guard_s + 2.0
+    assert (cut.status, cut.objectives[-1].stopped) == ("feasible", "time limit")
+    assert not violations(problem, cut.patterns, cut.unplaced)
+    replayed = solve_exact(problem, limits=Limits(rounds=cut.rounds))
+    assert [replace(row, stopped="") for row in cut.objectives] == [
+        replace(row, stopped="") for row in replayed.objectives
+    ]
+    assert cut.patterns == replayed.patterns
+
+
+def test_bounds_of_another_engine_are_taken_over() -> None:
+    """With the optimum given as bounds, and an optimal answer to start from, no round is needed."""
+    problem, known = small_case(4)
+    best = min(known)
+    patterns, unplaced = known[best]
+    proven = tuple(
+        ObjectiveResult(goal=o.goal, part=o.part, value=v, bound=v, source="elsewhere", status="optimal")
+        for o, v in zip(problem.objectives, best, strict=True)
+    )
+    start = Result(status="optimal", objectives=proven, patterns=patterns, unplaced=unplaced)
+    result = solve_exact(problem, limits=PLENTY, warm_start=start, proven=proven, tie_break=False)
+    assert (result.status, result.rounds) == ("optimal", 0)
+    assert tuple(row.value for row in result.objectives) == best
+    assert "elsewhere" in {row.source for row in result.objectives}
 
 
 def test_no_rounds_gives_the_warm_start_back() -> None:
