@@ -4,7 +4,7 @@ Objectives are taken in order, each with the earlier ones held at their incumben
 generated until master and bound meet (`states_generate`), recombined by an integer program over nodes and hosts
 (`states_program`), and the answer is improved a few hosts at a time (`states_search`). When all objectives have had
 their turn, those not proven get further turns until the limit. The work is cut in rounds; wall clock and interrupt
-are looked at between them.
+are looked at between them, and a round that the clock has to cut off counts as never begun.
 """
 
 from __future__ import annotations
@@ -193,11 +193,16 @@ class _Run:
         held = self._held(objective, targets or {})
         phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
         self.phases[objective] = phase
+        late = bool(kit.clock.stopped)
         phase.generate()
+        if late:
+            # There was no time left for this objective: it gets its first bounds, and no more.
+            phase.tell()
+            return
         if not self._done(phase):
-            phase.program(residual=FEW, budget=PROGRAM_BUDGET)
+            phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=False)
         if not self._done(phase) and phase.whole_hosts and kit.clock.next_round():
-            phase.program(residual=MANY, budget=4 * PROGRAM_BUDGET)
+            phase.program(residual=MANY, budget=4 * PROGRAM_BUDGET, is_round=True)
         if not self._done(phase) and phase.whole_hosts:
             phase.dive()
         while not self._done(phase) and not phase.rests and kit.clock.next_round():

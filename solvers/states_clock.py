@@ -1,4 +1,7 @@
-"""When to stop: rounds are counted, and the wall clock and the interrupt are looked at between them only."""
+"""When to stop: rounds are counted, and the wall clock and the interrupt are looked at between them.
+
+A round that the clock has to cut off counts as never begun: whoever runs one changes nothing before its end.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,24 @@ class Clock:
         """Seconds since the start."""
         return time.monotonic() - self.began
 
-    def next_round(self) -> bool:
-        """Begin a round if the limits allow."""
+    @property
+    def left_s(self) -> float:
+        """Seconds until a round in progress is cut off."""
+        return self.limits.guard_s - self.seconds
+
+    def cut_round(self) -> None:
+        """Take back a round that had to be cut off, and begin none any more."""
+        self.rounds -= 1
+        self.stopped = "time limit"
+
+    def next_round(self, *, reserve: float = 0.0) -> bool:
+        """Begin a round if the limits allow, with `reserve`, a share of the time, left for what has to follow."""
         if not self.stopped:
             if self.interrupt.requested:
                 self.stopped = "interrupted"
             elif self.limits.rounds is not None and self.rounds >= self.limits.rounds:
                 self.stopped = "round limit"
-            elif self.seconds >= self.limits.time_limit_s:
+            elif self.seconds >= (1.0 - reserve) * self.limits.time_limit_s:
                 self.stopped = "time limit"
         if self.stopped:
             return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +24,13 @@ class CpTask:
     seed: int
     linearization: int = 2
     others: int = 0
+    seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class CpAnswer:
     """What CP-SAT said: a solution or None, a bound on the minimised objective or None, whether it is all proven, and
-    other solutions found on the way.
+    other solutions found on the way. `cut` : the wall clock ended it before its budget.
 
     A search that ends with nothing reports a bound of 0, which means nothing: it is None here.
     """
@@ -37,6 +40,7 @@ class CpAnswer:
     optimal: bool
     infeasible: bool
     others: tuple[tuple[int, ...], ...] = ()
+    cut: bool = False
 
 
 def run_model(
@@ -46,15 +50,21 @@ def run_model(
     seed: int,
     linearization: int = 2,
     others: int = 0,
+    seconds: float = math.inf,
     interrupt: Interrupt | None = None,
 ) -> CpAnswer:
-    """Solve a model with one worker; `others` solutions found on the way come along."""
+    """Solve a model with one worker; `others` solutions found on the way come along.
+
+    `seconds` of wall time cut it off, which few runs ever meet: their deterministic budget ends them.
+    """
     solver = cp_model.CpSolver()
     parameters = solver.parameters
     parameters.num_workers = 1
     parameters.random_seed = seed
     parameters.max_deterministic_time = budget
     parameters.linearization_level = linearization
+    if seconds < math.inf:
+        parameters.max_time_in_seconds = max(0.0, seconds)
     if others:
         parameters.fill_additional_solutions_in_response = True
         parameters.solution_pool_size = others
@@ -65,12 +75,15 @@ def run_model(
     finally:
         if interrupt is not None:
             interrupt.stops.remove(solver.stop_search)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return CpAnswer(None, None, False, status == cp_model.INFEASIBLE)
     response = solver.response_proto
+    unfinished = status not in (cp_model.OPTIMAL, cp_model.INFEASIBLE)
+    interrupted = interrupt is not None and interrupt.requested
+    cut = unfinished and not interrupted and response.deterministic_time < budget
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return CpAnswer(None, None, False, status == cp_model.INFEASIBLE, cut=cut)
     bound = int(response.inner_objective_lower_bound) if model.proto.has_objective() else None
     found = tuple(tuple(solution.values) for solution in response.additional_solutions)
-    return CpAnswer(tuple(response.solution), bound, status == cp_model.OPTIMAL, False, found)
+    return CpAnswer(tuple(response.solution), bound, status == cp_model.OPTIMAL, False, found, cut)
 
 
 def run_task(task: CpTask) -> CpAnswer:
@@ -78,7 +91,14 @@ def run_task(task: CpTask) -> CpAnswer:
     model = cp_model.CpModel()
     if not model.proto.parse_text_format(task.text):
         raise ValueError("a CP-SAT model that does not read back")
-    return run_model(model, budget=task.budget, seed=task.seed, linearization=task.linearization, others=task.others)
+    return run_model(
+        model,
+        budget=task.budget,
+        seed=task.seed,
+        linearization=task.linearization,
+        others=task.others,
+        seconds=task.seconds,
+    )
 
 
 def run_each(
@@ -88,22 +108,45 @@ def run_each(
     seeds: Sequence[int],
     others: int = 0,
     executor: Executor | None,
+    seconds: float = math.inf,
     interrupt: Interrupt | None = None,
 ) -> list[CpAnswer]:
-    """Solve models and return the answers in their order; the same with and without an executor."""
+    """Solve models and return the answers in their order; the same with and without an executor.
+
+    After `seconds` of wall time whatever is still to be done is cut off.
+    """
+    ends = time.monotonic() + seconds
     if executor is None:
-        answers = []
+        answers: list[CpAnswer] = []
         for maker, seed in zip(makers, seeds, strict=True):
             if interrupt is not None and interrupt.requested:
                 answers.append(CpAnswer(None, None, False, False))
                 continue
-            answers.append(run_model(maker(), budget=budget, seed=seed, others=others, interrupt=interrupt))
+            left = ends - time.monotonic()
+            if left <= 0 or (answers and answers[-1].cut):
+                answers.append(CpAnswer(None, None, False, False, cut=True))
+                continue
+            answers.append(
+                run_model(maker(), budget=budget, seed=seed, others=others, seconds=left, interrupt=interrupt)
+            )
         return answers
     tasks = (
-        CpTask(text=str(maker().proto), budget=budget, seed=seed, others=others)
+        CpTask(text=str(maker().proto), budget=budget, seed=seed, others=others, seconds=ends - time.monotonic())
         for maker, seed in zip(makers, seeds, strict=True)
     )
-    return [future.result() for future in [executor.submit(run_task, task) for task in tasks]]
+    return _collected([executor.submit(run_task, task) for task in tasks], ends)
+
+
+def _collected(futures: Sequence[Future[CpAnswer]], ends: float) -> list[CpAnswer]:
+    """Return the answers of tasks; those that have not begun when the time is over are cut off."""
+    answers = []
+    for future in futures:
+        try:
+            answers.append(future.result(timeout=None if math.isinf(ends) else max(0.0, ends - time.monotonic())))
+        except TimeoutError:
+            # One that runs ends by itself, by about then: waiting for it leaves no work behind.
+            answers.append(CpAnswer(None, None, False, False, cut=True) if future.cancel() else future.result())
+    return answers
 
 
 def values_of(answer: CpAnswer) -> IntArray:

@@ -31,14 +31,14 @@ class Diver:
     generator: Generator
     model: StateModel
 
-    def dive(self, task: Task, rng: np.random.Generator) -> Hosts:
-        """Return hosts for a task; what they hold may be more or less than asked."""
+    def dive(self, task: Task, rng: np.random.Generator) -> Hosts | None:
+        """Return hosts for a task; what they hold may be more or less than asked. None where the clock cut it off."""
         generator = self.generator
         hosts, demand = task.hosts.copy(), task.demand.copy()
         held, moves, migrations = list(task.held), task.moves, task.migrations
         out: Hosts = {}
         self._price(hosts, demand, held, moves, migrations)
-        while hosts.any() and generator.answer is not None:
+        while hosts.any() and generator.answer is not None and not generator.clock.stopped:
             columns = generator.pool.all()
             fixed = self._fixed(columns, generator.answer.use, rng)
             chosen = np.nonzero(fixed)[0]
@@ -57,6 +57,8 @@ class Diver:
             migrations -= int(fixed[chosen] @ columns.migrations[chosen])
             if hosts.any():
                 self._price(hosts, demand, held, moves, migrations)
+        if generator.clock.stopped:
+            return None
         for index in np.nonzero(hosts)[0].tolist():
             key = (index, self.model.states[index].null)
             out[key] = out.get(key, 0) + int(hosts[index])
@@ -64,8 +66,11 @@ class Diver:
 
     def _price(self, hosts: IntArray, demand: IntArray, held: list[int], moves: int, migrations: int) -> None:
         self.generator.set_sides(demand, hosts, held=held, moves=moves, migrations=migrations)
+        clock = self.generator.clock
         for _ in range(REPRICINGS):
-            if not self.generator.step():
+            if not clock.stopped and clock.left_s <= 0:
+                clock.cut_round()
+            if clock.stopped or not self.generator.step():
                 break
 
     def _fixed(self, columns: Columns, use: FloatArray, rng: np.random.Generator) -> IntArray:

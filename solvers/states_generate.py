@@ -23,8 +23,11 @@ from solvers.states_narrow import Narrow
 from solvers.states_pack import Packer
 from solvers.states_pool import Pool
 from solvers.states_pricing import ExactPricer, row_bound
+from solvers.states_resources import resource_prices
 
 SMOOTHING = 0.6
+RESERVE = 0.2
+"""Share of the time that is kept for making an answer of the columns."""
 CLOSE = 2e-7
 """Relative distance of master and bound at which column generation is done."""
 
@@ -78,6 +81,7 @@ class Generator:
     packer: Packer
     enumerator: Enumerator
     batch: BatchPricer
+    clock: Clock
     master: Master = field(init=False)
     answer: MasterAnswer | None = None
     best: Bound | None = None
@@ -132,6 +136,18 @@ class Generator:
         self._center = None
         if model.problem.objectives[self.objective].host_cost:
             self._volume_bounds()
+            self._resource_bound()
+
+    def _resource_bound(self) -> None:
+        """Bound the cost of hosts by all rows together, and keep what these prices make of each state."""
+        model = self.pool.evaluator.model
+        worth = resource_prices(model, self.objective, self.held)
+        if worth is not None:
+            point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
+            duals = self._duals(point)
+            least, patterns = self._offers(duals)
+            self._note(point, duals, least)
+            self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
 
     def _volume_bounds(self) -> None:
         """Bound the cost of hosts by what the VMs take of each kind of row: duals in proportion to it."""
@@ -154,20 +170,22 @@ class Generator:
                 duals = self._duals(point)
                 self._note(point, duals, self._offers(duals)[0])
 
-    def run(self, clock: Clock, tell: Callable[[], bool]) -> None:
+    def run(self, tell: Callable[[], bool]) -> None:
         """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it."""
         stale = 0
         smooth = False
-        while clock.next_round():
+        while self.clock.next_round(reserve=RESERVE):
             before = self.best
             found = self.step()
-            if tell() or self.answer is None or self._closed():
+            if tell() or self.answer is None or self._closed() or self.clock.stopped:
                 return
             if found:
                 stale = 0
                 continue
+            if not self.clock.next_round(reserve=RESERVE):
+                return
             found = self.exact_step(smooth=smooth)
-            if tell():
+            if tell() or self.clock.stopped:
                 return
             # Plain duals are the end of it; while they find much and prove little, duals nearer to the best ones do
             # better.
@@ -187,7 +205,11 @@ class Generator:
     def step(self) -> int:
         """Solve the master, price cheaply at smoothed and then at plain duals; return how many columns came."""
         self.master.add_since(self.pool)
-        self.answer = self.master.solve()
+        answer = self.master.solve(self.clock.left_s)
+        if answer is None and self.clock.left_s <= 0:
+            self.clock.cut_round()
+            return 0
+        self.answer = answer
         if self.answer is None:
             return 0
         plain = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
@@ -235,7 +257,7 @@ class Generator:
                 bound = int(leaving[state.index]) - together[state.index]
                 found = (paying[state.index],) if state.index in paying else ()
             elif self.hosts[state.index]:
-                bound, found = self._offer(state, duals, prices)
+                bound, found = self._offer(state, duals, prices, int(leaving[state.index]))
             least.append(bound)
             patterns.append(found)
         return least, patterns
@@ -246,9 +268,9 @@ class Generator:
         out: IntArray = present * (prices.leave_place + prices.leave_host)
         return out
 
-    def _offer(self, state: State, duals: Duals, prices: Prices) -> tuple[int, tuple[Pattern, ...]]:
+    def _offer(self, state: State, duals: Duals, prices: Prices, leaving: int) -> tuple[int, tuple[Pattern, ...]]:
         """Return a bound on a state's least reduced cost, and patterns: from a list of all, from tables, or by
-        packing.
+        packing; `leaving` is what it costs when all VMs present leave.
         """
         listed = self.enumerator.price(state, prices)
         if listed is not None:
@@ -256,7 +278,7 @@ class Generator:
         offer = self.cheap.offer(state)
         least, patterns = None, offer.patterns
         if offer.most is not None:
-            least = int(self._all_leave(prices)[state.index]) - offer.most
+            least = leaving - offer.most
         if not self.cheap.exact(state):
             patterns = (*patterns, *self.packer.patterns(state, prices))
             bound = row_bound(self.pool.evaluator.model, state, duals)
@@ -277,7 +299,7 @@ class Generator:
         return self.pool.size - before
 
     def exact_step(self, *, smooth: bool) -> int:
-        """Price by CP-SAT the states that keep master and bound apart; return how many columns came."""
+        """Price by CP-SAT the states that keep master and bound apart, a round; return how many columns came."""
         if self.answer is None:
             return 0
         model = self.pool.evaluator.model
@@ -320,6 +342,9 @@ class Generator:
             budget=self._exact_budget,
             seed=self.seed,
         )
+        if answers is None:
+            self.clock.cut_round()
+            return 0
         found = []
         for priced in answers:
             # Where narrowed, no pattern is better than the known one but those that were looked at.

@@ -72,7 +72,7 @@ class Kit:
         self.evaluator = Evaluator(model)
         self.cheap = CheapPricer(model)
         self.batch = BatchPricer(self.cheap)
-        self.exact = ExactPricer(model, self.executor, self.clock.interrupt)
+        self.exact = ExactPricer(model, self.executor, self.clock)
         self.packer = Packer(model, self.seed)
         self.enumerator = Enumerator(model)
         self.pool = Pool(self.evaluator)
@@ -156,7 +156,9 @@ class Kit:
 
     def run(self, model: cp_model.CpModel, *, budget: float) -> CpAnswer:
         """Run CP-SAT here."""
-        return run_model(model, budget=budget, seed=self.seed, interrupt=self.clock.interrupt)
+        return run_model(
+            model, budget=budget, seed=self.seed, seconds=self.clock.left_s, interrupt=self.clock.interrupt
+        )
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -181,13 +182,14 @@ class Master:
         if not self._solver.update(update):
             raise RuntimeError("GLOP refused right-hand sides")
 
-    def solve(self) -> MasterAnswer | None:
-        """Return an optimum, or None where GLOP finds none."""
+    def solve(self, seconds: float) -> MasterAnswer | None:
+        """Return an optimum, or None where GLOP finds none in that time."""
         from ortools.math_opt import callback_pb2, model_parameters_pb2, parameters_pb2, result_pb2
 
         parameters = parameters_pb2.SolveParametersProto()
         parameters.presolve = parameters_pb2.EMPHASIS_OFF
         parameters.lp_algorithm = parameters_pb2.LP_ALGORITHM_PRIMAL_SIMPLEX
+        parameters.time_limit.FromTimedelta(timedelta(seconds=max(0.0, seconds)))
         answer = self._solver.solve(
             parameters,
             model_parameters_pb2.ModelSolveParametersProto(),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from ortools.sat.python import cp_model
 
 from solvers.problem import IntArray
+from solvers.states_cp import CpAnswer
 from solvers.states_dive import Diver
 from solvers.states_duals import prices_of
 from solvers.states_generate import Bound, Generator
@@ -63,6 +65,7 @@ class Phase:
             packer=kit.packer,
             enumerator=kit.enumerator,
             batch=kit.batch,
+            clock=kit.clock,
             seed=kit.seed,
         )
 
@@ -91,7 +94,7 @@ class Phase:
     def generate(self) -> None:
         """Generate columns until master and bound meet."""
         self.generator.start_bound()
-        self.generator.run(self.kit.clock, self.tell)
+        self.generator.run(self.tell)
 
     def resume(self, earlier: Phase | None) -> None:
         """Take over the bound of an earlier phase of the objective, and with it its prices."""
@@ -114,9 +117,20 @@ class Phase:
 
     # -- the integer program -------------------------------------------------------------------------------------------
 
-    def program(self, *, residual: int, budget: float) -> bool:
-        """Recombine the columns into an answer for at least `residual` hosts; return whether it is better."""
+    def program(self, *, residual: int, budget: float, is_round: bool) -> bool:
+        """Recombine the columns into an answer for at least `residual` hosts; return whether it is better.
+
+        What is found by the time that the wall clock cuts it off counts only where it is no round.
+        """
         kit = self.kit
+
+        def run(model: cp_model.CpModel) -> CpAnswer:
+            answer = kit.run(model, budget=budget)
+            if not (is_round and answer.cut):
+                return answer
+            kit.clock.cut_round()
+            return replace(answer, values=None)
+
         if self.generator.answer is None:
             return False
         kit.learn_nodes()
@@ -133,7 +147,7 @@ class Phase:
             chosen=self._open_columns(task),
             weight=self.weight,
         )
-        found = program.solve(lambda model: kit.run(model, budget=budget))
+        found = program.solve(run)
         if found is None:
             return False
         hosts: Hosts = dict(found)
@@ -249,6 +263,8 @@ class Phase:
                 break
             fixed = np.zeros(kit.pool.size, dtype=np.int64)
             found = diver.dive(self._rest(fixed), np.random.default_rng([kit.seed, self.objective, 2, number]))
+            if found is None:
+                break
             better |= kit.offer(kit.settler.settle(found), self.objective, self.held)
             self.tell()
             if self.closed():

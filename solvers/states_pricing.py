@@ -16,8 +16,8 @@ from ortools.sat.python import cp_model
 
 from solvers.exact_rows import RowWriter, Sum
 from solvers.problem import IntArray
-from solvers.result import Interrupt
 from solvers.states_block import HostBlock, admissible
+from solvers.states_clock import Clock
 from solvers.states_cp import run_each, run_model, values_of
 from solvers.states_duals import Duals, prices_of
 from solvers.states_model import Pattern, State, StateModel
@@ -118,7 +118,7 @@ class ExactPricer:
 
     model: StateModel
     executor: Executor | None
-    interrupt: Interrupt
+    clock: Clock
 
     def price(
         self,
@@ -129,8 +129,11 @@ class ExactPricer:
         *,
         budget: float,
         seed: int,
-    ) -> list[Priced]:
-        """Return what CP-SAT says of each state, in order; where narrowed, of patterns better than the known one."""
+    ) -> list[Priced] | None:
+        """Return what CP-SAT says of each state, in order; where narrowed, of patterns better than the known one.
+
+        None where the wall clock cut it off.
+        """
         built: dict[int, PricingModel] = {}
 
         def make(position: int) -> cp_model.CpModel:
@@ -143,8 +146,11 @@ class ExactPricer:
             seeds=[seed] * len(states),
             others=OTHERS,
             executor=self.executor,
-            interrupt=self.interrupt,
+            seconds=self.clock.left_s,
+            interrupt=self.clock.interrupt,
         )
+        if any(answer.cut for answer in answers):
+            return None
         out = []
         for position, answer in enumerate(answers):
             index = states[position].index

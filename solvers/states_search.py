@@ -59,8 +59,13 @@ class HostSearch:
             budget=BUDGET,
             seeds=[kit.seed + self.rounds] * len(chosen),
             executor=kit.executor,
+            seconds=kit.clock.left_s,
             interrupt=kit.clock.interrupt,
         )
+        if any(answer.cut for answer in answers):
+            kit.clock.cut_round()
+        if kit.clock.stopped or len(models) < len(answers):
+            return False
         better = proven = False
         for keys, model, answer in zip(chosen, models, answers, strict=True):
             if answer.values is None:
