@@ -113,6 +113,12 @@ class _Reader:
                 raw.distances[node_id, other] = float(value)
         for cpu in cell.findall("cpus/cpu"):
             self._cpu(cpu, node, raw)
+        told = cell.find("cpus")
+        listed = told.get("num") if told is not None else None
+        if listed is not None and listed.strip() != str(len(node.cpus)):
+            raw.assumptions.append(
+                f"node {node_id} says {listed[:9]} CPUs and lists {len(node.cpus)}: those listed are taken"
+            )
 
     def _page_size(self, pages: _Element) -> int | None:
         return self._kib(pages, pages.get("size"))

@@ -161,7 +161,12 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
             raise InputError(f"CPU {cpu} {why}", file=source, line=line_number)
         online = row.get("online", "y").strip().lower()
         if online not in _YES | _NO | _NOTHING:
-            raise InputError(f"online is {online[:20]!r}, neither yes nor no", file=source, line=line_number)
+            raise InputError(
+                f"online is {online[:20]!r}, neither yes nor no",
+                file=source,
+                line=line_number,
+                cure="run it in English: LC_ALL=C lscpu -a -e",
+            )
         nodes[cpu] = _id(row, "node", source, line_number)
         if online in _NO:
             raw.offline.add(cpu)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from placer.errors import InputError, PlacerError
-from placer.model.cpuset import parse_cpuset
+from placer.model.cpuset import parse_cpu_mask, parse_cpuset
 from placer.model.host import Topology
 from placer.read.cpu_groups import siblings_by_rule
 from placer.read.normal_form import build
@@ -47,8 +47,9 @@ def parse_summary(fields: Mapping[str, str], source: str) -> Topology:
         No CPUs, or a list that is none.
     """
     raw = RawHost(source=source, arch=fields.get("Architecture"), model=fields.get("Model name"))
-    raw.online = set(_cpus(fields, "On-line CPU(s) list", source))
-    raw.offline = set(_cpus(fields, "Off-line CPU(s) list", source)) - raw.online
+    raw.online = set(_cpus(fields, "On-line CPU(s) list", source) | _cpus(fields, "On-line CPU(s) mask", source))
+    offline = _cpus(fields, "Off-line CPU(s) list", source) | _cpus(fields, "Off-line CPU(s) mask", source)
+    raw.offline = set(offline - raw.online)
     for name in fields:
         match = _NODE.fullmatch(name)
         if match:
@@ -96,7 +97,8 @@ def _cpus(fields: Mapping[str, str], name: str, source: str) -> frozenset[int]:
     if text in ("", "-"):
         return frozenset()
     try:
-        return parse_cpuset(text)
+        # lscpu -x prints masks.
+        return parse_cpu_mask(text) if text.startswith("0x") else parse_cpuset(text)
     except PlacerError as error:
         raise InputError(error.faults[0].message, file=source, field=name) from None
 

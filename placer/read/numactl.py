@@ -20,6 +20,7 @@ _UNKNOWN = re.compile(r"\s*<not available>\s*")
 _TITLE = re.compile(r"\s*node distances:\s*")
 _HEADER = re.compile(r"\s*node(?P<ids>(?:\s+\d{1,9})+)\s*")
 _ROW = re.compile(r"\s*(?P<id>\d{1,9}):(?P<values>(?:\s+\d{1,9})*)\s*")
+_BROKEN_ROW = re.compile(r"\s*\d{1,9}:\s.*")
 _NUMBERS = re.compile(r"\s*\d{1,9}(?:[\s,-]+\d{1,9})*\s*(?:\(\d+\)\s*)?")
 _COUNT = re.compile(r"\(\d+\)\s*$")
 
@@ -31,6 +32,7 @@ class _Text:
     raw: RawHost
     announced: frozenset[int] | None = None
     cpu_text: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    sized: set[int] = field(default_factory=set)
     header: list[int] = field(default_factory=list)
     rows: dict[int, list[int]] = field(default_factory=dict)
     row_line: dict[int, int] = field(default_factory=dict)
@@ -79,6 +81,8 @@ def _take_line(text: _Text, line: str, line_number: int) -> None:
         text.rows[text.current] = [int(word) for word in match["values"].split()]
         text.row_line[text.current] = line_number
         text.wrapped = "row"
+    elif text.wrapped in ("header", "row") and _BROKEN_ROW.fullmatch(line):
+        raise InputError(f"the row {line.strip()[:60]!r} of the distance table holds something else than numbers")
     elif text.wrapped in ("cpus", "header", "row") and _NUMBERS.fullmatch(line):
         if text.wrapped == "cpus":
             text.cpu_text[text.current].append((line_number, line))
@@ -99,7 +103,10 @@ def _take_node(text: _Text, node_id: int, what: str, rest: str, line_number: int
             raise InputError(f"the CPUs of node {node_id} stand there twice")
         text.cpu_text[node_id] = [(line_number, rest)]
         text.wrapped = "cpus"
-    elif match := _MIB.fullmatch(rest):
+        return
+    if what == "size":
+        text.sized.add(node_id)
+    if match := _MIB.fullmatch(rest):
         if what == "size":
             node.memory_kib = int(match["mib"]) * KIB_PER_MIB
     elif not _UNKNOWN.fullmatch(rest):
@@ -124,6 +131,13 @@ def _finish(text: _Text) -> None:
     if silent:
         raise InputError(
             f"node {silent[0]} is named and its CPUs are not told",
+            file=raw.source,
+            cure="paste the whole output of numactl --hardware",
+        )
+    unsized = sorted(raw.nodes.keys() - text.sized)
+    if text.sized and unsized:
+        raise InputError(
+            f"the size of node {unsized[0]} is not told, those of other nodes are: the text is cut off",
             file=raw.source,
             cure="paste the whole output of numactl --hardware",
         )

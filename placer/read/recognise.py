@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 
 from placer.errors import InputError
+from placer.read.text import as_utf_8
 
 
 class Format(StrEnum):
@@ -53,6 +54,8 @@ _TOPOLOGIES = frozenset(
 HEAD_BYTES = 64 * 1024
 """How much of a file is looked at; only a plan's or an inventory's schema is looked for in all of it."""
 
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_NO_BREAK_SPACE = "\u00a0".encode()
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _XML_ROOT = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->|<![^>\[]*(?:\[.*?\]\s*)?>)*<([A-Za-z_][\w.-]*)", re.DOTALL)
 _ROOTS = {
@@ -103,12 +106,21 @@ def recognise(data: bytes, source: str) -> Format:
         raise InputError("the file is empty", file=source)
     if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":
         return Format.ARCHIVE
-    text = head.removeprefix(b"\xef\xbb\xbf")
+    text = _plain(head.removeprefix(b"\xef\xbb\xbf"))
     found = _xml(text) if text.lstrip()[:1] == b"<" else _text(data, text)
     if found is None:
         kinds = ", ".join(kind.value for kind in Format)
-        raise InputError("the content is of no kind that placer reads", file=source, cure=f"give one of: {kinds}")
+        raise InputError(
+            "the content is of no kind that placer reads",
+            file=source,
+            cure=f"give one of: {kinds}; the text of a tool in English, as LC_ALL=C makes it",
+        )
     return found
+
+
+def _plain(head: bytes) -> bytes:
+    """Return the head without what terminals, mail programs and PowerShell add to text; `text_lines` does the same."""
+    return _ESCAPES.sub(b"", as_utf_8(head).replace(_NO_BREAK_SPACE, b" "))
 
 
 def _xml(text: bytes) -> Format | None:

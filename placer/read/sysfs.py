@@ -20,7 +20,7 @@ from placer.read.tree import DirectoryTree, Tree
 _CPU = re.compile(r"cpu(\d{1,6})")
 _NODE = re.compile(r"node(\d{1,6})")
 _POOL = re.compile(r"hugepages-(\d{1,12})kB")
-_MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([A-Za-z()_]+):\s+(\d{1,15})(?:\s*kB)?")
+_MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([A-Za-z()_]+):\s+(\d{1,15})(?!\d)(?:\s*kB)?")
 _FREE_PARTS = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
 _SYSTEM = ("sys/devices/system", "devices/system", "system", "")
 _NO_CLUSTER = {"-1", "65535"}

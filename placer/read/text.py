@@ -14,6 +14,17 @@ MAX_DIGITS = 15
 """Numbers with more digits are refused before Python turns them into one."""
 
 _QUOTE = re.compile(r"\s*(?:[>|]\s?)+")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# Colours of a terminal; a no-break space, as web pages and mail programs put it.
+_ESCAPES = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
+_NO_BREAK_SPACE = "\u00a0"
+
+
+def as_utf_8(data: bytes) -> bytes:
+    """Return text that PowerShell wrote, UTF-16 with its mark, as UTF-8; everything else as it is."""
+    if not data.startswith(_UTF_16):
+        return data
+    return data.decode("utf-16", errors="replace").encode()
 
 
 def text_lines(data: bytes, source: str) -> list[str]:
@@ -26,6 +37,7 @@ def text_lines(data: bytes, source: str) -> list[str]:
     """
     if not data.strip():
         raise InputError("the file is empty", file=source)
+    data = as_utf_8(data) if len(data) <= MAX_TEXT_BYTES else data
     if len(data) > MAX_TEXT_BYTES:
         raise InputError(f"the text has {len(data)} bytes, more than {MAX_TEXT_BYTES}", file=source)
     longest = _longest_line(data)
@@ -33,7 +45,8 @@ def text_lines(data: bytes, source: str) -> list[str]:
         raise InputError(f"a line has {longest} bytes, more than {MAX_LINE_CHARACTERS}", file=source)
     if b"\0" in data:
         raise InputError("this is no text: it holds NUL bytes", file=source)
-    return data.decode("utf-8-sig", errors="replace").splitlines()
+    text = data.decode("utf-8-sig", errors="replace").replace(_NO_BREAK_SPACE, " ")
+    return _ESCAPES.sub("", text).splitlines()
 
 
 def _longest_line(data: bytes) -> int:

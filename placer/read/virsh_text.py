@@ -14,7 +14,10 @@ _FIELD = re.compile(r"\s*(VCPU|CPU time|CPU Affinity|CPU|State)\b:?\s+(\S.*?)\s*
 _ROW = re.compile(r"\s*(\d{1,9}):?\s+([\d^,\s-]+?)\s*")
 _PRETTY = re.compile(r"(\S+) \(out of (\d{1,9})\)")
 _FLAGS = re.compile(r"[y-]+")
-_SECONDS = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)s")
+# Where the locale has a decimal comma, virsh prints it even without a translation of its words.
+_SECONDS = re.compile(r"(\d{1,15}(?:[.,]\d{1,9})?)s")
+_NOWHERE = frozenset({"N/A", "no CPU", "-", "-1", "-2"})
+"""What libvirt's versions print for the CPU of a vCPU that is offline or of a domain that does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +80,9 @@ def _state(fields: Mapping[str, str], source: str, line: int) -> VcpuState:
     affinity, host_cpus = _affinity(fields.get("CPU Affinity", ""), source, line)
     return VcpuState(
         vcpu=number(fields["VCPU"], "VCPU", source, line),
-        cpu=None if cpu == "N/A" else number(cpu, "CPU", source, line),
+        cpu=None if cpu in _NOWHERE else number(cpu, "CPU", source, line),
         state=None if state == "N/A" else state,
-        cpu_time_s=None if seconds is None else float(seconds[1]),
+        cpu_time_s=None if seconds is None else float(seconds[1].replace(",", ".")),
         affinity=affinity,
         host_cpus=host_cpus,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from placer.errors import InputError
+from placer.read.text import as_utf_8
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -20,6 +21,7 @@ MAX_XML_ATTRIBUTES = 2_000_000
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 120
+_ENCODING = re.compile(rb"""^(<\?xml\b[^>]*?)\s+encoding=(?:"[^"]*"|'[^']*')""")
 _NOT_SPACE = re.compile(rb"\S")
 
 
@@ -42,12 +44,15 @@ def parse_xml(data: bytes, source: str, *, doctype: bytes | None = None) -> _Ele
     Raises
     ------
     InputError
-        Empty, too large, not XML, not in an ASCII-compatible encoding, or with a DOCTYPE.
+        Empty, too large, not XML, neither in an ASCII-compatible encoding nor in UTF-16 with its mark, or with a
+        DOCTYPE.
     """
     from lxml import etree
 
     if not data.strip():
         raise InputError("the file is empty", file=source)
+    if len(data) <= MAX_XML_BYTES and (text := as_utf_8(data)) is not data:
+        data = _ENCODING.sub(rb"\1", text, count=1)
     if len(data) > MAX_XML_BYTES:
         raise InputError(f"the XML has {len(data)} bytes, more than {MAX_XML_BYTES}", file=source)
     if data.count(b"<") > MAX_XML_TAGS or data.count(b"=") > MAX_XML_ATTRIBUTES:

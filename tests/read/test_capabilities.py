@@ -131,3 +131,10 @@ def test_without_topology() -> None:
         parse_capabilities(b"<capabilities><host/></capabilities>", "x")
     with pytest.raises(InputError, match="its root is <domain>"):
         parse_capabilities(b"<domain/>", "x")
+
+
+def test_fewer_cpus_than_it_says() -> None:
+    """A cell that counts more CPUs than it lists is read by its list, and the assumptions say so."""
+    topology = parse_capabilities(_caps(CELL.replace("<cpus num='2'>", "<cpus num='4'>")), "a")
+    assert topology.assumptions == ("node 0 says 4 CPUs and lists 2: those listed are taken",)
+    assert parse_capabilities(_caps(CELL + REMOTE), "a").assumptions[:1] != topology.assumptions

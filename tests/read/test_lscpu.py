@@ -175,3 +175,18 @@ def test_summary_kvm(flags: str, virtualization: str | None, kvm: bool | None) -
     if virtualization:
         fields["Virtualization"] = virtualization
     assert parse_summary(fields, "x").kvm is kvm
+
+
+def test_summary_with_masks() -> None:
+    """``lscpu -x`` prints masks in place of lists."""
+    plain = {**SUMMARY, "Off-line CPU(s) list": "16"}
+    masks = {name: text for name, text in SUMMARY.items() if "list" not in name}
+    masks |= {"On-line CPU(s) mask": "0xffff", "Off-line CPU(s) mask": "0x10000"}
+    masks |= {"NUMA node0 CPU(s)": "0xf0f", "NUMA node1 CPU(s)": "0xf0f0"}
+    assert parse_summary(masks, "a") == parse_summary(plain, "a")
+
+
+def test_words_of_another_language() -> None:
+    """The column ONLINE in another language is refused with the way to get it in English."""
+    with pytest.raises(InputError, match="LC_ALL=C"):
+        parse_lscpu_table(b"CPU NODE SOCKET CORE ONLINE\n0 0 0 0 ja\n", "a")

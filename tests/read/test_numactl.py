@@ -9,6 +9,7 @@ import pytest
 from placer.errors import InputError
 from placer.model.host import NodeKind
 from placer.read.numactl import parse_numactl
+from placer.read.recognise import Format, recognise
 
 TWO = """available: 2 nodes (0-1)
 node 0 cpus: 0 1
@@ -73,6 +74,24 @@ def test_text_around_it() -> None:
     assert parse_numactl(text.encode(), "x").distances == ((10.0, 21.0), (21.0, 10.0))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        TWO.encode("utf-16"),
+        TWO.replace(" ", "\u00a0").encode(),
+        TWO.replace("node 0", "\x1b[1;32mnode 0\x1b[0m").encode(),
+        b"\xef\xbb\xbf" + TWO.replace("\n", "\r\n").encode(),
+        ("$ numactl -H\n" + TWO + "$ \n").encode(),
+    ],
+    ids=["powershell", "web page", "colours", "windows", "prompt"],
+)
+def test_what_terminals_and_windows_add(data: bytes) -> None:
+    """UTF-16, no-break spaces, colours, carriage returns and prompts around the text change nothing."""
+    assert recognise(data, "two") is Format.NUMACTL
+    topology, plain = parse_numactl(data, "two"), parse_numactl(TWO.encode(), "two")
+    assert topology == plain
+
+
 def test_a_header_wrapped_by_a_terminal() -> None:
     """A wide table whose rows are wrapped is put together again."""
     text = TWO.replace("node   0   1\n  0:  10  21\n", "node   0\n   1\n  0:  10\n  21\n")
@@ -92,6 +111,8 @@ def test_a_header_wrapped_by_a_terminal() -> None:
         ("  1:  21  10", "  1:  21  10\n  1:  21  10", "x:12: the distances of node 1 stand there twice"),
         ("node   0   1", "node   0   7", "names node 7, which the text does not describe"),
         ("node 1 size", "node 0 cpus: 9\nnode 1 size", "x:6: the CPUs of node 0 stand there twice"),
+        ("  0:  10  21", "  0:  10   -", "x:10: the row '0:  10   -' of the distance table holds something else"),
+        (TWO[TWO.index("node 1 size") :], "", "the size of node 1 is not told, those of other nodes are"),
         ("  0:  10  21", "  0:  10  999", "the distance from node 0 to node 1 is 999"),
     ],
 )

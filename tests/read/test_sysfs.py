@@ -272,3 +272,10 @@ def test_refused_trees(tmp_path: Path) -> None:
     two = {f"{host}/sys/devices/system/cpu/cpu0/topology/core_id": "0" for host in ("kvm-a", "kvm-b")}
     with pytest.raises(InputError, match=r"it holds 2 hosts, .*kvm-a.* and .*kvm-b"):
         read_sysfs(Memory(two))
+
+
+def test_a_memory_figure_too_long_to_be_one() -> None:
+    """A figure of more digits than any memory has is not taken for its first ones."""
+    topology = _read({"node/node0/meminfo": "Node 0 MemTotal: 99999999999999999999 kB"})
+    assert topology.node(0).memory_kib == 0
+    assert "memory of node 0 is not told: it counts as 0" in topology.assumptions

@@ -32,6 +32,14 @@ def test_vcpuinfo() -> None:
     assert stopped.affinity == {1, 2, 3}
 
 
+@pytest.mark.parametrize("cpu", ["no CPU", "-1", "N/A", "-"])
+def test_vcpu_that_runs_nowhere(cpu: str) -> None:
+    """An offline vCPU has no CPU, however virsh says so; a decimal comma is that of the locale."""
+    text = f"VCPU: 0\nCPU: {cpu}\nState: offline\nCPU time: 7,5s\nCPU Affinity: yy\n"
+    (state,) = read_vcpuinfo(text.encode(), "a")
+    assert (state.cpu, state.cpu_time_s, state.affinity) == (None, 7.5, {0, 1})
+
+
 def test_pretty_vcpuinfo_pasted_from_a_mail() -> None:
     """``--pretty`` prints a list and the number of CPUs; quoted lines are read too."""
     text = b"> VCPU:           3\n> CPU Affinity:   0-1,5 (out of 16)\n"

@@ -27,6 +27,13 @@ def test_takes_a_byte_order_mark_and_a_prolog() -> None:
     assert parse_xml(b"\xef\xbb\xbf<?xml version='1.0'?> <!-- <!DOCTYPE x> --> <?pi?><a/>", "a.xml").tag == "a"
 
 
+@pytest.mark.parametrize("declaration", ["", "<?xml version='1.0' encoding='UTF-16'?>\n"])
+def test_takes_what_powershell_writes(declaration: str) -> None:
+    """XML in UTF-16 with its mark is read, whatever its declaration says."""
+    root = parse_xml(f"{declaration}<a b='ä'/>".encode("utf-16"), "a.xml")
+    assert root.get("b") == "ä"
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -36,7 +43,8 @@ def test_takes_a_byte_order_mark_and_a_prolog() -> None:
         (b"<!-- open", "never closed"),
         (b"<a><b></a>", "not well-formed"),
         (b"plain text", "UTF-8"),
-        ("<a/>".encode("utf-16"), "UTF-8"),
+        ("<a/>".encode("utf-16-be"), "UTF-8"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>".encode("utf-16"), "DOCTYPE"),
         (b"<a>\0</a>", "not well-formed"),
         (b"<a>&nbsp;</a>", "not well-formed"),
         (BOMB, "DOCTYPE"),
