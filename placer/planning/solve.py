@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -14,7 +15,7 @@ from placer.model.plan import Plan, PlanVm, Unplaced
 from placer.model.rules import RuleKind
 from placer.planning.goals import BALANCE_USAGE, Goal, parse_goals
 from placer.planning.usage_levels import usage_known
-from solvers.problem import MoveBudget
+from solvers.problem import MoveBudget, Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
 
 if TYPE_CHECKING:
@@ -73,19 +74,39 @@ def solve_fleet(
     if not sound.ok:
         raise InputError(sound.faults)
     compiled = compile_fleet(fleet, parsed, budget)
-    result = solve(
-        compiled.problem,
-        engine=engine,
-        limits=Limits(time_limit_s=time_limit_s, rounds=rounds),
-        seed=seed,
-        on_progress=on_progress,
-        interrupt=interrupt,
-        workers=workers,
-        executor=executor,
-    )
+    began = time.monotonic()
+
+    def run(problem: Problem, limits: Limits) -> Result:
+        return solve(
+            problem,
+            engine=engine,
+            limits=limits,
+            seed=seed,
+            on_progress=on_progress,
+            interrupt=interrupt,
+            workers=workers,
+            executor=executor,
+        )
+
+    result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
     if not result.patterns:
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
+    if fleet.is_live and not (interrupt is not None and interrupt.requested):
+        from placer.planning.moves_resolve import without_cycles
+
+        def run_again(problem: Problem) -> Result | None:
+            left_s = time_limit_s - (time.monotonic() - began)
+            left = None if rounds is None else rounds - result.rounds
+            # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
+            timed_out = any("time limit" in one.stopped for one in result.objectives)
+            if left_s <= 0 or timed_out or (left is not None and left < 1):
+                return None
+            return run(problem, Limits(time_limit_s=left_s, rounds=left))
+
+        plan = without_cycles(
+            compiled, result, plan, run_again, lambda found: plan_from_result(compiled, found, seed=seed)
+        )
     if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not (
         interrupt is not None and interrupt.requested
     ):
