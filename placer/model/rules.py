@@ -25,7 +25,8 @@ class Rule:
     `members` selects VMs, `hosts` selects hosts: label -> value, where the label ``name`` is the object's own name and
     every pair must match. `scope` is ``host``, ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many
     members one domain may hold (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve).
-    `line` is where the inventory says it.
+    An anti-affinity over a host label does not hold on the hosts that `unless` selects. `line` is where the inventory
+    says it.
     """
 
     kind: RuleKind
@@ -34,6 +35,7 @@ class Rule:
     scope: str = "host"
     max_per: int = 1
     fail: int = 0
+    unless: Mapping[str, str] | None = None
     name: str | None = None
     line: int | None = None
 
@@ -44,6 +46,15 @@ class Rule:
             return self.name
         chosen = ",".join(f"{key}={value}" for key, value in sorted((self.members or self.hosts or {}).items()))
         return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
+
+    @property
+    def domains(self) -> str:
+        """A name for the domains of a host label as this rule sees them: rules of equal names have equal domains."""
+        return self.scope if not self.unless else f"{self.scope} unless {sorted(self.unless.items())}"
+
+    def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:
+        """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold."""
+        return None if self.unless and matches(self.unless, host, labels) else labels.get(self.scope)
 
 
 def matches(selection: Mapping[str, str] | None, name: str, labels: Mapping[str, str]) -> bool:

@@ -142,6 +142,8 @@ def _check_rule(fleet: Fleet, rule: Rule, number: int, index: RuleIndex, found: 
         found.fault(f"rule {rule.label!r} names no VM of the fleet", where=where)
     if (rule.kind is RuleKind.DRAIN or confines) and not index.hosts[number]:
         found.fault(f"rule {rule.label!r} names no host of the fleet", where=where)
+    if rule.unless and (rule.kind is not RuleKind.ANTI_AFFINITY or rule.scope in OWN_SCOPES):
+        found.fault(f"rule {rule.label!r}: unless goes with an anti-affinity over a label of hosts", where=where)
     if rule.max_per < 1:
         found.fault(f"rule {rule.label!r}: max_per is {rule.max_per}, not 1 or more", where=where)
     if rule.kind in TYING and rule.scope not in OWN_SCOPES:

@@ -145,10 +145,10 @@ def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
         rule = fleet.rules[number]
         if rule.kind is RuleKind.AFFINITY:
             # Within a node placer pins as it can; members on one L3 domain are at least on one node.
-            scope = "node" if rule.scope == "l3" else rule.scope
+            scope = "node" if rule.scope == "l3" else rule.domains
             out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
         elif rule.scope not in WITHIN_HOST:
             out[number] = CrossRule(
-                name=rule.label, kind="spread", members=tuple(who), scope=rule.scope, max_per=rule.max_per
+                name=rule.label, kind="spread", members=tuple(who), scope=rule.domains, max_per=rule.max_per
             )
     return out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.model.fleet import Fleet
-from placer.model.rules import RuleKind, matches
+from placer.model.rules import Rule, RuleKind, matches
 from placer.planning.after import with_vms
 from placer.planning.compile import compile_fleet
 from placer.planning.goals import parse_goals
@@ -22,13 +22,17 @@ MOST_TRIALS = 400
 SEARCH_S = 30.0
 LIMIT_ON_MOVES = "the limit on moves"
 
+Rules = Mapping[int, Rule]
+"""Rules in place of those of a fleet, by index."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cure:
     """One change that lets every VM of the conflict be placed.
 
-    `kind` is ``add-hosts``, ``more-nodes``, ``lift-rule``, ``drop-vms`` or ``allow-moves``; `fleet` and `max_moves` are
-    what to solve with it. `cures_all` says whether then every VM of the whole fleet has a place (a solve found it).
+    `kind` is ``relax-rule``, ``lift-in-one``, ``lift-rule``, ``more-nodes``, ``drop-vms``, ``allow-moves`` or
+    ``add-hosts``; `fleet` and `max_moves` are what to solve with it. `cures_all` says whether then every VM of the
+    whole fleet has a place (a solve found it).
     """
 
     kind: str
@@ -88,9 +92,10 @@ class Trials:
         self.undecided = False
         self._known: dict[Parts, bool] = {}
 
-    def part(self, parts: Parts) -> Fleet:
-        """Return the fleet with these parts alone, without the rules that then select no VM."""
-        ruled = dataclasses.replace(self.fleet, rules=tuple(self.fleet.rules[n] for n in parts.rules))
+    def part(self, parts: Parts, changed: Rules | None = None) -> Fleet:
+        """Return the fleet with these parts alone, `changed` rules replaced, without rules that then select no VM."""
+        rules = tuple((changed or {}).get(n, self.fleet.rules[n]) for n in parts.rules)
+        ruled = dataclasses.replace(self.fleet, rules=rules)
         return with_vms(ruled, (self.fleet.vms[n] for n in parts.vms))
 
     def impossible(self, parts: Parts) -> bool:
@@ -162,7 +167,7 @@ def _minimised(trials: Trials, parts: Parts) -> Parts:
         parts = dataclasses.replace(parts, limit=False)
     for _ in range(2):  # VMs in bulk first, so that the trials for the rules are small
         for name in ("vms", "rules"):
-            parts = _with(parts, name, _fewest(getattr(parts, name), _still(trials, parts, name)))
+            parts = _with(parts, name, fewest(getattr(parts, name), _still(trials, parts, name)))
     return parts
 
 
@@ -176,7 +181,7 @@ def _with(parts: Parts, name: str, kept: tuple[int, ...]) -> Parts:
     )
 
 
-def _fewest(items: tuple[int, ...], holds: Callable[[tuple[int, ...]], bool]) -> tuple[int, ...]:
+def fewest(items: tuple[int, ...], holds: Callable[[tuple[int, ...]], bool]) -> tuple[int, ...]:
     """Return a subset that holds and none of whose items can be left out, for a property that more items keep."""
     kept, size = items, max(1, len(items) // 2)
     while kept:

@@ -291,10 +291,9 @@ class ClassBuilder:
         finished: Sequence[FinishedShape],
         drained: Sequence[int],
     ) -> tuple[HostClass, ...]:
-        scopes = sorted(
-            {rule.scope for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)}
-            - {"host", "node", "l3"}
-        )
+        tying = (rule for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY))
+        seen = {rule.domains: rule for rule in tying if rule.scope not in ("host", "node", "l3")}
+        scopes = sorted(seen.items(), key=lambda item: item[0])
         domain_index: dict[tuple[str, str], int] = {}
         members: dict[_State, list[int]] = defaultdict(list)
         permissions: dict[int, _Permission] = {}
@@ -302,7 +301,7 @@ class ClassBuilder:
             own = self.fleet.hosts[number]
             permission = self._permission(own, drained[number])
             permissions[id(permission)] = permission
-            domains = tuple((scope, _domain(domain_index, scope, own)) for scope in scopes)
+            domains = tuple((name, _domain(domain_index, name, rule, own)) for name, rule in scopes)
             state = self._state(host, finished[host.room.draft], capacity[number], fixed_use[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
             members[replace(state, domains=domains, permission=id(permission), cost=cost)].append(number)
@@ -356,9 +355,9 @@ class ClassBuilder:
         return self._permissions[key]
 
 
-def _domain(index: dict[tuple[str, str], int], scope: str, host: Host) -> int:
-    value = host.labels.get(scope)
-    return -1 if value is None else index.setdefault((scope, value), len(index))
+def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
+    value = rule.domain_of(host.name, host.labels)
+    return -1 if value is None else index.setdefault((name, value), len(index))
 
 
 def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -145,7 +145,7 @@ def _domains(rule: Rule, host: Host, place: Place) -> Iterable[Hashable]:
         return (host.name,)
     topology = host.topology
     if rule.scope not in ("node", "l3"):
-        value = host.labels.get(rule.scope)
+        value = rule.domain_of(host.name, host.labels)
         return () if value is None else (value,)
     nodes = set(place.nodes if place.nodes is not None else topology.node_ids)
     if rule.scope == "node":

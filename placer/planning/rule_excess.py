@@ -121,7 +121,7 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
 def _host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
     if rule.scope == "host":
         return (host.name,)
-    value = host.labels.get(rule.scope)
+    value = rule.domain_of(host.name, host.labels)
     return () if value is None else (value,)
 
 

@@ -12,7 +12,7 @@ from placer.read.located import FaultLog
 
 _VM_KINDS = ("anti_affinity", "affinity", "within", "outside")
 _TAKES = {
-    "anti_affinity": ("scope", "max_per", "name"),
+    "anti_affinity": ("scope", "max_per", "unless", "name"),
     "affinity": ("scope", "name"),
     "within": ("hosts", "name"),
     "outside": ("hosts", "name"),
@@ -90,7 +90,7 @@ class RuleBuilder:
         kind = kinds[0]
         problems.extend(
             ((key,), f"does not go with {kind}", f"it takes {', '.join(_TAKES[kind])}")
-            for key in ("hosts", "scope", "max_per")
+            for key in ("hosts", "scope", "max_per", "unless")
             if entry.given(key) and key not in _TAKES[kind]
         )
         if kind == "reserve" and entry.reserve is not None:
@@ -111,12 +111,18 @@ class RuleBuilder:
                 problems.append((("hosts",), "is missing", f"say {kind} which hosts: hosts: {{zone: a}}"))
             else:
                 hosts = self._selection(entry.hosts, "hosts", "host", self.hosts, problems)
+        unless = None
+        if entry.unless is not None and kind == "anti_affinity":
+            unless = self._selection(entry.unless, "unless", "host", self.hosts, problems)
+            if scope in _OWN_SCOPES:
+                problems.append((("unless",), f"does not go with scope {scope}", "it goes with a label of hosts"))
         return Rule(
             kind=RuleKind(kind),
             members=members,
             hosts=hosts,
             scope=scope,
             max_per=entry.max_per or 1,
+            unless=unless,
             name=entry.name,
             line=line,
         )

@@ -302,6 +302,7 @@ class RuleEntry(Entry):
     hosts: Selection | None = None
     scope: Text | None = None
     max_per: Positive | None = None
+    unless: Selection | None = None
     name: Text | None = None
 
 

@@ -58,18 +58,23 @@ class VmWriter:
         if vm.usage is not None:
             shares = {name: getattr(vm.usage, name) for name in ("cpu_p95", "memory_p95")}
             entry["usage"] = y.flow_map({name: y.number(share) for name, share in shares.items() if share is not None})
-        if vm.notes != notes:
+        if vm.notes != notes and (reading is None or vm.notes != self._notes_if_shared(vm)):
             entry["notes"] = y.texts(vm.notes)
         return entry
 
-    def _reading(self, vm: Vm) -> DomainReading | None:
+    def _notes_if_shared(self, vm: Vm) -> tuple[str, ...] | None:
+        """Return what the VM's XML gives to note where ``cpu_policy: shared`` stands beside it."""
+        reading = self._reading(vm, CpuPolicy.SHARED) if vm.spec.cpu_policy is CpuPolicy.SHARED else None
+        return None if reading is None else reading.notes
+
+    def _reading(self, vm: Vm, unpinned: CpuPolicy = CpuPolicy.DEDICATED) -> DomainReading | None:
         from placer.read.domain_xml import read_domain
 
         data = self.content(vm.domain.path) if vm.domain is not None else None
         if data is None or vm.domain is None:
             return None
         try:
-            return read_domain(data, vm.domain.path)
+            return read_domain(data, vm.domain.path, unpinned=unpinned)
         except PlacerError:
             return None
 
@@ -133,6 +138,8 @@ def rule_text(rule: Rule) -> str:
             out["scope"] = y.scalar(rule.scope)
     if rule.max_per != 1:
         out["max_per"] = str(rule.max_per)
+    if rule.unless:
+        out["unless"] = _selection(rule.unless)
     if rule.name is not None:
         out["name"] = y.scalar(rule.name)
     return y.flow_map(out)

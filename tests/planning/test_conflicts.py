@@ -19,6 +19,7 @@ from placer.planning.solve import solve_fleet
 
 Build = Any
 GROWN, NODES, LIFTED, DROPPED, MOVED = "add-hosts", "more-nodes", "lift-rule", "drop-vms", "allow-moves"
+RELAXED, ONE = "relax-rule", "lift-in-one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,12 @@ def apart_on_hosts(b: Build, n: int) -> Case:
     vms = [*many(b, "db", n + 1, small(b, "db")), *many(b, "web", 2, small(b, "web"))]
     rules = [apart("db"), Rule(kind=RuleKind.WITHIN, members={"app": "web"}, hosts={"rack": "r0"}, name="idle")]
     return Case(
-        hosts=hosts(b, n), vms=vms, rules=rules, core={"db": n + 1}, blamed={"apart"}, cures={LIFTED, GROWN, DROPPED}
+        hosts=hosts(b, n),
+        vms=vms,
+        rules=rules,
+        core={"db": n + 1},
+        blamed={"apart"},
+        cures={RELAXED, LIFTED, GROWN, DROPPED},
     )
 
 
@@ -92,7 +98,7 @@ def apart_on_racks(b: Build, n: int) -> Case:
         rules=[apart("db", scope="rack")],
         core={"db": n + 1},
         blamed={"apart"},
-        cures={LIFTED, GROWN, DROPPED},
+        cures={RELAXED, LIFTED, GROWN, DROPPED} | ({ONE} if n > 1 else set()),
     )
 
 
@@ -106,7 +112,7 @@ def apart_on_nodes(b: Build, n: int) -> Case:
         rules=rules,
         core={"db": 2 * n + 1},
         blamed={"apart"},
-        cures={LIFTED, GROWN, DROPPED},
+        cures={RELAXED, LIFTED, GROWN, DROPPED},
     )
 
 
@@ -115,7 +121,12 @@ def too_many_per(b: Build, most: int) -> Case:
     vms = many(b, "m", most + 1, small(b, "m"))
     rules = [apart("m", max_per=most)]
     return Case(
-        hosts=hosts(b, 1), vms=vms, rules=rules, core={"m": most + 1}, blamed={"apart"}, cures={LIFTED, GROWN, DROPPED}
+        hosts=hosts(b, 1),
+        vms=vms,
+        rules=rules,
+        core={"m": most + 1},
+        blamed={"apart"},
+        cures={RELAXED, LIFTED, GROWN, DROPPED},
     )
 
 
@@ -195,7 +206,12 @@ def two_rules(b: Build, n: int) -> Case:
     rules = [apart("db"), Rule(kind=RuleKind.WITHIN, members={"app": "db"}, hosts={"name": "a"}, name="inside")]
     vms = [*many(b, "db", 2, small(b, "db")), *many(b, "ok", n, small(b, "ok"))]
     return Case(
-        hosts=hosts(b, n), vms=vms, rules=rules, core={"db": 2}, blamed={"apart", "inside"}, cures={LIFTED, DROPPED}
+        hosts=hosts(b, n),
+        vms=vms,
+        rules=rules,
+        core={"db": 2},
+        blamed={"apart", "inside"},
+        cures={RELAXED, LIFTED, DROPPED},
     )
 
 
@@ -215,6 +231,13 @@ def priorities(b: Build, n: int) -> Case:
     """Full with VMs of priority 5 and one of priority 0, which is the one to drop."""
     vms = [*many(b, "hi", 2 * n, b.spec(4, 2, priority=5)), *many(b, "lo", 1)]
     return Case(hosts=hosts(b, n), vms=vms, core={"hi": 2 * n, "lo": 1}, cures={GROWN, DROPPED})
+
+
+def wide_in_all(b: Build, n: int) -> Case:
+    """Nodes of 6 CPUs with one VM of 4 each, and more of them that fit only in two cells of 2."""
+    made = [b.host(chr(ord("a") + k), b.topology(cpus=6)) for k in range(n)]
+    vms = many(b, "x", 3 * n, b.spec(4, 2))
+    return Case(hosts=made, vms=vms, core={"x": 2 * n + 1}, cures={NODES, DROPPED, GROWN})
 
 
 CASES: tuple[tuple[Callable[[Build, int], Case], tuple[int, ...]], ...] = (
@@ -238,6 +261,7 @@ CASES: tuple[tuple[Callable[[Build, int], Case], tuple[int, ...]], ...] = (
     (isolated, (1, 2)),
     (shared, (1, 2)),
     (priorities, (1, 2)),
+    (wide_in_all, (1, 2, 3)),
 )
 ALL = [pytest.param(make, size, id=f"{make.__name__}-{size}") for make, sizes in CASES for size in sizes]
 
@@ -281,6 +305,34 @@ def test_cures_are_the_smallest(build: Build) -> None:
     lowest = explain_conflict(fleet_of(build, priorities(build, 1)))
     assert lowest is not None
     assert "drop 1 VM of priority 0 (lo-1)" in [cure.text for cure in lowest.cures]
+
+
+def test_cures_are_for_the_whole_fleet_and_say_what_to_write(build: Build) -> None:
+    """The fewest VMs are split and dropped, the fewest hosts added, for all VMs; rules are eased in one rack."""
+    hosts_of_6 = [build.host(name, build.topology(cpus=6)) for name in "abcde"]
+    conflict = explain_conflict(build.fleet(hosts_of_6, many(build, "x", 15, build.spec(4, 2))))
+    assert conflict is not None and len(conflict.vms) == 11
+    texts = {cure.kind: cure.text for cure in conflict.cures}
+    assert texts[NODES] == "let these 5 VMs (x-8, x-9, x-10, x-11, x-12) use 2 nodes: cells: 2"
+    assert texts[DROPPED].startswith("drop 5 VMs of priority 0 (") and texts[GROWN] == "add 3 hosts like a"
+    racks = build.fleet(hosts(build, 4, racks=2), many(build, "db", 4, small(build, "db")), [apart("db", scope="rack")])
+    conflict = explain_conflict(racks)
+    assert conflict is not None
+    texts = {cure.kind: cure.text for cure in conflict.cures}
+    assert texts[RELAXED] == "let the rule apart have 2 VMs in one rack: max_per: 2"
+    assert texts[ONE] == "lift the rule apart in rack r0: unless: {rack: r0}"
+
+
+def test_a_rule_lifted_in_one_rack_holds_in_the_others(build: Build) -> None:
+    """Five members on two racks, one of them excepted: one is on the other rack, by the solver as by the check."""
+    rule = apart("db", scope="rack", unless={"rack": "r0"})
+    fleet = build.fleet(hosts(build, 4, racks=2), many(build, "db", 5, small(build, "db")), [rule])
+    plan = solve_fleet(fleet, goals="placed,rules")
+    assert not plan.unplaced and check(fleet, plan).ok
+    racks = Counter(fleet.host_by_name[vm.host].labels["rack"] for vm in plan.vms)
+    assert racks["r1"] <= 1 and racks["r0"] >= 4
+    everywhere = build.fleet(fleet.hosts, fleet.vms, [apart("db", scope="rack")])
+    assert not check(everywhere, plan).ok
 
 
 def test_a_cure_of_one_of_two_conflicts_says_so(build: Build) -> None:

@@ -250,8 +250,9 @@ def test_rules_of_every_kind() -> None:
     fleet = fleet_of(
         f"  - name: a\n    count: 2{TWO_NODES}    labels: {{rack: r1, zone: a}}",
         "  - {name: v, count: 2, vcpus: 1, memory: 1GiB, labels: {app: db}}",
-        "  - {anti_affinity: {app: db}, scope: rack, max_per: 2, name: apart}\n  - {affinity: {app: db}}\n"
-        "  - {within: v-1, hosts: {zone: a}}\n  - {outside: {app: db}, hosts: a-2}\n  - {maintenance: a-1}\n"
+        "  - {anti_affinity: {app: db}, scope: rack, max_per: 2, unless: {zone: a}, name: apart}\n"
+        "  - {affinity: {app: db}}\n  - {within: v-1, hosts: {zone: a}}\n"
+        "  - {outside: {app: db}, hosts: a-2}\n  - {maintenance: a-1}\n"
         "  - {reserve: {fail: 1, scope: rack}}",
     )
     apart, together, within, outside, drain, reserve = fleet.rules
@@ -262,6 +263,7 @@ def test_rules_of_every_kind() -> None:
         2,
         "apart",
     )
+    assert apart.unless == {"zone": "a"}
     assert (together.kind, together.scope) == (RuleKind.AFFINITY, "host")
     assert (within.kind, within.members, within.hosts) == (RuleKind.WITHIN, {"name": "v-1"}, {"zone": "a"})
     assert (outside.kind, outside.hosts) == (RuleKind.OUTSIDE, {"name": "a-2"})

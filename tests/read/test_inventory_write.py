@@ -309,6 +309,10 @@ def fleets(draw: st.DrawFn) -> Fleet:
         )
         for name in vm_names[:2]
     ]
+    label = next((key for host in made for key in host.labels), None)
+    if label is not None and vm_names:
+        members = {"name": vm_names[0]}
+        rules.append(Rule(kind=RuleKind.ANTI_AFFINITY, members=members, scope=label, unless={"name": names[-1]}))
     rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": names[0]}))
     rules += [Rule(kind=RuleKind.WITHIN, members={"name": name}, hosts={"name": names[-1]}) for name in vm_names[:1]]
     rules.append(Rule(kind=RuleKind.RESERVE, scope="host", fail=1))
