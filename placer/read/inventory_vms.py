@@ -9,7 +9,7 @@ from typing import Any
 
 from placer.errors import PlacerError
 from placer.model.host import Host, Topology
-from placer.model.vm import Current, DomainSource, Movable, Usage, Vm, VmSpec
+from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, Usage, Vm, VmSpec
 from placer.read.domain_reading import DomainReading
 from placer.read.inventory_entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory_files import Files, texts
@@ -89,7 +89,7 @@ class _VmBuilder:
         reading = None
         if entry is not None:
             if entry.domain is not None:
-                reading = self._reading(entry.domain, problems)
+                reading = self._reading(entry.domain, entry.cpu_policy, problems)
                 spec = build_spec(entry, reading.spec, problems) if reading is not None else None
             self._check_own(entry, own, reading, problems)
         name = own.get("name") or (reading.name if reading is not None else f"{number}")
@@ -123,14 +123,16 @@ class _VmBuilder:
             self._specs[key] = (build_spec(entry, None, problems), problems)
         return self._specs[key]
 
-    def _reading(self, name: str, problems: list[Problem]) -> DomainReading | None:
+    def _reading(self, name: str, policy: str | None, problems: list[Problem]) -> DomainReading | None:
         from placer.read.domain_xml import read_domain
+
+        unpinned = CpuPolicy.SHARED if policy == CpuPolicy.SHARED else CpuPolicy.DEDICATED
 
         path = self.files.path(name, ("domain",), problems)
         if path is None:
             return None
         try:
-            return read_domain(path.read_bytes(), str(path))
+            return read_domain(path.read_bytes(), str(path), unpinned=unpinned)
         except PlacerError as error:
             for fault in error.faults:
                 self.log.add(

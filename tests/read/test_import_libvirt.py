@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
+from placer.planning.check import check
 from placer.read.gathered import Imported
 from placer.read.import_libvirt import import_libvirt
 from placer.read.inventory import parse_fleet
@@ -121,6 +122,23 @@ def test_pins_to_cpus_that_the_host_lacks_are_left_out(folder: Path) -> None:
     imported = take(folder)
     assert '    pins: {0: "0-3"}\n' in imported.text()
     assert any("pinned to CPUs 900-901" in said for said in imported.fleet.warnings)
+
+
+def test_unpinned_vms_on_a_host_that_cannot_dedicate_cpus_to_them_are_shared(folder: Path) -> None:
+    """Floating VMs of more vCPUs than their host has CPUs are shared; pinned ones, and those elsewhere, are not."""
+    here = folder / "domains/intel"
+    (here / "pinned.xml").write_text(domain("pinned", UUID.format(1), vcpus=1, pins="<vcpupin vcpu='0' cpuset='3'/>"))
+    (here / "big.xml").write_text(domain("big", UUID.format(2), vcpus=60))
+    (here / "small.xml").write_text(domain("small", UUID.format(3), vcpus=40))
+    (folder / "domains/amd.example.org/other.xml").write_text(domain("other", UUID.format(4)))
+    imported = take(folder)
+    policies = {vm.name: vm.spec.cpu_policy.value for vm in imported.fleet.vms}
+    assert policies == {"pinned": "dedicated", "big": "shared", "small": "shared", "other": "dedicated"}
+    host = imported.fleet.host_by_name["intel"]
+    assert host.cpu_ratio == -(-100 // (len(host.usable_cpus) - 1))
+    assert imported.fleet.vm_by_name["big"].notes == ("no vCPU is pinned: planned as shared",)
+    assert any("its 2 VMs that are pinned nowhere are taken as shared" in said for said in imported.fleet.warnings)
+    assert not check(imported.fleet).faults
 
 
 def test_flat_domains_belong_to_the_only_host(folder: Path) -> None:
