@@ -16,6 +16,8 @@ from placer.planning.fits import impossible_vms
 from placer.planning.memory_use import memory_now, memory_room
 from placer.planning.rule_excess import OWN_SCOPES, TYING, RuleIndex
 
+_NOTED_ONE_BY_ONE = 3
+
 
 def check_fleet(fleet: Fleet, index: RuleIndex, found: Findings) -> None:
     """Note faults of a fleet, and as warnings what the reader found, and hosts and VMs that need a person's eye.
@@ -41,12 +43,24 @@ def check_fleet(fleet: Fleet, index: RuleIndex, found: Findings) -> None:
         _check_rule(fleet, rule, number, index, found)
     _warn_of_hosts(fleet.hosts, found)
     _warn_of_memory(fleet, found)
-    for vm in fleet.vms:
-        for note in vm.notes:
-            found.warn(f"VM {vm.name!r}: {note}")
+    _warn_of_notes(fleet, found)
     if not found.faults:
         for name, reason in impossible_vms(fleet, index).items():
             found.warn(f"VM {name!r} fits on no host: {reason}")
+
+
+def _warn_of_notes(fleet: Fleet, found: Findings) -> None:
+    """Pass on what the readers noted; a note that many VMs have is one line."""
+    names: dict[str, list[str]] = {}
+    for vm in fleet.vms:
+        for note in vm.notes:
+            names.setdefault(note, []).append(vm.name)
+    for note, noted in names.items():
+        if len(noted) > _NOTED_ONE_BY_ONE:
+            found.warn(f"VMs {some(noted)}: {note}")
+        else:
+            for name in noted:
+                found.warn(f"VM {name!r}: {note}")
 
 
 def fleet_totals(fleet: Fleet) -> dict[str, int]:

@@ -132,6 +132,16 @@ def test_what_a_planner_should_know_is_a_warning(kind: str, build: Any) -> None:
     assert any(expected in warning for warning in report.warnings), report.warnings
 
 
+def test_a_note_of_many_vms_is_one_line(build: Any) -> None:
+    """A note that more than three VMs have names the first three and counts the others."""
+    vms = [build.vm(f"v{number}", notes=("odd", "rare") if number == 1 else ("odd",)) for number in range(5)]
+    report = check(build.fleet([build.host()], vms))
+    assert [warning for warning in report.warnings if warning.startswith("VM")] == [
+        "VMs 'v0', 'v1', 'v2' and 2 more: odd",
+        "VM 'v1': rare",
+    ]
+
+
 def test_a_fleet_in_order_has_nothing_to_say(build: Any) -> None:
     """A host with a reserve and a VM that fits: no fault, no warning, and the totals."""
     host = build.host(reserve=Reserve(cpus=frozenset({0}), memory_kib={None: build.GIB}))
