@@ -15,7 +15,8 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
 from placer.planning.moved import is_present
-from placer.planning.moves_graph import SEARCHED_TASKS, Found, knots, search, stuck_for_good, waits_for
+from placer.planning.moves_cores import apart_bound
+from placer.planning.moves_graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
 from placer.planning.moves_model import Blocked, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
 from placer.planning.moves_park import Parking
 from placer.planning.moves_places import ClaimMaker, place_now, place_planned, tied_rules
@@ -174,9 +175,9 @@ class _Start:
         for part, _ in knots(waits_for(board, stuck)):
             tied = [stuck[number] for number in part]
             others = [task for number, task in enumerate(stuck) if number not in set(part) and task.source is not None]
-            _put_all(board, others, -1)
+            put_all(board, others, -1)
             result = self._bound(board, tied)
-            _put_all(board, others, 1)
+            put_all(board, others, 1)
             if result.bound:
                 found.append(
                     Cycle(
@@ -192,11 +193,11 @@ class _Start:
         if len(tied) <= SEARCHED_TASKS:
             return search(board, tied, None)
         if len(tied) <= _LARGE_CYCLE:
-            return search(board, tied, None, states=_FEWER_STATES)
-        left = stuck_for_good(board, tied)
-        gone = {task.name for task in tied} - {task.name for task in left}
-        _put_all(board, [task for task in tied if task.name in gone and task.source is not None], 1)
-        return Found(bound=1 if left else 0, cost=None, hops=())
+            found = search(board, tied, None, states=_FEWER_STATES)
+            if found.cost is not None:
+                return found
+            return replace(found, bound=max(found.bound, apart_bound(board, tied)))
+        return Found(bound=apart_bound(board, tied), cost=None, hops=())
 
     def notes(self) -> Iterable[str]:
         """Yield what a person should know of what the schedule stands on."""
@@ -206,12 +207,6 @@ class _Start:
                 f"{len(unknown)} VMs are on unknown nodes of their hosts ({unknown[0]!r} …): what they take there now"
                 " is not counted"
             )
-
-
-def _put_all(board: Board, tasks: Iterable[Task], sign: int) -> None:
-    for task in tasks:
-        if task.source is not None:
-            board.add(task.source[0].host, task.name, task.source[1], sign)
 
 
 def _planned(fleet: Fleet, vm: Vm, planned: PlanVm) -> Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -80,6 +80,13 @@ def stuck_for_good(board: Board, tasks: Sequence[Task]) -> list[Task]:
     for queue in queues.values():
         left.extend(queue)
     return left
+
+
+def put_all(board: Board, tasks: Iterable[Task], sign: int) -> None:
+    """Put the VMs of tasks on the board where they come from, or take them off (`sign` −1)."""
+    for task in tasks:
+        if task.source is not None:
+            board.add(task.source[0].host, task.name, task.source[1], sign)
 
 
 @dataclass(frozen=True, slots=True)
