@@ -6,6 +6,7 @@ through MathOpt's protos: they take whole arrays, and the basis survives when co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -54,13 +55,15 @@ class Master:
     hosts: IntArray
     columns: int = 0
     _solver: Any = None
+    _proto: Any = None
+    _columns: list[Any] = field(default_factory=list)
+    _sides: tuple[Any, ...] = ()
     _rows: dict[str, int] = field(default_factory=dict)
     _flavors: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the rows, and a column a flavor for VMs left out."""
-        from ortools.math_opt import model_pb2, parameters_pb2
-        from ortools.math_opt.core.python import solver
+        from ortools.math_opt import model_pb2
 
         model, budget = self.model, self.model.problem.budget
         self._flavors = np.nonzero(~model.phantom)[0]
@@ -81,7 +84,8 @@ class Master:
         proto.linear_constraints.ids.extend(range(len(lower)))
         proto.linear_constraints.lower_bounds.extend(lower)
         proto.linear_constraints.upper_bounds.extend(upper)
-        self._solver = solver.new(parameters_pb2.SOLVER_TYPE_GLOP, proto, parameters_pb2.SolverInitializerProto())
+        self._proto = proto
+        self._begin()
         rows = [np.arange(len(self._flavors))]
         entries = [np.arange(len(self._flavors))]
         values = [np.ones(len(self._flavors))]
@@ -92,6 +96,19 @@ class Master:
                 values.append(model.unplaced[g, self._flavors] / self._unit(g))
         cost = self._cost(model.unplaced[:, self._flavors].T)
         self._add(cost, model.arriving[self._flavors].astype(float), rows, entries, values)
+
+    def _begin(self) -> None:
+        """Make a solver without a basis; it knows every column and side again."""
+        from ortools.math_opt import parameters_pb2
+        from ortools.math_opt.core.python import solver
+
+        self._solver = solver.new(parameters_pb2.SOLVER_TYPE_GLOP, self._proto, parameters_pb2.SolverInitializerProto())
+        for update in (*self._columns, *self._sides):
+            self._update(update)
+
+    def _update(self, update: Any) -> None:
+        if not self._solver.update(update):
+            raise RuntimeError("GLOP refused columns or right-hand sides")
 
     def _unit(self, objective: int) -> int:
         return self.model.problem.objectives[objective].unit
@@ -158,8 +175,8 @@ class Master:
         linear.ids.extend(ids)
         linear.values.extend(cost.tolist())
         self._rows["variables"] = first + n
-        if not self._solver.update(update):
-            raise RuntimeError("GLOP refused columns")
+        self._update(update)
+        self._columns.append(update)
 
     def set_sides(self, demand: IntArray, hosts: IntArray, *, held: Sequence[int], moves: int, migrations: int) -> None:
         """Change the VMs to hold, the hosts to fill, and what the earlier objectives and the budgets leave."""
@@ -179,27 +196,61 @@ class Master:
                 upper[self._rows[f"hold {g}"]] = value / self._unit(g)
         bounds.upper_bounds.ids.extend(sorted(upper))
         bounds.upper_bounds.values.extend(upper[row] for row in sorted(upper))
-        if not self._solver.update(update):
-            raise RuntimeError("GLOP refused right-hand sides")
+        self._update(update)
+        self._sides = (update,)
 
     def solve(self, seconds: float) -> MasterAnswer | None:
-        """Return an optimum, or None where GLOP finds none in that time."""
+        """Return an optimum, or None where GLOP finds none in that time.
+
+        Where GLOP loses its way numerically it begins again without its basis, then by the other simplex: whatever
+        duals come of it, the bound that they give is valid.
+        """
+        from ortools.math_opt import parameters_pb2
+
+        ends = time.monotonic() + seconds
+        answer = None
+        for attempt, algorithm in enumerate(
+            (
+                parameters_pb2.LP_ALGORITHM_PRIMAL_SIMPLEX,
+                parameters_pb2.LP_ALGORITHM_PRIMAL_SIMPLEX,
+                parameters_pb2.LP_ALGORITHM_DUAL_SIMPLEX,
+            )
+        ):
+            if attempt:
+                self._begin()
+            answer, lost = self._run(algorithm, ends - time.monotonic())
+            if not lost:
+                break
+        return None if answer is None else self._read(answer)
+
+    def _run(self, algorithm: int, seconds: float) -> tuple[Any | None, bool]:
+        """Return GLOP's answer, None where it has no optimum, and whether it lost its way."""
         from ortools.math_opt import callback_pb2, model_parameters_pb2, parameters_pb2, result_pb2
+        from pybind11_abseil.status import StatusNotOk  # type: ignore[import-untyped]
 
         parameters = parameters_pb2.SolveParametersProto()
         parameters.presolve = parameters_pb2.EMPHASIS_OFF
-        parameters.lp_algorithm = parameters_pb2.LP_ALGORITHM_PRIMAL_SIMPLEX
+        parameters.lp_algorithm = algorithm
         parameters.time_limit.FromTimedelta(timedelta(seconds=max(0.0, seconds)))
-        answer = self._solver.solve(
-            parameters,
-            model_parameters_pb2.ModelSolveParametersProto(),
-            None,
-            callback_pb2.CallbackRegistrationProto(),
-            None,
-            None,
-        )
-        if answer.termination.reason != result_pb2.TERMINATION_REASON_OPTIMAL:
-            return None
+        try:
+            answer = self._solver.solve(
+                parameters,
+                model_parameters_pb2.ModelSolveParametersProto(),
+                None,
+                callback_pb2.CallbackRegistrationProto(),
+                None,
+                None,
+            )
+        except StatusNotOk:
+            return None, True
+        reason = answer.termination.reason
+        if reason == result_pb2.TERMINATION_REASON_OPTIMAL:
+            return answer, False
+        lost = (result_pb2.TERMINATION_REASON_IMPRECISE, result_pb2.TERMINATION_REASON_NUMERICAL_ERROR)
+        return None, reason in lost
+
+    def _read(self, answer: Any) -> MasterAnswer:
+        """Return what an optimum says."""
         solution = answer.solutions[0]
         dual = np.array(solution.dual_solution.dual_values.values)
         primal = np.array(solution.primal_solution.variable_values.values)
