@@ -19,14 +19,26 @@ if TYPE_CHECKING:
     from placer.planning.goals import HeadroomFlavor
     from placer.planning.headroom import Headroom
 
+SMALLEST_PAGE_KIB = 4
+
 
 def headroom(
     terminal: Terminal,
     file: Annotated[str, typer.Argument(metavar="FLEET|PLAN", help="An inventory, or a plan to count beside.")],
     flavor: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--flavor", help="vCPUs x memory[/cells]: 16x64GiB, 16x64GiB/2, 16x0; repeat for several."),
-    ],
+    ] = None,
+    cells: Annotated[
+        str | None, typer.Option("--cells", metavar="N,N…", help="Count every flavor in so many cells: 1,2,4,auto.")
+    ] = None,
+    page_size: Annotated[
+        str | None, typer.Option("--page-size", metavar="SIZE,…", help="And in pages of each size: 4KiB,1GiB.")
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="VM", help="Count VMs that need what a VM of the fleet needs; repeatable."),
+    ] = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="LABEL", help="Also sum up by a host label, or by host.")
     ] = None,
@@ -39,20 +51,46 @@ def headroom(
     """Count how many more VMs of each flavor fit, NUMA-true."""
     from placer.planning.goals import parse_flavor
     from placer.planning.headroom import headroom as count_headroom
+    from placer.planning.wanted import wanted_flavors, wanted_like
 
-    flavors = [parse_flavor(text) for text in flavor]
+    flavors = [parse_flavor(text) for text in flavor or ()]
+    if not flavors and not like:
+        raise InputError("nothing to count is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
     model, plan = _read(file, fleet, terminal)
+    wanted = wanted_flavors(flavors, _cells(cells), _page_sizes(page_size))
+    wanted += [wanted_like(model, name) for name in like or ()]
     if plan is not None and moves is not None:
         raise InputError(
             "--moves counts from where the VMs are now", field="--moves", cure="give the fleet, not a plan"
         )
-    found = count_headroom(model, flavors, plan=plan, label=None if by in (None, "host") else by)
+    if moves is not None and (cells or page_size or like):
+        raise InputError(
+            "--moves counts flavors in ordinary pages", field="--moves", cure="say the cells in the flavor: 16x64GiB/2"
+        )
+    found = count_headroom(model, wanted, plan=plan, label=None if by in (None, "host") else by)
     after = {} if moves is None else {text.text: _after_moves(model, text, moves, time_limit) for text in flavors}
 
     def data() -> dict[str, Any]:
         return {"headroom": [_data(entry, by, after.get(entry.flavor)) for entry in found]}
 
     return Answer(data=data, text=lambda console: _draw(console, found, by, after, moves))
+
+
+def _cells(text: str | None) -> list[int | str]:
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part != "auto" and (part not in {str(many) for many in range(1, 9)}):
+            raise InputError(f"{part[:60]!r} is no number of cells", field="--cells", cure="write 1 to 8, or auto")
+    return ["auto" if part == "auto" else int(part) for part in dict.fromkeys(parts)]
+
+
+def _page_sizes(text: str | None) -> list[int | None]:
+    from placer.model.units import parse_kib
+
+    sizes = [] if text is None else [parse_kib(part.strip()) for part in text.split(",")]
+    if any(size < 1 for size in sizes):
+        raise InputError(f"{text!r} holds a size of nothing", field="--page-size", cure="write it like 4KiB,1GiB")
+    return [None if size == SMALLEST_PAGE_KIB else size for size in dict.fromkeys(sizes)]
 
 
 def _read(file: str, fleet: str | None, terminal: Terminal) -> tuple[Fleet, Plan | None]:
@@ -82,6 +120,7 @@ def _data(entry: Headroom, by: str | None, after: dict[str, float | None] | None
     out: dict[str, Any] = {
         "flavor": entry.flavor,
         "total": entry.total,
+        "at_most": entry.at_most,
         "runs_out_first": entry.first,
         "limits": dict(entry.limits),
         "per_host": dict(entry.per_host),
@@ -112,7 +151,9 @@ def _draw(
         table.add_column(f"with {moves} moves", justify="right")
         table.add_column("at most", justify="right")
     for entry in found:
-        row = [entry.flavor, figure(entry.total), entry.first or "nothing holds it"]
+        proven = entry.total == entry.at_most
+        total = figure(entry.total) if proven else f"{figure(entry.total)} of at most {figure(entry.at_most)}"
+        row = [entry.flavor, total, entry.first or f"nothing holds it: {entry.why}"]
         if moves is not None:
             row += [figure(after[entry.flavor]["value"]), figure(after[entry.flavor]["bound"])]
         table.add_row(*row)

@@ -1,42 +1,64 @@
-"""How many more VMs of a flavor fit, NUMA-true, by a formula that is exact for cells of equal size.
-
-The formula (design section 6): a host whose node i holds b_i whole cells of a flavor of k equal cells on distinct nodes
-holds ``min over 0 <= r < k of floor((B - b_1 - ... - b_r) / (k - r))`` VMs, b sorted down and B their sum. It is exact
-since such a VM takes nothing of the host as a whole.
-"""
+"""How many more VMs fit, NUMA-true: by a formula where it is exact, by a small solve for each host state where not."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
-from placer.planning.after import fleet_after
+from placer.model.units import format_kib
+from placer.model.vm import Vm
+from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile import Compiled, compile_fleet
+from placer.planning.fits import impossible_vms
 from placer.planning.goals import Goal, HeadroomFlavor
-from solvers.problem import IntArray, Problem, Shape
+from placer.planning.wanted import Wanted, wanted_flavor
+from solvers.fill import Filler
+from solvers.problem import IntArray, Problem
+
+MOST_SOLVES = 2_000
+"""So many different host states are solved a flavor, where the formula is not exact; the answer says it if not all."""
 
 _WORDS = {
     "threads": "CPUs",
     "free threads": "CPUs",
+    "whole wide cores": "whole cores",
     "shared beside dedicated": "CPUs beside shared vCPUs",
-    "memory": "memory",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """The headroom of one flavor: in all, a host, and what runs out first (resource -> VMs if only it counted)."""
+    """The headroom of one flavor.
+
+    Attributes
+    ----------
+    total : VMs that fit for certain, in all. `at_most`: no more do; equal to `total` where every host state is proven;
+        None where not all placements were enumerated.
+    hosts, counts : names of the hosts, and VMs that fit on each. `per_label` the same by a label where one was asked.
+    limits : resource -> VMs that would fit at most if nothing else ran out on the hosts where they take of it.
+    why : why no host could hold one even if it were empty; None where one could.
+    """
 
     flavor: str
     total: int
-    per_host: Mapping[str, int]
+    at_most: int | None
+    hosts: Sequence[str]
+    counts: Sequence[int]
     limits: Mapping[str, int]
     per_label: Mapping[str, int] = field(default_factory=dict)
+    why: str | None = None
+
+    @property
+    def per_host(self) -> dict[str, int]:
+        """The total by host."""
+        return dict(zip(self.hosts, self.counts, strict=True))
 
     @property
     def first(self) -> str | None:
@@ -45,130 +67,188 @@ class Headroom:
 
 
 def headroom(
-    fleet: Fleet, flavors: Sequence[HeadroomFlavor], *, plan: Plan | None = None, label: str | None = None
+    fleet: Fleet,
+    flavors: Sequence[HeadroomFlavor | Wanted],
+    *,
+    plan: Plan | None = None,
+    label: str | None = None,
+    most_solves: int = MOST_SOLVES,
 ) -> tuple[Headroom, ...]:
-    """Return how many more VMs of each flavor fit beside what is there now, or beside a plan.
+    """Return how many more VMs of each flavor, alone, fit beside what is there now, or beside a plan.
 
     Parameters
     ----------
     plan : count beside what this plan places; None counts beside the VMs that are on hosts now.
     label : a host label, such as ``rack``, to sum up by.
+    most_solves : host states that are solved a flavor at most; of others the formula's two bounds are told.
 
     Notes
     -----
-    Nothing is moved: every VM stays on its nodes. VMs on unknown nodes are not counted as taking anything, since nobody
-    knows where; `placer check` names them.
+    Nothing is moved: every VM stays on its nodes, and those on no known node of their host are given room on it first.
+    VMs that are nowhere take nothing.
     """
+    wanted = [one if isinstance(one, Wanted) else wanted_flavor(one) for one in flavors]
     settled = fleet if plan is None else fleet_after(fleet, plan)
-    compiled = compile_fleet(
-        settled, [Goal(name=f"headroom:{flavor.text}", kind="headroom", flavor=flavor) for flavor in flavors]
-    )
-    first = len(compiled.problem.flavors) - len(flavors)
-    residual = _residual(compiled.problem)
-    out = []
-    for number, flavor in enumerate(flavors):
-        counts, limits = _count(compiled.problem, residual, first + number, flavor)
-        out.append(_summed(compiled, flavor, counts, limits, label))
-    return tuple(out)
+    states = _States.of(settled, wanted)
+    return tuple(states.headroom(number, label, most_solves) for number in range(len(wanted)))
 
 
-def slots(cells: IntArray, parts: int) -> IntArray:
-    """Return (H,): VMs of `parts` equal cells on distinct nodes, given (H, nodes) how many cells each node holds."""
-    if cells.shape[1] < parts:
-        return np.zeros(len(cells), dtype=np.int64)
-    ordered = -np.sort(-cells, axis=1)
-    left = ordered.sum(axis=1)
-    best = left // parts
-    for dropped in range(1, parts):
-        left = left - ordered[:, dropped - 1]
-        best = np.minimum(best, left // (parts - dropped))
-    return np.asarray(best, dtype=np.int64)
+class _States:
+    """A fleet with its host states, and what each has left."""
+
+    def __init__(self, fleet: Fleet, wanted: Sequence[Wanted], compiled: Compiled) -> None:
+        self.fleet, self.wanted, self.compiled = fleet, wanted, compiled
+        self.problem: Problem = compiled.problem
+        self.names = tuple(host.name for host in fleet.hosts)
+        self.flavor = compiled.flavors.of_vm[len(fleet.vms) :]
+        classes = self.problem.classes
+        self.count = np.array([one.count for one in classes], dtype=np.int64)
+        self.by_shape: dict[int, IntArray] = {
+            shape: np.array([n for n, one in enumerate(classes) if one.shape == shape], dtype=np.int64)
+            for shape in sorted({one.shape for one in classes})
+        }
+        self.free = {shape: self._free(numbers) for shape, numbers in self.by_shape.items()}
+        self.class_of = np.full(len(fleet.hosts), -1, dtype=np.int64)
+        for number, one in enumerate(classes):
+            self.class_of[list(one.members)] = number
+
+    @classmethod
+    def of(cls, fleet: Fleet, wanted: Sequence[Wanted]) -> _States:
+        """Return the states of a fleet beside which these VMs are wanted."""
+        present = with_vms(fleet, (vm for vm in fleet.vms if vm.current is not None))
+        names = set(present.vm_by_name)
+        more: list[Vm] = []
+        for number, one in enumerate(wanted):
+            name = f"wanted {number}"
+            while name in names:
+                name += "'"
+            more.append(Vm(name=name, spec=one.spec))
+        asked = dataclasses.replace(present, vms=(*present.vms, *more))
+        return cls(present, wanted, compile_fleet(asked, [Goal(name="placed", kind="placed")]))
+
+    def _free(self, numbers: IntArray) -> IntArray:
+        """Return (S, K): what the rows of classes of one shape have left beside the VMs on known nodes."""
+        out = []
+        for number in numbers.tolist():
+            one = self.problem.classes[number]
+            free = one.capacity.copy()
+            for placement, count in one.content:
+                free -= count * self.problem.shapes[one.shape].use[placement]
+            out.append(free)
+        return np.maximum(np.array(out, dtype=np.int64), 0)
+
+    @cached_property
+    def settled(self) -> dict[int, tuple[IntArray, IntArray]]:
+        """Return, a shape, what is left when VMs on no known node have been put somewhere, and whether all could be."""
+        out = {}
+        for shape, numbers in self.by_shape.items():
+            free, sure = self.free[shape].copy(), np.ones(len(numbers), dtype=np.int64)
+            for at, number in enumerate(numbers.tolist()):
+                for flavor, many in self.problem.classes[number].floating:
+                    for placement in self._placements(shape, flavor).tolist():
+                        use = self.problem.shapes[shape].use[placement]
+                        taken = use > 0
+                        fit = min(many, int((free[at, taken] // use[taken]).min())) if taken.any() else many
+                        free[at] -= fit * use
+                        many -= fit
+                    sure[at] &= many == 0
+            out[shape] = (free, sure)
+        return out
+
+    def _placements(self, shape: int, flavor: int) -> IntArray:
+        form = self.problem.shapes[shape]
+        return np.flatnonzero((form.flavor == flavor) & ~form.stay_only)
+
+    def headroom(self, number: int, label: str | None, most_solves: int) -> Headroom:
+        """Return the headroom of one of the VMs that are wanted."""
+        flavor = self.flavor[number]
+        classes = self.problem.classes
+        least = np.zeros(len(classes), dtype=np.int64)
+        most = np.zeros(len(classes), dtype=np.int64)
+        alone: list[tuple[dict[str, int], int]] = []
+        complete = True
+        for shape, all_numbers in self.by_shape.items():
+            where = np.array([classes[n].allowed[flavor] for n in all_numbers.tolist()], dtype=bool)
+            own = self._placements(shape, flavor)
+            if not where.any() or not len(own):
+                continue
+            form, numbers = self.problem.shapes[shape], all_numbers[where]
+            complete &= form.complete
+            use, touches = form.use[own], form.touches[own]
+            filler = Filler.of(use, touches, form.row_names)
+            room = free = self.free[shape][where]
+            found = filler.bounds(free)
+            low = found.least
+            if any(classes[n].floating for n in numbers.tolist()):
+                room, sure = (array[where] for array in self.settled[shape])
+                low = filler.bounds(room).least * sure
+            low, high = self._closed(filler, numbers, free, low, found.most, most_solves)
+            least[numbers], most[numbers] = low, high
+            many = self.count[numbers]
+            if_only = {
+                resource: int((np.maximum(filler.only(rows).bounds(room).most, high) * many).sum())
+                for resource, rows in _resources(form.row_names, filler.rows).items()
+            }
+            alone.append((if_only, int((high * many).sum())))
+        return self._summed(number, least, most, complete, _limits(alone), label)
+
+    def _closed(
+        self, filler: Filler, numbers: IntArray, free: IntArray, low: IntArray, high: IntArray, most_solves: int
+    ) -> tuple[IntArray, IntArray]:
+        """Close what the formula leaves open by a solve for each host state; states alike are solved once."""
+        known: dict[Hashable, tuple[int, int]] = {}
+        low, high = low.copy(), high.copy()
+        for at in np.flatnonzero(low < high).tolist():
+            one = self.problem.classes[int(numbers[at])]
+            # Beside VMs on no known node every row counts, else those that the flavor takes of.
+            key = (free[at].tobytes() if one.floating else free[at, filler.rows].tobytes(), one.floating)
+            if key not in known:
+                if len(known) >= most_solves:
+                    continue
+                use = self.problem.shapes[one.shape].use
+                required = [(use[self._placements(one.shape, flavor)], many) for flavor, many in one.floating]
+                known[key] = filler.exact(free[at], required)
+            low[at] = max(low[at], known[key][0])
+            high[at] = min(high[at], known[key][1])
+        return low, high
+
+    def _summed(
+        self, number: int, least: IntArray, most: IntArray, complete: bool, limits: Mapping[str, int], label: str | None
+    ) -> Headroom:
+        by_host = np.where(self.class_of >= 0, np.append(least, 0)[self.class_of], 0).tolist()
+        per_label: dict[str, int] = defaultdict(int)
+        if label is not None:
+            for host, many in zip(self.fleet.hosts, by_host, strict=True):
+                per_label[host.labels.get(label, "")] += many
+        wanted = self.wanted[number]
+        why = None
+        if not limits:
+            alone = dataclasses.replace(self.fleet, vms=(Vm(name="v", spec=wanted.spec),))
+            why = impossible_vms(alone).get("v")
+        return Headroom(
+            flavor=wanted.text,
+            total=int((least * self.count).sum()),
+            at_most=int((most * self.count).sum()) if complete else None,
+            hosts=self.names,
+            counts=by_host,
+            limits=limits,
+            per_label=dict(per_label),
+            why=why,
+        )
 
 
-def _residual(problem: Problem) -> list[IntArray]:
-    """Return, a class, what its rows have left beside the VMs that are there now."""
-    out = []
-    for host_class in problem.classes:
-        use = problem.shapes[host_class.shape].use
-        free = host_class.capacity.copy()
-        for placement, count in host_class.content:
-            free = free - count * use[placement]
-        out.append(np.maximum(free, 0))
+def _resources(names: Sequence[tuple[int | None, str]], rows: IntArray) -> dict[str, list[int]]:
+    """Return resource, in a planner's words -> its rows among these."""
+    out: dict[str, list[int]] = defaultdict(list)
+    for row in rows.tolist():
+        name = names[row][1]
+        kind, _, what = name.partition(" ")
+        word = f"{format_kib(int(what.split()[1]))} pages" if kind == "pages" else _WORDS.get(name, name)
+        out[word].append(row)
     return out
 
 
-def _count(
-    problem: Problem, residual: Sequence[IntArray], phantom: int, flavor: HeadroomFlavor
-) -> tuple[dict[int, int], dict[str, int]]:
-    """Return class -> VMs on one host of it, and resource -> VMs in all if only it counted."""
-    counts: dict[int, int] = {}
-    limits: dict[str, int] = defaultdict(int)
-    by_shape: dict[int, list[int]] = defaultdict(list)
-    for number, host_class in enumerate(problem.classes):
-        if host_class.allowed[phantom]:
-            by_shape[host_class.shape].append(number)
-        else:
-            counts[number] = 0
-    for shape_number, numbers in by_shape.items():
-        shape = problem.shapes[shape_number]
-        unit = _unit_use(shape, phantom)
-        free = np.array([residual[number] for number in numbers], dtype=np.int64)
-        many = np.array([problem.classes[number].count for number in numbers], dtype=np.int64)
-        found = slots(_cells(shape, free, unit), flavor.cells)
-        counts.update(zip(numbers, found.tolist(), strict=True))
-        for resource in sorted({name for _, name in unit}):
-            only = {key: amount for key, amount in unit.items() if key[1] == resource}
-            alone = slots(_cells(shape, free, only, nodes={node for node, _ in unit}), flavor.cells)
-            limits[_WORDS.get(resource, resource)] += int((alone * many).sum())
-    return counts, dict(limits)
-
-
-def _unit_use(shape: Shape, phantom: int) -> dict[tuple[int, str], int]:
-    """Return (node, resource) -> what one cell takes there; nodes that cannot hold a cell at all are missing."""
-    unit: dict[tuple[int, str], int] = {}
-    own = np.flatnonzero(shape.flavor == phantom)
-    for row, (node, name) in enumerate(shape.row_names):
-        taken = shape.use[own, row] if len(own) else np.zeros(0, dtype=np.int64)
-        if node is not None and taken.any():
-            unit[node, name] = int(taken.max())
-    return unit
-
-
-def _cells(
-    shape: Shape, free: IntArray, unit: Mapping[tuple[int, str], int], nodes: set[int] | None = None
-) -> IntArray:
-    """Return (H, nodes): whole cells that each node of each host holds."""
-    held = nodes if nodes is not None else {node for node, _ in unit}
-    out = np.zeros((len(free), shape.nodes), dtype=np.int64)
-    index = {name: row for row, name in enumerate(shape.row_names)}
-    for node in held:
-        rows = [(index[node, name], amount) for (where, name), amount in unit.items() if where == node]
-        if rows:
-            out[:, node] = np.min([free[:, row] // amount for row, amount in rows], axis=0)
-    return out
-
-
-def _summed(
-    compiled: Compiled,
-    flavor: HeadroomFlavor,
-    counts: Mapping[int, int],
-    limits: Mapping[str, int],
-    label: str | None,
-) -> Headroom:
-    hosts = compiled.fleet.hosts
-    per_host = {
-        hosts[member].name: counts[number]
-        for number, host_class in enumerate(compiled.problem.classes)
-        for member in host_class.members
-    }
-    per_label: dict[str, int] = defaultdict(int)
-    if label is not None:
-        for host in hosts:
-            per_label[host.labels.get(label, "")] += per_host.get(host.name, 0)
-    return Headroom(
-        flavor=flavor.text,
-        total=sum(per_host.values()),
-        per_host=per_host,
-        limits=limits,
-        per_label=dict(per_label),
-    )
+def _limits(alone: Sequence[tuple[Mapping[str, int], int]]) -> dict[str, int]:
+    """Add up over shapes; hosts of a shape where a flavor takes nothing of a resource hold what fits there."""
+    resources = sorted({resource for found, _ in alone for resource in found})
+    return {resource: sum(found.get(resource, fit) for found, fit in alone) for resource in resources}

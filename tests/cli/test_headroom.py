@@ -27,3 +27,22 @@ def test_a_flavor_that_is_none_is_refused(placer: Placer) -> None:
     assert run.code == 2
     assert "'big' is not a flavor" in run.err
     assert len(run.err.splitlines()) == 1
+
+
+def test_cells_pages_and_vms_like_others(placer: Placer) -> None:
+    """Each flavor is counted by cell count and page size, and a VM like one of the fleet beside them."""
+    file = str(DATA / "two-node.yaml")
+    run = placer("headroom", file, "--flavor", "8x8GiB", "--cells", "1,2,auto", "--page-size", "4KiB,1GiB", "--json")
+    assert run.code == 0
+    found = {entry["flavor"]: entry["total"] for entry in run.envelope["result"]["headroom"]}
+    assert list(found) == [f"8x8GiB{cells}{pages}" for cells in ("", "/2", "/auto") for pages in ("", " in 1GiB pages")]
+    assert found["8x8GiB/auto"] >= max(found["8x8GiB"], found["8x8GiB/2"])
+    assert all(entry["total"] == entry["at_most"] for entry in run.envelope["result"]["headroom"])
+    for arguments, said in (
+        ([], "nothing to count is named"),
+        (["--flavor", "8x8GiB", "--cells", "9"], "'9' is no number of cells"),
+        (["--flavor", "8x8GiB", "--page-size", "big"], "big"),
+        (["--like", "nobody"], "no VM is named 'nobody'"),
+    ):
+        run = placer("headroom", file, *arguments)
+        assert run.code == 2 and said in run.err and len(run.err.splitlines()) == 1
