@@ -83,6 +83,11 @@ def load_plain_lines(text: str) -> LineMap | None:
         if value is _NONE_YET:
             top[key] = None
             waiting = (top, key, column)
+        elif top is root and isinstance(value, LineList):
+            # A whole section on one line: its entries have no other line to be named by.
+            section = LineList(number, [number] * len(value))
+            section.extend(value)
+            root[key] = section
         else:
             top[key] = value
     return root or None

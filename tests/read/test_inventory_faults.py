@@ -254,6 +254,14 @@ def test_duplicate_keys_are_faults_beside_others() -> None:
     assert "'vcpus' is here twice, first on line 11" in faults[0].message
 
 
+def test_a_section_on_one_line_has_that_line() -> None:
+    """Entries of a list that stands on one line are named by it."""
+    text = "schema: placer.inventory/v1\nhosts: [{name: a, nodes: [{id: 0, cpus: 0-3, memory: lots}]}]\n"
+    assert one_fault(text + "vms: [{name: v, vcpus: 1, memory: 1GiB}]\n").line == 2
+    good = text.replace("lots", "4GiB")
+    assert one_fault(good + "vms: [{name: w, vcpus: 1, memory: 1GiB}, {name: v, vcpus: x, memory: 1GiB}]\n").line == 3
+
+
 def test_one_uuid_is_one_vm() -> None:
     """Two VMs of one UUID are a fault, in whatever spelling."""
     one, two = "0f0e0d0c-0b0a-0908-0706-050403020100", "0F0E0D0C0B0A09080706050403020100"
