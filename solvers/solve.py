@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Literal
 
 from solvers.problem import Problem
-from solvers.result import Interrupt, Limits, OnProgress, Progress, Result
+from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
 
 Engine = Literal["auto", "exact", "states", "greedy"]
 
@@ -84,14 +85,17 @@ def _states(
 ) -> Result:
     from solvers.states import solve_states
 
-    def run(part: Problem, part_limits: Limits) -> Result:
+    def run(
+        part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
+    ) -> Result:
         # The greedy answer of the whole problem has other placements than a part of it: each starts from its own.
-        start = first if part is problem else solve_greedy(part, seed=seed)
+        start = start or (first if part is problem else solve_greedy(part, seed=seed))
         return solve_states(
             part,
             limits=part_limits,
             seed=seed,
             warm_start=start,
+            proven=proven,
             on_progress=on_progress,
             interrupt=interrupt,
             workers=workers,
@@ -104,8 +108,8 @@ def _states(
         return run(problem, limits)
     from solvers.ruled import solve_ruled
 
-    found = solve_ruled(problem, run, limits, interrupt)
-    return found if found.patterns else first
+    found = solve_ruled(problem, run, limits, interrupt, first=first, seed=seed)
+    return found if found.patterns or found.status == "infeasible" else first
 
 
 def _exact(
@@ -172,9 +176,10 @@ def choose(problem: Problem, engine: Engine) -> Engine:
 
 
 def _states_cannot(problem: Problem) -> list[str]:
-    """Return what of the problem engine B cannot do, in its own words; rules over labels are taken apart beforehand."""
-    if all(rule.scope not in ("host", "node") for rule in problem.rules):
-        problem = replace(problem, rules=())
+    """Return what of the problem engine B cannot do, in its own words; rules over hosts are taken apart beforehand."""
+    if any(rule.kind == "spread" and rule.scope in ("host", "node") for rule in problem.rules):
+        return ["rules that spread VMs over hosts or nodes unless they are rows"]
+    problem = replace(problem, rules=())
     if importlib.util.find_spec("solvers.states") is None:
         return ["anything: it is not part of this build"]
     from solvers.states import unsupported

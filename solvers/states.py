@@ -47,6 +47,7 @@ def solve_states(
     limits: Limits,
     seed: int = 0,
     warm_start: Result | None = None,
+    proven: Sequence[ObjectiveResult] = (),
     on_progress: OnProgress | None = None,
     interrupt: Interrupt | None = None,
     workers: int = 1,
@@ -57,14 +58,15 @@ def solve_states(
     Parameters
     ----------
     warm_start : a result of the same problem to start from.
+    proven : bounds that are known already, in the order of the objectives.
     workers, executor : tasks run on `executor`, or on a pool of `workers` threads; the answer is the same with any
     number.
     """
     clock = Clock(limits=limits, interrupt=interrupt or Interrupt())
     if executor is None and workers > 1:
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            return _Run.of(problem, clock, seed, pool, on_progress).solve(warm_start)
-    return _Run.of(problem, clock, seed, executor, on_progress).solve(warm_start)
+            return _Run.of(problem, clock, seed, pool, on_progress).solve(warm_start, proven)
+    return _Run.of(problem, clock, seed, executor, on_progress).solve(warm_start, proven)
 
 
 @dataclass(slots=True)
@@ -85,13 +87,16 @@ class _Run:
     def _count(self) -> int:
         return self.kit.model.objectives
 
-    def solve(self, warm_start: Result | None) -> Result:
+    def solve(self, warm_start: Result | None, proven: Sequence[ObjectiveResult]) -> Result:
         """Run."""
         kit = self.kit
         if not self._start(warm_start):
             return self._nothing()
         kit.pool_incumbent()
         self._floors()
+        for number, known in enumerate(proven):
+            if known.bound is not None:
+                kit.claim(number, known.bound, known.source)
         self._together()
         for objective in range(self._count):
             if not self._closed(objective):
