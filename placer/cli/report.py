@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan, refuse_existing
 from placer.cli.terminal import Terminal
+from placer.errors import InputError
+
+if TYPE_CHECKING:
+    from placer.read.comparison_file import Scenario
 
 
 def report(
@@ -19,6 +23,10 @@ def report(
     flavor: Annotated[
         list[str] | None,
         typer.Option("--flavor", help="Count the headroom of 16x64GiB, 16x64GiB/2, 16x0; repeat for several."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="FILE", help="Also chart what placer whatif -o FILE.json wrote."),
     ] = None,
     fleet: Annotated[
         str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
@@ -33,9 +41,16 @@ def report(
 
     flavors = [parse_flavor(text) for text in flavor or ()]
     refuse_existing(output, force)
+    if plan == compare == STDIN:
+        raise InputError("plan and comparison cannot both come from standard input", cure="give one of them as a file")
     model = read_plan(plan)
+    scenarios: tuple[Scenario, ...] = ()
+    if compare is not None:
+        from placer.read.comparison_file import read_comparison
+
+        scenarios = read_comparison(compare)
     source = fleet_of_plan(model, plan, fleet, terminal)
-    text = report_html(model, source, flavors=flavors)
+    text = report_html(model, source, flavors=flavors, scenarios=scenarios)
     if output == STDIN:
         return Answer(data=lambda: {"html": text}, text=text)
     data = text.encode()

@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from placer.emit.report_charts import Chart
+from placer.emit.report_compare import compared
 from placer.emit.report_hosts import NodeUse, Pattern, find_patterns
+from placer.emit.report_lead import facts, locality_chart, sentences
 from placer.emit.report_map import LegendRow, host_map, legend, text_map
 from placer.emit.report_sections import (
     LISTED,
@@ -27,6 +30,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Plan
 from placer.planning.goals import HeadroomFlavor
+from placer.read.comparison_file import Scenario
 from placer.show.heat import shades
 from placer.show.words import amount, count, figure, listed, visible
 from placer.topology.parts import Part, part_tree
@@ -43,6 +47,15 @@ _HOST_BYTES = 450
 OPENED = 6
 """Patterns that are open when the report is opened."""
 _NAMES_LISTED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A part of the page: its short title in the contents, its charts, its table."""
+
+    title: str
+    sheet: Sheet
+    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +82,13 @@ class _Heat:
     rows: Sequence[Sequence[tuple[str, str, str]]]
 
 
-def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] = ()) -> str:
+def report_html(
+    plan: Plan,
+    fleet: Fleet,
+    *,
+    flavors: Sequence[HeadroomFlavor] = (),
+    scenarios: Sequence[Scenario] = (),
+) -> str:
     """Return the report of a plan.
 
     Parameters
@@ -78,6 +97,8 @@ def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] =
         A plan that `check` accepts and the fleet it was made for.
     flavors
         Sizes to count the headroom of; the fleet's commonest where there are none.
+    scenarios
+        A comparison of ``placer whatif``, to be charted beside the plan.
 
     Returns
     -------
@@ -86,12 +107,16 @@ def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] =
         content are drawn once and listed by name, so that 10,000 of them stay below 15 MB.
     """
     patterns = find_patterns(fleet, plan)
-    sheets = [
-        unplaced_sheet(plan),
-        before_after(fleet, plan),
-        change_sheet(plan),
-        move_sheet(fleet, plan),
-        headroom_sheet(fleet, plan, flavors),
+    compare = compared(scenarios) if scenarios else None
+    sections = [
+        _titled("Goals", goal_sheet(plan)),
+        _titled("Without a place", unplaced_sheet(plan)),
+        _titled("Before and after", before_after(fleet, plan), [locality_chart(fleet, plan)]),
+        _titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
+        _titled("Failures", compare.failures if compare else None),
+        _titled("Changes", change_sheet(plan)),
+        _titled("Schedule", move_sheet(fleet, plan)),
+        _titled("Headroom", headroom_sheet(fleet, plan, flavors)),
     ]
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -101,12 +126,11 @@ def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] =
         script=script,
         script_digest=digest,
         style=_source("report.css"),
-        facts=_facts(plan, fleet),
+        facts=facts(plan, fleet),
+        lead=sentences(plan, fleet),
         bars=capacity_bars(plan.summary),
-        failure=_failure(plan.summary.get("worst_host_failure")),
         warnings=_warnings(plan, fleet),
-        goals=goal_sheet(plan),
-        sheets=[sheet for sheet in sheets if sheet is not None],
+        parts=[part for part in sections if part is not None],
         hosts=_host_sheet(patterns),
         links=[pattern.number for pattern in patterns for _ in pattern.hosts],
         heats=_heats(patterns),
@@ -114,36 +138,9 @@ def report_html(plan: Plan, fleet: Fleet, *, flavors: Sequence[HeadroomFlavor] =
     )
 
 
-def _facts(plan: Plan, fleet: Fleet) -> list[tuple[str, str]]:
-    used = len({vm.host for vm in plan.vms})
-    vcpus = sum(len(vm.pins) for vm in plan.vms)
-    facts = [
-        ("status", plan.status),
-        ("VMs placed", f"{len(plan.vms):,} of {len(plan.vms) + len(plan.unplaced):,}"),
-        ("vCPUs placed", f"{vcpus:,}"),
-        ("hosts with VMs", f"{used:,} of {len(fleet.hosts):,}"),
-    ]
-    slot = plan.summary.get("largest_free_slot")
-    if (
-        isinstance(slot, dict)
-        and isinstance(slot.get("cpus"), int)
-        and isinstance(slot.get("memory_mib"), (int, float))
-    ):
-        where = visible(f"{slot.get('host')} node {slot.get('node')}")
-        size = f"{count(slot['cpus'], 'CPU')}, {amount(round(slot['memory_mib'] * 1024))}"
-        facts.append(("largest free slot", f"{size} on {where}"))
-    return facts
-
-
-def _failure(worst: Any) -> str | None:
-    """Return in a sentence what the worst failure of one host means; None where the plan does not tell."""
-    if not isinstance(worst, dict) or worst.get("host") is None:
-        return None
-    name, lost = visible(str(worst["host"])), worst.get("vms_without_place")
-    if lost == 0:
-        return f"The worst failure of one host is {name}: all its VMs find a NUMA-true place on the others."
-    proven = "" if worst.get("proven") else " This is not proven: a solve might find one."
-    return f"The worst failure of one host is {name}: {lost} of its VMs find no NUMA-true place on the others.{proven}"
+def _titled(title: str, sheet: Sheet | None, charts: Sequence[Chart | None] = ()) -> _Part | None:
+    drawn = tuple(one for one in charts if one is not None)
+    return None if sheet is None else _Part(title=title, sheet=sheet, charts=drawn)
 
 
 def _warnings(plan: Plan, fleet: Fleet) -> Sheet | None:

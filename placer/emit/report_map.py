@@ -12,7 +12,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.plan import Change
 from placer.show.plan_map import FREE, MANY, RESERVED, SHARED, MappedCell
-from placer.show.words import amount, count, page, visible
+from placer.show.words import CHANGE_WORDS, amount, count, page, visible
 from placer.topology.parts import Kind, Part
 
 COLOURS = 12
@@ -54,9 +54,10 @@ def host_map(tree: Part, topology: Topology, nodes: Sequence[NodeUse], *, named:
     marks = _cpu_marks(nodes)
     says = {cpu: what if named else f"VM {mark}" for cpu, mark, what in owners(nodes)}
     lines = {node.mapped.id: node_line(node) for node in nodes}
+    free = {node.mapped.id: 100 * max(0, node.free_kib) // node.room_kib for node in nodes if node.room_kib > 0}
     pieces: list[str] = []
     for part in tree.parts:
-        _draw(part, tree, topology, marks, says, lines, pieces)
+        _draw(part, tree, topology, marks, says, lines, free, pieces)
     return "".join(pieces)
 
 
@@ -78,6 +79,7 @@ def _draw(
     marks: Mapping[int, str],
     says: Mapping[int, str],
     lines: Mapping[int, str],
+    free: Mapping[int, int],
     out: list[str],
 ) -> None:
     if part.kind is Kind.CORE:
@@ -88,13 +90,15 @@ def _draw(
     boxed = part.kind is Kind.NODE or part.cpus != around.cpus or part.kind is Kind.PACKAGE
     if boxed:
         out.append(f"<div class={part.kind.value.lower()}><p>{_title(part, topology, lines)}</p>")
+        if part.kind is Kind.NODE and part.number in free:
+            out.append(f'<u style="--f:{free[part.number]}%"></u>')
     cores = False
     for inner in part.parts:
         is_core = inner.kind is Kind.CORE
         if is_core is not cores:
             out.append("<div class=cores>" if is_core else "</div>")
             cores = is_core
-        _draw(inner, part, topology, marks, says, lines, out)
+        _draw(inner, part, topology, marks, says, lines, free, out)
     out.append("</div>" * (cores + boxed))
 
 
@@ -168,7 +172,8 @@ def _cpus(cell: MappedCell) -> str:
 def _change(change: Change, source: str | None, host: str) -> str:
     if change is Change.NONE:
         return ""
-    return f"{change.value} from {visible(source)}" if source and source != host else change.value
+    words = CHANGE_WORDS[change]
+    return f"{words}, from {visible(source)}" if source and source != host else words
 
 
 def text_map(pattern: Pattern) -> str:

@@ -16,12 +16,14 @@ from placer.planning.headroom import Headroom, headroom
 from placer.planning.measure import FleetScore, score_fleet
 from placer.planning.moves import schedule_moves
 from placer.planning.moves_model import Step
-from placer.show.words import amount, count, figure, percent, visible
+from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
 
 LISTED = 2000
 """Rows of changes, moves and VMs without a place; the plan file has all of them, and the report says how many more."""
 SIZES_COUNTED = 4
 """How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
+
+_STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
 _GOAL_WORDS = {
     "placed": "vCPUs without a place",
@@ -31,6 +33,7 @@ _GOAL_WORDS = {
     "cores": "vCPUs on a core that another VM uses too",
     "l3": "L3 domains used beyond the fewest possible",
     "balance": "uneven load of the nodes",
+    "balance:usage": "uneven load of the nodes by what VMs use",
     "moves": "VMs that change host",
     "moved_gib": "memory copied, GiB",
     "headroom": "more VMs of this size that fit",
@@ -71,7 +74,8 @@ def goal_sheet(plan: Plan) -> Sheet:
 
 
 def _goal_row(goal: GoalResult) -> tuple[str, ...]:
-    name = goal.name.partition("~")[0].partition(":")[0]
+    whole = goal.name.partition("~")[0]
+    name = whole if whole in _GOAL_WORDS else whole.partition(":")[0]
     held = "" if goal.held_at is None else f", {visible(goal.held_at)} held"
     ended = goal.stopped if goal.status != "optimal" else ""
     said = "; ".join(word for word in (goal.source if goal.bound is not None else "", ended) if word)
@@ -125,14 +129,14 @@ def change_sheet(plan: Plan) -> Sheet | None:
     order = list(Change)
     changed.sort(key=lambda vm: -order.index(vm.change))
     counts = Counter(vm.change for vm in changed)
-    told = ", ".join(f"{counts[change]:,} {change.value}" for change in reversed(order) if counts[change])
+    told = ", ".join(f"{counts[change]:,} {CHANGE_WORDS[change]}" for change in reversed(order) if counts[change])
     return Sheet(
         caption=f"VMs that change: {told}",
         columns=columns("VM", "change", "from", "to", "to nodes", "memory#"),
         rows=[
             (
                 visible(vm.name),
-                vm.change.value,
+                CHANGE_WORDS[vm.change],
                 visible(vm.from_host or vm.host),
                 visible(vm.host),
                 ", ".join(str(node) for node in sorted({node for cell in vm.cells for node in cell.nodes})),
@@ -180,12 +184,12 @@ def move_sheet(fleet: Fleet, plan: Plan) -> Sheet | None:
 
 def _step_row(wave: int, step: Step) -> tuple[str, ...]:
     aside = ", put aside for a while" if step.parking else ", CPUs for the time being" if step.passing else ""
-    source = "nowhere" if step.source is None else _place(step.source.host, step.source.nodes)
-    copied = f"{figure(step.memory_gib, 1)} GiB"
+    source = "new" if step.source is None else _place(step.source.host, step.source.nodes)
+    copied = f"{figure(step.memory_gib, 1)} GiB" if step.memory_gib else "nothing"
     return (
         str(wave),
         visible(step.vm),
-        step.kind.value + aside,
+        _STEP_WORDS.get(step.kind.value, step.kind.value) + aside,
         source,
         _place(step.target.host, step.target.nodes),
         copied,

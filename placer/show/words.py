@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from placer.model.plan import Change
 from placer.model.units import format_kib
+
+CHANGE_WORDS = {
+    Change.NONE: "stays",
+    Change.REPIN: "new pins",
+    Change.RENODE: "other node",
+    Change.MIGRATE: "other host",
+    Change.RESTART: "restart",
+}
+"""What a plan does to a VM that is there now."""
 
 
 def visible(text: str) -> str:

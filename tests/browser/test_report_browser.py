@@ -13,6 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Reserve, Topology
 from placer.model.plan import Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
+from placer.read.comparison_file import Scenario
 
 pytestmark = pytest.mark.browser
 
@@ -88,8 +89,30 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the report of the small fleet."""
     fleet, plan = small_fleet()
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report_html(plan, fleet))
+    path.write_text(report_html(plan, fleet, scenarios=scenarios()))
     return path
+
+
+def scenarios() -> tuple[Scenario, ...]:
+    """Return three scenarios with nasty names: as it is, with more VMs and a bound, and one without a plan."""
+    planned = {
+        "vms": 31,
+        "placed": 30,
+        "unplaced": {NASTY: 1},
+        "remote_access": 4.5,
+        "locality_score": 95.0,
+        "hosts_used": 2,
+        "hosts": 3,
+        "headroom": {"8x16GiB": {"fit": 12, "runs_out_first": "memory"}},
+        "migrations": 1,
+        "node_changes": 2,
+        "goals": [{"name": "remote", "value": 4.5, "bound": 3.0, "gap": 1 / 3, "status": "feasible"}],
+    }
+    rows = [("base", planned), (NASTY, {**planned, "placed": 20, "remote_access": None}), ("never", None)]
+    return tuple(
+        Scenario.model_validate({"name": name, "changes": [NASTY], "status": "feasible", "planned": at})
+        for name, at in rows
+    )
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -145,6 +168,42 @@ def test_map_of_256_cpus_is_readable(page: Any, file: Path, tmp_path: Path, widt
     assert (tmp_path / "map.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_charts_are_readable_at_any_width(page: Any, file: Path, width: int, dark: bool) -> None:
+    """Bars have the lengths of their figures, labels and figures do not overlap, and nothing leaves the window."""
+    page.open(file, width=width, dark=dark)
+    found = json.loads(
+        page.run(
+            """(() => {
+              const charts = [...document.querySelectorAll('svg.chart')];
+              const box = (one) => one.getBoundingClientRect();
+              const pairs = charts.flatMap((chart) => {
+                const texts = [...chart.querySelectorAll('text')].map(box);
+                return texts.filter((_, n) => n % 2 === 0).map((label, n) => [label, texts[2 * n + 1]]);
+              });
+              const placed = charts.find((one) => one.querySelector('title').textContent.startsWith('VMs placed'));
+              const bars = [...placed.querySelectorAll('rect.bar')].map((one) => box(one).width);
+              const colour = (one, what) => getComputedStyle(one)[what];
+              return JSON.stringify({
+                charts: charts.length,
+                apart: pairs.every(([label, figure]) => label.right <= figure.left),
+                inside: charts.every((one) => box(one).right <= document.documentElement.clientWidth),
+                ratio: bars[1] / bars[0],
+                bars: bars.length,
+                type: Math.min(...charts.map((one) => parseFloat(colour(one.querySelector('text'), 'fontSize')))),
+                seen: colour(placed.querySelector('text'), 'fill') !== colour(document.body, 'backgroundColor'),
+                wide: document.documentElement.scrollWidth <= innerWidth,
+              });
+            })()"""
+        )
+    )
+    assert found["charts"] >= 5 and found["bars"] == 2
+    assert found["apart"] and found["inside"] and found["wide"] and found["seen"]
+    assert found["ratio"] == pytest.approx(20 / 30, abs=0.01)
+    assert found["type"] >= 12
+
+
 def test_keyboard_sorts_and_searches(page: Any, file: Path) -> None:
     """Tab alone reaches a sort button, the search and a host; Enter sorts; a VM's name finds its host."""
     page.open(file)
@@ -179,6 +238,7 @@ def test_report_works_without_script(page: Any, file: Path) -> None:
     assert number("#p1 .legend tbody tr") == 15
     assert number("button") == 0
     assert number("#search[hidden]") == 1
+    assert number("svg.chart") >= 5
 
 
 @pytest.mark.parametrize("dark", [False, True])
