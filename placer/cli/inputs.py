@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,18 @@ def read_bytes(file: str) -> tuple[bytes, str]:
     from placer.read.host import read_file
 
     if file == STDIN:
-        return sys.stdin.buffer.read(), "<stdin>"
+        return _standard_input(), "<stdin>"
     return read_file(Path(file), file), file
+
+
+def _standard_input() -> bytes:
+    """Return what comes in, as much of it as a file may hold."""
+    from placer.read.host import MAX_FILE_BYTES
+
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"more than {MAX_FILE_BYTES} bytes come in", file="<stdin>")
+    return data
 
 
 def read_fleet(file: str, terminal: Terminal | None, *, running_only: bool = False) -> Fleet:
@@ -44,7 +55,7 @@ def read_fleet(file: str, terminal: Terminal | None, *, running_only: bool = Fal
     from placer.read import inventory
 
     if file == STDIN:
-        fleet = inventory.parse_fleet(sys.stdin.buffer.read(), None, Path(), running_only=running_only)
+        fleet = inventory.parse_fleet(_standard_input(), None, Path(), running_only=running_only)
     else:
         fleet = inventory.read_fleet(file, running_only=running_only)
     if terminal is not None:
@@ -96,12 +107,19 @@ def fleet_of_plan(plan: Plan, plan_file: str, given: str | None, terminal: Termi
 
 
 def refuse_existing(path: str, force: bool) -> None:
-    """Refuse to overwrite a file before work is spent on what would go into it.
+    """Refuse to overwrite a file, or to write where nothing can be written, before work is spent on the content.
+
+    Folders that are missing are no fault: they are made.
 
     Raises
     ------
     InputError
-        Something is there and `force` is not given.
+        Something is there and `force` is not given; or the folder cannot be written to.
     """
+    folder = Path(path).absolute().parent
+    while not folder.exists() and folder.parent != folder:
+        folder = folder.parent
+    if path != STDIN and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise InputError(f"nothing can be written into {str(folder)!r}", file=path, cure="name another place")
     if path != STDIN and not force and Path(path).is_file():
         raise InputError("is there already", file=path, cure="give --force to overwrite it, or another name")

@@ -159,10 +159,14 @@ def _refuse_existing(paths: list[Path], force: bool) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside `path` that takes its place when all is written, and is gone when writing fails."""
+    """Open a file beside `path` that takes its place when all is written, and is gone when writing fails.
+
+    Folders that are missing are made.
+    """
     real = Path(os.path.realpath(path))
     beside = real.with_name(f".{real.name[:100]}.{os.getpid()}.part")
     try:
+        real.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             yield file
             file.flush()

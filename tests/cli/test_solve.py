@@ -60,6 +60,19 @@ def test_envelope(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
     assert len(placer("solve", fleet_file, "-o", "-", "--json").envelope["result"]["vms"]) == 3
 
 
+def test_folders_are_made_and_what_cannot_be_written_is_said_first(
+    placer: Placer, fleet_file: Path, tmp_path: Path
+) -> None:
+    """A plan's folder is made; a place where no file can be is refused before any solving."""
+    assert placer("solve", str(fleet_file), "-o", str(tmp_path / "new/er/plan.json")).code == 0
+    assert (tmp_path / "new/er/plan.json").is_file()
+    (tmp_path / "file").write_text("x")
+    refused = placer("solve", str(fleet_file), "-o", str(tmp_path / "file/plan.json"))
+    assert refused.code == 2
+    assert "nothing can be written into" in refused.err
+    assert "solved in" not in refused.err
+
+
 def test_nothing_is_overwritten(placer: Placer, plan_file: Path, fleet_file: Path) -> None:
     """A plan that is there stays as it is without --force, and no work is done for it."""
     before = plan_file.read_bytes()

@@ -173,11 +173,13 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
-    """A folder, or a folder that is not there, is refused by name."""
+    """A folder, or a path through a file, is refused by name; folders that are missing are made."""
     with pytest.raises(InputError, match="folder"):
         write_plan(small_plan(), tmp_path, force=True)
     with pytest.raises(InputError, match="cannot be written"):
-        write_plan(small_plan(), tmp_path / "none" / "plan.json")
+        write_plan(small_plan(), Path("/dev/null/plan.json"))
+    write_plan(small_plan(), tmp_path / "new" / "er" / "plan.json")
+    assert read_plan(tmp_path / "new" / "er" / "plan.json") == small_plan()
 
 
 def test_a_device_is_written_through(tmp_path: Path) -> None:
