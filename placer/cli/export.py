@@ -13,6 +13,9 @@ from placer.cli.terminal import Terminal
 from placer.emit.export import formats
 from placer.show.words import count
 
+_STARTED = frozenset({"libvirt", "virsh", "ansible"})
+"""The forms that domains are started from."""
+
 
 def export(
     terminal: Terminal,
@@ -33,6 +36,11 @@ def export(
 
     model = read_plan(plan)
     source = fleet_of_plan(model, plan, fleet, terminal)
+    if to in _STARTED:
+        from placer.emit.domain_files import allocated_at_once
+        from placer.planning.check_start import start_warnings
+
+        terminal.warn(start_warnings(source, model, immediate=allocated_at_once(source)))
     written = export_plan(model, source, to, None if output == STDIN else Path(output), force=force)
     if isinstance(written, str):
         return Answer(data=lambda: {"to": to, "text": written}, text=written)

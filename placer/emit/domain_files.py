@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
+from placer.read.xml import parse_xml
 
 
 def domain_files(plan: Plan, fleet: Fleet) -> dict[str, bytes]:
@@ -51,6 +52,24 @@ def source_xml(vm: Vm, fleet: Fleet) -> bytes | None:
             cure="import it and solve again",
         )
     return data
+
+
+def allocated_at_once(fleet: Fleet) -> frozenset[str]:
+    """Return the names of the VMs whose XML has all memory allocated when they start.
+
+    Raises
+    ------
+    InputError
+        As `source_xml`.
+    """
+    found = set()
+    for vm in fleet.vms:
+        xml = source_xml(vm, fleet)
+        if xml is not None and b"immediate" in xml:
+            allocation = parse_xml(xml, vm.name).find("memoryBacking/allocation")
+            if allocation is not None and allocation.get("mode") == "immediate":
+                found.add(vm.name)
+    return frozenset(found)
 
 
 def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:

@@ -21,6 +21,7 @@ from placer.planning.check_moves import check_limits, check_moves, check_unplace
 from placer.planning.check_names import check_names
 from placer.planning.check_pins import check_pins
 from placer.planning.check_rules import check_rules
+from placer.planning.check_start import start_warnings
 from placer.planning.findings import CheckReport, Findings
 from placer.planning.moved import Move, is_present
 from placer.planning.rule_excess import RuleIndex, rule_index
@@ -73,6 +74,8 @@ def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> 
     check_unplaced(fleet, plan, found)
     _check_hosts(fleet, values, found)
     check_rules(fleet, rest, values.rules, values.excess, found)
+    for warning in start_warnings(fleet, rest):
+        found.warn(warning)
     measured = _measured(values)
     if rest is plan:
         measured["goals"] = check_goals(values, plan, found)
