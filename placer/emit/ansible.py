@@ -42,7 +42,7 @@ def ansible_files(plan: Plan, fleet: Fleet) -> dict[str, bytes]:
     by a number; its name is a comment in the script.
     """
     here = dataclasses.replace(fleet, hosts=tuple(dataclasses.replace(host, uri=None) for host in fleet.hosts))
-    scripts = script_files(plan, lambda hosts: virsh_script(plan, here, hosts))
+    scripts = script_files(plan, lambda part: virsh_script(part, here))
     files = {f"{_SCRIPTS}/{name}": data for name, data in scripts.items()}
     pairs = zip(by_host(plan), scripts, strict=True)
     lines = "\n".join(_inventory([(fleet.host_by_name[name], script) for name, script in pairs]))

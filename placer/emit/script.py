@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from placer.emit.writer import safe_file_name
 from placer.model.fleet import Fleet
@@ -62,10 +63,8 @@ def by_host(plan: Plan) -> dict[str, list[PlanVm]]:
     return dict(sorted(groups.items()))
 
 
-def script(
-    plan: Plan, fleet: Fleet, title: str, helpers: str, section: Section, hosts: list[str] | None = None
-) -> bytes:
-    """Return a bash script with one section a host.
+def script(plan: Plan, fleet: Fleet, title: str, helpers: str, section: Section) -> bytes:
+    """Return a bash script with one section a host that holds a VM.
 
     Parameters
     ----------
@@ -75,29 +74,26 @@ def script(
         Bash functions that the sections call.
     section
         Makes the lines of one host.
-    hosts
-        Only these hosts; None means all that hold a VM.
     """
     groups = by_host(plan)
-    chosen = list(groups) if hosts is None else hosts
     lines = [
         "#!/usr/bin/env bash",
         f"# {title}",
         "# Usage: bash SCRIPT [HOST...]   without a host: all of them. Exit code 8: some failed.",
         "set -u",
         "export LC_ALL=C",
-        f"hosts=({' '.join(quote(name) for name in chosen)})",
+        f"hosts=({' '.join(quote(name) for name in groups)})",
         SELECT_HOSTS + helpers,
     ]
-    for name in chosen:
+    for name, vms in groups.items():
         lines.append(comment(f"host {name}"))
         lines.append(f"if host {quote(name)} {quote(fleet.host_by_name[name].uri or '')}; then")
-        lines.extend(section(fleet.host_by_name[name], groups[name]))
+        lines.extend(section(fleet.host_by_name[name], vms))
         lines.append("fi\n")
     lines.append(SUMMARY)
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def script_files(plan: Plan, make: Callable[[list[str]], bytes]) -> dict[str, bytes]:
-    """Return one script a host, by file name."""
-    return {f"{safe_file_name(name)}.sh": make([name]) for name in by_host(plan)}
+def script_files(plan: Plan, make: Callable[[Plan], bytes]) -> dict[str, bytes]:
+    """Return one script a host, by file name: `make` is given the plan of that host alone."""
+    return {f"{safe_file_name(name)}.sh": make(replace(plan, vms=tuple(vms))) for name, vms in by_host(plan).items()}

@@ -87,8 +87,8 @@ scan
 """
 
 
-def taskset_script(plan: Plan, fleet: Fleet, hosts: list[str] | None = None) -> bytes:
-    """Return the script for these hosts, or for all that hold a VM."""
+def taskset_script(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the script for all hosts that hold a VM."""
 
     def section(host: Host, vms: list[PlanVm]) -> Iterator[str]:
         for vm in vms:
@@ -105,7 +105,7 @@ def taskset_script(plan: Plan, fleet: Fleet, hosts: list[str] | None = None) -> 
                 yield f"    vcpu {number} {_sets(cpus)}"
             yield "  fi"
 
-    return script(plan, fleet, "Pin the QEMU threads of a placer plan with taskset.", _HELPERS, section, hosts)
+    return script(plan, fleet, "Pin the QEMU threads of a placer plan with taskset.", _HELPERS, section)
 
 
 def _sets(cpus: frozenset[int]) -> str:
@@ -113,7 +113,7 @@ def _sets(cpus: frozenset[int]) -> str:
 
 
 EXPORTER = Exporter(
-    files=lambda plan, fleet: script_files(plan, lambda hosts: taskset_script(plan, fleet, hosts)),
+    files=lambda plan, fleet: script_files(plan, lambda part: taskset_script(part, fleet)),
     document=taskset_script,
     mode=SCRIPT_MODE,
 )

@@ -109,14 +109,14 @@ trap '[ -z "$folder" ] || rm -rf "$folder"' EXIT
 """
 
 
-def virsh_script(plan: Plan, fleet: Fleet, hosts: list[str] | None = None) -> bytes:
-    """Return the script for these hosts, or for all that hold a VM."""
+def virsh_script(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the script for all hosts that hold a VM."""
 
     def section(host: Host, vms: list[PlanVm]) -> Iterator[str]:
         for vm in vms:
             yield from _domain(vm, fleet.vm_by_name[vm.name], fleet)
 
-    return script(plan, fleet, "Pin the domains of a placer plan with virsh.", _HELPERS, section, hosts)
+    return script(plan, fleet, "Pin the domains of a placer plan with virsh.", _HELPERS, section)
 
 
 def _domain(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _numatune(vm: PlanVm, nodes: str) -> str:
 
 
 EXPORTER = Exporter(
-    files=lambda plan, fleet: script_files(plan, lambda hosts: virsh_script(plan, fleet, hosts)),
+    files=lambda plan, fleet: script_files(plan, lambda part: virsh_script(part, fleet)),
     document=virsh_script,
     mode=SCRIPT_MODE,
 )

@@ -76,8 +76,8 @@ def test_hosts_are_chosen_by_argument(two: tuple[Plan, Fleet]) -> None:
 
 def test_one_file_a_host(two: tuple[Plan, Fleet]) -> None:
     """Files are named after their hosts, safely."""
-    files = script_files(two[0], lambda hosts: repr(hosts).encode())
+    files = script_files(two[0], lambda part: repr([(vm.host, vm.name) for vm in part.vms]).encode())
     assert {name: data.decode() for name, data in files.items()} == {
-        "%2Da b.sh": "['-a b']",
-        "b%27%24(id).sh": repr(["b'$(id)"]),
+        "%2Da b.sh": repr([("-a b", "other")]),
+        "b%27%24(id).sh": repr([("b'$(id)", "one\nline")]),
     }

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from placer.emit.virsh import virsh_script
+from placer.emit.virsh import EXPORTER, virsh_script
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
@@ -379,7 +379,7 @@ def test_a_script_of_several_hosts_runs_where_it_belongs(
 def test_one_script_a_host(place: Place, planned: Planned, fleet_of: FleetOf) -> None:
     """A script for one host holds only its domains."""
     plan, fleet = two_hosts(place, fleet_of, planned)
-    script = virsh_script(plan, fleet, ["kvm-b"]).decode()
+    script = EXPORTER.files(plan, fleet)["kvm-b.sh"].decode()
     assert UUID.replace("aa", "bb") in script
     assert UUID not in script
 
