@@ -24,7 +24,7 @@ from placer.planning.flavors import (
     drain_counts,
     may_arrive,
 )
-from placer.planning.needs import spec_needs
+from placer.planning.needs import Needs, spec_needs
 from placer.planning.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.structures import balance_units, structure_of
@@ -102,6 +102,7 @@ class ClassBuilder:
     cores: bool
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
+    _now: dict[Hashable, int | None] = field(default_factory=dict)
     _permissions: dict[Hashable, _Permission] = field(default_factory=dict)
     _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _confining: tuple[Rule, ...] = ()
@@ -185,12 +186,18 @@ class ClassBuilder:
             loaded.now.setdefault(placed, []).append(number)
 
     def _current_placement(self, draft: ShapeDraft, host: Host, vm: Vm, flavor: int) -> int | None:
-        nodes = _positions(host, vm)
-        if nodes is None:
-            return None
-        needs = self.groups[flavor].needs
-        option = next((n for n, parts in enumerate(needs.options) if len(parts) == len(nodes[0])), None)
-        return None if option is None else self.factory.current(draft, flavor, option, *nodes)
+        """Return the placement a VM has now; VMs of one flavor on the same nodes of a topology share the answer."""
+        current = vm.current
+        where = None if current is None else (current.nodes, current.memory_nodes)
+        key = (id(draft), id(host.topology), flavor, where)
+        if key not in self._now:
+            nodes = _positions(host, vm)
+            needs = self.groups[flavor].needs
+            option = None if nodes is None else _option(needs, len(nodes[0]))
+            self._now[key] = (
+                None if nodes is None or option is None else self.factory.current(draft, flavor, option, *nodes)
+            )
+        return self._now[key]
 
     def _room(self, host: Host, taken: frozenset[int]) -> _Room:
         key = (
@@ -358,6 +365,10 @@ class ClassBuilder:
 def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
     value = rule.domain_of(host.name, host.labels)
     return -1 if value is None else index.setdefault((name, value), len(index))
+
+
+def _option(needs: Needs, parts: int) -> int | None:
+    return next((number for number, option in enumerate(needs.options) if len(option) == parts), None)
 
 
 def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
