@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from placer.errors import InputError, RefusedPlanError
 from placer.model.fleet import Fleet
@@ -30,6 +29,8 @@ from solvers.executors import Pool
 ROUNDS = 8
 STAND_IN = "placer.stand-in"
 """Label of the VMs that only keep room."""
+FIRM = ("placed", "rules")
+"""Goals that no reserve makes worse, where they come first."""
 TOLERANCE = 1e-6
 """Values are computed in floating point, bounds in millionths."""
 
@@ -69,15 +70,31 @@ def plan_with_reserve(
         lost = sum(one["vcpus_lost"] for sweep in sweeps for one in sweep.harmful)
         clean = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
         found = ReservedPlan(plan=_finished(fleet, plan, bounds, sweeps), sweeps=sweeps, clean=clean, rounds=number)
-        if clean:
+        # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
+        worse = number > 1 and _worse(found.plan, bounds)
+        if clean and not worse:
             return found
-        if best is None or lost < best[0]:
-            best = (lost, found)
+        if best is None or (worse, lost) < best[0]:
+            best = ((worse, lost), found)
         if number < rounds:
             _note(room, fleet, sweeps)
             plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
     assert best is not None
     return dataclasses.replace(best[1], rounds=rounds)
+
+
+def _worse(plan: Plan, free: Plan) -> bool:
+    """Tell whether a plan leaves more VMs out or breaks more rules than the one without the reserve."""
+    values = {goal.name: goal.value for goal in plan.goals}
+    for goal in free.goals:
+        if goal.name not in FIRM:
+            return False
+        value = values[goal.name]
+        if value is None or goal.value is None or value > goal.value + TOLERANCE:
+            return True
+        if value < goal.value - TOLERANCE:
+            return False
+    return False
 
 
 def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Pool | None) -> FailureSweep:
@@ -130,7 +147,7 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, 
     """Return the plan with its own values, the bounds of the fleet without the reserve, and what the sweeps said."""
     names = [goal.name for goal in free.goals]
     values = goal_values(fleet, plan, names)
-    goals = tuple(_goal(goal, values[goal.name]) for goal in free.goals)
+    goals = _goals(free.goals, values)
     said = [
         {
             "scope": sweep.scope,
@@ -161,7 +178,27 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, 
     return finished
 
 
-def _goal(goal: GoalResult, value: float | None) -> GoalResult:
-    reached = value is not None and goal.bound is not None and abs(value - goal.bound) <= TOLERANCE
-    status: Literal["optimal", "feasible"] = "optimal" if reached and goal.status == "optimal" else "feasible"
-    return dataclasses.replace(goal, value=value, gap=gap_of(value, goal.bound), status=status, tiers=())
+def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None]) -> tuple[GoalResult, ...]:
+    """Return the goals with own values; a bound holds only while all earlier goals are as without the reserve."""
+    out: list[GoalResult] = []
+    alike, held_at = True, None
+    for goal in free:
+        value = values[goal.name]
+        bound = goal.bound if alike else None
+        reached = value is not None and bound is not None and abs(value - bound) <= TOLERANCE
+        proven = reached and goal.status == "optimal" and held_at is None
+        out.append(
+            dataclasses.replace(
+                goal,
+                value=value,
+                bound=bound,
+                gap=gap_of(value, bound),
+                source="" if bound is None else goal.source,
+                status="optimal" if proven else "feasible",
+                held_at=held_at,
+                tiers=(),
+            )
+        )
+        alike = alike and value is not None and goal.value is not None and abs(value - goal.value) <= TOLERANCE
+        held_at = held_at if proven or held_at is not None else goal.name
+    return tuple(out)
