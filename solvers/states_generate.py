@@ -143,7 +143,7 @@ class Generator:
         model = self.pool.evaluator.model
         worth = resource_prices(model, self.objective, self.held)
         if worth is not None:
-            point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
+            point = Point(worth.flavor, np.zeros(model.objectives), 0.0, 0.0)
             duals = self._duals(point)
             least, patterns = self._offers(duals)
             self._note(point, duals, least)
@@ -170,11 +170,25 @@ class Generator:
                 duals = self._duals(point)
                 self._note(point, duals, self._offers(duals)[0])
 
-    def run(self, tell: Callable[[], bool]) -> None:
-        """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it."""
+    def resume(self, bound: Bound) -> None:
+        """Go on from a bound known to hold here, and from its duals."""
+        duals = bound.duals
+        self.best = bound
+        self._center = Point(
+            duals.flavor / duals.scale,
+            duals.hold / duals.scale,
+            duals.moves / duals.scale,
+            duals.migrations / duals.scale,
+        )
+
+    def run(self, tell: Callable[[], bool], *, reserve: float = RESERVE) -> None:
+        """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it.
+
+        `reserve` is the share of the time that is left for what has to follow.
+        """
         stale = 0
         smooth = False
-        while self.clock.next_round(reserve=RESERVE):
+        while self.clock.next_round(reserve=reserve):
             before = self.best
             found = self.step()
             if tell() or self.answer is None or self._closed() or self.clock.stopped:
@@ -182,7 +196,7 @@ class Generator:
             if found:
                 stale = 0
                 continue
-            if not self.clock.next_round(reserve=RESERVE):
+            if not self.clock.next_round(reserve=reserve):
                 return
             found = self.exact_step(smooth=smooth)
             if tell() or self.clock.stopped:

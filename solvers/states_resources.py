@@ -8,6 +8,7 @@ smaller than the master; its duals are good prices to start from, where the mast
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,27 @@ LARGEST = 300_000
 TIME_LIMIT_S = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class ResourcePrices:
+    """An optimum: `flavor` (F,) what a VM costs in hosts, in the objective's unit; `used` (states,) hosts in use."""
+
+    flavor: FloatArray
+    used: FloatArray
+
+
 def resource_prices(
-    model: StateModel, objective: int, held: Sequence[int], *, time_limit_s: float = TIME_LIMIT_S
-) -> FloatArray | None:
-    """Return (F,): what a VM of each flavor costs in hosts, in the objective's integer unit; None if not found in time.
+    model: StateModel,
+    objective: int,
+    held: Sequence[int],
+    *,
+    demand: IntArray | None = None,
+    hosts: IntArray | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> ResourcePrices | None:
+    """Return the prices that the resources make; None if not found in time.
 
     Only the goal that counts hosts has such prices; VMs that are left out are held at what earlier objectives allow.
+    `demand` (F,) and `hosts` (states,) are what is left of VMs and hosts, where not all are.
     """
     from datetime import timedelta
 
@@ -37,11 +53,12 @@ def resource_prices(
 
     program = _Program(model)
     for state in model.states:
-        program.add_state(state)
+        program.add_state(state, state.count if hosts is None else int(hosts[state.index]))
     if program.entries > LARGEST:
         return None
     unit = model.problem.objectives[objective].unit
-    made = mathopt.Model.from_model_proto(program.proto(unit, _may_stay_out(model, held)))
+    wanted = model.demand - _may_stay_out(model, held) if demand is None else demand
+    made = mathopt.Model.from_model_proto(program.proto(unit, np.maximum(0.0, wanted)))
     parameters = mathopt.SolveParameters(time_limit=timedelta(seconds=time_limit_s), threads=1)
     try:
         found = mathopt.solve(made, mathopt.SolverType.GLOP, params=parameters)
@@ -50,11 +67,14 @@ def resource_prices(
         return None
     if found.termination.reason is not mathopt.TerminationReason.OPTIMAL or not found.has_dual_feasible_solution():
         return None
-    dual = found.dual_values()
+    dual, primal = found.dual_values(), found.variable_values()
     rows = list(made.linear_constraints())[: len(model.demand)]
+    columns = list(made.variables())
     prices = np.array([max(0.0, dual[row]) for row in rows])
-    priced: FloatArray = np.where(model.phantom, 0.0, prices) * unit
-    return priced
+    return ResourcePrices(
+        flavor=np.where(model.phantom, 0.0, prices) * unit,
+        used=np.array([primal[columns[first]] for first in program.first]),
+    )
 
 
 def _may_stay_out(model: StateModel, held: Sequence[int]) -> FloatArray:
@@ -74,6 +94,7 @@ class _Program:
         self.model = model
         self.rows = len(model.demand)
         self.columns = 0
+        self.first: list[int] = []
         self.cost: list[float] = []
         self.most: list[float] = []
         self.row: list[IntArray] = []
@@ -87,8 +108,8 @@ class _Program:
         self.value.append(value)
         self.entries += len(row)
 
-    def add_state(self, state: State) -> None:
-        """Add how many hosts of a state are used, and how many VMs so placed are on all of them."""
+    def add_state(self, state: State, count: int) -> None:
+        """Add how many of `count` hosts of a state are used, and how many VMs so placed are on all of them."""
         model = self.model
         shape = model.problem.shapes[state.shape]
         capacity = state.lead.capacity
@@ -98,10 +119,11 @@ class _Program:
         flavor = shape.flavor
         may = model.real[model.offset[state.shape] : model.offset[state.shape + 1]] & (fit > 0)
         may &= state.lead.allowed[flavor] | (state.present[flavor] > 0)
-        placements = np.flatnonzero(may)
+        placements = np.flatnonzero(may) if count else np.zeros(0, dtype=np.int64)
         hosts = self.columns
+        self.first.append(hosts)
         self.cost.append(float(state.lead.cost))
-        self.most.append(float(state.count))
+        self.most.append(float(count))
         self.columns += 1 + len(placements)
         self.cost.extend([0.0] * len(placements))
         self.most.extend([np.inf] * len(placements))
@@ -118,8 +140,8 @@ class _Program:
         self._put(number[what], own[which], use[:, rows][which, what] / scale[what])
         self._put(number, np.full(len(rows), hosts), -capacity[rows] / scale)
 
-    def proto(self, unit: int, out: FloatArray) -> model_pb2.ModelProto:
-        """Return the program; `out` (F,) is what may be left out of each flavor."""
+    def proto(self, unit: int, wanted: FloatArray) -> model_pb2.ModelProto:
+        """Return the program; `wanted` (F,) VMs of each flavor have to be somewhere."""
         from ortools.math_opt import model_pb2
 
         flavors = len(self.model.demand)
@@ -130,7 +152,7 @@ class _Program:
         proto.variables.integers.extend([False] * self.columns)
         proto.linear_constraints.ids.extend(range(self.rows))
         rows = self.rows - flavors
-        proto.linear_constraints.lower_bounds.extend(np.maximum(0.0, self.model.demand - out).tolist())
+        proto.linear_constraints.lower_bounds.extend(wanted.tolist())
         proto.linear_constraints.lower_bounds.extend([-np.inf] * rows)
         proto.linear_constraints.upper_bounds.extend([np.inf] * flavors + [0.0] * rows)
         row, column, value = (np.concatenate(part) for part in (self.row, self.column, self.value))
