@@ -45,14 +45,18 @@ class Imported:
     """An imported fleet and the files that its inventory refers to and that have to be written beside it.
 
     `contents` holds the bytes of every file that the inventory names, by path relative to it; `files` those of them
-    that are not on disk yet. What could not be carried over stands in ``fleet.warnings``.
+    that are not on disk yet. What could not be carried over stands in ``fleet.warnings``. `written` is the text where
+    it is settled already, comments of a person in it.
     """
 
     fleet: Fleet
     files: Mapping[str, bytes] = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     comments: tuple[str, ...] = ()
+    written: str | None = None
 
     def text(self) -> str:
         """Return the inventory."""
+        if self.written is not None:
+            return self.written
         return inventory_text(self.fleet, contents={**self.contents, **self.files}, comments=self.comments)

@@ -13,6 +13,7 @@ from placer.model.vm import Vm, VmSpec
 from placer.read.gathered import Imported
 from placer.read.inventory import parse_fleet
 from placer.read.located import FaultLog, LineMap
+from placer.read.yaml_comments import carry_comments
 from placer.read.yaml_lines import decode, load_lines
 
 _PERSONS_OF_HOST = (
@@ -45,7 +46,7 @@ def update(old: Path, new: Imported) -> Imported:
     resources and devices of its own, and takes the new topology; a VM keeps what no tool tells and, where it has domain
     XML, every key that stands in its entry, and takes the new place. A label that the tool tells too is the tool's.
     Hosts that were not gathered stay as they are with their VMs, and so do VMs that are placed nowhere. A VM that is
-    gone from the hosts gathered is left out, with a warning. Rules stay.
+    gone from the hosts gathered is left out, with a warning. Rules and comments stay.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def update(old: Path, new: Imported) -> Imported:
     hosts = _hosts(before, pairs)
     # The person's name of a host stays.
     renamed = {host.name: known.name for host, known in pairs if known is not None}
-    warnings = [*new.fleet.warnings, f"comments in {old.name} are not carried over"]
+    warnings = list(new.fleet.warnings)
     gathered = {renamed.get(host.name, host.name) for host in new.fleet.hosts}
     by_uuid = {vm.uuid: vm for vm in before.vms if vm.uuid is not None}
     merged: dict[str, Vm] = {}
@@ -93,7 +94,10 @@ def update(old: Path, new: Imported) -> Imported:
     there = {_without_line(rule) for rule in rules}
     added = (rule for rule in new.fleet.rules if _without_line(rule) not in there)
     fleet = replace(new.fleet, hosts=tuple(hosts), vms=tuple(vms), rules=(*rules, *added), warnings=tuple(warnings))
-    return replace(new, fleet=fleet)
+    whole = replace(new, fleet=fleet)
+    lines = [rule.line for rule in rules] + [None] * (len(fleet.rules) - len(rules))
+    text, lost = carry_comments(decode(data, str(old)), whole.text(), lines)
+    return replace(whole, fleet=replace(fleet, warnings=(*warnings, *lost)), written=text)
 
 
 def _without_line(rule: Rule) -> str:

@@ -196,7 +196,7 @@ def test_update_keeps_what_a_person_wrote(folder: Path) -> None:
     text = text.replace(
         "web.xml\n    host", "web.xml\n    weight: 2.5\n    labels: {app: web}\n    cpu_policy: shared\n    host"
     )
-    text += "  - {name: new, vcpus: 4, memory: 8GiB}\n"
+    text += "  - {name: new, vcpus: 4, memory: 8GiB}  # soon\n"
     text += "rules:\n  - {anti_affinity: {app: web}, scope: host}\n  - {affinity: gone}\n"
     (folder / "fleet.yaml").write_text(text)
     shutil.move(folder / "domains/amd.example.org/web.xml", folder / "domains/intel/web.xml")
@@ -210,6 +210,7 @@ def test_update_keeps_what_a_person_wrote(folder: Path) -> None:
     web = next(vm for vm in moved if vm.name == "web")
     assert web.current is not None and web.current.host == "amd.example.org"
     merged = update(folder / "fleet.yaml", again)
+    assert "  - name: new  # soon\n" in merged.text()
     fleet = parse_fleet(merged.text().encode(), "fleet.yaml", folder)
     assert fleet.host_by_name["intel"].labels == {"rack": "r7"} and fleet.host_by_name["intel"].cost == 3
     amd = fleet.host_by_name["amd.example.org"]
