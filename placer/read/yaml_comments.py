@@ -71,7 +71,7 @@ def carry_comments(old: str, new: str, rules: Sequence[int | None] = ()) -> tupl
         else:
             behind.setdefault(found[0], []).append(comment.text)
     text = "\n".join(_merged(lines, above, behind)) + "\n"
-    if load_lines(text, FaultLog(None)) != load_lines(new, FaultLog(None)):
+    if load_lines(text, FaultLog(None)) != after.tree:
         return new, ["comments are not carried over: the inventory would read otherwise with them"]
     return text, lost
 
@@ -116,7 +116,8 @@ class _Places:
     def __init__(self, text: str) -> None:
         self._lines: dict[Path, int] = {}
         self._first: dict[int, Path] = {}  # the outermost of those that begin on a line
-        self._walk(load_lines(text, FaultLog(None)), (), 1)
+        self.tree = load_lines(text, FaultLog(None))
+        self._walk(self.tree, (), 1)
         self._ordered = sorted(self._first)
         self.rules = [path for path in self._lines if len(path) == 2 and path[0] == "rules"]
 
