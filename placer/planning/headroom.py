@@ -108,6 +108,11 @@ class _States:
             for shape in sorted({one.shape for one in classes})
         }
         self.free = {shape: self._free(numbers) for shape, numbers in self.by_shape.items()}
+        self.allowed = {
+            shape: np.array([classes[n].allowed for n in numbers.tolist()], dtype=bool)
+            for shape, numbers in self.by_shape.items()
+        }
+        self.floating = np.array([bool(one.floating) for one in classes], dtype=bool)
         self.class_of = np.full(len(fleet.hosts), -1, dtype=np.int64)
         for number, one in enumerate(classes):
             self.class_of[list(one.members)] = number
@@ -168,7 +173,7 @@ class _States:
         alone: list[tuple[dict[str, int], int]] = []
         complete = True
         for shape, all_numbers in self.by_shape.items():
-            where = np.array([classes[n].allowed[flavor] for n in all_numbers.tolist()], dtype=bool)
+            where = self.allowed[shape][:, flavor]
             own = self._placements(shape, flavor)
             if not where.any() or not len(own):
                 continue
@@ -179,7 +184,7 @@ class _States:
             room = free = self.free[shape][where]
             found = filler.bounds(free)
             low = found.least
-            if any(classes[n].floating for n in numbers.tolist()):
+            if self.floating[all_numbers][where].any():
                 room, sure = (array[where] for array in self.settled[shape])
                 low = filler.bounds(room).least * sure
             low, high = self._closed(filler, numbers, free, low, found.most, most_solves)
