@@ -97,8 +97,9 @@ def _cpus(fields: Mapping[str, str], name: str, source: str) -> frozenset[int]:
     if text in ("", "-"):
         return frozenset()
     try:
-        # lscpu -x prints masks.
-        return parse_cpu_mask(text) if text.startswith("0x") else parse_cpuset(text)
+        # lscpu -x prints masks, old versions with a leading 0x; only the lists' names tell them from numbers.
+        masks = any(other.endswith("CPU(s) mask") for other in fields)
+        return parse_cpu_mask(text) if masks else parse_cpuset(text)
     except PlacerError as error:
         raise InputError(error.faults[0].message, file=source, field=name) from None
 
