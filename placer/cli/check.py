@@ -128,7 +128,12 @@ def _answer(
     remarks: Sequence[Remark] = (),
     conflict: Conflict | None = None,
 ) -> Answer:
-    terminal.warn(report.warnings)
+    for said in report.warnings:
+        # A bound that was proven again is news, and good news.
+        if _CONFIRMED in said:
+            terminal.note(said)
+        else:
+            terminal.warn([said])
 
     def data() -> dict[str, Any]:
         return {
@@ -150,6 +155,7 @@ def _answer(
     return Answer(data=data, text=draw, failure=failure)
 
 
+_CONFIRMED = "bound confirmed by HiGHS"
 _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "hosts": ("hosts", figure),
     "vms": ("VMs", figure),

@@ -62,6 +62,13 @@ def test_bound_needs_a_plan_and_its_certificate(placer: Placer, fleet_file: Path
     assert run.code == 2 and "certificate" in run.err
 
 
+def test_a_confirmed_bound_is_no_warning(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
+    """What the second solver confirms is told, and not as a warning."""
+    lines = [line for line in placer("check", fleet_file, plan_file, "--bound").err.splitlines() if "HiGHS" in line]
+    assert lines and all(line.endswith("bound confirmed by HiGHS") for line in lines)
+    assert not any(line.startswith("warning") for line in lines)
+
+
 def test_both_from_standard_input(placer: Placer) -> None:
     """Standard input cannot be both the fleet and the plan."""
     assert placer("check", "-", "-").code == 2
