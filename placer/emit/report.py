@@ -24,6 +24,7 @@ from placer.emit.report_sections import (
     goal_sheet,
     headroom_sheet,
     move_sheet,
+    now_and_planned,
     unplaced_sheet,
 )
 from placer.model.fleet import Fleet
@@ -108,10 +109,11 @@ def report_html(
     """
     patterns = find_patterns(fleet, plan)
     compare = compared(scenarios) if scenarios else None
+    now = now_and_planned(fleet, plan)
     sections = [
         _titled("Goals", goal_sheet(plan)),
         _titled("Without a place", unplaced_sheet(plan)),
-        _titled("Before and after", before_after(fleet, plan), [locality_chart(fleet, plan)]),
+        _titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)]),
         _titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
         _titled("Failures", compare.failures if compare else None),
         _titled("Changes", change_sheet(plan)),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from placer.emit.report_charts import Bar, Chart, chart
-from placer.emit.report_hosts import plan_now
+from placer.emit.report_sections import NowAndPlanned
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan
-from placer.planning.measure import FleetScore, score_fleet
+from placer.planning.measure import FleetScore
 from placer.show.words import amount, count, figure, percent, visible
 
 
@@ -101,24 +100,18 @@ def _failure(worst: Any) -> Iterator[str]:
         yield f"The worst failure of one host is {name}: {count(lost, 'VM')} without a NUMA-true place then.{proven}"
 
 
-def locality_chart(fleet: Fleet, plan: Plan) -> Chart | None:
+def locality_chart(plan: Plan, at: NowAndPlanned | None) -> Chart | None:
     """Return remote access now and as planned of the VMs that are on known nodes now; None where there are none.
 
     The bound is of the whole plan: it is drawn only where those VMs are all of it.
     """
-    now = {place.name: place for place in plan_now(fleet) if place.name in plan.vm_by_name}
-    if not now:
+    if at is None:
         return None
-    then = [vm for vm in plan.vms if vm.name in now]
     goal = next((goal for goal in plan.goals if goal.name == "remote"), None)
-    bound = goal.bound if goal is not None and len(then) == len(plan.vms) else None
-    bars = [
-        _bar("now", score_fleet(fleet, replace(plan, vms=tuple(now.values()))), None),
-        _bar("planned", score_fleet(fleet, replace(plan, vms=tuple(then))), bound),
-    ]
+    bound = goal.bound if goal is not None and at.vms == len(plan.vms) else None
     note = "" if bound is None else f"The line is the bound, {figure(bound, 2)}: no plan has less."
-    title = f"Remote access of {count(len(then), 'VM')} in vCPU equivalents, less is better"
-    return chart(title, bars, note=note)
+    title = f"Remote access of {count(at.vms, 'VM')} in vCPU equivalents, less is better"
+    return chart(title, [_bar("now", at.old, None), _bar("planned", at.new, bound)], note=note)
 
 
 def _bar(label: str, score: FleetScore, bound: float | None) -> Bar:

@@ -90,25 +90,36 @@ def _goal_row(goal: GoalResult) -> tuple[str, ...]:
     )
 
 
-def before_after(fleet: Fleet, plan: Plan) -> Sheet | None:
-    """Return the measure now and as planned over the VMs that are on a host now; None where there are none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NowAndPlanned:
+    """The measure of the VMs that are on known nodes now and are planned: as they are, and as they will be."""
 
-    Only VMs whose present nodes are known count, in both columns, and the caption tells how many.
-    """
-    now = plan_now(fleet)
-    both = [place for place in now if place.name in plan.vm_by_name]
+    vms: int
+    old: FleetScore
+    new: FleetScore
+
+
+def now_and_planned(fleet: Fleet, plan: Plan) -> NowAndPlanned | None:
+    """Return the measure now and as planned over the same VMs; None where none of them is on known nodes now."""
+    both = {place.name: place for place in plan_now(fleet) if place.name in plan.vm_by_name}
     if not both:
         return None
-    names = {place.name for place in both}
+    old = score_fleet(fleet, replace(plan, vms=tuple(both.values())))
+    new = score_fleet(fleet, replace(plan, vms=tuple(vm for vm in plan.vms if vm.name in both)))
+    return NowAndPlanned(vms=len(both), old=old, new=new)
+
+
+def before_after(fleet: Fleet, plan: Plan, at: NowAndPlanned | None) -> Sheet | None:
+    """Return the measure now and as planned as a table; its caption tells of how many VMs."""
+    if at is None:
+        return None
     present = sum(1 for vm in fleet.vms if vm.current is not None)
-    old = score_fleet(fleet, replace(plan, vms=tuple(both)))
-    new = score_fleet(fleet, replace(plan, vms=tuple(vm for vm in plan.vms if vm.name in names)))
     hosts_now = {vm.current.host for vm in fleet.vms if vm.current is not None}
     rows = [
-        *_score_rows(old, new),
+        *_score_rows(at.old, at.new),
         ("hosts with VMs", figure(len(hosts_now)), figure(len({vm.host for vm in plan.vms}))),
     ]
-    told = f"{len(both):,} of {count(present, 'VM')} on a host now, whose nodes are known"
+    told = f"{at.vms:,} of {count(present, 'VM')} on a host now, whose nodes are known"
     return Sheet(caption=f"Before and after: {told}", columns=columns("measure", "now#", "planned#"), rows=rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from placer.emit.export import Exporter
 from placer.emit.moves_markdown import schedule_markdown
-from placer.emit.report_sections import before_after
+from placer.emit.report_sections import before_after, now_and_planned
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Movable
@@ -61,7 +61,7 @@ def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
     for goal in plan.goals:
         cells = (_plain(goal.name), figure(goal.value), figure(goal.bound), percent(goal.gap), goal.status)
         yield f"| {' | '.join(cells)} |"
-    compared = before_after(fleet, plan)
+    compared = before_after(fleet, plan, now_and_planned(fleet, plan))
     if compared is not None:
         yield ""
         yield f"{compared.caption}:"

@@ -12,7 +12,7 @@ from placer.emit import report as module
 from placer.emit.report import report_html
 from placer.emit.report_hosts import find_patterns, plan_now
 from placer.emit.report_map import host_map, node_line
-from placer.emit.report_sections import before_after
+from placer.emit.report_sections import before_after, now_and_planned
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm
@@ -91,7 +91,7 @@ def test_before_and_after_measure_the_same_vms(
     fleet = fleet_of(known, unknown)
     plan = planned(place(SPEC, name="known", change=Change.RENODE), place(SPEC, name="unknown", pins={0: {4}, 1: {6}}))
     assert [vm.name for vm in plan_now(fleet)] == ["known"]
-    sheet = before_after(fleet, plan)
+    sheet = before_after(fleet, plan, now_and_planned(fleet, plan))
     assert sheet is not None
     assert "1 of 2 VMs" in sheet.caption
     assert sheet.rows[0][1:] == ("0", "100")
