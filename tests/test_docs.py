@@ -20,6 +20,8 @@ PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANSWER = re.compile(r"^`[^`]+` says\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```(\w*)$", re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"^(?:    |\t)(?:placer|virsh|dask|pip|make|sudo|ansible)\b.*", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 FLAVORS = '[{"ID": "f", "Name": "f", "RAM": 4096, "VCPUs": 4, "Properties": {"hw:cpu_policy": "dedicated"}}]'
@@ -54,9 +56,24 @@ vms:
   file: vms.csv
   entry: {name: "{vm}", vcpus: "{cpus}", memory: "{gib}GiB", cells: none, host: "{host}", nodes: [0]}
 """
+RACKS = """\
+schema: placer.inventory/v1
+hosts:
+  - name: new
+    count: 2
+    nodes: [{id: 0, cpus: "0-15", memory: 64GiB}, {id: 1, cpus: "16-31", memory: 64GiB}]
+    reserve: {cpus: "0", memory: 1GiB}
+    labels: {rack: r1}
+  - name: old
+    nodes: [{id: 0, cpus: "0-7", memory: 16GiB}, {id: 1, cpus: "8-15", memory: 16GiB}]
+    labels: {rack: r2}
+vms:
+  - {name: db, count: 3, vcpus: 4, memory: 4GiB, cells: none}
+"""
 GIVEN: dict[str, dict[str, str]] = {
     "how-to/moves.md": {"fleet.yaml": LIVE},
     "how-to/report.md": {"fleet.yaml": LIVE},
+    "how-to/what-if.md": {"fleet.yaml": RACKS},
     "how-to/live-fleet.md": {
         "map.yaml": MAP,
         "hosts.csv": "host,cpus,gib\nkvm-1,8,16\nkvm-2,8,16\n",
@@ -65,8 +82,11 @@ GIVEN: dict[str, dict[str, str]] = {
 }
 """Page -> files that it takes for granted."""
 
-ELSEWHERE = {"how-to/apply.md": "tests/libvirt/test_apply_page.py"}
-"""Page -> the test that runs its blocks in one process: what libvirt's mock driver keeps does not outlive it."""
+ELSEWHERE = {
+    "how-to/apply.md": "tests/libvirt/test_apply_page.py",  # in one process: libvirt's mock driver does not outlive it
+    "how-to/cluster.md": "tests/cli/test_cluster_page.py",  # with a scheduler on this machine
+}
+"""Page -> the test that runs its blocks."""
 
 STANDINS = {
     "numactl": 'cat "$DATA/hosts/two-node-40cpu.numactl.txt"',
@@ -144,6 +164,7 @@ def test_fences_and_links(page: Path) -> None:
     if page.name != "design.md":  # its formulas and pictures are no commands
         openings = _FENCE.findall(text)[::2]
         assert set(openings) <= {"sh", "text", "yaml", "json", "xml", "python"}, openings
+        assert not _INDENTED.findall(_FENCED.sub("", text)), "a block without a fence is not run"
     assert not [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
 
 
