@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,28 @@ def test_fences_and_links(page: Path) -> None:
         assert set(openings) <= {"sh", "text", "yaml", "json", "xml", "python"}, openings
         assert not _INDENTED.findall(_FENCED.sub("", text)), "a block without a fence is not run"
     assert not [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
+
+
+def test_readme_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The README's quick start runs on captured files, and its Python prints that the plan holds."""
+    text = (REPOSITORY / "README.md").read_text()
+    (block,) = [block for block in _BLOCK.findall(text) if "placer solve" in block]
+    (python,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    data = REPOSITORY / "data"
+    for source, target in (
+        ("hosts/epyc-nps4.capabilities.xml", "capabilities.xml"),
+        ("hosts/epyc-nps4.capabilities.xml", "caps/kvm-a.xml"),
+        ("domains/five-sockets.xml", "domains/kvm-a/web.xml"),
+    ):
+        (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / source, tmp_path / target)
+    script = "\n".join(line for line in block.splitlines() if "activate" not in line)
+    for command in (["bash", "-euo", "pipefail", "-c", script], [sys.executable, "-c", python]):
+        run = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "out/kvm-a").is_dir()
 
 
 def test_pages_do_what_they_say() -> None:

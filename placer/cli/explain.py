@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.planning.alternatives import Alternative
-    from placer.planning.explain import FleetExplanation, RulePrice, VmExplanation
+    from placer.planning.explain import FleetExplanation, VmExplanation
+    from placer.planning.prices import RulePrice
 
 
 def explain(
@@ -31,7 +32,10 @@ def explain(
         str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
     ] = None,
     time_limit: Annotated[
-        str, typer.Option("--time-limit", help="Time for the solve without each rule, such as 10s or 2min.")
+        str,
+        typer.Option(
+            "--time-limit", help="Time for the solve without each rule, such as 10s; six times as much in all."
+        ),
     ] = "10s",
 ) -> Answer:
     """Say why a VM is where it is, or what each rule costs."""
@@ -122,8 +126,9 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
         _say(console, "\nwhat each rule costs")
     for price in whole.prices:
         _say(console, f"  {visible(price.rule)}: {_cost(price)}")
-    if whole.rules_left_out:
-        _say(console, f"  {count(whole.rules_left_out, 'more rule')} not priced")
+    if whole.not_priced:
+        left = listed([visible(rule) for rule in whole.not_priced], 5)
+        _say(console, f"  not priced, for want of time (--time-limit): {left}")
     if whole.costly:
         _say(console, "\nVMs that cost most")
         costs = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -138,13 +143,17 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
 def _cost(price: RulePrice) -> str:
     if price.failed is not None:
         return f"unknown: {price.failed}"
+    most = ""
+    if price.at_most is not None:
+        goal, by = price.at_most
+        most = f"; {goal} at most {figure(by)}, by the bound" if by else ""
     if not price.costs:
-        return "nothing" if price.proven else "nothing was found"
+        return "nothing, proven" if price.at_most is None and price.proven else f"nothing was found{most}"
     parts = []
     for goal, by in price.costs:
         proof = "" if goal in price.proven else " (not proven)"
         parts.append(f"{goal} {'+' if by > 0 else ''}{figure(by)}{proof}")
-    return ", ".join(parts)
+    return ", ".join(parts) + most
 
 
 def _say(console: Console, text: str) -> None:

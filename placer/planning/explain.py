@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, GoalResult, Plan, PlanVm
-from placer.model.rules import RuleKind
+from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
 from placer.planning.after import part_nodes
 from placer.planning.alternatives import Alternative, Alternatives, Verdict, alternatives
@@ -19,10 +17,9 @@ from placer.planning.measure import FleetScore, ScoreCache, VmScore, score_fleet
 from placer.planning.memory_use import cells_now
 from placer.planning.moved import is_present
 from placer.planning.needs import part_vcpus
-from placer.planning.solve import solve_fleet
+from placer.planning.prices import RULES_IN_ALL, RulePrice, rule_prices
 
 MOST_COSTLY = 10
-MOST_RULES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +39,6 @@ class VmExplanation:
     remote_access: float | None
     remote_share: float | None
     alternatives: Alternatives
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RulePrice:
-    """What one rule costs: how much smaller each goal gets by a solve without it (positive: the rule costs that much).
-
-    `proven` goals are optimal in the plan and in the solve without the rule; for the others the price is what was
-    found. `failed` says why there is no price.
-    """
-
-    rule: str
-    costs: tuple[tuple[str, float], ...]
-    proven: frozenset[str]
-    failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +66,14 @@ class Locality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetExplanation:
-    """The fleet: its locality, what its rules cost, which VMs cost most, and how many rules were not priced.
+    """The fleet: its locality, what its rules cost, which VMs cost most, and which rules were not priced.
 
     `conflict` is why VMs have no place, where the plan leaves some out and it is proven that it must.
     """
 
     locality: Locality
     prices: tuple[RulePrice, ...]
-    rules_left_out: int
+    not_priced: tuple[str, ...]
     costly: tuple[CostlyVm, ...]
     conflict: Conflict | None
 
@@ -159,7 +142,8 @@ def explain_fleet(fleet: Fleet, plan: Plan, *, time_limit_s: float = 10.0) -> Fl
 
     Parameters
     ----------
-    time_limit_s : seconds for the solve without each rule; at most `MOST_RULES` rules are priced, in their order.
+    time_limit_s : seconds for the solve without each rule; `RULES_IN_ALL` times as much for all of them, and as much
+        again for a conflict.
     """
     score = score_fleet(fleet, plan)
     hosts = {vm.name: vm.host for vm in plan.vms}
@@ -167,12 +151,11 @@ def explain_fleet(fleet: Fleet, plan: Plan, *, time_limit_s: float = 10.0) -> Fl
         ((name, one) for name, one in score.vms.items() if one.remote_access > 0),
         key=lambda item: (-item[1].remote_access, item[0]),
     )
-    # A reserve for failures is no constraint of the solve: there is nothing to take away.
-    rules = [number for number, rule in enumerate(fleet.rules) if rule.kind is not RuleKind.RESERVE]
+    prices, not_priced = rule_prices(fleet, plan, time_limit_s=time_limit_s)
     return FleetExplanation(
         locality=_locality(fleet, plan, score),
-        prices=tuple(_price(fleet, plan, number, time_limit_s) for number in rules[:MOST_RULES]),
-        rules_left_out=len(rules[MOST_RULES:]),
+        prices=prices,
+        not_priced=not_priced,
         costly=tuple(
             CostlyVm(name=name, host=hosts[name], remote_access=one.remote_access, remote_share=one.remote_share)
             for name, one in costly[:MOST_COSTLY]
@@ -183,35 +166,7 @@ def explain_fleet(fleet: Fleet, plan: Plan, *, time_limit_s: float = 10.0) -> Fl
 
 def _conflict(fleet: Fleet, plan: Plan, time_limit_s: float) -> Conflict | None:
     moves, migrations = plan.options.get("max_moves"), plan.options.get("max_migrations")
-    return explain_conflict(fleet, max_moves=moves, max_migrations=migrations, search_s=6 * time_limit_s)
-
-
-def _price(fleet: Fleet, plan: Plan, number: int, time_limit_s: float) -> RulePrice:
-    rule = fleet.rules[number]
-    rest = dataclasses.replace(fleet, rules=tuple(one for n, one in enumerate(fleet.rules) if n != number))
-    try:
-        free = solve_fleet(
-            rest,
-            goals=plan.options.get("goals"),
-            time_limit_s=time_limit_s,
-            seed=plan.seed,
-            max_moves=plan.options.get("max_moves"),
-            max_migrations=plan.options.get("max_migrations"),
-        )
-    except (ImpossibleError, NothingFoundError, InputError) as error:
-        return RulePrice(rule=rule.label, costs=(), proven=frozenset(), failed=str(error))
-    costs, proven = [], set()
-    for with_rule in plan.goals:
-        without = free.goal(with_rule.name)
-        if with_rule.value is not None and without.value is not None and with_rule.value != without.value:
-            costs.append((with_rule.name, with_rule.value - without.value))
-        if _is_proven(with_rule) and _is_proven(without):
-            proven.add(with_rule.name)
-    return RulePrice(rule=rule.label, costs=tuple(costs), proven=frozenset(proven))
-
-
-def _is_proven(goal: GoalResult) -> bool:
-    return goal.status == "optimal"
+    return explain_conflict(fleet, max_moves=moves, max_migrations=migrations, search_s=RULES_IN_ALL * time_limit_s)
 
 
 def _locality(fleet: Fleet, plan: Plan, planned: FleetScore) -> Locality:

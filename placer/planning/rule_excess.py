@@ -76,6 +76,23 @@ def plan_excess(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[Pair, int]:
         vm = planned.get(fleet.vms[number].name)
         return None if vm is None else fleet.host_by_name[vm.host]
 
+    return _excess(fleet.rules, index, _planned_domains(fleet, plan), host)
+
+
+def plan_domains(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[int, Counter[Hashable]]:
+    """Return, a rule that ties VMs, how many of them the plan has in each domain; others that select any with none."""
+    domains = _planned_domains(fleet, plan)
+    found: dict[int, Counter[Hashable]] = {}
+    for number, rule in enumerate(fleet.rules):
+        if index.vms[number] or index.hosts[number]:
+            tied = index.vms[number] if rule.kind in TYING else ()
+            found[number] = Counter(domain for vm in tied for domain in domains(rule, vm))
+    return found
+
+
+def _planned_domains(fleet: Fleet, plan: Plan) -> Domains:
+    planned = plan.vm_by_name
+
     def domains(rule: Rule, number: int) -> Iterable[Hashable]:
         vm = planned.get(fleet.vms[number].name)
         if vm is None:
@@ -86,7 +103,7 @@ def plan_excess(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[Pair, int]:
             return {(at.name, where[cpu]) for pin in set(vm.pins.values()) for cpu in pin if cpu in where}
         return _host_domains(rule, at)
 
-    return _excess(fleet.rules, index, domains, host)
+    return domains
 
 
 def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:

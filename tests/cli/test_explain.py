@@ -27,7 +27,7 @@ def test_fleet(placer: Placer, plan_file: Path, fleet_file: Path) -> None:
     )
     assert placer("solve", fleet_file, "-o", plan_file, "--force", "-q").code == 0
     run = placer("explain", plan_file, "--time-limit", "5s")
-    assert run.code == 0 and "alone: nothing" in run.out
+    assert run.code == 0 and "alone: nothing, proven" in run.out
     result = placer("explain", plan_file, "--json").envelope["result"]
     assert result["prices"][0]["rule"] == "alone" and result["prices"][0]["costs"] == {}
 
