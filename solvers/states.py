@@ -20,15 +20,21 @@ from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Resul
 from solvers.states_clock import Clock
 from solvers.states_incumbent import Hosts
 from solvers.states_kit import ENGINE, Kit
+from solvers.states_lattice import lattice_of
 from solvers.states_model import StateModel, pattern_of
 from solvers.states_phase import Phase
 from solvers.states_pricing import settled
+from solvers.states_tree import Tree
 
 FEW, MANY = 40, 1_000
 """Hosts that the integer program decides on at least, in a first and in a second try."""
 PROGRAM_BUDGET = 2.0
 LONGER = 24
 """Rounds on a few hosts that an objective gets in a further turn."""
+BRANCHED = 64
+"""Most states of a fleet whose bounds are raised by branching."""
+NODES = 40
+"""Nodes that are split in a turn."""
 FIRM = 4
 """How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
@@ -75,6 +81,7 @@ class _Run:
 
     kit: Kit
     phases: dict[int, Phase] = field(default_factory=dict)
+    trees: dict[int, Tree] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -210,6 +217,8 @@ class _Run:
             phase.program(residual=MANY, budget=4 * PROGRAM_BUDGET, is_round=True)
         if not self._done(phase) and phase.whole_hosts:
             phase.dive()
+        if not self._done(phase):
+            self._branch(phase)
         while not self._done(phase) and not phase.rests and kit.clock.next_round():
             phase.improve()
         phase.tell()
@@ -260,16 +269,37 @@ class _Run:
             objective = pending[0]
             held = self._held(objective, {})
             phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
-            before = kit.incumbent.values
+            before = kit.incumbent.values, kit.bounds[objective].value
             phase.resume(self.phases.get(objective))
+            self._branch(phase)
             for _ in range(LONGER):
                 if self._done(phase) or not kit.clock.next_round():
                     break
                 phase.improve()
             if kit.clock.stopped:
                 return
-            if kit.incumbent.values == before:
+            if (kit.incumbent.values, kit.bounds[objective].value) == before:
                 worn.add(objective)
+
+    def _branch(self, phase: Phase) -> None:
+        """Raise a bound by branching, and make an answer of the columns that came of it."""
+        kit, objective = self.kit, phase.objective
+        lattice = lattice_of(kit.model, objective, phase.held, kit.incumbent.values[objective])
+        if phase.bound is None or lattice is None or len(kit.model.states) > BRANCHED:
+            return
+        tree = self.trees.get(objective)
+        if tree is None or tree.held != phase.held:
+            tree = phase.tree(phase.bound)
+            self.trees[objective] = tree
+        known = len(tree.found)
+        for _ in range(NODES):
+            if self._done(phase) or not tree.grow():
+                break
+            phase.tell_tree(tree)
+        if len(tree.found) > known and not self._done(phase) and kit.clock.next_round():
+            kit.pool.add(list(tree.found))
+            phase.generator.step()
+            phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=True)
 
     # -- what comes out ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ pays, at the price of what the tables say that their room is worth.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -113,6 +114,12 @@ class CheapPricer:
             else:
                 single[node].append((placement, count))
         return Layout(grid.levels(state.lead.capacity), tuple(tuple(part) for part in single), tuple(multi))
+
+    def on(self, model: StateModel) -> CheapPricer:
+        """Return a pricer of the same hosts and placements under other objectives; what is laid out serves both."""
+        other = copy.copy(self)
+        other.model, other._stocks, other._prices = model, {}, None
+        return other
 
     def start(self, prices: Prices) -> None:
         """Take new prices; tables are built as states ask for them."""

@@ -31,6 +31,10 @@ class Enumerator:
     model: StateModel
     _listings: dict[int, Listing | None] = field(default_factory=dict)
 
+    def on(self, model: StateModel) -> Enumerator:
+        """Return one for the same hosts and placements under other objectives: what is listed serves both."""
+        return Enumerator(model, self._listings)
+
     def price(self, state: State, prices: Prices, *, best: int = BEST) -> tuple[int, tuple[Pattern, ...]] | None:
         """Return the most that a pattern is worth, the host's cost taken off, and the best patterns; None if not
         listed.

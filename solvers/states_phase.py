@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.problem import IntArray
+from solvers.states_certificate import certificate
 from solvers.states_cp import CpAnswer
 from solvers.states_dive import Diver
 from solvers.states_duals import prices_of
 from solvers.states_generate import Bound, Generator
 from solvers.states_incumbent import Hosts
 from solvers.states_kit import Kit
+from solvers.states_lattice import lattice_of
 from solvers.states_pool import reduced_costs
 from solvers.states_program import ColumnProgram, Task
 from solvers.states_search import HostSearch
+from solvers.states_tree import Tree
 
 VARIATIONS = 60
 """Sets of varied prices under which the nodes' best configurations are added to the program."""
@@ -106,9 +107,25 @@ class Phase:
         kit, bound = self.kit, self.bound
         reached = all(value <= most for value, most in zip(kit.incumbent.values, self.held, strict=False))
         if reached and bound is not None and kit.complete:
-            kit.claim(self.objective, bound.value, "Lagrangian bound over host states", certificate(self.held, bound))
+            lattice = lattice_of(kit.model, self.objective, self.held, kit.incumbent.values[self.objective])
+            entry = certificate(self.held, bound, lattice)
+            kit.claim(self.objective, entry["bound"], "Lagrangian bound over host states", entry)
         kit.tell(self.objective)
         return reached and self.closed()
+
+    def tree(self, bound: Bound) -> Tree:
+        """Return the branches that may raise a bound."""
+        return Tree(
+            kit=self.kit, objective=self.objective, held=self.held, soft=self.soft, scale=self._scale(), start=bound
+        )
+
+    def tell_tree(self, tree: Tree) -> None:
+        """Claim a tree's bound, and report."""
+        kit, bound = self.kit, tree.bound
+        reached = all(value <= most for value, most in zip(kit.incumbent.values, self.held, strict=False))
+        if reached and bound is not None and kit.complete:
+            kit.claim(self.objective, bound, "Lagrangian bounds over the branches of a tree", tree.proof())
+        kit.tell(self.objective)
 
     def closed(self) -> bool:
         """Tell whether the incumbent is proven best."""
@@ -287,18 +304,3 @@ class Phase:
     def rests(self) -> bool:
         """Whether enough rounds found nothing better."""
         return self.stale >= STALE
-
-
-def certificate(held: Sequence[int], bound: Bound) -> dict[str, Any]:
-    """Return as plain data what proves a bound: integer duals, and what the earlier objectives are held at."""
-    duals = bound.duals
-    return {
-        "objective": duals.objective,
-        "scale": duals.scale,
-        "flavor": [int(x) for x in duals.flavor],
-        "hold": [int(x) for x in duals.hold],
-        "moves": duals.moves,
-        "migrations": duals.migrations,
-        "held": [int(x) for x in held],
-        "bound": bound.value,
-    }
