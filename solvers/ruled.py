@@ -1,10 +1,10 @@
 """Rules over several hosts at scale: solve without them for the bound, and with groups tied to domains for the answer.
 
 Dropping a rule relaxes the problem, so the bounds found without it hold. Tying each group to domains beforehand
-restricts it, so what is found then keeps every rule. Groups are tied where the answer without rules has most of them,
-or else where most room is; the greedy engine tries several ties, and the best goes to the search. A bound of a later
-objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at something
-worse, it might not be one.
+restricts it, so what is found then keeps every rule. Groups are tied where the answer without rules or the first one
+has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
+bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
+something worse, it might not be one.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def solve_ruled(
     search.offer(first)
     search.offer(relaxed)
     tried: list[_Try] = []
-    for near in (True, False):
-        if not search.closed:
-            tried.append(_Try.of(problem, relaxed if near else None, seed))
+    for near in (relaxed, search.best, None):
+        if not search.closed and (near is None or near.patterns):
+            tried.append(_Try.of(problem, near, seed))
             search.offer(tried[-1].start)
     while not search.closed and len(tried) < TIES:
         best = min(tried, key=lambda one: one.rank)

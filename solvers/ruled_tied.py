@@ -27,14 +27,14 @@ class Tied:
         flavors: list[Flavor] = []
         origin: list[int] = []
         places: list[dict[str, set[int]]] = []
-        quotas = {index: dict(quota) for index, quota in ties.quota.items()}
         rules_of: dict[int, list[int]] = defaultdict(list)
         for index, rule in enumerate(problem.rules):
             for member in rule.members:
                 rules_of[member].append(index)
+        cuts = _cuts(problem, ties)
         for number, flavor in enumerate(problem.flavors):
             homes: dict[str, set[int]] = {}
-            cut: list[tuple[str, int, int]] = []
+            cut = cuts.get(number, [])
             spread = False
             for index in rules_of[number]:
                 scope = problem.rules[index].scope
@@ -42,7 +42,6 @@ class Tied:
                     homes[scope] = homes.get(scope, {ties.home[index]}) & {ties.home[index]}
                 else:
                     spread = True
-                    cut = cut or _cut(quotas[index], scope, flavor.arriving)
             flavors.append(replace(flavor, arriving=flavor.arriving - sum(count for _, _, count in cut)))
             origin.append(number)
             # What is left of a spread flavor has no domain to go to: it stays where it is, or out.
@@ -131,16 +130,30 @@ class Tied:
         return replace(found, patterns=tuple(patterns), unplaced=tuple(out.tolist()))
 
 
-def _cut(quota: dict[int, int], scope: str, arriving: int) -> list[tuple[str, int, int]]:
-    """Take places out of a rule's quota for the arriving VMs of one flavor: (scope, domain, VMs) each."""
-    out = []
-    for domain in sorted(quota, key=lambda d: (-quota[d], d)):
-        take = min(arriving, quota[domain])
-        if take:
-            out.append((scope, domain, take))
-            quota[domain] -= take
-            arriving -= take
-    return out
+def _cuts(problem: Problem, ties: Ties) -> dict[int, list[tuple[str, int, int]]]:
+    """Return flavor -> (scope, domain, arriving VMs that go there), where a ``spread`` rule parts its VMs.
+
+    First each flavor goes where the answer nearby has it; then the others take what is left of the quotas.
+    """
+    cuts: dict[int, Counter[tuple[str, int]]] = defaultdict(Counter)
+    left = [flavor.arriving for flavor in problem.flavors]
+    quotas = {index: dict(quota) for index, quota in ties.quota.items()}
+    for near in (True, False):
+        for index, quota in sorted(quotas.items()):
+            scope = problem.rules[index].scope
+            for flavor in problem.rules[index].members:
+                if any(other != scope for other, _ in cuts[flavor]):
+                    continue
+                seen = ties.seen.get((flavor, scope), Counter())
+                for domain in sorted(quota, key=lambda d: (-quota[d], d)):
+                    take = min(left[flavor], quota[domain], seen[domain] if near else left[flavor])
+                    if take > 0:
+                        cuts[flavor][scope, domain] += take
+                        quota[domain] -= take
+                        left[flavor] -= take
+    return {
+        flavor: [(scope, domain, many) for (scope, domain), many in sorted(cut.items())] for flavor, cut in cuts.items()
+    }
 
 
 def _allowed(host_class: HostClass, origin: Sequence[int], places: Sequence[Mapping[str, set[int]]]) -> BoolArray:

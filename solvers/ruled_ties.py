@@ -20,25 +20,28 @@ class Ties:
     """Which domain each group of a ``together`` rule goes to, and how many members of a ``spread`` rule each may take.
 
     `room` is what each (scope, domain) has of each resource, by name; `present[rule]` domain -> members now;
-    `near[rule]` the same in an answer that breaks rules, to stay near it; `home[rule]` a domain; `quota[rule]` domain
-    -> VMs.
+    `near[rule]` the same in an answer to stay near to, and `seen[flavor, scope]` its VMs of a flavor; `home[rule]` a
+    domain; `quota[rule]` domain -> VMs.
     """
 
     problem: Problem
     room: dict[tuple[str, int], Counter[str]]
     present: dict[int, Counter[int]]
     near: dict[int, Counter[int]]
+    seen: dict[tuple[int, str], Counter[int]]
     home: dict[int, int]
     quota: dict[int, dict[int, int]]
 
     @classmethod
     def of(cls, problem: Problem, near: Sequence[HostPattern] = ()) -> Ties:
         """Tie groups for the first time, the largest first: each near an answer, else to where most room is left."""
+        held = _held(problem, near)
         ties = cls(
             problem=problem,
             room=_rooms(problem),
             present=_present(problem),
-            near=_held(problem, near),
+            near=_by_domain(problem, held),
+            seen=_seen(problem, held),
             home={},
             quota={},
         )
@@ -52,7 +55,9 @@ class Ties:
         """Tie groups with VMs left out to where the answer left most room; the others stay."""
         problem = self.problem
         out = np.array(found.unplaced, dtype=np.int64)
-        ties = replace(self, room=_rooms(problem, found), near={}, home=dict(self.home), quota=dict(self.quota))
+        ties = replace(
+            self, room=_rooms(problem, found), near={}, seen={}, home=dict(self.home), quota=dict(self.quota)
+        )
         for number, rule in enumerate(problem.rules):
             if any(out[flavor] for flavor in rule.members):
                 ties._tie(number, problem.demand())
@@ -152,8 +157,8 @@ def _present(problem: Problem) -> dict[int, Counter[int]]:
     return here
 
 
-def _held(problem: Problem, patterns: Sequence[HostPattern]) -> dict[int, Counter[int]]:
-    """Return rule -> domain -> members that patterns hold."""
+def _held(problem: Problem, patterns: Sequence[HostPattern]) -> list[tuple[int, int, IntArray]]:
+    """Return (class, hosts, VMs of each flavor on one of them) of patterns."""
     held = []
     for pattern in patterns:
         amounts = np.zeros(len(problem.flavors), dtype=np.int64)
@@ -161,7 +166,21 @@ def _held(problem: Problem, patterns: Sequence[HostPattern]) -> dict[int, Counte
         for placement, count in pattern.placements:
             amounts[flavor[placement]] += count
         held.append((pattern.host_class, pattern.count, amounts))
-    return _by_domain(problem, held)
+    return held
+
+
+def _seen(problem: Problem, held: Sequence[tuple[int, int, IntArray]]) -> dict[tuple[int, str], Counter[int]]:
+    """Return (flavor, scope of a rule) -> domain -> VMs held, for members of rules."""
+    scopes: dict[int, set[str]] = defaultdict(set)
+    for rule in problem.rules:
+        for member in rule.members:
+            scopes[member].add(rule.scope)
+    out: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
+    for number, count, amounts in held:
+        for flavor in np.flatnonzero(amounts).tolist():
+            for scope in scopes[flavor]:
+                out[flavor, scope][problem.classes[number].domain.get(scope, -1)] += int(amounts[flavor]) * count
+    return out
 
 
 def _by_domain(problem: Problem, hosts: Sequence[tuple[int, int, IntArray]]) -> dict[int, Counter[int]]:
