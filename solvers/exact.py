@@ -56,6 +56,7 @@ def solve_exact(
     on_progress: OnProgress | None = None,
     interrupt: Interrupt | None = None,
     proven: Sequence[ObjectiveResult] = (),
+    sweeps: tuple[int, int | None] = (0, None),
     symmetry: bool = True,
     tie_break: bool = True,
 ) -> Result:
@@ -65,6 +66,7 @@ def solve_exact(
     ----------
     warm_start : a result of the same problem to start from; by default the greedy engine's.
     proven : bounds that another engine found for the same problem, in the order of its objectives.
+    sweeps : the first sweep and the one to stop before, None for no end.
     symmetry : whether to add rows that break symmetry (they cut off no optimum; off for tests).
     tie_break : whether to look, once all is proven, for an answer with fewer nodes and fewer changes.
 
@@ -84,7 +86,7 @@ def solve_exact(
         symmetry=symmetry,
     )
     search.start(warm_start, proven)
-    search.run(tie_break=tie_break)
+    search.run(*sweeps, tie_break=tie_break)
     return search.result()
 
 
@@ -135,15 +137,18 @@ class _Search:
         if found is not None:
             self._accept(0, found)
 
-    def run(self, *, tie_break: bool) -> None:
+    def run(self, first: int, end: int | None, *, tie_break: bool) -> None:
         """Sweep over the objectives until all are done or a limit is met."""
-        for sweep in itertools.count():
+        for sweep in itertools.count(first):
             pending = [number for number, tier in enumerate(self.tiers) if not tier.done]
             if self.incumbent is None:
                 # Without goals there is still the question whether any answer exists: number -1.
                 pending = [0] if self.tiers else [-1]
             if not pending:
                 break
+            if sweep == end:
+                self.stopped = "the search was to be brief"
+                return
             for number in pending:
                 for kind in self._kinds(number, sweep):
                     if self._is_done(number):

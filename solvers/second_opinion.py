@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,8 @@ from solvers.problem import Problem
 
 ROUNDING = 1e-6
 """HiGHS works in floating point: a bound that misses a whole number by less is taken for it."""
+_PRINTING = threading.Lock()
+"""One at a time: the way standard output is led is the process's, not a thread's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +81,23 @@ def mathopt_model(source: ExactModel) -> tuple[mathopt.Model, list[mathopt.Varia
     return model, variables
 
 
-def run_highs(model: mathopt.Model, time_limit_s: float) -> mathopt.SolveResult:
-    """Solve to proven optimality or the limit; what HiGHS prints of itself goes to standard error, not to a result."""
+def run_highs(model: mathopt.Model, time_limit_s: float, *, node_limit: int | None = None) -> mathopt.SolveResult:
+    """Solve to proven optimality or a limit; what HiGHS prints of itself goes to standard error, not to a result."""
     parameters = mathopt.SolveParameters(
-        time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=0.0, absolute_gap_tolerance=0.0
+        time_limit=timedelta(seconds=max(0.0, time_limit_s)),
+        node_limit=node_limit,
+        relative_gap_tolerance=0.0,
+        absolute_gap_tolerance=0.0,
     )
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        return mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+    with _PRINTING:
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            return mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:

@@ -6,11 +6,12 @@ import importlib.util
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from solvers.evaluate import evaluate
 from solvers.problem import Problem
-from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
+from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result, Status
 
 Engine = Literal["auto", "exact", "states", "greedy"]
 
@@ -20,6 +21,10 @@ EXACT_HOSTS = 12
 """And up to so many hosts: from there on engine B is the faster one, whatever the counts."""
 EXACT_LIMIT = 400_000
 """Above this many counts engine A's model alone is too large to be of use."""
+BRIEF_SWEEPS = 1
+"""Engine A's short turn on small problems."""
+BRIEF_ROUNDS = 16
+"""Engine B's short turn after that."""
 
 
 class UnsupportedError(ValueError):
@@ -51,102 +56,207 @@ def solve(
     UnsupportedError
         If an engine was asked for by name and cannot do what the problem asks.
     """
-    began = time.monotonic()
     from solvers.greedy import solve_greedy
 
-    first = solve_greedy(problem, seed=seed, warm_start=warm_start)
-    if first.status == "unknown" and warm_start is not None:
-        first = warm_start
-    _tell(problem, first, on_progress, began)
+    run = _Ladder(
+        problem=problem,
+        limits=limits,
+        seed=seed,
+        on_progress=on_progress,
+        interrupt=interrupt or Interrupt(),
+        workers=workers,
+        executor=executor,
+    )
+    run.best = solve_greedy(problem, seed=seed, warm_start=warm_start)
+    if run.best.status == "unknown" and warm_start is not None:
+        run.best = warm_start
+    run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
     if chosen == "greedy":
-        return first
-    if chosen == "exact":
-        return _exact(problem, _rest(limits, began), seed, first, on_progress, interrupt)
-    found = _states(problem, _rest(limits, began), seed, first, on_progress, interrupt, workers, executor)
-    # What engine B leaves open, engine A may still close where its model is small enough.
-    closed = found.status == "optimal" or (interrupt is not None and interrupt.requested)
-    if closed or engine == "states" or counts_of(problem) > EXACT_LIMIT:
-        return found
-    # B ends by itself before its limit, or A has no time left: so a replay of all rounds gives A what B leaves of them.
-    rest = _rest(limits, began, found.rounds)
-    return _better(found, _exact(problem, rest, seed, found, on_progress, interrupt))
+        return run.best
+    if engine == "auto":
+        run.fill_in()
+        run.climb(chosen)
+    elif chosen == "exact":
+        run.exact()
+    else:
+        run.states()
+    return run.result()
 
 
-def _states(
-    problem: Problem,
-    limits: Limits,
-    seed: int,
-    first: Result,
-    on_progress: OnProgress | None,
-    interrupt: Interrupt | None,
-    workers: int,
-    executor: Executor | None,
-) -> Result:
-    from solvers.states import solve_states
+@dataclass(slots=True, kw_only=True)
+class _Ladder:
+    """Engines one after the other, each from the best answer so far and with what is left of time and rounds.
 
-    def run(
-        part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
-    ) -> Result:
-        # The greedy answer of the whole problem has other placements than a part of it: each starts from its own.
-        start = start or (first if part is problem else solve_greedy(part, seed=seed))
-        return solve_states(
-            part,
-            limits=part_limits,
-            seed=seed,
-            warm_start=start,
-            proven=proven,
-            on_progress=on_progress,
-            interrupt=interrupt,
-            workers=workers,
-            executor=executor,
+    Where one stops and the next begins depends on rounds alone, never on the clock: so all rounds together replay it.
+    """
+
+    problem: Problem
+    limits: Limits
+    seed: int
+    on_progress: OnProgress | None
+    interrupt: Interrupt
+    workers: int
+    executor: Executor | None
+    best: Result = field(init=False)
+    began: float = field(default_factory=time.monotonic)
+    rounds: int = 0
+    climbed: bool = False
+    """Whether an engine has had its turn, so that `best` has bounds."""
+
+    def climb(self, chosen: Engine) -> None:
+        """Take the steps that suit the problem until all is proven or the limits are met."""
+        able = not _states_cannot(self.problem)
+        if chosen == "exact":
+            if able and not self.problem.rules:
+                # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
+                self.exact((0, BRIEF_SWEEPS))
+                if self.goes_on:
+                    self.states(BRIEF_ROUNDS)
+            if self.goes_on or not self.climbed:
+                self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
+            return
+        self.states()
+        # What engine B leaves open, engine A may still close where its model is small enough.
+        if self.goes_on and counts_of(self.problem) <= EXACT_LIMIT:
+            self.exact()
+
+    @property
+    def left(self) -> Limits:
+        """What is left of time and rounds."""
+        rounds = None if self.limits.rounds is None else max(0, self.limits.rounds - self.rounds)
+        left_s = self.limits.time_limit_s - (time.monotonic() - self.began)
+        return Limits(time_limit_s=max(0.0, left_s), rounds=rounds)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything is left to prove, and time and rounds to try it."""
+        left = self.left
+        over = self.interrupt.requested or left.time_limit_s <= 0 or left.rounds == 0
+        return not over and self.best.status not in ("optimal", "infeasible")
+
+    def fill_in(self) -> None:
+        """Look for a first answer that leaves fewer VMs out: a round."""
+        from solvers.linear import fill_in
+
+        if self.best.patterns and self.goes_on:
+            before = self.best
+            self.best, searched = fill_in(self.problem, before, time_limit_s=self.left.guard_s)
+            self.rounds += searched
+            if self.best is not before:
+                self.tell("linear", "fuller first answer")
+
+    def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
+        """Let engine A work on the best answer."""
+        from solvers.exact import solve_exact
+
+        found = solve_exact(
+            self.problem,
+            limits=self.left,
+            seed=self.seed,
+            warm_start=self.best,
+            on_progress=self.on_progress,
+            interrupt=self.interrupt,
+            proven=self.best.objectives if self.climbed else (),
+            sweeps=sweeps,
         )
+        self._take(found)
 
-    from solvers.greedy import solve_greedy
+    def states(self, rounds: int | None = None) -> None:
+        """Let engine B work on the best answer, for some rounds at most."""
+        limits = self.left
+        if rounds is not None:
+            limits = replace(limits, rounds=rounds if limits.rounds is None else min(rounds, limits.rounds))
+        self._take(self._by_states(limits))
 
-    if not problem.rules:
-        return run(problem, limits)
-    from solvers.ruled import solve_ruled
+    def _by_states(self, limits: Limits) -> Result:
+        from solvers.states import solve_states
 
-    found = solve_ruled(problem, run, limits, interrupt, first=first, seed=seed)
-    return found if found.patterns or found.status == "infeasible" else first
+        def run(
+            part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
+        ) -> Result:
+            from solvers.greedy import solve_greedy
+
+            # The best answer to the whole problem has other placements than a part of it: each starts from its own.
+            return solve_states(
+                part,
+                limits=part_limits,
+                seed=self.seed,
+                warm_start=start or solve_greedy(part, seed=self.seed),
+                proven=proven,
+                on_progress=self.on_progress,
+                interrupt=self.interrupt,
+                workers=self.workers,
+                executor=self.executor,
+            )
+
+        if not self.problem.rules:
+            return run(self.problem, limits, self.best, self.best.objectives if self.climbed else ())
+        from solvers.ruled import solve_ruled
+
+        found = solve_ruled(self.problem, run, limits, self.interrupt, first=self.best, seed=self.seed)
+        return found if found.patterns or found.status == "infeasible" else replace(self.best, rounds=found.rounds)
+
+    def _take(self, found: Result) -> None:
+        """Keep an engine's answer, which started from the best one, with the strongest bounds so far."""
+        self.rounds += found.rounds
+        if not self.climbed:
+            self.best = found if found.patterns or found.status == "infeasible" else replace(found, rounds=0)
+        elif found.patterns:
+            self.best = _better(self.best, found)
+        self.climbed = True
+
+    def result(self) -> Result:
+        """Return the best answer, with all the rounds that led to it."""
+        return replace(self.best, rounds=self.rounds)
+
+    def tell(self, engine: str, note: str) -> None:
+        """Report an answer that no engine stands behind yet, one line a goal."""
+        if self.on_progress is None or not self.best.patterns:
+            return
+        values = evaluate(self.problem, self.best.patterns, self.best.unplaced)
+        for objective, value in zip(self.problem.objectives, values, strict=True):
+            self.on_progress(
+                Progress(
+                    goal=objective.goal,
+                    part=objective.part,
+                    value=value,
+                    bound=None,
+                    seconds=time.monotonic() - self.began,
+                    engine=engine,
+                    unit=objective.unit,
+                    sign=objective.sign,
+                    note=note,
+                )
+            )
 
 
-def _exact(
-    problem: Problem,
-    limits: Limits,
-    seed: int,
-    first: Result,
-    on_progress: OnProgress | None,
-    interrupt: Interrupt | None,
-) -> Result:
-    from solvers.exact import solve_exact
+def _better(known: Result, found: Result) -> Result:
+    """Return the later answer with the stronger of both bounds an objective.
 
-    return solve_exact(
-        problem, limits=limits, seed=seed, warm_start=first, on_progress=on_progress, interrupt=interrupt
-    )
-
-
-def _rest(limits: Limits, began: float, rounds: int = 0) -> Limits:
-    left = None if limits.rounds is None else max(0, limits.rounds - rounds)
-    return Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=left)
-
-
-def _better(states: Result, exact: Result) -> Result:
-    """Return engine A's answer, which started from engine B's, with the stronger of both bounds an objective."""
-    if not exact.patterns:
-        return states
+    The certificate of the earlier one stays where the later one neither changed a value nor proved anything new.
+    """
     rows = []
     optimal = True
-    for one, other in zip(states.objectives, exact.objectives, strict=True):
+    news = [row.value for row in known.objectives] != [row.value for row in found.objectives]
+    for one, other in zip(known.objectives, found.objectives, strict=True):
         bound, source = other.bound, other.source
-        if one.bound is not None and (bound is None or one.bound > bound):
+        if one.bound is not None and (bound is None or one.bound >= bound):
             bound, source = one.bound, one.source
+        news = news or bound != one.bound
         optimal = optimal and other.value is not None and bound is not None and other.value <= bound
-        rows.append(replace(other, bound=bound, source=source, status="optimal" if optimal else "feasible"))
-    return replace(
-        exact, objectives=tuple(rows), status="optimal" if optimal else "feasible", rounds=states.rounds + exact.rounds
-    )
+        rows.append(
+            replace(
+                other,
+                bound=bound,
+                source=source,
+                status="optimal" if optimal else "feasible",
+            )
+        )
+    status: Status = "optimal" if optimal else "feasible"
+    if news:
+        return replace(found, objectives=tuple(rows), status=status)
+    return replace(found, objectives=tuple(rows), status=status, engine=known.engine, certificate=known.certificate)
 
 
 def counts_of(problem: Problem) -> int:
@@ -185,23 +295,3 @@ def _states_cannot(problem: Problem) -> list[str]:
     from solvers.states import unsupported
 
     return list(unsupported(problem))
-
-
-def _tell(problem: Problem, first: Result, on_progress: OnProgress | None, began: float) -> None:
-    """Report the first answer, one line a goal."""
-    if on_progress is None or first.status == "unknown":
-        return
-    for objective, found in zip(problem.objectives, first.objectives, strict=True):
-        on_progress(
-            Progress(
-                goal=objective.goal,
-                part=objective.part,
-                value=found.value,
-                bound=None,
-                seconds=time.monotonic() - began,
-                engine="greedy",
-                unit=objective.unit,
-                sign=objective.sign,
-                note="first answer",
-            )
-        )
