@@ -18,6 +18,7 @@ from solvers.states_duals import Prices
 from solvers.states_layers import NEVER, Batch, best_kept, node_tables
 from solvers.states_model import Pattern, State, pattern_of
 from solvers.states_narrow import Narrow, narrowed
+from solvers.states_pairs import PairBatch, pair_batches
 from solvers.states_stock import Stock
 
 FEWEST = 8
@@ -34,9 +35,11 @@ class BatchPricer:
 
     cheap: CheapPricer
     batches: tuple[Batch, ...] = field(init=False)
+    pairs: tuple[PairBatch, ...] = field(init=False)
     known: dict[int, int] = field(default_factory=dict)
     _at: dict[int, tuple[Batch, int]] = field(init=False)
     _parts: dict[int, IntArray] = field(default_factory=dict)
+    _pairs: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Put states together."""
@@ -48,6 +51,7 @@ class BatchPricer:
             if len({len(node.rows) for node in grid.nodes}) == 1:
                 groups[self.cheap.permission[state.index]].append(state)
         self.batches = tuple(Batch(self.cheap, tuple(states)) for states in groups.values() if len(states) >= FEWEST)
+        self.pairs = pair_batches(self.cheap, FEWEST)
         self._at = {state.index: (batch, s) for batch in self.batches for s, state in enumerate(batch.states)}
 
     def most(self, prices: Prices) -> dict[int, int]:
@@ -62,6 +66,19 @@ class BatchPricer:
             tables = self._parts[batch.states[0].index] = node_tables(self.cheap, batch, stock, parts=True)
             total = best_kept(batch, stock, tables) // stock.scale
             out.update({state.index: int(value) for state, value in zip(batch.states, total, strict=True)})
+        self._pairs = {} if prices.leave_host else self._most_of_pairs(prices)
+        return out | self._pairs
+
+    def _most_of_pairs(self, prices: Prices) -> dict[int, int]:
+        """Return the value of the best pattern of each live host of two nodes, the cost of opening it taken off."""
+        out: dict[int, int] = {}
+        for batch in self.pairs:
+            most = batch.most()
+            if most is None:
+                continue
+            for state, value in zip(batch.states, most.tolist(), strict=True):
+                opening = 0 if self.cheap.model.phantom.any() else prices.opening * state.lead.cost
+                out[state.index] = max(0, value - opening) if opening else value
         return out
 
     def patterns(self, prices: Prices, worst: IntArray) -> dict[int, Pattern]:
@@ -75,6 +92,9 @@ class BatchPricer:
             patterns, values = _Run(self.cheap, batch).patterns(worst)
             out.update(patterns)
             self.known.update({state.index: int(v) for state, v in zip(batch.states, values, strict=True)})
+        paying = sorted((worst[s] - value, s) for s, value in self._pairs.items() if value > worst[s])
+        for _, s in paying[: max(FEWEST, len(self._pairs) // SHARE)]:
+            out.update((s, pattern) for pattern in self.cheap.offer(self.cheap.model.states[s]).patterns)
         return out
 
     def narrow(self, state: State) -> Narrow | None:

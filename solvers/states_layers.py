@@ -4,7 +4,7 @@ keep.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,7 @@ Kind = tuple[tuple[int, ...], tuple[int, ...], int, bytes]
 class Layer:
     """VMs present on one node that are alike: what each takes of it, and a placement of their kind.
 
-    `copies` : for the first, second, ... VM of the kind on a node, the (state, node) rows that have it.
+    `copies` : for the first, second, ... VM of the kind on a node, the kinds of nodes (`Batch.kind`) that have it.
     """
 
     up: tuple[int, ...]
@@ -41,6 +41,8 @@ class Batch:
     Attributes
     ----------
     levels : (S, nodes, rows). layers : VMs present on one node, by kind.
+    kind : (S, nodes) number of each node among those at different positions or with different VMs on them alone.
+    position : (kinds,) of those the position on the host.
     multi : (S, E) placement of each VM over several nodes, -1 where there are fewer.
     multi_use, multi_use_down : (S, E, nodes, rows) steps that they take, rounded up and down.
     plain : whether every VM present may also arrive.
@@ -50,6 +52,8 @@ class Batch:
     states: tuple[State, ...]
     levels: IntArray = field(init=False)
     layers: tuple[Layer, ...] = field(init=False)
+    kind: IntArray = field(init=False)
+    position: IntArray = field(init=False)
     multi: IntArray = field(init=False)
     multi_use: IntArray = field(init=False)
     multi_use_down: IntArray = field(init=False)
@@ -116,48 +120,67 @@ class Batch:
         model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
         flavor = model.problem.shapes[shape].flavor
         cost = model.cost[model.offset[shape] : model.offset[shape + 1]]
-        rows: dict[Kind, list[list[int]]] = defaultdict(list)
-        placements: dict[Kind, int] = {}
+        number: dict[Kind, int] = {}
+        placements: list[int] = []
+        held: list[tuple[int, int, int]] = []
         for s, layout in enumerate(layouts):
-            for node, held in enumerate(layout.single):
-                for placement, count in held:
+            for node, there in enumerate(layout.single):
+                for placement, count in there:
                     group, on = int(grid.part_of[placement, node]), grid.nodes[node]
                     up, down = (tuple(int(u) for u in steps[group]) for steps in (on.group_up, on.group_down))
                     key = (up, down, int(flavor[placement]), cost[placement].tobytes())
-                    placements.setdefault(key, placement)
-                    copies = rows[key]
-                    while len(copies) < count:
-                        copies.append([])
-                    for copy in range(count):
-                        copies[copy].append(s * len(grid.nodes) + node)
-        self.layers = tuple(
-            Layer(key[0], key[1], placements[key], tuple(np.array(copy, dtype=np.int64) for copy in rows[key]))
-            for key in sorted(rows)
-        )
+                    if key not in number:
+                        number[key] = len(placements)
+                        placements.append(placement)
+                    held.append((s * len(grid.nodes) + node, number[key], count))
+        counts = np.zeros((len(layouts) * len(grid.nodes), 1 + len(number)), dtype=np.int64)
+        counts[:, 0] = np.arange(len(counts)) % len(grid.nodes)
+        for row, layer, count in held:
+            counts[row, 1 + layer] += count
+        kinds, kind = np.unique(counts, axis=0, return_inverse=True)
+        self.kind, self.position = kind.reshape(len(layouts), len(grid.nodes)), kinds[:, 0]
+        layers = []
+        for key in sorted(number):
+            many = kinds[:, 1 + number[key]]
+            copies = tuple(np.nonzero(many > copy)[0] for copy in range(int(many.max())))
+            layers.append(Layer(key[0], key[1], placements[number[key]], copies))
+        self.layers = tuple(layers)
+
+
+def kind_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
+    """Return (kinds, steps...): the table of every kind of node, of new VMs (their parts too if asked) and those on it
+    alone.
+    """
+    base = [stock.arrivals(node, parts=parts).values for node in range(len(stock.grid.nodes))]
+    size = batch.size
+    padded = [np.pad(t, [(0, x - y) for x, y in zip(size, t.shape, strict=True)], mode="edge") for t in base]
+    out: IntArray = np.stack(padded)[batch.position]
+    for layer in batch.layers:
+        value = cheap.keep_value(batch.states[0], layer.placement, stock) * stock.scale
+        lay_on(out, layer.copies, layer.up if stock.up else layer.down, value)
+    return out
+
+
+def lay_on(tables: IntArray, copies: Sequence[IntArray], steps: Sequence[int], value: int) -> None:
+    """Put VMs worth `value` each, which take `steps`, into tables (n, steps...); `copies` are rows with a first, a
+    second, ...
+    """
+    size = tables.shape[1:]
+    if value <= 0 or any(step >= most for step, most in zip(steps, size, strict=True)):
+        return
+    source = (slice(None), *(slice(0, most - step) for step, most in zip(steps, size, strict=True)))
+    target = (slice(None), *(slice(step, most) for step, most in zip(steps, size, strict=True)))
+    for rows in copies:
+        part = tables[rows]
+        better = part[source] + value
+        np.maximum(part[target], better, out=part[target])
+        tables[rows] = part
 
 
 def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
-    """Return (S, nodes, steps...): the table of every node, of new VMs (their parts too if asked) and those on it
-    alone.
-    """
-    nodes = len(stock.grid.nodes)
-    base = [stock.arrivals(node, parts=parts).values for node in range(nodes)]
-    size = batch.size
-    padded = [np.pad(t, [(0, x - y) for x, y in zip(size, t.shape, strict=True)], mode="edge") for t in base]
-    flat = np.tile(np.stack(padded), (len(batch.states), *(1 for _ in size)))
-    for layer in batch.layers:
-        value = cheap.keep_value(batch.states[0], layer.placement, stock) * stock.scale
-        steps = layer.up if stock.up else layer.down
-        if value <= 0 or any(step >= most for step, most in zip(steps, size, strict=True)):
-            continue
-        source = (slice(None), *(slice(0, most - step) for step, most in zip(steps, size, strict=True)))
-        target = (slice(None), *(slice(step, most) for step, most in zip(steps, size, strict=True)))
-        for rows in layer.copies:
-            part = flat[rows]
-            better = part[source] + value
-            np.maximum(part[target], better, out=part[target])
-            flat[rows] = part
-    return flat.reshape(len(batch.states), nodes, *size)
+    """Return (S, nodes, steps...): the same for every node of every state."""
+    out: IntArray = kind_tables(cheap, batch, stock, parts=parts)[batch.kind]
+    return out
 
 
 def best_kept(batch: Batch, stock: Stock, tables: IntArray) -> IntArray:
