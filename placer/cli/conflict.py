@@ -29,6 +29,8 @@ def conflict_lines(conflict: Conflict) -> Iterator[str]:
     yield f"conflict: {visible(conflict.text)}"
     if not conflict.minimal:
         yield "  not all of it may be needed: the search for less was cut short"
+    if not conflict.cures:
+        yield "  no single change of rules, VMs, moves or hosts that was tried cures it"
     for cure in conflict.cures:
         scope = "" if cure.cures_all else " (cures this conflict; another remains)"
         yield f"  cure: {visible(cure.text)}{scope}"

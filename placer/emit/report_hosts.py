@@ -15,7 +15,7 @@ from placer.planning.memory_use import memory_room, memory_taken
 from placer.planning.moves_model import Place
 from placer.planning.moves_places import place_now
 from placer.planning.needs import part_vcpus
-from placer.show.plan_map import MappedNode, letter, map_host
+from placer.show.plan_map import MappedNode, in_place, letter, map_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def find_patterns(fleet: Fleet, plan: Plan) -> tuple[Pattern, ...]:
     now = _residents(fleet)
     found: dict[Hashable, Pattern] = {}
     for host in fleet.hosts:
-        vms = tuple(sorted(placed.get(host.name, ()), key=_place_key))
+        vms = tuple(in_place(placed.get(host.name, ())))
         leaving = tuple(
             vm.name for vm in now.get(host.name, ()) if vm.name not in plan.vm_by_name or _goes(plan, vm, host)
         )
@@ -131,10 +131,6 @@ def _goes(plan: Plan, vm: Vm, host: Host) -> bool:
     return plan.vm_by_name[vm.name].host != host.name
 
 
-def _place_key(vm: PlanVm) -> tuple[tuple[int, ...], int, str]:
-    return tuple(sorted(min(pin) for pin in vm.pins.values())), len(vm.cells), vm.name
-
-
 def _content(vm: Vm, planned: PlanVm) -> Hashable:
     spec: VmSpec = vm.spec
     cells = tuple((cell.vcpus, cell.memory_kib, cell.mode, tuple(sorted(cell.nodes.items()))) for cell in planned.cells)
@@ -149,7 +145,7 @@ def _fill(pattern: Pattern, fleet: Fleet, now: Mapping[str, Sequence[Vm]]) -> No
     if not pattern.changed:
         return
     known = [_planned_now(vm) for vm in now.get(host.name, ())]
-    here = sorted((vm for vm in known if vm is not None), key=_place_key)
+    here = in_place(vm for vm in known if vm is not None)
     if here and len(here) == len(now[host.name]):
         pattern.nodes_now = _node_uses(fleet, host, here, marks)
 

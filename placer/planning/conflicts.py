@@ -61,11 +61,11 @@ class Conflict:
     def text(self) -> str:
         """The conflict in one sentence."""
         names = _few(self.vms)
-        what = f"VM {names} has" if len(self.vms) == 1 else f"{len(self.vms)} VMs ({names}) have not all"
-        where = f"on {len(self.hosts)} hosts ({_few(self.hosts)})" if self.hosts else "on any host"
+        what = f"VM {names} has no" if len(self.vms) == 1 else f"{len(self.vms)} VMs ({names}) have not all a"
+        where = f"on {_hosts_named(self.hosts)}" if self.hosts else "on any host"
         because = [f"the rule {label}" for label in self.rules] + ([LIMIT_ON_MOVES] if self.limit else [])
         under = f", under {' and '.join(because)}" if because else ""
-        return f"{what} a place {where}{under}" if len(self.vms) != 1 else f"{what} no place {where}{under}"
+        return f"{what} place {where}{under}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +217,10 @@ def _hosts(core: Fleet) -> tuple[str, ...]:
                 out.append(host.name)
                 break
     return tuple(out)
+
+
+def _hosts_named(names: Sequence[str]) -> str:
+    return f"host {names[0]}" if len(names) == 1 else f"{len(names)} hosts ({_few(names)})"
 
 
 def _few(names: Sequence[str], most: int = 5) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import string
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from placer.model.host import Host
+from placer.model.host import Host, Topology
 from placer.model.plan import PlanCell, PlanVm
 
 _LETTERS = string.ascii_letters + string.digits[1:]
 MANY = "#"
 """The mark of CPUs of VMs beyond the number of letters."""
-FREE, RESERVED, SHARED = ".", "0", "~"
+FREE, RESERVED, SHARED, IDLE = ".", "0", "~", "-"
 
 
 def letter(number: int) -> str:
@@ -39,13 +39,23 @@ class MappedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedNode:
-    """One node of a host under a plan; `cores` is empty and `memory_kib` None where its topology is unknown."""
+    """One node of a host under a plan; `cores` is empty and `memory_kib` None where its topology is unknown.
+
+    `breaks` are the places of cores that begin another L3 domain than the core before them. `idle` are CPUs that a
+    thread policy keeps empty, `socket` the number of the package around the node, `free_kib` of `room_kib` is what VMs
+    may still take of its ordinary memory; None where not known.
+    """
 
     id: int
     cells: tuple[MappedCell, ...]
     cores: tuple[tuple[int, ...], ...] = ()
     memory_kib: int | None = None
     reserved: frozenset[int] = frozenset()
+    breaks: frozenset[int] = frozenset()
+    idle: frozenset[int] = frozenset()
+    socket: int | None = None
+    room_kib: int | None = None
+    free_kib: int | None = None
 
     @property
     def dedicated(self) -> frozenset[int]:
@@ -62,15 +72,23 @@ class MappedNode:
         """Memory of VMs on the node (KiB), without the overhead of QEMU."""
         return sum(cell.memory_kib for cell in self.cells)
 
+    @property
+    def free(self) -> frozenset[int]:
+        """CPUs that nobody has, keeps empty or reserves."""
+        held = self.dedicated | self.floating | self.reserved | self.idle
+        return frozenset(cpu for core in self.cores for cpu in core) - held
+
     def row(self) -> str:
-        """Return a mark a CPU, a core a word: a VM's letter, or free, reserved, shared."""
+        """Return a mark a CPU, a core a word, L3 domains apart: a VM's letter, or free, reserved, shared, kept idle."""
         mark = {cpu: FREE for core in self.cores for cpu in core}
+        mark |= dict.fromkeys(self.idle & mark.keys(), IDLE)
         mark |= dict.fromkeys(self.reserved & mark.keys(), RESERVED)
         mark |= dict.fromkeys(self.floating & mark.keys(), SHARED)
         for cell in self.cells:
             if not cell.floats:
                 mark |= dict.fromkeys(cell.cpus & mark.keys(), cell.mark)
-        return " ".join("".join(mark[cpu] for cpu in core) for core in self.cores)
+        words = ["".join(mark[cpu] for cpu in core) for core in self.cores]
+        return " ".join(f"| {word}" if place in self.breaks else word for place, word in enumerate(words))
 
 
 def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]:
@@ -104,17 +122,33 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
                     )
     if host is None:
         return tuple(MappedNode(id=node, cells=tuple(found)) for node, found in sorted(cells.items()))
-    cores = sorted(host.topology.cores, key=min)
-    return tuple(
-        MappedNode(
-            id=node.id,
-            cells=tuple(cells.get(node.id, ())),
-            cores=tuple(tuple(sorted(core)) for core in cores if core <= node.cpus),
-            memory_kib=node.memory_kib,
-            reserved=host.reserve.cpus & node.cpus,
+    cores = sorted(host.topology.cores, key=lambda core: (_l3(host.topology, core), min(core)))
+    found = []
+    for at in host.topology.nodes:
+        own = [core for core in cores if core <= at.cpus]
+        domains = [_l3(host.topology, core) for core in own]
+        around = [number for number, package in enumerate(host.topology.packages) if at.cpus <= package]
+        found.append(
+            MappedNode(
+                id=at.id,
+                cells=tuple(cells.get(at.id, ())),
+                cores=tuple(tuple(sorted(core)) for core in own),
+                memory_kib=at.memory_kib,
+                reserved=host.reserve.cpus & at.cpus,
+                breaks=frozenset(n for n in range(1, len(own)) if domains[n] != domains[n - 1]),
+                socket=around[0] if len(host.topology.packages) > 1 and at.cpus and around else None,
+            )
         )
-        for node in host.topology.nodes
-    )
+    return tuple(found)
+
+
+def in_place(vms: Iterable[PlanVm]) -> list[PlanVm]:
+    """Return VMs of one host by their CPUs: the order of the letters in every picture of it."""
+    return sorted(vms, key=lambda vm: (tuple(sorted(min(pin) for pin in vm.pins.values())), len(vm.cells), vm.name))
+
+
+def _l3(topology: Topology, core: frozenset[int]) -> int:
+    return topology.l3_of_cpu.get(min(core), -1)
 
 
 def _floats(pin: frozenset[int], pinned: Mapping[int, int]) -> bool:

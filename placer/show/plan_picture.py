@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from placer.errors import InputError
@@ -11,13 +12,17 @@ from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
-from placer.show.plan_map import FREE, RESERVED, SHARED, MappedCell, MappedNode, map_host
+from placer.planning.cpu_use import cpu_use
+from placer.planning.memory_use import memory_room, memory_taken
+from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary
-from placer.show.words import amount, count, visible
+from placer.show.words import CHANGE_WORDS, amount, count, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
+_INKS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
 HOSTS_DRAWN = 12
 """Plans of more hosts get a line a host; one host is drawn by its name."""
 
@@ -62,17 +67,18 @@ def plan_host_data(plan: Plan, fleet: Fleet | None, host: str) -> dict[str, Any]
     return {
         "kind": "plan-host",
         "host": host,
-        "nodes": [_node_data(node) for node in map_host(vms_of[host], _host(fleet, host))],
+        "nodes": [_node_data(node) for node in _nodes(fleet, host, vms_of[host])],
     }
 
 
 def _node_data(node: MappedNode) -> dict[str, Any]:
-    free = frozenset(cpu for core in node.cores for cpu in core) - node.dedicated - node.floating - node.reserved
     return {
         "id": node.id,
         "memory_kib": node.memory_kib,
         "vm_memory_kib": node.taken_kib,
-        "free_cpus": format_cpuset(free) if node.cores else None,
+        "free_memory_kib": node.free_kib,
+        "free_cpus": format_cpuset(node.free) if node.cores else None,
+        "idle_cpus": format_cpuset(node.idle),
         "reserved_cpus": format_cpuset(node.reserved),
         "cells": [
             {
@@ -104,13 +110,45 @@ def _draw_host(name: str, vms: Sequence[PlanVm], fleet: Fleet | None, console: C
     from rich.text import Text
 
     console.print(Text(f"host {visible(name)}: {count(len(vms), 'VM')}", style="bold"))
-    nodes = map_host(vms, _host(fleet, name))
+    nodes = _nodes(fleet, name, vms)
+    socket = None
     for node in nodes:
+        if node.socket is not None and node.socket != socket:
+            console.print(f"  socket {node.socket}")
+            socket = node.socket
         _draw_node(node, console)
     if any(node.cores for node in nodes):
         console.print(
             f"  a letter: a VM's own CPU; {FREE} free  {RESERVED} reserved  {SHARED} shared by floating vCPUs"
         )
+        more = [f"{IDLE} kept idle beside an isolated vCPU"] if any(node.idle for node in nodes) else []
+        more += ["| between L3 domains"] if any(node.breaks for node in nodes) else []
+        if more:
+            console.print(f"  {'  '.join(more)}")
+
+
+def _nodes(fleet: Fleet | None, name: str, vms: Sequence[PlanVm]) -> tuple[MappedNode, ...]:
+    """Return the nodes of a host; what is idle and what is free is known where the fleet knows every VM on it."""
+    host, ordered = _host(fleet, name), in_place(vms)
+    nodes = map_host(ordered, host)
+    if host is None or fleet is None or not all(vm.name in fleet.vm_by_name for vm in vms):
+        return nodes
+    use = cpu_use(host, [(fleet.vm_by_name[vm.name], vm) for vm in ordered])
+    idle = frozenset(use.idle.keys() - use.holders.keys())
+    room = memory_room(host)
+    free = dict(room)
+    for vm, planned in use.placed:
+        for pool, kib in memory_taken(vm.spec, host.topology, planned):
+            free[pool] = free.get(pool, 0) - kib
+    return tuple(
+        replace(
+            node,
+            idle=idle & host.topology.node(node.id).cpus,
+            room_kib=room.get((node.id, None)),
+            free_kib=free.get((node.id, None)),
+        )
+        for node in nodes
+    )
 
 
 def _draw_node(node: MappedNode, console: Console) -> None:
@@ -119,15 +157,19 @@ def _draw_node(node: MappedNode, console: Console) -> None:
     cpus = sum(map(len, node.cores))
     words = []
     if node.cores:
-        words.append(f"{len(node.dedicated)} of {cpus} CPUs pinned")
+        words.append(f"{len(node.free)} of {cpus} CPUs free")
+        words += [f"{len(node.dedicated)} pinned"] if node.dedicated else []
         words += [f"{len(node.floating)} shared"] if node.floating else []
         words += [f"{len(node.reserved)} reserved"] if node.reserved else []
-        words.append(f"{cpus - len(node.dedicated | node.floating | node.reserved)} free")
-    total = "" if node.memory_kib is None else f" of {amount(node.memory_kib)}"
-    words.append(f"{amount(node.taken_kib)}{total}")
-    _draw_indented(f"node {node.id}: {', '.join(words)}", 2, console)
+        words += [f"{len(node.idle)} kept idle"] if node.idle else []
+    if node.free_kib is not None and node.room_kib is not None:
+        memory = f"{amount(max(0, node.free_kib))} of {amount(node.room_kib)} free"
+    else:
+        total = "" if node.memory_kib is None else f" of {amount(node.memory_kib)}"
+        memory = f"{amount(node.taken_kib)}{total} taken"
+    _draw_indented(f"node {node.id}: {'; '.join([', '.join(words), memory] if words else [memory])}", 2, console)
     if node.cores:
-        _draw_indented(node.row(), 4, console)
+        _draw_indented(_coloured(node), 4, console)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=2)
@@ -140,7 +182,17 @@ def _draw_node(node: MappedNode, console: Console) -> None:
         console.print(table)
 
 
-def _draw_indented(text: str, indent: int, console: Console) -> None:
+def _coloured(node: MappedNode) -> Text:
+    """Return the row of marks; a VM's letter has its colour where the terminal has colours."""
+    from rich.text import Text
+
+    text = Text()
+    for mark in node.row():
+        text.append(mark, style=_INKS[ord(mark) % len(_INKS)] if mark.isalnum() and mark != RESERVED else "")
+    return text
+
+
+def _draw_indented(text: str | Text, indent: int, console: Console) -> None:
     """Draw a text whose further lines begin where the first does."""
     from rich.table import Table
 
@@ -153,7 +205,7 @@ def _draw_indented(text: str, indent: int, console: Console) -> None:
 
 def _cell_words(cell: MappedCell) -> tuple[str, str, str, str]:
     many = f" cell {cell.cell.id}" if len(cell.vm.cells) > 1 else ""
-    change = "" if cell.vm.change is Change.NONE else f", {cell.vm.change}"
+    change = "" if cell.vm.change is Change.NONE else f", {CHANGE_WORDS[cell.vm.change]}"
     vcpus = f"vCPUs {format_cpuset(cell.vcpus)}" if cell.vcpus else "memory only"
     way = "floats over" if cell.floats else "on"
     cpus = f"{way} {format_cpuset(cell.cpus)}" if cell.cpus else ""

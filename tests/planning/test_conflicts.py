@@ -352,4 +352,4 @@ def test_words(build: Build) -> None:
     """The sentence names VMs, hosts and the rule."""
     conflict = explain_conflict(fleet_of(build, apart_on_hosts(build, 1)))
     assert conflict is not None
-    assert conflict.text == "2 VMs (db-1, db-2) have not all a place on 1 hosts (a), under the rule apart"
+    assert conflict.text == "2 VMs (db-1, db-2) have not all a place on host a, under the rule apart"

@@ -12,8 +12,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from placer.errors import InputError
 from placer.model.fleet import Fleet
-from placer.model.host import Host
-from placer.model.plan import Plan
+from placer.model.host import Host, Node, Topology
+from placer.model.plan import Plan, PlanCell, PlanVm
+from placer.model.vm import Cell, CellMode, ThreadPolicy, Vm, VmSpec
 from placer.show.plan_map import map_host
 from placer.show.plan_picture import draw_plan, plan_host_data
 from placer.show.plan_summary import draw_summary
@@ -119,3 +120,33 @@ def test_many_hosts_get_a_line_each(small_plan: Plan, small_host: Host, drawn: D
     assert "kvm-a: 3 VMs, 7 vCPUs" in text
     assert "kvm-q: 0 VMs, 0 vCPUs" in text
     assert "00 aa" not in text
+
+
+def test_idle_threads_l3_domains_and_sockets(small_plan: Plan, drawn: Draw) -> None:
+    """Siblings kept idle are not free, L3 domains stand apart, sockets have headings, free memory knows overhead."""
+    cpus = (frozenset(range(8)), frozenset(range(8, 16)))
+    topology = Topology(
+        nodes=tuple(Node(id=n, cpus=cpus[n], memory_kib=8 << 20) for n in range(2)),
+        distances=((10.0, 21.0), (21.0, 10.0)),
+        cores=tuple(frozenset({cpu, cpu + 1}) for cpu in range(0, 16, 2)),
+        packages=cpus,
+        l3=tuple(frozenset(range(cpu, cpu + 4)) for cpu in range(0, 16, 4)),
+    )
+    spec = VmSpec(
+        vcpus=1,
+        memory_kib=1 << 20,
+        cell_mode=CellMode.NONE,
+        cells=(Cell(vcpus=frozenset({0}), memory_kib=1 << 20),),
+        overhead_kib=1 << 20,
+        thread_policy=ThreadPolicy.ISOLATE,
+    )
+    cell = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1 << 20, mode="strict", nodes={0: 1 << 20})
+    planned = PlanVm(name="v", host="h", cells=(cell,), pins={0: frozenset({4})})
+    fleet = Fleet(hosts=(Host(name="h", topology=topology),), vms=(Vm(name="v", spec=spec),))
+    plan = replace(small_plan, vms=(planned,))
+    text = drawn(lambda console: draw_plan(plan, fleet, "h", console))
+    assert "node 0: 6 of 8 CPUs free, 1 pinned, 1 kept idle; 6 GiB of 8 GiB free" in text
+    assert ".. .. | a- .." in text and "- kept idle" in text and "| between L3 domains" in text
+    assert text.index("socket 0") < text.index("node 0") < text.index("socket 1") < text.index("node 1")
+    data = plan_host_data(plan, fleet, "h")["nodes"][0]
+    assert (data["idle_cpus"], data["free_cpus"], data["free_memory_kib"]) == ("5", "0-3,6-7", 6 << 20)
