@@ -73,15 +73,19 @@ def goal_sheet(plan: Plan) -> Sheet:
     )
 
 
+def goal_words(goal: str) -> str:
+    """Return in words what a goal counts, by its name with or without tolerance and argument."""
+    name = goal.partition("~")[0]
+    return _GOAL_WORDS.get(name) or _GOAL_WORDS.get(name.partition(":")[0], "")
+
+
 def _goal_row(goal: GoalResult) -> tuple[str, ...]:
-    whole = goal.name.partition("~")[0]
-    name = whole if whole in _GOAL_WORDS else whole.partition(":")[0]
     held = "" if goal.held_at is None else f", {visible(goal.held_at)} held"
     ended = goal.stopped if goal.status != "optimal" else ""
     said = "; ".join(word for word in (goal.source if goal.bound is not None else "", ended) if word)
     return (
         visible(goal.name),
-        _GOAL_WORDS.get(name, ""),
+        goal_words(goal.name),
         figure(goal.value),
         figure(goal.bound),
         percent(goal.gap),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from placer.emit.export import Exporter
 from placer.emit.moves_markdown import schedule_markdown
-from placer.emit.report_sections import before_after, now_and_planned
+from placer.emit.report_lead import sentences
+from placer.emit.report_sections import before_after, goal_words, now_and_planned
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Movable
@@ -41,26 +42,32 @@ def ticket(plan: Plan, fleet: Fleet) -> bytes:
 def _what(plan: Plan, fleet: Fleet) -> Iterator[str]:
     counts = Counter(vm.change for vm in plan.vms)
     arriving = sum(1 for vm in plan.vms if vm.change is Change.NONE and fleet.vm_by_name[vm.name].current is None)
-    yield f"{count(len(plan.vms), 'VM')} on {count(len({vm.host for vm in plan.vms}), 'host')}:"
-    yield ""
+    for sentence in sentences(plan, fleet):
+        yield _plain(sentence)
+        yield ""
+    yield "| VMs | |"
+    yield "|--:|---|"
     for change, words in _TOUCHED.items():
         if counts[change]:
-            yield f"- {count(counts[change], 'VM')} {words}"
+            yield f"| {counts[change]:,} | {words} |"
     for number, words in ((arriving, "new"), (counts[Change.NONE] - arriving, "left as they are")):
         if number:
-            yield f"- {count(number, 'VM')} {words}"
+            yield f"| {number:,} | {words} |"
     if plan.unplaced:
-        yield f"- {count(len(plan.unplaced), 'VM')} without a place"
+        yield f"| {len(plan.unplaced):,} | without a place |"
     yield ""
-    yield f"Fleet digest {plan.fleet_digest or 'unknown'}, seed {plan.seed}, status {plan.status}."
+    digest = plan.fleet_digest[:12] if plan.fleet_digest else "unknown"
+    yield f"Plan of placer {_plain(plan.versions.get('placer', 'unknown'))}: fleet digest {digest}, seed {plan.seed}."
 
 
 def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    yield "| goal | value | bound | gap | status |"
-    yield "|---|--:|--:|--:|---|"
+    yield "Goals in their order; no plan can pass a bound."
+    yield ""
+    yield "| goal | meaning | value | bound | gap | status |"
+    yield "|---|---|--:|--:|--:|---|"
     for goal in plan.goals:
-        cells = (_plain(goal.name), figure(goal.value), figure(goal.bound), percent(goal.gap), goal.status)
-        yield f"| {' | '.join(cells)} |"
+        cells = (_plain(goal.name), goal_words(goal.name), figure(goal.value), figure(goal.bound), percent(goal.gap))
+        yield f"| {' | '.join(cells)} | {goal.status} |"
     compared = before_after(fleet, plan, now_and_planned(fleet, plan))
     if compared is not None:
         yield ""
@@ -75,17 +82,16 @@ def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
 def _risk(plan: Plan, fleet: Fleet) -> Iterator[str]:
     restarts = [vm for vm in plan.vms if vm.change is Change.RESTART]
     moved = [vm for vm in plan.vms if vm.change in (Change.RENODE, Change.MIGRATE)]
-    copied = sum(cell.memory_kib for vm in moved for cell in vm.cells)
-    yield f"- downtime: {count(len(restarts), 'VM')} restarted{_named(restarts)}"
-    yield f"- memory copied while running: {amount(copied)} of {count(len(moved), 'VM')}{_named(moved)}"
     cold = [vm for vm in moved if fleet.vm_by_name[vm.name].movable is Movable.COLD]
-    if cold:
-        yield f"- may not move while running: {count(len(cold), 'VM')}{_named(cold)}"
+    copied = sum(cell.memory_kib for vm in moved for cell in vm.cells)
+    down = [*restarts, *cold]
+    yield (
+        f"- downtime: {count(len(down), 'VM')} shut off and started again{_named(down)}" if down else "- downtime: none"
+    )
+    if moved:
+        yield f"- memory copied: {amount(copied)} of {count(len(moved), 'VM')}{_named(moved)}"
     worst = plan.summary.get("worst_host_failure")
-    if isinstance(worst, dict) and worst.get("host") is not None:
-        lost = worst.get("vms_without_place")
-        yield f"- if {_plain(str(worst['host']))} fails afterwards, {lost} of its VMs find no place on the others"
-    else:
+    if not isinstance(worst, dict) or worst.get("host") is None:
         yield "- what a failure of one host would mean afterwards is not known"
     for out in plan.unplaced[:_LISTED]:
         yield f"- without a place: {_plain(out.name)}: {_plain(out.reason)}"
@@ -94,18 +100,26 @@ def _risk(plan: Plan, fleet: Fleet) -> Iterator[str]:
 
 
 def _steps(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    yield "PLAN is the plan's file, FLEET its inventory."
+    yield ""
     yield "1. Check that plan and fleet still agree: `placer check FLEET PLAN`, `placer verify PLAN`."
     yield "2. Show what would be done on the hosts: `placer apply PLAN`."
-    yield "3. Do it: `placer apply PLAN --apply`, or by hand in this order:"
+    yield "3. Pin what is on its planned host: `placer apply PLAN --apply`. What changes host: the scripts that"
+    yield "   `placer export PLAN --to virsh -o scripts` writes, or by hand in the order below. New VMs: define and"
+    yield "   start them from `placer export PLAN --to libvirt -o xml`."
+    yield "4. Compare the hosts with the plan: `placer verify PLAN`."
+    yield ""
+    yield "### Order"
+    yield ""
     schedule = schedule_moves(fleet, plan)
     if not schedule.waves:
-        yield ""
         yield "Nothing moves."
         return
-    for line in schedule_markdown(schedule).splitlines():
-        yield f"##{line}" if line.startswith("#") else line
-    yield ""
-    yield "4. Compare the hosts with the plan: `placer verify PLAN`."
+    blank = True
+    for line in schedule_markdown(schedule).splitlines()[1:]:
+        if line or not blank:
+            yield f"##{line}" if line.startswith("#") else line
+        blank = not line
 
 
 def _rollback(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -113,14 +127,22 @@ def _rollback(plan: Plan, fleet: Fleet) -> Iterator[str]:
     changed = [vm for vm in plan.vms if vm.change is not Change.NONE]
     if not changed:
         return
-    yield "By hand, each VM goes back to where it is now:"
+    yield "By hand, in the reverse order, each VM goes back to where it is now:"
     yield ""
+    yield "| done | VM | host | CPUs on node | memory on node |"
+    yield "|---|---|---|---|---|"
     for vm in changed[:_LISTED]:
         current = fleet.vm_by_name[vm.name].current
-        nodes = "unknown" if current is None or current.nodes is None else ", ".join(map(str, current.nodes))
-        yield f"- {_plain(vm.name)}: {_plain(vm.from_host or vm.host)}, nodes {nodes}"
+        nodes = None if current is None else current.nodes
+        memory = None if current is None else current.memory_nodes or nodes
+        yield f"| ☐ | {_plain(vm.name)} | {_plain(vm.from_host or vm.host)} | {_ids(nodes)} | {_ids(memory)} |"
     if len(changed) > _LISTED:
-        yield f"- and {len(changed) - _LISTED:,} more, which the plan file holds"
+        yield ""
+        yield f"and {len(changed) - _LISTED:,} more, which the plan file holds"
+
+
+def _ids(nodes: tuple[int, ...] | None) -> str:
+    return "unknown" if nodes is None else ", ".join(map(str, nodes))
 
 
 def _named(vms: list[PlanVm]) -> str:
