@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +16,6 @@ from placer.model.cpuset import format_cpuset
 from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
 from placer.model.units import mib_number
 from placer.read.plan_file import CERTIFICATE_SCHEMA, certificate_path
-
-_cpuset_text = lru_cache(maxsize=1 << 16)(format_cpuset)
 
 
 def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -129,16 +126,16 @@ def _vm(vm: PlanVm) -> dict[str, Any]:
             {
                 "id": cell.id,
                 "vcpus": len(cell.vcpus),
-                "cpus": _cpuset_text(cell.vcpus),
+                "cpus": format_cpuset(cell.vcpus),
                 "mode": cell.mode,
                 "memory_mib": mib_number(cell.memory_kib),
                 "nodes": _mib_by_node(cell.nodes),
             }
             for cell in vm.cells
         ],
-        "pins": {str(vcpu): _cpuset_text(pin) for vcpu, pin in vm.pins.items()},
-        "emulator": None if vm.emulator is None else _cpuset_text(vm.emulator),
-        "iothreads": {str(number): _cpuset_text(pin) for number, pin in vm.iothreads.items()},
+        "pins": {str(vcpu): format_cpuset(pin) for vcpu, pin in vm.pins.items()},
+        "emulator": None if vm.emulator is None else format_cpuset(vm.emulator),
+        "iothreads": {str(number): format_cpuset(pin) for number, pin in vm.iothreads.items()},
         "devices": [{"kind": kind, "node": node} for kind, node in vm.devices],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from placer.errors import InputError
 
@@ -16,8 +17,11 @@ _ITEM = re.compile(
 _MASK = re.compile(r"(?:0[xX])?[0-9a-fA-F]+(?:,[0-9a-fA-F]+)*")
 _CPUSET_LIMIT = 100_000
 _MOST_LISTED = 16 * (MAX_CPU + 1)
+_REMEMBERED = 1 << 15
+"""Sets and their texts are remembered: a fleet has a million pins, and few that differ."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_cpuset(text: str) -> frozenset[int]:
     """Read a CPU list of libvirt (``1-4,^3,6``) or of the kernel (``0-31:2``, ``0-31:2/4``).
 
@@ -93,8 +97,13 @@ def parse_cpu_mask(text: str) -> frozenset[int]:
 
 def format_cpuset(cpus: Iterable[int]) -> str:
     """Return the shortest list of single CPUs and ranges, ascending: ``0-3,6``."""
+    return _listed(cpus if isinstance(cpus, frozenset) else frozenset(cpus))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _listed(cpus: frozenset[int]) -> str:
     runs: list[list[int]] = []
-    for cpu in sorted(set(cpus)):
+    for cpu in sorted(cpus):
         if runs and cpu == runs[-1][1] + 1:
             runs[-1][1] = cpu
         else:

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,11 @@ CERTIFICATE_SCHEMA = "placer.certificate/v1"
 LARGEST_NODE = 65535
 """Node ids, vCPU and IOThread numbers above this are garbage."""
 
-_cpuset = lru_cache(maxsize=1 << 16)(parse_cpuset)
+Where = tuple[int, str]
+"""The number and the name of a VM, from which messages make their path."""
+
+_CHANGES = {change.value: change for change in Change}
+_CELL_KEYS = ("id", "cpus", "vcpus", "memory_mib", "mode")
 
 
 def read_plan(path: str | os.PathLike[str], *, certificate: bool = False) -> Plan:
@@ -78,11 +82,16 @@ def certificate_path(path: str | os.PathLike[str]) -> Path:
 
 
 class _Reader:
-    """Turns checked plain data into the model and collects what only the model knows to be wrong."""
+    """Turns checked plain data into the model and collects what only the model knows to be wrong.
+
+    VMs whose cells or pins read alike share them: a large plan has few patterns.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.faults: list[Fault] = []
+        self._cells: dict[Hashable, PlanCell] = {}
+        self._cpusets: dict[Hashable, Mapping[int, frozenset[int]]] = {}
 
     def plan(self, data: PlanData) -> Plan:
         vms = tuple([self.vm(number, vm) for number, vm in enumerate(data["vms"])])
@@ -104,24 +113,34 @@ class _Reader:
         )
 
     def vm(self, number: int, data: VmData) -> PlanVm:
-        where = f"vms[{number}] {_short(data['name'])}"
+        where = (number, data["name"])
         emulator = data.get("emulator")
         return PlanVm(
             name=data["name"],
             uuid=data.get("uuid"),
             host=data["host"],
             from_host=data.get("from_host"),
-            change=Change(data["change"]),
+            change=_CHANGES[data["change"]],
             shown=data.get("shown", False),
             new_cells=data.get("new_cells", False),
-            cells=tuple([self.cell(cell, where, f"cells[{index}]") for index, cell in enumerate(data["cells"])]),
+            cells=tuple([self.cell(cell, where, index) for index, cell in enumerate(data["cells"])]),
             pins=self.cpusets(data["pins"], where, "pins"),
             emulator=None if emulator is None else self.cpus(emulator, where, "emulator"),
             iothreads=self.cpusets(data.get("iothreads", {}), where, "iothreads"),
             devices=tuple([(device["kind"], device["node"]) for device in data.get("devices", ())]),
         )
 
-    def cell(self, data: CellData, *where: str) -> PlanCell:
+    def cell(self, data: CellData, vm: Where, number: int) -> PlanCell:
+        alike = (*[data[name] for name in _CELL_KEYS], *data["nodes"].items())  # type: ignore[literal-required]
+        found = self._cells.get(alike)
+        if found is None:
+            before = len(self.faults)
+            found = self._new_cell(data, vm, f"cells[{number}]")
+            if len(self.faults) == before:
+                self._cells[alike] = found
+        return found
+
+    def _new_cell(self, data: CellData, *where: Where | str) -> PlanCell:
         vcpus = self.cpus(data["cpus"], *where, "cpus")
         if len(vcpus) != data["vcpus"]:
             self.fault(f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}", *where, "vcpus")
@@ -132,12 +151,19 @@ class _Reader:
         memory_kib = self.kib(data["memory_mib"], *where, "memory_mib")
         return PlanCell(id=data["id"], vcpus=vcpus, mode=data["mode"], memory_kib=memory_kib, nodes=nodes)
 
-    def cpusets(self, data: Mapping[str, str], *where: str) -> dict[int, frozenset[int]]:
-        return {self.index(key, *where): self.cpus(text, *where, key) for key, text in data.items()}
+    def cpusets(self, data: Mapping[str, str], *where: Where | str) -> Mapping[int, frozenset[int]]:
+        alike = tuple(data.items())
+        found = self._cpusets.get(alike)
+        if found is None:
+            before = len(self.faults)
+            found = {self.index(key, *where): self.cpus(text, *where, key) for key, text in data.items()}
+            if len(self.faults) == before:
+                self._cpusets[alike] = found
+        return found
 
-    def cpus(self, text: str, *where: str) -> frozenset[int]:
+    def cpus(self, text: str, *where: Where | str) -> frozenset[int]:
         try:
-            found = _cpuset(text)
+            found = parse_cpuset(text)
         except InputError as error:
             self.fault(error.faults[0].message, *where)
             return frozenset()
@@ -145,21 +171,22 @@ class _Reader:
             self.fault("is an empty list of CPUs", *where)
         return found
 
-    def index(self, text: str, *where: str) -> int:
+    def index(self, text: str, *where: Where | str) -> int:
         found = _index(text)
         if found < 0:
             self.fault(f"{_short(text)} is not a number of 0 to {LARGEST_NODE}", *where)
         return found
 
-    def kib(self, mib: float, *where: str) -> int:
+    def kib(self, mib: float, *where: Where | str) -> int:
         kib = mib * KIB_PER_MIB
         if kib != int(kib):
             self.fault(f"{mib} MiB is not a whole number of KiB", *where)
         return int(kib)
 
-    def fault(self, message: str, *where: str) -> None:
+    def fault(self, message: str, *where: Where | str) -> None:
         # The path is put together only here: a plan has millions of values and hardly a fault.
-        self.faults.append(Fault(message=message, file=self.file, field=".".join(where)))
+        field = ".".join(part if isinstance(part, str) else f"vms[{part[0]}] {_short(part[1])}" for part in where)
+        self.faults.append(Fault(message=message, file=self.file, field=field))
 
 
 @lru_cache(maxsize=1 << 16)
