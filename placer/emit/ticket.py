@@ -85,9 +85,12 @@ def _risk(plan: Plan, fleet: Fleet) -> Iterator[str]:
     cold = [vm for vm in moved if fleet.vm_by_name[vm.name].movable is Movable.COLD]
     copied = sum(cell.memory_kib for vm in moved for cell in vm.cells)
     down = [*restarts, *cold]
-    yield (
-        f"- downtime: {count(len(down), 'VM')} shut off and started again{_named(down)}" if down else "- downtime: none"
-    )
+    told = f"{count(len(down), 'VM')} shut off and started again{_named(down)}" if down else "none planned"
+    yield f"- downtime: {told}"
+    renoded = [vm for vm in moved if vm.change is Change.RENODE and fleet.vm_by_name[vm.name].running]
+    if renoded:
+        what = "libvirt moves no strict memory while a VM runs: a restart, or migratepages on the host, moves that of"
+        yield f"- {what} {count(len(renoded), 'VM')}{_named(renoded)}"
     if moved:
         yield f"- memory copied: {amount(copied)} of {count(len(moved), 'VM')}{_named(moved)}"
     worst = plan.summary.get("worst_host_failure")

@@ -27,7 +27,8 @@ def test_ticket_says_what_why_risk_steps_and_rollback(
     assert [part.split("\n", 1)[0] for part in parts[1:]] == ["What", "Why", "Risk", "Steps", "Rollback"]
     name = "a\\|b\\<script\\>\\\\n\\# x"
     assert "| 1 | to another node of the same host |" in parts[1]
-    assert "1 GiB of 1 VM" in parts[3] and "downtime: none" in parts[3]
+    assert "1 GiB of 1 VM" in parts[3] and "downtime: none planned" in parts[3]
+    assert "a restart, or migratepages on the host, moves that of 1 VM" in parts[3]
     assert all(name in part for part in parts[3:])
     assert f"| ☐ | {name} | kvm-a | 1 | 1 |" in parts[5]
     assert "\n\n\n" not in text
