@@ -23,6 +23,7 @@ from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile import Compiled, compile_fleet
 from placer.planning.decode import assign_names
 from placer.planning.goals import parse_goals
+from placer.planning.room import Room
 from placer.planning.scenario import Variant
 from placer.planning.scenario_hosts import alike as same_shape
 from placer.planning.solve import move_budget
@@ -130,7 +131,7 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
     homeless = sum(vm.current is not None and vm.current.host in names for vm in fleet.vms)
     if not homeless:
         return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [[]]}
-    compiled, result = _solved(hit, options)
+    compiled, result, sure = _solved(hit, options)
     if not result.patterns:
         return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
     left = assign_names(compiled, result).unplaced
@@ -138,7 +139,7 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
         "vms": homeless,
         "lost": sorted(fleet.vms[number].name for number in left),
         "vcpus_lost": sum(fleet.vms[number].spec.vcpus for number in left),
-        "proven": not left or all(objective.status == "optimal" for objective in result.objectives),
+        "proven": sure or all(objective.status == "optimal" for objective in result.objectives),
     }
     if roomy and not left:
         out["into"] = [_receivers(compiled, result, names)]
@@ -146,21 +147,43 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
             closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
             rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
-            compiled, result = _solved(half, options, engine="greedy")
+            compiled, result, _ = _solved(half, options, engine="greedy")
             if result.patterns and not assign_names(compiled, result).unplaced:
                 out["into"].append(_receivers(compiled, result, names))
     return out
 
 
-def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[Compiled, Result]:
-    """Return a plan in counts that places what it can; the greedy one where that places all, which is proof enough."""
+def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[Compiled, Result, bool]:
+    """Return a plan in counts that places what it can, and whether no other one leaves out fewer vCPUs.
+
+    The greedy plan is taken where it places all, or leaves out no more than has no room by the formula alone.
+    """
     budget = move_budget(fleet, options.max_moves, options.max_migrations)
     compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
     limits = Limits(time_limit_s=options.time_limit_s, rounds=options.rounds)
     first = solve(compiled.problem, engine="greedy", limits=limits, seed=options.seed)
-    if engine == "greedy" or (first.patterns and not any(first.unplaced)):
-        return compiled, first
-    return compiled, solve(compiled.problem, limits=limits, seed=options.seed)
+    sure = bool(first.patterns) and not any(first.unplaced)
+    if not sure and first.patterns and budget.moves == 0:
+        sure = _left_out(compiled, first) <= _without_room(compiled)
+    if engine == "greedy" or sure:
+        return compiled, first, sure
+    return compiled, solve(compiled.problem, limits=limits, seed=options.seed), False
+
+
+def _left_out(compiled: Compiled, result: Result) -> int:
+    flavors = compiled.problem.flavors
+    return sum(flavor.vcpus * many for flavor, many in zip(flavors, result.unplaced, strict=True))
+
+
+def _without_room(compiled: Compiled) -> int:
+    """Return vCPUs that no plan places while nothing moves: those of each flavor for which there is no room alone."""
+    room = Room(compiled.problem)
+    total = 0
+    for number, flavor in enumerate(compiled.problem.flavors):
+        most = room.most(number) if flavor.arriving else None
+        if most is not None:
+            total += flavor.vcpus * max(0, flavor.arriving - most)
+    return total
 
 
 def _receivers(compiled: Compiled, result: Result, failed: set[str]) -> list[str]:

@@ -18,6 +18,7 @@ from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile import Compiled, compile_fleet
 from placer.planning.fits import impossible_vms
 from placer.planning.goals import Goal, HeadroomFlavor
+from placer.planning.room import Room
 from placer.planning.wanted import Wanted, wanted_flavor
 from solvers.fill import Filler
 from solvers.problem import IntArray, Problem
@@ -97,24 +98,14 @@ class _States:
     """A fleet with its host states, and what each has left."""
 
     def __init__(self, fleet: Fleet, wanted: Sequence[Wanted], compiled: Compiled) -> None:
-        self.fleet, self.wanted, self.compiled = fleet, wanted, compiled
+        self.fleet, self.wanted = fleet, wanted
         self.problem: Problem = compiled.problem
+        self.room = Room(self.problem)
         self.names = tuple(host.name for host in fleet.hosts)
         self.flavor = compiled.flavors.of_vm[len(fleet.vms) :]
-        classes = self.problem.classes
-        self.count = np.array([one.count for one in classes], dtype=np.int64)
-        self.by_shape: dict[int, IntArray] = {
-            shape: np.array([n for n, one in enumerate(classes) if one.shape == shape], dtype=np.int64)
-            for shape in sorted({one.shape for one in classes})
-        }
-        self.free = {shape: self._free(numbers) for shape, numbers in self.by_shape.items()}
-        self.allowed = {
-            shape: np.array([classes[n].allowed for n in numbers.tolist()], dtype=bool)
-            for shape, numbers in self.by_shape.items()
-        }
-        self.floating = np.array([bool(one.floating) for one in classes], dtype=bool)
+        self.floating = np.array([bool(one.floating) for one in self.problem.classes], dtype=bool)
         self.class_of = np.full(len(fleet.hosts), -1, dtype=np.int64)
-        for number, one in enumerate(classes):
+        for number, one in enumerate(self.problem.classes):
             self.class_of[list(one.members)] = number
 
     @classmethod
@@ -131,26 +122,15 @@ class _States:
         asked = dataclasses.replace(present, vms=(*present.vms, *more))
         return cls(present, wanted, compile_fleet(asked, [Goal(name="placed", kind="placed")]))
 
-    def _free(self, numbers: IntArray) -> IntArray:
-        """Return (S, K): what the rows of classes of one shape have left beside the VMs on known nodes."""
-        out = []
-        for number in numbers.tolist():
-            one = self.problem.classes[number]
-            free = one.capacity.copy()
-            for placement, count in one.content:
-                free -= count * self.problem.shapes[one.shape].use[placement]
-            out.append(free)
-        return np.maximum(np.array(out, dtype=np.int64), 0)
-
     @cached_property
     def settled(self) -> dict[int, tuple[IntArray, IntArray]]:
         """Return, a shape, what is left when VMs on no known node have been put somewhere, and whether all could be."""
         out = {}
-        for shape, numbers in self.by_shape.items():
-            free, sure = self.free[shape].copy(), np.ones(len(numbers), dtype=np.int64)
+        for shape, numbers in self.room.numbers.items():
+            free, sure = self.room.free[shape].copy(), np.ones(len(numbers), dtype=np.int64)
             for at, number in enumerate(numbers.tolist()):
                 for flavor, many in self.problem.classes[number].floating:
-                    for placement in self._placements(shape, flavor).tolist():
+                    for placement in self.room.placements(shape, flavor).tolist():
                         use = self.problem.shapes[shape].use[placement]
                         taken = use > 0
                         fit = min(many, int((free[at, taken] // use[taken]).min())) if taken.any() else many
@@ -160,10 +140,6 @@ class _States:
             out[shape] = (free, sure)
         return out
 
-    def _placements(self, shape: int, flavor: int) -> IntArray:
-        form = self.problem.shapes[shape]
-        return np.flatnonzero((form.flavor == flavor) & ~form.stay_only)
-
     def headroom(self, number: int, label: str | None, most_solves: int) -> Headroom:
         """Return the headroom of one of the VMs that are wanted."""
         flavor = self.flavor[number]
@@ -172,16 +148,14 @@ class _States:
         most = np.zeros(len(classes), dtype=np.int64)
         alone: list[tuple[dict[str, int], int]] = []
         complete = True
-        for shape, all_numbers in self.by_shape.items():
-            where = self.allowed[shape][:, flavor]
-            own = self._placements(shape, flavor)
-            if not where.any() or not len(own):
+        for shape, all_numbers in self.room.numbers.items():
+            where = self.room.allowed[shape][:, flavor]
+            filler = self.room.filler(shape, flavor)
+            if not where.any() or filler is None:
                 continue
             form, numbers = self.problem.shapes[shape], all_numbers[where]
             complete &= form.complete
-            use, touches = form.use[own], form.touches[own]
-            filler = Filler.of(use, touches, form.row_names)
-            room = free = self.free[shape][where]
+            room = free = self.room.free[shape][where]
             found = filler.bounds(free)
             low = found.least
             if self.floating[all_numbers][where].any():
@@ -189,7 +163,7 @@ class _States:
                 low = filler.bounds(room).least * sure
             low, high = self._closed(filler, numbers, free, low, found.most, most_solves)
             least[numbers], most[numbers] = low, high
-            many = self.count[numbers]
+            many = self.room.count[numbers]
             if_only = {
                 resource: int((np.maximum(filler.only(rows).bounds(room).most, high) * many).sum())
                 for resource, rows in _resources(form.row_names, filler.rows).items()
@@ -211,7 +185,7 @@ class _States:
                 if len(known) >= most_solves:
                     continue
                 use = self.problem.shapes[one.shape].use
-                required = [(use[self._placements(one.shape, flavor)], many) for flavor, many in one.floating]
+                required = [(use[self.room.placements(one.shape, flavor)], many) for flavor, many in one.floating]
                 known[key] = filler.exact(free[at], required)
             low[at] = max(low[at], known[key][0])
             high[at] = min(high[at], known[key][1])
@@ -232,8 +206,8 @@ class _States:
             why = impossible_vms(alone).get("v")
         return Headroom(
             flavor=wanted.text,
-            total=int((least * self.count).sum()),
-            at_most=int((most * self.count).sum()) if complete else None,
+            total=int((least * self.room.count).sum()),
+            at_most=int((most * self.room.count).sum()) if complete else None,
             hosts=self.names,
             counts=by_host,
             limits=limits,
