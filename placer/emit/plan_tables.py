@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.emit.report_hosts import Pattern, find_patterns
+from placer.emit.report_lead import sentences
+from placer.emit.report_sections import goal_words
 from placer.emit.tables import COLUMNS, plan_rows
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.units import mib_number
 from placer.planning.moves import schedule_moves
+
+_UNKNOWN = "unknown"
 
 Value = str | int | float | None
 
@@ -40,16 +44,22 @@ def plan_tables(plan: Plan, fleet: Fleet) -> tuple[Table, ...]:
 
 
 def _summary(plan: Plan, fleet: Fleet) -> Table:
-    facts: list[tuple[Value, ...]] = [
-        ("status", plan.status, None, None, None),
-        ("hosts", len(fleet.hosts), None, None, None),
-        ("VMs placed", len(plan.vms), None, None, None),
-        ("VMs without a place", len(plan.unplaced), None, None, None),
-        ("seed", plan.seed, None, None, None),
-        ("fleet digest", plan.fleet_digest, None, None, None),
+    """Return the outcome in sentences, the counts, and the goals; a bound or gap that is not known says so."""
+    nothing: tuple[Value, ...] = (None, None, None, None)
+    facts: list[tuple[Value, ...]] = [("outcome", sentence, *nothing) for sentence in sentences(plan, fleet)]
+    facts += [
+        ("status", plan.status, *nothing),
+        ("hosts", len(fleet.hosts), *nothing),
+        ("hosts with VMs", len({vm.host for vm in plan.vms}), *nothing),
+        ("VMs placed", len(plan.vms), *nothing),
+        ("VMs without a place", len(plan.unplaced), *nothing),
+        ("seed", plan.seed, *nothing),
+        ("fleet digest", plan.fleet_digest, *nothing),
     ]
-    facts += [(f"goal {goal.name}", goal.value, goal.bound, goal.gap, goal.status) for goal in plan.goals]
-    return Table(name="Summary", columns=("what", "value", "bound", "gap", "status"), rows=facts)
+    for goal in plan.goals:
+        known = [_UNKNOWN if figure is None else figure for figure in (goal.value, goal.bound, goal.gap)]
+        facts.append((f"goal {goal.name}", *known, goal.status, goal_words(goal.name)))
+    return Table(name="Summary", columns=("what", "value", "bound", "gap", "status", "meaning"), rows=facts)
 
 
 def _hosts(patterns: Sequence[Pattern]) -> Table:

@@ -45,19 +45,20 @@ def workbook(plan: Plan, fleet: Fleet) -> bytes:
     book = xlsxwriter.Workbook(data, {"in_memory": True})
     try:
         head = book.add_format({"bold": True, "bottom": 1})
+        share = book.add_format({"num_format": "0.00%"})
         for table in tables:
-            _write(book.add_worksheet(table.name), table, head)
+            _write(book.add_worksheet(table.name), table, head, share)
     finally:
         book.close()
     return data.getvalue()
 
 
-def _write(sheet: Any, table: Table, head: Any) -> None:
+def _write(sheet: Any, table: Table, head: Any, share: Any) -> None:
     for place, title in enumerate(table.columns):
         sheet.write_string(0, place, title, head)
     for number, row in enumerate(table.rows, start=1):
         for place, value in enumerate(row):
-            _write_cell(sheet, number, place, value)
+            _write_cell(sheet, number, place, value, share if table.columns[place] == "gap" else None)
     for place, title in enumerate(table.columns):
         widest = max([len(title), *(len(str(row[place])) for row in table.rows[:1000])])
         sheet.set_column(place, place, min(_WIDEST, widest + 2))
@@ -66,13 +67,13 @@ def _write(sheet: Any, table: Table, head: Any) -> None:
         sheet.autofilter(0, 0, len(table.rows), len(table.columns) - 1)
 
 
-def _write_cell(sheet: Any, row: int, column: int, value: Value) -> None:
+def _write_cell(sheet: Any, row: int, column: int, value: Value, format: Any) -> None:
     if value is None:
         return
     if isinstance(value, str):
         sheet.write_string(row, column, _text(value))
     else:
-        sheet.write_number(row, column, value)
+        sheet.write_number(row, column, value, format)
 
 
 def _text(value: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from placer.emit.plan_tables import plan_tables
 from placer.emit.workbook import workbook
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Vm, VmSpec
 
 pytest.importorskip("xlsxwriter", reason="needs the extra excel")
@@ -73,3 +74,19 @@ def test_free_cpus_are_what_nobody_has(book: tuple[Fleet, Plan, bytes]) -> None:
     fleet, plan, _ = book
     nodes = next(table for table in plan_tables(plan, fleet) if table.name == "Nodes")
     assert [(row[1], row[3]) for row in nodes.rows] == [(0, 0), (1, 8)]
+
+
+def test_summary_says_what_is_not_known(book: tuple[Fleet, Plan, bytes]) -> None:
+    """The outcome stands first in words; a bound that is not known is told so, and gaps are shares in per cent."""
+    fleet, plan, _ = book
+    goals = (
+        GoalResult(name="remote", value=1.5, bound=None, gap=None, source="", status="feasible"),
+        GoalResult(name="hosts", value=4, bound=3, gap=0.25, source="CP-SAT", status="feasible"),
+    )
+    data = workbook(replace(plan, goals=goals), fleet)
+    rows = calamine.CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_name("Summary").to_python()
+    assert rows[1][0] == "outcome" and "Every VM has a place" in rows[1][1]
+    told = {row[0]: row[1:] for row in rows}
+    assert told["goal remote"][:3] == [1.5, "unknown", "unknown"] and "extra distance" in told["goal remote"][4]
+    assert told["goal hosts"][:3] == [4, 3, 0.25]
+    assert b"0.00%" in zipfile.ZipFile(io.BytesIO(data)).read("xl/styles.xml")
