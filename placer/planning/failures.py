@@ -20,7 +20,7 @@ from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
 from placer.planning.after import fleet_after, with_vms
-from placer.planning.compile import Compiled, compile_fleet
+from placer.planning.compile import WITHIN_HOST, Compiled, compile_fleet
 from placer.planning.decode import assign_names
 from placer.planning.goals import parse_goals
 from placer.planning.room import Room
@@ -32,6 +32,8 @@ from placer.planning.whatif import OnDone, SweepOptions, identity_of, solve_with
 from solvers.executors import Outcome, Pool, Task
 from solvers.result import Limits, Result
 from solvers.solve import solve
+
+NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
 
 Failure = tuple[str, ...]
 """Names of the domains that fail together."""
@@ -130,7 +132,7 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
     )
     homeless = sum(vm.current is not None and vm.current.host in names for vm in fleet.vms)
     if not homeless:
-        return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [[]]}
+        return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [NOWHERE]}
     compiled, result, sure = _solved(hit, options)
     if not result.patterns:
         return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
@@ -142,14 +144,15 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
         "proven": sure or all(objective.status == "optimal" for objective in result.objectives),
     }
     if roomy and not left:
-        out["into"] = [_receivers(compiled, result, names)]
+        found = [_refuge(compiled, result, names)]
         for parity in (0, 1):
             closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
             rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
             compiled, result, _ = _solved(half, options, engine="greedy")
             if result.patterns and not assign_names(compiled, result).unplaced:
-                out["into"].append(_receivers(compiled, result, names))
+                found.append(_refuge(compiled, result, names))
+        out["into"] = [one for one in found if one is not None]
     return out
 
 
@@ -186,16 +189,66 @@ def _without_room(compiled: Compiled) -> int:
     return total
 
 
-def _receivers(compiled: Compiled, result: Result, failed: set[str]) -> list[str]:
-    """Return the hosts that take VMs of the failed ones."""
+def _refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, Any] | None:
+    """Return where the VMs of the failed hosts go, None where others move to make room for them.
+
+    ``hosts`` take some; ``spread`` are the (rule, domain) pairs where some arrive that a rule over hosts keeps apart,
+    ``together`` the rules that hold some of them together: what another failure must not touch.
+    """
     fleet = compiled.fleet
-    out = set()
+    hosts: set[str] = set()
+    spread: set[tuple[int, str]] = set()
+    together: set[int] = set()
     for entry in assign_names(compiled, result).hosts:
-        for _, number in entry.vms:
+        host = fleet.hosts[entry.host]
+        for placement, number in entry.vms:
             current = fleet.vms[number].current
-            if current is not None and current.host in failed:
-                out.add(fleet.hosts[entry.host].name)
-    return sorted(out)
+            if current is None:
+                continue
+            if current.host not in failed:
+                stays = number in compiled.now[entry.host].get(placement, ())
+                flavor = compiled.flavors.of_vm[number]
+                if not stays and number not in compiled.floating[entry.host].get(flavor, ()):
+                    return None
+                continue
+            hosts.add(host.name)
+            for tied in compiled.flavors.groups[compiled.flavors.of_vm[number]].rules:
+                rule = fleet.rules[tied]
+                if rule.kind is RuleKind.AFFINITY:
+                    together.add(tied)
+                elif rule.scope not in WITHIN_HOST and rule.scope in host.labels:
+                    spread.add((tied, host.labels[rule.scope]))
+    return {"hosts": sorted(hosts), "spread": sorted(map(list, spread)), "together": sorted(together)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refuge:
+    """Where the VMs of one failure find room; see `_refuge`."""
+
+    hosts: frozenset[str]
+    spread: frozenset[tuple[int, str]]
+    together: frozenset[int]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> _Refuge:
+        """Return it from plain data."""
+        return cls(
+            frozenset(data["hosts"]),
+            frozenset((int(rule), str(domain)) for rule, domain in data["spread"]),
+            frozenset(data["together"]),
+        )
+
+    def apart_from(self, other: _Refuge) -> bool:
+        """Tell whether both plans hold at once.
+
+        Each host takes VMs of one failure only, and so does each domain of a rule that keeps VMs apart: there are then
+        no more of them in it than one of the two plans has. Rules that hold VMs together see the VMs of one failure.
+        """
+        return (
+            self.hosts.isdisjoint(other.hosts)
+            and self.spread.isdisjoint(other.spread)
+            and self.together.isdisjoint(other.together)
+        )
 
 
 class _Run:
@@ -237,12 +290,10 @@ class _Run:
     def pairs(self, singles: Mapping[Failure, Outcome]) -> tuple[dict[Failure, Outcome], int, int]:
         """Return the outcome of every pair that slack does not make harmless, how many it does, and how many are alike.
 
-        Two failures that find room on different hosts, neither on the other's, find it at once too; with rules between
-        hosts that does not follow, and every pair is solved.
+        Two failures that find room apart from each other, neither on the other's hosts, find it at once too.
         """
-        tied = bool(compile_fleet(self.fleet, parse_goals("placed", self.fleet)).problem.rules)
         into = {
-            name: [] if tied or outcome.value is None else [set(one) for one in outcome.value.get("into", ())]
+            name: [] if outcome.value is None else [_Refuge.of(one) for one in outcome.value.get("into", ())]
             for (name,), outcome in singles.items()
         }
         hosts = {name: set(own) for name, own in self.domains.items()}
@@ -250,7 +301,7 @@ class _Run:
         slack = 0
         for one, other in combinations(self.domains, 2):
             apart = any(
-                a.isdisjoint(b) and a.isdisjoint(hosts[other]) and b.isdisjoint(hosts[one])
+                a.apart_from(b) and a.hosts.isdisjoint(hosts[other]) and b.hosts.isdisjoint(hosts[one])
                 for a in into[one]
                 for b in into[other]
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.planning.failures import FailureSweep, sweep_failures
+from placer.model.rules import Rule, RuleKind
+from placer.planning.failures import FailureSweep, fail_hosts, settled, sweep_failures
 from placer.planning.scenario import Variant
-from placer.planning.whatif import SweepOptions
+from placer.planning.whatif import SweepOptions, solve_with
 from solvers.executors import Pool, processes
 
 OPTIONS = SweepOptions(time_limit_s=20)
@@ -79,6 +82,42 @@ def test_pairs_with_room_apart_are_not_solved(build: Any) -> None:
     tight = sweep(fleet_of(build, 4, 5), at_once=2)
     full = {tuple(one["domains"]): one["vms_lost"] for one in tight.harmful}
     assert all(lost == 1 for lost in full.values()) and len(full) == 6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pairs_that_are_skipped_are_harmless(build: Any, seed: int) -> None:
+    """With rules that tie hosts some pairs are still answered by slack, and every one as a solve of it would be."""
+    rng = random.Random(seed)
+    names = [f"h{n}" for n in range(12)]
+    labels = [{"rack": f"r{n % 6}"} for n in range(12)]
+    made = [build.host(name, labels=own) for name, own in zip(names, labels, strict=True)]
+    vms = [
+        build.vm(f"v{n}", build.spec(4, 1, cells=1, labels={"app": f"a{n // 3}"}), current=build.now(f"h{n}", (n % 2,)))
+        for n in rng.sample(range(12), 9)
+    ]
+    rules = [Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": f"a{n}"}, scope="rack", max_per=2) for n in (0, 1)]
+    rules.append(Rule(kind=RuleKind.AFFINITY, members={"app": "a2"}, scope="rack"))
+    fleet = build.fleet(made, vms, rules)
+    plan = solve_with(Variant(name="base", fleet=fleet), OPTIONS)
+    found = sweep_failures(Variant(name="base", fleet=fleet), "host", OPTIONS, at_once=2, plan=plan)
+    assert found.slack > 0 and found.slack + found.alike + found.solved == found.combinations == 66
+    harmful = {tuple(one["domains"]): one["vms_lost"] for one in found.harmful}
+    after = settled(fleet, plan)
+    for pair in combinations(names, 2):
+        lost = fail_hosts((after, OPTIONS), (pair, False))["lost"]
+        assert len(lost) == harmful.get(pair, 0)
+
+
+def test_two_failures_must_not_meet_in_a_domain(build: Any) -> None:
+    """Two of a group flee to one rack that may hold one of them: alone each may, together they are not answered so."""
+    made = [build.host("a", labels={"rack": "a"}), build.host("b", labels={"rack": "b"})]
+    made += [build.host(name, build.topology(1), labels={"rack": "c"}) for name in ("c1", "c2")]
+    spec = build.spec(4, 1, cells=1, labels={"app": "x"})
+    vms = [build.vm("xa", spec, current=build.now("a")), build.vm("xb", spec, current=build.now("b"))]
+    rule = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "x"}, scope="rack")
+    assert not sweep(build.fleet(made, vms, [rule])).harmful
+    found = sweep(build.fleet(made, vms, [rule]), at_once=2)
+    assert {tuple(one["domains"]): one["vms_lost"] for one in found.harmful}["a", "b"] == 1
 
 
 def test_unknown_scopes_are_refused(build: Any) -> None:
