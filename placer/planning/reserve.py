@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from placer.errors import InputError, RefusedPlanError
 from placer.model.fleet import Fleet
-from placer.model.plan import GoalResult, Plan
+from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.planning.check import check
+from placer.planning.cpu_use import CpuUse, cpu_use
 from placer.planning.failures import FailureSweep, sweep_failures
 from placer.planning.results import gap_of
 from placer.planning.scenario import Variant
@@ -130,9 +131,17 @@ def _with_room(fleet: Fleet, room: Mapping[tuple[str, str], Counter[str]]) -> Fl
 
 
 def _without(fleet: Fleet, plan: Plan) -> Plan:
-    """Return the plan without its stand-ins."""
+    """Return the plan without its stand-ins; shared vCPUs float over the CPUs that these held, too."""
     known = fleet.vm_by_name
-    vms = tuple(vm for vm in plan.vms if vm.name in known)
+    there: dict[str, list[tuple[Vm, PlanVm]]] = defaultdict(list)
+    touched = {vm.host for vm in plan.vms if vm.name not in known}
+    for vm in plan.vms:
+        if vm.name in known and vm.host in touched:
+            there[vm.host].append((known[vm.name], vm))
+    uses = {name: cpu_use(fleet.host_by_name[name], placed) for name, placed in there.items()}
+    vms = tuple(
+        _floating(uses[vm.host], known[vm.name], vm) if vm.host in uses else vm for vm in plan.vms if vm.name in known
+    )
     return dataclasses.replace(
         plan,
         vms=vms,
@@ -140,6 +149,27 @@ def _without(fleet: Fleet, plan: Plan) -> Plan:
         goals=(),
         summary=capacity_summary(fleet, vms),
         certificate=None,
+    )
+
+
+def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
+    """Return a VM whose shared vCPUs float over all that is free on their nodes now."""
+    host = use.host
+    node_of = host.topology.node_of_cpu
+    taken = use.taken
+    pins = dict(planned.pins)
+    for vcpu, pin in planned.pins.items():
+        if not vm.spec.is_dedicated(vcpu):
+            pins[vcpu] = (host.topology.node(node_of[min(pin)]).cpus & host.shared_pool) - taken
+    if pins == dict(planned.pins):
+        return planned
+    before, after = frozenset().union(*planned.pins.values()), frozenset().union(*pins.values())
+    own = {before: after}
+    return dataclasses.replace(
+        planned,
+        pins=pins,
+        emulator=None if planned.emulator is None else own.get(planned.emulator, planned.emulator),
+        iothreads={number: own.get(cpus, cpus) for number, cpus in planned.iothreads.items()},
     )
 
 
