@@ -24,12 +24,15 @@ class FreeCore:
 @dataclass(frozen=True, slots=True)
 class NodeCapacity:
     """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in
-    KiB.
+    KiB. `largest_l3` is how many CPUs for dedicated vCPUs one L3 domain has at most, those of fixed pins included;
+    `floats_in_one_l3` says whether all CPUs that may carry shared vCPUs are in one.
     """
 
     cores: tuple[FreeCore, ...]
     shared_cpus: frozenset[int]
     usable_cpus: int
+    largest_l3: int
+    floats_in_one_l3: bool
     memory_kib: int
     pages: Mapping[int, int]
     devices: Mapping[str, int]
@@ -81,6 +84,8 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
                 cores=tuple(cores) if planable else (),
                 shared_cpus=(node.cpus & shared) if planable else frozenset(),
                 usable_cpus=len(node.cpus & host.usable_cpus),
+                largest_l3=_largest_l3(host, node.cpus),
+                floats_in_one_l3=len({topology.l3_of_cpu.get(cpu) for cpu in node.cpus & host.shared_pool}) <= 1,
                 memory_kib=ordinary if planable else 0,
                 pages=pages if planable else {},
                 devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id),
@@ -96,6 +101,13 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
         ratio=Fraction(str(host.cpu_ratio)),
         split=host.dedicated_cpus is not None or host.shared_cpus is not None,
     )
+
+
+def _largest_l3(host: Host, cpus: frozenset[int]) -> int:
+    """Return the most CPUs for dedicated vCPUs that an L3 domain has on a node; those in no domain are in any."""
+    counts = Counter(host.topology.l3_of_cpu.get(cpu) for cpu in cpus & host.dedicated_pool)
+    loose = counts.pop(None, 0)
+    return max(counts.values(), default=0) + loose
 
 
 def reserved_memory(host: Host) -> list[int]:

@@ -18,6 +18,7 @@ from placer.planning.needs import part_vcpus, spec_needs
 from placer.planning.objectives import objectives_of
 from placer.planning.placements import Placement
 from placer.planning.shapes import ShapeFactory
+from placer.planning.structures import ONE_L3
 from placer.planning.usage_levels import usage_levels
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
@@ -61,6 +62,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         for i, rule in enumerate(fleet.rules)
         if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
     }
+    spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
     cross = _cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
     factory = ShapeFactory(
@@ -144,7 +146,7 @@ def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
     for number, who in sorted(members.items()):
         rule = fleet.rules[number]
         if rule.kind is RuleKind.AFFINITY:
-            # Within a node placer pins as it can; members on one L3 domain are at least on one node.
+            # Members on one L3 domain are on one node, and take no more CPUs than a domain has: `ONE_L3`.
             scope = "node" if rule.scope == "l3" else rule.domains
             out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
         elif rule.scope not in WITHIN_HOST:

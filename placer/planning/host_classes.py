@@ -27,7 +27,7 @@ from placer.planning.flavors import (
 from placer.planning.needs import Needs, spec_needs
 from placer.planning.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.structures import balance_units, structure_of
+from placer.planning.structures import ONE_L3, PLENTY, balance_units, structure_of
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
 
@@ -269,7 +269,7 @@ class ClassBuilder:
                 taken[row] += amount * len(vms)
         for row, amount in taken.items():
             name = table.names[row][1]
-            if amount > out[row] and (name == "memory" or name.startswith("rule ")):
+            if amount > out[row] and (name == "memory" or name.startswith(("rule ", ONE_L3))):
                 out[row] = amount
         for flavor, vms in loaded.floating.items():
             for rule in self.groups[flavor].rules:
@@ -280,7 +280,7 @@ class ClassBuilder:
         return out
 
     def _rule_room(self, draft: ShapeDraft, room: _Room) -> dict[tuple[int | None, str], int]:
-        out = {}
+        out: dict[tuple[int | None, str], int] = {}
         for node, name in draft.table.names:
             kind, _, what = name.partition(" ")
             if kind == "rule":
@@ -288,6 +288,9 @@ class ClassBuilder:
                 if node is not None and self.factory.spread_rules[int(what)] == "l3":
                     domains = room.capacity.nodes[node].l3_domains
                 out[node, name] = self.max_per[int(what)] * domains
+            elif kind == ONE_L3 and node is not None:
+                own = room.capacity.nodes[node]
+                out[node, name] = PLENTY if own.floats_in_one_l3 else own.largest_l3
         return out
 
     def _classes(

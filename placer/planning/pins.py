@@ -191,7 +191,9 @@ class Pinner:
         better = pin_node_exact(cores, items, rules, hint=answer)
         if better is not None:
             return better
-        if not rules:
+        # A rule that is broken on this node now may stay so, as long as its VMs keep the CPUs they have.
+        bound = [n for n, own in enumerate(tied) if own]
+        if all(set(answer.items[n].cpus) == set(items[n].current or ()) for n in bound):
             return answer
         names = ", ".join(
             self.compiled.fleet.rules[number].label for number in sorted({rule for own in tied for rule in own})

@@ -10,6 +10,7 @@ import numpy as np
 from placer.model.plan import Unplaced
 from placer.planning.compile import Compiled
 from placer.planning.fits import impossible_vms
+from placer.planning.structures import ONE_L3
 from solvers.result import HostPattern, Result
 
 
@@ -87,6 +88,8 @@ def row_words(compiled: Compiled, row: str) -> str:
     kind, _, what = row.partition(" ")
     if kind == "rule":
         return f"room under the rule {compiled.fleet.rules[int(what)].label}"
+    if kind == ONE_L3:
+        return f"room in one L3 domain, which the rule {compiled.fleet.rules[int(what)].label} wants"
     if kind == "pages":
         return f"huge {row}"
     plain = {

@@ -38,7 +38,8 @@ def goal_results(
     Parameters
     ----------
     constants : goal -> what immovable VMs add to it, in the objective's integer unit.
-    measured : goal -> its value in the finished plan, for goals that the counts only bound (`MEASURED`).
+    measured : goal -> its value in the finished plan, for goals that the counts only bound: those of `MEASURED`, and
+        `rules` where a rule is over L3 domains.
     """
     paired: dict[str, list[tuple[Objective, ObjectiveResult]]] = {}
     for objective, result in zip(objectives, results, strict=True):
@@ -48,7 +49,7 @@ def goal_results(
     for goal in goals:
         own = paired.get(goal.name, [])
         found = _combine(goal, own, constants.get(goal.name, 0), held)
-        if goal.kind in MEASURED:
+        if goal.kind in MEASURED or goal.name in measured:
             found = _with_measured(found, measured.get(goal.name), held)
         out.append(found)
         if held is None and found.status != "optimal":

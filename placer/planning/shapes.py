@@ -131,7 +131,7 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = draft.table.hinges(max_per, units)
+        hinges = draft.table.hinges(max_per, self.spread_rules, units)
         hinged = {hinge.row for hinge in hinges}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
         divisor = np.array(

@@ -161,7 +161,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     from placer.planning.failure import worst_failure
     from placer.planning.pins import Pinner
     from placer.planning.reasons import unplaced_reasons
-    from placer.planning.results import goal_results
+    from placer.planning.results import MEASURED, goal_results
     from placer.planning.summary import capacity_summary
 
     fleet, problem = compiled.fleet, compiled.problem
@@ -169,7 +169,11 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     kinds = {goal.kind for goal in compiled.goals}
     vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
     unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
-    measured = _measured(compiled, vms, unplaced) if kinds & {"cores", "l3", "balance"} else {}
+    pinned = kinds & set(MEASURED)
+    if any(rule.scope == "l3" for rule in fleet.rules):
+        pinned |= kinds & {"rules"}
+    measured = _measured(compiled, vms, unplaced) if pinned else {}
+    measured = {goal.name: measured[goal.name] for goal in compiled.goals if goal.kind in pinned}
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = {**capacity_summary(fleet, vms), "worst_host_failure": worst_failure(compiled, result)}

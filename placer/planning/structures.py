@@ -24,6 +24,12 @@ from solvers.problem import COST_UNIT, Hinge, IntArray
 PLENTY = 1 << 40
 """The capacity of a row that only measures."""
 BALANCE_STEPS = 10
+ONE_L3 = "one-l3"
+"""The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
+rows are limits alone: what the rule is broken by now shows in the pins."""
+FLOATS = 1 << 20
+_ROWS_OF_ONE_WIDTH = 2
+"""So many CPU rows has a node whose cores all have as many threads; a node that mixes widths has more."""
 _LOAD, _USED = "load", "used"
 _LOADS = {_LOAD: ("balance", 1), _USED: (BALANCE_USAGE, THOUSAND)}
 """Row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
@@ -99,7 +105,8 @@ class RowTable:
     def use(self, group: FlavorGroup, placement: Placement, spread_rules: Mapping[int, str]) -> dict[int, int]:
         """Return row -> units that one VM of the flavor takes when so placed.
 
-        `spread_rules` maps the anti-affinity rules that are rows (scope host, node or l3) to their scope.
+        `spread_rules` maps the rules that are rows to their scope: anti-affinities over host, node or l3, and
+        affinities over l3 (`ONE_L3`).
         """
         needs, out = group.needs, dict[int, int]()
         parts = needs.options[placement.option]
@@ -122,7 +129,21 @@ class RowTable:
             elif scope == "l3":
                 for node, domains in self._l3_touched(parts, placement).items():
                     _add(out, self.row(node, f"rule {number}"), domains)
+            elif scope == ONE_L3:
+                for slot, part in enumerate(parts):
+                    node = placement.cpu_nodes[slot]
+                    _add(out, self.row(node, f"{ONE_L3} {number}"), self._cpus_taken(needs, part, node))
         return out
+
+    def _cpus_taken(self, needs: Needs, part: Part, node: int) -> int:
+        """Return the CPUs that a part takes of its L3 domain at least: idle siblings too where all cores are alike; for
+        vCPUs that float over a node more than any domain has.
+        """
+        if part.shared:
+            return FLOATS
+        width = self.structure.widths[node] if len(self.structure.cpu_rows[node]) <= _ROWS_OF_ONE_WIDTH else 1
+        whole = {"isolate": width * part.dedicated, "require": width * -(-part.dedicated // width)}
+        return whole.get(needs.thread_policy, part.dedicated)
 
     def _l3_touched(self, parts: Sequence[Part], placement: Placement) -> dict[int, int]:
         """Return node -> L3 domains a VM is in at least: one, or all of the node's where it has vCPUs that float over
@@ -232,7 +253,9 @@ class RowTable:
             return here.pages.get(int(what.split()[1]), 0)
         return here.devices.get(what, 0) if kind == "device" else here.resources.get(what, 0)
 
-    def hinges(self, max_per: Mapping[int, int], units: Mapping[str, int]) -> tuple[Hinge, ...]:
+    def hinges(
+        self, max_per: Mapping[int, int], spread_rules: Mapping[int, str], units: Mapping[str, int]
+    ) -> tuple[Hinge, ...]:
         """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
 
         Balance is Σ_nodes Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / ratio) / usable CPUs; by usage
@@ -242,7 +265,10 @@ class RowTable:
         for k, (node, name) in enumerate(self.names):
             kind, _, what = name.partition(" ")
             if kind == "rule":
-                out.append(Hinge(goal="rules", row=k, offset=max_per[int(what)]))
+                domains = 1
+                if node is not None and spread_rules[int(what)] == "l3":
+                    domains = self.structure.l3_domains[node]
+                out.append(Hinge(goal="rules", row=k, offset=max_per[int(what)] * domains))
             elif name == "cores" and self.structure.whole is not None and node is not None:
                 out.append(Hinge(goal="cores", row=k, offset=self.structure.whole[node]))
             elif (
