@@ -22,7 +22,9 @@ from placer.planning.check_names import check_names
 from placer.planning.check_pins import check_pins
 from placer.planning.check_rules import check_rules
 from placer.planning.check_start import start_warnings
+from placer.planning.cpu_use import cpu_use
 from placer.planning.findings import CheckReport, Findings
+from placer.planning.measure import ScoreCache
 from placer.planning.moved import Move, is_present
 from placer.planning.rule_excess import RuleIndex, rule_index
 from placer.planning.score import PlanValues
@@ -63,10 +65,11 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> Che
 
 
 def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> dict[str, Any]:
-    sound = check_names(fleet, plan, found)
+    scores = ScoreCache()
+    sound = check_names(fleet, plan, scores.places, found)
     # What the plan says of unknown things is noted; all else is checked without them.
     rest = plan if len(sound) == len(plan.vms) else replace(plan, vms=tuple(planned for _, planned in sound))
-    values = PlanValues(fleet, rest, rules=rules)
+    values = PlanValues(fleet, rest, rules=rules, scores=scores)
     moves = values.moves
     _check_cells(values, sound, found)
     check_moves(fleet, sound, moves, found)
@@ -99,9 +102,13 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
             residents.setdefault(vm.current.host, []).append(vm)
     arrivals = {name for name, move in values.moves.items() if move is not Move.STAYS}
     capacity = CapacityChecker(residents=residents, specs=values.scores.specs)
-    for use in values.uses:
+    for use, group in zip(values.uses, values.groups, strict=True):
+        before = found.count
         check_pins(use, arrivals, found)
         capacity.check(use.host, use.placed, arrivals, found)
+        for host, placed in group.others if found.count > before else ():  # the same is wrong there, by other names
+            check_pins(cpu_use(host, placed), arrivals, found)
+            capacity.check(host, placed, arrivals, found)
 
 
 def _measured(values: PlanValues) -> dict[str, Any]:

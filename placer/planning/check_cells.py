@@ -21,13 +21,14 @@ Messages = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class CellChecker:
-    """Checks cells; VMs alike in spec, host topology and place are checked once.
+    """Checks cells; VMs alike in spec, host topology and nodes are checked once.
 
     The cache keys objects by identity: keep the fleet alive as long as the checker.
     """
 
     scores: ScoreCache
-    _known: dict[tuple[object, ...], Messages] = field(default_factory=dict)
+    _by_place: dict[tuple[object, ...], Messages] = field(default_factory=dict)
+    _by_nodes: dict[tuple[object, ...], Messages] = field(default_factory=dict)
 
     def messages(self, vm: Vm, topology: Topology, planned: PlanVm, *, kept: bool) -> Messages:
         """Return all that is wrong with a VM's cells.
@@ -35,26 +36,20 @@ class CellChecker:
         The VM's pins must name every vCPU and only CPUs of the host. `kept` says that the VM is on these nodes already:
         an odd place that it has now may stay.
         """
-        node_shares = self.scores.rows(topology).node_shares
-        places = tuple([node_shares(pin) for pin in planned.pins.values()])
-        cells = tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells])
         locked = locked_cells(vm)
-        fixed = has_fixed_pins(vm, planned)
-        key = (
-            self.scores.specs.of(vm.spec),
-            id(topology),
-            planned.shown,
-            cells,
-            tuple(planned.pins),
-            places,
-            kept,
-            locked,
-            fixed,
-        )
-        found = self._known.get(key)
+        rest = (kept, locked, has_fixed_pins(vm, planned))
+        spec = self.scores.specs.of(vm.spec)
+        here = (spec, id(topology), self.scores.places.of(planned), rest)
+        found = self._by_place.get(here)
         if found is None:
-            found = tuple(self._check(vm, topology, planned, kept, locked))
-            self._known[key] = found
+            node_shares = self.scores.rows(topology).node_shares
+            nodes = tuple([node_shares(pin) for pin in planned.pins.values()])
+            cells = tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells])
+            key = (spec, id(topology), planned.shown, cells, tuple(planned.pins), nodes, rest)
+            found = self._by_nodes.get(key)
+            if found is None:
+                found = self._by_nodes[key] = tuple(self._check(vm, topology, planned, kept, locked))
+            self._by_place[here] = found
         return found + tuple(_new_cells(vm, planned))
 
     def _check(

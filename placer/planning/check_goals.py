@@ -20,7 +20,7 @@ def check_goals(values: PlanValues, plan: Plan, found: Findings) -> dict[str, fl
     """Note every claim about a goal that is not so; return the measured values by goal."""
     measured: dict[str, float | None] = {}
     slack = tolerances(plan.options)
-    nodes = sum(len(use.host.topology.nodes) for use in values.uses) if _named(plan, "balance") else 0
+    nodes = sum(len(g.host.topology.nodes) * g.hosts for g in values.groups) if _named(plan, "balance") else 0
     room = PER_VM * max(1, len(plan.vms), nodes)
     unproven: str | None = None
     for goal in plan.goals:

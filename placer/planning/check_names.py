@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
+from placer.planning.alike import PlaceNumbers
 from placer.planning.findings import Findings, some
 
 
-def check_names(fleet: Fleet, plan: Plan, found: Findings) -> list[tuple[Vm, PlanVm]]:
+def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings) -> list[tuple[Vm, PlanVm]]:
     """Note every name and number that the fleet has not, and every VM that the plan has not exactly once.
 
     Returns the placed VMs that all other checks may look at: known VM, known host, a pin on CPUs of that host for each
@@ -21,7 +21,7 @@ def check_names(fleet: Fleet, plan: Plan, found: Findings) -> list[tuple[Vm, Pla
     """
     _each_once(fleet, plan, found)
     sound = []
-    known = _Known()
+    good: set[tuple[int, int, int]] = set()
     seen: set[str] = set()
     for planned in plan.vms:
         vm, host = fleet.vm_by_name.get(planned.name), fleet.host_by_name.get(planned.host)
@@ -37,7 +37,9 @@ def check_names(fleet: Fleet, plan: Plan, found: Findings) -> list[tuple[Vm, Pla
             found.vm(planned, "the host has failed and holds nothing", where="host")
         if vm.spec.kvm and not host.kvm:
             found.vm(planned, "the host cannot run KVM, and the VM does not say kvm: false", where="host")
-        if _places_exist(host, vm, planned, known, found):
+        place = (id(host.topology), vm.spec.vcpus, places.of(planned))
+        if place in good or _places_exist(host, vm, planned, found):
+            good.add(place)
             sound.append((vm, planned))
     return sound
 
@@ -60,31 +62,18 @@ def _each_once(fleet: Fleet, plan: Plan, found: Findings) -> None:
         found.fault(f"VMs of the fleet that the plan neither places nor leaves out: {some(missing)}", where="vms")
 
 
-@dataclass(slots=True)
-class _Known:
-    """What has been looked at already: cpusets that lie on the CPUs of a topology, and the vCPUs of each size."""
-
-    cpusets: dict[int, set[frozenset[int]]] = field(default_factory=dict)
-    vcpus: dict[int, frozenset[int]] = field(default_factory=dict)
-
-
-def _places_exist(host: Host, vm: Vm, planned: PlanVm, known: _Known, found: Findings) -> bool:
+def _places_exist(host: Host, vm: Vm, planned: PlanVm, found: Findings) -> bool:
     """Note vCPUs, CPUs and nodes that are not; tell whether all are."""
     before = len(found.faults)
     pins, count = planned.pins, vm.spec.vcpus
-    vcpus = known.vcpus.get(count)
-    if vcpus is None:
-        vcpus = known.vcpus[count] = frozenset(range(count))
-    if pins.keys() != vcpus:
-        missing = vcpus - pins.keys()
+    if pins.keys() != set(range(count)):
+        missing = set(range(count)) - pins.keys()
         what = f"no pin for vCPUs {format_cpuset(missing)}" if missing else f"pins for vCPUs {sorted(pins)}"
         found.vm(planned, f"{what}; it has {count} vCPUs", where="pins")
-    good = known.cpusets.setdefault(id(host.topology), set())
-    for pin in pins.values():
-        if pin not in good:
-            _check_cpuset(host, planned, pin, good, "pins", found)
-    if planned.emulator is not None and planned.emulator not in good:
-        _check_cpuset(host, planned, planned.emulator, good, "emulator", found)
+    for pin in set(pins.values()):
+        _check_cpuset(host, planned, pin, "pins", found)
+    if planned.emulator is not None:
+        _check_cpuset(host, planned, planned.emulator, "emulator", found)
     ids = host.topology.node_ids
     for cell in planned.cells:
         unknown = [node for node in cell.nodes if node not in ids]
@@ -103,12 +92,8 @@ def _places_exist(host: Host, vm: Vm, planned: PlanVm, known: _Known, found: Fin
     return len(found.faults) == before
 
 
-def _check_cpuset(
-    host: Host, planned: PlanVm, cpus: frozenset[int], good: set[frozenset[int]], where: str, found: Findings
-) -> None:
+def _check_cpuset(host: Host, planned: PlanVm, cpus: frozenset[int], where: str, found: Findings) -> None:
     lacking = cpus - host.topology.cpus
-    if cpus and not lacking:
-        good.add(cpus)
-        return
-    what = f"the host has no CPUs {format_cpuset(lacking)} online" if lacking else "an empty cpuset"
-    found.vm(planned, what, where=where)
+    if lacking or not cpus:
+        what = f"the host has no CPUs {format_cpuset(lacking)} online" if lacking else "an empty cpuset"
+        found.vm(planned, what, where=where)

@@ -60,14 +60,14 @@ def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
     return use
 
 
-def uses_of(fleet: Fleet, plan: Plan) -> Iterator[CpuUse]:
-    """Yield the CPU use of every host that holds a VM, in the fleet's order of hosts."""
+def hosts_in_use(fleet: Fleet, plan: Plan) -> Iterator[tuple[Host, list[tuple[Vm, PlanVm]]]]:
+    """Yield every host that holds a VM with its VMs, in the fleet's order of hosts."""
     placed: dict[str, list[tuple[Vm, PlanVm]]] = {}
     for planned in plan.vms:
         placed.setdefault(planned.host, []).append((fleet.vm_by_name[planned.name], planned))
     for host in fleet.hosts:
         if host.name in placed:
-            yield cpu_use(host, placed[host.name])
+            yield host, placed[host.name]
 
 
 def dedicated_cpus(spec: VmSpec, planned: PlanVm) -> set[int]:

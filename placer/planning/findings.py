@@ -31,6 +31,11 @@ class Findings:
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        """How many faults and warnings there are."""
+        return len(self.faults) + len(self.warnings)
+
     def fault(self, message: str, *, where: str, cure: str | None = None) -> None:
         """Note a fault of the plan or fleet at the field `where`."""
         self.faults.append(Fault(message=message, field=where, cure=cure))

@@ -21,6 +21,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.vm import DeviceRequest, VmSpec
+from placer.planning.alike import PlaceNumbers
 from placer.planning.spec_numbers import SpecNumbers
 
 DEVICE_WEIGHT = 1.0
@@ -220,8 +221,10 @@ class ScoreCache:
     """
 
     specs: SpecNumbers = field(default_factory=SpecNumbers)
+    places: PlaceNumbers = field(default_factory=PlaceNumbers)
     _rows: dict[int, TopologyRows] = field(default_factory=dict)
-    _scores: dict[tuple[object, ...], VmScore] = field(default_factory=dict)
+    _scores: dict[tuple[int, int, int], VmScore] = field(default_factory=dict)
+    _by_nodes: dict[tuple[object, ...], VmScore] = field(default_factory=dict)
 
     def rows(self, topology: Topology) -> TopologyRows:
         """Return the distances of a topology."""
@@ -232,14 +235,22 @@ class ScoreCache:
 
     def score(self, spec: VmSpec, topology: Topology, vm: PlanVm) -> VmScore:
         """Return the score of a placed VM."""
+        key = (self.specs.of(spec), id(topology), self.places.of(vm))
+        found = self._scores.get(key)
+        if found is None:
+            found = self._scores[key] = self._score_by_nodes(spec, topology, vm)
+        return found
+
+    def _score_by_nodes(self, spec: VmSpec, topology: Topology, vm: PlanVm) -> VmScore:
+        """Return the score of a VM: other CPUs of the same nodes give the same."""
         rows = self.rows(topology)
         nodes = rows.node_shares
         places = tuple([nodes(pin) for pin in vm.pins.values()])
         cells = tuple([(cell.vcpus, cell.memory_kib, tuple(cell.nodes.items())) for cell in vm.cells])
         key = (self.specs.of(spec), id(topology), vm.shown, cells, tuple(vm.pins), places, vm.devices)
-        found = self._scores.get(key)
+        found = self._by_nodes.get(key)
         if found is None:
-            found = self._scores[key] = _score(spec, rows, vm)
+            found = self._by_nodes[key] = _score(spec, rows, vm)
         return found
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
-from placer.planning.cpu_use import CpuUse, extra_l3, load_penalty, node_usage, shared_cores, uses_of
+from placer.planning.alike import HostGroup, alike_hosts
+from placer.planning.cpu_use import (
+    CpuUse,
+    cpu_use,
+    extra_l3,
+    hosts_in_use,
+    load_penalty,
+    node_usage,
+    shared_cores,
+)
 from placer.planning.goals import BALANCE_USAGE, parse_flavor
 from placer.planning.measure import FleetScore, ScoreCache, score_fleet
 from placer.planning.moved import Move, is_present, move_of
@@ -28,12 +38,14 @@ class PlanValues:
         From any of its members: the plan names something that the fleet has not. `check` says what.
     """
 
-    def __init__(self, fleet: Fleet, plan: Plan, *, rules: RuleIndex | None = None) -> None:
-        """Take a plan of the fleet; `rules` is the fleet's `rule_index` where it is known already."""
+    def __init__(
+        self, fleet: Fleet, plan: Plan, *, rules: RuleIndex | None = None, scores: ScoreCache | None = None
+    ) -> None:
+        """Take a plan of the fleet, and where they are known already the fleet's `rule_index` and scores."""
         self.fleet = fleet
         self.plan = plan
         self.rules = rules or rule_index(fleet)
-        self.scores = ScoreCache()
+        self.scores = scores or ScoreCache()
 
     @cached_property
     def score(self) -> FleetScore:
@@ -46,9 +58,19 @@ class PlanValues:
         return plan_excess(self.fleet, self.plan, self.rules)
 
     @cached_property
+    def groups(self) -> list[HostGroup]:
+        """The hosts that hold a VM, those alike in kind and content together."""
+        return alike_hosts(
+            hosts_in_use(self.fleet, self.plan),
+            self.scores.specs,
+            self.scores.places,
+            lambda planned: self.moves[planned.name] is not Move.STAYS,
+        )
+
+    @cached_property
     def uses(self) -> list[CpuUse]:
-        """CPUs taken on every host that holds a VM."""
-        return list(uses_of(self.fleet, self.plan))
+        """CPUs taken on the first host of each of `groups`."""
+        return [cpu_use(group.host, group.placed) for group in self.groups]
 
     @cached_property
     def moves(self) -> dict[str, Move]:
@@ -105,6 +127,16 @@ class PlanValues:
         placed = self.plan.vm_by_name
         return sum(vm.spec.vcpus for vm in self.fleet.vms if vm.name not in placed)
 
+    def _on_each_host(self, figure: Callable[[CpuUse], float]) -> Iterator[float]:
+        for use, group in zip(self.uses, self.groups, strict=True):
+            yield from itertools.repeat(figure(use), group.hosts)
+
+    def _usage_penalties(self) -> Iterator[float]:
+        # What a VM uses is its own: here every host is looked at.
+        for host, placed in hosts_in_use(self.fleet, self.plan):
+            use = cpu_use(host, placed)
+            yield load_penalty(use, node_usage(use))
+
     def _host_cost(self) -> float:
         used = {vm.host for vm in self.plan.vms}
         return math.fsum(host.cost for host in self.fleet.hosts if host.name in used)
@@ -115,10 +147,10 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "rules": lambda values: sum(values.excess.values()),
     "remote": lambda values: values.score.remote_access,
     "hosts": lambda values: values._host_cost(),
-    "cores": lambda values: sum(map(shared_cores, values.uses)),
-    "l3": lambda values: sum(map(extra_l3, values.uses)),
-    "balance": lambda values: math.fsum(map(load_penalty, values.uses)),
-    BALANCE_USAGE: lambda values: math.fsum(load_penalty(use, node_usage(use)) for use in values.uses),
+    "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
+    "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),
+    "balance": lambda values: math.fsum(values._on_each_host(load_penalty)),
+    BALANCE_USAGE: lambda values: math.fsum(values._usage_penalties()),
     "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
 }
 

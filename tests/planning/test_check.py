@@ -12,6 +12,7 @@ from placer.model.host import Device, Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, DeviceRequest, EmulatorPolicy, Movable, ThreadPolicy
 from placer.planning.check import check
+from placer.planning.score import goal_values
 
 Case = tuple[Any, Any, Any]
 """Fleet, a good plan, a damaged plan."""
@@ -1041,6 +1042,49 @@ def test_a_large_plan_in_seconds(build: Any) -> None:
     report = check(fleet, plan)
     assert [str(fault) for fault in report.faults] == []
     assert time.perf_counter() - started_s < 60
+
+
+@pytest.fixture
+def alike(build: Any) -> tuple[Any, Any]:
+    """Three hosts that are alike in kind and content, two VMs on each, and a good plan of them."""
+    topology, spec = build.topology(), build.spec(2)
+    hosts = [build.host(name, topology) for name in "abc"]
+    vms = [build.vm(f"{host.name}{n}", spec) for host in hosts for n in (0, 1)]
+    planned = [build.placed(vm, (0, 1) if vm.name[1] == "0" else (2, 3), [0], host=vm.name[0]) for vm in vms]
+    return build.fleet(hosts, vms), build.plan(*planned)
+
+
+def test_what_is_wrong_on_one_of_several_alike_hosts_is_found(build: Any, alike: tuple[Any, Any]) -> None:
+    """One pin that differs is refused, on the host that has it, however many others are alike and sound."""
+    fleet, plan = alike
+    assert check(fleet, plan).ok
+    moved = replace(plan.vms[5], pins=pins(1, 3), emulator=frozenset({1, 3}))
+    report = check(fleet, replace(plan, vms=(*plan.vms[:5], moved)))
+    assert [fault.message for fault in report.faults] == [
+        "VM 'c0' on host 'c': CPU 1 is also pinned for VM 'c1'",
+    ]
+
+
+def test_what_is_wrong_on_all_of_several_alike_hosts_is_told_of_each(build: Any, alike: tuple[Any, Any]) -> None:
+    """Hosts that are wrong in the same way are each named, with their own VMs."""
+    fleet, plan = alike
+    clash = {"pins": pins(1, 3), "emulator": frozenset({1, 3})}
+    report = check(
+        fleet, replace(plan, vms=tuple(replace(vm, **clash) if vm.name[1] == "1" else vm for vm in plan.vms))
+    )
+    assert [fault.message for fault in report.faults] == [
+        f"VM '{host}0' on host '{host}': CPU 1 is also pinned for VM '{host}1'" for host in "abc"
+    ]
+
+
+def test_alike_hosts_count_each_in_the_goals(build: Any, alike: tuple[Any, Any]) -> None:
+    """Goals that are measured host by host count every one of several alike hosts."""
+    fleet, plan = alike
+    names = ["cores", "l3", "balance", "balance:usage"]
+    values = goal_values(fleet, plan, names)
+    alone = replace(plan, vms=plan.vms[:2])
+    assert values == {name: pytest.approx(3 * (value or 0)) for name, value in goal_values(fleet, alone, names).items()}
+    assert (values["balance"] or 0) > 0
 
 
 def test_there_are_many_kinds_of_damage() -> None:
