@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.model.fleet import Fleet
@@ -26,6 +26,9 @@ class Parking:
     board: Board
     index: RuleIndex
     _confined: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    _parts: dict[tuple[str, int], tuple[Part, ...]] = field(default_factory=dict)
+    _hosts: dict[Hashable, Sequence[Host]] = field(default_factory=dict)
+    _version: int = -1
 
     def __post_init__(self) -> None:
         """Note which rules confine each VM."""
@@ -59,15 +62,26 @@ class Parking:
             and not task.parked
         )
 
-    def places(self, task: Task, *, barred: frozenset[str] = frozenset()) -> Iterator[tuple[Place, Claims]]:
-        """Yield places on hosts other than `barred` where a VM fits just now and that it may go to."""
+    def places(
+        self, task: Task, *, barred: frozenset[str] = frozenset(), wanted: Mapping[str, int] | None = None
+    ) -> Iterator[tuple[Place, Claims]]:
+        """Yield places on hosts other than `barred` where a VM fits just now and that it may go to.
+
+        `wanted` is how many VMs wait for room on a host: those that fewest wait for come first.
+        """
         assert task.source is not None
         now = task.source[0]
         home = self.fleet.host_by_name[now.host]
-        for host in self.fleet.hosts:
-            if host.name in barred or not self._allowed(task.vm, host, home):
+        parts = self._parts_of(task.vm, now)
+        if not parts:
+            return
+        hosts = self._roomy(task.vm, parts)
+        if wanted is not None:
+            hosts = sorted(hosts, key=lambda host: wanted.get(host.name, 0))
+        for host in hosts:
+            if host.name in barred:
                 continue
-            place = self._place(task.vm, host, now)
+            place = self._place(task.vm, host, now, parts) if self._allowed(task.vm, host, home) else None
             if place is None or (place.host == now.host and place.nodes == now.nodes):
                 continue
             claims = self.maker.claims(task.vm, place)
@@ -86,14 +100,42 @@ class Parking:
                 return False
         return True
 
-    def _place(self, vm: Vm, host: Host, now: Place) -> Place | None:
-        """Return a place for parts in their present number: largest first, each on the node with most memory left."""
-        parts = now.nodes
-        if parts is None:
-            return None
-        options = spec_needs(vm.spec, locked_cells=len(parts)).options
-        if not options or len(options[0]) != len(parts):
-            return None
+    def _parts_of(self, vm: Vm, now: Place) -> tuple[Part, ...]:
+        """Return the VM's parts in their present number; none where that is not known."""
+        if now.nodes is None:
+            return ()
+        key = (vm.name, len(now.nodes))
+        if key not in self._parts:
+            options = spec_needs(vm.spec, locked_cells=len(now.nodes)).options
+            fits = bool(options) and len(options[0]) == len(now.nodes)
+            self._parts[key] = tuple(options[0]) if fits else ()
+        return self._parts[key]
+
+    def _roomy(self, vm: Vm, parts: tuple[Part, ...]) -> Sequence[Host]:
+        """Return the hosts that have room for parts as things are, in the order of the fleet."""
+        if self._version != self.board.version:
+            self._version = self.board.version
+            self._hosts.clear()
+        key = (vm.spec.page_kib, tuple((part.memory_kib, part.dedicated) for part in parts))
+        if key not in self._hosts:
+            self._hosts[key] = [host for host in self.fleet.hosts if self._has_room(vm, host, parts)]
+        return self._hosts[key]
+
+    def _has_room(self, vm: Vm, host: Host, parts: Sequence[Part]) -> bool:
+        """Tell in short whether each part finds memory and CPUs on some node of a host."""
+        state = self.board.state(host.name)
+        size = None if vm.spec.page_kib == host.topology.page_kib else vm.spec.page_kib
+        room = []
+        for node in host.topology.nodes:
+            if node.kind is NodeKind.NORMAL and node.cpus:
+                memory, cpus = Key("memory", node.id, page_kib=size), Key("cpus", node.id)
+                room.append((state.most(memory) - state.used[memory], state.most(cpus) - state.used[cpus]))
+        return len(room) >= len(parts) and all(
+            any(memory >= part.memory_kib and cpus >= part.dedicated for memory, cpus in room) for part in parts
+        )
+
+    def _place(self, vm: Vm, host: Host, now: Place, parts: Sequence[Part]) -> Place | None:
+        """Return a place for the parts: largest first, each on the node with most memory left."""
         state = self.board.state(host.name)
         size = None if vm.spec.page_kib == host.topology.page_kib else vm.spec.page_kib
         room = {
@@ -104,9 +146,9 @@ class Parking:
         }
         chosen: dict[int, int] = {}
         cpus: dict[int, tuple[list[int], int | None]] = {}
-        order = sorted(range(len(parts)), key=lambda n: (-options[0][n].memory_kib, -options[0][n].vcpus, n))
+        order = sorted(range(len(parts)), key=lambda n: (-parts[n].memory_kib, -parts[n].vcpus, n))
         for number in order:
-            part = options[0][number]
+            part = parts[number]
             for node in sorted(room, key=lambda n: (-room[n], n)):
                 if node in chosen.values() or room[node] < part.memory_kib:
                     continue

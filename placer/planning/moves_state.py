@@ -80,7 +80,7 @@ class Board:
     """Host states, made when they are first looked at, and how many VMs each domain of a rule holds.
 
     `residents` maps a host to its VMs at the start, each with its place. With `exact` off CPUs are only counted, as if
-    every VM could be pinned anywhere on its nodes.
+    every VM could be pinned anywhere on its nodes. `version` changes with every change.
     """
 
     fleet: Fleet
@@ -89,6 +89,7 @@ class Board:
     hosts: dict[str, HostState] = field(default_factory=dict)
     marks: dict[Pair, Counter[str]] = field(default_factory=dict)
     mark_limit: dict[Pair, int] = field(default_factory=dict)
+    version: int = 0
     _rooms: dict[tuple[int, int, float], dict[Key, int]] = field(default_factory=dict)
 
     def state(self, name: str) -> HostState:
@@ -149,6 +150,7 @@ class Board:
 
     def add(self, host: str, vm: str, claims: Claims, sign: int = 1) -> None:
         """Take what a VM claims of a host, or give it back (`sign` −1)."""
+        self.version += 1
         _add(self.state(host), vm, claims, sign)
         for pair in claims.marks:
             members = self.marks.setdefault(pair, Counter())

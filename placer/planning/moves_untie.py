@@ -113,7 +113,7 @@ class Untier:
             enumerate(tied), key=lambda n: (-waiting.get(n[1].source_host or "", 0), n[1].memory_gib, n[1].name)
         ):
             if self.parking.may_park(task):
-                place = next(self.parking.places(task, barred=barred), None)
+                place = next(self.parking.places(task, barred=barred, wanted=waiting), None)
                 if place is not None:
                     return (Hop(task=number, where=place, last=False),)
         return ()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.planning.after import fleet_after
 from placer.planning.diff import compare_with_now
@@ -27,14 +28,31 @@ def test_a_budgeted_plan_carried_out_is_left_unchanged(repository: Path) -> None
     assert schedule_moves(done, again).steps == ()
 
 
-@pytest.mark.parametrize("name", ["duo-r1-1", "octo-r1"])
-def test_draining_a_host_moves_its_movable_vms_and_no_others(repository: Path, name: str) -> None:
-    """With goals placed, rules, moves the VMs that change host are those of the drained hosts that may leave them."""
+HOSTS = [
+    f"{kind}-r{rack}{more}"
+    for rack in (1, 2, 3)
+    for kind, more in (("duo", "-1"), ("duo", "-2"), ("quad", ""), ("octo", ""))
+]
+
+
+@pytest.fixture(scope="module")
+def settled(repository: Path) -> Fleet:
+    """Return the bundled mixed fleet with a plan carried out, so that all is where a plan wants it."""
     fleet = read_fleet(repository / "data/mixed-racks.yaml")
-    settled = fleet_after(fleet, solve_fleet(fleet, goals="placed,rules,moves", max_moves=10, time_limit_s=30))
-    settled = replace(settled, vms=tuple(vm for vm in settled.vms if vm.current is not None))
-    drain = Rule(kind=RuleKind.DRAIN, hosts={"name": name})
-    drained = replace(settled, rules=(*settled.rules, drain))
+    done = fleet_after(fleet, solve_fleet(fleet, goals="placed,rules,moves", max_moves=10, time_limit_s=30))
+    return replace(done, vms=tuple(vm for vm in done.vms if vm.current is not None))
+
+
+@pytest.mark.parametrize(
+    ("name", "reserve"), [*((name, False) for name in HOSTS), ("duo-r1-1", True), ("duo-r3-1", True)]
+)
+def test_draining_a_host_moves_its_movable_vms_and_no_others(settled: Fleet, name: str, reserve: bool) -> None:
+    """With goals placed, rules, moves the VMs that change host are those of the drained hosts that may leave them.
+
+    The same with the fleet's reserve for a failed host in force, where room is kept as far as there is any.
+    """
+    rules = [rule for rule in settled.rules if reserve or rule.kind is not RuleKind.RESERVE]
+    drained = replace(settled, rules=(*rules, Rule(kind=RuleKind.DRAIN, hosts={"name": name})))
     there = {vm.name for vm in settled.vms if is_present(settled, vm) and vm.current and vm.current.host == name}
     plan = solve_fleet(drained, goals="placed,rules,moves", max_moves=40, time_limit_s=30)
     gone = {vm.name for vm in plan.vms if vm.from_host is not None}
