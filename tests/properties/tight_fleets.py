@@ -15,6 +15,8 @@ from placer.model.vm import Cell, CellMode, CpuPolicy, Current, ThreadPolicy, Vm
 
 GIB = 1024 * 1024
 NODE_CPUS = 4
+POOL_GIB = 4
+"""Each node has as much memory in huge pages, beside 8 GiB of ordinary memory."""
 
 
 def tight_fleet(seed: int) -> tuple[Fleet, Plan]:
@@ -58,7 +60,13 @@ def tight_fleet(seed: int) -> tuple[Fleet, Plan]:
 
 def _host(number: int) -> Host:
     nodes = tuple(
-        Node(id=n, cpus=frozenset(range(n * NODE_CPUS, (n + 1) * NODE_CPUS)), memory_kib=8 * GIB) for n in range(2)
+        Node(
+            id=n,
+            cpus=frozenset(range(n * NODE_CPUS, (n + 1) * NODE_CPUS)),
+            memory_kib=(8 + POOL_GIB) * GIB,
+            pages={2048: POOL_GIB * 512},
+        )
+        for n in range(2)
     )
     cores = tuple(frozenset((cpu, cpu + 1)) for cpu in range(0, 2 * NODE_CPUS, 2))
     topology = Topology(nodes=nodes, distances=((10.0, 21.0), (21.0, 10.0)), cores=cores)
@@ -82,6 +90,7 @@ def _vm(rng: random.Random, number: int) -> Vm:
         overhead_kib=0,
         cpu_policy=policy,
         thread_policy=rng.choice((ThreadPolicy.PREFER, ThreadPolicy.PREFER, ThreadPolicy.ISOLATE)),
+        page_kib=2048 if rng.random() < 0.3 else None,
         labels={"app": rng.choice(("db", "web", "web", "web", "web"))},
     )
     return Vm(name=f"v{number}", spec=spec)
@@ -90,7 +99,7 @@ def _vm(rng: random.Random, number: int) -> Vm:
 def _fill(rng: random.Random, hosts: tuple[Host, ...], vms: list[Vm]) -> dict[str, PlanVm]:
     """Place VMs at random, each where it fits; those that fit nowhere are left out. One db a rack, shared ones last."""
     free = {(h.name, n.id): set(n.cpus) for h in hosts for n in h.topology.nodes}
-    memory = dict.fromkeys(free, 8 * GIB)
+    memory = {(*key, page): room * GIB for key in free for page, room in ((None, 8), (2048, POOL_GIB))}
     floating: dict[tuple[str, int], int] = dict.fromkeys(free, 0)
     racks: set[str] = set()
     placed: dict[str, PlanVm] = {}
@@ -103,13 +112,14 @@ def _fill(rng: random.Random, hosts: tuple[Host, ...], vms: list[Vm]) -> dict[st
             db = vm.spec.labels["app"] == "db"
             if db and host.labels["rack"] in racks:
                 continue
-            if any(memory[k] < cell.memory_kib for k, cell in zip(keys, vm.spec.cells, strict=True)):
+            page = vm.spec.page_kib
+            if any(memory[*k, page] < cell.memory_kib for k, cell in zip(keys, vm.spec.cells, strict=True)):
                 continue
             pins = _pins(vm, keys, free, floating)
             if pins is None:
                 continue
             for key, cell in zip(keys, vm.spec.cells, strict=True):
-                memory[key] -= cell.memory_kib
+                memory[*key, page] -= cell.memory_kib
             if db:
                 racks.add(host.labels["rack"])
             cells = tuple(
