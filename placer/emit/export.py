@@ -89,7 +89,7 @@ def export_plan(plan: Plan, fleet: Fleet, to: str, out: Path | None, *, force: b
         contents = {out / name: data for name, data in exporter.files(plan, fleet).items()}
     else:
         contents = {out: exporter.document(plan, fleet)}
-    return write_files(contents, force=force, modes=dict.fromkeys(contents, exporter.mode))
+    return write_files(contents, force=force, mode=exporter.mode)
 
 
 def _check_same_fleet(plan: Plan, fleet: Fleet) -> None:

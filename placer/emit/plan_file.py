@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from placer.emit.writer import write_files
 from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
@@ -43,22 +43,36 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
     if target.exists() and not target.is_dir() and not target.is_file():
         _write_through(plan, target)  # /dev/stdout or a named pipe: nothing is overwritten, nothing renamed
         return
-    _refuse_existing([target, side], force)
+    stale = plan.certificate is None and side.exists()
+    if stale and not force:
+        raise InputError("a certificate is there already", file=str(side), cure="give --force, or another name")
     digest = hashlib.sha256()
-    with _replacing(target) as file:
-        for piece in plan_text(plan):
-            raw = piece.encode()
-            digest.update(raw)
-            file.write(raw)
-    if plan.certificate is None:
-        with contextlib.suppress(FileNotFoundError):
-            side.unlink()
-        return
-    content = {"schema": CERTIFICATE_SCHEMA, "plan_sha256": digest.hexdigest(), "certificate": plan.certificate}
-    with _replacing(side) as file:
-        for piece in json.JSONEncoder(sort_keys=True, allow_nan=False).iterencode(content):
-            file.write(piece.encode())
-        file.write(b"\n")
+    contents = {_behind_links(target): _plan_bytes(plan, digest)}
+    if plan.certificate is not None:
+        contents[_behind_links(side)] = _certificate_bytes(plan.certificate, digest)
+    write_files(contents, force=force, durable=True)
+    if stale:
+        side.unlink(missing_ok=True)
+
+
+def _plan_bytes(plan: Plan, digest: hashlib._Hash) -> Iterator[bytes]:
+    for piece in plan_text(plan):
+        raw = piece.encode()
+        digest.update(raw)
+        yield raw
+
+
+def _certificate_bytes(certificate: Mapping[str, Any], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield the side file's bytes; `digest` has taken in the whole plan by the time these are asked for."""
+    content = {"schema": CERTIFICATE_SCHEMA, "plan_sha256": digest.hexdigest(), "certificate": certificate}
+    for piece in json.JSONEncoder(sort_keys=True, allow_nan=False).iterencode(content):
+        yield piece.encode()
+    yield b"\n"
+
+
+def _behind_links(path: Path) -> Path:
+    """Return the file that a link stands for: writing through a link leaves it a link."""
+    return Path(os.path.realpath(path))
 
 
 def plan_text(plan: Plan) -> Iterator[str]:
@@ -142,38 +156,6 @@ def _vm(vm: PlanVm) -> dict[str, Any]:
 
 def _mib_by_node(nodes: Mapping[int, int]) -> dict[str, int | float]:
     return {str(node): mib_number(kib) for node, kib in nodes.items()}
-
-
-def _refuse_existing(paths: list[Path], force: bool) -> None:
-    if paths[0].is_dir():
-        raise InputError("is a folder, not a file to write a plan to", file=str(paths[0]))
-    for path in paths:
-        if path.exists() and not force:
-            raise InputError(
-                "is there already and was not overwritten", file=str(path), cure="give --force or another name"
-            )
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside `path` that takes its place when all is written, and is gone when writing fails.
-
-    Folders that are missing are made.
-    """
-    real = Path(os.path.realpath(path))
-    beside = real.with_name(f".{real.name[:100]}.{os.getpid()}.part")
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(real)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", file=str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def _write_through(plan: Plan, path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Mapping
+import secrets
+from collections import deque
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from placer.errors import Fault, InputError
@@ -40,18 +41,25 @@ def _escaped(char: str) -> str:
 
 
 def write_files(
-    contents: Mapping[Path, bytes], *, force: bool = False, modes: Mapping[Path, int] | None = None
+    contents: Mapping[Path, bytes | Iterable[bytes]],
+    *,
+    force: bool = False,
+    mode: int = 0o666,
+    durable: bool = False,
 ) -> list[Path]:
     """Write files beside their places and then rename them there, so that no reader ever sees half a file.
 
     Parameters
     ----------
     contents
-        The bytes of each file; folders are made.
+        The bytes of each file, whole or in pieces; folders are made. All are written before the first is renamed, in
+        this order: pieces may depend on what was written before them.
     force
         Overwrite what is there.
-    modes
-        Permission bits where they are not those of an ordinary file; the umask holds for all.
+    mode
+        Permission bits of the files, before the umask.
+    durable
+        Wait until the disk has them, before they are renamed.
 
     Returns
     -------
@@ -61,44 +69,45 @@ def write_files(
     Raises
     ------
     InputError
-        A file is there already (each is named, and nothing is written), or cannot be written.
+        A file is there already (each is named, and nothing is written), a folder is there, or a file cannot be written.
     """
-    there = [path for path in contents if os.path.lexists(path)]
-    if there and not force:
-        raise InputError(
-            Fault(message="the file is there already", file=str(path), cure="give --force to overwrite it")
-            for path in there
-        )
-    waiting: list[tuple[str, Path]] = []
-    umask = _umask()
+    _refuse_existing(contents, force)
+    token = secrets.token_hex(6)
+    made: set[Path] = set()
+    waiting: deque[tuple[str, Path]] = deque()
     try:
-        for path, data in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            waiting.append((_write_beside(path, data, (modes or {}).get(path, 0o666) & ~umask), path))
-        for temporary, path in waiting:
-            os.replace(temporary, path)
+        for number, (path, data) in enumerate(contents.items()):
+            if path.parent not in made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                made.add(path.parent)
+            beside = os.path.join(path.parent, f".placer-{token}-{number}")
+            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            waiting.append((beside, path))
+            with open(handle, "wb") as file:
+                file.writelines((data,) if isinstance(data, bytes) else data)
+                if durable:
+                    file.flush()
+                    os.fsync(handle)
+        while waiting:
+            os.replace(*waiting[0])
+            waiting.popleft()
     except OSError as error:
         name = error.filename2 or error.filename
-        raise InputError(f"cannot write: {error.strerror}", file=None if name is None else str(name)) from None
+        raise InputError(f"cannot be written: {error.strerror}", file=None if name is None else str(name)) from None
     finally:
-        for temporary, _ in waiting:
-            Path(temporary).unlink(missing_ok=True)
+        for beside, _ in waiting:
+            Path(beside).unlink(missing_ok=True)
     return list(contents)
 
 
-def _write_beside(path: Path, data: bytes, mode: int) -> str:
-    handle, temporary = tempfile.mkstemp(prefix=".placer-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _refuse_existing(paths: Iterable[Path], force: bool) -> None:
+    there = [path for path in paths if os.path.lexists(path)]
+    faults = [Fault(message="a folder is there, not a file", file=str(path)) for path in there if path.is_dir()]
+    if not force:
+        faults += [
+            Fault(message="the file is there already", file=str(path), cure="give --force to overwrite it")
+            for path in there
+            if not path.is_dir()
+        ]
+    if faults:
+        raise InputError(faults)

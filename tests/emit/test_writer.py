@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -52,17 +53,20 @@ def test_plain_names_stay_readable(name: str, safe: str) -> None:
     assert safe_file_name(name) == safe
 
 
-def test_writes_all_with_their_modes(tmp_path: Path) -> None:
+def test_writes_all_with_their_mode(tmp_path: Path) -> None:
     """Folders are made, contents are whole, permission bits are as asked under the umask; nothing is left beside."""
-    files = {tmp_path / "a" / "b.xml": b"<a/>", tmp_path / "c.sh": b"#!"}
+    files: dict[Path, bytes | Iterator[bytes]] = {
+        tmp_path / "a" / "b.xml": b"<a/>",
+        tmp_path / "c.sh": iter([b"#", b"!"]),
+    }
     before = os.umask(0o027)
     try:
-        written = write_files(files, modes={tmp_path / "a" / "b.xml": 0o600, tmp_path / "c.sh": 0o777})
+        written = write_files(files, mode=0o777, durable=True)
     finally:
         os.umask(before)
     assert written == list(files)
     assert [path.read_bytes() for path in written] == [b"<a/>", b"#!"]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in written] == [0o600, 0o750]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in written] == [0o750] * 2
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b.xml", "c.sh"]
 
 
@@ -82,8 +86,23 @@ def test_overwrites_only_with_force(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """A file where a folder must be is an error with its name, and leaves nothing behind."""
+    """A file where a folder must be, or a folder where a file must, is an error with its name and leaves nothing."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_files({tmp_path / "a": b"1", tmp_path / "file" / "b": b"2"})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="folder is there"):
+        write_files({tmp_path / "a": b"1", tmp_path / "folder": b"2"}, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_contents_that_fail_leave_nothing(tmp_path: Path) -> None:
+    """Pieces that end in an error leave neither this file nor those before it."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"1"
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        write_files({tmp_path / "a": b"1", tmp_path / "b": pieces()})
+    assert list(tmp_path.iterdir()) == []
