@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.exact_rows import RowWriter, Sum
+from solvers.exact_rows import RowWriter, Sum, total_of
 from solvers.problem import IntArray
 from solvers.states_block import HostBlock, admissible
 from solvers.states_cp import CpAnswer, values_of
@@ -64,12 +64,10 @@ class SubsetModel:
         self._demand_rows()
         for objective, most in sorted(subset.limit.items()):
             writer.row(self._goal(objective), None, most)
-        for part, limit in ((1, subset.moves), (0, subset.migrations)):
-            if limit is not None:
-                total = Sum()
-                for block in self.blocks:
-                    total.plus(block.changes()[part])
-                writer.row(total, None, limit)
+        if subset.moves is not None:
+            writer.row(total_of(block.moved() for block in self.blocks), None, subset.moves)
+        if subset.migrations is not None:
+            writer.row(total_of(block.left() for block in self.blocks), None, subset.migrations)
         self._order_rows()
         self._total = Sum()
         for objective, weight in sorted(subset.weight.items()):

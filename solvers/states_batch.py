@@ -25,6 +25,8 @@ FEWEST = 8
 """States of a shape and permission from which on they are priced together."""
 SHARE = 4
 """Of many states that pay, one in so many gets a column at a time: those that pay most."""
+PAIR_SHARE = 16
+"""The same of states of two nodes, where knowing what pays is far cheaper than a column."""
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class BatchPricer:
             out.update(patterns)
             self.known.update({state.index: int(v) for state, v in zip(batch.states, values, strict=True)})
         paying = sorted((worst[s] - value, s) for s, value in self._pairs.items() if value > worst[s])
-        for _, s in paying[: max(FEWEST, len(self._pairs) // SHARE)]:
+        for _, s in paying[: max(FEWEST, len(self._pairs) // PAIR_SHARE)]:
             out.update((s, pattern) for pattern in self.cheap.offer(self.cheap.model.states[s]).patterns)
         return out
 

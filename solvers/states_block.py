@@ -48,7 +48,8 @@ class HostBlock:
     y: IntArray = field(init=False)
     flavor: IntArray = field(init=False)
     _shape: Shape = field(init=False)
-    _changes: tuple[Sum, Sum] | None = None
+    _left: Sum | None = None
+    _moved: Sum | None = None
 
     def __post_init__(self) -> None:
         """Write the variables and the rows that hold whatever the goals are."""
@@ -68,7 +69,7 @@ class HostBlock:
                     writer.row(Sum().add(self.y, (more - less)[self.placements]), 0, None)
         budget = model.problem.budget
         if budget.host_out is not None and state.present.any():
-            writer.row(self.changes()[0], None, budget.host_out)
+            writer.row(self.left(), None, budget.host_out)
         if budget.host_in is not None:
             arrived = Sum()
             for f in np.unique(self.flavor[model.real_flavor[self.flavor]]):
@@ -89,37 +90,43 @@ class HostBlock:
         """Return the VMs of a flavor on the host."""
         return Sum().add(self.y[self.flavor == flavor], 1)
 
-    def changes(self) -> tuple[Sum, Sum]:
-        """Return the VMs present that leave the host, and those that leave it or change node on it."""
-        if self._changes is None:
-            self._changes = self._make_changes()
-        return self._changes
+    def left(self) -> Sum:
+        """Return the VMs present that leave the host."""
+        if self._left is None:
+            self._left = Sum()
+            for f in np.nonzero(self.state.present)[0]:
+                gone = Sum(constant=int(self.state.present[f])).plus(self.amount(int(f)), -1)
+                self._left.plus(self.writer.positive_part(gone))
+        return self._left
 
-    def _make_changes(self) -> tuple[Sum, Sum]:
+    def moved(self) -> Sum:
+        """Return the VMs present that leave the host or change node on it."""
+        if self._moved is None:
+            self._moved = self._make_moved()
+        return self._moved
+
+    def _make_moved(self) -> Sum:
         state, writer = self.state, self.writer
-        left, moved = Sum(), Sum(constant=int(state.present.sum()))
-        for f in np.nonzero(state.present)[0]:
-            here = self.amount(int(f))
-            left.plus(writer.positive_part(Sum(constant=int(state.present[f])).plus(here, -1)))
-            kept = Sum()
-            for position in np.nonzero(self.flavor == f)[0]:
-                content = state.own.get(int(self.placements[position]), 0)
-                if not content:
-                    continue
-                variable = self.y[position]
-                if self.upper[position] <= content:
-                    kept.add(variable, 1)
-                    continue
-                stays = writer.derive(Sum().add(variable, 1), 0, content)
-                writer.row(Sum().add(variable, 1).add(stays, -1), 0, None)
-                kept.add(stays, 1)
-            if state.floating[f]:
-                rest = Sum().plus(here).plus(kept, -1)
-                settled = writer.derive(rest, 0, int(state.floating[f]))
-                writer.row(Sum().plus(rest).add(settled, -1), 0, None)
-                kept.add(settled, 1)
-            moved.plus(kept, -1)
-        return left, moved
+        moved = Sum(constant=int(state.present.sum()))
+        content = np.array([state.own.get(placement, 0) for placement in self.placements.tolist()], dtype=np.int64)
+        # Where no more than are there now can be, all of them stay in place.
+        whole = (content > 0) & (self.upper <= content)
+        moved.add(self.y[whole], -1)
+        stays: dict[int, int] = {}
+        for position in np.nonzero((content > 0) & ~whole)[0].tolist():
+            count = Sum().add(self.y[position], 1)
+            stays[position] = writer.derive(count, 0, int(content[position]))
+            writer.row(Sum().plus(count).add(stays[position], -1), 0, None)
+            moved.add(stays[position], -1)
+        for f in np.nonzero(state.floating)[0].tolist():
+            rest = Sum().plus(self.amount(f)).add(self.y[whole & (self.flavor == f)], -1)
+            for position, variable in stays.items():
+                if self.flavor[position] == f:
+                    rest.add(variable, -1)
+            settled = writer.derive(rest, 0, int(state.floating[f]))
+            writer.row(Sum().plus(rest).add(settled, -1), 0, None)
+            moved.add(settled, -1)
+        return moved
 
     def objective(self, number: int) -> Sum:
         """Return what the host adds to an objective."""
@@ -138,9 +145,9 @@ class HostBlock:
         if objective.host_cost and self.state.lead.cost and real.any():
             total.add(self._used(real), self.state.lead.cost)
         if objective.migrations and self.state.present.any():
-            total.plus(self.changes()[0], objective.migrations)
+            total.plus(self.left(), objective.migrations)
         if objective.moves and self.state.present.any():
-            total.plus(self.changes()[1], objective.moves)
+            total.plus(self.moved(), objective.moves)
         return total
 
     def _used(self, real: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:

@@ -109,12 +109,17 @@ class Batch:
             self._rooms[up] = at, fits
         return self._rooms[up]
 
-    def kept_values(self, stock: Stock) -> IntArray:
-        """Return (S, E): what each VM over several nodes is worth where it is, times the stock's scale."""
-        out = np.zeros(self.multi.shape, dtype=np.int64)
-        for placement in np.unique(self.multi[self.multi >= 0]).tolist():
-            out[self.multi == placement] = self.cheap.keep_value(self.states[0], placement, stock) * stock.scale
-        return out
+    def kept_values(self, stock: Stock, s: int | None = None) -> IntArray:
+        """Return (S, E): what each VM over several nodes is worth where it is, times the stock's scale; (E,) of one
+        state.
+        """
+        multi = self.multi if s is None else self.multi[s]
+        kinds, which = np.unique(multi, return_inverse=True)
+        worth = [
+            0 if placement < 0 else self.cheap.keep_value(self.states[0], placement, stock) * stock.scale
+            for placement in kinds.tolist()
+        ]
+        return np.array(worth, dtype=np.int64)[which].reshape(multi.shape)
 
     def _lay_layers(self, layouts: list[Layout]) -> None:
         model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
@@ -202,7 +207,7 @@ def subset_bounds(batch: Batch, s: int, stock: Stock, tables: IntArray) -> tuple
     """Return the same for one state by choice: (choices, VMs) kept or not, (choices,) bounds, (choices, nodes, rows)
     left.
     """
-    value = batch.kept_values(stock)[s]
+    value = batch.kept_values(stock, s)
     use = batch.multi_use[s] if stock.up else batch.multi_use_down[s]
     subsets = _subsets(min(int((batch.multi[s] >= 0).sum()), CHOICES))
     count = subsets.shape[1]

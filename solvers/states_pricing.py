@@ -93,9 +93,9 @@ def pricing_model(
         if weight:
             total.plus(block.objective(objective), int(weight))
     if duals.moves and state.present.any():
-        total.plus(block.changes()[1], duals.moves)
+        total.plus(block.moved(), duals.moves)
     if duals.migrations and state.present.any():
-        total.plus(block.changes()[0], duals.migrations)
+        total.plus(block.left(), duals.migrations)
     paid = np.where(model.phantom, 0, duals.flavor)
     total.add(block.y, -paid[block.flavor])
     index, factor = total.arrays()
