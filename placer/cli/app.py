@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -57,6 +58,11 @@ Exit codes: 0 fine; 1 a fault of placer's own; 2 usage or bad input; 3 a require
 tool is missing; 8 partly done; 130 interrupted."""
 
 
+_COLLECT_AFTER = 100_000
+"""Objects between two garbage collections. A fleet is millions of objects that stay: looking through them after every
+700 new ones, as Python does by default, takes a third of the time of `check`."""
+
+
 class UsageFault(InputError):
     """A command line that cannot be understood."""
 
@@ -65,6 +71,7 @@ class UsageFault(InputError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run placer and return its exit code."""
+    gc.set_threshold(_COLLECT_AFTER)
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped; it must not end the run.

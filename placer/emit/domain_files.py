@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain_xml import identity_lines, patch_domain
 from placer.emit.export import PRIVATE_MODE, Exporter
 from placer.emit.start_rules import start_faults
 from placer.emit.writer import safe_file_name
@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
+from placer.planning.alike import PlaceNumbers
 from placer.read.xml import parse_xml
 
 
@@ -92,11 +93,36 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
     return new
 
 
+class _Domains:
+    """Makes the XML of one VM after the other; of VMs without XML of their own, those alike get the same text."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self._places = PlaceNumbers()
+        self._around: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
+
+    def xml(self, vm: PlanVm) -> bytes:
+        """Return the XML of a VM as planned."""
+        known, host = self.fleet.vm_by_name[vm.name], self.fleet.host_by_name[vm.host]
+        if known.domain is not None:
+            return planned_xml(vm, known, host, self.fleet)
+        key = (id(known.spec), id(host.topology), self._places.of(vm))
+        around = self._around.get(key)
+        if around is None:
+            made = planned_xml(vm, known, host, self.fleet)
+            before, own, after = made.partition(identity_lines(vm))
+            if own:
+                self._around[key] = (before, after)
+            return made
+        return around[0] + identity_lines(vm) + around[1]
+
+
 def _domains(plan: Plan, fleet: Fleet) -> Iterator[tuple[PlanVm, bytes]]:
     faults: list[Fault] = []
+    domains = _Domains(fleet)
     for vm in plan.vms:
         try:
-            yield vm, planned_xml(vm, fleet.vm_by_name[vm.name], fleet.host_by_name[vm.host], fleet)
+            yield vm, domains.xml(vm)
         except InputError as error:
             faults += error.faults
     if faults:

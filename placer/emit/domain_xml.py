@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 from placer.emit.domain_elements import (
     remove_cells,
@@ -29,6 +30,9 @@ from placer.read.xml import line_of, parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+_CARRIAGE_RETURN = {"\r": "&#13;"}
+"""What lxml escapes in a text beside the signs of XML itself."""
 
 
 def patch_domain(xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, source: str | None = None) -> bytes:
@@ -156,6 +160,14 @@ def _reshape(root: _Element, vm: PlanVm, host: Host, where: str) -> None:
 
 def _cell_ids(root: _Element, where: str) -> list[int]:
     return [number for number, _ in sorted_cells(DomainScan(root, where))]
+
+
+def identity_lines(vm: PlanVm) -> bytes:
+    """Return the lines of a fragment that say which VM it is: all that fragments of VMs in like places differ in."""
+    text = f"  <name>{escape(xml_text(vm.name), _CARRIAGE_RETURN)}</name>\n"
+    if vm.uuid is not None:
+        text += f"  <uuid>{escape(vm.uuid)}</uuid>\n"
+    return text.encode()
 
 
 def _fragment(vm: PlanVm, spec: VmSpec, host: Host) -> _Element:

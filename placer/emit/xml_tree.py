@@ -136,7 +136,7 @@ def _originals(root: _Element, source: bytes) -> dict[object, deque[bytes]]:
 
 def _next_original(originals: dict[object, deque[bytes]], token: bytes) -> bytes | None:
     """Return the next way the source writes this, the last of them again and again."""
-    ways = originals.get(_meaning(token))
+    ways = originals.get(_meaning(token)) if originals else None
     if ways is None:
         return None
     return ways.popleft() if len(ways) > 1 else ways[0]
@@ -175,6 +175,17 @@ def _character(reference: bytes) -> bytes:
 
 
 def _as_libvirt(token: bytes) -> bytes:
+    """Return a tag with its attributes in single quotes."""
+    return _short_as_libvirt(token) if len(token) <= _SHORT else _any_as_libvirt(token)
+
+
+@lru_cache(maxsize=8192)
+def _short_as_libvirt(token: bytes) -> bytes:
+    """Remember how short tags are written: the same come again in every domain."""
+    return _any_as_libvirt(token)
+
+
+def _any_as_libvirt(token: bytes) -> bytes:
     if not token.startswith(b"<") or token.startswith((b"<!", b"<?")):
         return token
     return _ATTRIBUTE.sub(lambda match: match[1] + b"=" + _single_quoted(match[2][1:-1]), token)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from placer.emit.domain_files import domain_files, source_xml
+from placer.emit.domain_xml import patch_domain
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
+from placer.read.xml import parse_xml
 
 Place = Callable[..., PlanVm]
 Imported = Callable[..., tuple[Vm, bytes]]
@@ -91,3 +93,34 @@ def test_a_fault_that_the_domain_has_already_is_not_the_plans(
     vm, _ = imported("two_cells.xml", lambda xml: xml.replace(b"value='10'", b"value='12'"))
     plan = place(vm.spec, (1, 0), name=vm.name, uuid=vm.uuid)
     assert len(domain_files(planned(plan), fleet_of(vm))) == 1
+
+
+def test_vms_in_like_places_have_the_same_xml_but_for_who_they_are(
+    place: Place, planned: Planned, fleet_of: FleetOf, host: Host
+) -> None:
+    """What is made once for a pattern is, byte for byte, what each VM's own XML is, whatever its name."""
+    spec = VmSpec(vcpus=2, memory_kib=8192, iothreads=(1, 3))
+    names = ["plain", "a & b", "<name>plain</name>", "größe", 'it\'s "q"', "]]>", "tab\tand\rreturn", " "]
+    first = place(spec, (0,), name="plain", new_cells=True)
+    plans = [replace(first, name=name) for name in names]
+    plans += [
+        replace(first, name="known", uuid="0a0b0c0d-0000-4000-8000-000000000001"),
+        replace(first, name="elsewhere", pins={0: frozenset({2}), 1: frozenset({3})}),
+    ]
+    fleet = fleet_of(*(Vm(name=vm.name, spec=spec, uuid=vm.uuid) for vm in plans), hosts=(host,))
+    made = list(domain_files(planned(*plans), fleet).values())
+    assert made == [patch_domain(None, vm, spec, host) for vm in plans]
+    assert len(set(made)) == len(plans)
+    for vm, xml in zip(plans, made, strict=True):
+        assert parse_xml(xml, "made").findtext("name") == vm.name
+
+
+def test_a_name_that_no_xml_can_hold_is_refused_after_others_alike(
+    place: Place, planned: Planned, fleet_of: FleetOf, host: Host
+) -> None:
+    """A control character is refused by the VM's name, though the pattern of its place is known already."""
+    spec = VmSpec(vcpus=1, memory_kib=4096)
+    plans = [place(spec, (0,), name=name, new_cells=True) for name in ("fine", "bad\x01")]
+    fleet = fleet_of(*(Vm(name=vm.name, spec=spec) for vm in plans), hosts=(host,))
+    with pytest.raises(InputError, match=r"bad\\x01"):
+        domain_files(planned(*plans), fleet)
