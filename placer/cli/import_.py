@@ -181,6 +181,8 @@ def written(
     failure: PartialError | None = None,
 ) -> Answer:
     """Write the inventory and the files that it refers to; return how much it holds."""
+    if not imported.fleet.hosts and not (update and Path(output).is_file()):
+        raise InputError("there is no host in what was given, and no inventory is without", cure="name the hosts too")
     if output == STDIN:
         if update or imported.files:
             what = "an update" if update else "domain XML, which goes into files of its own,"

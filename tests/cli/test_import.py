@@ -176,3 +176,13 @@ def test_openstack_and_proxmox(placer: Placer, repository: Path, tmp_path: Path)
         assert [host.name for host in fleet.hosts] == ["compute1"] and len(fleet.hosts[0].topology.nodes) == 8
         assert [one.name for one in fleet.vms] == [vm]
         assert placer("solve", out, "-o", tmp_path / f"{verb}.json", "-q").code == 0
+
+
+def test_an_import_without_hosts_writes_nothing(placer: Placer, tmp_path: Path) -> None:
+    """Files of the right form that hold no host make no inventory, for none could be read back."""
+    (tmp_path / "resources.json").write_text('[{"type": "storage", "id": "storage/x"}]')
+    (tmp_path / "configs").mkdir()
+    words = ["--resources", tmp_path / "resources.json", "--configs", tmp_path / "configs"]
+    run = placer("import", "proxmox", *words, "-o", tmp_path / "fleet.yaml")
+    assert run.code == 2 and "there is no host" in run.err
+    assert not (tmp_path / "fleet.yaml").exists()
