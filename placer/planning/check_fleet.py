@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ from placer.planning.memory_use import memory_now, memory_room
 from placer.planning.rule_excess import OWN_SCOPES, TYING, RuleIndex
 
 _NOTED_ONE_BY_ONE = 3
+_LINE = re.compile(r"^line \d+: ")
 
 
 def check_fleet(fleet: Fleet, index: RuleIndex, found: Findings) -> None:
@@ -50,16 +52,16 @@ def check_fleet(fleet: Fleet, index: RuleIndex, found: Findings) -> None:
 
 
 def _warn_of_notes(fleet: Fleet, found: Findings) -> None:
-    """Pass on what the readers noted; a note that many VMs have is one line."""
-    names: dict[str, list[str]] = {}
+    """Pass on what the readers noted; a note that many VMs have, wherever in their XML, is one line."""
+    noted: dict[str, dict[str, str]] = {}
     for vm in fleet.vms:
         for note in vm.notes:
-            names.setdefault(note, []).append(vm.name)
-    for note, noted in names.items():
-        if len(noted) > _NOTED_ONE_BY_ONE:
-            found.warn(f"VMs {some(noted)}: {note}")
+            noted.setdefault(_LINE.sub("", note), {}).setdefault(vm.name, note)
+    for text, notes in noted.items():
+        if len(notes) > _NOTED_ONE_BY_ONE:
+            found.warn(f"VMs {some(list(notes))}: {text}")
         else:
-            for name in noted:
+            for name, note in notes.items():
                 found.warn(f"VM {name!r}: {note}")
 
 

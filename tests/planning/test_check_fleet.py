@@ -133,12 +133,15 @@ def test_what_a_planner_should_know_is_a_warning(kind: str, build: Any) -> None:
 
 
 def test_a_note_of_many_vms_is_one_line(build: Any) -> None:
-    """A note that more than three VMs have names the first three and counts the others."""
-    vms = [build.vm(f"v{number}", notes=("odd", "rare") if number == 1 else ("odd",)) for number in range(5)]
+    """A note that more than three VMs have, on whatever line, names the first three and counts the others."""
+    notes = [
+        (f"line {number}: odd", "line 9: rare") if number == 1 else (f"line {number}: odd",) for number in range(5)
+    ]
+    vms = [build.vm(f"v{number}", notes=own) for number, own in enumerate(notes)]
     report = check(build.fleet([build.host()], vms))
     assert [warning for warning in report.warnings if warning.startswith("VM")] == [
         "VMs 'v0', 'v1', 'v2' and 2 more: odd",
-        "VM 'v1': rare",
+        "VM 'v1': line 9: rare",
     ]
 
 
