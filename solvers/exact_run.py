@@ -49,7 +49,7 @@ def run_cp_sat(
     solver = cp_model.CpSolver()
     parameters = solver.parameters
     parameters.num_workers = 1
-    parameters.catch_sigint_signal = False  # the caller handles Ctrl-C: CP-SAT's own handler would end the process
+    parameters.catch_sigint_signal = False  # the caller's: CP-SAT's own handler ends the process
     parameters.random_seed = seed
     parameters.max_deterministic_time = budget
     parameters.max_time_in_seconds = max(0.0, seconds)

@@ -118,7 +118,7 @@ class Filler:
         model.maximize(sum(wanted))
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
-        solver.parameters.catch_sigint_signal = False  # the caller handles Ctrl-C: CP-SAT's own handler would end the process
+        solver.parameters.catch_sigint_signal = False  # the caller's: CP-SAT's own handler ends the process
         solver.parameters.max_deterministic_time = EXACT_BUDGET
         status = solver.solve(model)
         if status == cp_model.OPTIMAL:

@@ -38,7 +38,7 @@ def pin_node_exact(
         build.start_from(hint)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
-    solver.parameters.catch_sigint_signal = False  # the caller handles Ctrl-C: CP-SAT's own handler would end the process
+    solver.parameters.catch_sigint_signal = False  # the caller's: CP-SAT's own handler ends the process
     solver.parameters.max_deterministic_time = EFFORT
     status = solver.solve(build.model)
     return build.answer(solver) if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
