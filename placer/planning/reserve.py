@@ -77,11 +77,12 @@ def plan_with_reserve(
             return found
         if best is None or (worse, lost) < best[0]:
             best = ((worse, lost), found)
-        if number < rounds:
-            _note(room, fleet, sweeps)
-            plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
+        # The same room to keep as before would give the same plan again.
+        if number == rounds or not _note(room, fleet, sweeps):
+            break
+        plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
     assert best is not None
-    return dataclasses.replace(best[1], rounds=rounds)
+    return dataclasses.replace(best[1], rounds=number)
 
 
 def _worse(plan: Plan, free: Plan) -> bool:
@@ -104,13 +105,19 @@ def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Po
     )
 
 
-def _note(room: dict[tuple[str, str], Counter[str]], fleet: Fleet, sweeps: tuple[FailureSweep, ...]) -> None:
-    """Keep room for the VMs that a failure loses; of failures alike the one with names speaks for all."""
+def _note(room: dict[tuple[str, str], Counter[str]], fleet: Fleet, sweeps: tuple[FailureSweep, ...]) -> bool:
+    """Keep room for the VMs that a failure loses, and tell whether that is more than before.
+
+    Of failures alike the one with names speaks for all.
+    """
+    more = False
     for sweep in sweeps:
         for one in sweep.harmful:
             for name in one["domains"]:
                 needed = Counter(one["lost"] or ())
+                more |= not needed <= room[sweep.scope, name]
                 room[sweep.scope, name] |= needed
+    return more
 
 
 def _with_room(fleet: Fleet, room: Mapping[tuple[str, str], Counter[str]]) -> Fleet:
