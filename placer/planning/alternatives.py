@@ -169,18 +169,36 @@ class _Search:
         planned = self.plan.vm_by_name.get(self.vm.name)
         targets = list(self._targets())
         own = None if planned is None else self._target_of(planned.host)
-        self.base = None if planned is None or own is None else self._planned_place(planned, own)
-        base = None if self.base is None else evaluate(self.problem, self._patterns(*self.base), self._unplaced())
         most = max(20, WORK // max(1, len(targets)))
         first = [] if own is None else [own]
         looked = [*first, *(target for target in targets if target != own)][:most]
+        left = sum(len(self._hosts(target)) for target in targets if target not in looked)
+        own, looked = self._narrow(own, looked)
+        self.base = None if planned is None or own is None else self._planned_place(planned, own)
+        base = None if self.base is None else evaluate(self.problem, self._patterns(*self.base), self._unplaced())
         places: list[_Judged] = []
         for target in looked:
             found = sorted(self._places(target, base), key=lambda judged: judged[0])
             places.extend(found if target == own else found[:1])
         places.sort(key=lambda judged: (not judged[1].planned, judged[0], judged[1].hosts))
-        left = sum(len(self._hosts(target)) for target in targets[len(looked) :])
         return Alternatives(places=tuple(place for _, place in places), hosts_left_out=left)
+
+    def _narrow(self, own: _Target | None, looked: list[_Target]) -> tuple[_Target | None, list[_Target]]:
+        """Leave the classes that are not looked at out of the problem: what is on them stays and adds the same.
+
+        Where a rule ties the VM to others, all hosts stay in.
+        """
+        tied = [rule for rule in self.problem.rules if self.flavor in rule.members]
+        here = [] if self.from_class is None else [self.from_class]
+        kept = sorted({*here, *(target.number for target in looked)})
+        if tied or len(kept) == len(self.problem.classes):
+            return own, looked
+        place = {number: new for new, number in enumerate(kept)}
+        classes = tuple(self.problem.classes[number] for number in kept)
+        self.problem = dataclasses.replace(self.problem, classes=classes, rules=())
+        self.from_class = None if self.from_class is None else place[self.from_class]
+        moved = [_Target(place[target.number], target.own) for target in looked]
+        return None if own is None else _Target(place[own.number], own.own), moved
 
     def _targets(self) -> Iterator[_Target]:
         for number, cls in enumerate(self.problem.classes):
