@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -113,6 +114,15 @@ esac""",
 """Commands that the pages use and a test machine has not: they print what the real ones print."""
 
 
+def script(name: str) -> Any:
+    """Return a script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def identity(page: Path) -> str:
     """Return a page's name in a test's id."""
     return str(page.relative_to(REPOSITORY / "docs"))
@@ -201,13 +211,20 @@ def test_pages_do_what_they_say() -> None:
 
 def test_reference_is_what_the_code_says() -> None:
     """docs/reference/cli.md is what scripts/cli_reference.py makes of the code now."""
-    script = REPOSITORY / "scripts/cli_reference.py"
-    spec = importlib.util.spec_from_file_location("cli_reference", script)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     written = (REPOSITORY / "docs/reference/cli.md").read_text()
-    assert written == module.reference(), "run: python scripts/cli_reference.py"
+    assert written == script("cli_reference").reference(), "run: python scripts/cli_reference.py"
+
+
+def test_benchmark_tables_are_copied() -> None:
+    """Every result section of the benchmarks' page stands on the engines' page, as the script copies it."""
+    module = script("benchmark_tables")
+    copied = module.page(module.PAGE.read_text(), module.SOURCE.read_text())
+    headings = re.findall(r"^### .*", copied, re.MULTILINE)
+    assert len(headings) >= 5 and copied.count("\n|") > 30
+    assert headings == re.findall(r"^### .*", module.PAGE.read_text(), re.MULTILINE), (
+        "run: python scripts/benchmark_tables.py"
+    )
+    assert module.page(copied, module.SOURCE.read_text()) == copied
 
 
 def test_every_verb_has_help_and_stands_in_the_reference() -> None:
