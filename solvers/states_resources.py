@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 LARGEST = 300_000
 """Entries of the linear program above which it is not tried."""
 TIME_LIMIT_S = 20.0
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePrices:
-    """An optimum: `flavor` (F,) what a VM costs in hosts, in the objective's unit; `used` (states,) hosts in use."""
+    """An optimum: `flavor` (F,) what a VM costs in hosts, in the objective's unit; `used` (states,) hosts in use.
+
+    `held` is a state's VMs by placement, over all its hosts in use.
+    """
 
     flavor: FloatArray
     used: FloatArray
+    held: tuple[dict[int, float], ...]
 
 
 def resource_prices(
@@ -74,6 +79,14 @@ def resource_prices(
     return ResourcePrices(
         flavor=np.where(model.phantom, 0.0, prices) * unit,
         used=np.array([primal[columns[first]] for first in program.first]),
+        held=tuple(
+            {
+                int(placement): amount
+                for number, placement in enumerate(placements.tolist())
+                if (amount := primal[columns[first + 1 + number]]) > ROUNDING
+            }
+            for first, placements in zip(program.first, program.placements, strict=True)
+        ),
     )
 
 
@@ -95,6 +108,7 @@ class _Program:
         self.rows = len(model.demand)
         self.columns = 0
         self.first: list[int] = []
+        self.placements: list[IntArray] = []
         self.cost: list[float] = []
         self.most: list[float] = []
         self.row: list[IntArray] = []
@@ -122,6 +136,7 @@ class _Program:
         placements = np.flatnonzero(may) if count else np.zeros(0, dtype=np.int64)
         hosts = self.columns
         self.first.append(hosts)
+        self.placements.append(placements)
         self.cost.append(float(state.lead.cost))
         self.most.append(float(count))
         self.columns += 1 + len(placements)
@@ -132,13 +147,17 @@ class _Program:
         own = hosts + 1 + np.arange(len(placements))
         self._put(flavor[placements], own, np.ones(len(placements)))
         use = shape.use[placements]
-        rows = np.flatnonzero(use.any(axis=0))
-        number = self.rows + np.arange(len(rows))
-        self.rows += len(rows)
-        scale = np.maximum(capacity[rows], 1).astype(float)
-        which, what = np.nonzero(use[:, rows])
-        self._put(number[what], own[which], use[:, rows][which, what] / scale[what])
-        self._put(number, np.full(len(rows), hosts), -capacity[rows] / scale)
+        for row in np.flatnonzero(use.any(axis=0)).tolist():
+            room = int(capacity[row])
+            self._limit(own, use[:, row] / max(1, room), hosts, room / max(1, room))
+
+    def _limit(self, columns: IntArray, factors: FloatArray, hosts: int, each: float) -> None:
+        """Add a row: what VMs take in all is at most `each` a host in use."""
+        chosen = np.flatnonzero(factors)
+        number = np.full(len(chosen), self.rows)
+        self._put(number, columns[chosen], factors[chosen])
+        self._put(np.array([self.rows]), np.array([hosts]), np.array([-each]))
+        self.rows += 1
 
     def proto(self, unit: int, wanted: FloatArray) -> model_pb2.ModelProto:
         """Return the program; `wanted` (F,) VMs of each flavor have to be somewhere."""
