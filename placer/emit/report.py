@@ -26,6 +26,7 @@ from placer.emit.report_sections import (
     move_sheet,
     now_and_planned,
     unplaced_sheet,
+    usage_sheet,
 )
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
@@ -119,6 +120,7 @@ def report_html(
         _titled("Changes", change_sheet(plan)),
         _titled("Schedule", move_sheet(fleet, plan)),
         _titled("Headroom", headroom_sheet(fleet, plan, flavors)),
+        _titled("Little used", usage_sheet(fleet)),
     ]
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -16,10 +16,13 @@ from placer.planning.headroom import Headroom, headroom
 from placer.planning.measure import FleetScore, score_fleet
 from placer.planning.moves import schedule_moves
 from placer.planning.moves_model import Step
+from placer.read.usage import oversized
 from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
 
 LISTED = 2000
 """Rows of changes, moves and VMs without a place; the plan file has all of them, and the report says how many more."""
+_CPU_BELOW, _MEMORY_BELOW = 0.25, 0.5
+"""The shares of ``placer usage``."""
 SIZES_COUNTED = 4
 """How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
 
@@ -214,6 +217,33 @@ def _step_row(wave: int, step: Step) -> tuple[str, ...]:
 def _place(host: str, nodes: tuple[int, ...] | None) -> str:
     told = "nodes unknown" if nodes is None else "node " + ", ".join(map(str, sorted(set(nodes))))
     return f"{visible(host)} {told}"
+
+
+def usage_sheet(fleet: Fleet) -> Sheet | None:
+    """Return the VMs that use little of what they have, the largest waste first; None where no usage is known."""
+    known = sum(vm.usage is not None for vm in fleet.vms)
+    if not known:
+        return None
+    found = oversized(fleet.vms, cpu_below=_CPU_BELOW, memory_below=_MEMORY_BELOW)
+    told = f"{count(len(found), 'VM')} below {percent(_CPU_BELOW)} of CPU or {percent(_MEMORY_BELOW)} of memory"
+    return Sheet(
+        caption=f"Little used: {told}, of {known:,} whose use is known (95th percentile)",
+        columns=columns("VM", "vCPUs#", "vCPUs used#", "CPU#", "memory#", "memory used#", "share#"),
+        rows=[
+            (
+                visible(entry.vm.name),
+                figure(entry.vm.spec.vcpus),
+                figure(entry.used_vcpus, 1),
+                percent(entry.cpu_p95),
+                amount(entry.vm.spec.memory_kib),
+                "unknown" if entry.used_kib is None else amount(entry.used_kib),
+                percent(entry.memory_p95),
+            )
+            for entry in found[:LISTED]
+        ],
+        more=f"and {len(found) - LISTED:,} more, which placer usage lists" if len(found) > LISTED else "",
+        notes=("Requests rule the plan all the same: nothing is made smaller.",),
+    )
 
 
 def headroom_sheet(fleet: Fleet, plan: Plan, flavors: Sequence[HeadroomFlavor]) -> Sheet | None:

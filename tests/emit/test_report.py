@@ -12,11 +12,11 @@ from placer.emit import report as module
 from placer.emit.report import report_html
 from placer.emit.report_hosts import find_patterns, plan_now
 from placer.emit.report_map import host_map, node_line
-from placer.emit.report_sections import before_after, now_and_planned
+from placer.emit.report_sections import before_after, now_and_planned, usage_sheet
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Cell, CellMode, Current, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, Current, ThreadPolicy, Usage, Vm, VmSpec
 from placer.topology.parts import part_tree
 
 SPEC = VmSpec(
@@ -138,3 +138,16 @@ def test_report_stays_small_however_many_patterns(alike: Hosts, monkeypatch: pyt
     assert 0 < least.count("<pre>") < 41
     assert least.count("Not drawn") == 41 - least.count("<pre>")
     assert all(f"kvm-{at}.example.org" in least for at in range(40))
+
+
+def test_little_used_vms_are_listed(place: Callable[..., PlanVm], planned: Callable[..., Plan]) -> None:
+    """VMs whose measured use is low stand in a table of their own, and nothing is said where no use is known."""
+    host = Host(name="kvm-a", topology=_topology())
+    idle = Vm(name="idle", spec=SPEC, usage=Usage(cpu_p95=0.1, memory_p95=None))
+    busy = Vm(name="busy", spec=SPEC, usage=Usage(cpu_p95=0.9, memory_p95=0.9))
+    sheet = usage_sheet(Fleet(hosts=(host,), vms=(idle, busy)))
+    assert sheet is not None and "1 VM below 25 % of CPU" in sheet.caption and "of 2 whose use" in sheet.caption
+    assert [row[:4] for row in sheet.rows] == [("idle", "2", "0.2", "10 %")]
+    assert sheet.rows[0][4:] == ("4 GiB", "unknown", "unknown")
+    assert usage_sheet(Fleet(hosts=(host,), vms=(Vm(name="v", spec=SPEC),))) is None
+    assert "Little used" in report_html(planned(place(SPEC, name="idle")), Fleet(hosts=(host,), vms=(idle, busy)))
