@@ -10,10 +10,11 @@ import json
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from concurrent.futures.process import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TextIO
@@ -94,6 +95,45 @@ def processes(workers: int | None = None) -> Pool:
     width = workers or cores()
     # Fresh processes: a fork of a process with solver threads may hang.
     return Pool(open=lambda: ProcessPoolExecutor(max_workers=width, mp_context=get_context("spawn")), width=width)
+
+
+@contextmanager
+def kept_open(pool: Pool) -> Iterator[Pool]:
+    """Yield a pool whose executor serves several sweeps, one after the other, and is closed at the end.
+
+    An executor that lost its workers, or was left in mid-sweep, is made anew.
+    """
+    keeper = _Keeper(pool)
+    try:
+        yield replace(pool, open=lambda: keeper)
+    finally:
+        keeper.close()
+
+
+class _Keeper(Executor):
+    """Passes tasks on to an executor that outlives the end of a sweep."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.inner: Executor | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Begin a task on the executor behind."""
+        if self.inner is None:
+            self.inner = self.pool.open()
+        return self.inner.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Keep the executor at the end of a sweep; drop one that is not waited for: it is broken or not needed."""
+        if not wait and self.inner is not None:
+            self.inner.shutdown(wait=False, cancel_futures=cancel_futures)
+            self.inner = None
+
+    def close(self) -> None:
+        """Close the executor behind."""
+        if self.inner is not None:
+            self.inner.shutdown()
+            self.inner = None
 
 
 def cores() -> int:

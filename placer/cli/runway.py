@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
+from placer.cli.sweeps import opened_pool
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 
@@ -30,6 +32,15 @@ def runway(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
     max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
     max_migrations: Annotated[int | None, typer.Option("--max-migrations", min=0, help="As for placer solve.")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
+    ] = None,
+    results: Annotated[
+        str | None, typer.Option("--results", metavar="FILE", help="Append months as they come; a second run goes on.")
+    ] = None,
 ) -> Answer:
     """Find the month in which the first VM does not fit, by bisection over solves."""
     from placer.planning.runway import runway as find_runway
@@ -47,7 +58,17 @@ def runway(
     def tell(month: int, fits: bool) -> None:
         terminal.note(f"month {month}: {'everything fits' if fits else 'not everything fits'}")
 
-    found = find_runway(read_fleet(fleet, terminal), share, options, most_months=months, on_month=tell)
+    model = read_fleet(fleet, terminal)
+    with opened_pool(executor, workers, months, results is not None) as pool:
+        found = find_runway(
+            model,
+            share,
+            options,
+            most_months=months,
+            pool=pool,
+            results=None if results is None else Path(results),
+            on_month=tell,
+        )
     return Answer(data=lambda: asdict(found), text=lambda console: _draw(console, found))
 
 

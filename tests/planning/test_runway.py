@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from placer.errors import InputError
 from placer.planning.runway import grown_fleet, runway
 from placer.planning.whatif import SweepOptions
+from solvers.executors import Pool, SerialExecutor, processes
 
 OPTIONS = SweepOptions(time_limit_s=20)
 
@@ -23,6 +25,37 @@ def test_the_first_month_that_does_not_fit(build: Any) -> None:
     found = runway(fleet, Fraction(1, 4), OPTIONS)
     assert (found.fits, found.full, found.proven) == (3, 4, True)
     assert [month.month for month in found.months] == [0, 1, 2, 3, 4]
+
+
+def test_the_same_answer_wherever_it_is_solved(build: Any, tmp_path: Path) -> None:
+    """Wide pools solve months ahead, which the answer does not show; a second run finds all months in its results."""
+    vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(4)]
+    fleet = build.fleet([build.host(f"h{n}") for n in range(12)], vms)
+    expected = runway(fleet, Fraction(1, 10), OPTIONS)
+    # 24 places; 4 × 1.1^m, rounded up: 24 in month 18 and 25 in month 19.
+    assert (expected.fits, expected.full, expected.proven) == (18, 19, True)
+    for width in (2, 3, 8):
+        solved: list[int] = []
+        pool = Pool(open=lambda seen=solved: Counting(seen), width=width)
+        assert runway(fleet, Fraction(1, 10), OPTIONS, pool=pool) == expected
+        assert len(solved) >= len(expected.months) + (width > 2)
+    kept = tmp_path / "months.jsonl"
+    assert runway(fleet, Fraction(1, 10), OPTIONS, pool=processes(2), results=kept) == expected
+    lines = kept.read_text()
+    assert runway(fleet, Fraction(1, 10), OPTIONS, results=kept) == expected
+    assert kept.read_text() == lines
+
+
+class Counting(SerialExecutor):
+    """Notes every task that it runs."""
+
+    def __init__(self, seen: list[int]) -> None:
+        self.seen = seen
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a task and note it."""
+        self.seen.append(args[-1])
+        return super().submit(fn, *args, **kwargs)
 
 
 def test_months_are_nested(build: Any) -> None:

@@ -8,13 +8,25 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sweep_work import Place, die_on, die_once, fail_on, square
 
-from solvers.executors import LostError, Pool, ResumeError, SerialExecutor, Task, cores, processes, run_sweep, serial
+from solvers.executors import (
+    LostError,
+    Pool,
+    ResumeError,
+    SerialExecutor,
+    Task,
+    cores,
+    kept_open,
+    processes,
+    run_sweep,
+    serial,
+)
 
 TASKS = [Task(key=f"t{number}", payload=number) for number in range(12)]
 
@@ -94,6 +106,24 @@ def test_a_lost_executor_is_said_so() -> None:
 
     with pytest.raises(LostError, match="connection refused"):
         run_sweep(square, 1, TASKS, pool=Pool(open=Gone))
+
+
+def test_an_executor_kept_open_serves_several_sweeps(tmp_path: Path) -> None:
+    """It is opened once, made anew when its workers died, and closed at the end."""
+    opened: list[Executor] = []
+
+    def fresh() -> Executor:
+        opened.append(processes(2).open())
+        return opened[-1]
+
+    with kept_open(Pool(open=fresh, width=2)) as pool:
+        for _ in range(2):
+            assert values(run_sweep(square, 1, TASKS[:3], pool=pool)) == [{"square": n * n} for n in range(3)]
+        assert len(opened) == 1
+        assert values(run_sweep(die_once, Place(path=str(tmp_path / "died")), TASKS[:6], pool=pool)) == list(range(6))
+        assert len(opened) > 1
+    with pytest.raises(RuntimeError, match="shutdown"):
+        opened[-1].submit(int)
 
 
 def test_no_more_processes_than_cores() -> None:
