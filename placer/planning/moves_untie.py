@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from placer.planning.moves_graph import SEARCHED_TASKS, Hop, knots, search, waits_for
@@ -106,17 +106,37 @@ class Untier:
             found = search(self.board, tied, self.parking, barred=barred)
             if found.hops:
                 return found.hops
-        waiting: dict[str, int] = {}
+        waiting: dict[str, list[Task]] = {}
         for task in tied:
-            waiting[task.host] = waiting.get(task.host, 0) + 1
-        for number, task in sorted(
-            enumerate(tied), key=lambda n: (-waiting.get(n[1].source_host or "", 0), n[1].memory_gib, n[1].name)
-        ):
+            waiting.setdefault(task.host, []).append(task)
+        crowd = {host: len(tasks) for host, tasks in waiting.items()}
+        lets_in = [self._lets_in(task, waiting) for task in tied]
+        order = sorted(
+            range(len(tied)),
+            key=lambda n: (-lets_in[n], -crowd.get(tied[n].source_host or "", 0), tied[n].memory_gib, tied[n].name),
+        )
+        for number in order:
+            task = tied[number]
             if self.parking.may_park(task):
-                place = next(self.parking.places(task, barred=barred, wanted=waiting), None)
+                place = next(self.parking.places(task, barred=barred, wanted=crowd), None)
                 if place is not None:
                     return (Hop(task=number, where=place, last=False),)
         return ()
+
+    def _lets_in(self, task: Task, waiting: Mapping[str, Sequence[Task]]) -> int:
+        """Return how many of the waiting VMs fit on a VM's host, each for itself, once it is gone."""
+        if task.source is None:
+            return 0
+        host, claims = task.source[0].host, task.source[1]
+        board = self.board
+        board.add(host, task.name, claims, -1)
+        found = sum(
+            board.fits(host, other.name, other.change(board).gain, exact=False)
+            for other in waiting.get(host, ())
+            if other is not task
+        )
+        board.add(host, task.name, claims, 1)
+        return found
 
     def _carry_out(self, left: list[Task], routes: Sequence[tuple[list[Task], tuple[Hop, ...]]]) -> list[Task] | None:
         """Make the hops of all routes side by side, as far as they can be made with real CPUs."""
