@@ -16,6 +16,7 @@ from solvers.result import HostPattern, Limits, Result
 if TYPE_CHECKING:
     from benchmarks.peers.answer import PeerAnswer
     from placer.model.fleet import Fleet
+    from placer.model.plan import Plan
     from placer.planning.compile import Compiled
     from solvers.problem import MoveBudget, Problem
     from solvers.solve import Engine
@@ -63,6 +64,17 @@ def result_row(problem: Problem, result: Result, wanted: str) -> Row:
         "engine": result.engine,
         "rounds": result.rounds,
     }
+
+
+def certified(fleet: Fleet, plan: Plan) -> Row:
+    """Return what a second solver says of a plan's bounds, as ``placer check --bound`` has it, and how long it took."""
+    from placer.planning.certificate import check_certificate
+
+    began = time.perf_counter()
+    faults, remarks = check_certificate(fleet, plan)
+    open_ = [remark for remark in remarks if "bound confirmed" not in remark]
+    verdict = "; ".join(["refuted: " + fault.message for fault in faults] or open_) or "confirmed"
+    return {"certificate": verdict, "certificate_s": time.perf_counter() - began}
 
 
 def peer_row(problem: Problem, answer: PeerAnswer, wanted: str) -> Row:
