@@ -37,7 +37,10 @@ def whatif(
         list[str] | None, typer.Option("--flavor", help="Also compare the headroom of 16x64GiB[/cells]; repeatable.")
     ] = None,
     goals: Annotated[str | None, typer.Option("--goals", metavar="LIST", help="As for placer solve.")] = None,
-    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
+    time_limit: Annotated[
+        str | None,
+        typer.Option("--time-limit", metavar="TIME", help="For each solve: 2s up to 20 hosts, else 60s, if not said."),
+    ] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same rows.")] = 0,
     max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
@@ -61,13 +64,15 @@ def whatif(
 ) -> Answer:
     """Compare a fleet as it is with what it would be after edits, each planned with proof."""
     from placer.planning.scenario import variants
-    from placer.planning.whatif import SweepOptions, compare
+    from placer.planning.whatif import SweepOptions, compare, usual_limit_s
     from placer.read.scenario_file import read_scenarios
 
     checked_output(output, force)
+    model = read_fleet(fleet, terminal)
+    limit = usual_limit_s(model) if time_limit is None else parse_duration_s(time_limit, "--time-limit")
     options = SweepOptions(
         goals=None if goals is None else tuple(goals.split(",")),
-        time_limit_s=parse_duration_s(time_limit, "--time-limit"),
+        time_limit_s=limit,
         rounds=rounds,
         seed=seed,
         max_moves=max_moves,
@@ -75,7 +80,7 @@ def whatif(
         headroom=tuple(flavor or ()),
     )
     scenarios = read_scenarios(scenario or [])
-    found = variants(read_fleet(fleet, terminal), scenarios, stack=stack)
+    found = variants(model, scenarios, stack=stack)
     kept = None if results is None else Path(results)
     tasks = len(found) if fail_each is None else MANY
     with opened_pool(executor, workers, tasks, kept is not None) as pool:

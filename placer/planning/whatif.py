@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.planning.compile import compile_fleet
 from placer.planning.goals import parse_flavor, parse_goals
@@ -19,6 +20,10 @@ from placer.planning.measure import score_fleet
 from placer.planning.scenario import Variant
 from placer.planning.solve import DEFAULT_TIME_LIMIT_S, solve_fleet
 from solvers.executors import Outcome, Pool, ResumeError, Task, run_sweep, serial
+
+FEW_HOSTS = 20
+FEW_HOSTS_LIMIT_S = 2.0
+"""On a dozen hosts ten scenarios side by side are an answer to wait for; each row tells its gap."""
 
 Row = dict[str, Any]
 OnDone = Callable[[int, int], None]
@@ -38,6 +43,11 @@ class SweepOptions:
     max_moves: int | None = None
     max_migrations: int | None = None
     headroom: tuple[str, ...] = ()
+
+
+def usual_limit_s(fleet: Fleet) -> float:
+    """Return the seconds for each solve of a comparison where nobody says otherwise."""
+    return FEW_HOSTS_LIMIT_S if len(fleet.hosts) <= FEW_HOSTS else DEFAULT_TIME_LIMIT_S
 
 
 def compare(

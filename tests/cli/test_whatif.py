@@ -35,13 +35,13 @@ def test_scenarios_stand_side_by_side(placer: Placer, fleet_file: Path, tmp_path
 def test_processes_give_the_same_bytes(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
     """Serial and processes print the same envelope, failures included; so does a run from complete results."""
     (tmp_path / "add.yaml").write_text(HEAD + "  - {add_hosts: {like: kvm-a, count: 2}}\n")
-    arguments = ["whatif", fleet_file, tmp_path / "add.yaml", "--stack", "--json"]
+    arguments = ["whatif", fleet_file, tmp_path / "add.yaml", "--stack", "--json", "--time-limit", "60s"]
     serial = placer(*arguments, "--executor", "serial")
     kept = tmp_path / "r.jsonl"
     assert placer(*arguments, "--executor", "processes", "--workers", "2", "--results", kept).out == serial.out
     again = placer(*arguments, "--executor", "serial", "--results", kept)
     assert again.out == serial.out and "2 of 2 scenarios are there from before" in again.err
-    other = placer("whatif", fleet_file, "--results", kept, "--executor", "serial")
+    other = placer("whatif", fleet_file, "--results", kept, "--executor", "serial", "--time-limit", "60s")
     assert other.code == 2 and "another sweep" in other.err
 
 
