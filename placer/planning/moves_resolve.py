@@ -14,12 +14,13 @@ from placer.model.plan import Plan
 from placer.planning.compile import Compiled
 from placer.planning.moves import cyclic_moves
 from placer.planning.moves_model import Cycle
+from placer.planning.results import MEASURED
 from solvers.evaluate import evaluate, violations
 from solvers.problem import BoolArray, Problem
 from solvers.result import ObjectiveResult, Result
 
-PINNED_GOALS = ("cores", "l3", "balance")
-"""Goals that are measured on the finished pins, which a result in counts does not know."""
+PINNED_GOALS = (*MEASURED, "rules")
+"""Goals that are measured on the finished pins, which a result in counts does not know, or not all of."""
 
 
 def without_cycles(

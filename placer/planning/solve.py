@@ -111,6 +111,9 @@ def solve_fleet(
         interrupt is not None and interrupt.requested
     ):
         plan = _with_reserve(fleet, plan, time_limit_s, seed)
+    from placer.planning.mending import with_mending
+
+    plan = with_mending(fleet, plan)
     report = check(fleet, plan)
     if not report.ok:
         raise RefusedPlanError(report.faults)

@@ -29,6 +29,8 @@ def draw_summary(plan: Plan, console: Console) -> None:
     parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
     console.print(f"plan: {', '.join(parts)}")
     _draw_unplaced(plan, console)
+    _draw_mending(plan.summary.get("rules_broken_before"), console)
+    _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
 
@@ -64,6 +66,28 @@ def _draw_unplaced(plan: Plan, console: Console) -> None:
     if len(plan.unplaced) > len(shown):
         shown.append(f"and {len(plan.unplaced) - len(shown):,} more, named in the plan")
     draw_items(f"without a place: {count(len(plan.unplaced), 'VM')}", shown, console)
+
+
+def _draw_mending(rows: Any, console: Console) -> None:
+    """Draw the rules that the fleet breaks now; a plan file may hold anything."""
+    if isinstance(rows, list) and rows:
+        known = [row for row in rows if isinstance(row, dict)]
+        shown = [
+            f"{row.get('rule')}: excess {_number(row.get('excess_before'))} now, "
+            f"{_number(row.get('excess'))} in the plan"
+            for row in known[:_UNPLACED_SHOWN]
+        ]
+        if len(known) > len(shown):
+            shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
+        draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
+
+
+def _draw_cycles(said: Any, console: Console) -> None:
+    if isinstance(said, dict):
+        console.print(
+            f"circles of moves: {_number(said.get('found'))} found, {_number(said.get('left'))} left; "
+            f"{visible(str(said.get('outcome')))}"
+        )
 
 
 def _draw_capacity(summary: Any, console: Console) -> None:
