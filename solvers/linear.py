@@ -18,10 +18,12 @@ from solvers.problem import IntArray, Problem
 from solvers.result import Result
 from solvers.second_opinion import expression, mathopt_model, run_highs
 
-COUNTS = 5_000
+COUNTS = 2_500
 """Most counts (hosts x placements) of the cheapest placements."""
-WORK = 1_500_000
+WORK = 150_000
 """Nodes of the search times counts: what bounds the work, the same on every machine (a few seconds)."""
+ALIKE = 3
+"""VMs of a flavor, on average, from which on counting them pays."""
 
 
 def fill_in(problem: Problem, first: Result, *, time_limit_s: float) -> tuple[Result, bool]:
@@ -30,7 +32,8 @@ def fill_in(problem: Problem, first: Result, *, time_limit_s: float) -> tuple[Re
     A search that the wall clock cuts off counts as never begun.
     """
     short = [number for number, objective in enumerate(problem.objectives) if objective.unplaced is not None]
-    if not any(first.unplaced) or not short or not _has_room(problem) or _counts(problem) > COUNTS:
+    few = _counts(problem) <= COUNTS and int(problem.demand().sum()) >= ALIKE * len(problem.flavors)
+    if not (short and few and any(first.unplaced) and _has_room(problem)):
         return first, False
     source = ExactModel(problem, symmetry=False)
     model, variables = mathopt_model(source)

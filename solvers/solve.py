@@ -75,7 +75,6 @@ def solve(
     if chosen == "greedy":
         return run.best
     if engine == "auto":
-        run.fill_in()
         run.climb(chosen)
     elif chosen == "exact":
         run.exact()
@@ -111,11 +110,13 @@ class _Ladder:
             if able and not self.problem.rules:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
                 self.exact((0, BRIEF_SWEEPS))
+                self.fill_in()
                 if self.goes_on:
                     self.states(BRIEF_ROUNDS)
             if self.goes_on or not self.climbed:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
+        self.fill_in()
         self.states()
         # What engine B leaves open, engine A may still close where its model is small enough.
         if self.goes_on and counts_of(self.problem) <= EXACT_LIMIT:
@@ -140,10 +141,11 @@ class _Ladder:
         from solvers.linear import fill_in
 
         if self.best.patterns and self.goes_on:
-            before = self.best
-            self.best, searched = fill_in(self.problem, before, time_limit_s=self.left.guard_s)
+            found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
             self.rounds += searched
-            if self.best is not before:
+            if found is not self.best:
+                # What was proven of the objectives holds for any better answer.
+                self.best = replace(found, objectives=self.best.objectives)
                 self.tell("linear", "fuller first answer")
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
