@@ -118,7 +118,8 @@ def _elsewhere(problem: Problem, home: Home) -> IntArray:
     shape = problem.shapes[problem.classes[home.host_class].shape]
     there = shape.touches[:, home.node] & (shape.touches.sum(axis=1) == 1)
     member = np.isin(shape.flavor, problem.rules[home.rule].members)
-    return (member & ~there).astype(np.int64)
+    column: IntArray = (member & ~there).astype(np.int64)
+    return column
 
 
 def _piece(
