@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -46,5 +47,13 @@ def opened_executor(text: str | None) -> Iterator[Executor | None]:
         client = connect(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"no Dask scheduler answers at {address}: {str(error)[:200]}", field="--executor") from None
+    _hush()
     with client:
         yield client.get_executor()
+
+
+def _hush() -> None:
+    """Keep Dask's own log to itself: a lost scheduler is told in one line, not in tracebacks of its client."""
+    known = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")]
+    for name in (*known, "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
