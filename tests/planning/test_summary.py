@@ -1,0 +1,62 @@
+"""What a plan uses and leaves free, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from placer.model.host import Reserve
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
+from placer.planning.summary import capacity_summary
+
+
+def test_cpus_held_and_kept_idle_are_used(build: Any) -> None:
+    """A pinned CPU and the sibling that isolate keeps idle are used; what is reserved is neither used nor free."""
+    topology = build.topology()
+    host = build.host(topology=topology, reserve=Reserve(cpus=frozenset({0}), memory_kib={None: 1024}))
+    core = next(core for core in topology.cores if len(core) > 1 and 0 not in core)
+    own, sibling = sorted(core)
+    spec = build.spec(1, 1, thread_policy=ThreadPolicy.ISOLATE, emulator_threads=EmulatorPolicy.SHARE)
+    vm = build.vm(spec=spec)
+    node = topology.node_of_cpu[own]
+    planned = build.placed(vm, [own], [node])
+    found = capacity_summary(build.fleet([host], [vm]), [planned])
+    total = len(topology.cpus)
+    assert sibling != own
+    assert found["cpus"] == {"total": total, "used": 2, "reserved": 1, "free": total - 3}
+    memory = found["memory_mib"]
+    assert (memory["used"], memory["reserved"]) == (1024, 1)
+    assert memory["free"] == memory["total"] - 1025
+
+
+def test_shared_vcpus_count_by_the_ratio(build: Any) -> None:
+    """Three shared vCPUs at two a CPU are two CPUs' worth, whole."""
+    topology = build.topology()
+    host = build.host(topology=topology, cpu_ratio=2.0)
+    spec = build.spec(3, 1, cpu_policy=CpuPolicy.SHARED)
+    vm = build.vm(spec=spec)
+    floor = topology.node(0).cpus
+    found = capacity_summary(build.fleet([host], [vm]), [build.placed(vm, [floor] * 3, [0])])
+    assert found["cpus"]["used"] == 2
+
+
+def test_alike_hosts_count_each_and_failed_ones_not(build: Any) -> None:
+    """Totals grow with every host that works; the largest free slot is on the first host that has it."""
+    topology = build.topology()
+    hosts = [build.host(name, topology, failed=name == "d") for name in "abcd"]
+    vms = [build.vm(name) for name in ("a1", "b1")]
+    planned = [build.placed(vm, [0, 1], [0], host=vm.name[0]) for vm in vms]
+    found = capacity_summary(build.fleet(hosts, vms), planned)
+    assert found["cpus"]["total"] == 3 * len(topology.cpus)
+    assert found["cpus"]["used"] == 4
+    slot = found["largest_free_slot"]
+    largest = max(len(node.cpus) for node in topology.nodes)
+    assert slot["cpus"] == largest
+    assert (slot["host"], slot["node"]) == ("a", 1)
+
+
+def test_a_full_fleet_has_no_free_slot(build: Any) -> None:
+    """Without a free CPU anywhere there is no slot, not one of size 0."""
+    topology = build.topology()
+    vm = build.vm(spec=build.spec(len(topology.cpus), 1))
+    planned = build.placed(vm, sorted(topology.cpus), [0])
+    assert capacity_summary(build.fleet([build.host(topology=topology)], [vm]), [planned])["largest_free_slot"] is None
