@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pytest
 from instances import synthetic_fleet
@@ -90,3 +92,34 @@ def test_warm_start_is_used() -> None:
         start = Result(status="optimal", objectives=(), patterns=patterns, unplaced=unplaced)
         result = solve(problem, limits=Limits(rounds=0), warm_start=start)
         assert tuple(row.value for row in result.objectives) == best, seed
+
+
+def test_any_number_of_workers_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker, two, a pool of threads and a pool of processes agree in everything, engine B and A by turns."""
+    monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
+    problem = synthetic_fleet(10, 140)
+    limits = Limits(time_limit_s=600, rounds=14)
+    alone = solve(problem, limits=limits, seed=3)
+    assert alone.rounds > 3
+    for pool in (None, ThreadPoolExecutor(2), ProcessPoolExecutor(2, mp_context=get_context("spawn"))):
+        again = solve(problem, limits=limits, seed=3, workers=2, executor=pool)
+        if pool is not None:
+            pool.shutdown()
+        assert (again.objectives, again.patterns, again.unplaced, again.rounds) == (
+            alone.objectives,
+            alone.patterns,
+            alone.unplaced,
+            alone.rounds,
+        )
+        assert again.certificate == alone.certificate
+
+
+def test_bounds_go_from_one_engine_to_the_next() -> None:
+    """On a small fleet both engines get their turn, and no bound gets lost on the way."""
+    problem = synthetic_fleet(10, 142)
+    brief = solve(problem, engine="exact", limits=Limits(time_limit_s=600, rounds=3))
+    both = solve(problem, limits=Limits(time_limit_s=600, rounds=3 + 6))
+    assert not violations(problem, both.patterns, both.unplaced)
+    for one, other in zip(brief.objectives, both.objectives, strict=True):
+        assert one.bound is not None and other.bound is not None and other.value is not None
+        assert one.bound <= other.bound <= other.value

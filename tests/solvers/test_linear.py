@@ -1,0 +1,77 @@
+"""HiGHS as a first answer's filler: hosts cut into VMs exactly, and what it has to leave alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from instances import packing, synthetic_fleet
+
+import solvers.linear
+from solvers.evaluate import evaluate, violations
+from solvers.greedy import solve_greedy
+from solvers.linear import fill_in
+from solvers.problem import Problem
+from solvers.result import Limits
+from solvers.solve import solve
+
+SIZES = ((1, 3), (2, 5), (3, 2), (4, 4), (5, 6), (5, 3), (6, 5), (2, 1))
+
+
+def cut_exactly(seed: int, hosts: int, room: int = 16) -> Problem:
+    """Return hosts of two resources and the items that fill them to the last unit of both."""
+    draw = random.Random(seed)
+    items: list[tuple[int, int]] = []
+    left_over = hosts
+    while left_over:
+        left, cut = (room, room), []
+        while fitting := [size for size in SIZES if size[0] <= left[0] and size[1] <= left[1]]:
+            cut.append(draw.choice(fitting))
+            left = (left[0] - cut[-1][0], left[1] - cut[-1][1])
+        if left == (0, 0):
+            items += cut
+            left_over -= 1
+    return packing((room, room), items, hosts)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_fits_are_filled(seed: int) -> None:
+    """Where greedy leaves VMs out of hosts that they fill exactly, all are placed, and nothing is broken."""
+    problem = cut_exactly(seed, 6)
+    first = solve_greedy(problem)
+    found, searched = fill_in(problem, first, time_limit_s=60)
+    assert any(first.unplaced) and searched and not any(found.unplaced)
+    assert not violations(problem, found.patterns, found.unplaced)
+    assert evaluate(problem, found.patterns, found.unplaced)[:2] == (0, 0)
+
+
+def test_the_door_proves_exact_fits_and_replays_them() -> None:
+    """Through the door the exact fit is proven optimal, and its rounds replay the same answer."""
+    problem = cut_exactly(1, 14)
+    result = solve(problem, limits=Limits(time_limit_s=120))
+    assert result.status == "optimal" and not any(result.unplaced)
+    again = solve(problem, limits=Limits(time_limit_s=120, rounds=result.rounds))
+    assert (again.patterns, again.rounds) == (result.patterns, result.rounds)
+
+
+def test_no_search_where_it_cannot_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing left out, no room for all, few VMs alike or too many counts: the first answer comes back."""
+    full = cut_exactly(0, 6)
+    placed = synthetic_fleet(10, 100)
+    short = replace(full, classes=(replace(full.classes[0], count=5),))
+    for problem in (placed, short):
+        first = solve_greedy(problem)
+        assert fill_in(problem, first, time_limit_s=60) == (first, False)
+    first = solve_greedy(full)
+    for name, limit in (("COUNTS", 10), ("ALIKE", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(solvers.linear, name, limit)
+            assert fill_in(full, first, time_limit_s=60) == (first, False)
+
+
+def test_a_search_cut_off_counts_as_never_begun() -> None:
+    """Without time the first answer comes back, and no round is counted."""
+    problem = cut_exactly(0, 6)
+    first = solve_greedy(problem)
+    assert fill_in(problem, first, time_limit_s=0.0) == (first, False)
