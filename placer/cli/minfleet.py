@@ -23,6 +23,7 @@ def minfleet(
     output: Annotated[str | None, typer.Option("-o", "--output", help="Write the plan on those hosts.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Processes that search side by side.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
     """Find the smallest fleet that holds the VMs, and prove how small it could be at best."""
@@ -32,7 +33,7 @@ def minfleet(
     if output is not None:
         refuse_existing(output, force)
     names = [name.strip() for name in shapes.split(",") if name.strip()]
-    found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=time_limit, seed=seed)
+    found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=time_limit, seed=seed, workers=workers)
     if output is not None:
         write_plan(found.plan, output, force=force)
 
