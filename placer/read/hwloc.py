@@ -14,7 +14,7 @@ from placer.read.located import FaultLog
 from placer.read.normal_form import build
 from placer.read.raw_host import RawHost, RawNode
 from placer.read.sysfs_devices import device_kind
-from placer.read.text import number
+from placer.read.text import whole_count
 from placer.read.xml import line_of, parse_xml
 
 if TYPE_CHECKING:
@@ -249,15 +249,7 @@ class _Reader:
         return value
 
     def _number(self, element: _Element, what: str, text: str | None) -> int | None:
-        try:
-            value = number(text or "", what, self._source)
-        except PlacerError as error:
-            self._fault(element, error.faults[0].message)
-            return None
-        if value < 0:
-            self._fault(element, f"{what} is {value}, below 0")
-            return None
-        return value
+        return whole_count(text, what, self._source, lambda message: self._fault(element, message))
 
     def _fault(self, element: _Element, message: str) -> None:
         kind = element.get("type")

@@ -54,7 +54,8 @@ def _kind(value: Any) -> str:
     return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "text"
 
 
-def _either(message: str) -> Discriminator:
+def either(message: str) -> Discriminator:
+    """Tell a mapping, a list and a text apart; `message` is for a value of none of the kinds allowed."""
     return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
 
 
@@ -114,6 +115,12 @@ class OvercommitEntry(Entry):
     memory: Ratio | None = None
 
 
+Overcommit = Annotated[
+    Annotated[Ratio, Tag("text")] | Annotated[OvercommitEntry, Tag("mapping")],
+    either("is neither a number nor {cpu: …, memory: …}"),
+]
+
+
 class DeviceEntry(Entry):
     """``hosts[].devices[]``."""
 
@@ -152,13 +159,7 @@ class HostEntry(Entry):
     dedicated_cpus: Cpus | None = None
     shared_cpus: Cpus | None = None
     isolated_cpus: Cpus | None = None
-    overcommit: (
-        Annotated[
-            Annotated[Ratio, Tag("text")] | Annotated[OvercommitEntry, Tag("mapping")],
-            _either("is neither a number nor {cpu: …, memory: …}"),
-        ]
-        | None
-    ) = None
+    overcommit: Overcommit | None = None
     cost: Share | None = None
     kvm: Bool | None = None
     failed: Bool | None = None
@@ -228,7 +229,7 @@ class VmEntry(Entry):
     cells: (
         Annotated[
             Annotated[str | int, BeforeValidator(_cell_count), Tag("text")] | Annotated[list[CellEntry], Tag("list")],
-            _either("is neither auto, none, a number of cells nor a list of cells"),
+            either("is neither auto, none, a number of cells nor a list of cells"),
         ]
         | None
     ) = None
@@ -243,7 +244,7 @@ class VmEntry(Entry):
     iothreads: (
         Annotated[
             Annotated[IoThreads, Tag("text")] | Annotated[list[Positive], Tag("list")],
-            _either("is neither a number of IOThreads nor a list of their ids"),
+            either("is neither a number of IOThreads nor a list of their ids"),
         ]
         | None
     ) = None
@@ -263,7 +264,7 @@ class VmEntry(Entry):
         Annotated[
             Annotated[Literal["fixed"], BeforeValidator(_fixed), Tag("text")]
             | Annotated[dict[Count, SomeCpus], Tag("mapping")],
-            _either("is neither fixed nor a mapping of vCPUs to CPUs"),
+            either("is neither fixed nor a mapping of vCPUs to CPUs"),
         ]
         | None
     ) = None
@@ -279,7 +280,7 @@ class VmEntry(Entry):
 
 Selection = Annotated[
     Annotated[Text, Tag("text")] | Annotated[Labels, Tag("mapping")],
-    _either("is neither a name nor labels such as {app: db}"),
+    either("is neither a name nor labels such as {app: db}"),
 ]
 
 

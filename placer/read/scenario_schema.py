@@ -6,22 +6,14 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BeforeValidator, Tag
 
-from placer.read.inventory_schema import Entry, Labels, OvercommitEntry, ReserveEntry, Selection, VmEntry
+from placer.read.inventory_schema import Entry, Labels, Overcommit, ReserveEntry, Selection, VmEntry, either
 from placer.read.inventory_types import Kib, Number, PageKib, Positive, Ratio, Refused, Text, integer, shown
 
 SCHEMA = "placer.scenario/v1"
 
 _PERCENT = re.compile(r"(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?%")
-
-
-def _kind(value: Any) -> str:
-    return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "text"
-
-
-def _either(message: str) -> Discriminator:
-    return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
 
 
 def percent(value: Any) -> Fraction:
@@ -90,7 +82,7 @@ class EditEntry(Entry):
     add_hosts: (
         Annotated[
             Annotated[LikeEntry, Tag("mapping")] | Annotated[list[Any], Tag("list")],
-            _either("is neither {like: HOST, count: N} nor a list of hosts"),
+            either("is neither {like: HOST, count: N} nor a list of hosts"),
         ]
         | None
     ) = None
@@ -98,13 +90,7 @@ class EditEntry(Entry):
     fail: Selection | None = None
     drain: Selection | None = None
     replace_hosts: Selection | None = None
-    overcommit: (
-        Annotated[
-            Annotated[Ratio, Tag("text")] | Annotated[OvercommitEntry, Tag("mapping")],
-            _either("is neither a number nor {cpu: …, memory: …}"),
-        ]
-        | None
-    ) = None
+    overcommit: Overcommit | None = None
     reserve: ReserveEntry | None = None
     pages: dict[PageKib, Pool] | None = None
     memory: MemoryEntry | None = None
@@ -115,7 +101,7 @@ class EditEntry(Entry):
     grow: (
         Annotated[
             Annotated[Percent, Tag("text")] | Annotated[dict[Text, Positive], Tag("mapping")],
-            _either("is neither a percentage nor {FLAVOR: VMs}"),
+            either("is neither a percentage nor {FLAVOR: VMs}"),
         ]
         | None
     ) = None

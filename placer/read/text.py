@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from placer.errors import InputError
 
@@ -70,3 +71,16 @@ def number(text: str, what: str, source: str, line: int | None = None) -> int:
     if not re.fullmatch(rf"-?[0-9]{{1,{MAX_DIGITS}}}", compact):
         raise InputError(f"{what} is {compact[:40]!r}, not a whole number", file=source, line=line)
     return int(compact)
+
+
+def whole_count(text: str | None, what: str, source: str, fault: Callable[[str], None]) -> int | None:
+    """Return the whole number from 0 up in `text`; what is none is told to `fault`, and is None."""
+    try:
+        value = number(text or "", what, source)
+    except InputError as error:
+        fault(error.faults[0].message)
+        return None
+    if value < 0:
+        fault(f"{what} is {value}, below 0")
+        return None
+    return value
