@@ -119,6 +119,10 @@ Overcommit = Annotated[
     Annotated[Ratio, Tag("text")] | Annotated[OvercommitEntry, Tag("mapping")],
     either("is neither a number nor {cpu: …, memory: …}"),
 ]
+IoThreadIds = Annotated[
+    Annotated[IoThreads, Tag("text")] | Annotated[list[Positive], Tag("list")],
+    either("is neither a number of IOThreads nor a list of their ids"),
+]
 
 
 class DeviceEntry(Entry):
@@ -241,13 +245,7 @@ class VmEntry(Entry):
     dedicated_vcpus: SomeCpus | None = None
     thread_policy: Literal["prefer", "isolate", "require"] | None = None
     emulator_threads: Literal["share", "isolate", "housekeeping"] | None = None
-    iothreads: (
-        Annotated[
-            Annotated[IoThreads, Tag("text")] | Annotated[list[Positive], Tag("list")],
-            either("is neither a number of IOThreads nor a list of their ids"),
-        ]
-        | None
-    ) = None
+    iothreads: IoThreadIds | None = None
     overhead: Kib | None = None
     memory_tier: Literal["normal", "any"] | None = None
     weight: Share | None = None
