@@ -46,8 +46,10 @@ def minfleet(
 def _draw(console: Console, found: SmallestFleet) -> None:
     from placer.show.words import count, figure
 
-    named = ", ".join(f"{number} of {shape}" for shape, number in found.hosts.items())
-    console.print(f"{count(sum(found.hosts.values()), 'host')} hold all {count(len(found.plan.vms), 'VM')}: {named}")
+    named = ", ".join(f"{many} of {shape}" for shape, many in found.hosts.items())
+    number = sum(found.hosts.values())
+    verb = "holds" if number == 1 else "hold"
+    console.print(f"{count(number, 'host')} {verb} all {count(len(found.plan.vms), 'VM')}: {named}")
     if found.bound is None:
         console.print(f"cost {figure(found.cost)}; nothing is proven of how few could do")
     elif found.status == "optimal":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from placer.planning.compile import Compiled
+from solvers.fill import Filler
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern, Result
 
@@ -32,8 +33,9 @@ class HostState:
 def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
     """Return the worst single host failure: the host, and the VMs that would find no NUMA-true place on the others.
 
-    The VMs of the failed host are fitted greedily into the free rows of the others. Where all fit, that is a proof;
-    where some do not, a solve might still find a place, so ``proven`` is then False (unless there are no others).
+    The VMs of the failed host are fitted greedily into the free rows of the others. Where all fit, that is a proof.
+    Where some do not, ``proven`` tells whether no solve could place more vCPUs while nothing else moves: for those left
+    over there is no room even if their flavor had all of it to itself.
     ``states`` is how many distinct host states were looked at, of ``states_in_all``.
     """
     problem = compiled.problem
@@ -51,7 +53,7 @@ def worst_failure(compiled: Compiled, result: Result) -> dict[str, Any]:
                 "host": name,
                 "vms_without_place": sum(lost.values()),
                 "vcpus_without_place": vcpus,
-                "proven": not lost or problem.host_count == 1,
+                "proven": not lost or problem.host_count == 1 or rooms.without_room(number) >= vcpus,
             }
     return {**worst, "states": min(len(order), MOST_STATES), "states_in_all": len(order)}
 
@@ -108,6 +110,29 @@ class _Rooms:
         """Fit the VMs of one host of a state on all others; return flavor -> VMs that found no place."""
         lost = self._refit(failed, ROOMIEST)
         return self._refit(failed, None) if lost and len(self.states) > ROOMIEST else lost
+
+    def without_room(self, failed: int) -> int:
+        """Return vCPUs of one host of a state for which the others have no room, each flavor counted alone."""
+        problem = self.problem
+        demand: Counter[int] = Counter()
+        for placement, vms in self.states[failed].pattern:
+            demand[_flavor(problem, self.states[failed], placement)] += vms
+        total = 0
+        for flavor, vms in demand.items():
+            room = 0
+            for shape, which in self.which.items():
+                form = problem.shapes[shape]
+                own = np.flatnonzero((form.flavor == flavor) & ~form.stay_only)
+                if not form.complete:
+                    return 0
+                if not len(own):
+                    continue
+                hosts = np.array([self.states[n].count - (n == failed) for n in which])
+                hosts *= [problem.classes[self.states[n].host_class].allowed[flavor] for n in which]
+                most = Filler.of(form.use[own], form.touches[own], form.row_names).bounds(self.free[shape]).most
+                room += int((most * hosts).sum())
+            total += problem.flavors[flavor].vcpus * max(0, vms - room)
+        return total
 
     def _refit(self, failed: int, most: int | None) -> dict[int, int]:
         problem = self.problem
