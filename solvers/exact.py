@@ -4,10 +4,11 @@ The objectives are worked on in *sweeps*: every objective that is not proven get
 ones being as good as their incumbents; each sweep doubles the rounds' deterministic budget. So there is a good answer
 to every objective early, the schedule depends on nothing but the problem and the seed, and the same number of rounds
 gives the same answer. The wall clock is looked at between rounds; one that it has to cut off counts as never begun.
-Rounds are of five kinds:
+Rounds are of six kinds:
 
 - *narrow*: only the cheapest placements of each flavor. A tenth of the model, and mostly the best answer is in it.
 - *part*: a few of many hosts, the others as they are in the incumbent: cheap, and each starts from the last.
+- *emptier*: for the goal `hosts`, whether the VMs fit if one host more is empty: mere feasibility is found sooner.
 - *full*: everything; gives bounds.
 - *ordered*: everything, hosts of a class in order of what they hold. Proves the goal `hosts`, by turns with *full*.
 - *chained*: also the nodes of a host in order, asked for something better than the incumbent, which is then proven
@@ -44,7 +45,10 @@ FIRST_ROUND = 1.0
 MANY_HOSTS, PART_HOSTS, PARTS, PART_ROUND = 12, 4, 8, 0.25
 """Above how many hosts parts are tried, hosts in a part, parts a sweep, and the deterministic time of each."""
 
-_Kind = Literal["narrow", "part", "full", "ordered", "chained"]
+EMPTIER_COUNTS = 5_000
+"""Most counts of a model that is asked whether one host more can be empty."""
+
+_Kind = Literal["narrow", "part", "emptier", "full", "ordered", "chained"]
 
 
 def solve_exact(
@@ -168,6 +172,8 @@ class _Search:
             kinds.extend(itertools.repeat("part", PARTS))
         alike = self.symmetry and any(host_class.count > 1 for host_class in self.problem.classes)
         chains = self.symmetry and any(host_class.chains for host_class in self.problem.classes)
+        if number >= 0 and self.problem.objectives[number].host_cost:
+            kinds.append("emptier")
         hosts = alike and number >= 0 and self.problem.objectives[number].host_cost
         kinds.append("ordered" if hosts and sweep % 2 == 0 else "full")
         if sweep > 1 and (alike or chains) and not hosts:
@@ -200,9 +206,10 @@ class _Search:
     def _round(self, number: int, kind: _Kind, sweep: int) -> None:
         """Work on one objective (-1: on finding anything) for one deterministic budget."""
         tier = self.tiers[number] if number >= 0 else Tier(total=Sum(), tolerance=0.0)
-        spare = self.model.dear(self.incumbent) if kind == "narrow" else []
+        spare = self.model.dear(self.incumbent) if kind == "narrow" and not tier.narrowed else []
         still = self._still(tier.total) if kind == "part" else []
-        if (kind == "narrow" and (tier.narrowed or not spare)) or (kind == "part" and not still):
+        empty = self._emptier() if kind == "emptier" else []
+        if kind in ("narrow", "part", "emptier") and not (spare or still or empty):
             return
         model, hint, below = self.model, self.incumbent, None
         if kind in ("ordered", "chained"):
@@ -214,12 +221,17 @@ class _Search:
             hint = None if chains or hint is None else model.solution_of(*model.patterns_of(hint))
             below = tier.held if chains else None
         held = [(earlier.total, earlier.bound, earlier.ceiling) for earlier in self.tiers[: max(number, 0)]]
-        stage = model.stage(
-            number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare, still=still
-        )
-        budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2**sweep
+        if kind == "emptier":
+            stage = model.question(number, held, empty)
+        else:
+            stage = model.stage(
+                number, tier.total, held, floor=tier.bound, below=below, hint=hint, without=spare, still=still
+            )
+        budget = PART_ROUND if kind == "part" else FIRST_ROUND * 2 ** (sweep + (kind == "emptier"))
         # More cuts are better on some problems and worse on others: by turns.
-        answer, solution, bound = self._run(stage, number, tier.total, budget, linearization=1 + sweep % 2)
+        answer, solution, bound = self._run(
+            stage, number, tier.total, budget, linearization=1 + sweep % 2, question=kind == "emptier"
+        )
         if answer.cut and (solution is None or self.incumbent is not None):
             # Rounds are replayed by their number, so what a part of one found is lost; but a first answer is not.
             self.stopped = "time limit"
@@ -237,7 +249,7 @@ class _Search:
             self._accept(max(number, 0), self._with_phantoms(number, solution))
         if kind == "narrow":
             tier.narrowed = tier.held == before or answer.finished
-        if number < 0 or kind in ("narrow", "part"):
+        if number < 0 or kind in ("narrow", "part", "emptier"):
             return
         if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
             tier.bound, tier.source = bound, "CP-SAT"
@@ -266,6 +278,13 @@ class _Search:
         order = sorted(range(len(cost)), key=lambda host: (-cost[host] * draw.uniform(0.5, 1.5), draw.random()))
         free = {*order[: PART_HOSTS // 2], *draw.sample(order[PART_HOSTS // 2 :], PART_HOSTS - PART_HOSTS // 2)}
         return [host for host in range(len(cost)) if host not in free]
+
+    def _emptier(self) -> list[int]:
+        """Return the counts to do without so that one host less costs; none where that is too much to ask."""
+        counts = sum(len(self.model.views[number].placements) for number, _ in self.model.hosts)
+        if self.incumbent is None or counts > EMPTIER_COUNTS:
+            return []
+        return self.model.one_host_less(self.incumbent)
 
     def _is_better(self, number: int, solution: IntArray) -> bool:
         """Tell whether a solution improves objective `number`, or else is no worse in it and all later ones."""
@@ -296,11 +315,18 @@ class _Search:
             self.incumbent = solution
 
     def _run(
-        self, stage: cp_model.CpModel, number: int, total: Sum, budget: float, *, linearization: int
+        self,
+        stage: cp_model.CpModel,
+        number: int,
+        total: Sum,
+        budget: float,
+        *,
+        linearization: int,
+        question: bool = False,
     ) -> tuple[Answer, IntArray | None, int | None]:
         """Run a stage; return the answer, its full solution, and its bound on the objective with the constant."""
         watch = None
-        if self.on_progress is not None and 0 <= number < len(self.tiers):
+        if self.on_progress is not None and 0 <= number < len(self.tiers) and not question:
 
             def watch(value: int) -> None:
                 self._report(number, value + total.constant, self.tiers[number].bound)
@@ -311,6 +337,7 @@ class _Search:
             seconds=self.limits.guard_s - (time.monotonic() - self.began),
             seed=self.seed,
             linearization=linearization,
+            presolve=question,
             interrupt=self.interrupt,
             on_value=watch,
         )

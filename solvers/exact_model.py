@@ -120,6 +120,37 @@ class ExactModel(HostModel):
                 found.extend(y[spare].tolist())
         return found
 
+    def question(
+        self, number: int, held: Sequence[tuple[Sum, int | None, int | None]], without: Sequence[int]
+    ) -> cp_model.CpModel:
+        """Return a model without objective: whether earlier objectives can be held without some variables."""
+        stage = self.copy()
+        for part, lower, upper in held:
+            stage.row(part, lower, upper)
+        stage.fix(without)
+        for first, variables in self._phantoms:
+            if first > number:
+                stage.fix(variables)
+        return stage.model
+
+    def one_host_less(self, incumbent: IntArray) -> list[int]:
+        """Return the counts of the hosts that cost and hold nothing, and of the one with the fewest VMs of the others.
+
+        None if no host that costs holds anything.
+        """
+        empty: list[int] = []
+        fewest: tuple[int, IntArray] | None = None
+        for host in range(len(self.hosts)):
+            view, y = self.here(host)
+            if not view.host_class.cost:
+                continue
+            vms = int(incumbent[y[~view.phantom]].sum())
+            if not vms:
+                empty.extend(y[~view.phantom].tolist())
+            elif fewest is None or vms < fewest[0]:
+                fewest = vms, y[~view.phantom]
+        return [] if fewest is None else [*empty, *fewest[1].tolist()]
+
     def host_costs(self, total: Sum, solution: IntArray) -> list[int]:
         """Return what each host's counts add to an expression."""
         index, factor = total.arrays()

@@ -34,6 +34,7 @@ def run_cp_sat(
     seconds: float,
     seed: int,
     linearization: int,
+    presolve: bool = False,
     interrupt: Interrupt,
     on_value: Callable[[int], None] | None = None,
 ) -> Answer:
@@ -44,6 +45,7 @@ def run_cp_sat(
     budget : deterministic time, in units of about one or two seconds of one core.
     seconds : wall time after which it is cut off; most runs end by their budget long before.
     linearization : 1 or 2, how much of the model the linear relaxation takes in.
+    presolve : whether to look for symmetries, probe, and repeat presolve until nothing changes.
     on_value : told the objective of each new solution, without the constant.
     """
     solver = cp_model.CpSolver()
@@ -54,10 +56,11 @@ def run_cp_sat(
     parameters.max_deterministic_time = budget
     parameters.max_time_in_seconds = max(0.0, seconds)
     parameters.linearization_level = linearization
-    # What presolve spends on these does not come back: 30 hosts take 1.4 s without, over 40 s with.
-    parameters.symmetry_level = 0
-    parameters.cp_model_probing_level = 0
-    parameters.max_presolve_iterations = 1
+    if not presolve:
+        # What presolve spends on these does not come back: 30 hosts take 1.4 s without, over 40 s with.
+        parameters.symmetry_level = 0
+        parameters.cp_model_probing_level = 0
+        parameters.max_presolve_iterations = 1
     interrupt.stops.append(solver.stop_search)
     try:
         status = solver.solve(model, None if on_value is None else _Watch(on_value))
