@@ -238,11 +238,14 @@ class _Packing:
             return
         classes = [self.problem.classes[number] for number in groups.host_class]
         allowed = np.array([bool(host_class.allowed[flavor]) for host_class in classes])
+        allowed &= self.rules.open_groups(flavor, shape)
         if not allowed.any():
             return
         penalty = np.array([int(host_class.stay_penalty[flavor]) for host_class in classes])
         opening = np.array([0 if held else cls.cost for cls, held in zip(classes, groups.held, strict=True)])
         share = groups.room[: len(groups)] / groups.capacity[: len(groups)]
+        largest = groups.capacity[: len(groups)].max(axis=0)
+        size = (groups.capacity[: len(groups)] / largest).sum(axis=1)
         for placement in placements:
             fit, rows = groups.fits(placement)
             chosen = np.flatnonzero(allowed & (fit > 0))
@@ -258,6 +261,9 @@ class _Packing:
                 if objective.host_cost:
                     cost += opening[chosen]
                 columns.append(cost)
+                if objective.host_cost:
+                    # Of hosts to be opened the one that will take most.
+                    columns.append(np.where(opening[chosen] > 0, -size[chosen], 0.0))
             columns.append(share[np.ix_(chosen, rows)].sum(axis=1))
             where = np.stack([np.full(len(chosen), shape), chosen, np.full(len(chosen), placement)])
             yield np.concatenate([np.array(columns, dtype=np.float64), where.astype(np.float64)])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solvers.greedy_groups import Groups
-from solvers.problem import CrossRule, Problem
+from solvers.problem import BoolArray, CrossRule, Problem
 
 _PLENTY = 1 << 40
 
@@ -126,6 +126,19 @@ class RuleKeeper:
                 if len(self._used[index]) + len(new) > self._domains[index]:
                     return 0, 0
         return each, total
+
+    def open_groups(self, flavor: int, shape: int) -> BoolArray:
+        """Return (groups,): False where a rule that holds the flavor's VMs together has them all elsewhere already."""
+        groups = self.groups[shape]
+        out = np.ones(len(groups), dtype=np.bool_)
+        for index in self.rules_of.get(flavor, ()):
+            rule, used = self.problem.rules[index], self._used[index]
+            if rule.kind == "together" and rule.scope != "node" and len(used) >= self._domains[index]:
+                keys: dict[int, Hashable | None] = {n: self._domain(rule, n) for n in set(groups.host_class)}
+                for group, number in enumerate(groups.host_class):
+                    domain = keys[number]
+                    out[group] &= (("host", shape, group) if domain is None else domain) in used
+        return out
 
     def _spread_room(
         self, index: int, rule: CrossRule, shape: int, group: int, each: int, total: int
