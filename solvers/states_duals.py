@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.problem import IntArray
-from solvers.states_model import StateModel
+from solvers.states_model import StateModel, least_cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +125,20 @@ def rounded_duals(
 ) -> Duals:
     """Round duals in units of the objective per VM (per unit held, per move) to the grid, and project them to their
     signs.
+
+    Those on what is held are rounded up, and what that adds to the least cost of a VM is paid for it: else a host with
+    a VM that costs much wherever it is would look better than it is, times all hosts of its state.
     """
     held = np.zeros(model.objectives, dtype=np.int64)
-    held[:objective] = np.rint(np.maximum(hold[:objective], 0.0) * scale).astype(np.int64)
+    exact = np.maximum(hold[:objective], 0.0) * scale
+    held[:objective] = np.ceil(exact).astype(np.int64)
+    paid = np.maximum(flavor, 0.0) * scale
+    for g in np.flatnonzero(held[:objective] > exact):
+        paid = paid + np.maximum(least_cost(model, int(g)), 0) * (held[g] - exact[g])
     return Duals(
         objective=objective,
         scale=scale,
-        flavor=np.rint(np.maximum(flavor, 0.0) * scale).astype(np.int64),
+        flavor=np.rint(paid).astype(np.int64),
         hold=held,
         moves=round(max(moves, 0.0) * scale),
         migrations=round(max(migrations, 0.0) * scale),

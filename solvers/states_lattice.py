@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.problem import IntArray
-from solvers.states_model import StateModel
+from solvers.states_model import StateModel, least_cost
 
 MARGIN = 2e-6
 """By so much of itself a bound has to be above a value to be rounded up to the next one."""
@@ -39,13 +38,6 @@ class Lattice:
     def firm(self, bound: int) -> int:
         """Return the same with a margin, so that a solver in floating point comes to it too; at least `bound`."""
         return max(bound, self.rounded(bound - 2 - round(MARGIN * abs(bound))))
-
-
-def least_cost(model: StateModel, objective: int) -> IntArray:
-    """Return (F,): the least that a VM of each flavor costs in an objective wherever it is, 0 where it has no place."""
-    least = np.full(len(model.phantom), np.iinfo(np.int64).max)
-    np.minimum.at(least, model.flavor, model.cost[:, objective])
-    return np.where(least == np.iinfo(np.int64).max, 0, least)
 
 
 def lattice_of(model: StateModel, objective: int, held: Sequence[int], below: int) -> Lattice | None:

@@ -182,3 +182,10 @@ class StateModel:
 def pattern_of(taken: dict[int, int]) -> Pattern:
     """Return the pattern of placement -> VMs."""
     return tuple(sorted((placement, count) for placement, count in taken.items() if count))
+
+
+def least_cost(model: StateModel, objective: int) -> IntArray:
+    """Return (F,): the least that a VM of each flavor costs in an objective wherever it is, 0 where it has no place."""
+    least = np.full(len(model.phantom), np.iinfo(np.int64).max)
+    np.minimum.at(least, model.flavor, model.cost[:, objective])
+    return np.where(least == np.iinfo(np.int64).max, 0, least)

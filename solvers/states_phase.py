@@ -77,7 +77,7 @@ class Phase:
         scale = max(1, (1 << 28) // unit)
         for g in range(self.objective):
             if not self.soft[g] and objectives[g].unplaced is None:
-                scale = max(scale, (objectives[g].unit << 13) // unit)
+                scale = max(scale, (objectives[g].unit << 16) // unit)
         return scale
 
     @property

@@ -14,8 +14,8 @@ from solvers.states_certificate import certificate
 from solvers.states_columns import Evaluator
 from solvers.states_generate import Bound, Generator
 from solvers.states_kit import Kit
-from solvers.states_lattice import lattice_of, least_cost
-from solvers.states_model import Pattern, StateModel
+from solvers.states_lattice import lattice_of
+from solvers.states_model import Pattern, StateModel, least_cost
 from solvers.states_pack import Packer
 from solvers.states_pool import Pool
 from solvers.states_pricing import ExactPricer
