@@ -83,23 +83,24 @@ class _Search:
     relaxed: Result
     rounds: int
     best: Result | None = None
+    values: tuple[int, ...] = ()
+    closed: bool = False
+    """Whether the best answer is proven best."""
 
     def offer(self, found: Result | None) -> None:
         """Take an answer if it keeps the rules and is better than the best."""
         if found is None or not found.patterns or violations(self.problem, found.patterns, found.unplaced):
             return
-        if self.best is None or _values(self.problem, found) < _values(self.problem, self.best):
-            self.best = found
-
-    @property
-    def closed(self) -> bool:
-        """Tell whether the best answer is proven best."""
-        return self.best is not None and _judged(self.problem, self.best, self.relaxed, 0).status == "optimal"
+        values = evaluate(self.problem, found.patterns, found.unplaced)
+        if self.best is None or values < self.values:
+            self.best, self.values = found, values
+            bounds = [row.bound for row in self.relaxed.objectives]
+            self.closed = all(bound is not None and value <= bound for value, bound in zip(values, bounds, strict=True))
 
     def result(self) -> Result:
         """Return the best answer with what is proven of it."""
         if self.best is not None:
-            return _judged(self.problem, self.best, self.relaxed, self.rounds)
+            return _judged(self.problem, self.best, self.values, self.relaxed, self.rounds)
         if self.relaxed.status == "infeasible":
             return replace(self.relaxed, rounds=self.rounds)
         return Result(
@@ -139,7 +140,7 @@ class _Try:
             warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
             starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm))
         known = [start for start in starts if start.patterns]
-        best = min(known, key=lambda start: _values(tied.problem, start), default=None)
+        best = min(known, key=lambda start: _values(start), default=None)
         made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=best)
         made.start = None if best is None else made.back(best)
         return made
@@ -152,21 +153,19 @@ class _Try:
     @property
     def rank(self) -> tuple[int, ...]:
         """Tries in the order of their greedy answers; those without one last."""
-        return (1,) if self.start is None else (0, *_values(self.problem, self.start))
+        return (1,) if self.warm is None else (0, *_values(self.warm))
 
 
-def _values(problem: Problem, result: Result) -> tuple[int, ...]:
-    return evaluate(problem, result.patterns, result.unplaced)
+def _values(result: Result) -> tuple[int, ...]:
+    return tuple(row.value for row in result.objectives if row.value is not None)
 
 
-def _judged(problem: Problem, answer: Result, relaxed: Result, rounds: int) -> Result:
+def _judged(problem: Problem, answer: Result, values: tuple[int, ...], relaxed: Result, rounds: int) -> Result:
     """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
     rows = []
     certified = None if relaxed.certificate is None else list(relaxed.certificate["objectives"])
     comparable = optimal = True
-    for number, (value, own, free) in enumerate(
-        zip(_values(problem, answer), answer.objectives, relaxed.objectives, strict=True)
-    ):
+    for number, (value, own, free) in enumerate(zip(values, answer.objectives, relaxed.objectives, strict=True)):
         bound = free.bound if comparable else None
         optimal = optimal and bound is not None and value <= bound
         source = "" if bound is None else f"{free.source} without rules over hosts" if problem.rules else free.source
