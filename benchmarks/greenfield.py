@@ -86,7 +86,8 @@ def _measure(job: Job) -> Iterator[Row]:
             **proof,
             "peak_mib": peak_mib(),
         }
-        if not size.heuristics:
+        if not size.heuristics or seed != job.seeds[0]:
+            # The fleet is the same for every seed, and so is what they find in it.
             continue
         from benchmarks.peers.boolean_cpsat import solve_boolean
         from benchmarks.peers.heuristics import fit_each
