@@ -10,6 +10,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
+from placer.cli.sweep_options import EachRounds, EachTimeLimit, SweepExecutor, SweepWorkers
 from placer.cli.sweeps import SweepProgress, opened_pool
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
@@ -26,15 +27,11 @@ def pareto(
     moves: Annotated[
         str, typer.Option("--moves", metavar="N,N…", help="Limits on moves to try on a fleet with placed VMs.")
     ] = "0,5,20,100",
-    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
-    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    time_limit: EachTimeLimit = "60s",
+    rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
-    executor: Annotated[
-        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
-    ] = None,
+    executor: SweepExecutor = None,
+    workers: SweepWorkers = None,
     results: Annotated[
         str | None, typer.Option("--results", metavar="FILE", help="Append points as they come; a second run goes on.")
     ] = None,

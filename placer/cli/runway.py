@@ -12,6 +12,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
+from placer.cli.sweep_options import EachRounds, EachTimeLimit, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
 from placer.cli.sweeps import opened_pool
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
@@ -27,17 +28,13 @@ def runway(
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     growth: Annotated[str, typer.Option("--growth", metavar="PERCENT", help="More VMs of every kind a month: 3%.")],
     months: Annotated[int, typer.Option("--months", min=1, max=1200, help="Look so many months ahead.")] = 120,
-    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
-    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    time_limit: EachTimeLimit = "60s",
+    rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
-    max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
-    max_migrations: Annotated[int | None, typer.Option("--max-migrations", min=0, help="As for placer solve.")] = None,
-    executor: Annotated[
-        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
-    ] = None,
+    max_moves: MaxMoves = None,
+    max_migrations: MaxMigrations = None,
+    executor: SweepExecutor = None,
+    workers: SweepWorkers = None,
     results: Annotated[
         str | None, typer.Option("--results", metavar="FILE", help="Append months as they come; a second run goes on.")
     ] = None,

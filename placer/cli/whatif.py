@@ -11,6 +11,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
+from placer.cli.sweep_options import EachRounds, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
 from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
 
@@ -41,16 +42,12 @@ def whatif(
         str | None,
         typer.Option("--time-limit", metavar="TIME", help="For each solve: 2s up to 20 hosts, else 60s, if not said."),
     ] = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of each solve: repeatable.")] = None,
+    rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same rows.")] = 0,
-    max_moves: Annotated[int | None, typer.Option("--max-moves", min=0, help="As for placer solve.")] = None,
-    max_migrations: Annotated[int | None, typer.Option("--max-migrations", min=0, help="As for placer solve.")] = None,
-    executor: Annotated[
-        str | None, typer.Option("--executor", metavar="WHERE", help="serial, processes or dask:tcp://SCHEDULER:8786.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; as many as cores if not said.")
-    ] = None,
+    max_moves: MaxMoves = None,
+    max_migrations: MaxMigrations = None,
+    executor: SweepExecutor = None,
+    workers: SweepWorkers = None,
     fail_each: Annotated[
         str | None,
         typer.Option("--fail-each", metavar="host|LABEL", help="Also let every host, or every value of a label, fail."),
@@ -66,6 +63,7 @@ def whatif(
     from placer.planning.scenario import variants
     from placer.planning.whatif import SweepOptions, compare, usual_limit_s
     from placer.read.scenario_file import read_scenarios
+    from solvers.executors import kept_open
 
     checked_output(output, force)
     model = read_fleet(fleet, terminal)
@@ -83,7 +81,7 @@ def whatif(
     found = variants(model, scenarios, stack=stack)
     kept = None if results is None else Path(results)
     tasks = len(found) if fail_each is None else MANY
-    with opened_pool(executor, workers, tasks, kept is not None) as pool:
+    with opened_pool(executor, workers, tasks, kept is not None) as opened, kept_open(opened) as pool:
         rows = compare(found, options, pool=pool, results=kept, on_done=SweepProgress(terminal, "scenarios"))
         if fail_each is not None:
             rows = tuple(

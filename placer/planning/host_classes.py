@@ -117,11 +117,8 @@ class ClassBuilder:
         """Return shapes, classes and the way back."""
         loaded = self._load_hosts()
         drained = drain_counts(self.fleet)
-        capacity, fixed_use = {}, {}
-        for number, host in loaded.items():
-            fixed_use[number] = self._fixed_use(number, host, drained[number])
-        for number, host in loaded.items():
-            capacity[number] = self._capacity(host, fixed_use[number])
+        fixed_use = {number: self._fixed_use(number, host, drained[number]) for number, host in loaded.items()}
+        capacity = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
         drafts = self.factory.drafts
         units = balance_units([draft.structure for draft in drafts])
         finished = []
