@@ -186,9 +186,16 @@ def run_sweep(
     return tuple(done[task.key] for task in tasks if task.key in done)
 
 
-def call(work: Work, digest: str, packed: bytes, payload: Any) -> Any:
-    """Run one task: what an executor's worker does. The context is unpacked once a worker."""
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a worker answers that has not got the context yet."""
+
+
+def call(work: Work, digest: str, packed: bytes | None, payload: Any) -> Any:
+    """Run one task: what an executor's worker does. The context comes along, and is unpacked, once a worker."""
     if digest not in _CONTEXTS:
+        if packed is None:
+            return Missing()
         _CONTEXTS.clear()
         _CONTEXTS[digest] = pickle.loads(packed)
     return work(_CONTEXTS[digest], payload)
@@ -214,6 +221,8 @@ class _Sweep:
         self.packed = pickle.dumps(context)
         self.digest = hashlib.sha256(self.packed).hexdigest()
         self.suspects: deque[Task] = deque()
+        self.without: set[str] = set()
+        self.sent = 0
         self.failures: dict[str, int] = {}
         self.running: dict[Future[Any], Task] = {}
 
@@ -232,6 +241,7 @@ class _Sweep:
                     executor.shutdown(wait=False)
                     self.suspects.extend(self.running.values())
                     self.running.clear()
+                    self.sent = 0
                     executor = self.pool.open()
         except BaseException:
             for future in self.running:
@@ -250,13 +260,16 @@ class _Sweep:
             if self.suspects and self.running:
                 return False
             task = (self.suspects or self.wanted).popleft()
+            # Contexts may be large: the first tasks take it along, then those whose worker asked for it.
+            packed = self.packed if self.sent < self.pool.width or task.key in self.without else None
             try:
-                future = executor.submit(call, self.work, self.digest, self.packed, task.payload)
+                future = executor.submit(call, self.work, self.digest, packed, task.payload)
             except BrokenExecutor:
                 self.wanted.appendleft(task)
                 return True
             except Exception as error:
                 raise LostError(_said(error)) from error
+            self.sent += 1
             self.running[future] = task
             if future.done() or self.suspects:
                 return False
@@ -288,7 +301,11 @@ class _Sweep:
                     raise LostError(_said(error)) from error
                 self._failed(task, _said(error), self.wanted)
             else:
-                self._keep(Outcome(key=task.key, value=json.loads(json.dumps(value))))
+                if isinstance(value, Missing):
+                    self.without.add(task.key)
+                    self.wanted.appendleft(task)
+                else:
+                    self._keep(Outcome(key=task.key, value=json.loads(json.dumps(value))))
         return broken
 
     def _failed(self, task: Task, why: str, again: deque[Task]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sweep_work import Place, die_on, die_once, fail_on, square
 
+from solvers import executors
 from solvers.executors import (
     LostError,
     Pool,
@@ -124,6 +125,23 @@ def test_an_executor_kept_open_serves_several_sweeps(tmp_path: Path) -> None:
         assert len(opened) > 1
     with pytest.raises(RuntimeError, match="shutdown"):
         opened[-1].submit(int)
+
+
+def test_a_context_is_sent_to_each_worker_and_not_with_each_task() -> None:
+    """Tasks go without the context; a worker that has not got it asks, and the task comes again with it."""
+    sent: list[bool] = []
+
+    class Watching(SerialExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            sent.append(args[2] is not None)
+            if len(sent) == 6:
+                executors._CONTEXTS.clear()
+            return super().submit(fn, *args, **kwargs)
+
+    expected = [{"square": 7 * number * number} for number in range(12)]
+    assert values(run_sweep(square, 7, TASKS, pool=Pool(open=Watching))) == expected
+    # The first, and the sixth again after its worker forgot.
+    assert sent == [True] + [False] * 5 + [True] + [False] * 6
 
 
 def test_no_more_processes_than_cores() -> None:
