@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.fewest import solve_fewest
 from solvers.problem import IntArray, Problem
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result, Status
 from solvers.states_clock import Clock
@@ -100,7 +99,6 @@ class _Run:
         kit = self.kit
         if not self._start(warm_start):
             return self._nothing()
-        self._few_hosts()
         kit.pool_incumbent()
         self._floors()
         for number, known in enumerate(proven):
@@ -131,22 +129,6 @@ class _Run:
         hosts, out = found
         kit.incumbent = kit.ledger.incumbent(hosts, out)
         return True
-
-    def _few_hosts(self) -> None:
-        """Start on few hosts where their number is the first goal that costs anything."""
-        kit = self.kit
-        objectives = kit.model.problem.objectives
-        first = next((n for n in range(self._count) if objectives[n].unplaced is None and self._costs(n)), None)
-        found = (
-            solve_fewest(kit.model.problem, seed=kit.seed)
-            if first is not None and objectives[first].host_cost
-            else None
-        )
-        taken = None if found is None else self._taken(found)
-        if taken is not None:
-            few = kit.ledger.incumbent(*taken)
-            if few.values < kit.incumbent.values:
-                kit.incumbent = few
 
     def _as_it_is(self, index: int) -> tuple[tuple[int, int], ...]:
         """Return a state's pattern as it is, floating VMs settled on it as well as the tables find."""

@@ -143,7 +143,7 @@ class Generator:
         model = self.pool.evaluator.model
         worth = resource_prices(model, self.objective, self.held)
         if worth is not None:
-            point = Point(worth.flavor, np.zeros(model.objectives), 0.0, 0.0)
+            point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
             duals = self._duals(point)
             least, patterns = self._offers(duals)
             self._note(point, duals, least)

@@ -8,7 +8,6 @@ smaller than the master; its duals are good prices to start from, where the mast
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,34 +22,14 @@ if TYPE_CHECKING:
 LARGEST = 300_000
 """Entries of the linear program above which it is not tried."""
 TIME_LIMIT_S = 20.0
-ROUNDING = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class ResourcePrices:
-    """An optimum: `flavor` (F,) what a VM costs in hosts, in the objective's unit; `used` (states,) hosts in use.
-
-    `held` is a state's VMs by placement, over all its hosts in use.
-    """
-
-    flavor: FloatArray
-    used: FloatArray
-    held: tuple[dict[int, float], ...]
 
 
 def resource_prices(
-    model: StateModel,
-    objective: int,
-    held: Sequence[int],
-    *,
-    demand: IntArray | None = None,
-    hosts: IntArray | None = None,
-    time_limit_s: float = TIME_LIMIT_S,
-) -> ResourcePrices | None:
-    """Return the prices that the resources make; None if not found in time.
+    model: StateModel, objective: int, held: Sequence[int], *, time_limit_s: float = TIME_LIMIT_S
+) -> FloatArray | None:
+    """Return (F,): what a VM of each flavor costs in hosts, in the objective's integer unit; None if not found in time.
 
     Only the goal that counts hosts has such prices; VMs that are left out are held at what earlier objectives allow.
-    `demand` (F,) and `hosts` (states,) are what is left of VMs and hosts, where not all are.
     """
     from datetime import timedelta
 
@@ -58,12 +37,12 @@ def resource_prices(
 
     program = _Program(model)
     for state in model.states:
-        program.add_state(state, state.count if hosts is None else int(hosts[state.index]))
+        program.add_state(state)
     if program.entries > LARGEST:
         return None
     unit = model.problem.objectives[objective].unit
-    wanted = model.demand - _may_stay_out(model, held) if demand is None else demand
-    made = mathopt.Model.from_model_proto(program.proto(unit, np.maximum(0.0, wanted)))
+    wanted = np.maximum(0.0, model.demand - _may_stay_out(model, held))
+    made = mathopt.Model.from_model_proto(program.proto(unit, wanted))
     parameters = mathopt.SolveParameters(time_limit=timedelta(seconds=time_limit_s), threads=1)
     try:
         found = mathopt.solve(made, mathopt.SolverType.GLOP, params=parameters)
@@ -72,22 +51,11 @@ def resource_prices(
         return None
     if found.termination.reason is not mathopt.TerminationReason.OPTIMAL or not found.has_dual_feasible_solution():
         return None
-    dual, primal = found.dual_values(), found.variable_values()
+    dual = found.dual_values()
     rows = list(made.linear_constraints())[: len(model.demand)]
-    columns = list(made.variables())
     prices = np.array([max(0.0, dual[row]) for row in rows])
-    return ResourcePrices(
-        flavor=np.where(model.phantom, 0.0, prices) * unit,
-        used=np.array([primal[columns[first]] for first in program.first]),
-        held=tuple(
-            {
-                int(placement): amount
-                for number, placement in enumerate(placements.tolist())
-                if (amount := primal[columns[first + 1 + number]]) > ROUNDING
-            }
-            for first, placements in zip(program.first, program.placements, strict=True)
-        ),
-    )
+    priced: FloatArray = np.where(model.phantom, 0.0, prices) * unit
+    return priced
 
 
 def _may_stay_out(model: StateModel, held: Sequence[int]) -> FloatArray:
@@ -107,8 +75,6 @@ class _Program:
         self.model = model
         self.rows = len(model.demand)
         self.columns = 0
-        self.first: list[int] = []
-        self.placements: list[IntArray] = []
         self.cost: list[float] = []
         self.most: list[float] = []
         self.row: list[IntArray] = []
@@ -122,8 +88,8 @@ class _Program:
         self.value.append(value)
         self.entries += len(row)
 
-    def add_state(self, state: State, count: int) -> None:
-        """Add how many of `count` hosts of a state are used, and how many VMs so placed are on all of them."""
+    def add_state(self, state: State) -> None:
+        """Add how many hosts of a state are used, and how many VMs so placed are on all of them."""
         model = self.model
         shape = model.problem.shapes[state.shape]
         capacity = state.lead.capacity
@@ -133,12 +99,10 @@ class _Program:
         flavor = shape.flavor
         may = model.real[model.offset[state.shape] : model.offset[state.shape + 1]] & (fit > 0)
         may &= state.lead.allowed[flavor] | (state.present[flavor] > 0)
-        placements = np.flatnonzero(may) if count else np.zeros(0, dtype=np.int64)
+        placements = np.flatnonzero(may)
         hosts = self.columns
-        self.first.append(hosts)
-        self.placements.append(placements)
         self.cost.append(float(state.lead.cost))
-        self.most.append(float(count))
+        self.most.append(float(state.count))
         self.columns += 1 + len(placements)
         self.cost.extend([0.0] * len(placements))
         self.most.extend([np.inf] * len(placements))
