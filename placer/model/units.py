@@ -72,8 +72,3 @@ def format_kib(kib: int) -> str:
 def mib_number(kib: int) -> int | float:
     """Return MiB as a whole number where it is one, else as the exact binary fraction."""
     return kib // KIB_PER_MIB if kib % KIB_PER_MIB == 0 else kib / KIB_PER_MIB
-
-
-def kib_from_mib(mib: float) -> int:
-    """Return the KiB of a figure in MiB that `mib_number` wrote."""
-    return round(mib * KIB_PER_MIB)

@@ -19,7 +19,7 @@ COUNTS = "counts"
 """The certificate of a bound that engine A proved: the problem itself, to be proven again by HiGHS."""
 
 
-def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None:
+def certificate_of(result: Result) -> Mapping[str, Any] | None:
     """Return what goes to the plan's side file: the engine's own certificate, or values and bounds for engine A."""
     if result.certificate is not None:
         return result.certificate

@@ -342,7 +342,7 @@ def _summary(
             unknown.append({"domains": list(failure), "why": value["unknown"]})
         elif value["lost"]:
             kept = {key: value[key] for key in ("vms", "vcpus_lost", "proven")}
-            own = _own_names(run, failure, value["lost"], outcome.key)
+            own = _own_names(failure, value["lost"], outcome.key)
             harmful.append({"domains": list(failure), **kept, "lost": own, "vms_lost": len(value["lost"])})
     harmful.sort(key=lambda one: (-one["vcpus_lost"], -one["vms_lost"], one["domains"]))
     number = len(run.domains)
@@ -360,7 +360,7 @@ def _summary(
     )
 
 
-def _own_names(run: _Run, failure: Failure, lost: Sequence[str], key: str) -> list[str] | None:
+def _own_names(failure: Failure, lost: Sequence[str], key: str) -> list[str] | None:
     """Return the names of the VMs lost; of a failure just like another one only their number is known."""
     return list(lost) if " + ".join(failure) == key else None
 

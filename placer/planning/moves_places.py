@@ -112,7 +112,7 @@ class ClaimMaker:
             own=own,
             idle=idle,
             shared=_shared(vm.spec, host.topology, place),
-            marks=frozenset(self._marks(vm, host, place, own)),
+            marks=frozenset(self._marks(vm, host, place)),
         )
 
     def _things(self, spec: VmSpec, host: Host, place: Place, amounts: Counter[Key]) -> None:
@@ -133,7 +133,7 @@ class ClaimMaker:
             for part in parts:
                 amounts[Key("resource", part, name)] += -(-amount // len(parts))
 
-    def _marks(self, vm: Vm, host: Host, place: Place, own: frozenset[int]) -> Iterable[Pair]:
+    def _marks(self, vm: Vm, host: Host, place: Place) -> Iterable[Pair]:
         for number in self.rules_of.get(vm.name, ()):
             for domain in _domains(self.fleet.rules[number], host, place):
                 yield number, domain

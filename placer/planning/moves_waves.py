@@ -66,10 +66,6 @@ class Task:
             self._change = transition(self.kind, self.vm.spec, topology, self.source, self.target)
         return self._change
 
-    def forget(self) -> None:
-        """Drop what was computed of the change, since source or target are others now."""
-        self._change = None
-
 
 @dataclass(slots=True)
 class Waves:

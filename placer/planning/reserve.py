@@ -78,7 +78,7 @@ def plan_with_reserve(
         if best is None or (worse, lost) < best[0]:
             best = ((worse, lost), found)
         # The same room to keep as before would give the same plan again.
-        if number == rounds or not _note(room, fleet, sweeps):
+        if number == rounds or not _note(room, sweeps):
             break
         plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
     assert best is not None
@@ -105,7 +105,7 @@ def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Po
     )
 
 
-def _note(room: dict[tuple[str, str], Counter[str]], fleet: Fleet, sweeps: tuple[FailureSweep, ...]) -> bool:
+def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep, ...]) -> bool:
     """Keep room for the VMs that a failure loses, and tell whether that is more than before.
 
     Of failures alike the one with names speaks for all.

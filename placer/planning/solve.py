@@ -193,7 +193,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
         options=_options(compiled.goals, problem.budget),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
-        certificate=certificate_of(problem, result),
+        certificate=certificate_of(result),
     )
 
 

@@ -176,12 +176,6 @@ def solve_with(variant: Variant, options: SweepOptions) -> Plan:
     )
 
 
-def worst_gap(row: Row) -> float | None:
-    """Return the largest gap of a row's goals; None where one is not known."""
-    gaps = [goal["gap"] for goal in row.get("goals", ())]
-    return None if not gaps or any(gap is None for gap in gaps) else max(gaps)
-
-
 def _row(variant: Variant, outcome: Outcome) -> Row:
     found = outcome.value if outcome.error is None else {"status": "given up", "reason": outcome.error}
     return {"name": variant.name, "changes": list(variant.changes), **found}
