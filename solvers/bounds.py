@@ -20,7 +20,7 @@ from solvers.exact_model import ExactModel
 from solvers.exact_rows import Sum
 from solvers.problem import HostClass, IntArray, MoveBudget, Objective, Problem, Shape
 from solvers.second_opinion import expression, mathopt_model, run_highs
-from solvers.states_branch import Row, branched, read_leaves
+from solvers.states_branch import Row, banned, branched, read_leaves
 from solvers.states_duals import Duals, bound_of, prices_of
 from solvers.states_lattice import lattice_of
 from solvers.states_model import State, StateModel
@@ -105,7 +105,7 @@ def _proven_leaf(
     least, finished = least_costs(model, duals)
     bound = bound_of(model, duals, held, least)
     if bound is not None and leaf.get("below") is not None:
-        lattice = lattice_of(model, duals.objective, held, int(leaf["below"]))
+        lattice = lattice_of(model, duals.objective, held, int(leaf["below"]), banned(problem, rows))
         bound = bound if lattice is None else lattice.rounded(bound)
     return bound, finished
 

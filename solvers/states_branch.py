@@ -27,11 +27,12 @@ Placements = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """At most `most` VMs of a flavor are in `placements`."""
+    """At most `most` VMs of a flavor (-1: of any) are in `placements`; with a `sign` of -1, at least -`most`."""
 
     flavor: int
     placements: Placements
     most: int
+    sign: int = 1
 
 
 @dataclass(slots=True)
@@ -73,13 +74,25 @@ class Node:
 
 
 def complement(problem: Problem, row: Row) -> Row:
-    """Return the row of all answers that break a row: so many VMs are there that few can be elsewhere."""
+    """Return the row of all answers that break a row: so many VMs are there that few of the flavor can be elsewhere."""
+    if row.flavor < 0:
+        return replace(row, most=-(row.most + 1), sign=-row.sign)
     elsewhere = tuple(
         tuple(np.setdiff1d(np.flatnonzero(shape.flavor == row.flavor), np.array(chosen, dtype=np.int64)).tolist())
         for shape, chosen in zip(problem.shapes, row.placements, strict=True)
     )
     left = int(problem.demand()[row.flavor]) - row.most - 1
     return Row(flavor=row.flavor, placements=elsewhere, most=left)
+
+
+def banned(problem: Problem, rows: Sequence[Row]) -> BoolArray:
+    """Return flat (placements of all shapes): where the rows allow no VM."""
+    parts = [np.zeros(shape.placements, dtype=np.bool_) for shape in problem.shapes]
+    for row in rows:
+        if row.most <= 0 < row.sign:
+            for part, chosen in zip(parts, row.placements, strict=True):
+                part[list(chosen)] = True
+    return np.concatenate(parts)
 
 
 def branched(problem: Problem, objective: int, rows: Sequence[Row]) -> Problem:
@@ -90,7 +103,7 @@ def branched(problem: Problem, objective: int, rows: Sequence[Row]) -> Problem:
         cost = dict(shape.cost)
         for name, row in zip(names, rows, strict=True):
             cost[name] = np.zeros(shape.placements, dtype=np.int64)
-            cost[name][list(row.placements[s])] = 1
+            cost[name][list(row.placements[s])] = row.sign
         shapes.append(replace(shape, cost=cost))
     objectives = (
         *problem.objectives[:objective],
@@ -121,10 +134,10 @@ def read_leaves(problem: Problem, tree: Mapping[str, Any]) -> list[tuple[tuple[R
             placements=tuple(tuple(int(p) for p in chosen) for chosen in split["placements"]),
             most=int(split["most"]),
         )
-        if len(row.placements) != len(problem.shapes) or not 0 <= row.flavor < len(problem.flavors):
+        if len(row.placements) != len(problem.shapes) or not -1 <= row.flavor < len(problem.flavors):
             raise ValueError("a split of another problem")
         for shape, chosen in zip(problem.shapes, row.placements, strict=True):
-            if any(not 0 <= p < shape.placements or shape.flavor[p] != row.flavor for p in chosen):
+            if any(not 0 <= p < shape.placements or row.flavor not in (-1, shape.flavor[p]) for p in chosen):
                 raise ValueError("a split over placements of another flavor")
         open_ += [((*rows, complement(problem, row)), node["many"]), ((*rows, row), node["few"])]
     return out

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.problem import BoolArray
 from solvers.states_model import StateModel, least_cost
 
 MARGIN = 2e-6
@@ -40,10 +41,13 @@ class Lattice:
         return max(bound, self.rounded(bound - 2 - round(MARGIN * abs(bound))))
 
 
-def lattice_of(model: StateModel, objective: int, held: Sequence[int], below: int) -> Lattice | None:
+def lattice_of(
+    model: StateModel, objective: int, held: Sequence[int], below: int, banned: BoolArray | None = None
+) -> Lattice | None:
     """Return the values below `below` of an objective that is a sum over placements alone; None for any other one.
 
-    `held` are the values of the earlier objectives: a VM that they do not let stay out costs something.
+    `held` are the values of the earlier objectives: a VM that they do not let stay out costs something. `banned` :
+    flat, placements that are ruled out.
     """
     goal = model.problem.objectives[objective]
     others = goal.host_cost or goal.stay_penalty or goal.cross_rules or goal.hinge is not None
@@ -59,6 +63,7 @@ def lattice_of(model: StateModel, objective: int, held: Sequence[int], below: in
     least = np.where(free, np.minimum(least, 0), least)
     base = int(least @ model.demand)
     excess = model.cost[:, objective] - least[model.flavor]
-    excess = excess[model.real & (model.demand[model.flavor] > 0)]
+    open_ = model.real & (model.demand[model.flavor] > 0)
+    excess = excess[open_ if banned is None else open_ & ~banned]
     steps = [*np.unique(excess[excess < below - base]).tolist(), *np.unique(-least[free]).tolist()]
     return Lattice(base=base, step=math.gcd(*steps), below=below)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from solvers.problem import IntArray
 from solvers.states_batch import BatchPricer
-from solvers.states_branch import Choice, Node, Row, branched, complement
+from solvers.states_branch import Choice, Node, Row, banned, branched, complement
 from solvers.states_certificate import certificate
+from solvers.states_cheap import CheapPricer
 from solvers.states_columns import Evaluator
+from solvers.states_duals import prices_of
 from solvers.states_generate import Bound, Generator
 from solvers.states_kit import Kit
-from solvers.states_lattice import lattice_of
+from solvers.states_lattice import Lattice, lattice_of
 from solvers.states_model import Pattern, StateModel, least_cost
 from solvers.states_pack import Packer
 from solvers.states_pool import Pool
@@ -112,7 +116,7 @@ class Tree:
             seed=kit.seed,
         )
         generator.resume(proof)
-        lattice = lattice_of(kit.model, self.objective, self.held, self.value)
+        lattice = lattice_of(kit.model, self.objective, self.held, self.value, banned(kit.model.problem, rows))
 
         def bound() -> int:
             assert generator.best is not None
@@ -123,9 +127,36 @@ class Tree:
             return None
         new = pool.all()
         self.found.update(dict.fromkeys(zip(new.state[known:].tolist(), new.patterns[known:], strict=True)))
-        split = None if bound() >= self.value else self._choice.best(_counts(generator))
+        split = None
+        if bound() < self.value:
+            split = None if rows or lattice is None else self._coarser(cheap, generator.best, lattice)
+            split = split or self._choice.best(_counts(generator))
         entry = certificate(held, generator.best, lattice)
         return Node(rows=rows, bound=bound(), entry=entry, proof=generator.best, split=split)
+
+    def _coarser(self, cheap: CheapPricer, proof: Bound, lattice: Lattice) -> Row | None:
+        """Return the row that bans places which an answer to be found can hardly afford, if that makes steps coarser.
+
+        What a place loses under the duals tells which these are; whether it is so, the branch without the row proves.
+        """
+        model = cheap.model
+        cheap.start(prices_of(model, proof.duals))
+        room = (self.value - proof.value) * proof.duals.scale
+        dear = [np.ones(shape.placements, dtype=np.bool_) for shape in model.problem.shapes]
+        for state in model.states:
+            losses = cheap.losses(state)
+            if losses is None:
+                return None
+            dear[state.shape] &= losses >= room
+        known = [model.real[a:b] & (model.demand[model.flavor[a:b]] > 0) for a, b in pairwise(model.offset.tolist())]
+        excess = self._choice.excess
+        fine = [e[k & ~d] for e, k, d in zip(excess, known, dear, strict=True)]
+        step = math.gcd(*np.unique(np.concatenate(fine)).tolist())
+        coarse = replace(lattice, step=step)
+        if step <= lattice.step or coarse.firm(proof.value) <= lattice.firm(proof.value):
+            return None
+        chosen = [k & (e % step != 0) for e, k in zip(excess, known, strict=True)]
+        return Row(flavor=-1, placements=tuple(tuple(np.flatnonzero(part).tolist()) for part in chosen), most=0)
 
 
 def _alone(bound: Bound, objective: int) -> Bound:

@@ -227,7 +227,7 @@ def test_branches_close_what_prices_leave_open_and_are_confirmed(seed: int) -> N
     assert "tree" in entry and "split" in entry["tree"]
     faults, remarks = recheck(problem, result.certificate)
     assert not faults and "branches" in remarks[-1]
-    for harm in ("bound", "most", "flavor", "pruned"):
+    for harm in ("bound", "placements", "flavor", "pruned"):
         changed = copy.deepcopy(entry)
         if harm == "bound":
             changed["bound"] += 5
@@ -240,8 +240,8 @@ def test_branches_close_what_prices_leave_open_and_are_confirmed(seed: int) -> N
             held, added = leaf["held"][:1], leaf["objective"] - 1
             leaf |= {"objective": 1, "held": held, "hold": [leaf["hold"][0], leaf["hold"][1 + added]]}
             changed["tree"] = {"leaf": leaf}
-        elif harm == "most":
-            changed["tree"]["split"]["most"] += 1
+        elif harm == "placements":
+            changed["tree"]["split"]["placements"][0].append(9)
         else:
-            changed["tree"]["split"]["flavor"] = (changed["tree"]["split"]["flavor"] + 1) % 3
+            changed["tree"]["split"]["flavor"] = 3
         assert recheck(problem, {"objectives": [None, changed]})[0], harm
