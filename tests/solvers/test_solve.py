@@ -98,7 +98,7 @@ def test_any_number_of_workers_gives_the_same_answer(monkeypatch: pytest.MonkeyP
     """One worker, two, a pool of threads and a pool of processes agree in everything, engine B and A by turns."""
     monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(10, 140)
-    limits = Limits(time_limit_s=600, rounds=14)
+    limits = Limits(time_limit_s=600, rounds=8)
     alone = solve(problem, limits=limits, seed=3)
     assert alone.rounds > 3
     for pool in (None, ThreadPoolExecutor(2), ProcessPoolExecutor(2, mp_context=get_context("spawn"))):
@@ -118,7 +118,7 @@ def test_bounds_go_from_one_engine_to_the_next() -> None:
     """On a small fleet both engines get their turn, and no bound gets lost on the way."""
     problem = synthetic_fleet(10, 142)
     brief = solve(problem, engine="exact", limits=Limits(time_limit_s=600, rounds=3))
-    both = solve(problem, limits=Limits(time_limit_s=600, rounds=3 + 6))
+    both = solve(problem, limits=Limits(time_limit_s=600, rounds=3 + 4))
     assert not violations(problem, both.patterns, both.unplaced)
     for one, other in zip(brief.objectives, both.objectives, strict=True):
         assert one.bound is not None and other.bound is not None and other.value is not None
