@@ -52,21 +52,29 @@ def solve_ruled(
     search.offer(first)
     search.offer(relaxed)
     tried: list[_Try] = []
-    for near in (relaxed, search.best, None):
-        if not search.closed and (near is None or near.patterns):
+
+    def left_s() -> float:
+        return limits.time_limit_s - (time.monotonic() - began)
+
+    def over() -> bool:
+        # An answer that leaves VMs out is not the end of it: other ties may have room for all.
+        whole = search.best is not None and not any(search.best.unplaced)
+        return search.closed or (whole and left_s() <= 0)
+
+    for near in (relaxed, None) if search.best is None else (relaxed, search.best, None):
+        if not over() and (near is None or near.patterns):
             tried.append(_Try.of(problem, near, seed))
             search.offer(tried[-1].start)
-    while not search.closed and len(tried) < TIES:
+    while not over() and len(tried) < TIES:
         best = min(tried, key=lambda one: one.rank)
         if best.start is None or not any(best.start.unplaced):
             break
         tried.append(best.again(seed))
         search.offer(tried[-1].start)
     for turn, chosen in enumerate(sorted(tried, key=lambda one: one.rank)):
-        left = limits.time_limit_s - (time.monotonic() - began)
-        if search.closed or (turn and (left <= 0 or (interrupt is not None and interrupt.requested))):
+        if over() or (turn and interrupt is not None and interrupt.requested):
             break
-        share = max(1.0, left / (2 if turn + 1 < len(tried) else 1))
+        share = max(1.0, left_s() / (2 if turn + 1 < len(tried) else 1))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         answer = engine(chosen.tied.problem, Limits(time_limit_s=share, rounds=rest), chosen.warm, relaxed.objectives)
         found = chosen.back(answer)
