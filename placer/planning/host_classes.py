@@ -103,6 +103,7 @@ class ClassBuilder:
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
+    _bare: dict[int, _State] = field(default_factory=dict)
     _permissions: dict[Hashable, _Permission] = field(default_factory=dict)
     _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _confining: tuple[Rule, ...] = ()
@@ -338,9 +339,12 @@ class ClassBuilder:
 
     def _state(self, host: _Loaded, done: FinishedShape, room: IntArray, fixed_use: Mapping[int, int]) -> _State:
         """Return what of a host's content and capacity makes it interchangeable, in the finished shape's rows."""
+        bare = not (host.fixed or host.now or host.floating)
+        if bare and id(host.room) in self._bare:
+            return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
         tied = Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross)
-        return _State(
+        state = _State(
             draft=host.room.draft,
             room=(room[done.rows] // done.divisor).tobytes(),
             fixed=np.array(fixed, dtype=np.int64).tobytes(),
@@ -348,6 +352,9 @@ class ClassBuilder:
             floating=tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items())),
             tied=tuple(sorted(tied.items())),
         )
+        if bare:
+            self._bare[id(host.room)] = state
+        return state
 
     def _permission(self, host: Host, drained: int) -> _Permission:
         confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
