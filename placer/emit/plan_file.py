@@ -17,6 +17,10 @@ from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
 from placer.model.units import mib_number
 from placer.read.plan_file import CERTIFICATE_SCHEMA, certificate_path
 
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
+_json = _ENCODER.encode
+"""ASCII only: a name may hold characters that no encoding but JSON's escapes carries."""
+
 
 def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a plan to a file, or to standard output for ``-``.
@@ -65,7 +69,7 @@ def _plan_bytes(plan: Plan, digest: hashlib._Hash) -> Iterator[bytes]:
 def _certificate_bytes(certificate: Mapping[str, Any], digest: hashlib._Hash) -> Iterator[bytes]:
     """Yield the side file's bytes; `digest` has taken in the whole plan by the time these are asked for."""
     content = {"schema": CERTIFICATE_SCHEMA, "plan_sha256": digest.hexdigest(), "certificate": certificate}
-    for piece in json.JSONEncoder(sort_keys=True, allow_nan=False).iterencode(content):
+    for piece in _ENCODER.iterencode(content):
         yield piece.encode()
     yield b"\n"
 
@@ -106,11 +110,6 @@ def plan_text(plan: Plan) -> Iterator[str]:
             between = ",\n "
         yield "[]" if between == "[\n " else "\n]"
     yield "\n}\n"
-
-
-def _json(value: Any) -> str:
-    # ASCII only: a name may hold characters that no encoding but JSON's escapes carries.
-    return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
 def _goal(goal: GoalResult) -> dict[str, Any]:
