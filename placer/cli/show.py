@@ -173,6 +173,8 @@ def _show_guest(kind: Format, data: bytes, source: str) -> Answer:
             data=lambda: affinity.vcpupin_data(pins, name),
             text=lambda console: affinity.draw_vcpupin(pins, name, console),
         )
+    if kind in (Format.THREADPIN, Format.NUMATUNE):
+        return _show_setting(kind, data, source, name)
     if kind in (Format.DOMAIN, Format.QEMU):
         from placer.show.domain_picture import domain_data, draw_domain
 
@@ -189,4 +191,22 @@ def _show_guest(kind: Format, data: bytes, source: str) -> Answer:
         f"this is a {kind.value}: by itself it is nothing to draw",
         file=source,
         cure="give it with --distances beside the host's own file" if kind is Format.MLC else None,
+    )
+
+
+def _show_setting(kind: Format, data: bytes, source: str, name: str) -> Answer:
+    from placer.read import virsh_text
+    from placer.read.recognise import Format
+    from placer.show import affinity
+
+    if kind is Format.NUMATUNE:
+        mode, nodes = virsh_text.read_numatune(data, source)
+        return Answer(
+            data=lambda: affinity.numatune_data(mode, nodes, name),
+            text=lambda console: affinity.draw_numatune(mode, nodes, name, console),
+        )
+    pins = virsh_text.read_threadpin(data, source)
+    return Answer(
+        data=lambda: affinity.threadpin_data(pins, name),
+        text=lambda console: affinity.draw_threadpin(pins, name, console),
     )

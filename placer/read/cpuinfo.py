@@ -12,7 +12,9 @@ from placer.read.normal_form import build
 from placer.read.raw_host import RawHost
 from placer.read.text import text_lines
 
-_FIELD = re.compile(r"\s*(?P<key>[A-Za-z][\w .#()/-]*?)\s*(?P<number>\d{1,9})?\s*:\s?(?P<value>.*)")
+_KEY = re.compile(r"[A-Za-z][\w .#()/-]*")
+_DIGITS = "0123456789"
+_MAX_DIGITS = 9
 _MODEL_KEYS = ("model name", "cpu model", "cpu", "machine")
 
 
@@ -38,12 +40,13 @@ def read_cpuinfo(lines: list[str]) -> CpuInfo:
     current: int | None = None
     ids: dict[int, dict[str, str]] = {}
     for line in lines:
-        match = _FIELD.fullmatch(line)
-        if match is None:
+        before, colon, value = line.partition(":")
+        key, digits = _key(before.strip())
+        if not colon or not _KEY.fullmatch(key):
             continue
-        key, value = match["key"].lower(), match["value"].strip()
+        key, value = key.lower(), value.strip()
         if key == "processor":
-            text = match["number"] or value
+            text = digits or value
             current = int(text) if re.fullmatch(r"\d{1,9}", text) else None
             if current is not None:
                 info.processors.add(current)
@@ -59,6 +62,13 @@ def read_cpuinfo(lines: list[str]) -> CpuInfo:
             if core is not None:
                 info.cores[cpu] = (package, core)
     return info
+
+
+def _key(text: str) -> tuple[str, str]:
+    """Return a key without the number behind it, and the number: ``processor 3`` of s390 is CPU 3."""
+    bare = text.rstrip(_DIGITS)
+    digits = text[len(bare) :]
+    return (bare.rstrip(), digits) if len(digits) <= _MAX_DIGITS else (text, "")
 
 
 def _take_architecture(info: CpuInfo, key: str, value: str) -> None:

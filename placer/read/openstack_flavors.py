@@ -6,7 +6,7 @@ The meaning of each extra spec is that of Nova's documentation, "Extra Specs" an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from placer.errors import InputError
@@ -14,7 +14,7 @@ from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.units import format_kib
 from placer.read.import_entries import said
 
-_PROPERTY = re.compile(r"\s*([^=,]+)='((?:[^'\\]|\\.)*)'\s*(?:,|$)")
+_PROPERTY = re.compile(r"([^=,]+)='((?:[^'\\]|\\.)*)'\s*(?:,|$)")
 _PAGE = re.compile(r"([0-9]{1,12})\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -23,8 +23,20 @@ def properties(tree: Any) -> dict[str, str]:
     if isinstance(tree, Mapping):
         return {str(key): str(value) for key, value in tree.items() if value is not None}
     if isinstance(tree, str):
-        return {match[1].strip(): match[2] for match in _PROPERTY.finditer(tree)}
+        return dict(_pairs(tree))
     return {}
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Yield ``a='1', b='2'`` pair by pair; what is none is passed over up to the next comma, in linear time."""
+    at = 0
+    while 0 <= at < len(text):
+        match = _PROPERTY.match(text, at)
+        if match is not None:
+            yield match[1].strip(), match[2]
+            at = match.end()
+        else:
+            at = text.find(",", at) + 1 or len(text)
 
 
 class Flavors:

@@ -26,6 +26,8 @@ class Format(StrEnum):
     DOMAIN = "libvirt domain XML"
     VCPUINFO = "virsh vcpuinfo text"
     VCPUPIN = "virsh vcpupin text"
+    THREADPIN = "virsh emulatorpin or iothreadinfo text"
+    NUMATUNE = "virsh numatune text"
     QEMU = "QEMU command line"
     INVENTORY = "placer inventory"
     PLAN = "placer plan"
@@ -71,7 +73,8 @@ _OWN = b"placer."
 _SCHEMAS = {b"inventory": Format.INVENTORY, b"plan": Format.PLAN}
 _JSON_LSCPU = re.compile(rb"\s*\{\s*\"(?:lscpu|cpus)\"\s*:")
 _YAML_INVENTORY = re.compile(rb"^(?:hosts|vms):", re.MULTILINE)
-_PREFIX = rb"^[ \t>|]*"
+# Possessive: what it takes it keeps, or a line of quotes would be tried from every place in it.
+_PREFIX = rb"^[ \t>|]*+"
 # In this order: the text of one tool may quote a line of the next.
 _TEXTS: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
     (re.compile(_PREFIX + pattern, re.MULTILINE), kind)
@@ -81,6 +84,8 @@ _TEXTS: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
         (rb"NUMA cell\(s\):", Format.NODEINFO),
         (rb"VCPU:[ \t]+\d+", Format.VCPUINFO),
         (rb"VCPU:?[ \t]+CPU Affinity", Format.VCPUPIN),
+        (rb"(?:emulator:|IOThread ID)[ \t]+CPU Affinity", Format.THREADPIN),
+        (rb"numa_(?:mode|nodeset)[ \t]*:", Format.NUMATUNE),
         (rb"#[ \t]*CPU,", Format.LSCPU_PARSE),
         (rb"CPU(?:[ \t]+[A-Za-z0-9:@%]+)*[ \t]+(?:NODE|SOCKET|CORE|ONLINE)\b", Format.LSCPU_TABLE),
         (rb"Architecture:[ \t]", Format.LSCPU_SUMMARY),

@@ -19,6 +19,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # Colours of a terminal; a no-break space, as web pages and mail programs put it.
 _ESCAPES = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 _NO_BREAK_SPACE = "\u00a0"
+# No tool pads so far; patterns that look for the end of a value would take a time that is quadratic in the run.
+_LONG_BLANK = re.compile(r"[^\S\r\n]{65,}")
 
 
 def as_utf_8(data: bytes) -> bytes:
@@ -47,7 +49,7 @@ def text_lines(data: bytes, source: str) -> list[str]:
     if b"\0" in data:
         raise InputError("this is no text: it holds NUL bytes", file=source)
     text = data.decode("utf-8-sig", errors="replace").replace(_NO_BREAK_SPACE, " ")
-    return _ESCAPES.sub("", text).splitlines()
+    return _LONG_BLANK.sub(" " * 64, _ESCAPES.sub("", text)).splitlines()
 
 
 def _longest_line(data: bytes) -> int:

@@ -1,4 +1,6 @@
-"""Text of ``virsh vcpuinfo`` and ``virsh vcpupin``: where vCPUs run and where they may."""
+"""Text of virsh: where vCPUs run and where they may (``vcpuinfo``, ``vcpupin``), the same of emulator threads and
+IOThreads (``emulatorpin``, ``iothreadinfo``), and where memory may lie (``numatune``).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from placer.model.cpuset import MAX_CPU, parse_cpuset
 from placer.read.text import number, text_lines, without_quotes
 
 _FIELD = re.compile(r"\s*(VCPU|CPU time|CPU Affinity|CPU|State)\b:?\s+(\S.*?)\s*")
-_ROW = re.compile(r"\s*(\d{1,9}):?\s+([\d^,\s-]+?)\s*")
+_ROW = re.compile(r"\s*(\d{1,9}):?(?:\s+(.*?))?\s*")
+_THREAD = re.compile(r"\s*(\*|\d{1,9}):?(?:\s+(.*?))?\s*")
+_NUMATUNE = re.compile(r"\s*numa_(mode|nodeset)\s*:\s*(.*?)\s*")
 _PRETTY = re.compile(r"(\S+) \(out of (\d{1,9})\)")
 _FLAGS = re.compile(r"[y-]+")
 # Where the locale has a decimal comma, virsh prints it even without a translation of its words.
@@ -118,11 +122,13 @@ def read_vcpupin(data: bytes, source: str) -> dict[int, frozenset[int]]:
             continue
         vcpu = int(match[1])
         try:
-            cpus = parse_cpuset(match[2])
+            cpus = parse_cpuset(match[2] or "")
         except InputError as error:
             faults.append(Fault(message=error.faults[0].message, file=source, line=line, field=f"vCPU {vcpu}"))
             continue
-        if vcpu in pins:
+        if not cpus:
+            faults.append(Fault(message="no CPU is listed", file=source, line=line, field=f"vCPU {vcpu}"))
+        elif vcpu in pins:
             faults.append(Fault(message=f"vCPU {vcpu} is there twice", file=source, line=line))
             break
         pins.setdefault(vcpu, cpus)
@@ -131,6 +137,59 @@ def read_vcpupin(data: bytes, source: str) -> dict[int, frozenset[int]]:
     if faults:
         raise InputError(faults)
     return dict(sorted(pins.items()))
+
+
+def read_threadpin(data: bytes, source: str) -> dict[str, frozenset[int]]:
+    """Read ``virsh emulatorpin DOMAIN`` or ``virsh iothreadinfo DOMAIN``: the CPUs of ``emulator`` or ``IOThread N``.
+
+    Raises
+    ------
+    InputError
+        No thread in the text, one that is there twice, or a CPU list that is none.
+    """
+    pins: dict[str, frozenset[int]] = {}
+    faults: list[Fault] = []
+    for line, text in enumerate(without_quotes(text_lines(data, source)), start=1):
+        match = _THREAD.fullmatch(text)
+        if match is None:
+            continue
+        thread = "emulator" if match[1] == "*" else f"IOThread {int(match[1])}"
+        try:
+            cpus = parse_cpuset(match[2] or "")
+        except InputError as error:
+            faults.append(Fault(message=error.faults[0].message, file=source, line=line, field=thread))
+            continue
+        if not cpus or thread in pins:
+            message = "no CPU is listed" if not cpus else "is there twice"
+            faults.append(Fault(message=message, file=source, line=line, field=thread))
+        pins.setdefault(thread, cpus)
+    if faults:
+        raise InputError(faults)
+    if not pins:
+        raise InputError(
+            "there is no thread in this text", file=source, cure="give the text of virsh emulatorpin DOMAIN"
+        )
+    return pins
+
+
+def read_numatune(data: bytes, source: str) -> tuple[str | None, frozenset[int]]:
+    """Read ``virsh numatune DOMAIN``: the mode (None: not told) and the host nodes of its memory, none where not bound.
+
+    Raises
+    ------
+    InputError
+        A node set that is none.
+    """
+    fields: dict[str, tuple[int, str]] = {}
+    for line, text in enumerate(without_quotes(text_lines(data, source)), start=1):
+        match = _NUMATUNE.fullmatch(text)
+        if match is not None:
+            fields.setdefault(match[1], (line, match[2]))
+    line, nodes = fields.get("nodeset", (1, ""))
+    try:
+        return fields.get("mode", (1, ""))[1] or None, parse_cpuset(nodes)
+    except InputError as error:
+        raise InputError(error.faults[0].message, file=source, line=line, field="numa_nodeset") from None
 
 
 def affinity_row(cpus: Iterable[int], host_cpus: int) -> str:

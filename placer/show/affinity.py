@@ -56,6 +56,37 @@ def draw_vcpupin(pins: Mapping[int, frozenset[int]], name: str, console: Console
     _draw_affinity([(f"vCPU {vcpu}", cpus) for vcpu, cpus in pins.items()], last + 1, console)
 
 
+def draw_threadpin(pins: Mapping[str, frozenset[int]], name: str, console: Console) -> None:
+    """Draw what ``virsh emulatorpin`` or ``virsh iothreadinfo`` told of a domain."""
+    console.print(f"{count(len(pins), 'pinned thread')} of {visible(name)}")
+    for thread, cpus in pins.items():
+        console.print(f"  {thread}: CPUs {format_cpuset(cpus)}")
+    _draw_affinity(list(pins.items()), _last(pins) + 1, console)
+
+
+def draw_numatune(mode: str | None, nodes: frozenset[int], name: str, console: Console) -> None:
+    """Draw what ``virsh numatune`` told of a domain."""
+    where = f"on host nodes {format_cpuset(nodes)}" if nodes else "on any host node"
+    console.print(f"memory of {visible(name)}: mode {visible(mode or 'unknown')}, {where}")
+
+
+def threadpin_data(pins: Mapping[str, frozenset[int]], name: str) -> dict[str, Any]:
+    """Return ``virsh emulatorpin`` or ``virsh iothreadinfo`` as plain data."""
+    return {
+        "kind": "threadpin",
+        "name": name,
+        "threads": [
+            {"thread": thread, "cpuset": format_cpuset(cpus), "affinity": affinity_row(cpus, _last(pins) + 1)}
+            for thread, cpus in pins.items()
+        ],
+    }
+
+
+def numatune_data(mode: str | None, nodes: frozenset[int], name: str) -> dict[str, Any]:
+    """Return ``virsh numatune`` as plain data; a memory that is bound to no node has null."""
+    return {"kind": "numatune", "name": name, "mode": mode, "nodeset": format_cpuset(nodes) or None}
+
+
 def vcpuinfo_data(states: Sequence[VcpuState], name: str) -> dict[str, Any]:
     """Return ``virsh vcpuinfo`` as plain data; what it did not tell is null."""
     return {
@@ -91,6 +122,10 @@ def vcpupin_data(pins: Mapping[int, frozenset[int]], name: str) -> dict[str, Any
 def _draw_affinity(rows: Sequence[tuple[str, frozenset[int]]], host_cpus: int, console: Console) -> None:
     console.print(f"affinity to CPUs 0-{host_cpus - 1}: y may run there, - may not")
     draw_rows(rows, host_cpus, console)
+
+
+def _last(pins: Mapping[str, frozenset[int]]) -> int:
+    return max(cpu for cpus in pins.values() for cpu in cpus)
 
 
 def _host_cpus(states: Iterable[VcpuState]) -> int:

@@ -11,15 +11,21 @@ import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from placer.errors import InputError
+from placer.read.cpuinfo import parse_cpuinfo
 from placer.read.host import parse_topology, read_topology
+from placer.read.lscpu_summary import parse_lscpu_summary
 from placer.read.mlc import read_matrices
+from placer.read.nodeinfo import parse_nodeinfo
+from placer.read.numactl import parse_numactl
+from placer.read.openstack_flavors import properties
 from placer.read.recognise import recognise
+from placer.read.virsh_text import read_numatune, read_threadpin, read_vcpuinfo, read_vcpupin
 
 GIB = 1024**3
 CPU = "sys/devices/system/cpu/cpu0/topology/core_id"
@@ -258,3 +264,45 @@ def test_very_many_nodes() -> None:
     """More nodes than Linux knows are refused before a square matrix is made of them."""
     with refused("more than 1024 nodes"):
         parse_topology("".join(f"node {node} cpus: {node}\n" for node in range(5000)).encode(), "many.txt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "processor" + " " * 900_000 + "x",
+        "CPU Affinity: x" + " " * 900_000 + "y",
+        " 1  x" + " " * 900_000 + "y",
+        "numa_mode: x" + " " * 900_000 + "y",
+        "> " * 450_000 + "x",
+        "NUMA cell(s):" + "\t" * 900_000 + "x",
+        "node 0 size:" + " " * 900_000 + "x",
+    ],
+    ids=lambda line: line[:12],
+)
+def test_long_runs_of_blanks(line: str) -> None:
+    """A line of a million blanks takes no longer than any other of its length, whoever reads it."""
+    begun = time.process_time()
+    readers: tuple[Callable[[bytes, str], object], ...] = (
+        recognise,
+        parse_cpuinfo,
+        parse_nodeinfo,
+        parse_numactl,
+        parse_lscpu_summary,
+        read_vcpuinfo,
+        read_vcpupin,
+        read_threadpin,
+        read_numatune,
+        read_matrices,
+    )
+    for read in readers:
+        with suppress(InputError):
+            read(f"processor: 0\n{line}\n".encode(), "long.txt")
+    assert time.process_time() - begun < 3
+
+
+def test_properties_of_openstack_without_end() -> None:
+    """Text of properties that is none is passed over in linear time; pairs behind it are still read."""
+    begun = time.process_time()
+    text = "a=', " * 20_000 + " " * 200_000 + "b b " * 50_000
+    assert properties(f"{text}, hw:cpu_policy='dedicated'")["hw:cpu_policy"] == "dedicated"
+    assert time.process_time() - begun < 2

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.virsh_text import VcpuState, affinity_row, read_vcpuinfo, read_vcpupin
+from placer.read.recognise import Format, recognise
+from placer.read.virsh_text import (
+    VcpuState,
+    affinity_row,
+    read_numatune,
+    read_threadpin,
+    read_vcpuinfo,
+    read_vcpupin,
+)
 
 VCPUINFO = b"""VCPU:           0
 CPU:            4
@@ -87,3 +95,38 @@ def test_refuses_damaged_vcpupin(text: bytes, message: str) -> None:
     """What is no vcpupin is refused in a line."""
     with pytest.raises(InputError, match=message):
         read_vcpupin(text, "a")
+
+
+def test_a_vcpu_without_a_cpu_is_refused() -> None:
+    """A row whose list is empty is damaged: a vCPU may run somewhere."""
+    with pytest.raises(InputError, match=r"a:3: vCPU 0: no CPU is listed"):
+        read_vcpupin(b" VCPU   CPU Affinity\n--------\n 0      \n 1      2\n", "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "pins"),
+    [
+        ("emulator: CPU Affinity\n----------\n       *: 0-1,^1,5\n", {"emulator": {0, 5}}),
+        (
+            " IOThread ID   CPU Affinity\n-----\n 2             4\n 10            0-1\n",
+            {"IOThread 2": {4}, "IOThread 10": {0, 1}},
+        ),
+    ],
+)
+def test_threads_beside_the_vcpus(text: str, pins: dict[str, set[int]]) -> None:
+    """``virsh emulatorpin`` and ``virsh iothreadinfo`` are told by their heads and read by thread."""
+    assert recognise(text.encode(), "a") is Format.THREADPIN
+    assert read_threadpin(text.encode(), "a") == pins
+    damaged = text.replace("4", "x") if "4" in text else text.replace("0-1,^1,5", "")
+    with pytest.raises(InputError):
+        read_threadpin(damaged.encode(), "a")
+
+
+@pytest.mark.parametrize(("nodeset", "nodes"), [("0-2,^1", {0, 2}), ("", set())], ids=["bound", "not bound"])
+def test_numatune(nodeset: str, nodes: set[int]) -> None:
+    """``virsh numatune`` tells the mode and the host nodes, or none where memory is not bound."""
+    text = f"numa_mode      : strict\nnuma_nodeset   : {nodeset}\n".encode()
+    assert recognise(text, "a") is Format.NUMATUNE
+    assert read_numatune(text, "a") == ("strict", nodes)
+    with pytest.raises(InputError, match=r"a:2: numa_nodeset: .*is not a CPU list"):
+        read_numatune(b"numa_mode : strict\nnuma_nodeset : zero\n", "a")
