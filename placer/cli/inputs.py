@@ -114,8 +114,10 @@ def refuse_existing(path: str, force: bool) -> None:
     Raises
     ------
     InputError
-        Something is there and `force` is not given; or the folder cannot be written to.
+        Something is there and `force` is not given; a folder is there; or its folder cannot be written to.
     """
+    if path != STDIN and Path(path).is_dir():
+        raise InputError("is a folder", file=path, cure="name a file in it")
     folder = Path(path).absolute().parent
     while not folder.exists() and folder.parent != folder:
         folder = folder.parent
@@ -123,3 +125,18 @@ def refuse_existing(path: str, force: bool) -> None:
         raise InputError(f"nothing can be written into {str(folder)!r}", file=path, cure="name another place")
     if path != STDIN and not force and Path(path).is_file():
         raise InputError("is there already", file=path, cure="give --force to overwrite it, or another name")
+
+
+def refuse_existing_plan(path: str, force: bool) -> None:
+    """Refuse to overwrite a plan or the certificate that goes beside it, as `refuse_existing` does.
+
+    Raises
+    ------
+    InputError
+        As `refuse_existing`.
+    """
+    from placer.read.plan_file import certificate_path
+
+    refuse_existing(path, force)
+    if path != STDIN:
+        refuse_existing(str(certificate_path(path)), force)

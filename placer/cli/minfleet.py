@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.inputs import read_fleet, refuse_existing
+from placer.cli.inputs import read_fleet, refuse_existing_plan
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def minfleet(
     from placer.planning.minfleet import smallest_fleet
 
     if output is not None:
-        refuse_existing(output, force)
+        refuse_existing_plan(output, force)
     names = [name.strip() for name in shapes.split(",") if name.strip()]
     found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=time_limit, seed=seed, workers=workers)
     if output is not None:

@@ -14,7 +14,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.executor import opened_executor
-from placer.cli.inputs import STDIN, read_fleet, refuse_existing
+from placer.cli.inputs import STDIN, read_fleet, refuse_existing_plan
 from placer.cli.interrupts import run_interruptible
 from placer.cli.plan_result import plan_document, plan_outline
 from placer.cli.progress import ProgressPrinter
@@ -75,7 +75,7 @@ def solve(
     """Plan a fleet and prove how good the plan is."""
     requirements = parse_requirements(require)
     time_limit_s = parse_duration_s(time_limit, "--time-limit")
-    refuse_existing(output, force)
+    refuse_existing_plan(output, force)
     model = read_fleet(fleet, terminal, running_only=running_only)
     started_s = time.monotonic()
     printer = ProgressPrinter(terminal)

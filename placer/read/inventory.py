@@ -149,6 +149,14 @@ def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
     schema = tree.get("schema")
     if schema != SCHEMA:
         line = (tree.lines or {}).get("schema", 1)
+        if isinstance(schema, str) and schema.startswith("placer.") and not schema.startswith("placer.inventory/"):
+            raise InputError(
+                f"this is {shown(schema)}, not an inventory",
+                file=source,
+                line=line,
+                field="schema",
+                cure="give the fleet here; a plan goes behind it, as in placer check FLEET PLAN",
+            )
         message = f"{shown(schema)} is not a schema that placer reads" if "schema" in tree else "is missing"
         log.add(message, line=line, field="schema", cure=f"write schema: {SCHEMA}")
     for key in tree:

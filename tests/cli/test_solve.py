@@ -71,6 +71,10 @@ def test_folders_are_made_and_what_cannot_be_written_is_said_first(
     assert refused.code == 2
     assert "nothing can be written into" in refused.err
     assert "solved in" not in refused.err
+    for folder in (str(tmp_path), "."):
+        refused = placer("solve", str(fleet_file), "-o", folder, "--force")
+        assert refused.code == 2
+        assert "is a folder" in refused.err and "solved in" not in refused.err
 
 
 def test_nothing_is_overwritten(placer: Placer, plan_file: Path, fleet_file: Path) -> None:
@@ -80,6 +84,9 @@ def test_nothing_is_overwritten(placer: Placer, plan_file: Path, fleet_file: Pat
     assert (run.code, run.out) == (2, "") and "--force" in run.err
     assert plan_file.read_bytes() == before
     assert placer("solve", fleet_file, "-o", plan_file, "--force").code == 0
+    plan_file.with_name("other.cert.json").write_text("mine")
+    run = placer("solve", fleet_file, "-o", plan_file.with_name("other.json"))
+    assert run.code == 2 and "other.cert.json" in run.err and "solved in" not in run.err
 
 
 @pytest.mark.parametrize(

@@ -420,3 +420,12 @@ def test_a_damaged_host_file_is_told_with_the_host(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         parse_fleet(b"schema: placer.inventory/v1\nhosts:\n  - name: h\n    topology: h.xml\n", "fleet.yaml", tmp_path)
     assert all(fault.line == 4 and "h.xml" in fault.message for fault in caught.value.faults)
+
+
+def test_another_file_of_placers_own_is_named() -> None:
+    """A plan or scenario in the fleet's place is one fault that says what it is, not one for every key it has."""
+    plan = '{\n "goals": [],\n "schema": "placer.plan/v1",\n "vms": [{"name": "a"}]\n}'
+    for text in (plan, "schema: placer.scenario/v1"):
+        fault = one_fault(text)
+        assert fault.field == "schema" and "not an inventory" in fault.message
+        assert "FLEET PLAN" in (fault.cure or "")
