@@ -204,6 +204,27 @@ def test_charts_are_readable_at_any_width(page: Any, file: Path, width: int, dar
     assert found["type"] >= 12
 
 
+def test_paper_is_light_and_holds_every_table(page: Any, file: Path) -> None:
+    """Printed from a dark screen the page is light, nothing is wider than the paper, search and contents are gone."""
+    page.open(file, width=780, dark=True)
+    scheme = {"name": "prefers-color-scheme", "value": "dark"}
+    page.send("Emulation.setEmulatedMedia", media="print", features=[scheme])
+    found = json.loads(
+        page.run(
+            """JSON.stringify({
+              paper: getComputedStyle(document.body).backgroundColor,
+              left: getComputedStyle(document.documentElement).getPropertyValue('--left'),
+              wide: [...document.querySelectorAll('table')].map((one) => one.getBoundingClientRect().right),
+              hidden: ['nav', '#search'].every((one) =>
+                getComputedStyle(document.querySelector(one)).display === 'none'),
+            })"""
+        )
+    )
+    page.send("Emulation.setEmulatedMedia", media="", features=[])
+    assert found["paper"] == "rgb(255, 255, 255)" and found["left"].strip() == "#d8e0e8"
+    assert max(found["wide"]) <= 780 and found["hidden"]
+
+
 def test_keyboard_sorts_and_searches(page: Any, file: Path) -> None:
     """Tab alone reaches a sort button, the search and a host; Enter sorts; a VM's name finds its host."""
     page.open(file)
