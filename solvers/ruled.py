@@ -26,6 +26,8 @@ Engine = Callable[[Problem, Limits, Result | None, Sequence[ObjectiveResult]], R
 
 TIES = 4
 """How often groups are tied anew."""
+OTHER_ORDERS = 3
+"""Orders of VMs that the greedy engine tries more where it leaves VMs out."""
 SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
 
@@ -58,10 +60,11 @@ def solve_ruled(
 
     def over() -> bool:
         # An answer that leaves VMs out is not the end of it: other ties may have room for all.
-        whole = search.best is not None and not any(search.best.unplaced)
-        return search.closed or (whole and left_s() <= 0)
+        best = search.best
+        return search.closed or (best is not None and not any(best.unplaced) and left_s() <= 0)
 
-    for near in (relaxed, None) if search.best is None else (relaxed, search.best, None):
+    whole = search.best if search.best is not None and not any(search.best.unplaced) else None
+    for near in (relaxed, None) if whole is None else (relaxed, whole, None):
         if not over() and (near is None or near.patterns):
             tried.append(_Try.of(problem, near, seed))
             search.offer(tried[-1].start)
@@ -147,6 +150,10 @@ class _Try:
         if patterns:
             warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
             starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm))
+        for other in range(seed + 1, seed + 1 + OTHER_ORDERS):
+            if any(start.patterns and not any(start.unplaced) for start in starts):
+                break
+            starts.append(solve_greedy(tied.problem, seed=other))
         known = [start for start in starts if start.patterns]
         best = min(known, key=lambda start: _values(start), default=None)
         made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=best)
