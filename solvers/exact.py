@@ -126,13 +126,18 @@ class _Search:
             _, factor = tier.total.arrays()
             if self.complete or not (factor < 0).any():
                 # A value of 0 where nothing costs less than 0 needs no solver.
-                tier.bound, tier.source = self.model.least(tier.total), "no cost is negative"
+                tier.claim(self.model.least(tier.total), "no cost is negative", ())
+                tier.review(())
 
     def start(self, warm_start: Result, proven: Sequence[ObjectiveResult] = ()) -> None:
         """Take over bounds, and a first answer, if it has one that breaks nothing."""
+        under: list[int] = []
         for tier, known in zip(self.tiers, proven, strict=False):
-            if known.bound is not None and (tier.bound is None or known.bound > tier.bound):
-                tier.bound, tier.source = known.bound, known.source
+            if known.bound is not None:
+                tier.claim(known.bound, known.source, tuple(under))
+            if known.value is None:
+                break
+            under.append(known.value)
         if warm_start.status not in ("optimal", "feasible"):
             return
         if violations(self.problem, warm_start.patterns, warm_start.unplaced):
@@ -172,10 +177,11 @@ class _Search:
             kinds.extend(itertools.repeat("part", PARTS))
         alike = self.symmetry and any(host_class.count > 1 for host_class in self.problem.classes)
         chains = self.symmetry and any(host_class.chains for host_class in self.problem.classes)
-        if number >= 0 and self.problem.objectives[number].host_cost:
-            kinds.append("emptier")
-        hosts = alike and number >= 0 and self.problem.objectives[number].host_cost
+        costs = number >= 0 and self.problem.objectives[number].host_cost
+        hosts = alike and costs
         kinds.append("ordered" if hosts and sweep % 2 == 0 else "full")
+        if costs:
+            kinds.append("emptier")
         if sweep > 1 and (alike or chains) and not hosts:
             kinds.append("chained")
         return tuple(kinds)
@@ -201,7 +207,12 @@ class _Search:
             value = tier.total.value(solution)
             if later >= number or tier.held is None or value < tier.held:
                 tier.held = value
+                tier.review(self._before(later))
                 tier.done, tier.narrowed = tier.proven, False
+
+    def _before(self, number: int) -> tuple[int, ...]:
+        """Return what the objectives before one are held at; they have no values before there is an answer."""
+        return tuple(tier.held for tier in self.tiers[: max(number, 0)] if tier.held is not None)
 
     def _round(self, number: int, kind: _Kind, sweep: int) -> None:
         """Work on one objective (-1: on finding anything) for one deterministic budget."""
@@ -251,8 +262,9 @@ class _Search:
             tier.narrowed = tier.held == before or answer.finished
         if number < 0 or kind in ("narrow", "part", "emptier"):
             return
-        if bound is not None and self.complete and (tier.bound is None or bound > tier.bound):
-            tier.bound, tier.source = bound, "CP-SAT"
+        if bound is not None and self.complete:
+            tier.claim(bound, "CP-SAT", self._before(number))
+            tier.review(self._before(number))
         tier.done = tier.proven or answer.finished
         self._report(number, self._value(number), tier.bound)
 
