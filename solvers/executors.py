@@ -126,7 +126,8 @@ class _Keeper(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Keep the executor at the end of a sweep; drop one that is not waited for: it is broken or not needed."""
         if not wait and self.inner is not None:
-            self.inner.shutdown(wait=False, cancel_futures=cancel_futures)
+            # Dask's executor knows no cancel_futures: whoever leaves a sweep cancels its tasks beforehand.
+            self.inner.shutdown(wait=False)
             self.inner = None
 
     def close(self) -> None:

@@ -207,8 +207,8 @@ def test_a_killed_scheduler_is_one_error_and_a_second_run_goes_on(tmp_path: Path
                 if done >= 3:
                     scheduler.kill()
 
-            pool = Pool(open=client.get_executor, width=1, alive=lambda: not client.scheduler_comm.comm.closed())
-            with pytest.raises(LostError):
+            over = Pool(open=client.get_executor, width=1, alive=lambda: not client.scheduler_comm.comm.closed())
+            with pytest.raises(LostError), kept_open(over) as pool:
                 run_sweep(square, 1, TASKS, pool=pool, identity="x", results=kept, on_done=kill)
     finally:
         for process in (worker, scheduler):
