@@ -216,13 +216,14 @@ def test_reference_is_what_the_code_says() -> None:
 
 
 def test_benchmark_tables_are_copied() -> None:
-    """Every benchmark with results has its tables on the engines' page, and the script copies them as they are."""
+    """The engines' page shows tables of benchmarks that there are, and the script copies them as they are."""
     module = script("benchmark_tables")
     copied = module.page(module.PAGE.read_text(), module.SOURCE.read_text())
     heading = re.compile(r"^### ([\w-]+)", re.MULTILINE)
     named = heading.findall(copied)
     assert len(named) >= 5 and copied.count("\n|") > 30
-    assert named == heading.findall(module.PAGE.read_text()), "run: python scripts/benchmark_tables.py"
+    shown = heading.findall(module.PAGE.read_text())
+    assert len(shown) >= 5 and set(shown) <= set(named), "run: python scripts/benchmark_tables.py"
     assert module.page(copied, module.SOURCE.read_text()) == copied
 
 
