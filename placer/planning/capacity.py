@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from placer.model.host import Host, NodeKind
+from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +141,19 @@ def _count(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     for kind, count in pairs:
         total[kind] += count
     return dict(total)
+
+
+def held_cpus(vm: Vm, host: Host) -> set[int]:
+    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy
+    leaves idle.
+    """
+    held: set[int] = set()
+    spec = vm.spec
+    for vcpu, cpus in (vm.current.pins if vm.current else {}).items():
+        if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
+            continue
+        held |= cpus
+        if spec.thread_policy is not ThreadPolicy.PREFER:
+            for cpu in cpus:
+                held |= host.topology.cores[host.topology.core_of_cpu[cpu]]
+    return held

@@ -11,8 +11,8 @@ import numpy as np
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, matches
-from placer.model.vm import CellMode, CpuPolicy, ThreadPolicy, Vm
-from placer.planning.capacity import HostCapacity, host_capacity
+from placer.model.vm import CellMode, Vm
+from placer.planning.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.chain_rows import ChainKeys
 from placer.planning.flavors import (
     CONFINING,
@@ -161,7 +161,7 @@ class ClassBuilder:
             at = position[vm.current.host]
             on_host[at].append(number)
             if vm.pins_fixed and self.flavors.of_vm[number] < 0:
-                pinned[at] |= _held_cpus(vm, self.fleet.hosts[at])
+                pinned[at] |= held_cpus(vm, self.fleet.hosts[at])
         loaded = {}
         for at in position.values():
             host = self.fleet.hosts[at]
@@ -387,19 +387,3 @@ def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | 
     if any(node not in position for nodes in parts for node in nodes):
         return None
     return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
-
-
-def _held_cpus(vm: Vm, host: Host) -> set[int]:
-    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy
-    leaves idle.
-    """
-    held: set[int] = set()
-    spec = vm.spec
-    for vcpu, cpus in (vm.current.pins if vm.current else {}).items():
-        if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
-            continue
-        held |= cpus
-        if spec.thread_policy is not ThreadPolicy.PREFER:
-            for cpu in cpus:
-                held |= host.topology.cores[host.topology.core_of_cpu[cpu]]
-    return held
