@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from solvers.exact_rows import Sum
 from solvers.problem import Objective
@@ -14,7 +14,9 @@ from solvers.result import ObjectiveResult, Status
 class Tier:
     """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help.
 
-    `narrowed` tells that a narrow search was finished, or found nothing better in its time.
+    `narrowed` tells that a narrow search was finished, or found nothing better in its time. `claims` are bounds with
+    their sources, by the values of the earlier objectives that they were proven under; `bound` is the best of those
+    that hold now.
     """
 
     total: Sum
@@ -24,6 +26,21 @@ class Tier:
     held: int | None = None
     done: bool = False
     narrowed: bool = False
+    claims: dict[tuple[int, ...], tuple[int, str]] = field(default_factory=dict)
+
+    def claim(self, bound: int, source: str, under: tuple[int, ...]) -> None:
+        """Note a bound that holds while no earlier objective is above its value in `under`."""
+        known = self.claims.get(under)
+        if known is None or bound > known[0]:
+            self.claims[under] = bound, source
+
+    def review(self, now: Sequence[int]) -> None:
+        """Take the best bound that holds with the earlier objectives at `now`: an answer may be worse in one of them."""
+        self.bound, self.source = None, ""
+        for under, (bound, source) in self.claims.items():
+            allowed = len(under) <= len(now) and all(value <= most for value, most in zip(now, under, strict=False))
+            if allowed and (self.bound is None or bound > self.bound):
+                self.bound, self.source = bound, source
 
     @property
     def proven(self) -> bool:

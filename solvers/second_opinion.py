@@ -37,21 +37,24 @@ class Opinion:
 
 
 def second_opinion(
-    problem: Problem, values: Sequence[int], bounds: Sequence[int], *, time_limit_s: float = 60.0
+    problem: Problem, values: Sequence[int], bounds: Sequence[int | None], *, time_limit_s: float = 60.0
 ) -> tuple[Opinion, ...]:
     """Minimise each objective with the earlier ones held at `values`, and compare with the claimed `bounds`.
 
     A bound is confirmed when HiGHS proves that nothing below it exists; refuted when it finds an answer below it.
-    `time_limit_s` is for each objective; small problems take well under a second.
+    Objectives without a claimed bound are only held. `time_limit_s` is for each objective; small problems take well
+    under a second.
     """
     source = ExactModel(problem, symmetry=False)
     model, variables = mathopt_model(source)
     out = []
     for number, (objective, total) in enumerate(zip(problem.objectives, source.objectives, strict=True)):
         goal = expression(total, variables)
-        model.minimize(goal)
-        found = run_highs(model, time_limit_s)
-        out.append(_judge(objective.goal, objective.part, bounds[number], found, total.constant))
+        claimed = bounds[number]
+        if claimed is not None:
+            model.minimize(goal)
+            found = run_highs(model, time_limit_s)
+            out.append(_judge(objective.goal, objective.part, claimed, found, total.constant))
         model.add_linear_constraint(goal <= values[number] - total.constant)
     return tuple(out)
 

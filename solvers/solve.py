@@ -144,8 +144,7 @@ class _Ladder:
             found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
             self.rounds += searched
             if found is not self.best:
-                # What was proven of the objectives holds for any better answer.
-                self.best = replace(found, objectives=self.best.objectives)
+                self.best = replace(found, objectives=_carried(self.problem, self.best, found))
                 self.tell("linear", "fuller first answer")
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
@@ -233,17 +232,48 @@ class _Ladder:
             )
 
 
-def _better(known: Result, found: Result) -> Result:
-    """Return the later answer with the stronger of both bounds an objective.
+def _holding(known: Sequence[ObjectiveResult], values: Sequence[int | None]) -> list[bool]:
+    """Return of each objective whether its bound holds for an answer: it is no worse in any earlier objective."""
+    out, holds = [], True
+    for row, value in zip(known, values, strict=True):
+        out.append(holds)
+        holds = holds and row.value is not None and value is not None and value <= row.value
+    return out
 
-    The certificate of the earlier one stays where the later one neither changed a value nor proved anything new.
+
+def _carried(problem: Problem, known: Result, found: Result) -> tuple[ObjectiveResult, ...]:
+    """Return what is known of another answer: its values, and the bounds that hold for it."""
+    values = evaluate(problem, found.patterns, found.unplaced)
+    rows = []
+    optimal = True
+    for row, value, holds in zip(known.objectives, values, _holding(known.objectives, values), strict=True):
+        bound = row.bound if holds else None
+        optimal = optimal and bound is not None and value <= bound
+        rows.append(
+            replace(
+                row,
+                value=value,
+                bound=bound,
+                source=row.source if holds else "",
+                status="optimal" if optimal else "feasible",
+            )
+        )
+    return tuple(rows)
+
+
+def _better(known: Result, found: Result) -> Result:
+    """Return the later answer with the stronger of both bounds an objective, and what duals prove of them.
+
+    The earlier one's certificate stays whole where the later one neither changed a value nor proved anything new.
     """
     rows = []
     optimal = True
-    news = [row.value for row in known.objectives] != [row.value for row in found.objectives]
-    for one, other in zip(known.objectives, found.objectives, strict=True):
+    values = [row.value for row in found.objectives]
+    news = [row.value for row in known.objectives] != values
+    valid = _holding(known.objectives, values)
+    for one, other, holds in zip(known.objectives, found.objectives, valid, strict=True):
         bound, source = other.bound, other.source
-        if one.bound is not None and (bound is None or one.bound >= bound):
+        if holds and one.bound is not None and (bound is None or one.bound >= bound):
             bound, source = one.bound, one.source
         news = news or bound != one.bound
         optimal = optimal and other.value is not None and bound is not None and other.value <= bound
@@ -257,7 +287,11 @@ def _better(known: Result, found: Result) -> Result:
         )
     status: Status = "optimal" if optimal else "feasible"
     if news:
-        return replace(found, objectives=tuple(rows), status=status)
+        certificate = found.certificate
+        if certificate is None and known.certificate is not None:
+            entries = zip(known.certificate["objectives"], valid, strict=True)
+            certificate = {**known.certificate, "objectives": [entry if holds else None for entry, holds in entries]}
+        return replace(found, objectives=tuple(rows), status=status, certificate=certificate)
     return replace(found, objectives=tuple(rows), status=status, engine=known.engine, certificate=known.certificate)
 
 

@@ -101,9 +101,13 @@ class _Run:
             return self._nothing()
         kit.pool_incumbent()
         self._floors()
+        under: list[int] = []
         for number, known in enumerate(proven):
             if known.bound is not None:
-                kit.claim(number, known.bound, known.source)
+                kit.claim(number, known.bound, known.source, held=tuple(under))
+            if known.value is None:
+                break
+            under.append(known.value)
         self._together()
         for objective in range(self._count):
             if not self._closed(objective):

@@ -109,7 +109,7 @@ class Phase:
         if reached and bound is not None and kit.complete:
             lattice = lattice_of(kit.model, self.objective, self.held, kit.incumbent.values[self.objective])
             entry = certificate(self.held, bound, lattice)
-            kit.claim(self.objective, entry["bound"], "Lagrangian bound over host states", entry)
+            kit.claim(self.objective, entry["bound"], "Lagrangian bound over host states", entry, self.held)
         kit.tell(self.objective)
         return reached and self.closed()
 
@@ -124,7 +124,7 @@ class Phase:
         kit, bound = self.kit, tree.bound
         reached = all(value <= most for value, most in zip(kit.incumbent.values, self.held, strict=False))
         if reached and bound is not None and kit.complete:
-            kit.claim(self.objective, bound, "Lagrangian bounds over the branches of a tree", tree.proof())
+            kit.claim(self.objective, bound, "Lagrangian bounds over the branches of a tree", tree.proof(), self.held)
         kit.tell(self.objective)
 
     def closed(self) -> bool:

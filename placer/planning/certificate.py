@@ -12,26 +12,46 @@ from placer.model.plan import Plan
 from placer.planning.compile import Compiled, compile_fleet
 from placer.planning.goals import parse_goals
 from solvers.problem import MoveBudget, Problem
-from solvers.result import Result
+from solvers.result import ObjectiveResult, Result
 
 NO_PROOF_NEEDED = "no cost is negative"
+ENGINE_A = "CP-SAT"
 COUNTS = "counts"
 """The certificate of a bound that engine A proved: the problem itself, to be proven again by HiGHS."""
 
 
 def certificate_of(result: Result) -> Mapping[str, Any] | None:
-    """Return what goes to the plan's side file: the engine's own certificate, or values and bounds for engine A."""
-    if result.certificate is not None:
-        return result.certificate
-    if result.engine != "exact":
+    """Return what goes to the plan's side file: the duals behind the bounds, and what is to be proven on the counts.
+
+    Duals are engine B's own certificate. What engine A proved, all or what the duals do not, has values and bounds.
+    """
+    duals = result.certificate
+    if duals is None and result.engine != "exact":
         return None
-    return {
-        "kind": COUNTS,
-        "objectives": [
-            {"goal": found.goal, "part": found.part, "value": found.value, "bound": found.bound}
-            for found in result.objectives
-        ],
-    }
+    entries = [None] * len(result.objectives) if duals is None else duals["objectives"]
+    counts = [
+        {
+            "goal": found.goal,
+            "part": found.part,
+            "value": found.value,
+            "bound": None if duals is not None and not _beyond(found, entry) else found.bound,
+        }
+        for found, entry in zip(result.objectives, entries, strict=True)
+    ]
+    if duals is None:
+        return {"kind": COUNTS, "objectives": counts}
+    if all(entry["bound"] is None for entry in counts):
+        return duals
+    return {**duals, COUNTS: counts}
+
+
+def _beyond(found: ObjectiveResult, entry: Mapping[str, Any] | None) -> bool:
+    """Tell whether engine A proved more of an objective than the duals do."""
+    return (
+        found.source == ENGINE_A
+        and found.bound is not None
+        and (entry is None or entry["bound"] is None or entry["bound"] < found.bound)
+    )
 
 
 def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]:
@@ -58,6 +78,14 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
             {"goal": objective.goal, "part": objective.part, "bound": None if entry is None else entry["bound"]}
             for objective, entry in zip(compiled.problem.objectives, objectives, strict=True)
         ]
+        if COUNTS in plan.certificate:
+            counts = plan.certificate[COUNTS]
+            faults, said = _counts(compiled.problem, counts)
+            more, remarks = [*more, *faults], [*remarks, *said]
+            objectives = [
+                {**entry, "bound": _larger(entry["bound"], count["bound"])}
+                for entry, count in zip(objectives, counts, strict=True)
+            ]
     return _claims(compiled, plan, objectives) + more, remarks
 
 
@@ -99,6 +127,10 @@ def _claims(compiled: Compiled, plan: Plan, objectives: Sequence[Mapping[str, An
     return faults
 
 
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((bound for bound in (one, other) if bound is not None), default=None)
+
+
 def _grain(problem: Problem, goal: str) -> int:
     """Return a number that every value of the goal is a multiple of, so that bounds may be rounded up to one."""
     objective = next(objective for objective in problem.objectives if objective.goal == goal)
@@ -113,11 +145,11 @@ def _grain(problem: Problem, goal: str) -> int:
 def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[list[Fault], list[str]]:
     from solvers.second_opinion import second_opinion
 
-    known = [entry for entry in objectives if entry["value"] is not None and entry["bound"] is not None]
-    if len(known) < len(objectives):
-        return [], ["a goal has no value or no bound, so the certificate was not proven again"]
+    values = [entry["value"] for entry in objectives]
+    if None in values or all(entry["bound"] is None for entry in objectives):
+        return [], ["a goal has no value or none a bound, so the certificate was not proven again"]
     faults, remarks = [], []
-    for opinion in second_opinion(problem, [entry["value"] for entry in known], [entry["bound"] for entry in known]):
+    for opinion in second_opinion(problem, values, [entry["bound"] for entry in objectives]):
         name = f"goal {opinion.goal!r}" + (f" ({opinion.part})" if opinion.part else "")
         if opinion.verdict == "refuted":
             faults.append(

@@ -14,7 +14,7 @@ from solvers.exact import solve_exact
 from solvers.greedy import solve_greedy
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, Progress, Result
-from solvers.solve import UnsupportedError, solve
+from solvers.solve import solve
 from solvers.states import solve_states, unsupported
 
 Engine = Callable[..., Result]
@@ -154,15 +154,3 @@ def test_progress_names_goals_and_never_invents_numbers(name: str) -> None:
         row = final[line.goal, line.part]
         assert line.seconds >= 0
         assert line.bound is None or (row.bound is not None and line.bound <= row.bound)
-
-
-def test_the_door_refuses_by_name_what_an_engine_cannot_do() -> None:
-    """Asked for engine B by name on what it cannot do, the door names engine, reason and the one that can."""
-    refused = 0
-    for seed in CASES:
-        problem, _ = small_case(seed)
-        if any(rule.kind == "spread" and rule.scope in ("host", "node") for rule in problem.rules):
-            with pytest.raises(UnsupportedError, match=r"engine .states. cannot do rules that spread VMs over hosts"):
-                solve(problem, engine="states", limits=SHORT)
-            refused += 1
-    assert refused > 5

@@ -13,8 +13,8 @@ from small_problems import small_case, small_problem
 import solvers.solve
 from solvers.evaluate import evaluate, violations
 from solvers.problem import CrossRule, Problem
-from solvers.result import Limits, Progress, Result
-from solvers.solve import UnsupportedError, choose, counts_of, solve
+from solvers.result import Limits, ObjectiveResult, Progress, Result
+from solvers.solve import UnsupportedError, _better, choose, counts_of, solve
 
 
 def with_rule(problem: Problem, scope: str) -> Problem:
@@ -123,3 +123,18 @@ def test_bounds_go_from_one_engine_to_the_next() -> None:
     for one, other in zip(brief.objectives, both.objectives, strict=True):
         assert one.bound is not None and other.bound is not None and other.value is not None
         assert one.bound <= other.bound <= other.value
+
+
+def test_a_bound_goes_on_only_to_answers_no_worse_before_it() -> None:
+    """An answer better in one objective and worse in the next may lie below what was proven of a third."""
+
+    def answer(values: tuple[int, ...], bounds: tuple[int | None, ...]) -> Result:
+        rows = [
+            ObjectiveResult(goal=goal, value=value, bound=bound, source="", status="feasible")
+            for goal, value, bound in zip("abc", values, bounds, strict=True)
+        ]
+        return Result(status="feasible", objectives=tuple(rows), patterns=(), unplaced=())
+
+    known = answer((2, 3, 9), (0, 1, 8))
+    assert [row.bound for row in _better(known, answer((2, 3, 8), (0, 0, 0))).objectives] == [0, 1, 8]
+    assert [row.bound for row in _better(known, answer((1, 5, 6), (0, 0, 4))).objectives] == [0, 1, 4]
