@@ -35,7 +35,7 @@ class Tier:
             self.claims[under] = bound, source
 
     def review(self, now: Sequence[int]) -> None:
-        """Take the best bound that holds with the earlier objectives at `now`: an answer may be worse in one of them."""
+        """Take the best bound that holds with the earlier objectives at `now`, which may be worse than before."""
         self.bound, self.source = None, ""
         for under, (bound, source) in self.claims.items():
             allowed = len(under) <= len(now) and all(value <= most for value, most in zip(now, under, strict=False))
