@@ -57,6 +57,7 @@ def solve(
         If an engine was asked for by name and cannot do what the problem asks.
     """
     from solvers.greedy import solve_greedy
+    from solvers.host_by_host import fewer_hosts
 
     run = _Ladder(
         problem=problem,
@@ -70,6 +71,8 @@ def solve(
     run.best = solve_greedy(problem, seed=seed, warm_start=warm_start)
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
+    if warm_start is None and engine != "greedy":
+        run.best = fewer_hosts(problem, run.best, seed=seed)
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
     if chosen == "greedy":
