@@ -60,7 +60,7 @@ class PlanBuilder:
         cells, vcpus = self._shared[key]
         emulator = _emulator(vm.spec, host, slot, vcpus)
         threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
-        if vm.pins_fixed and vm.current is not None:
+        if vm.pins_fixed and vm.current is not None and vm.current.host == host.name:
             vcpus = {**vcpus, **vm.current.pins}
             emulator = vm.current.emulator or emulator
             threads = {**threads, **vm.current.iothread_pins}

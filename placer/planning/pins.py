@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from placer.errors import NothingFoundError, PlacerError
 from placer.model.rules import RuleKind
@@ -56,9 +56,9 @@ class Pinner:
             A rule over L3 domains, which the counts only bound, cannot be kept on a node.
         """
         capacity = self.compiled.capacities[host]
-        vms = [self.compiled.fleet.vms[number] for _, number in placed]
-        needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         name = self.compiled.fleet.hosts[host].name
+        vms = [_as_of(self.compiled.fleet.vms[number], name) for _, number in placed]
+        needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
         key = (
@@ -202,6 +202,13 @@ class Pinner:
             f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
             cure="give the rule the scope node or host, or a larger max_per",
         )
+
+
+def _as_of(vm: Vm, host: str) -> Vm:
+    """Return a VM as a host knows it: pins on another host, even fixed ones, mean nothing here."""
+    if vm.current is None or vm.current.host == host:
+        return vm
+    return replace(vm, current=None, pins_fixed=False)
 
 
 def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Movable
 from placer.planning.failures import FailureSweep, fail_hosts, settled, sweep_failures
 from placer.planning.scenario import Variant
 from placer.planning.whatif import SweepOptions, solve_with
@@ -158,3 +159,18 @@ def test_dask_answers_as_serial_does(build: Any) -> None:
     ):
         pool = Pool(open=client.get_executor, width=2)
         assert dataclasses.asdict(sweep(mixed(build), pool=pool)) == expected
+
+
+def test_pins_of_a_failed_host_mean_nothing_elsewhere(build: Any) -> None:
+    """A VM with fixed pins on the host that fails goes where CPUs of those numbers are another VM's."""
+    pins = {n: frozenset({n}) for n in range(4)}
+    fixed = build.vm(
+        "fixed", build.spec(4, 1, cells=1), current=build.now("h0", (0,), pins=pins), pins_fixed=True, movable=Movable.NO
+    )
+    there = build.vm("there", build.spec(4, 1, cells=1), current=build.now("h1", (0,), pins=pins))
+    found = sweep(build.fleet(hosts(build, 2), [fixed, there]))
+    assert (found.harmful, found.unknown) == ((), ())
+    fleet = build.fleet([dataclasses.replace(hosts(build, 2)[0], failed=True), hosts(build, 2)[1]], [fixed, there])
+    plan = solve_with(Variant(name="failed", fleet=fleet), OPTIONS)
+    held = [cpu for vm in plan.vms for cpus in vm.pins.values() for cpu in cpus]
+    assert sorted(held) == list(range(8))
