@@ -165,7 +165,11 @@ def test_pins_of_a_failed_host_mean_nothing_elsewhere(build: Any) -> None:
     """A VM with fixed pins on the host that fails goes where CPUs of those numbers are another VM's."""
     pins = {n: frozenset({n}) for n in range(4)}
     fixed = build.vm(
-        "fixed", build.spec(4, 1, cells=1), current=build.now("h0", (0,), pins=pins), pins_fixed=True, movable=Movable.NO
+        "fixed",
+        build.spec(4, 1, cells=1),
+        current=build.now("h0", (0,), pins=pins),
+        pins_fixed=True,
+        movable=Movable.NO,
     )
     there = build.vm("there", build.spec(4, 1, cells=1), current=build.now("h1", (0,), pins=pins))
     found = sweep(build.fleet(hosts(build, 2), [fixed, there]))
