@@ -54,6 +54,14 @@ class Movable(StrEnum):
     NO = "false"
 
 
+class PinPolicy(StrEnum):
+    """Whether a VM may be bound to nodes: not at all, where that is asked for or gains something, or in any case."""
+
+    NEVER = "never"
+    ALLOWED = "allowed"
+    MUST = "must"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """A guest NUMA cell: its vCPU ids and its memory (KiB, memory devices in it included)."""
@@ -152,10 +160,24 @@ class VmSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a cell, or a whole VM, is bound to on its host: the nodes whose CPUs it may run on, and those its memory
+    may lie on; None is the host, all of it. `wish` are the nodes that its memory rather lies on while there is room.
+    """
+
+    cpus: frozenset[int] | None = None
+    memory: frozenset[int] | None = None
+    wish: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """Where a VM is now. `nodes` and `memory_nodes` hold real node ids a cell (None: not known or floating).
+    """Where a VM is now. `nodes` and `memory_nodes` hold real node ids a cell (None: not one node a cell).
 
     For an interleaved flat guest the entries are its parts. `pins` maps a vCPU to its cpuset, as far as known.
+    `bound` says what the VM is bound to where that is not one node a cell: one entry for the whole VM, or one a cell;
+    empty where `nodes` say it, and where neither does, the VM floats over its host (`memory_nodes` alone bind its
+    memory). `memory_on` is where its pages lie now (node id -> KiB), as far as known: it informs, it binds nothing.
     """
 
     host: str
@@ -164,6 +186,8 @@ class Current:
     pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
     emulator: frozenset[int] | None = None
     iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    bound: tuple[Bound, ...] = ()
+    memory_on: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +217,7 @@ class Vm:
     movable: Movable = Movable.LIVE
     movable_why: tuple[str, ...] = ()
     pins_fixed: bool = False
+    pin: PinPolicy = PinPolicy.ALLOWED
     running: bool = True
     domain: DomainSource | None = None
     usage: Usage | None = None

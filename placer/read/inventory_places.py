@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
-from placer.model.vm import CellMode, Current, VmSpec
+from placer.model.vm import Bound, CellMode, Current, VmSpec
 from placer.read.domain_reading import DomainReading, current_of
-from placer.read.inventory_schema import Problem, VmEntry
+from placer.read.inventory_schema import BoundEntry, Problem, VmEntry
 
 
 def strangers(reading: DomainReading, topology: Topology) -> Iterator[str]:
@@ -46,6 +46,10 @@ def current_place(
     memory = base.memory_nodes if entry.nodes is None else nodes
     if entry.memory_nodes is not None:
         memory = tuple(entry.memory_nodes) or None
+    bound = base.bound if entry.nodes is None and entry.memory_nodes is None else ()
+    if entry.bound is not None:
+        bound = _bounds(entry, spec, topology, problems)
+        nodes = memory = None
     _check_nodes("nodes", nodes, spec, topology, problems)
     if memory is not nodes:
         _check_nodes("memory_nodes", memory, spec, topology, problems)
@@ -55,6 +59,9 @@ def current_place(
     ):
         if cpus and (lacking := cpus - topology.cpus):
             problems.append(((key,), f"the host has no CPU {format_cpuset(lacking)}", None))
+    memory_on = base.memory_on if entry.memory_on is None else entry.memory_on
+    if unknown := frozenset(memory_on).difference(topology.node_ids):
+        problems.append((("memory_on",), f"the host has no node {format_cpuset(unknown)}", None))
     return Current(
         host="",
         nodes=nodes,
@@ -62,7 +69,29 @@ def current_place(
         pins=pins,
         emulator=entry.emulator or base.emulator,
         iothread_pins=entry.iothread_pins if entry.iothread_pins is not None else base.iothread_pins,
+        bound=bound,
+        memory_on=memory_on,
     )
+
+
+def _bounds(entry: VmEntry, spec: VmSpec, topology: Topology, problems: list[Problem]) -> tuple[Bound, ...]:
+    """Return what the entry says its cells are bound to; that and a node a cell exclude each other."""
+    problems.extend(
+        ((key,), "says a node a cell, and bound says sets of nodes", "keep one")
+        for key in ("nodes", "memory_nodes")
+        if getattr(entry, key)
+    )
+    listed = entry.bound if isinstance(entry.bound, list) else [entry.bound or BoundEntry()]
+    cells = max(1, len(spec.cells))
+    if isinstance(entry.bound, list) and len(listed) != cells:
+        problems.append((("bound",), f"{len(listed)} entries for a VM of {cells} cells", "one a cell, or one for all"))
+    for one in listed:
+        for name, named in (("cpus", one.cpus), ("memory", one.memory), ("wish", frozenset(one.wish))):
+            if named is not None and (unknown := named.difference(topology.node_ids)):
+                problems.append((("bound",), f"{name}: the host has no node {format_cpuset(unknown)}", None))
+            elif name == "cpus" and named and not any(topology.node(node).cpus for node in named):
+                problems.append((("bound",), f"{name}: nodes {format_cpuset(named)} have no CPU", None))
+    return tuple(Bound(cpus=one.cpus, memory=one.memory, wish=frozenset(one.wish)) for one in listed)
 
 
 def _there(cpus: frozenset[int] | None, topology: Topology) -> frozenset[int] | None:

@@ -18,6 +18,7 @@ from placer.read.inventory_types import (
     Int,
     IoThreads,
     Kib,
+    NodeSet,
     Number,
     PageKib,
     Positive,
@@ -28,9 +29,11 @@ from placer.read.inventory_types import (
     Text,
     Threads,
     Uuid,
-    number,
+    cell_count,
+    fixed,
     page_kib,
     shown,
+    unit_share,
 )
 from placer.read.located import FaultLog, LineMap, field_path, locate
 
@@ -191,33 +194,19 @@ class DeviceRequestEntry(Entry):
     count: Positive = 1
 
 
+class BoundEntry(Entry):
+    """``vms[].bound``: the nodes of its CPUs and of its memory, each a list or the host, and those wished for."""
+
+    cpus: NodeSet = None
+    memory: NodeSet = None
+    wish: list[Count] = []
+
+
 class UsageEntry(Entry):
     """``vms[].usage``: shares of what the VM has."""
 
     cpu_p95: Share | None = None
     memory_p95: Share | None = None
-
-
-def _cell_count(value: Any) -> str | int:
-    if value in ("auto", "none"):
-        return str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and value[0] != "0" and len(value) < 6:
-        return int(value)
-    raise Refused(f"{shown(value)} is neither auto, none, a number of cells nor a list of cells")
-
-
-def _fixed(value: Any) -> Any:
-    if value != "fixed":
-        raise Refused(
-            f"{shown(value)} is neither fixed nor a mapping of vCPUs to CPUs", 'write fixed, or {0: "4", 1: "5"}'
-        )
-    return value
-
-
-def _unit_share(value: Any) -> Any:
-    if value != "uniform" and not 0 <= number(value) <= 1:
-        raise Refused(f"{value} is not a share from 0 to 1", "write 0.8, or uniform")
-    return value
 
 
 class VmEntry(Entry):
@@ -232,14 +221,14 @@ class VmEntry(Entry):
     memory: Kib | None = None
     cells: (
         Annotated[
-            Annotated[str | int, BeforeValidator(_cell_count), Tag("text")] | Annotated[list[CellEntry], Tag("list")],
+            Annotated[str | int, BeforeValidator(cell_count), Tag("text")] | Annotated[list[CellEntry], Tag("list")],
             either("is neither auto, none, a number of cells nor a list of cells"),
         ]
         | None
     ) = None
     interleave: Threads | None = None
     share_node: Bool | None = None
-    locality: Annotated[Literal["uniform"] | Share, BeforeValidator(_unit_share)] | None = None
+    locality: Annotated[Literal["uniform"] | Share, BeforeValidator(unit_share)] | None = None
     page_size: PageKib | None = None
     cpu_policy: Literal["dedicated", "shared", "mixed"] | None = None
     dedicated_vcpus: SomeCpus | None = None
@@ -260,7 +249,7 @@ class VmEntry(Entry):
     memory_nodes: list[Count] | None = None
     pins: (
         Annotated[
-            Annotated[Literal["fixed"], BeforeValidator(_fixed), Tag("text")]
+            Annotated[Literal["fixed"], BeforeValidator(fixed), Tag("text")]
             | Annotated[dict[Count, SomeCpus], Tag("mapping")],
             either("is neither fixed nor a mapping of vCPUs to CPUs"),
         ]
@@ -269,6 +258,15 @@ class VmEntry(Entry):
     pins_fixed: Bool | None = None
     emulator: SomeCpus | None = None
     iothread_pins: dict[Positive, SomeCpus] | None = None
+    bound: (
+        Annotated[
+            Annotated[BoundEntry, Tag("mapping")] | Annotated[list[BoundEntry], Tag("list")],
+            either("is neither {cpus: …, memory: …} nor a list of these, one a cell"),
+        ]
+        | None
+    ) = None
+    memory_on: dict[Count, Kib] | None = None
+    pin: Literal["never", "allowed", "must"] | None = None
     movable: Literal["live", "cold", "false"] | None = None
     movable_why: list[Text] | None = None
     running: Bool | None = None

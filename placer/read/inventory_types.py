@@ -180,6 +180,40 @@ def _positive(value: Any) -> float:
     return taken
 
 
+def cell_count(value: Any) -> str | int:
+    """Read ``auto``, ``none`` or a number of guest cells."""
+    if value in ("auto", "none"):
+        return str(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and value[0] != "0" and len(value) < 6:
+        return int(value)
+    raise Refused(f"{shown(value)} is neither auto, none, a number of cells nor a list of cells")
+
+
+def fixed(value: Any) -> Any:
+    """Take ``fixed`` alone."""
+    if value != "fixed":
+        raise Refused(
+            f"{shown(value)} is neither fixed nor a mapping of vCPUs to CPUs", 'write fixed, or {0: "4", 1: "5"}'
+        )
+    return value
+
+
+def unit_share(value: Any) -> Any:
+    """Take ``uniform``, or a share from 0 to 1 as it is."""
+    if value != "uniform" and not 0 <= number(value) <= 1:
+        raise Refused(f"{value} is not a share from 0 to 1", "write 0.8, or uniform")
+    return value
+
+
+def node_set(value: Any) -> frozenset[int] | None:
+    """Read ``host`` (None) or a list of node ids."""
+    if value is None or value == "host":
+        return None
+    if not isinstance(value, list) or not value:
+        raise Refused(f"{shown(value)} is neither host nor a list of nodes", "write host, or [0, 1]")
+    return frozenset(_at_least(0, integer)(node) for node in value)
+
+
 Text = Annotated[str, BeforeValidator(text)]
 Int = Annotated[int, BeforeValidator(integer)]
 Count = Annotated[int, BeforeValidator(_at_least(0, integer))]
@@ -196,3 +230,4 @@ Cpus = Annotated[frozenset[int], BeforeValidator(cpuset)]
 SomeCpus = Annotated[frozenset[int], BeforeValidator(some_cpus)]
 Uuid = Annotated[str, BeforeValidator(uuid)]
 Amount = Annotated[tuple[int, bool], BeforeValidator(amount)]
+NodeSet = Annotated[frozenset[int] | None, BeforeValidator(node_set)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from placer.errors import PlacerError
 from placer.model.host import Host, Topology
-from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, Usage, Vm, VmSpec
+from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, PinPolicy, Usage, Vm, VmSpec
 from placer.read.domain_reading import DomainReading
 from placer.read.inventory_entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory_files import Files, texts
@@ -20,7 +20,7 @@ from placer.read.located import FaultLog, LineList, LineMap, freeze
 
 _OWN_KEYS = ("name", "uuid", "host")
 """What tells one VM of a flavor from the next: read apart, so that all of a flavor share the rest."""
-_PLACE_KEYS = ("nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins")
+_PLACE_KEYS = ("nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins", "bound", "memory_on")
 _MAX_HINTS = 20
 
 
@@ -222,6 +222,7 @@ class _VmBuilder:
             movable=movable,
             movable_why=why,
             pins_fixed=fixed,
+            pin=PinPolicy(entry.pin) if entry.pin is not None else PinPolicy.ALLOWED,
             running=entry.running is not False,
             domain=DomainSource(path=entry.domain, sha256=self.files.sha256[entry.domain]) if entry.domain else None,
             usage=Usage(cpu_p95=usage.cpu_p95, memory_p95=usage.memory_p95) if usage is not None else None,
@@ -245,6 +246,8 @@ def _copy(vm: Vm, name: str, identity: str | None, host: str | None) -> Vm:
             pins=place.pins,
             emulator=place.emulator,
             iothread_pins=place.iothread_pins,
+            bound=place.bound,
+            memory_on=place.memory_on,
         )
     return Vm(
         name=name,
@@ -254,6 +257,7 @@ def _copy(vm: Vm, name: str, identity: str | None, host: str | None) -> Vm:
         movable=vm.movable,
         movable_why=vm.movable_why,
         pins_fixed=vm.pins_fixed,
+        pin=vm.pin,
         running=vm.running,
         domain=vm.domain,
         usage=vm.usage,

@@ -9,7 +9,7 @@ from typing import Any
 from placer.errors import PlacerError
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Movable, Vm, VmSpec
+from placer.model.vm import Bound, Cell, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm, VmSpec
 from placer.read import inventory_yaml as y
 from placer.read.domain_reading import DomainReading, current_of
 from placer.read.inventory_write_hosts import Entry
@@ -46,6 +46,8 @@ class VmWriter:
             entry.update(self._place(vm.current, vm.spec, reading))
         if vm.pins_fixed:
             entry["pins_fixed"] = "true"
+        if vm.pin is not PinPolicy.ALLOWED:
+            entry["pin"] = vm.pin.value
         movable, why, notes = (
             (reading.movable, reading.movable_why, reading.notes) if reading else (Movable.LIVE, (), ())
         )
@@ -108,9 +110,14 @@ class VmWriter:
         if reading is not None and current.host in self.hosts:
             like = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
             told = current_of(like, current.host, self.hosts[current.host].topology)
-        if current.nodes != told.nodes:
+        if current.bound and current.bound != told.bound:
+            entry["bound"] = _bound(current.bound)
+        if dict(current.memory_on) != dict(told.memory_on):
+            sizes = {str(node): y.size(kib) for node, kib in sorted(current.memory_on.items())}
+            entry["memory_on"] = y.flow_map(sizes)
+        if current.nodes != told.nodes or (told.bound and not current.bound):
             entry["nodes"] = y.flow_list(map(str, current.nodes or ()))
-        implied = current.nodes if "nodes" in entry else told.memory_nodes
+        implied = current.nodes if "nodes" in entry or "bound" in entry else told.memory_nodes
         if current.memory_nodes != implied:
             entry["memory_nodes"] = y.flow_list(map(str, current.memory_nodes or ()))
         if dict(current.pins) != dict(told.pins):
@@ -172,6 +179,19 @@ def _cells(spec: VmSpec) -> str:
         out.append(y.flow_map(one))
         following = max(cell.vcpus, default=following - 1) + 1
     return y.flow_list(out)
+
+
+def _bound(bound: tuple[Bound, ...]) -> str:
+    entries = []
+    for one in bound:
+        sets = {
+            name: "host" if nodes is None else y.flow_list(map(str, sorted(nodes)))
+            for name, nodes in (("cpus", one.cpus), ("memory", one.memory))
+        }
+        if one.wish:
+            sets["wish"] = y.flow_list(map(str, sorted(one.wish)))
+        entries.append(y.flow_map(sets))
+    return entries[0] if len(entries) == 1 else y.flow_list(entries)
 
 
 def _pins(pins: Mapping[int, frozenset[int]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.rules import RuleKind
-from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable, ThreadPolicy, Vm
+from placer.model.vm import Bound, CellMode, CpuPolicy, EmulatorPolicy, Movable, PinPolicy, ThreadPolicy, Vm
 from placer.read.inventory import parse_fleet, read_fleet
 
 TWO_NODES = """
@@ -226,6 +228,44 @@ def test_where_a_vm_is_now() -> None:
     assert vm.usage is not None and vm.usage.cpu_p95 == 0.25 and vm.usage.memory_p95 is None
     same = vm_of("  - {name: v, vcpus: 2, memory: 2GiB, cells: none, host: a, nodes: [1]}")
     assert same.current is not None and same.current.memory_nodes == (1,)
+
+
+def test_what_a_vm_is_bound_to() -> None:
+    """Sets of nodes for CPUs and memory, one for all cells or one a cell; where its pages lie is only told."""
+    vm = vm_of(
+        "  - {name: v, vcpus: 2, memory: 2GiB, cells: none, host: a, pin: must,\n"
+        "     bound: {cpus: [0, 1], wish: [1]}, memory_on: {0: 1GiB, 1: 1GiB}}"
+    )
+    assert vm.current is not None and vm.pin is PinPolicy.MUST
+    assert vm.current.bound == (Bound(cpus=frozenset({0, 1}), wish=frozenset({1})),)
+    assert vm.current.memory_on == {0: 1024**2, 1: 1024**2} and vm.current.nodes is None
+    cells = vm_of(
+        "  - {name: v, vcpus: 2, memory: 2GiB, cells: 2, host: a,\n"
+        "     bound: [{cpus: host, memory: [0]}, {cpus: [1], memory: [1]}]}"
+    )
+    assert cells.current is not None
+    assert cells.current.bound == (
+        Bound(memory=frozenset({0})),
+        Bound(cpus=frozenset({1}), memory=frozenset({1})),
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("bound: {cpus: [7]}", "the host has no node 7"),
+        ("bound: {cpus: []}", "neither host nor a list of nodes"),
+        ("bound: {memory: nowhere}", "neither host nor a list of nodes"),
+        ("bound: [{cpus: host}, {cpus: host}]", "2 entries for a VM of 1 cells"),
+        ("nodes: [0], bound: {cpus: host}", "says a node a cell, and bound says sets of nodes"),
+        ("memory_on: {7: 1GiB}", "the host has no node 7"),
+        ("pin: perhaps", "is not 'never', 'allowed' or 'must'"),
+    ],
+)
+def test_what_a_vm_cannot_be_bound_to(keys: str, message: str) -> None:
+    """Nodes that the host lacks, empty sets and contradictions are faults of the entry."""
+    with pytest.raises(InputError, match=re.escape(message)):
+        vm_of(f"  - {{name: v, vcpus: 2, memory: 2GiB, cells: none, host: a, {keys}}}")
 
 
 def test_names_that_look_like_something_else_stay_names() -> None:

@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Device, Host, Node, NodeKind, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import (
+    Bound,
     Cell,
     CellMode,
     CpuPolicy,
@@ -22,6 +23,7 @@ from placer.model.vm import (
     DeviceRequest,
     EmulatorPolicy,
     Movable,
+    PinPolicy,
     ThreadPolicy,
     Usage,
     Vm,
@@ -264,6 +266,9 @@ def specs(draw: st.DrawFn) -> VmSpec:
     )
 
 
+NODES = st.none() | st.frozensets(st.integers(0, 1), min_size=1)
+
+
 @st.composite
 def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
     """Draw a VM, placed or not."""
@@ -279,7 +284,13 @@ def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
             pins=draw(st.dictionaries(st.integers(0, 3), CPUS, max_size=4)),
             emulator=draw(st.none() | CPUS),
             iothread_pins=draw(st.dictionaries(st.integers(1, 3), CPUS, max_size=2)),
+            memory_on=draw(st.dictionaries(st.integers(0, 1), st.integers(0, 4096), max_size=2)),
         )
+        if draw(st.booleans()):
+            one = st.builds(Bound, cpus=NODES, memory=NODES, wish=st.frozensets(st.integers(0, 1)))
+            count = draw(st.sampled_from([1, max(1, len(spec.cells))]))
+            bound = draw(st.tuples(*[one] * count))
+            current = replace(current, nodes=None, memory_nodes=None, bound=bound)
     return Vm(
         name="",
         spec=spec,
@@ -288,6 +299,7 @@ def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
         movable=draw(st.sampled_from(Movable)),
         movable_why=tuple(draw(st.lists(TEXT, max_size=2))),
         pins_fixed=current is not None and bool(current.pins) and draw(st.booleans()),
+        pin=draw(st.sampled_from(PinPolicy)),
         running=draw(st.booleans()),
         usage=draw(st.none() | st.builds(Usage, cpu_p95=st.none() | SHARE, memory_p95=st.none() | SHARE)),
         notes=tuple(draw(st.lists(TEXT, max_size=2))),
