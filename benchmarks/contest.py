@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.answer import PeerAnswer
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
-    from placer.planning.compile import Compiled
+    from placer.planning.compile.compile import Compiled
     from solvers.problem import MoveBudget, Problem
     from solvers.solve import Engine
 
@@ -34,8 +34,8 @@ class Run:
 
 def compiled(fleet: Fleet, goals: str, budget: MoveBudget | None = None) -> tuple[Compiled, float]:
     """Return the fleet in numbers and the seconds that took."""
-    from placer.planning.compile import compile_fleet
-    from placer.planning.goals import parse_goals
+    from placer.model.goals import parse_goals
+    from placer.planning.compile.compile import compile_fleet
 
     began = time.perf_counter()
     made = compile_fleet(fleet, parse_goals(goals, fleet), budget)
@@ -44,8 +44,8 @@ def compiled(fleet: Fleet, goals: str, budget: MoveBudget | None = None) -> tupl
 
 def run_placer(problem: Problem, *, time_limit_s: float, seed: int, engine: Engine = "auto") -> Run:
     """Solve with placer's own engines; they are imported before the clock starts, as peers are."""
-    importlib.import_module("solvers.exact")
-    importlib.import_module("solvers.states")
+    importlib.import_module("solvers.exact.search")
+    importlib.import_module("solvers.columns.engine")
     from solvers.solve import solve
 
     began = time.perf_counter()
@@ -68,7 +68,7 @@ def result_row(problem: Problem, result: Result, wanted: str) -> Row:
 
 def certified(fleet: Fleet, plan: Plan) -> Row:
     """Return what a second solver says of a plan's bounds, as ``placer check --bound`` has it, and how long it took."""
-    from placer.planning.certificate import check_certificate
+    from placer.planning.decode.certificate import check_certificate
 
     began = time.perf_counter()
     faults, remarks = check_certificate(fleet, plan)

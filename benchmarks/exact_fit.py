@@ -11,7 +11,7 @@ from benchmarks.registry import SMOKE, Job, Row, Spec
 
 if TYPE_CHECKING:
     from placer.model.fleet import Fleet
-    from placer.planning.compile import Compiled
+    from placer.planning.compile.compile import Compiled
 
 GOALS = "placed,remote"
 
@@ -106,7 +106,7 @@ def _in_numbers(fleet: Fleet, made: Compiled, size: _Size, seed: int) -> Iterato
 def _nova(fleet: Fleet) -> Iterator[Row]:
     """Yield Nova's rows; its plans are checked by placer's own checker, faults counted."""
     from benchmarks.peers.nova_env import VERSION, PeerMissingError, solve_nova
-    from placer.planning.check import check
+    from placer.check.check import check
 
     arrival = range(len(fleet.vms))
     largest = sorted(arrival, key=lambda number: -fleet.vms[number].spec.vcpus)

@@ -28,9 +28,9 @@ _SIZES = {
 
 def _measure(job: Job) -> Iterator[Row]:
     from benchmarks.peers.boolean_cpsat import solve_boolean
-    from placer.planning.compile import compile_fleet
-    from placer.planning.goals import parse_goals
-    from solvers.exact import solve_exact
+    from placer.model.goals import parse_goals
+    from placer.planning.compile.compile import compile_fleet
+    from solvers.exact.search import solve_exact
     from solvers.result import Limits
 
     size = _SIZES[job.size]

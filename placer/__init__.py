@@ -13,12 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from placer.check.check import check
     from placer.emit.plan_file import write_plan
     from placer.errors import PlacerError
-    from placer.planning.check import check
     from placer.planning.solve import solve_fleet as solve
-    from placer.read.inventory import read_fleet
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
+    from placer.read.inventory.inventory import read_fleet
 
     __version__: str
 
@@ -26,9 +26,9 @@ __all__ = ["PlacerError", "__version__", "check", "read_fleet", "read_plan", "so
 
 _PLACES = {
     "PlacerError": ("placer.errors", "PlacerError"),
-    "check": ("placer.planning.check", "check"),
-    "read_fleet": ("placer.read.inventory", "read_fleet"),
-    "read_plan": ("placer.read.plan_file", "read_plan"),
+    "check": ("placer.check.check", "check"),
+    "read_fleet": ("placer.read.inventory.inventory", "read_fleet"),
+    "read_plan": ("placer.read.documents.plan_file", "read_plan"),
     "solve": ("placer.planning.solve", "solve_fleet"),
     "write_plan": ("placer.emit.plan_file", "write_plan"),
 }

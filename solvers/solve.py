@@ -56,8 +56,8 @@ def solve(
     UnsupportedError
         If an engine was asked for by name and cannot do what the problem asks.
     """
-    from solvers.greedy import solve_greedy
-    from solvers.host_by_host import fewer_hosts
+    from solvers.starts.best_fit import solve_greedy
+    from solvers.starts.host_by_host import fewer_hosts
 
     run = _Ladder(
         problem=problem,
@@ -141,7 +141,7 @@ class _Ladder:
 
     def fill_in(self) -> None:
         """Look for a first answer that leaves fewer VMs out: a round."""
-        from solvers.linear import fill_in
+        from solvers.starts.fill_in import fill_in
 
         if self.best.patterns and self.goes_on:
             found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
@@ -152,7 +152,7 @@ class _Ladder:
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
         """Let engine A work on the best answer."""
-        from solvers.exact import solve_exact
+        from solvers.exact.search import solve_exact
 
         found = solve_exact(
             self.problem,
@@ -174,12 +174,12 @@ class _Ladder:
         self._take(self._by_states(limits))
 
     def _by_states(self, limits: Limits) -> Result:
-        from solvers.states import solve_states
+        from solvers.columns.engine import solve_states
 
         def run(
             part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
         ) -> Result:
-            from solvers.greedy import solve_greedy
+            from solvers.starts.best_fit import solve_greedy
 
             # The best answer to the whole problem has other placements than a part of it: each starts from its own.
             return solve_states(
@@ -196,7 +196,7 @@ class _Ladder:
 
         if not self.problem.rules:
             return run(self.problem, limits, self.best, self.best.objectives if self.climbed else ())
-        from solvers.ruled import solve_ruled
+        from solvers.reductions.without_rules import solve_ruled
 
         found = solve_ruled(self.problem, run, limits, self.interrupt, first=self.best, seed=self.seed)
         return found if found.patterns or found.status == "infeasible" else replace(self.best, rounds=found.rounds)
@@ -329,8 +329,8 @@ def _states_cannot(problem: Problem) -> list[str]:
     if any(rule.kind == "spread" and rule.scope in ("host", "node") for rule in problem.rules):
         return ["rules that spread VMs over hosts or nodes unless they are rows"]
     problem = replace(problem, rules=())
-    if importlib.util.find_spec("solvers.states") is None:
+    if importlib.util.find_spec("solvers.columns.engine") is None:
         return ["anything: it is not part of this build"]
-    from solvers.states import unsupported
+    from solvers.columns.engine import unsupported
 
     return list(unsupported(problem))

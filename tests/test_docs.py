@@ -254,7 +254,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
 def test_every_lint_rule_is_described() -> None:
     """The table of lint rules is that of the code, in its order."""
-    from placer.planning.lint import RULE_NAMES
+    from placer.lint.lint import RULE_NAMES
 
     table = (REPOSITORY / "docs/reference/lint.md").read_text()
     assert tuple(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == RULE_NAMES

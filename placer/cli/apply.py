@@ -51,7 +51,7 @@ def apply(
     from placer.live.apply import Limits, carry_out, propose
     from placer.live.survey import Reach, host_faults, survey
     from placer.live.targets import targets_of
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
 
     model = read_plan(plan)
     source = fleet_of_plan(model, plan, fleet, terminal)
@@ -79,7 +79,7 @@ def apply(
 
 def _refuse_faulty(fleet: Fleet, plan: Plan, file: str) -> None:
     """Refuse a plan that the checker refuses: a plan file may have been changed since it was solved."""
-    from placer.planning.check import check
+    from placer.check.check import check
 
     faults = check(fleet, plan).faults
     if faults:

@@ -18,11 +18,11 @@ from placer.show.words import amount, count, figure, percent
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from placer.check.findings import CheckReport
+    from placer.explain.conflicts import Conflict
+    from placer.lint.remark import Remark
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
-    from placer.planning.conflicts import Conflict
-    from placer.planning.findings import CheckReport
-    from placer.planning.lint_remark import Remark
 
 
 def check(
@@ -42,7 +42,7 @@ def check(
     ] = False,
 ) -> Answer:
     """Verify a plan independently, or validate a fleet."""
-    from placer.planning.check import check as run_check
+    from placer.check.check import check as run_check
 
     for option, given in (("--lint", lint), ("--conflicts", conflicts)):
         if given and plan is not None:
@@ -86,20 +86,20 @@ def check(
 
 
 def _lint(fleet: Fleet) -> tuple[Remark, ...]:
-    from placer.emit.domain_files import source_xml
-    from placer.planning.lint import lint
+    from placer.emit.domain.files import source_xml
+    from placer.lint.lint import lint
 
     return lint(fleet, source_xml)
 
 
 def _conflict(fleet: Fleet) -> Conflict | None:
-    from placer.planning.conflicts import explain_conflict
+    from placer.explain.conflicts import explain_conflict
 
     return explain_conflict(fleet)
 
 
 def _read_plan(file: str, certificate: bool) -> Plan:
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
 
     return read_plan(file, certificate=certificate)
 

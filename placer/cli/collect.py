@@ -23,7 +23,7 @@ def collect(
     """
     if not print_:
         raise InputError("placer gathers nothing by itself", cure="placer collect --print prints the script that does")
-    from placer.read.collect import collect_script
+    from placer.read.imports.collect import collect_script
 
     script = collect_script()
     return Answer(data=lambda: {"script": script}, text=script)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from placer.show.words import visible
 
 if TYPE_CHECKING:
-    from placer.planning.conflicts import Conflict
+    from placer.explain.conflicts import Conflict
 
 
 def conflict_data(conflict: Conflict) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def bundled_data() -> Path:
 def _steps(data: Path, folder: Path) -> Iterator[Step]:
     """Do one step after the other; each is done when it is asked for, and printed before the next begins."""
     from placer.planning.solve import solve_fleet
-    from placer.read.inventory import read_fleet
+    from placer.read.inventory.inventory import read_fleet
 
     yield _show(data)
     fleet = read_fleet(data / FLEET_FILE)
@@ -99,7 +99,7 @@ def _steps(data: Path, folder: Path) -> Iterator[Step]:
 
 
 def _show(data: Path) -> Step:
-    from placer.read.host import read_topology
+    from placer.read.hosts.host import read_topology
     from placer.show.host_data import host_data
     from placer.show.host_picture import draw_host
 
@@ -130,7 +130,7 @@ def _solve(fleet: Fleet, plan: Plan, fleet_file: Path, plan_file: Path) -> Step:
 
 
 def _check(fleet: Fleet, plan: Plan, fleet_file: Path, plan_file: Path) -> Step:
-    from placer.planning.check import check
+    from placer.check.check import check
 
     report = check(fleet, plan)
     if report.faults:
@@ -179,7 +179,7 @@ def _export(fleet: Fleet, plan: Plan, plan_file: Path, out: Path) -> Step:
 
 def _compare(path: Path) -> Step:
     from placer.planning.solve import solve_fleet
-    from placer.read.inventory import read_fleet
+    from placer.read.inventory.inventory import read_fleet
 
     fleet = read_fleet(path)
     goals = {

@@ -17,7 +17,7 @@ from placer.show.words import count, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.planning.diff import Comparison
+    from placer.explain.diff import Comparison
 
 
 def diff(
@@ -29,8 +29,8 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare two plans, or where the VMs are with a plan: stays, re-pinned, other node, migrated, restart."""
-    from placer.planning.diff import compare_plans, compare_with_now
-    from placer.read.plan_file import read_plan
+    from placer.explain.diff import compare_plans, compare_with_now
+    from placer.read.documents.plan_file import read_plan
 
     if STDIN in (old, new):
         raise InputError("two files are compared, neither of them standard input", cure="name two files")

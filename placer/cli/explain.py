@@ -17,9 +17,9 @@ from placer.show.words import count, figure, listed, percent, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.planning.alternatives import Alternative
-    from placer.planning.explain import FleetExplanation, VmExplanation
-    from placer.planning.prices import RulePrice
+    from placer.explain.alternatives import Alternative
+    from placer.explain.explain import FleetExplanation, VmExplanation
+    from placer.explain.prices import RulePrice
 
 
 def explain(
@@ -39,8 +39,8 @@ def explain(
     ] = "10s",
 ) -> Answer:
     """Say why a VM is where it is, or what each rule costs."""
-    from placer.planning.explain import explain_fleet, explain_vm
-    from placer.read.plan_file import read_plan
+    from placer.explain.explain import explain_fleet, explain_vm
+    from placer.read.documents.plan_file import read_plan
 
     limit_s = parse_duration_s(time_limit, "--time-limit")
     model = read_plan(plan)

@@ -32,13 +32,13 @@ def export(
 ) -> Answer:
     """Write a plan as libvirt XML, scripts or tables."""
     from placer.emit.export import export_plan
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
 
     model = read_plan(plan)
     source = fleet_of_plan(model, plan, fleet, terminal)
     if to in _STARTED:
-        from placer.emit.domain_files import allocated_at_once
-        from placer.planning.check_start import start_warnings
+        from placer.check.start import start_warnings
+        from placer.emit.domain.files import allocated_at_once
 
         terminal.warn(start_warnings(source, model, immediate=allocated_at_once(source)))
     written = export_plan(model, source, to, None if output == STDIN else Path(output), force=force)

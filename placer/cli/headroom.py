@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.model.fleet import Fleet
+    from placer.model.goals import HeadroomFlavor
     from placer.model.plan import Plan
-    from placer.planning.goals import HeadroomFlavor
-    from placer.planning.headroom import Headroom
+    from placer.whatif.headroom import Headroom
 
 SMALLEST_PAGE_KIB = 4
 
@@ -49,9 +49,9 @@ def headroom(
     time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve of --moves.")] = 60.0,
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
-    from placer.planning.goals import parse_flavor
-    from placer.planning.headroom import headroom as count_headroom
-    from placer.planning.wanted import wanted_flavors, wanted_like
+    from placer.model.goals import parse_flavor
+    from placer.whatif.headroom import headroom as count_headroom
+    from placer.whatif.wanted import wanted_flavors, wanted_like
 
     flavors = [parse_flavor(text) for text in flavor or ()]
     if not flavors and not like:
@@ -94,7 +94,7 @@ def _page_sizes(text: str | None) -> list[int | None]:
 
 
 def _read(file: str, fleet: str | None, terminal: Terminal) -> tuple[Fleet, Plan | None]:
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
     from placer.read.recognise import Format, recognise
 
     raw, source = read_bytes(file)

@@ -14,7 +14,7 @@ from placer.errors import InputError, PartialError
 from placer.show.words import count
 
 if TYPE_CHECKING:
-    from placer.read.gathered import Imported
+    from placer.read.imports.gathered import Imported
 
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the inventory goes; - prints it.")]
 Topology = Annotated[
@@ -64,7 +64,7 @@ def libvirt(
         return written(imported, output, update, force, terminal, failure)
     if not bundles and capabilities is None:
         raise InputError("nothing to import", cure="name tars, --capabilities DIR, or --connect HOST=URI")
-    from placer.read.import_libvirt import import_libvirt
+    from placer.read.imports.libvirt import import_libvirt
 
     return written(
         import_libvirt(
@@ -98,7 +98,7 @@ def tables(
     The map says in the inventory's own words what a row is, with columns in braces; tables that it names are relative
     to it.
     """
-    from placer.read.import_table import import_table
+    from placer.read.imports.table import import_table
 
     given = {name: Path(file) for name, file in (("hosts", hosts), ("vms", vms)) if file is not None}
     imported = import_table(Path(map_), folder=_folder(output), files=given)
@@ -131,7 +131,7 @@ def openstack(
 
     Each file is what the command in its line prints with -f json. The API tells no NUMA nodes: host files join by name.
     """
-    from placer.read.import_openstack import OpenstackFiles, import_openstack
+    from placer.read.imports.openstack import OpenstackFiles, import_openstack
 
     files = OpenstackFiles(
         flavors=Path(flavors),
@@ -160,7 +160,7 @@ def proxmox(
     force: Force = False,
 ) -> Answer:
     """From the JSON of pvesh and the configuration of each VM."""
-    from placer.read.import_proxmox import import_proxmox
+    from placer.read.imports.proxmox import import_proxmox
 
     hosts = None if topology is None else Path(topology)
     imported = import_proxmox(resources=Path(resources), configs=Path(configs), topology=hosts, folder=_folder(output))
@@ -194,7 +194,7 @@ def written(
 
     target = Path(output)
     if update and target.is_file():
-        from placer.read.update import update as merged
+        from placer.read.imports.update import update as merged
 
         imported = merged(target, imported)
     files = {target: imported.text().encode()} | {

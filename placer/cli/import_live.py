@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placer.errors import InputError, PlacerError
-from placer.read.gathered import GatheredDomain, GatheredHost, Imported
+from placer.read.imports.gathered import GatheredDomain, GatheredHost, Imported
 
 if TYPE_CHECKING:
     from placer.live.discover import HostReading
@@ -27,8 +27,8 @@ def import_connected(connections: Sequence[str]) -> tuple[Imported, list[PlacerE
     """
     from placer.live.discover import discover
     from placer.live.targets import parse_connections
-    from placer.read.import_build import build_fleet
-    from placer.read.import_libvirt import RESERVE_NOTE, comments
+    from placer.read.imports.build import build_fleet
+    from placer.read.imports.libvirt import RESERVE_NOTE, comments
 
     found = discover(parse_connections(connections))
     hosts = [_gathered(reading) for reading in found.hosts]
@@ -49,7 +49,7 @@ def known_connections(inventory: str) -> list[str]:
         It cannot be read, none of its hosts has a uri, or one names a program to run.
     """
     from placer.live.connect import check_inventory_uri
-    from placer.read.inventory import read_fleet
+    from placer.read.inventory.inventory import read_fleet
 
     known = {host.name: host.uri for host in read_fleet(inventory).hosts if host.uri is not None}
     for host, uri in known.items():
@@ -62,7 +62,7 @@ def known_connections(inventory: str) -> list[str]:
 def _gathered(reading: HostReading) -> GatheredHost:
     from placer.emit.writer import safe_file_name
     from placer.live.discover import thread_notes
-    from placer.read.capabilities import parse_capabilities
+    from placer.read.hosts.capabilities import parse_capabilities
 
     topology = parse_capabilities(reading.capabilities, f"capabilities of {reading.name!r}")
     # What was free at this moment says nothing of a plan, and would change with every import.

@@ -25,7 +25,7 @@ def read_bytes(file: str) -> tuple[bytes, str]:
     InputError
         It cannot be read, or is too large.
     """
-    from placer.read.host import read_file
+    from placer.read.hosts.host import read_file
 
     if file == STDIN:
         return _standard_input(), "<stdin>"
@@ -34,7 +34,7 @@ def read_bytes(file: str) -> tuple[bytes, str]:
 
 def _standard_input() -> bytes:
     """Return what comes in, as much of it as a file may hold."""
-    from placer.read.host import MAX_FILE_BYTES
+    from placer.read.hosts.host import MAX_FILE_BYTES
 
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -52,7 +52,7 @@ def read_fleet(file: str, terminal: Terminal | None, *, running_only: bool = Fal
     InputError
         Every fault of the inventory.
     """
-    from placer.read import inventory
+    from placer.read.inventory import inventory
 
     if file == STDIN:
         fleet = inventory.parse_fleet(_standard_input(), None, Path(), running_only=running_only)
@@ -135,7 +135,7 @@ def refuse_existing_plan(path: str, force: bool) -> None:
     InputError
         As `refuse_existing`.
     """
-    from placer.read.plan_file import certificate_path
+    from placer.read.documents.plan_file import certificate_path
 
     refuse_existing(path, force)
     if path != STDIN:

@@ -13,7 +13,7 @@ from placer.cli.terminal import Terminal
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.planning.minfleet import SmallestFleet
+    from placer.whatif.minfleet import SmallestFleet
 
 
 def minfleet(
@@ -28,7 +28,7 @@ def minfleet(
 ) -> Answer:
     """Find the smallest fleet that holds the VMs, and prove how small it could be at best."""
     from placer.emit.plan_file import write_plan
-    from placer.planning.minfleet import smallest_fleet
+    from placer.whatif.minfleet import smallest_fleet
 
     if output is not None:
         refuse_existing_plan(output, force)

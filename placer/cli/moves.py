@@ -17,7 +17,7 @@ from placer.model.units import parse_bytes
 
 if TYPE_CHECKING:
     from placer.model.fleet import Fleet
-    from placer.planning.moves_model import Schedule
+    from placer.moves.model import Schedule
 
 _BITS = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:bit/s|bps)\s*", re.IGNORECASE)
 _BYTES_PER_GIB = 2**30
@@ -49,11 +49,11 @@ def moves(
     format: Annotated[MovesFormat, typer.Option("--format", help="How to print the schedule.")] = MovesFormat.TABLE,
 ) -> Answer:
     """Order a plan's moves in waves, each step where there is room for it."""
-    from placer.emit.moves_json import schedule_data
-    from placer.planning.check import check
-    from placer.planning.moves import schedule_moves
-    from placer.planning.moves_model import MoveLimits
-    from placer.read.plan_file import read_plan
+    from placer.check.check import check
+    from placer.emit.moves.json import schedule_data
+    from placer.moves.model import MoveLimits
+    from placer.moves.schedule import schedule_moves
+    from placer.read.documents.plan_file import read_plan
 
     rate = None if bandwidth is None else parse_bandwidth_gib_s(bandwidth)
     minutes = None if window is None else parse_duration_s(window, "--window") / 60
@@ -80,10 +80,10 @@ def moves(
 
 
 def _text(schedule: Schedule, form: MovesFormat, model: Fleet) -> str:
-    from placer.emit.moves_markdown import schedule_markdown, schedule_text
+    from placer.emit.moves.markdown import schedule_markdown, schedule_text
 
     if form is MovesFormat.SCRIPT:
-        from placer.emit.moves_script import schedule_script
+        from placer.emit.moves.script import schedule_script
 
         return schedule_script(schedule, model)
     return schedule_markdown(schedule) if form is MovesFormat.MARKDOWN else schedule_text(schedule)

@@ -18,7 +18,7 @@ from placer.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.planning.whatif import Row
+    from placer.whatif.compare import Row
 
 
 def pareto(
@@ -37,9 +37,9 @@ def pareto(
     ] = None,
 ) -> Answer:
     """Plan for few hosts, few moves and near memory at once, and keep the plans that no other one beats."""
-    from placer.planning.pareto import SLACKS
-    from placer.planning.pareto import pareto as sweep
-    from placer.planning.whatif import SweepOptions
+    from placer.whatif.compare import SweepOptions
+    from placer.whatif.pareto import SLACKS
+    from placer.whatif.pareto import pareto as sweep
 
     limits = _limits(moves)
     options = SweepOptions(time_limit_s=parse_duration_s(time_limit, "--time-limit"), rounds=rounds, seed=seed)

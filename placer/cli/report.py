@@ -13,7 +13,7 @@ from placer.cli.terminal import Terminal
 from placer.errors import InputError
 
 if TYPE_CHECKING:
-    from placer.read.comparison_file import Scenario
+    from placer.read.documents.comparison_file import Scenario
 
 
 def report(
@@ -34,10 +34,10 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
     """Write a plan as one HTML file with maps of its hosts."""
-    from placer.emit.report import report_html
+    from placer.emit.report.report import report_html
     from placer.emit.writer import write_files
-    from placer.planning.goals import parse_flavor
-    from placer.read.plan_file import read_plan
+    from placer.model.goals import parse_flavor
+    from placer.read.documents.plan_file import read_plan
 
     flavors = [parse_flavor(text) for text in flavor or ()]
     refuse_existing(output, force)
@@ -46,7 +46,7 @@ def report(
     model = read_plan(plan)
     scenarios: tuple[Scenario, ...] = ()
     if compare is not None:
-        from placer.read.comparison_file import read_comparison
+        from placer.read.documents.comparison_file import read_comparison
 
         scenarios = read_comparison(compare)
     source = fleet_of_plan(model, plan, fleet, terminal)

@@ -20,7 +20,7 @@ from placer.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.planning.runway import Runway
+    from placer.whatif.runway import Runway
 
 
 def runway(
@@ -40,8 +40,8 @@ def runway(
     ] = None,
 ) -> Answer:
     """Find the month in which the first VM does not fit, by bisection over solves."""
-    from placer.planning.runway import runway as find_runway
-    from placer.planning.whatif import SweepOptions
+    from placer.whatif.compare import SweepOptions
+    from placer.whatif.runway import runway as find_runway
 
     options = SweepOptions(
         time_limit_s=parse_duration_s(time_limit, "--time-limit"),
@@ -70,8 +70,8 @@ def runway(
 
 
 def _share(text: str) -> Fraction:
-    from placer.read.inventory_types import Refused
-    from placer.read.scenario_schema import percent
+    from placer.read.documents.scenario_schema import percent
+    from placer.read.inventory.types import Refused
 
     try:
         return percent(text)

@@ -69,14 +69,14 @@ def show(
     if kind is Format.INVENTORY:
         return _show_inventory(data, source, host, format, distances)
     if kind.is_topology:
-        from placer.read.host import parse_topology
+        from placer.read.hosts.host import parse_topology
 
         return _show_topology(parse_topology(data, source), Path(source).name, format, distances)
     return _show_guest(kind, data, source)
 
 
 def _read_folder(file: str) -> Topology:
-    from placer.read.host import read_topology
+    from placer.read.hosts.host import read_topology
 
     return read_topology(file)
 
@@ -84,7 +84,7 @@ def _read_folder(file: str) -> Topology:
 def _refined(topology: Topology, distances: str | None) -> Topology:
     if distances is None:
         return topology
-    from placer.read.mlc import refine_distances
+    from placer.read.hosts.mlc import refine_distances
 
     data, source = read_bytes(distances)
     return refine_distances(topology, data, source)
@@ -112,7 +112,7 @@ def _host_text(topology: Topology, name: str, format: Picture) -> str | Callable
 
 
 def _show_inventory(data: bytes, source: str, host: str | None, format: Picture, distances: str | None) -> Answer:
-    from placer.read.inventory import parse_fleet
+    from placer.read.inventory.inventory import parse_fleet
 
     fleet = parse_fleet(data, source, Path(source).parent if source != "<stdin>" else Path())
     if host is None:
@@ -127,7 +127,7 @@ def _show_inventory(data: bytes, source: str, host: str | None, format: Picture,
 
 
 def _show_plan(data: bytes, source: str, host: str | None, fleet_file: str | None, terminal: Terminal) -> Answer:
-    from placer.read.plan_file import parse_plan
+    from placer.read.documents.plan_file import parse_plan
     from placer.show.plan_picture import draw_plan, plan_host_data
 
     plan = parse_plan(data, source)
@@ -159,7 +159,7 @@ def _show_guest(kind: Format, data: bytes, source: str) -> Answer:
 
     name = Path(source).name
     if kind in (Format.VCPUINFO, Format.VCPUPIN):
-        from placer.read import virsh_text
+        from placer.read.domains import virsh_text
         from placer.show import affinity
 
         if kind is Format.VCPUINFO:
@@ -179,11 +179,11 @@ def _show_guest(kind: Format, data: bytes, source: str) -> Answer:
         from placer.show.domain_picture import domain_data, draw_domain
 
         if kind is Format.DOMAIN:
-            from placer.read.domain_xml import read_domain
+            from placer.read.domains.domain_xml import read_domain
 
             reading = read_domain(data, source)
         else:
-            from placer.read.qemu_cmdline import read_qemu_cmdline
+            from placer.read.domains.qemu_cmdline import read_qemu_cmdline
 
             reading = read_qemu_cmdline(data, source)
         return Answer(data=lambda: domain_data(reading), text=lambda console: draw_domain(reading, console))
@@ -195,7 +195,7 @@ def _show_guest(kind: Format, data: bytes, source: str) -> Answer:
 
 
 def _show_setting(kind: Format, data: bytes, source: str, name: str) -> Answer:
-    from placer.read import virsh_text
+    from placer.read.domains import virsh_text
     from placer.read.recognise import Format
     from placer.show import affinity
 

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 ENGINES = (
     {
         "name": "exact",
-        "module": "solvers.exact",
+        "module": "solvers.exact.search",
         "for": "up to about ten hosts: every goal, every rule",
         "how": "CP-SAT on counts of VMs per host and placement, goals one after the other",
         "proves": "optimality of each goal, or a bound on it",
     },
     {
         "name": "states",
-        "module": "solvers.states",
+        "module": "solvers.columns.engine",
         "for": "fleets of many hosts alike, empty or live",
         "how": "Dantzig-Wolfe over host states: GLOP master, exact pricing, then integers and a neighbourhood search",
         "proves": "a bound on each goal that a second solver can confirm (placer check --bound)",
     },
     {
         "name": "greedy",
-        "module": "solvers.greedy",
+        "module": "solvers.starts.best_fit",
         "for": "a first plan at once, and the start of the others",
         "how": "best fit, largest VMs first",
         "proves": "nothing, except where no cost is negative and nothing costs anything",

@@ -13,7 +13,7 @@ from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
 
 if TYPE_CHECKING:
-    from solvers.executors import Pool
+    from placer.sweeps.executors import Pool
 
 SECONDS_BETWEEN_LINES = 5.0
 _CLEAR_TO_END = "\x1b[K"
@@ -30,7 +30,7 @@ def opened_pool(text: str | None, workers: int | None, tasks: int, resumable: bo
     PartialError
         The executor was lost on the way.
     """
-    from solvers.executors import LostError, Pool, cores, processes, serial
+    from placer.sweeps.executors import LostError, Pool, cores, processes, serial
 
     cure = "run it again" + (": what is done is not solved twice" if resumable else " with --results FILE")
     try:

@@ -17,7 +17,7 @@ from placer.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placer.read.usage import Oversized
+    from placer.read.imports.usage import Oversized
 
 _NAMED = 5
 
@@ -45,7 +45,7 @@ def usage(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
     """List the VMs that use little of what they have; requests rule a plan all the same."""
-    from placer.read.usage import join_usage, oversized, read_usage
+    from placer.read.imports.usage import join_usage, oversized, read_usage
 
     if output is not None:
         refuse_existing(output, force)
@@ -61,7 +61,7 @@ def usage(
     found = oversized(model.vms, cpu_below=cpu_below, memory_below=memory_below)
     if output is not None:
         from placer.emit.writer import write_files
-        from placer.read.inventory_write import inventory_text
+        from placer.read.inventory.write import inventory_text
 
         if fleet == STDIN or output == STDIN or Path(output).resolve().parent != Path(fleet).resolve().parent:
             raise InputError(

@@ -32,7 +32,7 @@ def verify(
     from placer.live.survey import Reach, survey
     from placer.live.targets import targets_of
     from placer.live.verify import verify as compare
-    from placer.read.plan_file import read_plan
+    from placer.read.documents.plan_file import read_plan
 
     model = read_plan(plan)
     source = fleet_of_plan(model, plan, fleet, terminal)

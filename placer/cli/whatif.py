@@ -16,9 +16,9 @@ from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from placer.planning.scenario import Variant
-    from placer.planning.whatif import Row, SweepOptions
-    from solvers.executors import Pool
+    from placer.sweeps.executors import Pool
+    from placer.whatif.compare import Row, SweepOptions
+    from placer.whatif.scenario import Variant
 
 MANY = 1024
 """Tasks of a sweep whose number is not known before it is planned: enough for every worker."""
@@ -60,10 +60,10 @@ def whatif(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the comparison.")] = False,
 ) -> Answer:
     """Compare a fleet as it is with what it would be after edits, each planned with proof."""
-    from placer.planning.scenario import variants
-    from placer.planning.whatif import SweepOptions, compare, usual_limit_s
-    from placer.read.scenario_file import read_scenarios
-    from solvers.executors import kept_open
+    from placer.read.documents.scenario_file import read_scenarios
+    from placer.sweeps.executors import kept_open
+    from placer.whatif.compare import SweepOptions, compare, usual_limit_s
+    from placer.whatif.scenario import variants
 
     checked_output(output, force)
     model = read_fleet(fleet, terminal)
@@ -118,7 +118,7 @@ def _failures(
     """Return the failures of one variant as plain data; each variant keeps its results in a file of its own."""
     from dataclasses import asdict
 
-    from placer.planning.failures import sweep_failures
+    from placer.failures.sweep import sweep_failures
 
     number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
     path = None if results is None else results.with_name(f"{results.name}.failures-{number}")

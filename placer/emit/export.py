@@ -33,7 +33,7 @@ class Exporter:
 
 
 _MODULES = {
-    "libvirt": "placer.emit.domain_files",
+    "libvirt": "placer.emit.domain.files",
     "virsh": "placer.emit.virsh",
     "qemu": "placer.emit.qemu",
     "taskset": "placer.emit.taskset",
@@ -41,7 +41,7 @@ _MODULES = {
     "csv": "placer.emit.tables",
     "xlsx": "placer.emit.workbook",
     "parquet": "placer.emit.parquet",
-    "markdown": "placer.emit.ticket",
+    "markdown": "placer.emit.moves.ticket",
 }
 """The forms by name and the module each is in; a module is loaded when its form is asked for."""
 

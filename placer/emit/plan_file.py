@@ -15,7 +15,7 @@ from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
 from placer.model.units import mib_number
-from placer.read.plan_file import CERTIFICATE_SCHEMA, certificate_path
+from placer.read.documents.plan_file import CERTIFICATE_SCHEMA, certificate_path
 
 _ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 _json = _ENCODER.encode

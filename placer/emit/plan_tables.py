@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from placer.emit.report_hosts import Pattern, find_patterns
-from placer.emit.report_lead import sentences
-from placer.emit.report_sections import goal_words
+from placer.emit.report.hosts import Pattern, find_patterns
+from placer.emit.report.lead import sentences
+from placer.emit.report.sections import goal_words
 from placer.emit.tables import COLUMNS, plan_rows
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.units import mib_number
-from placer.planning.moves import schedule_moves
+from placer.moves.schedule import schedule_moves
 
 _UNKNOWN = "unknown"
 

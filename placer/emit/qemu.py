@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from placer.emit.domain_elements import guest_distances
-from placer.emit.domain_files import source_xml
+from placer.emit.domain.elements import guest_distances
+from placer.emit.domain.files import source_xml
 from placer.emit.export import Exporter
 from placer.emit.script import by_host, comment, quote
 from placer.emit.writer import safe_file_name
@@ -17,7 +17,7 @@ from placer.model.host import Host
 from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.units import KIB_PER_MIB
 from placer.model.vm import Vm, VmSpec
-from placer.read.xml import parse_xml
+from placer.read.text.xml import parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from placer.emit.domain_files import source_xml
-from placer.emit.domain_xml import cells_fit
+from placer.emit.domain.domain_xml import cells_fit
+from placer.emit.domain.files import source_xml
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
 from placer.model.cpuset import format_cpuset
@@ -19,10 +19,10 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
-from placer.read.domain_movable import manager
-from placer.read.domain_reading import DomainReading
-from placer.read.domain_xml import read_domain
-from placer.read.xml import parse_xml
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.movable import manager
+from placer.read.domains.reading import DomainReading
+from placer.read.text.xml import parse_xml
 
 _TAKEN_FOR_ID = re.compile(r"[0-9]+|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 

@@ -7,18 +7,18 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
 from placer.live.calls import Call, CallKind, pin_calls
 from placer.live.domain_state import DomainState
 from placer.live.owned import owned_values
+from placer.measure.memory_use import Pool, memory_taken, pool_size
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.vm import VmSpec
-from placer.planning.memory_use import Pool, memory_taken, pool_size
-from placer.read.domain_memory import MemoryPolicy
-from placer.read.domain_reading import DomainReading
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.memory import MemoryPolicy
+from placer.read.domains.reading import DomainReading
 
 _BINDING = ("strict", "restrictive")
 _START_ONLY = ("huge pages", "guest cell", "vCPU placement", "nodes of memory device")

@@ -13,8 +13,8 @@ from placer.live.free_memory import free_figures
 from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
 from placer.live.preconditions import host_uuid
 from placer.model.cpuset import format_cpuset
-from placer.read.capabilities import parse_capabilities
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
+from placer.read.hosts.capabilities import parse_capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from placer.live.connect import Link, explained, is_unsupported, libvirt_error
 from placer.live.host_files import HostFiles
 from placer.live.preconditions import Refusal
+from placer.measure.memory_use import Pool
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.units import format_kib
-from placer.planning.memory_use import Pool
 
 _WHOLE_HOST = -1
 

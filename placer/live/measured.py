@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from placer.errors import InputError
 from placer.live.host_files import MemoryArea, Process
+from placer.measure.measure import ScoreCache
 from placer.model.cpuset import parse_cpuset
 from placer.model.host import Topology
 from placer.model.plan import PlanVm
 from placer.model.units import libvirt_kib
 from placer.model.vm import VmSpec
-from placer.planning.measure import ScoreCache
-from placer.read.domain_memory import device_memory, read_numatune, sorted_cells
-from placer.read.domain_scan import DomainScan
-from placer.read.xml import parse_xml
+from placer.read.domains.memory import device_memory, read_numatune, sorted_cells
+from placer.read.domains.scan import DomainScan
+from placer.read.text.xml import parse_xml
 
 _VCPU = re.compile(r"CPU (\d+)/(?:KVM|TCG)")
 _IOTHREAD = re.compile(r"IO iothread(\d+)")
@@ -42,7 +42,7 @@ class Measured:
 def measure(vm: PlanVm, spec: VmSpec, topology: Topology, live_xml: bytes, process: Process) -> Measured:
     """Return where a running VM is.
 
-    The remote share is the plan's measure (`placer.planning.measure`) of what was found: each vCPU on the CPUs its
+    The remote share is the plan's measure (`placer.measure.measure`) of what was found: each vCPU on the CPUs its
     thread may run on, each cell's memory on the nodes where its pages are. It says where accesses go if the guest uses
     its cells as the plan supposes, not which it makes.
     """

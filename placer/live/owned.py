@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.units import libvirt_kib
-from placer.read.xml import parse_xml
+from placer.read.text.xml import parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -9,8 +9,8 @@ from placer.live.domain_state import DomainState
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
 from placer.model.units import format_kib
-from placer.read.domain_movable import manager
-from placer.read.xml import parse_xml
+from placer.read.domains.movable import manager
+from placer.read.text.xml import parse_xml
 
 _MEMORY_TOLERANCE = 0.02
 """Kernels differ by so much in what they keep of a node for themselves."""

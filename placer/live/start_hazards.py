@@ -14,7 +14,7 @@ from placer.errors import InputError
 from placer.live.preconditions import Refusal
 from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.host import Topology
-from placer.read.xml import parse_xml
+from placer.read.text.xml import parse_xml
 
 _TIED = 9_000_000
 _MENDED = 9_003_000

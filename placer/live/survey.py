@@ -19,7 +19,7 @@ from placer.live.targets import Targets
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
-from placer.read.capabilities import parse_capabilities
+from placer.read.hosts.capabilities import parse_capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

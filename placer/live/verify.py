@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
 from placer.errors import Fault, InputError
 from placer.live.changes import memory_name, wanted_live_pins
 from placer.live.domain_state import DomainState
@@ -14,13 +14,13 @@ from placer.live.host_files import HostFiles
 from placer.live.measured import Measured, measure
 from placer.live.owned import differences, owned_values
 from placer.live.survey import Found, HostSurvey, Place, Survey, Whereabouts, host_faults
+from placer.measure.measure import ScoreCache
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.units import format_kib
 from placer.model.vm import VmSpec
-from placer.planning.measure import ScoreCache
 
 _PINNED = ("vCPU ", "IOThread ", "emulator threads", "default CPUs")
 

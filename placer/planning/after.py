@@ -10,7 +10,7 @@ from placer.model.host import Topology
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import matches
 from placer.model.vm import CellMode, Current, Vm
-from placer.planning.needs import part_vcpus
+from placer.planning.compile.needs import part_vcpus
 
 
 def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError, RefusedPlanError
 from placer.model.fleet import Fleet
+from placer.model.goals import BALANCE_USAGE, Goal, parse_goals
 from placer.model.plan import Plan, PlanVm, Unplaced
 from placer.model.rules import RuleKind
-from placer.planning.goals import BALANCE_USAGE, Goal, parse_goals
-from placer.planning.usage_levels import usage_known
+from placer.model.usage_levels import usage_known
 from solvers.problem import MoveBudget, Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
 
 if TYPE_CHECKING:
-    from placer.planning.compile import Compiled
+    from placer.planning.compile.compile import Compiled
 
 Engine = Literal["auto", "exact", "states", "greedy"]
 DEFAULT_TIME_LIMIT_S = 60.0
@@ -66,8 +66,8 @@ def solve_fleet(
     """
     parsed = parse_goals(goals, fleet)
     budget = move_budget(fleet, max_moves, max_migrations)
-    from placer.planning.check import check
-    from placer.planning.compile import compile_fleet
+    from placer.check.check import check
+    from placer.planning.compile.compile import compile_fleet
     from solvers.solve import solve
 
     sound = check(fleet)
@@ -93,7 +93,7 @@ def solve_fleet(
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
     if fleet.is_live and not (interrupt is not None and interrupt.requested):
-        from placer.planning.moves_resolve import without_cycles
+        from placer.moves.resolve import without_cycles
 
         def run_again(problem: Problem) -> Result | None:
             left_s = time_limit_s - (time.monotonic() - began)
@@ -111,7 +111,7 @@ def solve_fleet(
         interrupt is not None and interrupt.requested
     ):
         plan = _with_reserve(fleet, plan, time_limit_s, seed)
-    from placer.planning.mending import with_mending
+    from placer.planning.decode.mending import with_mending
 
     plan = with_mending(fleet, plan)
     report = check(fleet, plan)
@@ -125,8 +125,8 @@ def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> P
     if len(fleet.hosts) > RESERVE_HOSTS:
         text = f"rules that reserve room were not verified on {len(fleet.hosts)} hosts: see placer whatif --fail-each"
         return replace(plan, warnings=(*plan.warnings, text))
-    from placer.planning.reserve import plan_with_reserve
-    from placer.planning.whatif import SweepOptions
+    from placer.failures.reserve import plan_with_reserve
+    from placer.whatif.compare import SweepOptions
 
     options = SweepOptions(
         goals=tuple(str(name) for name in plan.options["goals"]),
@@ -158,14 +158,14 @@ def move_budget(fleet: Fleet, max_moves: int | None, max_migrations: int | None)
 
 def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     """Give an engine's answer names, pins, measures and reasons."""
-    from placer.planning.build_plan import PlanBuilder
-    from placer.planning.certificate import certificate_of
-    from placer.planning.decode import assign_names
-    from placer.planning.failure import worst_failure
-    from placer.planning.pins import Pinner
-    from placer.planning.reasons import unplaced_reasons
-    from placer.planning.results import MEASURED, goal_results
-    from placer.planning.summary import capacity_summary
+    from placer.planning.decode.build_plan import PlanBuilder
+    from placer.planning.decode.certificate import certificate_of
+    from placer.planning.decode.names import assign_names
+    from placer.planning.decode.pins import Pinner
+    from placer.planning.decode.reasons import unplaced_reasons
+    from placer.planning.decode.results import MEASURED, goal_results
+    from placer.planning.decode.summary import capacity_summary
+    from placer.planning.decode.worst_host import worst_failure
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
@@ -209,7 +209,7 @@ def versions() -> dict[str, str]:
 
 
 def _measured(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> dict[str, float | None]:
-    from placer.planning.score import goal_values
+    from placer.measure.score import goal_values
 
     fleet = compiled.fleet
     draft = Plan(

@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 
 from placer.errors import InputError
-from placer.read.text import as_utf_8
+from placer.read.text.text import as_utf_8
 
 
 class Format(StrEnum):

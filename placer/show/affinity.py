@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from placer.model.cpuset import format_cpuset
-from placer.read.virsh_text import VcpuState, affinity_row
+from placer.read.domains.virsh_text import VcpuState, affinity_row
 from placer.show.words import count, figure, visible
 
 if TYPE_CHECKING:

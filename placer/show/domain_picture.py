@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from placer.model.cpuset import format_cpuset
 from placer.model.vm import CellMode, CpuPolicy, Movable
-from placer.read.domain_reading import DomainReading
-from placer.read.virsh_text import affinity_row
+from placer.read.domains.reading import DomainReading
+from placer.read.domains.virsh_text import affinity_row
 from placer.show.affinity import draw_rows
 from placer.show.items import draw_items
 from placer.show.words import amount, page, visible

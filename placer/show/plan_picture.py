@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from placer.errors import InputError
+from placer.measure.cpu_use import cpu_use
+from placer.measure.memory_use import memory_room, memory_taken
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
-from placer.planning.cpu_use import cpu_use
-from placer.planning.memory_use import memory_room, memory_taken
 from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary
 from placer.show.words import CHANGE_WORDS, amount, count, visible

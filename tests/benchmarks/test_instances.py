@@ -10,10 +10,10 @@ import pytest
 from benchmarks.instances import NODE_CPUS, NODE_GIB, Kind, exact_fit_fleet, greenfield_fleet
 from benchmarks.live_fleets import many_node_fleet, two_node_fleet
 from benchmarks.rules import ruled_fleet
+from placer.check.check import check
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
 from placer.model.vm import ThreadPolicy
-from placer.planning.check import check
 
 KIB_PER_GIB = 1 << 20
 KINDS: tuple[Kind, ...] = get_args(Kind)

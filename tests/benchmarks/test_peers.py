@@ -16,9 +16,9 @@ from benchmarks.peers.highs import solve_highs
 from benchmarks.peers.nova_env import solve_nova
 from benchmarks.peers.rebalancer import pack
 from benchmarks.rules import ruled_fleet
-from placer.planning.check import check
+from placer.check.check import check
 from solvers.evaluate import violations
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
 from solvers.problem import MoveBudget
 from solvers.result import Limits
 

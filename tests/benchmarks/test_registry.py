@@ -8,8 +8,8 @@ from benchmarks import registry, runner
 from benchmarks.full_host import full_fleet
 from benchmarks.peers.boolean_cpsat import solve_boolean
 from benchmarks.registry import SMOKE
-from placer.planning.compile import compile_fleet
-from placer.planning.goals import parse_goals
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
 
 
 @pytest.mark.parametrize("name", registry.names())

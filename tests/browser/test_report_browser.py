@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from placer.emit.report import report_html
+from placer.emit.report.report import report_html
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Reserve, Topology
 from placer.model.plan import Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
-from placer.read.comparison_file import Scenario
+from placer.read.documents.comparison_file import Scenario
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from placer.read.inventory import read_fleet
+from placer.read.inventory.inventory import read_fleet
 
 Placer = Callable[..., Any]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from placer.model.plan import Plan
-from placer.read.plan_file import read_plan
+from placer.read.documents.plan_file import read_plan
 from solvers.result import Interrupt
 
 Placer = Callable[..., Any]

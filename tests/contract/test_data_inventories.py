@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from placer.check.check import check
+from placer.emit.domain.start_rules import start_faults
 from placer.emit.export import export_plan
-from placer.emit.start_rules import start_faults
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import CpuPolicy
-from placer.planning.check import check
 from placer.planning.solve import solve_fleet
-from placer.read.domain_reading import locate
-from placer.read.domain_xml import read_domain
-from placer.read.inventory import read_fleet
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import locate
+from placer.read.inventory.inventory import read_fleet
 
 DATA = Path(__file__).parents[2] / "data"
 INVENTORIES = sorted(path.name for path in DATA.glob("*.yaml"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.vm import CellMode
-from placer.read.domain_reading import DomainReading
-from placer.read.domain_xml import read_domain
-from placer.read.xml import parse_xml
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import DomainReading
+from placer.read.text.xml import parse_xml
 
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 OWNED_LINE = re.compile(r"\s*</?(vcpu|cputune|vcpupin|emulatorpin|iothreadpin|numatune|memory mode|memnode|nodemask)\b")

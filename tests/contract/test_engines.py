@@ -9,13 +9,13 @@ import pytest
 from instances import synthetic_fleet
 from small_problems import small_case
 
+from solvers.columns.engine import solve_states, unsupported
 from solvers.evaluate import evaluate, violations
-from solvers.exact import solve_exact
-from solvers.greedy import solve_greedy
+from solvers.exact.search import solve_exact
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, Progress, Result
 from solvers.solve import solve
-from solvers.states import solve_states, unsupported
+from solvers.starts.best_fit import solve_greedy
 
 Engine = Callable[..., Result]
 

@@ -18,7 +18,7 @@ import pytest
 
 from placer.errors import PlacerError
 from placer.model.host import Topology
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "topologies"
 DERIVED = FOLDER / "derived"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from placer.errors import PlacerError
 from placer.model.host import Topology
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 from placer.show.host_data import host_data
 from placer.show.host_picture import draw_host
 from placer.show.host_svg import host_svg

@@ -14,8 +14,8 @@ import pytest
 from placer.errors import InputError
 from placer.model.cpuset import parse_cpuset
 from placer.model.host import Topology
-from placer.read.host import read_topology
-from placer.read.mlc import read_matrices
+from placer.read.hosts.host import read_topology
+from placer.read.hosts.mlc import read_matrices
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "topologies"
 INDEX = FOLDER / "INDEX.tsv"
@@ -175,7 +175,7 @@ def test_memory_of_the_largest_files() -> None:
     script = (
         "import re, sys\n"
         "from pathlib import Path\n"
-        "from placer.read.host import read_topology\n"
+        "from placer.read.hosts.host import read_topology\n"
         "for file in sys.argv[1:]: read_topology(file)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
     )

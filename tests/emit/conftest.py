@@ -13,7 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.vm import CellMode, DomainSource, Vm, VmSpec
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
 
 DOMAINS = Path(__file__).parent.parent / "domains"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from placer.emit.domain_elements import guest_distances, set_numatune
+from placer.emit.domain.elements import guest_distances, set_numatune
 from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
 

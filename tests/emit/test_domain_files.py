@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from placer.emit.domain_files import domain_files, source_xml
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
+from placer.emit.domain.files import domain_files, source_xml
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
-from placer.read.xml import parse_xml
+from placer.read.text.xml import parse_xml
 
 Place = Callable[..., PlanVm]
 Imported = Callable[..., tuple[Vm, bytes]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
 from placer.errors import InputError
 from placer.model.host import Host
 from placer.model.plan import Change, PlanVm

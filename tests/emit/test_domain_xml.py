@@ -10,13 +10,13 @@ import pytest
 from lxml import etree
 from syrupy.assertion import SnapshotAssertion
 
-from placer.emit.domain_xml import patch_domain
-from placer.emit.start_rules import start_faults
+from placer.emit.domain.domain_xml import patch_domain
+from placer.emit.domain.start_rules import start_faults
 from placer.errors import InputError
 from placer.model.host import Host
 from placer.model.plan import PlanVm
 from placer.model.vm import Cell, CellMode, CpuPolicy, Vm, VmSpec
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
 
 Place = Callable[..., PlanVm]
 Imported = Callable[..., tuple[Vm, bytes]]

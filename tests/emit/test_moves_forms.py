@@ -7,14 +7,14 @@ import stat
 import subprocess
 from pathlib import Path
 
-from placer.emit.moves_json import schedule_data
-from placer.emit.moves_markdown import schedule_markdown, schedule_text
-from placer.emit.moves_script import schedule_script
+from placer.emit.moves.json import schedule_data
+from placer.emit.moves.markdown import schedule_markdown, schedule_text
+from placer.emit.moves.script import schedule_script
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import PlanCell
 from placer.model.vm import Cell, CellMode, Vm, VmSpec
-from placer.planning.moves_model import Blocked, Place, Schedule, Step, StepKind, Wave
+from placer.moves.model import Blocked, Place, Schedule, Step, StepKind, Wave
 
 NAME = "it's $(touch hurt) | `x`\n"
 UUID = "11111111-2222-3333-4444-555555555555"

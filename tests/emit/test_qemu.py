@@ -18,7 +18,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Vm, VmSpec
-from placer.read.qemu_cmdline import read_qemu_cmdline
+from placer.read.domains.qemu_cmdline import read_qemu_cmdline
 
 Place = Callable[..., PlanVm]
 Imported = Callable[..., tuple[Vm, bytes]]

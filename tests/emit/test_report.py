@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from placer.emit import report as module
-from placer.emit.report import report_html
-from placer.emit.report_hosts import find_patterns, plan_now
-from placer.emit.report_map import host_map, node_line
-from placer.emit.report_sections import before_after, now_and_planned, usage_sheet
+from placer.emit.report import report as module
+from placer.emit.report.hosts import find_patterns, plan_now
+from placer.emit.report.map import host_map, node_line
+from placer.emit.report.report import report_html
+from placer.emit.report.sections import before_after, now_and_planned, usage_sheet
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from placer.emit.report_charts import Bar, chart
-from placer.emit.report_compare import compared
-from placer.read.comparison_file import Scenario
+from placer.emit.report.charts import Bar, chart
+from placer.emit.report.compare import compared
+from placer.read.documents.comparison_file import Scenario
 
 NASTY = "</svg><script>x</script>\"'&\n"
 
@@ -111,7 +111,7 @@ def test_failures_are_told_with_what_they_cost() -> None:
 
 def test_every_class_of_a_chart_has_a_style() -> None:
     """What a drawing names is styled for light and dark by variables, never by a colour of its own."""
-    style = (Path(__file__).parents[2] / "placer/emit/templates/report.css").read_text()
+    style = (Path(__file__).parents[2] / "placer/emit/report/templates/report.css").read_text()
     made = chart("x", [Bar(label="a", value=1, text="1", of=2, mark=1), Bar(label="b", value=2, text="2")])
     assert made is not None and "fill=" not in made.svg
     for part in {word for group in re.findall(r'class="([^"]+)"', made.svg) for word in group.split()}:

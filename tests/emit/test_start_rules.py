@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from placer.emit.start_rules import RULES, start_faults
+from placer.emit.domain.start_rules import RULES, start_faults
 from placer.model.host import Topology
 
 GOOD = """<domain type='kvm'>

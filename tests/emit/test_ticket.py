@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from placer.emit.ticket import ticket
+from placer.emit.moves.ticket import ticket
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec

@@ -17,7 +17,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
 
 Place = Callable[..., PlanVm]
 Imported = Callable[..., tuple[Vm, bytes]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from placer.emit.xml_tree import add_beside, add_child, child_of, remove, remove_if_empty, serialise, xml_text
+from placer.emit.domain.xml_tree import add_beside, add_child, child_of, remove, remove_if_empty, serialise, xml_text
 from placer.errors import InputError
-from placer.read.xml import parse_xml
+from placer.read.text.xml import parse_xml
 
 SOURCE = b"""<!-- before -->
 <a x='1'>

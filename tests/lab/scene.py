@@ -11,7 +11,7 @@ import yaml
 from placer.emit.plan_file import write_plan
 from placer.model.plan import Change, Plan, PlanCell, PlanVm
 from placer.model.vm import EmulatorPolicy
-from placer.read.inventory import read_fleet
+from placer.read.inventory.inventory import read_fleet
 from tests.lab.domains import LabDomain
 from tests.lab.machine.lab import Lab
 from tests.lab.placer_run import PlacerRun

@@ -11,7 +11,7 @@ import yaml
 
 from placer.emit.plan_file import write_plan
 from placer.model.plan import Change, Plan, PlanCell, PlanVm
-from placer.read.inventory import read_fleet
+from placer.read.inventory.inventory import read_fleet
 
 URI = "test:///default"
 MIB = 1024

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from placer.emit.domain_xml import patch_domain
+from placer.emit.domain.domain_xml import patch_domain
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.vm import Cell, CellMode, VmSpec
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
 
 pytestmark = pytest.mark.libvirt
 

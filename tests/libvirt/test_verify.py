@@ -19,8 +19,8 @@ from placer.live.connect import Link, open_link
 from placer.live.discover import discover, thread_notes
 from placer.live.survey import Reach, survey
 from placer.live.targets import targets_of
-from placer.read.inventory import read_fleet
-from placer.read.plan_file import read_plan
+from placer.read.documents.plan_file import read_plan
+from placer.read.inventory.inventory import read_fleet
 from tests.libvirt.mock_host import URI, MockHost, uuid_of
 
 pytestmark = pytest.mark.libvirt

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from placer.check.check import check
+from placer.measure.score import goal_values
 from placer.model.host import Device, Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, DeviceRequest, EmulatorPolicy, Movable, ThreadPolicy
-from placer.planning.check import check
-from placer.planning.score import goal_values
 
 Case = tuple[Any, Any, Any]
 """Fleet, a good plan, a damaged plan."""
@@ -1013,9 +1013,9 @@ def test_the_bound_is_left_to_the_certificate(build: Any, monkeypatch: pytest.Mo
 
     from placer.errors import Fault
 
-    module = types.ModuleType("placer.planning.certificate")
+    module = types.ModuleType("placer.planning.decode.certificate")
     module.check_certificate = lambda fleet, plan: ([Fault(message="bound too high")], ["one goal is open"])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "placer.planning.certificate", module)
+    monkeypatch.setitem(sys.modules, "placer.planning.decode.certificate", module)
     fleet, plan = simple(build)
     assert check(fleet, plan).ok
     report = check(fleet, plan, bound=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from placer.check.check import check
 from placer.model.host import Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy
-from placer.planning.check import check
 
 APP = {"app": "x"}
 

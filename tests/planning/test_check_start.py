@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from placer.planning.check_start import start_warnings
+from placer.check.start import start_warnings
 
 
 def _warned(build: Any, *, page_kib: int | None, emulator: set[int], immediate: frozenset[str] = frozenset()) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from placer.check.check import check
+from placer.explain.conflicts import explain_conflict
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, DeviceRequest, ThreadPolicy, Vm
-from placer.planning.check import check
-from placer.planning.conflicts import explain_conflict
 from placer.planning.solve import solve_fleet
 
 Build = Any

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from placer.explain.diff import Difference, compare_plans, compare_with_now
 from placer.model.plan import Change
 from placer.model.vm import EmulatorPolicy, Movable
-from placer.planning.diff import Difference, compare_plans, compare_with_now
 
 
 def test_every_kind_of_difference_between_two_plans(build: Any) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError, PlacerError
+from placer.explain.alternatives import Alternative, Verdict, alternatives
+from placer.explain.explain import explain_fleet, explain_vm
+from placer.measure.moved import is_present
+from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
 from placer.planning.after import fleet_after
-from placer.planning.alternatives import Alternative, Verdict, alternatives
-from placer.planning.explain import explain_fleet, explain_vm
-from placer.planning.moved import is_present
-from placer.planning.score import PlanValues
 from placer.planning.solve import solve_fleet
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "properties"))

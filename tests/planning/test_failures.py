@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
+from placer.failures.sweep import FailureSweep, fail_hosts, settled, sweep_failures
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
-from placer.planning.failures import FailureSweep, fail_hosts, settled, sweep_failures
-from placer.planning.scenario import Variant
-from placer.planning.whatif import SweepOptions, solve_with
-from solvers.executors import Pool, processes
+from placer.sweeps.executors import Pool, processes
+from placer.whatif.compare import SweepOptions, solve_with
+from placer.whatif.scenario import Variant
 
 OPTIONS = SweepOptions(time_limit_s=20)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from placer.check.fits import impossible_vms
 from placer.model.host import Device, Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Cell, CellMode, CpuPolicy, DeviceRequest, EmulatorPolicy, ThreadPolicy, VmSpec
-from placer.planning.fits import impossible_vms
 
 
 def why(build: Any, spec: Any, *hosts: Any, rules: Any = (), **more: Any) -> str | None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from placer.emit.domain_files import source_xml
+from placer.emit.domain.files import source_xml
+from placer.lint.lint import RULE_NAMES, lint
 from placer.model.fleet import Fleet
 from placer.model.host import HostSettings
-from placer.planning.lint import RULE_NAMES, lint
 
 Build = Any
 GIB = 1024 * 1024

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from placer.measure.measure import ScoreCache, score_fleet, transfer_shares, vcpu_distances
 from placer.model.vm import CpuPolicy, DeviceRequest
-from placer.planning.measure import ScoreCache, score_fleet, transfer_shares, vcpu_distances
 
 
 def score_one(build: Any, host: Any, vm: Any, planned: Any) -> Any:

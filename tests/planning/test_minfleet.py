@@ -10,7 +10,7 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
 from placer.model.vm import Cell, CellMode, Vm, VmSpec
-from placer.planning.minfleet import smallest_fleet
+from placer.whatif.minfleet import smallest_fleet
 
 GIB = 1024 * 1024
 

@@ -10,8 +10,8 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.rules import Rule, RuleKind
-from placer.planning.moves import cyclic_moves, schedule_moves
-from placer.planning.moves_model import MoveLimits, StepKind
+from placer.moves.model import MoveLimits, StepKind
+from placer.moves.schedule import cyclic_moves, schedule_moves
 
 
 def swap(build: Any, spare: bool) -> tuple[Fleet, Plan]:

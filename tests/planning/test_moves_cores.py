@@ -6,8 +6,8 @@ from typing import Any
 
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
-from placer.planning.moves import _Start, cyclic_moves
-from placer.planning.moves_cores import apart_bound
+from placer.moves.cores import apart_bound
+from placer.moves.schedule import _Start, cyclic_moves
 
 
 def rings(build: Any, sizes: list[int]) -> tuple[Fleet, Plan]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from placer.explain.diff import compare_with_now
+from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
+from placer.moves.schedule import schedule_moves
 from placer.planning.after import fleet_after
-from placer.planning.diff import compare_with_now
-from placer.planning.moved import is_present
-from placer.planning.moves import schedule_moves
 from placer.planning.solve import solve_fleet
-from placer.read.inventory import read_fleet
+from placer.read.inventory.inventory import read_fleet
 
 
 def test_a_budgeted_plan_carried_out_is_left_unchanged(repository: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from placer.model.fleet import Fleet
+from placer.model.goals import parse_goals
 from placer.model.plan import Change, Plan
-from placer.planning import moves_resolve
-from placer.planning.compile import Compiled, compile_fleet
-from placer.planning.goals import parse_goals
-from placer.planning.moves import cyclic_moves, schedule_moves
+from placer.moves import resolve as moves_resolve
+from placer.moves.schedule import cyclic_moves, schedule_moves
+from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.solve import move_budget, plan_from_result, solve_fleet
 from solvers.problem import Problem
 from solvers.result import HostPattern, Limits, Result

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
-from placer.planning.pareto import front, pareto
-from placer.planning.whatif import SweepOptions
+from placer.whatif.compare import SweepOptions
+from placer.whatif.pareto import front, pareto
 
 OPTIONS = SweepOptions(time_limit_s=20)
 

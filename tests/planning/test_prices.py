@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from placer.explain import prices as module
+from placer.explain.prices import rule_prices
 from placer.model.plan import GoalResult
 from placer.model.rules import Rule, RuleKind
-from placer.planning import prices as module
-from placer.planning.prices import rule_prices
 from placer.planning.solve import solve_fleet
 
 Build = Any

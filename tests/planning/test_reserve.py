@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from placer.check.check import check
 from placer.errors import InputError
+from placer.failures.reserve import plan_with_reserve
 from placer.model.rules import Rule, RuleKind
-from placer.planning.check import check
-from placer.planning.reserve import plan_with_reserve
-from placer.planning.whatif import SweepOptions
+from placer.whatif.compare import SweepOptions
 
 OPTIONS = SweepOptions(time_limit_s=15, goals=("placed", "rules", "remote", "hosts"))
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
-from placer.planning.runway import grown_fleet, runway
-from placer.planning.whatif import SweepOptions
-from solvers.executors import Pool, SerialExecutor, processes
+from placer.sweeps.executors import Pool, SerialExecutor, processes
+from placer.whatif.compare import SweepOptions
+from placer.whatif.runway import grown_fleet, runway
 
 OPTIONS = SweepOptions(time_limit_s=20)
 

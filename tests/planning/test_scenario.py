@@ -11,9 +11,9 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, ThreadPolicy
-from placer.planning.scenario import Variant, apply_scenario, variants
-from placer.read.inventory import parse_fleet, read_fleet
-from placer.read.scenario_file import parse_scenario, read_scenarios
+from placer.read.documents.scenario_file import parse_scenario, read_scenarios
+from placer.read.inventory.inventory import parse_fleet, read_fleet
+from placer.whatif.scenario import Variant, apply_scenario, variants
 
 FLEET = b"""\
 schema: placer.inventory/v1

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
+from placer.measure.score import PlanValues, goal_values
 from placer.model.host import Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
-from placer.planning.score import PlanValues, goal_values
 
 
 def value(build: Any, goal: str, hosts: Any, *placed: Any, rules: Any = ()) -> Any:
@@ -268,7 +268,7 @@ def test_whole_vms_equals_enumeration() -> None:
     import functools
     import itertools
 
-    from placer.planning.slots import whole_vms
+    from placer.measure.slots import whole_vms
 
     @functools.cache
     def search(cells: tuple[int, ...], per_vm: int) -> int:

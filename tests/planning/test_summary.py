@@ -6,7 +6,7 @@ from typing import Any
 
 from placer.model.host import Reserve
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
-from placer.planning.summary import capacity_summary
+from placer.planning.decode.summary import capacity_summary
 
 
 def test_cpus_held_and_kept_idle_are_used(build: Any) -> None:

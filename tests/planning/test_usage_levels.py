@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from placer.check.check import check
 from placer.errors import InputError
+from placer.measure.score import goal_values
+from placer.model.goals import parse_goals
+from placer.model.usage_levels import MOST_LEVELS, usage_known, usage_levels
 from placer.model.vm import Cell, CellMode, CpuPolicy, EmulatorPolicy, Usage, Vm, VmSpec
-from placer.planning.check import check
-from placer.planning.goals import parse_goals
-from placer.planning.score import goal_values
 from placer.planning.solve import solve_fleet
-from placer.planning.usage_levels import MOST_LEVELS, usage_known, usage_levels
 
 Build = Any
 GOALS = "placed,balance:usage"

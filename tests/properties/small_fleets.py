@@ -42,11 +42,11 @@ def small_live_fleet(seed: int) -> Fleet:
     """Return a fleet of which most VMs are already somewhere feasible, a few of them on unknown nodes, the rest still
     to come.
     """
+    from placer.model.goals import parse_goals
     from placer.planning.after import fleet_after
-    from placer.planning.compile import compile_fleet
-    from placer.planning.goals import parse_goals
+    from placer.planning.compile.compile import compile_fleet
     from placer.planning.solve import plan_from_result
-    from solvers.greedy import solve_greedy
+    from solvers.starts.best_fit import solve_greedy
 
     rng = random.Random(seed)
     fleet = small_fleet(seed)

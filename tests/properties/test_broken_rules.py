@@ -9,9 +9,9 @@ from typing import Literal
 
 import pytest
 
+from placer.check.check import check
+from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.model.fleet import Fleet
-from placer.planning.check import check
-from placer.planning.rule_excess import plan_excess, rule_index, start_excess
 from placer.planning.solve import solve_fleet
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from placer.check.check import check
+from placer.model.goals import parse_goals
 from placer.planning.after import fleet_after
-from placer.planning.check import check
-from placer.planning.compile import compile_fleet
-from placer.planning.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
 from placer.planning.solve import plan_from_result, solve_fleet
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT, MoveBudget
 from solvers.result import Limits
 

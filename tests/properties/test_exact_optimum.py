@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from placer.model.fleet import Fleet
-from placer.planning.compile import compile_fleet
-from placer.planning.goals import parse_goals
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
 from placer.planning.solve import plan_from_result
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT
 from solvers.result import Limits, Result
 
@@ -45,7 +45,7 @@ def test_values_and_bounds_are_the_enumerated_optimum(first: int) -> None:
     """Every goal's value and bound equal the optimum over all hosts, maps and core states, and every plan passes the
     checker.
     """
-    from placer.planning.check import check
+    from placer.check.check import check
 
     for seed in range(first, first + BATCH):
         fleet = small_fleet(seed)

@@ -22,17 +22,17 @@ from hypothesis import strategies as st
 
 from placer.errors import InputError
 from placer.model.host import Topology
-from placer.read.capabilities import parse_capabilities
-from placer.read.cpuinfo import parse_cpuinfo
-from placer.read.host import parse_topology
-from placer.read.hwloc import parse_hwloc
-from placer.read.lscpu import parse_lscpu_json, parse_lscpu_parse, parse_lscpu_table
-from placer.read.lscpu_summary import parse_lscpu_summary
-from placer.read.mlc import refine_distances
-from placer.read.nodeinfo import parse_nodeinfo
-from placer.read.numactl import parse_numactl
+from placer.read.hosts.capabilities import parse_capabilities
+from placer.read.hosts.cpuinfo import parse_cpuinfo
+from placer.read.hosts.host import parse_topology
+from placer.read.hosts.hwloc import parse_hwloc
+from placer.read.hosts.lscpu import parse_lscpu_json, parse_lscpu_parse, parse_lscpu_table
+from placer.read.hosts.lscpu_summary import parse_lscpu_summary
+from placer.read.hosts.mlc import refine_distances
+from placer.read.hosts.nodeinfo import parse_nodeinfo
+from placer.read.hosts.numactl import parse_numactl
+from placer.read.hosts.sysfs import parse_sysfs_archive
 from placer.read.recognise import Format, recognise
-from placer.read.sysfs import parse_sysfs_archive
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared" / "topologies"

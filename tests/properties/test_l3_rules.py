@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import placer
-from placer.planning.check import check
-from placer.read.inventory import parse_fleet
+from placer.check.check import check
+from placer.read.inventory.inventory import parse_fleet
 
 Domains = list[tuple[int, int, int]]
 """Host, node and CPUs of every L3 domain."""

@@ -12,8 +12,8 @@ import pytest
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
-from placer.planning.moves import schedule_moves
-from placer.planning.moves_model import MoveLimits, Place, Schedule, Step
+from placer.moves.model import MoveLimits, Place, Schedule, Step
+from placer.moves.schedule import schedule_moves
 
 sys.path.insert(0, str(Path(__file__).parent))
 

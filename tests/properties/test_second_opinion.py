@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from placer.planning.certificate import check_certificate
-from placer.planning.compile import compile_fleet
-from placer.planning.goals import parse_goals
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
+from placer.planning.decode.certificate import check_certificate
 from placer.planning.solve import solve_fleet
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
+from solvers.proofs.counts_by_highs import second_opinion
 from solvers.result import Limits
-from solvers.second_opinion import second_opinion
 
 sys.path.insert(0, str(Path(__file__).parent))
 

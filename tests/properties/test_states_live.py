@@ -9,21 +9,21 @@ import pytest
 
 from benchmarks.instances import KIB_PER_GIB, cell_spec, smt_topology
 from benchmarks.live_fleets import many_node_fleet, two_node_fleet
+from placer.check.check import check
+from placer.explain.diff import compare_with_now
 from placer.model.fleet import Fleet
+from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Current, Movable, Vm
 from placer.planning.after import fleet_after
-from placer.planning.check import check
-from placer.planning.compile import Compiled, compile_fleet
-from placer.planning.diff import compare_with_now
-from placer.planning.goals import parse_goals
+from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.solve import plan_from_result, solve_fleet
+from solvers.columns.engine import solve_states
 from solvers.evaluate import evaluate, violations
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
 from solvers.problem import MoveBudget
 from solvers.result import Limits
-from solvers.states import solve_states
 
 LIMITS = Limits(time_limit_s=60)
 

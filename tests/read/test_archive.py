@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from placer.errors import InputError
-from placer.read.archive import ArchiveTree
+from placer.read.hosts.archive import ArchiveTree
 
 FOLDER = "sys/devices/system/cpu"
 

@@ -13,11 +13,11 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import Device
-from placer.read.bundle import read_bundle
-from placer.read.collect import collect_script
-from placer.read.import_libvirt import import_libvirt
-from placer.read.inventory import parse_fleet
-from placer.read.nodedev import parse_nodedev
+from placer.read.hosts.nodedev import parse_nodedev
+from placer.read.imports.bundle import read_bundle
+from placer.read.imports.collect import collect_script
+from placer.read.imports.libvirt import import_libvirt
+from placer.read.inventory.inventory import parse_fleet
 
 RUNNING, STOPPED, TRANSIENT = (f"5f1ca0de-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 

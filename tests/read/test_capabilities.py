@@ -8,7 +8,7 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import NodeKind, Topology
-from placer.read.capabilities import parse_capabilities
+from placer.read.hosts.capabilities import parse_capabilities
 
 
 def _caps(cells: str, *, rest: str = "", inside: str = "", guest: str = "") -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
-from placer.read.comparison_file import read_comparison
+from placer.read.documents.comparison_file import read_comparison
 
 PLANNED: dict[str, Any] = {
     "vms": 3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.cpu_groups import CpusetReader, distinct, group_by, overlap, siblings_by_rule
+from placer.read.hosts.cpu_groups import CpusetReader, distinct, group_by, overlap, siblings_by_rule
 
 
 def test_siblings_by_rule() -> None:

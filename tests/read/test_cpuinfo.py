@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.cpuinfo import parse_cpuinfo, read_cpuinfo
+from placer.read.hosts.cpuinfo import parse_cpuinfo, read_cpuinfo
 
 X86 = "".join(
     f"processor\t: {n}\nmodel name\t: A CPU\nphysical id\t: 0\ncore id\t\t: {n % 2}\nflags\t\t: fpu lm svm\n\n"

@@ -6,9 +6,9 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.vm import CellMode
-from placer.read.domain_memory import MemoryPolicy
-from placer.read.domain_reading import DomainReading
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.memory import MemoryPolicy
+from placer.read.domains.reading import DomainReading
 
 TWO_CELLS = "<cpu><numa><cell id='0' cpus='0-1' memory='4096'/><cell id='1' cpus='2-3' memory='2048'/></numa></cpu>"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from placer.model.vm import Movable
-from placer.read.domain_reading import DomainReading
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import DomainReading
 
 PCI = "<source><address domain='0x0000' bus='0x3b' slot='0x00' function='0x1'/></source>"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from placer.model.host import Node, Topology
-from placer.read.domain_reading import DomainReading, current_of, locate
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import DomainReading, current_of, locate
 
 CELLS = "<cpu><numa><cell id='0' cpus='0-1' memory='4'/><cell id='1' cpus='2-3' memory='4'/></numa></cpu>"
 MEMNODES = "<memnode cellid='0' mode='strict' nodeset='8'/><memnode cellid='1' mode='strict' nodeset='0'/>"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.domain_scan import MAX_COUNT, DomainScan
-from placer.read.xml import parse_xml
+from placer.read.domains.scan import MAX_COUNT, DomainScan
+from placer.read.text.xml import parse_xml
 
 
 def scan(xml: str) -> DomainScan:

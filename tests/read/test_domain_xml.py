@@ -10,7 +10,7 @@ import pytest
 
 from placer.errors import InputError, PlacerError
 from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable
-from placer.read.domain_xml import read_domain
+from placer.read.domains.domain_xml import read_domain
 
 DOMAINS = Path(__file__).parent.parent / "domains"
 MINIMAL = b"<domain type='kvm'><name>a</name><memory>1024</memory></domain>"

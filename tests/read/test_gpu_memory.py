@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from placer.model.host import NodeKind, Topology
-from placer.read.normal_form import build
-from placer.read.raw_host import RawHost, RawNode
+from placer.read.hosts.normal_form import build
+from placer.read.hosts.raw_host import RawHost, RawNode
 
 GIB = 1024 * 1024
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from placer.model.host import HostSettings
-from placer.read.host_settings import settings_of_files
-from placer.read.inventory import read_fleet
-from placer.read.inventory_write import inventory_text
+from placer.read.hosts.host_settings import settings_of_files
+from placer.read.inventory.inventory import read_fleet
+from placer.read.inventory.write import inventory_text
 
 INVENTORY = """\
 schema: placer.inventory/v1

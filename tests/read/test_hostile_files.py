@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
-from placer.read.cpuinfo import parse_cpuinfo
-from placer.read.host import parse_topology, read_topology
-from placer.read.lscpu_summary import parse_lscpu_summary
-from placer.read.mlc import read_matrices
-from placer.read.nodeinfo import parse_nodeinfo
-from placer.read.numactl import parse_numactl
-from placer.read.openstack_flavors import properties
+from placer.read.domains.virsh_text import read_numatune, read_threadpin, read_vcpuinfo, read_vcpupin
+from placer.read.hosts.cpuinfo import parse_cpuinfo
+from placer.read.hosts.host import parse_topology, read_topology
+from placer.read.hosts.lscpu_summary import parse_lscpu_summary
+from placer.read.hosts.mlc import read_matrices
+from placer.read.hosts.nodeinfo import parse_nodeinfo
+from placer.read.hosts.numactl import parse_numactl
+from placer.read.imports.openstack_flavors import properties
 from placer.read.recognise import recognise
-from placer.read.virsh_text import read_numatune, read_threadpin, read_vcpuinfo, read_vcpupin
 
 GIB = 1024**3
 CPU = "sys/devices/system/cpu/cpu0/topology/core_id"

@@ -8,7 +8,7 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import Device, NodeKind, Topology
-from placer.read.hwloc import parse_hwloc
+from placer.read.hosts.hwloc import parse_hwloc
 
 
 def _read(repository: Path, name: str) -> Topology:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from placer.check.check import check
 from placer.errors import InputError
-from placer.planning.check import check
-from placer.read.gathered import Imported
-from placer.read.import_libvirt import import_libvirt
-from placer.read.inventory import parse_fleet
-from placer.read.update import update
+from placer.read.imports.gathered import Imported
+from placer.read.imports.libvirt import import_libvirt
+from placer.read.imports.update import update
+from placer.read.inventory.inventory import parse_fleet
 
 UUID = "5f1ca0de-0000-4000-8000-0000000000{:02d}"
 

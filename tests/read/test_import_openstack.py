@@ -13,9 +13,9 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, ThreadPolicy
-from placer.read.import_openstack import OpenstackFiles, import_openstack
-from placer.read.inventory import parse_fleet
-from placer.read.update import update
+from placer.read.imports.openstack import OpenstackFiles, import_openstack
+from placer.read.imports.update import update
+from placer.read.inventory.inventory import parse_fleet
 
 HALF_TOLD = {"hw:numa_nodes": "2", "hw:numa_cpus.0": "0", "hw:numa_mem.0": "1"}
 UUID = "0f0e0d0c-0b0a-0908-0706-0504030201{:02d}"

@@ -12,8 +12,8 @@ import pytest
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.vm import CellMode, CpuPolicy, Movable
-from placer.read.import_proxmox import import_proxmox
-from placer.read.inventory import parse_fleet
+from placer.read.imports.proxmox import import_proxmox
+from placer.read.inventory.inventory import parse_fleet
 
 NODE = {"id": "node/pve1", "type": "node", "node": "pve1", "status": "online", "maxcpu": 32, "maxmem": 137438953472}
 VM = {

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from placer.check.check import check
 from placer.emit.export import export_plan
-from placer.planning.check import check
 from placer.planning.solve import solve_fleet
-from placer.read.domain_xml import read_domain
-from placer.read.gathered import Imported
-from placer.read.import_libvirt import import_libvirt
-from placer.read.import_openstack import OpenstackFiles, import_openstack
-from placer.read.import_proxmox import import_proxmox
-from placer.read.import_table import import_table
-from placer.read.inventory import read_fleet
+from placer.read.domains.domain_xml import read_domain
+from placer.read.imports.gathered import Imported
+from placer.read.imports.libvirt import import_libvirt
+from placer.read.imports.openstack import OpenstackFiles, import_openstack
+from placer.read.imports.proxmox import import_proxmox
+from placer.read.imports.table import import_table
+from placer.read.inventory.inventory import read_fleet
 
 UUID = "0f0e0d0c-0b0a-0908-0706-0504030201{:02d}"
 GROUP = {"ID": "g", "Name": "apart", "Policy": "anti-affinity", "Members": [UUID.format(2), UUID.format(3)]}

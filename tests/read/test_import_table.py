@@ -11,10 +11,10 @@ import pytest
 from placer.errors import InputError, MissingToolError
 from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, Movable
-from placer.read.gathered import Imported
-from placer.read.import_table import import_table
-from placer.read.inventory import parse_fleet
-from placer.read.table_file import read_table
+from placer.read.imports.gathered import Imported
+from placer.read.imports.table import import_table
+from placer.read.imports.table_file import read_table
+from placer.read.inventory.inventory import parse_fleet
 
 HOSTS_CSV = "host;rack;cpus0;cpus1;mem0;state\nkvm1;r1;8;8;64;up\nkvm2;r2;8;4;32;up\nkvm3;r2;8;8;64;down\n"
 HOSTS_MAP = """schema: placer.map/v1

@@ -17,7 +17,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.rules import RuleKind
 from placer.model.vm import Bound, CellMode, CpuPolicy, EmulatorPolicy, Movable, PinPolicy, ThreadPolicy, Vm
-from placer.read.inventory import parse_fleet, read_fleet
+from placer.read.inventory.inventory import parse_fleet, read_fleet
 
 TWO_NODES = """
     nodes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import Fault, InputError
-from placer.read.inventory import parse_fleet, read_fleet
+from placer.read.inventory.inventory import parse_fleet, read_fleet
 
 HEAD = """schema: placer.inventory/v1
 hosts:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
-from placer.read.inventory import parse_fleet
-from placer.read.located import FaultLog
-from placer.read.yaml_lines import load_yaml_lines
+from placer.read.inventory.inventory import parse_fleet
+from placer.read.text.located import FaultLog
+from placer.read.text.yaml_lines import load_yaml_lines
 
 PIECES = [
     *(b"{", b"}", b"[", b"]", b":", b"-", b'"', b"'", b"#", b"|", b"?", b"%", b"@", b">", b",", b"\n", b"  ", b"\t"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from placer.read import inventory_schema as schema
-from placer.read.inventory import parse_fleet
+from placer.read.inventory import schema
+from placer.read.inventory.inventory import parse_fleet
 
 
 @pytest.mark.parametrize(

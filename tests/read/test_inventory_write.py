@@ -29,10 +29,10 @@ from placer.model.vm import (
     Vm,
     VmSpec,
 )
-from placer.read.host import read_topology
-from placer.read.inventory import parse_fleet, read_fleet
-from placer.read.inventory_write import inventory_text
-from placer.read.inventory_yaml import number, quoted, scalar
+from placer.read.hosts.host import read_topology
+from placer.read.inventory.inventory import parse_fleet, read_fleet
+from placer.read.inventory.write import inventory_text
+from placer.read.inventory.yaml_form import number, quoted, scalar
 
 DISTANCES_ASSUMED = "distances are not told: 20 between any two nodes, as the kernel assumes"
 DATA = ["two-node", "epyc-nps4", "four-socket", "memory-only", "mixed-racks", "full-load"]

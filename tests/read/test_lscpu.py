@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
-from placer.read.host import parse_topology
-from placer.read.lscpu import parse_lscpu_json, parse_lscpu_parse, parse_lscpu_table
-from placer.read.lscpu_summary import parse_lscpu_summary, parse_summary
+from placer.read.hosts.host import parse_topology
+from placer.read.hosts.lscpu import parse_lscpu_json, parse_lscpu_parse, parse_lscpu_table
+from placer.read.hosts.lscpu_summary import parse_lscpu_summary, parse_summary
 
 SUMMARY = {
     "Architecture": "x86_64",

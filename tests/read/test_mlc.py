@@ -8,8 +8,8 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import Topology
-from placer.read.host import read_topology
-from placer.read.mlc import read_matrices, refine_distances
+from placer.read.hosts.host import read_topology
+from placer.read.hosts.mlc import read_matrices, refine_distances
 
 LATENCY = "Measuring idle latencies (in ns)...\n      Numa node\nNuma node  0  1\n  0  80.0  120.0\n  1  150.0  100.0\n"
 

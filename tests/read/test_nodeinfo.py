@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
-from placer.read.nodeinfo import parse_nodeinfo
+from placer.read.hosts.nodeinfo import parse_nodeinfo
 
 TEXT = """CPU model:           x86_64
 CPU(s):              8

@@ -8,8 +8,8 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import Device, NodeKind, Topology
-from placer.read.normal_form import ONE_NODE, build, relative_distance
-from placer.read.raw_host import MAX_NODES, RawHost, RawNode
+from placer.read.hosts.normal_form import ONE_NODE, build, relative_distance
+from placer.read.hosts.raw_host import MAX_NODES, RawHost, RawNode
 
 
 def _raw(nodes: Mapping[int, RawNode], **told: object) -> RawHost:

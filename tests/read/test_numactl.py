@@ -8,7 +8,7 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import NodeKind
-from placer.read.numactl import parse_numactl
+from placer.read.hosts.numactl import parse_numactl
 from placer.read.recognise import Format, recognise
 
 TWO = """available: 2 nodes (0-1)

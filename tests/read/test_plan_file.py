@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from placer.emit.plan_file import plan_text, write_plan
 from placer.errors import InputError
 from placer.model.plan import Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
-from placer.read.plan_file import certificate_path, read_plan
+from placer.read.documents.plan_file import certificate_path, read_plan
 
 names = st.text(min_size=1, max_size=12)
 cpusets = st.frozensets(st.integers(0, 600), min_size=1, max_size=6)

@@ -8,9 +8,9 @@ import pytest
 
 from placer.errors import InputError, PlacerError
 from placer.model.vm import CellMode, Movable
-from placer.read.domain_memory import MemoryPolicy
-from placer.read.domain_reading import DomainReading
-from placer.read.qemu_cmdline import read_qemu_cmdline
+from placer.read.domains.memory import MemoryPolicy
+from placer.read.domains.qemu_cmdline import read_qemu_cmdline
+from placer.read.domains.reading import DomainReading
 
 LIBVIRT_LOG = r"""2024-01-01 10:00:00.000+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.0
 LC_ALL=C \

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placer.errors import InputError
-from placer.read.qemu_options import Option, command_words, fields, options, size_kib
+from placer.read.domains.qemu_options import Option, command_words, fields, options, size_kib
 
 
 @given(st.lists(st.text(alphabet="ab $'\"\\\n,=-é", min_size=1), min_size=1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.qemu_options import fields
-from placer.read.qemu_smp import LEVELS, Smp, read_smp
+from placer.read.domains.qemu_options import fields
+from placer.read.domains.qemu_smp import LEVELS, Smp, read_smp
 
 
 def smp(text: str) -> Smp:

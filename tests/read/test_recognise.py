@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
-from placer.read.host import parse_topology, read_topology
+from placer.read.hosts.host import parse_topology, read_topology
 from placer.read.recognise import Format, recognise
 
 FILES = {

@@ -10,8 +10,8 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.host import Device, NodeKind, Topology
-from placer.read.host import read_topology
-from placer.read.sysfs import read_sysfs
+from placer.read.hosts.host import read_topology
+from placer.read.hosts.sysfs import read_sysfs
 
 
 class Memory:

@@ -9,7 +9,7 @@ import pytest
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.vm import Usage, Vm, VmSpec
-from placer.read.usage import join_usage, oversized, percentile, read_usage
+from placer.read.imports.usage import join_usage, oversized, percentile, read_usage
 
 SPEC = VmSpec(vcpus=4, memory_kib=4 << 20)
 UUID = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placer.errors import InputError
-from placer.read.recognise import Format, recognise
-from placer.read.virsh_text import (
+from placer.read.domains.virsh_text import (
     VcpuState,
     affinity_row,
     read_numatune,
@@ -14,6 +13,7 @@ from placer.read.virsh_text import (
     read_vcpuinfo,
     read_vcpupin,
 )
+from placer.read.recognise import Format, recognise
 
 VCPUINFO = b"""VCPU:           0
 CPU:            4

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from placer.errors import InputError
-from placer.read.xml import elements, line_of, parse_xml
+from placer.read.text.xml import elements, line_of, parse_xml
 
 BOMB = b"""<?xml version="1.0"?>
 <!DOCTYPE domain [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>

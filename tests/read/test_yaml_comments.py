@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placer.read.yaml_comments import carry_comments
+from placer.read.text.yaml_comments import carry_comments
 
 OLD = """# by hand
 schema: placer.inventory/v1

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from placer.read.domain_xml import read_domain
-from placer.read.virsh_text import read_vcpuinfo, read_vcpupin
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.virsh_text import read_vcpuinfo, read_vcpupin
 from placer.show.affinity import draw_rows, draw_vcpuinfo, draw_vcpupin, vcpuinfo_data, vcpupin_data
 from placer.show.domain_picture import domain_data, draw_domain
 

@@ -12,7 +12,7 @@ from lxml import etree
 from syrupy.assertion import SnapshotAssertion
 
 from placer.model.host import Device, Host
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 from placer.show.host_data import host_data
 from placer.show.host_dot import host_dot
 from placer.show.host_svg import host_svg

@@ -12,7 +12,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from placer.model.host import Device, Host, NodeKind
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 from placer.show.host_picture import draw_host
 
 Draw = Callable[[Callable[[Console], None]], str]

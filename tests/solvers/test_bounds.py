@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solvers.bounds import least_costs, recheck
-from solvers.exact import solve_exact
+from solvers.columns.duals import Duals, bound_of
+from solvers.columns.engine import solve_states, unsupported
+from solvers.columns.model import StateModel
+from solvers.exact.search import solve_exact
+from solvers.proofs.duals_by_highs import least_costs, recheck
 from solvers.result import Limits
-from solvers.states import solve_states, unsupported
-from solvers.states_duals import Duals, bound_of
-from solvers.states_model import StateModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from solvers.cpu_rows import CpuPolicy, fits, main_width, node_cpu_rows
+from solvers.pins.cpu_rows import CpuPolicy, fits, main_width, node_cpu_rows
 
 Item = tuple[CpuPolicy, int]
 Core = tuple[int, int]

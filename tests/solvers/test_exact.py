@@ -12,10 +12,10 @@ from instances import synthetic_fleet
 from ortools.sat.python import cp_model
 from small_problems import small_case, small_problem
 
-import solvers.exact
+import solvers.exact.search
 from solvers.evaluate import evaluate, violations
-from solvers.exact import solve_exact
-from solvers.exact_model import ExactModel
+from solvers.exact.model import ExactModel
+from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
 from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Progress, Result
 
@@ -66,7 +66,7 @@ def test_rows_against_symmetry_cut_off_no_optimum() -> None:
 @pytest.mark.parametrize("kind", ["ordered", "chained"])
 def test_rounds_of_each_kind_prove_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds with rows against symmetry alone, from the greedy answer, end at the same optimum."""
-    monkeypatch.setattr(solvers.exact._Search, "_kinds", lambda *_: (kind,))
+    monkeypatch.setattr(solvers.exact.search._Search, "_kinds", lambda *_: (kind,))
     for seed in range(60):
         problem, known = small_case(seed)
         result = solve_exact(problem, limits=PLENTY)
@@ -81,7 +81,7 @@ def least_under(known: Iterable[tuple[int, ...]], number: int, held: Sequence[in
 
 def test_bounds_are_valid_when_stopped_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """After few rounds of next to no budget no bound exceeds what is possible with earlier objectives held."""
-    monkeypatch.setattr(solvers.exact, "FIRST_ROUND", 1e-5)
+    monkeypatch.setattr(solvers.exact.search, "FIRST_ROUND", 1e-5)
     open_bounds = 0
     for seed in range(60):
         problem, known = small_case(seed)
@@ -109,7 +109,7 @@ def without_arrivals(result: Result) -> tuple[object, ...]:
 
 def test_same_input_and_seed_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs agree in everything, and the recorded number of rounds replays a run that the clock ended."""
-    monkeypatch.setattr(solvers.exact, "FIRST_ROUND", 0.1)
+    monkeypatch.setattr(solvers.exact.search, "FIRST_ROUND", 0.1)
     problem = synthetic_fleet(10, 140)
     first = solve_exact(problem, limits=Limits(rounds=2), seed=7)
     again = solve_exact(problem, limits=Limits(rounds=2), seed=7)
@@ -122,7 +122,7 @@ def test_same_input_and_seed_give_the_same_answer(monkeypatch: pytest.MonkeyPatc
 
 def test_a_round_that_the_clock_cuts_off_counts_as_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a round would be, the engine ends near its limit, with what the whole rounds gave."""
-    monkeypatch.setattr(solvers.exact, "FIRST_ROUND", 100.0)
+    monkeypatch.setattr(solvers.exact.search, "FIRST_ROUND", 100.0)
     problem = synthetic_fleet(10, 142)
     limits = Limits(time_limit_s=1.0)
     began = time.process_time()

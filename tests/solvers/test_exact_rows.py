@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.exact_rows import RowWriter, Sum, total_of
+from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
 
 
 def solutions(writer: RowWriter, free: int) -> set[tuple[int, ...]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from solvers.exact_rows import Sum
-from solvers.exact_tiers import Tier
+from solvers.backends.cpsat_rows import Sum
+from solvers.exact.tiers import Tier
 
 
 def test_a_bound_is_gone_where_an_earlier_objective_got_worse() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sweep_work import Place, die_on, die_once, fail_on, square
 
-from solvers import executors
-from solvers.executors import (
+from placer.sweeps import executors
+from placer.sweeps.executors import (
     LostError,
     Pool,
     ResumeError,

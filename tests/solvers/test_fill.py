@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from solvers.fill import Filler, slots
+from solvers.slots import Filler, slots
 
 
 def test_slots_of_uneven_nodes() -> None:

@@ -10,9 +10,9 @@ from instances import live_nodes_fleet, synthetic_fleet
 from small_problems import small_case, small_problem
 
 from solvers.evaluate import evaluate, violations
-from solvers.greedy import solve_greedy
 from solvers.problem import CrossRule, Flavor, HostClass, MoveBudget, Objective, Problem, Shape
 from solvers.result import HostPattern, Result
+from solvers.starts.best_fit import solve_greedy
 
 
 def rack_problem(

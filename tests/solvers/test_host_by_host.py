@@ -10,11 +10,11 @@ from small_problems import small_case
 
 from benchmarks.vector_packing import Record, packing_problem
 from solvers.evaluate import evaluate, violations
-from solvers.greedy import solve_greedy
-from solvers.host_by_host import fewer_hosts
 from solvers.problem import CrossRule
 from solvers.result import Limits
 from solvers.solve import solve
+from solvers.starts.best_fit import solve_greedy
+from solvers.starts.host_by_host import fewer_hosts
 
 
 @pytest.mark.parametrize(

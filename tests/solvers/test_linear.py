@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from instances import packing, synthetic_fleet
 
-import solvers.linear
+import solvers.starts.fill_in
 from solvers.evaluate import evaluate, violations
-from solvers.greedy import solve_greedy
-from solvers.linear import fill_in
 from solvers.problem import Problem
 from solvers.result import Limits
 from solvers.solve import solve
+from solvers.starts.best_fit import solve_greedy
+from solvers.starts.fill_in import fill_in
 
 SIZES = ((1, 3), (2, 5), (3, 2), (4, 4), (5, 6), (5, 3), (6, 5), (2, 1))
 
@@ -66,7 +66,7 @@ def test_no_search_where_it_cannot_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     first = solve_greedy(full)
     for name, limit in (("COUNTS", 10), ("ALIKE", 100)):
         with monkeypatch.context() as patch:
-            patch.setattr(solvers.linear, name, limit)
+            patch.setattr(solvers.starts.fill_in, name, limit)
             assert fill_in(full, first, time_limit_s=60) == (first, False)
 
 

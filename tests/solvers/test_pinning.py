@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from solvers.cpu_rows import CpuPolicy, node_cpu_rows
-from solvers.pinning import Core, Item, PinResult, pin_node
+from solvers.pins.construct import Core, Item, PinResult, pin_node
+from solvers.pins.cpu_rows import CpuPolicy, node_cpu_rows
 
 POLICIES: tuple[CpuPolicy, ...] = ("isolate", "require", "prefer")
 

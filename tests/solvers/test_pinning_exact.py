@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from solvers.pinning import Core, Item, pin_node
-from solvers.pinning_exact import L3Rule, fewest_l3, l3_used, pin_node_exact
+from solvers.pins.construct import Core, Item, pin_node
+from solvers.pins.exact import L3Rule, fewest_l3, l3_used, pin_node_exact
 
 DOMAINS = [Core((2 * n, 2 * n + 1), 2, n // 2) for n in range(6)]
 """Three L3 domains of two SMT-2 cores each."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from solvers.evaluate import evaluate, violations
-from solvers.exact import solve_exact
+from solvers.exact.search import solve_exact
 from solvers.problem import Problem
+from solvers.reductions.without_rules import solve_ruled
 from solvers.result import Limits, ObjectiveResult, Result
-from solvers.ruled import solve_ruled
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from ortools.sat.python import cp_model
 
-from solvers.bounds import recheck
-from solvers.exact import solve_exact
+from solvers.backends.cpsat_model_run import run_model
+from solvers.clock import Clock
+from solvers.columns.duals import Duals, bound_of, prices_of
+from solvers.columns.engine import solve_states
+from solvers.columns.generate import Generator
+from solvers.columns.lattice import lattice_of
+from solvers.columns.model import StateModel
+from solvers.columns.pricing.exact import row_bound
+from solvers.columns.run import Kit
+from solvers.exact.search import solve_exact
 from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+from solvers.proofs.duals_by_highs import recheck
 from solvers.result import Interrupt, Limits
-from solvers.states import solve_states
-from solvers.states_clock import Clock
-from solvers.states_cp import run_model
-from solvers.states_duals import Duals, bound_of, prices_of
-from solvers.states_generate import Generator
-from solvers.states_kit import Kit
-from solvers.states_lattice import lattice_of
-from solvers.states_model import StateModel
-from solvers.states_pricing import row_bound
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,10 +9,10 @@ import pytest
 from pybind11_abseil.status import StatusNotOk, internal_error  # type: ignore[import-untyped]
 from small_problems import small_case
 
-from solvers.states_columns import Evaluator
-from solvers.states_master import Master
-from solvers.states_model import StateModel
-from solvers.states_pool import Pool
+from solvers.columns.columns import Evaluator
+from solvers.columns.master import Master
+from solvers.columns.model import StateModel
+from solvers.columns.pool import Pool
 
 
 class _Lost:

@@ -7,16 +7,16 @@ import pytest
 
 from benchmarks.live_fleets import many_node_fleet, two_node_fleet
 from placer.model.fleet import Fleet
-from placer.planning.compile import compile_fleet
-from placer.planning.goals import parse_goals
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
+from solvers.backends.cpsat_model_run import run_model
+from solvers.columns.duals import Duals, prices_of
+from solvers.columns.model import StateModel
+from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.pricing.exact import pricing_model
+from solvers.columns.pricing.live_layout import node_tables
+from solvers.columns.pricing.many_hosts import BatchPricer
 from solvers.problem import MoveBudget, Problem
-from solvers.states_batch import BatchPricer
-from solvers.states_cheap import CheapPricer
-from solvers.states_cp import run_model
-from solvers.states_duals import Duals, prices_of
-from solvers.states_layers import node_tables
-from solvers.states_model import StateModel
-from solvers.states_pricing import pricing_model
 
 
 def problem_of(fleet: Fleet, goals: str) -> Problem:

@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 
-from solvers.exact import solve_exact
+from solvers.columns.engine import solve_states
+from solvers.columns.first_prices import resource_prices
+from solvers.columns.model import StateModel
+from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
 from solvers.result import Limits
-from solvers.states import solve_states
-from solvers.states_model import StateModel
-from solvers.states_resources import resource_prices
 
 HOSTS = 3
 """Number of the objective that counts hosts."""
@@ -87,7 +87,7 @@ def test_prices_of_resources_prove_no_more_than_the_fewest_hosts(seed: int) -> N
 
 def test_no_prices_for_programs_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit on entries the program is not solved, and the engine goes on without it."""
-    monkeypatch.setattr("solvers.states_resources.LARGEST", 3)
+    monkeypatch.setattr("solvers.columns.first_prices.LARGEST", 3)
     problem = packing(0)
     assert resource_prices(StateModel(problem=problem), HOSTS, (0, 0, 0)) is None
     assert solve_states(problem, limits=Limits(time_limit_s=10)).objectives[HOSTS].value is not None

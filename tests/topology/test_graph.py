@@ -9,7 +9,7 @@ import networkx as nx
 import pytest
 
 from placer.model.host import Device, Topology
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 from placer.topology.graph import topology_graph
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from placer.model.host import Node, Topology
-from placer.read.host import read_topology
+from placer.read.hosts.host import read_topology
 from placer.topology.parts import Kind, Part, part_tree
 
 

@@ -1,0 +1,1 @@
+"""The referee of fleets and plans: independent of the planner and the solvers."""

@@ -1,0 +1,223 @@
+"""Check a VM's cells: those its spec allows, memory as libvirt can enforce it, each cell whole on one node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from placer.measure.measure import NodeShares, ScoreCache, access_shares
+from placer.measure.moved import has_fixed_pins
+from placer.model.host import UNREACHABLE, NodeKind, Topology
+from placer.model.plan import PlanCell, PlanVm
+from placer.model.vm import MAX_AUTO_CELLS, CellMode, Vm, VmSpec
+
+SMALLEST_PAGE_KIB = 4
+"""The unit in which an ``auto`` VM's ordinary memory must divide by its cells."""
+
+Messages = tuple[tuple[str, str], ...]
+"""(field, what is wrong) pairs."""
+
+
+@dataclass(slots=True)
+class CellChecker:
+    """Checks cells; VMs alike in spec, host topology and nodes are checked once.
+
+    The cache keys objects by identity: keep the fleet alive as long as the checker.
+    """
+
+    scores: ScoreCache
+    _by_place: dict[tuple[object, ...], Messages] = field(default_factory=dict)
+    _by_nodes: dict[tuple[object, ...], Messages] = field(default_factory=dict)
+
+    def messages(self, vm: Vm, topology: Topology, planned: PlanVm, *, kept: bool) -> Messages:
+        """Return all that is wrong with a VM's cells.
+
+        The VM's pins must name every vCPU and only CPUs of the host. `kept` says that the VM is on these nodes already:
+        an odd place that it has now may stay.
+        """
+        locked = locked_cells(vm)
+        rest = (kept, locked, has_fixed_pins(vm, planned))
+        spec = self.scores.specs.of(vm.spec)
+        here = (spec, id(topology), self.scores.places.of(planned), rest)
+        found = self._by_place.get(here)
+        if found is None:
+            node_shares = self.scores.rows(topology).node_shares
+            nodes = tuple([node_shares(pin) for pin in planned.pins.values()])
+            cells = tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells])
+            key = (spec, id(topology), planned.shown, cells, tuple(planned.pins), nodes, rest)
+            found = self._by_nodes.get(key)
+            if found is None:
+                found = self._by_nodes[key] = tuple(self._check(vm, topology, planned, kept, locked))
+            self._by_place[here] = found
+        return found + tuple(_new_cells(vm, planned))
+
+    def _check(
+        self, vm: Vm, topology: Topology, planned: PlanVm, kept: bool, locked: int | None
+    ) -> Iterator[tuple[str, str]]:
+        spec = vm.spec
+        wrong = list(_layout(spec, planned))
+        yield from wrong
+        if wrong:
+            return
+        yield from _as_spec(spec, planned, locked)
+        for cell in planned.cells:
+            where = f"cells[{cell.id}]"
+            for message in _memory(spec, topology, cell, kept):
+                yield f"{where}.nodes", message
+        if planned.shown is not _shown(spec, planned):
+            yield (
+                "shown",
+                f"says that the guest {'sees' if planned.shown else 'does not see'} its cells, and it is the other way",
+            )
+        if not has_fixed_pins(vm, planned):
+            rows = self.scores.rows(topology)
+            nodes = [Counter(rows.node_shares(planned.pins[vcpu]) for vcpu in cell.vcpus) for cell in planned.cells]
+            yield from _cpu_nodes(spec, planned, nodes, kept)
+        if not kept:
+            yield from self._reachable(spec, topology, planned)
+
+    def _reachable(self, spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, str]]:
+        if all(figure < UNREACHABLE for row in topology.distances for figure in row):
+            return
+        rows = self.scores.rows(topology)
+        far = {
+            (i, j)
+            for i, row in zip(topology.node_ids, topology.distances, strict=True)
+            for j, figure in zip(topology.node_ids, row, strict=True)
+            if figure >= UNREACHABLE
+        }
+        for access, cell in zip(access_shares(spec, planned), planned.cells, strict=True):
+            seen = {node for vcpu in cell.vcpus for node, _ in rows.node_shares(planned.pins[vcpu])}
+            for i, j in sorted((node, other) for node in seen for other, _ in access if (node, other) in far):
+                yield f"cells[{cell.id}].nodes", f"its vCPUs on node {i} cannot reach memory on node {j}"
+
+
+def locked_cells(vm: Vm) -> int | None:
+    """Return how many cells an ``auto`` VM must have since its guest runs with them, None where that is open."""
+    if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or vm.current is None or vm.current.nodes is None:
+        return None
+    return len(vm.current.nodes)
+
+
+def _layout(spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """Cells are numbered from 0, and every vCPU is in exactly one."""
+    ids = [cell.id for cell in planned.cells]
+    if not ids or ids != list(range(len(ids))):
+        yield "cells", f"cells are numbered {ids}, not from 0 without gaps"
+    inside = Counter(vcpu for cell in planned.cells for vcpu in cell.vcpus)
+    if inside.keys() != set(range(spec.vcpus)) or max(inside.values(), default=1) > 1:
+        yield "cells", f"the cells do not hold each of its {spec.vcpus} vCPUs exactly once"
+
+
+def _as_spec(spec: VmSpec, planned: PlanVm, locked: int | None) -> Iterator[tuple[str, str]]:
+    """Cells are those that the guest has, or equal ones where the solver may choose."""
+    page = spec.page_kib or 1
+    given = [(cell.vcpus, cell.memory_kib) for cell in spec.cells]
+    cells = planned.cells
+    if given:
+        same = len(cells) == len(given) and all(
+            cell.vcpus == vcpus and cell.memory_kib in (kib, -(-kib // page) * page)
+            for cell, (vcpus, kib) in zip(cells, given, strict=True)
+        )
+        if not same and not (spec.reshape and planned.new_cells):
+            what = "one flat guest" if spec.cell_mode is CellMode.NONE else f"{len(given)} given cells"
+            yield "cells", f"its cells are not those of its guest ({what}), and it may not be reshaped"
+        if same or not spec.reshape:
+            return
+    if locked is not None and len(cells) != locked:
+        yield "cells", f"has {len(cells)} cells, and its guest is running with {locked}; it may not be reshaped"
+    yield from _equal_cells(spec, cells)
+
+
+def _equal_cells(spec: VmSpec, cells: tuple[PlanCell, ...]) -> Iterator[tuple[str, str]]:
+    """Cells that the solver chose: k equal ones, k <= 8, dividing the vCPUs and the memory in pages."""
+    k, page = len(cells), spec.page_kib or SMALLEST_PAGE_KIB
+    pages = -(-spec.memory_kib // page)
+    if k > MAX_AUTO_CELLS:
+        yield "cells", f"has {k} cells, more than {MAX_AUTO_CELLS}"
+    if spec.vcpus % k or any(len(cell.vcpus) * k != spec.vcpus for cell in cells):
+        yield "cells", f"{k} cells do not share its {spec.vcpus} vCPUs equally"
+    if k > 1 and (pages % k or any(-(-cell.memory_kib // page) * k != pages for cell in cells)):
+        yield "cells", f"{k} cells do not share its {pages} pages of {page} KiB equally"
+    if sum(cell.memory_kib for cell in cells) not in (spec.memory_kib, pages * page):
+        yield "cells", f"the cells hold {sum(c.memory_kib for c in cells)} KiB, the VM has {spec.memory_kib} KiB"
+
+
+def _memory(spec: VmSpec, topology: Topology, cell: PlanCell, kept: bool) -> Iterator[str]:
+    """A cell's memory is whole on one node, or in equal parts on several where asked, on nodes that may hold it."""
+    kinds = {node.id: node.kind for node in topology.nodes}
+    for node in cell.nodes:
+        if node not in kinds:
+            yield f"the host has no node {node}"
+        elif kinds[node] is NodeKind.DEVICE and not kept:
+            yield f"node {node} is a device's memory, which is never planned for"
+        elif kinds[node] is NodeKind.MEMORY_ONLY and spec.memory_tier != "any" and not kept:
+            yield f"node {node} has memory only, and the VM does not say memory_tier: any"
+    if sum(cell.nodes.values()) != cell.memory_kib:
+        yield f"{sum(cell.nodes.values())} KiB lie on nodes, the cell has {cell.memory_kib} KiB"
+    if cell.mode == "strict":
+        if len(cell.nodes) != 1:
+            yield f"strict memory lies on exactly one node, not on {len(cell.nodes)}"
+        return
+    if spec.cell_mode is not CellMode.NONE or spec.interleave < 2:
+        yield "its memory is interleaved, which the VM does not ask for"
+    elif len(cell.nodes) > spec.interleave:
+        yield f"its memory lies on {len(cell.nodes)} nodes, and {spec.interleave} were asked for"
+    if max(cell.nodes.values()) - min(cell.nodes.values()) > (spec.page_kib or SMALLEST_PAGE_KIB):
+        yield "interleaved memory lies in equal parts on its nodes, and these are not equal"
+
+
+def _cpu_nodes(
+    spec: VmSpec, planned: PlanVm, nodes: list[Counter[NodeShares]], kept: bool
+) -> Iterator[tuple[str, str]]:
+    """Each cell's vCPUs are on one node, the cells on distinct ones; an interleaved guest is spread evenly."""
+    for cell, places in zip(planned.cells, nodes, strict=True):
+        spanning = [place for place in places if len(place) > 1]
+        if spanning:
+            ids = [node for node, _ in spanning[0]]
+            yield "pins", f"a vCPU of cell {cell.id} may run on nodes {ids}, not on one"
+            return
+    used = [Counter({place[0][0]: count for place, count in places.items()}) for places in nodes]
+    if spec.cell_mode is CellMode.NONE and spec.interleave > 1:
+        counts = used[0]
+        if not (kept or spec.share_node) and (
+            len(counts) != min(spec.interleave, spec.vcpus) or max(counts.values()) - min(counts.values()) > 1
+        ):
+            spread = ", ".join(f"{count} on node {node}" for node, count in sorted(counts.items()))
+            yield "pins", f"its vCPUs are not spread evenly over {spec.interleave} nodes: {spread}"
+        return
+    for cell, counts in zip(planned.cells, used, strict=True):
+        if len(counts) > 1:
+            yield "pins", f"the vCPUs of cell {cell.id} are on nodes {sorted(counts)}, not on one"
+            return
+    first: dict[int, int] = {}
+    for cell, counts in zip(planned.cells, used, strict=True):
+        node = next(iter(counts), None)  # None: a cell without vCPUs
+        if node is None:
+            continue
+        if node in first and not spec.share_node and not kept:
+            yield (
+                "pins",
+                f"cells {first[node]} and {cell.id} are both on node {node}, and the VM does not say share_node",
+            )
+        first.setdefault(node, cell.id)
+
+
+def _shown(spec: VmSpec, planned: PlanVm) -> bool:
+    """Given cells are shown to the guest, chosen ones where there are several, a flat guest's never."""
+    return spec.cell_mode is CellMode.GIVEN or len(planned.cells) > 1
+
+
+def _new_cells(vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """Cells are new where the solver chose them, and only there: export writes them into the guest."""
+    spec = vm.spec
+    if spec.cell_mode is not CellMode.AUTO:
+        if planned.new_cells and not spec.reshape:
+            yield "new_cells", "says that its cells are new, and they are its guest's own"
+    elif vm.current is None:
+        if not planned.new_cells:
+            yield "new_cells", "says that its cells are not new, and the plan chose them"
+    elif vm.current.nodes is not None and planned.new_cells is not (len(vm.current.nodes) != len(planned.cells)):
+        counts = f"{len(vm.current.nodes)} cells now and {len(planned.cells)} planned"
+        yield "new_cells", f"says new_cells {planned.new_cells}, with {counts}"

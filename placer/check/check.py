@@ -1,0 +1,135 @@
+"""Check a fleet, or a plan against its fleet: every constraint and the whole measure once more, with code of its own.
+
+Nothing here knows how plans are made: neither the solvers nor the compiler nor the decoder are imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from placer.check.capacity import CapacityChecker
+from placer.check.cells import CellChecker
+from placer.check.findings import CheckReport, Findings
+from placer.check.fleet import check_fleet, fleet_totals
+from placer.check.goals import check_goals
+from placer.check.moves import check_limits, check_moves, check_unplaced
+from placer.check.names import check_names
+from placer.check.pins import check_pins
+from placer.check.rules import check_rules
+from placer.check.start import start_warnings
+from placer.measure.cpu_use import cpu_use
+from placer.measure.measure import ScoreCache
+from placer.measure.moved import Move, is_present
+from placer.measure.rule_excess import RuleIndex, rule_index
+from placer.measure.score import PlanValues
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import Vm
+
+__all__ = ["CheckReport", "check"]
+
+
+def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> CheckReport:
+    """Check a fleet alone, or a plan against it.
+
+    Parameters
+    ----------
+    bound
+        Also price the certificate that the plan carries once more, with a second solver (`certificate`).
+
+    Returns
+    -------
+    CheckReport
+        All faults and warnings, and what was measured: of a fleet its totals; of a plan also ``goals`` (name -> value),
+        ``remote_access``, ``remote_share``, ``locality_score``, ``mean_distance``, ``device_access``, ``placed_vms``,
+        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``. A plan is looked at only where the fleet
+        has no fault, and its goals are measured only where all that it names exists.
+    """
+    found = Findings()
+    rules = rule_index(fleet)
+    check_fleet(fleet, rules, found)
+    if found.faults:  # a fleet that contradicts itself measures nothing
+        return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured={})
+    measured: dict[str, Any] = dict(fleet_totals(fleet))
+    if plan is not None and plan.fleet_digest != fleet.digest:
+        message = f"the plan is of another fleet: it names digest {plan.fleet_digest!r}, this one has {fleet.digest!r}"
+        found.fault(message, where="fleet.digest", cure="solve this fleet again, or give the fleet of the plan")
+    elif plan is not None:
+        measured.update(_check_plan(fleet, plan, rules, found))
+        if bound:
+            _check_bound(fleet, plan, found)
+    return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured=measured)
+
+
+def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> dict[str, Any]:
+    scores = ScoreCache()
+    sound = check_names(fleet, plan, scores.places, found)
+    # What the plan says of unknown things is noted; all else is checked without them.
+    rest = plan if len(sound) == len(plan.vms) else replace(plan, vms=tuple(planned for _, planned in sound))
+    values = PlanValues(fleet, rest, rules=rules, scores=scores)
+    moves = values.moves
+    _check_cells(values, sound, found)
+    check_moves(fleet, sound, moves, found)
+    check_limits(plan.options, moves, found)
+    check_unplaced(fleet, plan, found)
+    _check_hosts(fleet, values, found)
+    check_rules(fleet, rest, values.rules, values.excess, found)
+    for warning in start_warnings(fleet, rest):
+        found.warn(warning)
+    measured = _measured(values)
+    if rest is plan:
+        measured["goals"] = check_goals(values, plan, found)
+    return measured
+
+
+def _check_cells(values: PlanValues, placed: Sequence[tuple[Vm, PlanVm]], found: Findings) -> None:
+    checker = CellChecker(scores=values.scores)
+    fleet, moves = values.fleet, values.moves
+    for vm, planned in placed:
+        topology = fleet.host_by_name[planned.host].topology
+        kept = moves[vm.name] is Move.STAYS and vm.current is not None and vm.current.nodes is not None
+        for where, message in checker.messages(vm, topology, planned, kept=kept):
+            found.vm(planned, message, where=where)
+
+
+def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
+    residents: dict[str, list[Vm]] = {}
+    for vm in fleet.vms:
+        if vm.current is not None and is_present(fleet, vm):
+            residents.setdefault(vm.current.host, []).append(vm)
+    arrivals = {name for name, move in values.moves.items() if move is not Move.STAYS}
+    capacity = CapacityChecker(residents=residents, specs=values.scores.specs)
+    for use, group in zip(values.uses, values.groups, strict=True):
+        before = found.count
+        check_pins(use, arrivals, found)
+        capacity.check(use.host, use.placed, arrivals, found)
+        for host, placed in group.others if found.count > before else ():  # the same is wrong there, by other names
+            check_pins(cpu_use(host, placed), arrivals, found)
+            capacity.check(host, placed, arrivals, found)
+
+
+def _measured(values: PlanValues) -> dict[str, Any]:
+    score, moves = values.score, list(values.moves.values())
+    return {
+        "remote_access": score.remote_access,
+        "remote_share": score.remote_share,
+        "locality_score": score.locality_score,
+        "mean_distance": score.mean_distance,
+        "device_access": score.device_access,
+        "placed_vms": len(score.vms),
+        "placed_vcpus": score.vcpus,
+        "unplaced_vms": len(values.plan.unplaced),
+        "migrations": moves.count(Move.CHANGES_HOST),
+        "node_changes": moves.count(Move.CHANGES_NODE),
+    }
+
+
+def _check_bound(fleet: Fleet, plan: Plan, found: Findings) -> None:
+    # By name, so that this module does not import the solvers that price a certificate: `check` itself needs none.
+    certificate = importlib.import_module("placer.planning.decode.certificate")
+    faults, remarks = certificate.check_certificate(fleet, plan)
+    found.faults.extend(faults)
+    found.warnings.extend(remarks)

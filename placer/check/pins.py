@@ -1,0 +1,244 @@
+"""Check the CPUs of one host: every policy on dedicated and shared vCPUs, emulator threads and IOThreads."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+from placer.check.findings import Findings
+from placer.measure.cpu_use import CpuUse, shared_vcpus
+from placer.measure.moved import has_fixed_pins
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Host
+from placer.model.plan import PlanVm
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+
+RATIO_TOLERANCE = 1e-6
+"""Shared vCPUs are counted in fractions where a cpuset spans nodes; such rounding is no fault."""
+
+
+def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
+    """Note every CPU of a host that a plan gives away wrongly.
+
+    `arrivals` names the VMs that are not on their planned nodes now: without any on a node, an overload there is as it
+    was and warns only.
+    """
+    _exclusive(use, found)
+    floors = _Floors(use)
+    for (vm, planned), own in zip(use.placed, use.own, strict=True):
+        if has_fixed_pins(vm, planned):
+            for where, message in _fixed(vm, planned):
+                found.vm(planned, message, where=where)
+            for cpus in {pin for vcpu, pin in planned.pins.items() if not vm.spec.is_dedicated(vcpu)}:
+                if cpus & use.taken:
+                    taken = format_cpuset(cpus & use.taken)
+                    found.warn(
+                        f"VM {vm.name!r} on host {planned.host!r} floats by fixed pins over CPUs {taken} of others"
+                    )
+            continue
+        for where, message in _own_cpus(use.host, vm.spec, planned, own):
+            found.vm(planned, message, where=where)
+        for where, message in floors.wrong(vm.spec, planned):
+            found.vm(planned, message, where=where)
+        for where, message in _helpers(use.host, vm.spec, planned):
+            found.vm(planned, message, where=where)
+    _overcommit(use, arrivals, found)
+
+
+def _exclusive(use: CpuUse, found: Findings) -> None:
+    """A CPU has one holder, none where a thread policy keeps it empty. Pins fixed on both sides are as they were."""
+
+    def clash(cpu: int, one: int, other: int, how: str) -> None:
+        (a, planned), (b, second) = use.placed[one], use.placed[other]
+        message = f"CPU {cpu} {how} VM {second.name!r}"
+        if has_fixed_pins(a, planned) and has_fixed_pins(b, second):
+            found.warn(f"VM {planned.name!r} on host {planned.host!r}: {message}; both have fixed pins")
+        else:
+            found.vm(planned, message, where="pins")
+
+    for cpu, holders in use.holders.items():
+        if len(holders) > 1:
+            for one, other in itertools.pairwise(sorted(holders, key=lambda n: has_fixed_pins(*use.placed[n]))):
+                clash(cpu, one, other, "is also pinned for")
+    for cpu in use.holders.keys() & use.idle.keys():
+        for one, other in itertools.product(use.holders[cpu], use.idle[cpu]):
+            policy = use.placed[other][0].spec.thread_policy.value
+            clash(cpu, one, other, f"must stay idle: it is a sibling under thread policy {policy} of")
+    reserved = use.host.reserve.cpus
+    if reserved:
+        for cpu in sorted(use.idle.keys() & reserved):
+            for vm, planned in (use.placed[position] for position in use.idle[cpu]):
+                if not has_fixed_pins(vm, planned):
+                    policy = vm.spec.thread_policy.value
+                    found.vm(planned, f"its thread policy is {policy}, and sibling {cpu} is reserved", where="pins")
+
+
+def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
+    """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` whole cores but the last."""
+    if spec.cpu_policy is CpuPolicy.SHARED:
+        return
+    dedicated = planned.pins
+    if spec.cpu_policy is CpuPolicy.MIXED:
+        dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu in spec.dedicated_vcpus}
+    if len(own) != len(dedicated) or any(len(pin) != 1 for pin in dedicated.values()):
+        taken: Counter[int] = Counter(cpu for pin in dedicated.values() for cpu in pin)
+        for vcpu, pin in sorted(dedicated.items()):
+            if len(pin) != 1:
+                yield f"pins.{vcpu}", f"dedicated vCPU {vcpu} has the CPUs {format_cpuset(pin)}, not one of its own"
+            elif taken[min(pin)] > 1:
+                yield f"pins.{vcpu}", f"dedicated vCPU {vcpu} shares CPU {min(pin)} with another vCPU"
+    outside = own - host.dedicated_pool
+    if outside:
+        yield "pins", f"CPUs {format_cpuset(outside)} are not for dedicated vCPUs: {_why_not(host, min(outside))}"
+    if spec.thread_policy is ThreadPolicy.REQUIRE:
+        yield from _whole_cores(host, planned, own)
+
+
+def _whole_cores(host: Host, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
+    topology = host.topology
+    partly: Counter[int] = Counter()
+    for core in {topology.core_of_cpu[cpu] for cpu in own}:
+        if not topology.cores[core] <= own:
+            partly[topology.node_of_cpu[min(topology.cores[core] & own)]] += 1
+    if not partly:
+        return
+    cells: Counter[int] = Counter()
+    for cell in planned.cells:
+        cells.update({topology.node_of_cpu[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu] if cpu in own})
+    for node, cores in sorted(partly.items()):
+        if cores > cells[node]:
+            yield "pins", f"thread policy require leaves {cores} cores of node {node} partly empty; one a cell may be"
+
+
+def _why_not(host: Host, cpu: int) -> str:
+    return f"CPU {cpu} is reserved" if cpu in host.reserve.cpus else f"CPU {cpu} is for shared vCPUs"
+
+
+class _Floors:
+    """The CPUs that shared vCPUs float over: on each node all of the shared pool that nobody holds."""
+
+    def __init__(self, use: CpuUse) -> None:
+        self.use = use
+        self._sets: dict[int, frozenset[int]] = {}
+
+    def on(self, node: int) -> frozenset[int]:
+        """Return the CPUs for shared vCPUs on a node."""
+        found = self._sets.get(node)
+        if found is None:
+            host = self.use.host
+            found = (host.topology.node(node).cpus & host.shared_pool) - self.use.taken
+            self._sets[node] = found
+        return found
+
+    def wrong(self, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+        """Yield the shared vCPUs whose cpuset is not that of their node."""
+        if spec.cpu_policy is CpuPolicy.DEDICATED:
+            return
+        node_of = self.use.host.topology.node_of_cpu
+        checked: set[frozenset[int]] = set()
+        for vcpu, pin in planned.pins.items():
+            if pin in checked or spec.is_dedicated(vcpu):
+                continue
+            checked.add(pin)
+            free = self.on(node_of[min(pin)])
+            if pin != free:
+                want = format_cpuset(free) or "none: all its CPUs are taken"
+                yield (
+                    f"pins.{vcpu}",
+                    f"shared vCPU {vcpu} floats over {format_cpuset(pin)}; the node's free shared CPUs are {want}",
+                )
+
+
+def _helpers(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """Emulator threads are where their policy says, and IOThreads with them."""
+    node_of = host.topology.node_of_cpu
+    own: frozenset[int] = frozenset().union(*planned.pins.values())
+    emulator = planned.emulator
+    if spec.emulator_threads is EmulatorPolicy.ISOLATE:
+        allowed = emulator
+        if emulator is None or len(emulator) != 1 or emulator & own:
+            yield "emulator", f"emulator threads are isolated and have {_words(emulator)}, not one CPU of their own"
+        elif not emulator <= host.dedicated_pool:
+            yield (
+                "emulator",
+                f"isolated emulator threads may not be there: {_why_not(host, min(emulator))}",
+            )
+        elif planned.cells[0].vcpus:
+            home = {node_of[cpu] for cpu in planned.pins[min(planned.cells[0].vcpus)]}
+            if node_of[min(emulator)] not in home:
+                yield (
+                    "emulator",
+                    f"isolated emulator threads are on node {node_of[min(emulator)]}, cell 0 on node {min(home)}",
+                )
+    elif spec.emulator_threads is not EmulatorPolicy.SHARE and host.housekeeping_cpus:
+        allowed = host.housekeeping_cpus
+        if emulator != allowed:
+            yield (
+                "emulator",
+                f"emulator threads have {_words(emulator)}, not the housekeeping CPUs {format_cpuset(allowed)}",
+            )
+    else:
+        allowed = emulator if emulator is not None else own
+        if emulator is not None and emulator != own:
+            yield "emulator", f"emulator threads have {_words(emulator)}, not the VM's own CPUs {format_cpuset(own)}"
+    if planned.iothreads.keys() != set(spec.iothreads) and (planned.iothreads or emulator is not None):
+        yield "iothreads", f"names the IOThreads {sorted(planned.iothreads)}, and the VM has {sorted(spec.iothreads)}"
+    for thread, pin in planned.iothreads.items():
+        if pin != allowed:
+            yield (
+                f"iothreads.{thread}",
+                f"IOThread {thread} has {_words(pin)}, not the CPUs of the emulator threads {_words(allowed)}",
+            )
+
+
+def _words(cpus: frozenset[int] | None) -> str:
+    return "none" if cpus is None else f"CPUs {format_cpuset(cpus)}"
+
+
+def _fixed(vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """Fixed pins are as they are now."""
+    now = vm.current
+    if now is None:
+        return
+    for vcpu, pin in sorted(now.pins.items()):
+        if planned.pins.get(vcpu) != pin:
+            yield (
+                f"pins.{vcpu}",
+                f"its pins are fixed, and vCPU {vcpu} goes from {_words(pin)} to {_words(planned.pins.get(vcpu))}",
+            )
+    if now.emulator is not None and planned.emulator not in (None, now.emulator):
+        yield (
+            "emulator",
+            f"its pins are fixed, and emulator threads go from {_words(now.emulator)} to {_words(planned.emulator)}",
+        )
+    for thread, pin in sorted(now.iothread_pins.items()):
+        if planned.iothreads.get(thread, pin) != pin:
+            yield f"iothreads.{thread}", f"its pins are fixed, and IOThread {thread} leaves {_words(pin)}"
+
+
+def _overcommit(use: CpuUse, arrivals: set[str], found: Findings) -> None:
+    """On each node r × (CPUs of the shared pool that are taken) + shared vCPUs <= r × CPUs of the shared pool."""
+    shared = shared_vcpus(use)
+    if not shared:
+        return
+    host, taken = use.host, use.taken
+    node_of = host.topology.node_of_cpu
+    for node, vcpus in sorted(shared.items()):
+        pool = host.topology.node(node).cpus & host.shared_pool
+        room = host.cpu_ratio * len(pool - taken)
+        if vcpus <= room + RATIO_TOLERANCE:
+            continue
+        message = (
+            f"node {node}: {vcpus:g} shared vCPUs, and {len(pool - taken)} unpinned CPUs × overcommit"
+            f" {host.cpu_ratio:g} carry {room:g}"
+        )
+        new = [
+            p.name
+            for _, p in use.placed
+            if p.name in arrivals and any(node_of[cpu] == node for pin in p.pins.values() for cpu in pin)
+        ]
+        if new:
+            found.fault(f"host {host.name!r}, {message}", where="vms.pins")
+        else:
+            found.warn(f"host {host.name!r}, {message}; all of them are there already")

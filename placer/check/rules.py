@@ -1,0 +1,55 @@
+"""Check rules: no pair of a rule and a domain is broken worse than at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from placer.check.findings import Findings, some
+from placer.measure.rule_excess import CONFINING, Pair, RuleIndex, start_excess
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan, PlanVm
+from placer.model.rules import Rule, RuleKind
+
+
+def check_rules(fleet: Fleet, plan: Plan, index: RuleIndex, excess: dict[Pair, int], found: Findings) -> None:
+    """Note every pair that a plan breaks worse than it is now, and every VM newly put where a rule forbids.
+
+    `excess` is what the plan breaks by. What stays broken as it was warns; rules that reserve room for failures are not
+    a matter of placement and are not looked at here.
+    """
+    start = start_excess(fleet, index) if excess else {}
+    planned = plan.vm_by_name
+    for (number, domain), over in sorted(excess.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+        rule = fleet.rules[number]
+        if rule.kind in CONFINING:
+            here = [fleet.vms[vm] for vm in index.vms[number] if _host_of(planned, fleet.vms[vm].name) == domain]
+            new = [vm.name for vm in here if vm.current is None or vm.current.host != domain]
+            if new:
+                where = _may_not(rule, domain)
+                found.fault(f"rule {rule.label!r}: {where}, and the plan puts {some(new)} there", where="vms.host")
+            else:
+                found.warn(f"rule {rule.label!r}: {over} VMs stay on host {domain!r}, where they may not be")
+            continue
+        before = start.get((number, domain), 0)
+        message = f"rule {rule.label!r}: {_broken(rule, domain, over)}"
+        if over > before:
+            found.fault(f"{message}; at the start it is {before} too many", where="vms.host")
+        else:
+            found.warn(f"{message}, as at the start or better")
+
+
+def _host_of(planned: Mapping[str, PlanVm], name: str) -> str | None:
+    vm = planned.get(name)
+    return None if vm is None else vm.host
+
+
+def _may_not(rule: Rule, host: Hashable) -> str:
+    if rule.kind is RuleKind.DRAIN:
+        return f"host {host!r} is to be drained"
+    return f"its VMs may not be on host {host!r}"
+
+
+def _broken(rule: Rule, domain: Hashable, over: int) -> str:
+    if rule.kind is RuleKind.AFFINITY:
+        return f"its VMs are in {over + 1} domains of scope {rule.scope}, {over} too many"
+    return f"{rule.max_per + over} of its VMs are in {rule.scope} {domain!r}, {over} too many"

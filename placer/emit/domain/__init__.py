@@ -1,0 +1,1 @@
+"""libvirt domain XML: patched, written, and held against the rules of start."""

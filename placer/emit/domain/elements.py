@@ -1,0 +1,202 @@
+"""The elements of a domain that placer owns, one function each: pins, memory policy, new cells, huge pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from placer.emit.domain.xml_tree import add_beside, add_child, child_of, remove, remove_if_empty
+from placer.model.cpuset import format_cpuset
+from placer.model.host import LOCAL, UNREACHABLE, Topology
+from placer.model.plan import PlanCell, PlanVm
+from placer.read.text.xml import elements
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+DOMAIN_ORDER = (
+    "name", "uuid", "genid", "title", "description", "metadata", "maxMemory", "memory", "currentMemory", "blkiotune",
+    "memtune", "memoryBacking", "vcpu", "vcpus", "iothreads", "iothreadids", "defaultiothread", "cputune", "numatune",
+    "resource", "sysinfo", "bootloader", "os", "idmap", "features", "cpu", "clock", "on_poweroff", "on_reboot",
+    "on_crash", "pm", "perf", "devices", "seclabel",
+)  # fmt: skip
+"""The order in which libvirt itself writes a domain: what placer adds stands where libvirt would put it."""
+
+_CPUTUNE_ORDER = (
+    "shares", "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota",
+    "iothread_period", "iothread_quota", "vcpupin", "emulatorpin", "iothreadpin",
+)  # fmt: skip
+_BACKING_ORDER = ("hugepages",)
+_NUMATUNE_ORDER = ("memory", "memnode")
+_CLOSEST, _FARTHEST = 11, 254
+
+
+def set_vcpu(root: _Element, vm: PlanVm) -> None:
+    """Set ``<vcpu placement='static' cpuset>``: the union of all pins, also the default of threads without a pin."""
+    vcpu = child_of(root, "vcpu", DOMAIN_ORDER)
+    if vcpu.text is None:
+        vcpu.text = str(len(vm.pins))
+    vcpu.set("placement", "static")
+    vcpu.set("cpuset", format_cpuset(frozenset().union(*vm.pins.values())))
+
+
+def set_cputune(root: _Element, vm: PlanVm) -> None:
+    """Set vcpupin, emulatorpin and iothreadpin; quotas, schedulers and cache tuning beside them stay."""
+    cputune = child_of(root, "cputune", DOMAIN_ORDER)
+    _set_pins(cputune, "vcpupin", "vcpu", vm.pins)
+    if vm.emulator is None:
+        for old in cputune.findall("emulatorpin"):
+            remove(old)
+    else:
+        child_of(cputune, "emulatorpin", _CPUTUNE_ORDER).set("cpuset", format_cpuset(vm.emulator))
+    _set_pins(cputune, "iothreadpin", "iothread", vm.iothreads)
+    remove_if_empty(cputune)
+
+
+def _set_pins(cputune: _Element, tag: str, key: str, pins: Mapping[int, frozenset[int]]) -> None:
+    wanted = {str(number): {"cpuset": format_cpuset(cpus)} for number, cpus in sorted(pins.items())}
+    _set_keyed(cputune, tag, key, wanted, _CPUTUNE_ORDER)
+
+
+def _set_keyed(
+    parent: _Element, tag: str, key: str, wanted: Mapping[str, Mapping[str, str]], order: Sequence[str]
+) -> None:
+    """Make the children `tag` of `parent` be `wanted` (key value -> attributes), old ones kept in their place."""
+    kept: dict[str, _Element] = {}
+    for element in parent.findall(tag):
+        value = element.get(key, "")
+        if value in wanted and value not in kept:
+            kept[value] = element
+        else:
+            remove(element)
+    first = next(iter(kept.values()), None)
+    last: _Element | None = None
+    for value, attributes in wanted.items():
+        found = kept.get(value)
+        if found is None:
+            if last is not None:
+                found = add_beside(last, tag)
+            elif first is not None:
+                found = add_beside(first, tag, before=True)
+            else:
+                found = add_child(parent, tag, order)
+            found.set(key, value)
+        for name, text in attributes.items():
+            found.set(name, text)
+        last = found
+
+
+def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
+    """Set the memory policy: strict, or interleave where planned; a memnode for each guest cell (ids in `cell_ids`).
+
+    Without guest cells (`cell_ids` None) there is no memnode: libvirt refuses one.
+    """
+    nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
+    numatune = child_of(root, "numatune", DOMAIN_ORDER)
+    if not nodes:
+        remove(numatune)
+        return
+    memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
+    if memory.get("placement") == "auto":
+        del memory.attrib["placement"]
+    memory.set("mode", "interleave" if all(cell.mode == "interleave" for cell in vm.cells) else "strict")
+    memory.set("nodeset", format_cpuset(nodes))
+    wanted = {
+        str(number): {"mode": cell.mode, "nodeset": format_cpuset(cell.nodes)}
+        for number, cell in zip(cell_ids or (), vm.cells, strict=cell_ids is not None)
+        if cell.nodes
+    }
+    _set_keyed(numatune, "memnode", "cellid", wanted, _NUMATUNE_ORDER)
+
+
+def set_hugepages(root: _Element, page_kib: int | None) -> None:
+    """Set the page size of all of the guest's memory; None takes ``<hugepages>`` out."""
+    if page_kib is None:
+        for old in root.findall("memoryBacking/hugepages"):
+            remove(old)
+        remove_if_empty(root.find("memoryBacking"))
+        return
+    backing = child_of(root, "memoryBacking", DOMAIN_ORDER)
+    hugepages = child_of(backing, "hugepages", _BACKING_ORDER)
+    for old in list(elements(hugepages)):
+        remove(old)
+    page = add_child(hugepages, "page")
+    page.set("size", str(page_kib))
+    page.set("unit", "KiB")
+
+
+def set_cells(root: _Element, cells: Sequence[PlanCell], devices_kib: Mapping[int, int], topology: Topology) -> None:
+    """Write new guest cells, ids from 0, with distances scaled from the host's; a common memAccess is kept.
+
+    `devices_kib` is the memory (KiB) of memory devices by cell: it is a cell's, but not in the cell's own figure.
+    """
+    cpu = child_of(root, "cpu", DOMAIN_ORDER)
+    numa = child_of(cpu, "numa", ())
+    access = {cell.get("memAccess") for cell in numa.findall("cell")}
+    for old in list(numa):
+        remove(old)
+    distances = guest_distances(cells, topology)
+    for number, cell in enumerate(cells):
+        element = add_child(numa, "cell")
+        element.set("id", str(number))
+        if cell.vcpus:
+            element.set("cpus", format_cpuset(cell.vcpus))
+        element.set("memory", str(cell.memory_kib - devices_kib.get(number, 0)))
+        element.set("unit", "KiB")
+        common = next(iter(access)) if len(access) == 1 else None
+        if common is not None:
+            element.set("memAccess", common)
+        if len(cells) > 1:
+            _add_distances(element, distances[number])
+
+
+def _add_distances(cell: _Element, row: Iterable[int]) -> None:
+    parent = add_child(cell, "distances")
+    for number, value in enumerate(row):
+        sibling = add_child(parent, "sibling")
+        sibling.set("id", str(number))
+        sibling.set("value", str(value))
+
+
+def guest_distances(cells: Sequence[PlanCell], topology: Topology) -> list[list[int]]:
+    """Return what the guest is told of the distances between its cells: 10 on the diagonal, 11 to 254 beside it.
+
+    A cell lies where its memory does, on several nodes in equal parts; 255 stays what it means, not reachable.
+    """
+    position = {node: number for number, node in enumerate(topology.node_ids)}
+    places = [[position[node] for node in cell.nodes] for cell in cells]
+    rows = []
+    for own, here in enumerate(places):
+        row = []
+        for other, there in enumerate(places):
+            if own == other:
+                row.append(int(LOCAL))
+                continue
+            pairs = [topology.distances[i][j] for i in here for j in there]
+            if not pairs or any(value >= UNREACHABLE for value in pairs):
+                row.append(int(UNREACHABLE) if pairs else 20)
+            else:
+                row.append(max(_CLOSEST, min(_FARTHEST, round(sum(pairs) / len(pairs)))))
+        rows.append(row)
+    return rows
+
+
+def remove_cells(root: _Element) -> None:
+    """Take the guest's cells out: a reshaped VM is shown one flat memory."""
+    for numa in root.findall("cpu/numa"):
+        cpu = numa.getparent()
+        remove(numa)
+        remove_if_empty(cpu)
+
+
+def set_device_nodemasks(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
+    """Make a memory device that names host nodes name those of its guest cell."""
+    by_id = {} if cell_ids is None else dict(zip(cell_ids, vm.cells, strict=True))
+    everywhere = frozenset().union(*(cell.nodes for cell in vm.cells))
+    for device in root.findall("devices/memory"):
+        mask = device.find("source/nodemask")
+        if mask is None:
+            continue
+        target = (device.findtext("target/node") or "").strip()
+        cell = by_id.get(int(target)) if target.isascii() and target.isdigit() else None
+        mask.text = format_cpuset(everywhere if cell is None else cell.nodes)

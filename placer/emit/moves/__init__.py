@@ -1,0 +1,1 @@
+"""Orders of moves as JSON, Markdown, script and ticket."""

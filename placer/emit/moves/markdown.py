@@ -1,0 +1,147 @@
+"""A schedule of moves as Markdown for a change ticket, and as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from placer.model.cpuset import format_cpuset
+from placer.moves.model import Place, Schedule, Step, Wave
+
+_DOES = {
+    "repin": "re-pin",
+    "renode": "other node",
+    "migrate": "migrate",
+    "restart": "restart",
+    "start": "start",
+}
+
+
+def schedule_markdown(schedule: Schedule) -> str:
+    """Return the schedule with a heading and a table a wave, boxes to tick, and what has no place in it."""
+    lines = ["# Moves", "", f"{outline(schedule)}.", ""]
+    for number, wave in enumerate(schedule.waves, start=1):
+        lines += [f"## Wave {number}: {wave_outline(wave)}", ""]
+        lines += [f"Before: {words}." for words in floating_words(wave, before=True)]
+        lines += ["", "| done | VM | do | from | to | GiB | remark |", "|---|---|---|---|---|--:|---|"]
+        for step in wave.steps:
+            cells = ["☐", step.vm, _DOES[step.kind.value], *ends(step), f"{step.memory_gib:g}", remark(step)]
+            lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+        lines.append("")
+        lines += [f"After: {words}." for words in floating_words(wave, before=False)]
+        lines += [] if wave.complete else ["Do not stop after this wave: a VM is only passing through."]
+        lines.append("")
+    for heading, entries in tail(schedule):
+        lines += [f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def schedule_text(schedule: Schedule) -> str:
+    """Return the schedule as aligned text."""
+    lines = [outline(schedule)]
+    for number, wave in enumerate(schedule.waves, start=1):
+        lines.append(f"wave {number}: {wave_outline(wave)}")
+        lines += [f"    before: {words}" for words in floating_words(wave, before=True)]
+        rows = [
+            (_DOES[step.kind.value], visible(step.vm), *map(visible, ends(step)), remark(step)) for step in wave.steps
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        for row in rows:
+            line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+            lines.append(f"    {line}  {visible(row[4])}".rstrip())
+        lines += [f"    after: {words}" for words in floating_words(wave, before=False)]
+    for heading, entries in tail(schedule):
+        lines += [f"{heading}:", *(f"    {visible(entry)}" for entry in entries)]
+    return "\n".join(lines) + "\n"
+
+
+def outline(schedule: Schedule) -> str:
+    """Return the schedule in a sentence."""
+    steps = schedule.steps
+    counts = [
+        f"{sum(step.kind.value == kind for step in steps)} {words}"
+        for kind, words in _DOES.items()
+        if any(step.kind.value == kind for step in steps)
+    ]
+    parts = [f"{len(schedule.waves)} waves", *counts, f"{sum(step.memory_gib for step in steps):g} GiB"]
+    if schedule.waves and schedule.minutes is not None:
+        parts.append(f"{schedule.minutes:.1f} minutes of copying")
+    if schedule.parking_moves or schedule.parking_bound:
+        proof = (
+            "proven fewest"
+            if schedule.parking_moves == schedule.parking_bound and not schedule.blocked
+            else f"at least {schedule.parking_bound}"
+        )
+        parts.append(f"{schedule.parking_moves} of the moves put VMs aside ({proof})")
+    return ", ".join(parts)
+
+
+def wave_outline(wave: Wave) -> str:
+    """Return a wave in a few words."""
+    text = f"{len(wave.steps)} steps, {wave.memory_gib:g} GiB"
+    return text if wave.minutes is None else f"{text}, {wave.minutes:.1f} min"
+
+
+def floating_words(wave: Wave, *, before: bool) -> Iterator[str]:
+    """Yield what happens to the cpusets of shared vCPUs before or after a wave."""
+    for entry in wave.before if before else wave.after:
+        if entry.vms:
+            host = visible(entry.host)
+            yield f"shared vCPUs on {host}, node {entry.node} float over CPUs {format_cpuset(entry.cpus)}"
+
+
+def ends(step: Step) -> tuple[str, str]:
+    """Return where a step begins and ends."""
+    return ("" if step.source is None else _where(step.source), _where(step.target))
+
+
+def remark(step: Step) -> str:
+    """Return what is particular about a step."""
+    words = []
+    if step.parking:
+        words.append("put aside for a while")
+    if step.passing:
+        words.append("passing CPUs")
+    if step.shares_with:
+        words.append(f"shares CPUs with {', '.join(step.shares_with)} for a while")
+    if step.kind.value == "repin" and not step.parking:
+        own = [pin for pin in step.target.pins.values() if len(pin) == 1]
+        words.append(f"CPUs {format_cpuset(frozenset().union(*own))}" if own else "floats over what is free")
+    return "; ".join(words)
+
+
+def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
+    """Yield heading and lines of what comes after the waves."""
+    if schedule.blocked:
+        yield "No order found", [f"{entry.vm} to {entry.target}: {entry.reason}" for entry in schedule.blocked]
+    if schedule.remaining:
+        yield (
+            "Remains after the window",
+            [f"{s.vm}: {_DOES[s.kind.value]} to {_where(s.target)}" for s in schedule.remaining],
+        )
+    if schedule.cycles:
+        yield (
+            "Circles",
+            [
+                f"{', '.join(cycle.vms)}: at least {cycle.fewest_parkings} must be put aside"
+                for cycle in schedule.cycles
+            ],
+        )
+    if schedule.notes:
+        yield "Notes", list(schedule.notes)
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters spelled out."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _where(place: Place) -> str:
+    if place.nodes is None:
+        return place.host
+    nodes = ",".join(str(node) for node in dict.fromkeys(place.nodes))
+    return f"{place.host} node {nodes}"
+
+
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in visible(text))

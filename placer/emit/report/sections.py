@@ -1,0 +1,319 @@
+"""The parts of a report beside its hosts, as tables and figures: goals, before and after, moves, headroom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from placer.emit.report.hosts import plan_now
+from placer.measure.measure import FleetScore, score_fleet
+from placer.model.fleet import Fleet
+from placer.model.goals import HeadroomFlavor
+from placer.model.plan import Change, GoalResult, Plan
+from placer.model.vm import CellMode
+from placer.moves.model import Step
+from placer.moves.schedule import schedule_moves
+from placer.read.imports.usage import oversized
+from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
+from placer.whatif.headroom import Headroom, headroom
+
+LISTED = 2000
+"""Rows of changes, moves and VMs without a place; the plan file has all of them, and the report says how many more."""
+_CPU_BELOW, _MEMORY_BELOW = 0.25, 0.5
+"""The shares of ``placer usage``."""
+SIZES_COUNTED = 4
+"""How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
+
+_STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
+
+_GOAL_WORDS = {
+    "placed": "vCPUs without a place",
+    "rules": "how far rules are broken, over all rules and domains",
+    "remote": "extra distance to memory, in vCPU equivalents",
+    "hosts": "cost of the hosts in use",
+    "cores": "vCPUs on a core that another VM uses too",
+    "l3": "L3 domains used beyond the fewest possible",
+    "balance": "uneven load of the nodes",
+    "balance:usage": "uneven load of the nodes by what VMs use",
+    "moves": "VMs that change host",
+    "moved_gib": "memory copied, GiB",
+    "headroom": "more VMs of this size that fit",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column: its title, and whether it holds figures."""
+
+    title: str
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A table of texts with a caption; `more` says what was left out."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[str]]
+    more: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+def columns(*titles: str) -> tuple[Column, ...]:
+    """Return columns; a title that ends in ``#`` is one of figures."""
+    return tuple(Column(title=title.rstrip("#"), number=title.endswith("#")) for title in titles)
+
+
+def goal_sheet(plan: Plan) -> Sheet:
+    """Return the goals in order with value, bound and gap; what is not known is said to be unknown."""
+    return Sheet(
+        caption="Goals in their order",
+        columns=columns("goal", "meaning", "value#", "bound#", "gap#", "status", "bound from"),
+        rows=[_goal_row(goal) for goal in plan.goals],
+    )
+
+
+def goal_words(goal: str) -> str:
+    """Return in words what a goal counts, by its name with or without tolerance and argument."""
+    name = goal.partition("~")[0]
+    return _GOAL_WORDS.get(name) or _GOAL_WORDS.get(name.partition(":")[0], "")
+
+
+def _goal_row(goal: GoalResult) -> tuple[str, ...]:
+    held = "" if goal.held_at is None else f", {visible(goal.held_at)} held"
+    ended = goal.stopped if goal.status != "optimal" else ""
+    said = "; ".join(word for word in (goal.source if goal.bound is not None else "", ended) if word)
+    return (
+        visible(goal.name),
+        goal_words(goal.name),
+        figure(goal.value),
+        figure(goal.bound),
+        percent(goal.gap),
+        goal.status + held,
+        visible(said),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NowAndPlanned:
+    """The measure of the VMs that are on known nodes now and are planned: as they are, and as they will be."""
+
+    vms: int
+    old: FleetScore
+    new: FleetScore
+
+
+def now_and_planned(fleet: Fleet, plan: Plan) -> NowAndPlanned | None:
+    """Return the measure now and as planned over the same VMs; None where none of them is on known nodes now."""
+    both = {place.name: place for place in plan_now(fleet) if place.name in plan.vm_by_name}
+    if not both:
+        return None
+    old = score_fleet(fleet, replace(plan, vms=tuple(both.values())))
+    new = score_fleet(fleet, replace(plan, vms=tuple(vm for vm in plan.vms if vm.name in both)))
+    return NowAndPlanned(vms=len(both), old=old, new=new)
+
+
+def before_after(fleet: Fleet, plan: Plan, at: NowAndPlanned | None) -> Sheet | None:
+    """Return the measure now and as planned as a table; its caption tells of how many VMs."""
+    if at is None:
+        return None
+    present = sum(1 for vm in fleet.vms if vm.current is not None)
+    hosts_now = {vm.current.host for vm in fleet.vms if vm.current is not None}
+    rows = [
+        *_score_rows(at.old, at.new),
+        ("hosts with VMs", figure(len(hosts_now)), figure(len({vm.host for vm in plan.vms}))),
+    ]
+    told = f"{at.vms:,} of {count(present, 'VM')} on a host now, whose nodes are known"
+    return Sheet(caption=f"Before and after: {told}", columns=columns("measure", "now#", "planned#"), rows=rows)
+
+
+def _score_rows(old: FleetScore, new: FleetScore) -> list[tuple[str, ...]]:
+    return [
+        ("locality score, 100 is all local", *(figure(score.locality_score, 2) for score in (old, new))),
+        ("accesses that leave the node", *(percent(score.remote_share) for score in (old, new))),
+        ("mean distance, 1 is local", *(figure(score.mean_distance) for score in (old, new))),
+        ("remote access, vCPU equivalents", *(figure(score.remote_access, 2) for score in (old, new))),
+    ]
+
+
+def change_sheet(plan: Plan) -> Sheet | None:
+    """Return the VMs that the plan changes; None where it changes none."""
+    changed = [vm for vm in plan.vms if vm.change is not Change.NONE]
+    if not changed:
+        return None
+    order = list(Change)
+    changed.sort(key=lambda vm: -order.index(vm.change))
+    counts = Counter(vm.change for vm in changed)
+    told = ", ".join(f"{counts[change]:,} {CHANGE_WORDS[change]}" for change in reversed(order) if counts[change])
+    return Sheet(
+        caption=f"VMs that change: {told}",
+        columns=columns("VM", "change", "from", "to", "to nodes", "memory#"),
+        rows=[
+            (
+                visible(vm.name),
+                CHANGE_WORDS[vm.change],
+                visible(vm.from_host or vm.host),
+                visible(vm.host),
+                ", ".join(str(node) for node in sorted({node for cell in vm.cells for node in cell.nodes})),
+                amount(sum(cell.memory_kib for cell in vm.cells)),
+            )
+            for vm in changed[:LISTED]
+        ],
+        more=_more(len(changed)),
+    )
+
+
+def unplaced_sheet(plan: Plan) -> Sheet | None:
+    """Return the VMs without a place and why; None where all have one."""
+    if not plan.unplaced:
+        return None
+    return Sheet(
+        caption=f"Without a place: {count(len(plan.unplaced), 'VM')}",
+        columns=columns("VM", "reason"),
+        rows=[(visible(vm.name), visible(vm.reason)) for vm in plan.unplaced[:LISTED]],
+        more=_more(len(plan.unplaced)),
+    )
+
+
+def move_sheet(fleet: Fleet, plan: Plan) -> Sheet | None:
+    """Return the steps in the order in which they fit; None where no VM that is on a host changes."""
+    if all(vm.change is Change.NONE for vm in plan.vms):
+        return None
+    schedule = schedule_moves(fleet, plan)
+    steps = [(number, step) for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps]
+    notes = [
+        f"{visible(blocked.vm)} cannot move to {visible(blocked.target)}: {visible(blocked.reason)}"
+        for blocked in schedule.blocked[:LISTED]
+    ]
+    notes += [visible(note) for note in schedule.notes]
+    return Sheet(
+        caption=f"Move schedule: {count(len(steps), 'step')} in {count(len(schedule.waves), 'wave')}, "
+        f"{count(schedule.parking_moves, 'VM')} put aside on the way (no order has fewer than "
+        f"{schedule.parking_bound:,})",
+        columns=columns("wave#", "VM", "step", "from", "to", "copied#"),
+        rows=[_step_row(number, step) for number, step in steps[:LISTED]],
+        more=_more(len(steps)),
+        notes=tuple(notes),
+    )
+
+
+def _step_row(wave: int, step: Step) -> tuple[str, ...]:
+    aside = ", put aside for a while" if step.parking else ", CPUs for the time being" if step.passing else ""
+    source = "new" if step.source is None else _place(step.source.host, step.source.nodes)
+    copied = f"{figure(step.memory_gib, 1)} GiB" if step.memory_gib else "nothing"
+    return (
+        str(wave),
+        visible(step.vm),
+        _STEP_WORDS.get(step.kind.value, step.kind.value) + aside,
+        source,
+        _place(step.target.host, step.target.nodes),
+        copied,
+    )
+
+
+def _place(host: str, nodes: tuple[int, ...] | None) -> str:
+    told = "nodes unknown" if nodes is None else "node " + ", ".join(map(str, sorted(set(nodes))))
+    return f"{visible(host)} {told}"
+
+
+def usage_sheet(fleet: Fleet) -> Sheet | None:
+    """Return the VMs that use little of what they have, the largest waste first; None where no usage is known."""
+    known = sum(vm.usage is not None for vm in fleet.vms)
+    if not known:
+        return None
+    found = oversized(fleet.vms, cpu_below=_CPU_BELOW, memory_below=_MEMORY_BELOW)
+    told = f"{count(len(found), 'VM')} below {percent(_CPU_BELOW)} of CPU or {percent(_MEMORY_BELOW)} of memory"
+    return Sheet(
+        caption=f"Little used: {told}, of {known:,} whose use is known (95th percentile)",
+        columns=columns("VM", "vCPUs#", "vCPUs used#", "CPU#", "memory#", "memory used#", "share#"),
+        rows=[
+            (
+                visible(entry.vm.name),
+                figure(entry.vm.spec.vcpus),
+                figure(entry.used_vcpus, 1),
+                percent(entry.cpu_p95),
+                amount(entry.vm.spec.memory_kib),
+                "unknown" if entry.used_kib is None else amount(entry.used_kib),
+                percent(entry.memory_p95),
+            )
+            for entry in found[:LISTED]
+        ],
+        more=f"and {len(found) - LISTED:,} more, which placer usage lists" if len(found) > LISTED else "",
+        notes=("Requests rule the plan all the same: nothing is made smaller.",),
+    )
+
+
+def headroom_sheet(fleet: Fleet, plan: Plan, flavors: Sequence[HeadroomFlavor]) -> Sheet | None:
+    """Return how many more VMs fit beside the plan, of the flavors given or of the fleet's commonest sizes."""
+    chosen = list(flavors) or common_sizes(fleet)
+    if not chosen or not fleet.hosts:
+        return None
+    return Sheet(
+        caption="Headroom: how many more VMs of a size fit beside this plan, nothing moved",
+        columns=columns("size", "fit#", "hosts with room#", "runs out first"),
+        rows=[_headroom_row(entry) for entry in headroom(fleet, chosen, plan=plan)],
+    )
+
+
+def _headroom_row(entry: Headroom) -> tuple[str, ...]:
+    return (
+        entry.flavor,
+        figure(entry.total),
+        figure(sum(1 for number in entry.per_host.values() if number)),
+        entry.first or "nothing holds it",
+    )
+
+
+def common_sizes(fleet: Fleet) -> list[HeadroomFlavor]:
+    """Return the commonest VM sizes of a fleet as flavors: guests with cells keep their number of cells."""
+    sizes: Counter[tuple[int, int, int]] = Counter()
+    for vm in fleet.vms:
+        spec = vm.spec
+        cells = len(spec.cells) if spec.cell_mode is CellMode.GIVEN else 1
+        if spec.memory_kib and not (spec.vcpus % cells or spec.memory_kib % cells):
+            sizes[spec.vcpus, spec.memory_kib, cells] += 1
+    common = sorted(sizes, key=lambda size: (-sizes[size], size))[:SIZES_COUNTED]
+    return [
+        HeadroomFlavor(
+            text=f"{vcpus} vCPUs × {amount(memory)}" + (f" in {cells} cells" if cells > 1 else ""),
+            vcpus=vcpus,
+            memory_kib=memory,
+            cells=cells,
+        )
+        for vcpus, memory, cells in common
+    ]
+
+
+def capacity_bars(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return used, reserved and free shares of CPUs and memory, as far as the plan's summary tells them."""
+    bars = []
+    for name, key in (("CPUs", "cpus"), ("memory", "memory_mib")):
+        row = summary.get(key)
+        if not isinstance(row, Mapping) or not all(_known(row.get(part)) for part in _PARTS) or not row["total"]:
+            continue
+        write = (lambda mib: amount(round(mib * 1024))) if key == "memory_mib" else figure
+        bars.append(
+            {
+                "name": name,
+                "total": write(row["total"]),
+                "parts": [
+                    {"name": part, "text": write(row[part]), "share": round(100 * row[part] / row["total"], 2)}
+                    for part in ("used", "reserved", "free")
+                ],
+            }
+        )
+    return bars
+
+
+_PARTS = ("used", "reserved", "free", "total")
+
+
+def _known(value: object) -> bool:
+    return isinstance(value, (int, float)) and value >= 0
+
+
+def _more(number: int) -> str:
+    return f"and {number - LISTED:,} more, which the plan file holds" if number > LISTED else ""

@@ -1,0 +1,1 @@
+"""Domains that fail: every failure swept, and room kept for them."""

@@ -1,0 +1,395 @@
+"""N+k: what every failure of a host, or of all hosts of a label, would do to a plan; pairs too.
+
+The VMs of the failed hosts are to find NUMA-true places on the others, where nothing moves unless the options allow it.
+A failure is harmless when a plan for it places every VM, and proven to lose some when a solve bounds it so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+from pathlib import Path
+from typing import Any
+
+from placer.errors import InputError
+from placer.measure.spec_numbers import SpecNumbers
+from placer.model.fleet import Fleet
+from placer.model.goals import parse_goals
+from placer.model.host import Host
+from placer.model.plan import Plan
+from placer.model.rules import Rule, RuleKind
+from placer.planning.after import fleet_after, with_vms
+from placer.planning.compile.compile import WITHIN_HOST, Compiled, compile_fleet
+from placer.planning.decode.names import assign_names
+from placer.planning.solve import move_budget
+from placer.sweeps.executors import Outcome, Pool, Task
+from placer.whatif.compare import OnDone, SweepOptions, identity_of, solve_with, swept
+from placer.whatif.edit_hosts import alike as same_shape
+from placer.whatif.room import Room
+from placer.whatif.scenario import Variant
+from solvers.result import Limits, Result
+from solvers.solve import solve
+
+NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
+
+Failure = tuple[str, ...]
+"""Names of the domains that fail together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureSweep:
+    """What the failures do.
+
+    Attributes
+    ----------
+    scope, at_once : ``host`` or a label; how many domains fail together.
+    domains, combinations : how many there are of each.
+    alike, slack, solved : combinations answered by one just like it, by room enough for each apart, and by a plan.
+    harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost`` and
+        ``proven`` (no plan loses fewer vCPUs), the worst first.
+    unknown : combinations that no plan was found for, with why.
+    spares : how many more hosts the worst failure takes to be survived: ``hosts``, ``like`` and ``proven``; None where
+        all failures are harmless.
+    """
+
+    scope: str
+    at_once: int
+    domains: int
+    combinations: int
+    alike: int
+    slack: int
+    solved: int
+    harmful: tuple[Mapping[str, Any], ...]
+    unknown: tuple[Mapping[str, Any], ...] = ()
+    spares: Mapping[str, Any] | None = None
+
+
+def sweep_failures(
+    variant: Variant,
+    scope: str,
+    options: SweepOptions,
+    *,
+    at_once: int = 1,
+    pool: Pool | None = None,
+    results: Path | None = None,
+    on_done: OnDone | None = None,
+    plan: Plan | None = None,
+) -> FailureSweep:
+    """Plan the variant, or take the plan given, then let every domain of a scope fail, alone or two at once.
+
+    Raises
+    ------
+    InputError
+        No host has the label, or more than two domains are to fail at once.
+    """
+    if at_once not in (1, 2):
+        raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
+    fleet = settled(variant.fleet, plan or solve_with(variant, options))
+    domains = domains_of(fleet, scope)
+    if len(domains) <= at_once:
+        raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
+    identity = identity_of(f"failures {scope} {at_once}", [Variant(name=variant.name, fleet=fleet)], options)
+    run = _Run(fleet, domains, options, identity, pool, results, on_done)
+    singles, alike = run.singles(share=at_once == 1)
+    slack = 0
+    found = singles
+    if at_once == 2:
+        found, slack, alike = run.pairs(singles)
+    solved = len({id(outcome) for outcome in found.values()})
+    return _summary(run, scope, at_once, found, alike, slack, solved)
+
+
+def settled(fleet: Fleet, plan: Plan) -> Fleet:
+    """Return the fleet as its plan leaves it, with the VMs that have a place."""
+    after = fleet_after(fleet, plan)
+    return with_vms(after, (vm for vm in after.vms if vm.current is not None))
+
+
+def domains_of(fleet: Fleet, scope: str) -> dict[str, tuple[str, ...]]:
+    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label."""
+    out: dict[str, list[str]] = defaultdict(list)
+    for host in fleet.hosts:
+        value = host.name if scope == "host" else host.labels.get(scope)
+        if value is not None and not host.failed:
+            out[value].append(host.name)
+    if not out:
+        raise InputError(f"no host has a label {scope!r}", field="--fail-each", cure="say host, or a label of hosts")
+    return {name: tuple(hosts) for name, hosts in out.items()}
+
+
+def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str], bool]) -> dict[str, Any]:
+    """Let hosts fail and plan for it; what a worker runs. Plain data: see `FailureSweep`.
+
+    The second part of `failed` asks where the VMs go too, and where they would go with every second host closed.
+    """
+    fleet, options = context
+    names, roomy = set(failed[0]), failed[1]
+    hit = dataclasses.replace(
+        fleet, hosts=tuple(dataclasses.replace(h, failed=True) if h.name in names else h for h in fleet.hosts)
+    )
+    homeless = sum(vm.current is not None and vm.current.host in names for vm in fleet.vms)
+    if not homeless:
+        return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [NOWHERE]}
+    compiled, result, sure = _solved(hit, options)
+    if not result.patterns:
+        return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
+    left = assign_names(compiled, result).unplaced
+    out: dict[str, Any] = {
+        "vms": homeless,
+        "lost": sorted(fleet.vms[number].name for number in left),
+        "vcpus_lost": sum(fleet.vms[number].spec.vcpus for number in left),
+        "proven": sure or all(objective.status == "optimal" for objective in result.objectives),
+    }
+    if roomy and not left:
+        found = [_refuge(compiled, result, names)]
+        for parity in (0, 1):
+            closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
+            rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
+            half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
+            compiled, result, _ = _solved(half, options, engine="greedy")
+            if result.patterns and not assign_names(compiled, result).unplaced:
+                found.append(_refuge(compiled, result, names))
+        out["into"] = [one for one in found if one is not None]
+    return out
+
+
+def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[Compiled, Result, bool]:
+    """Return a plan in counts that places what it can, and whether no other one leaves out fewer vCPUs.
+
+    The greedy plan is taken where it places all, or leaves out no more than has no room by the formula alone.
+    """
+    budget = move_budget(fleet, options.max_moves, options.max_migrations)
+    compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
+    limits = Limits(time_limit_s=options.time_limit_s, rounds=options.rounds)
+    first = solve(compiled.problem, engine="greedy", limits=limits, seed=options.seed)
+    sure = bool(first.patterns) and not any(first.unplaced)
+    if not sure and first.patterns and budget.moves == 0:
+        sure = _left_out(compiled, first) <= _without_room(compiled)
+    if engine == "greedy" or sure:
+        return compiled, first, sure
+    return compiled, solve(compiled.problem, limits=limits, seed=options.seed), False
+
+
+def _left_out(compiled: Compiled, result: Result) -> int:
+    flavors = compiled.problem.flavors
+    return sum(flavor.vcpus * many for flavor, many in zip(flavors, result.unplaced, strict=True))
+
+
+def _without_room(compiled: Compiled) -> int:
+    """Return vCPUs that no plan places while nothing moves: those of each flavor for which there is no room alone."""
+    room = Room(compiled.problem)
+    total = 0
+    for number, flavor in enumerate(compiled.problem.flavors):
+        most = room.most(number) if flavor.arriving else None
+        if most is not None:
+            total += flavor.vcpus * max(0, flavor.arriving - most)
+    return total
+
+
+def _refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, Any] | None:
+    """Return where the VMs of the failed hosts go, None where others move to make room for them.
+
+    ``hosts`` take some; ``spread`` are the (rule, domain) pairs where some arrive that a rule over hosts keeps apart,
+    ``together`` the rules that hold some of them together: what another failure must not touch.
+    """
+    fleet = compiled.fleet
+    hosts: set[str] = set()
+    spread: set[tuple[int, str]] = set()
+    together: set[int] = set()
+    for entry in assign_names(compiled, result).hosts:
+        host = fleet.hosts[entry.host]
+        for placement, number in entry.vms:
+            current = fleet.vms[number].current
+            if current is None:
+                continue
+            if current.host not in failed:
+                stays = number in compiled.now[entry.host].get(placement, ())
+                flavor = compiled.flavors.of_vm[number]
+                if not stays and number not in compiled.floating[entry.host].get(flavor, ()):
+                    return None
+                continue
+            hosts.add(host.name)
+            for tied in compiled.flavors.groups[compiled.flavors.of_vm[number]].rules:
+                rule = fleet.rules[tied]
+                if rule.kind is RuleKind.AFFINITY:
+                    together.add(tied)
+                elif rule.scope not in WITHIN_HOST and rule.scope in host.labels:
+                    spread.add((tied, host.labels[rule.scope]))
+    return {"hosts": sorted(hosts), "spread": sorted(map(list, spread)), "together": sorted(together)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refuge:
+    """Where the VMs of one failure find room; see `_refuge`."""
+
+    hosts: frozenset[str]
+    spread: frozenset[tuple[int, str]]
+    together: frozenset[int]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> _Refuge:
+        """Return it from plain data."""
+        return cls(
+            frozenset(data["hosts"]),
+            frozenset((int(rule), str(domain)) for rule, domain in data["spread"]),
+            frozenset(data["together"]),
+        )
+
+    def apart_from(self, other: _Refuge) -> bool:
+        """Tell whether both plans hold at once.
+
+        Each host takes VMs of one failure only, and so does each domain of a rule that keeps VMs apart: there are then
+        no more of them in it than one of the two plans has. Rules that hold VMs together see the VMs of one failure.
+        """
+        return (
+            self.hosts.isdisjoint(other.hosts)
+            and self.spread.isdisjoint(other.spread)
+            and self.together.isdisjoint(other.together)
+        )
+
+
+class _Run:
+    """One sweep over the failures of a settled fleet."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        domains: Mapping[str, tuple[str, ...]],
+        options: SweepOptions,
+        identity: str,
+        pool: Pool | None,
+        results: Path | None,
+        on_done: OnDone | None,
+    ) -> None:
+        self.fleet, self.domains, self.options = fleet, domains, options
+        self.identity, self.pool, self.results, self.on_done = identity, pool, results, on_done
+        self.kind = self._kinds()
+
+    def _kinds(self) -> dict[str, Any]:
+        """Return domain -> what tells it apart: the classes of its hosts and what is fixed on them."""
+        compiled = compile_fleet(self.fleet, parse_goals("placed", self.fleet))
+        of_host: dict[str, Any] = {}
+        specs = SpecNumbers()
+        for number, host_class in enumerate(compiled.problem.classes):
+            for member in host_class.members:
+                fixed = sorted(
+                    (specs.of(self.fleet.vms[vm].spec), tuple(sorted(self.fleet.vms[vm].spec.labels.items())))
+                    for vm in compiled.fixed.get(member, ())
+                )
+                of_host[self.fleet.hosts[member].name] = (number, tuple(fixed))
+        return {name: tuple(sorted(of_host[host] for host in hosts)) for name, hosts in self.domains.items()}
+
+    def singles(self, *, share: bool) -> tuple[dict[Failure, Outcome], int]:
+        """Return the outcome of each domain's failure, and how many were answered by one just like it."""
+        failures = [(name,) for name in self.domains]
+        return self._swept(failures, share=share, roomy=not share)
+
+    def pairs(self, singles: Mapping[Failure, Outcome]) -> tuple[dict[Failure, Outcome], int, int]:
+        """Return the outcome of every pair that slack does not make harmless, how many it does, and how many are alike.
+
+        Two failures that find room apart from each other, neither on the other's hosts, find it at once too.
+        """
+        into = {
+            name: [] if outcome.value is None else [_Refuge.of(one) for one in outcome.value.get("into", ())]
+            for (name,), outcome in singles.items()
+        }
+        hosts = {name: set(own) for name, own in self.domains.items()}
+        open_pairs: list[Failure] = []
+        slack = 0
+        for one, other in combinations(self.domains, 2):
+            apart = any(
+                a.apart_from(b) and a.hosts.isdisjoint(hosts[other]) and b.hosts.isdisjoint(hosts[one])
+                for a in into[one]
+                for b in into[other]
+            )
+            slack += apart
+            if not apart:
+                open_pairs.append((one, other))
+        found, alike = self._swept(open_pairs, share=True, roomy=False)
+        return found, slack, alike
+
+    def _swept(self, failures: Sequence[Failure], *, share: bool, roomy: bool) -> tuple[dict[Failure, Outcome], int]:
+        first: dict[Any, Failure] = {}
+        for failure in failures:
+            first.setdefault(self._key(failure) if share else failure, failure)
+        tasks = [
+            Task(key=" + ".join(failure), payload=([host for name in failure for host in self.domains[name]], roomy))
+            for failure in first.values()
+        ]
+        # Results of single failures and of pairs are kept apart: their tasks are others.
+        path = self.results
+        if path is not None and roomy:
+            path = path.with_name(path.name + ".singles")
+        outcomes = swept(fail_hosts, (self.fleet, self.options), tasks, self.identity, self.pool, path, self.on_done)
+        by_key = dict(zip(first, outcomes, strict=True))
+        found = {failure: by_key[self._key(failure) if share else failure] for failure in failures}
+        return found, len(failures) - len(tasks)
+
+    def _key(self, failure: Failure) -> Any:
+        return tuple(sorted(self.kind[name] for name in failure))
+
+
+def _summary(
+    run: _Run, scope: str, at_once: int, found: Mapping[Failure, Outcome], alike: int, slack: int, solved: int
+) -> FailureSweep:
+    harmful, unknown = [], []
+    for failure, outcome in found.items():
+        value = outcome.value or {"unknown": outcome.error}
+        if "unknown" in value:
+            unknown.append({"domains": list(failure), "why": value["unknown"]})
+        elif value["lost"]:
+            kept = {key: value[key] for key in ("vms", "vcpus_lost", "proven")}
+            own = _own_names(failure, value["lost"], outcome.key)
+            harmful.append({"domains": list(failure), **kept, "lost": own, "vms_lost": len(value["lost"])})
+    harmful.sort(key=lambda one: (-one["vcpus_lost"], -one["vms_lost"], one["domains"]))
+    number = len(run.domains)
+    return FailureSweep(
+        scope=scope,
+        at_once=at_once,
+        domains=number,
+        combinations=number if at_once == 1 else number * (number - 1) // 2,
+        alike=alike,
+        slack=slack,
+        solved=solved,
+        harmful=tuple(harmful),
+        unknown=tuple(unknown),
+        spares=_spares(run, harmful[0]) if harmful else None,
+    )
+
+
+def _own_names(failure: Failure, lost: Sequence[str], key: str) -> list[str] | None:
+    """Return the names of the VMs lost; of a failure just like another one only their number is known."""
+    return list(lost) if " + ".join(failure) == key else None
+
+
+def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many more hosts let every VM of the worst failure find a place: copies of those that held most of it.
+
+    ``proven`` where fewer could not do: one always is after a proven loss, more only where all that fail are alike.
+    """
+    failed = [host for name in worst["domains"] for host in run.domains[name]]
+    lost = set(worst["lost"] or ())
+    held: Counter[str] = Counter()
+    for vm in run.fleet.vms:
+        if vm.name in lost and vm.current is not None:
+            held[vm.current.host] += vm.spec.vcpus
+    patterns = [run.fleet.host_by_name[name] for name in sorted(failed, key=lambda name: (-held[name], name))]
+    same = all(same_shape(pattern, patterns[0]) for pattern in patterns)
+    proven = bool(worst["proven"])
+    for number in range(1, len(patterns) + 1):
+        bought = patterns[:number]
+        fleet = dataclasses.replace(run.fleet, hosts=(*run.fleet.hosts, *_copies(bought, run.fleet)))
+        value = fail_hosts((fleet, run.options), (failed, False))
+        like = dict(Counter(pattern.name for pattern in bought))
+        if "unknown" not in value and not value["lost"]:
+            return {"hosts": number, "like": like, "proven": proven and (same or number == 1)}
+        proven = proven and bool(value.get("proven"))
+    return {"hosts": None, "like": like, "proven": False}
+
+
+def _copies(patterns: Sequence[Host], fleet: Fleet) -> list[Host]:
+    names = (name for n in count(1) if (name := f"spare-{n}") not in fleet.host_by_name)
+    return [dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns]

@@ -1,0 +1,60 @@
+"""Lint of hosts: kernel settings and daemons that work against the pins and memory policy of the VMs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from placer.lint.guest import pins_something
+from placer.lint.remark import Remark
+from placer.model.host import Host
+from placer.model.vm import Vm
+
+Said = tuple[str, str]
+
+
+def numa_balancing(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """Automatic NUMA balancing unmaps pages to see who touches them, and finds nothing to mend in a pinned guest."""
+    if host.settings.numa_balancing and any(map(pins_something, vms)):
+        yield "automatic NUMA balancing beside pinned VMs", "sysctl kernel.numa_balancing=0"
+
+
+def ksm_across_nodes(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """KSM keeps one copy of equal pages, on one node: for the others they are remote."""
+    settings = host.settings
+    if settings.ksm and settings.ksm_across_nodes is not False and vms and len(host.topology.nodes) > 1:
+        yield "KSM merges pages across nodes", "set /sys/kernel/mm/ksm/merge_across_nodes to 0, or stop KSM"
+
+
+def thp(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """Without transparent huge pages, guests on ordinary pages miss the TLB; ``always`` runs khugepaged over pinned
+    CPUs.
+    """
+    mode = host.settings.thp
+    if mode == "never" and any(vm.spec.page_kib is None for vm in vms):
+        yield "transparent huge pages are off, and VMs use ordinary pages", "set them to madvise, or page_size: 1GiB"
+    if mode == "always" and any(vm.spec.page_kib is not None for vm in vms):
+        yield (
+            "transparent huge pages are 'always' beside VMs on huge pages: khugepaged takes time",
+            "set them to madvise",
+        )
+
+
+def numad(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """Numad moves processes between nodes while they run."""
+    if host.settings.numad and any(map(pins_something, vms)):
+        yield "numad runs beside pinned VMs, and moves them", "stop and disable numad"
+
+
+RULES: tuple[tuple[str, Callable[[Host, Sequence[Vm]], Iterator[Said]]], ...] = (
+    ("numa-balancing", numa_balancing),
+    ("ksm-across-nodes", ksm_across_nodes),
+    ("thp", thp),
+    ("numad", numad),
+)
+
+
+def lint_host(host: Host, vms: Sequence[Vm]) -> Iterator[Remark]:
+    """Yield what the rules say of one host and the VMs that are, or may come, there."""
+    for name, rule in RULES:
+        for message, cure in rule(host, vms):
+            yield Remark(rule=name, subject=f"host {host.name!r}", message=message, cure=cure)

@@ -1,0 +1,171 @@
+"""How far placements break the rules: the excess of every pair (rule, domain), at the start and under a plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from placer.measure.moved import is_present
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan
+from placer.model.rules import Rule, RuleKind, matches
+
+Pair = tuple[int, Hashable]
+"""Index of a rule, and the domain: a host, a label's value, (host, node id) or (host, number of the L3 domain)."""
+
+Domains = Callable[[Rule, int], Iterable[Hashable]]
+"""Which domains of a rule's scope the VM with this index is in: none where it is nowhere."""
+
+TYING = (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)
+CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
+OWN_SCOPES = ("host", "node", "l3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleIndex:
+    """Which VMs and which hosts each rule selects: indices into the fleet, by rule."""
+
+    vms: tuple[tuple[int, ...], ...]
+    hosts: tuple[frozenset[str], ...]
+
+
+def rule_index(fleet: Fleet) -> RuleIndex:
+    """Return what each rule selects. A drain without members selects every VM.
+
+    Every object is looked up by its labels, so the work grows with the objects selected, not with rules × objects.
+    """
+    vms = _selected([rule.members for rule in fleet.rules], [(vm.name, vm.spec.labels) for vm in fleet.vms])
+    hosts = _selected([rule.hosts for rule in fleet.rules], [(host.name, host.labels) for host in fleet.hosts])
+    everyone = tuple(range(len(fleet.vms)))
+    return RuleIndex(
+        vms=tuple(
+            everyone if rule.kind is RuleKind.DRAIN and not rule.members else tuple(chosen)
+            for rule, chosen in zip(fleet.rules, vms, strict=True)
+        ),
+        hosts=tuple(frozenset(fleet.hosts[number].name for number in chosen) for chosen in hosts),
+    )
+
+
+def _selected(
+    selections: Sequence[Mapping[str, str] | None], objects: Sequence[tuple[str, Mapping[str, str]]]
+) -> list[list[int]]:
+    by_pair: dict[tuple[str, str], list[int]] = {}
+    for number, selection in enumerate(selections):
+        if selection:
+            by_pair.setdefault(min(selection.items()), []).append(number)
+    chosen: list[list[int]] = [[] for _ in selections]
+    if not by_pair:
+        return chosen
+    keys = {key for key, _ in by_pair}
+    for index, (name, labels) in enumerate(objects):
+        for key in keys:
+            value = name if key == "name" and "name" not in labels else labels.get(key)
+            for number in by_pair.get((key, value), ()) if value is not None else ():
+                if matches(selections[number], name, labels):
+                    chosen[number].append(index)
+    return chosen
+
+
+def plan_excess(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[Pair, int]:
+    """Return the excess of every pair that the plan breaks."""
+    planned = plan.vm_by_name
+
+    def host(number: int) -> Host | None:
+        vm = planned.get(fleet.vms[number].name)
+        return None if vm is None else fleet.host_by_name[vm.host]
+
+    return _excess(fleet.rules, index, _planned_domains(fleet, plan), host)
+
+
+def plan_domains(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[int, Counter[Hashable]]:
+    """Return, a rule that ties VMs, how many of them the plan has in each domain; others that select any with none."""
+    domains = _planned_domains(fleet, plan)
+    found: dict[int, Counter[Hashable]] = {}
+    for number, rule in enumerate(fleet.rules):
+        if index.vms[number] or index.hosts[number]:
+            tied = index.vms[number] if rule.kind in TYING else ()
+            found[number] = Counter(domain for vm in tied for domain in domains(rule, vm))
+    return found
+
+
+def _planned_domains(fleet: Fleet, plan: Plan) -> Domains:
+    planned = plan.vm_by_name
+
+    def domains(rule: Rule, number: int) -> Iterable[Hashable]:
+        vm = planned.get(fleet.vms[number].name)
+        if vm is None:
+            return ()
+        at = fleet.host_by_name[vm.host]
+        if rule.scope in ("node", "l3"):
+            where = at.topology.node_of_cpu if rule.scope == "node" else at.topology.l3_of_cpu
+            return {(at.name, where[cpu]) for pin in set(vm.pins.values()) for cpu in pin if cpu in where}
+        return _host_domains(rule, at)
+
+    return domains
+
+
+def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
+    """Return the excess of every pair that is broken now.
+
+    A VM whose nodes are not known counts on each node of its host where it could be: what is not known to be better may
+    stay as it is.
+    """
+
+    def host(number: int) -> Host | None:
+        vm = fleet.vms[number]
+        return fleet.host_by_name[vm.current.host] if vm.current is not None and is_present(fleet, vm) else None
+
+    def domains(rule: Rule, number: int) -> Iterable[Hashable]:
+        at, now = host(number), fleet.vms[number].current
+        if at is None or now is None:
+            return ()
+        if rule.scope not in ("node", "l3"):
+            return _host_domains(rule, at)
+        topology = at.topology
+        nodes = set(now.nodes if now.nodes is not None else topology.node_ids)
+        if rule.scope == "node":
+            return {(at.name, node) for node in nodes}
+        cpus = set().union(*now.pins.values())
+        if len(now.pins) < fleet.vms[number].spec.vcpus:
+            cpus |= {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
+        return {(at.name, topology.l3_of_cpu[cpu]) for cpu in cpus if cpu in topology.l3_of_cpu}
+
+    return _excess(fleet.rules, index, domains, host)
+
+
+def _host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
+    if rule.scope == "host":
+        return (host.name,)
+    value = rule.domain_of(host.name, host.labels)
+    return () if value is None else (value,)
+
+
+def _excess(
+    rules: Sequence[Rule], index: RuleIndex, domains: Domains, host: Callable[[int], Host | None]
+) -> dict[Pair, int]:
+    """Return pair -> excess, for pairs with any.
+
+    Anti-affinity: members in a domain over `max_per`. Affinity: domains used − 1, one pair a rule (domain None).
+    Within, outside and drain: members on a host where they may not be, a pair each host.
+    """
+    found: dict[Pair, int] = {}
+    for number, rule in enumerate(rules):
+        members = index.vms[number]
+        if rule.kind in TYING:
+            count: Counter[Hashable] = Counter(domain for vm in members for domain in domains(rule, vm))
+            if rule.kind is RuleKind.AFFINITY:
+                if len(count) > 1:
+                    found[number, None] = len(count) - 1
+                continue
+            for domain, used in count.items():
+                if used > rule.max_per:
+                    found[number, domain] = used - rule.max_per
+        elif rule.kind in CONFINING:
+            inside = index.hosts[number]
+            for vm in members:
+                at = host(vm)
+                if at is not None and (at.name in inside) is not (rule.kind is RuleKind.WITHIN):
+                    found[number, at.name] = found.get((number, at.name), 0) + 1
+    return found

@@ -1,0 +1,161 @@
+"""What a plan is worth in each goal, computed from fleet and plan alone; maxima are positive counts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+
+from placer.errors import InputError
+from placer.measure.alike import HostGroup, alike_hosts
+from placer.measure.cpu_use import (
+    CpuUse,
+    cpu_use,
+    extra_l3,
+    hosts_in_use,
+    load_penalty,
+    node_usage,
+    shared_cores,
+)
+from placer.measure.measure import FleetScore, ScoreCache, score_fleet
+from placer.measure.moved import Move, is_present, move_of
+from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
+from placer.measure.slots import Slot, free_slots
+from placer.model.fleet import Fleet
+from placer.model.goals import BALANCE_USAGE, parse_flavor
+from placer.model.plan import Plan
+
+Tier = tuple[str, float]
+
+
+class PlanValues:
+    """Values of goals under one plan; what several goals need is computed once.
+
+    Raises
+    ------
+    KeyError
+        From any of its members: the plan names something that the fleet has not. `check` says what.
+    """
+
+    def __init__(
+        self, fleet: Fleet, plan: Plan, *, rules: RuleIndex | None = None, scores: ScoreCache | None = None
+    ) -> None:
+        """Take a plan of the fleet, and where they are known already the fleet's `rule_index` and scores."""
+        self.fleet = fleet
+        self.plan = plan
+        self.rules = rules or rule_index(fleet)
+        self.scores = scores or ScoreCache()
+
+    @cached_property
+    def score(self) -> FleetScore:
+        """The measure."""
+        return score_fleet(self.fleet, self.plan, self.scores)
+
+    @cached_property
+    def excess(self) -> dict[Pair, int]:
+        """How far the plan breaks each pair of rule and domain."""
+        return plan_excess(self.fleet, self.plan, self.rules)
+
+    @cached_property
+    def groups(self) -> list[HostGroup]:
+        """The hosts that hold a VM, those alike in kind and content together."""
+        return alike_hosts(
+            hosts_in_use(self.fleet, self.plan),
+            self.scores.specs,
+            self.scores.places,
+            lambda planned: self.moves[planned.name] is not Move.STAYS,
+        )
+
+    @cached_property
+    def uses(self) -> list[CpuUse]:
+        """CPUs taken on the first host of each of `groups`."""
+        return [cpu_use(group.host, group.placed) for group in self.groups]
+
+    @cached_property
+    def moves(self) -> dict[str, Move]:
+        """How far each placed VM goes."""
+        return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
+
+    def value(self, goal: str) -> float | None:
+        """Return the value of a goal by its name (a tolerance behind ``~`` is ignored), None where it has no formula.
+
+        ``placed``: vCPUs unplaced. ``rules``: excess over all rules and domains. ``remote``: weighted remote access.
+        ``hosts``: cost of the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that
+        change host. ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
+
+        Raises
+        ------
+        InputError
+            The goal is unknown, or the flavor of a headroom goal is none.
+        """
+        kind, _, argument = goal.partition("~")[0].partition(":")
+        if kind == "headroom":
+            flavor = parse_flavor(argument)
+            return free_slots(
+                self.fleet, self.plan, Slot(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cells=flavor.cells)
+            )
+        if argument and kind == "balance":
+            kind = f"{kind}:{argument}"
+        if kind not in _VALUES:
+            raise InputError(f"unknown goal {goal[:60]!r}")
+        return _VALUES[kind](self)
+
+    def tiers(self, goal: str) -> tuple[Tier, ...]:
+        """Return the parts of a goal that is several objectives in order: (part, value); empty for a plain goal."""
+        if goal.startswith("placed"):
+            return tuple(self._unplaced())
+        if goal.startswith("moves"):
+            moves = list(self.moves.values())
+            hosts, nodes = moves.count(Move.CHANGES_HOST), moves.count(Move.CHANGES_NODE)
+            return (("VMs that change host", hosts), ("VMs that change host or node", hosts + nodes))
+        return ()
+
+    def _unplaced(self) -> Iterable[Tier]:
+        """Yield unplaced vCPUs and VMs for each priority of VMs that are nowhere yet, from the highest."""
+        placed = self.plan.vm_by_name
+        arriving = [vm for vm in self.fleet.vms if not is_present(self.fleet, vm)]
+        out = [vm for vm in self.fleet.vms if vm.name not in placed]
+        priorities = sorted({vm.spec.priority for vm in [*arriving, *out]}, reverse=True)
+        for priority in priorities:
+            left = [vm.spec.vcpus for vm in out if vm.spec.priority == priority]
+            suffix = f" of priority {priority}" if len(priorities) > 1 else ""
+            yield f"vCPUs{suffix}", sum(left)
+            yield f"VMs{suffix}", len(left)
+
+    def _vcpus_unplaced(self) -> float:
+        placed = self.plan.vm_by_name
+        return sum(vm.spec.vcpus for vm in self.fleet.vms if vm.name not in placed)
+
+    def _on_each_host(self, figure: Callable[[CpuUse], float]) -> Iterator[float]:
+        for use, group in zip(self.uses, self.groups, strict=True):
+            yield from itertools.repeat(figure(use), group.hosts)
+
+    def _usage_penalties(self) -> Iterator[float]:
+        # What a VM uses is its own: here every host is looked at.
+        for host, placed in hosts_in_use(self.fleet, self.plan):
+            use = cpu_use(host, placed)
+            yield load_penalty(use, node_usage(use))
+
+    def _host_cost(self) -> float:
+        used = {vm.host for vm in self.plan.vms}
+        return math.fsum(host.cost for host in self.fleet.hosts if host.name in used)
+
+
+_VALUES: dict[str, Callable[[PlanValues], float]] = {
+    "placed": lambda values: values._vcpus_unplaced(),
+    "rules": lambda values: sum(values.excess.values()),
+    "remote": lambda values: values.score.remote_access,
+    "hosts": lambda values: values._host_cost(),
+    "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
+    "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),
+    "balance": lambda values: math.fsum(values._on_each_host(load_penalty)),
+    BALANCE_USAGE: lambda values: math.fsum(values._usage_penalties()),
+    "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
+}
+
+
+def goal_values(fleet: Fleet, plan: Plan, goals: Iterable[str]) -> dict[str, float | None]:
+    """Return the value of each goal under the plan, as `PlanValues.value` defines them."""
+    values = PlanValues(fleet, plan)
+    return {goal: values.value(goal) for goal in goals}

@@ -1,0 +1,126 @@
+"""The goals a person may ask for, in order, and how their text is read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from placer.errors import Fault, InputError
+from placer.model.fleet import Fleet
+from placer.model.units import parse_kib
+from placer.model.usage_levels import usage_known
+
+GOAL_NAMES = ("placed", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "headroom")
+EMPTY_FLEET_GOALS = ("placed", "rules", "remote", "hosts", "moves")
+LIVE_FLEET_GOALS = ("placed", "rules", "remote", "moves")
+
+BALANCE_USAGE = "balance:usage"
+"""The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""
+
+_TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadroomFlavor:
+    """A flavor written like ``16x64GiB/2``: vCPUs, memory (KiB), cells (1 unless said)."""
+
+    text: str
+    vcpus: int
+    memory_kib: int
+    cells: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """One goal of the ordered list: its name as written without tolerance, and how much worse later goals may make
+    it.
+    """
+
+    name: str
+    kind: str
+    tolerance: float = 0.0
+    flavor: HeadroomFlavor | None = None
+
+
+def parse_flavor(text: str) -> HeadroomFlavor:
+    """Read ``16x64GiB``, ``16x64GiB/2`` (two cells) or ``16x0`` (CPU slots whatever the memory).
+
+    Raises
+    ------
+    InputError
+        The text is no flavor, or the cells do not divide vCPUs and memory.
+    """
+    match = _FLAVOR.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"{text[:60]!r} is not a flavor",
+            cure='write vCPUs x memory, like "16x64GiB", "16x64GiB/2" for two cells, or "16x0"',
+        )
+    vcpus, cells = int(match[1]), int(match[3] or 1)
+    memory = 0 if match[2] == "0" else parse_kib(match[2])
+    if vcpus < 1 or cells < 1 or vcpus % cells or memory % cells:
+        raise InputError(f"flavor {text!r}: {cells} cells do not divide {vcpus} vCPUs and {memory} KiB")
+    return HeadroomFlavor(text=text.strip(), vcpus=vcpus, memory_kib=memory, cells=cells)
+
+
+def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, ...]:
+    """Read an ordered goal list such as ``placed,rules,remote~1%,hosts``; None gives the default for the fleet.
+
+    Raises
+    ------
+    InputError
+        Unknown or repeated goals, or a tolerance that is no share; every fault of the list at once.
+    """
+    if goals is None:
+        texts: Sequence[str] = LIVE_FLEET_GOALS if fleet.is_live else EMPTY_FLEET_GOALS
+    else:
+        texts = goals.split(",") if isinstance(goals, str) else goals
+    faults: list[Fault] = []
+    found: list[Goal] = []
+    for text in texts:
+        try:
+            goal = _parse_goal(text.strip())
+        except InputError as error:
+            faults.extend(error.faults)
+            continue
+        if any(goal.name == other.name for other in found):
+            faults.append(Fault(message=f"goal {goal.name!r} is named twice", field="goals"))
+        if goal.name == BALANCE_USAGE and fleet.vms and not usage_known(fleet.vms):
+            message = f"goal {goal.name!r}: the CPU use of no VM is known"
+            cure = "say usage: {cpu_p95: 0.25} of VMs, or join it: placer usage FLEET --from FILE -o NEW"
+            faults.append(Fault(message=message, field="goals", cure=cure))
+        found.append(goal)
+    if not texts or not any(text.strip() for text in texts):
+        faults = [
+            Fault(message="the list of goals is empty", field="goals", cure=f"name some of {', '.join(GOAL_NAMES)}")
+        ]
+    if faults:
+        raise InputError(faults)
+    return tuple(found)
+
+
+def _parse_goal(text: str) -> Goal:
+    name, _, slack = text.partition("~")
+    kind, _, argument = name.partition(":")
+    plain = not argument or name == BALANCE_USAGE
+    if kind not in GOAL_NAMES or (kind == "headroom") == plain:
+        near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
+        cure = (
+            f"did you mean {near[0]}?"
+            if near and near[0] != kind
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, headroom:<flavor>"
+        )
+        raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
+    tolerance = 0.0
+    if slack:
+        match = _TOLERANCE.fullmatch(slack)
+        if match is None:
+            raise InputError(
+                f"goal {text[:60]!r}: {slack!r} is no tolerance", field="goals", cure='write it like "remote~1%"'
+            )
+        tolerance = float(match[1]) / (100 if match[2] else 1)
+    flavor = parse_flavor(argument) if kind == "headroom" else None
+    return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor)

@@ -1,0 +1,296 @@
+"""What a VM takes of its host at a place, and what a step takes and gives back, as numbers that can be added."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from placer.measure.cpu_use import NOBODY, cpu_use
+from placer.measure.memory_use import cells_now, memory_taken
+from placer.model.fleet import Fleet
+from placer.model.host import Host, Topology
+from placer.model.plan import PlanVm
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.moves.model import Place, StepKind
+from placer.planning.after import part_nodes
+from placer.planning.compile.needs import spec_needs
+
+
+class Key(NamedTuple):
+    """Something that is added up on a host: memory (of a page size in KiB, None: ordinary), CPUs, devices, resources.
+
+    `name` is the kind of device or the resource; `node` None is the host as a whole.
+    """
+
+    what: Literal["memory", "cpus", "device", "resource"]
+    node: int | None
+    name: str | None = None
+    page_kib: int | None = None
+
+
+Pair = tuple[int, Hashable]
+"""A rule of the fleet, and one of its domains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a VM takes of a host.
+
+    `amounts` add up; "cpus" counts CPUs for dedicated use on a node, known by number or not. `own` are CPUs that
+    nobody else may use, `idle` those that nobody may. `shared` are shared vCPUs a node. `marks` are the domains of
+    anti-affinity rules that the VM is in.
+    """
+
+    amounts: Mapping[Key, int] = field(default_factory=dict)
+    own: frozenset[int] = NOBODY
+    idle: frozenset[int] = NOBODY
+    shared: Mapping[int, float] = field(default_factory=dict)
+    marks: frozenset[Pair] = frozenset()
+
+
+NOTHING = Claims()
+
+
+def place_now(vm: Vm) -> Place:
+    """Return where a present VM is, as far as it is known."""
+    now = vm.current
+    assert now is not None, vm.name
+    return Place(
+        host=now.host,
+        nodes=now.nodes,
+        cells=cells_now(vm),
+        pins=now.pins,
+        emulator=now.emulator,
+        iothreads=now.iothread_pins,
+    )
+
+
+def place_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Place:
+    """Return where a plan puts a VM."""
+    return Place(
+        host=planned.host,
+        nodes=part_nodes(vm, planned, topology)[0],
+        cells=planned.cells,
+        pins=planned.pins,
+        emulator=planned.emulator,
+        iothreads=planned.iothreads,
+        devices=planned.devices,
+    )
+
+
+@dataclass(slots=True)
+class ClaimMaker:
+    """Makes claims; `rules_of` maps a VM's name to the anti-affinity rules that it is in."""
+
+    fleet: Fleet
+    rules_of: Mapping[str, Sequence[int]]
+    _known: dict[tuple[str, int], tuple[Place, Claims]] = field(default_factory=dict)
+
+    def claims(self, vm: Vm, place: Place) -> Claims:
+        """Return what a VM takes at a place; computed once for a place object."""
+        known = self._known.get((vm.name, id(place)))
+        if known is None:
+            known = self._known[vm.name, id(place)] = (place, self._claims(vm, place))
+        return known[1]
+
+    def _claims(self, vm: Vm, place: Place) -> Claims:
+        host = self.fleet.host_by_name[place.host]
+        amounts: Counter[Key] = Counter()
+        planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
+        if place.cells:
+            for (node, size), kib in memory_taken(vm.spec, host.topology, planned):
+                amounts[Key("memory", node, page_kib=size)] += kib
+        own, idle = _cpus(vm, host, planned)
+        for node, count in _dedicated(vm, host, place, own | idle).items():
+            amounts[Key("cpus", node)] += count
+        self._things(vm.spec, host, place, amounts)
+        return Claims(
+            amounts=dict(amounts),
+            own=own,
+            idle=idle,
+            shared=_shared(vm.spec, host.topology, place),
+            marks=frozenset(self._marks(vm, host, place)),
+        )
+
+    def _things(self, spec: VmSpec, host: Host, place: Place, amounts: Counter[Key]) -> None:
+        requests = sorted(spec.devices, key=lambda r: (r.kind, r.policy, r.count))
+        for number, request in enumerate(requests):
+            amounts[Key("device", None, request.kind)] += request.count
+            node = place.devices[number][1] if number < len(place.devices) else None
+            if node is None:
+                there = {device.node for device in host.topology.devices if device.kind == request.kind}
+                node = next(iter(there)) if len(there) == 1 else None
+            if node is not None:
+                amounts[Key("device", node, request.kind)] += request.count
+        on_nodes = {name for node in host.topology.nodes for name in node.resources} if spec.resources else set()
+        for name, amount in spec.resources.items():
+            parts: Sequence[int | None] = [None]
+            if name in on_nodes:
+                parts = place.nodes or ()
+            for part in parts:
+                amounts[Key("resource", part, name)] += -(-amount // len(parts))
+
+    def _marks(self, vm: Vm, host: Host, place: Place) -> Iterable[Pair]:
+        for number in self.rules_of.get(vm.name, ()):
+            for domain in _domains(self.fleet.rules[number], host, place):
+                yield number, domain
+
+
+def _domains(rule: Rule, host: Host, place: Place) -> Iterable[Hashable]:
+    """Return the domains of a rule's scope that a place is in; where nodes or CPUs are not known, all it may be in."""
+    if rule.scope == "host":
+        return (host.name,)
+    topology = host.topology
+    if rule.scope not in ("node", "l3"):
+        value = rule.domain_of(host.name, host.labels)
+        return () if value is None else (value,)
+    nodes = set(place.nodes if place.nodes is not None else topology.node_ids)
+    if rule.scope == "node":
+        return {(host.name, node) for node in nodes}
+    cpus: set[int] = set().union(*place.pins.values())
+    if not cpus:
+        cpus = {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
+    return {(host.name, topology.l3_of_cpu[cpu]) for cpu in cpus if cpu in topology.l3_of_cpu}
+
+
+def _cpus(vm: Vm, host: Host, planned: PlanVm) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the CPUs that a VM has for itself and those it leaves idle: none where its pins are not known."""
+    if vm.spec.cpu_policy is CpuPolicy.SHARED and vm.spec.emulator_threads is not EmulatorPolicy.ISOLATE:
+        return NOBODY, NOBODY
+    for vcpu in range(vm.spec.vcpus):
+        if vm.spec.is_dedicated(vcpu) and (
+            not planned.pins.get(vcpu) or (len(planned.pins[vcpu]) > 1 and not vm.pins_fixed)
+        ):
+            return NOBODY, NOBODY
+    if vm.spec.cpu_policy is CpuPolicy.DEDICATED and vm.spec.thread_policy is ThreadPolicy.PREFER:
+        isolated = planned.emulator if vm.spec.emulator_threads is EmulatorPolicy.ISOLATE else None
+        return frozenset().union(*planned.pins.values(), isolated or NOBODY), NOBODY
+    use = cpu_use(host, [(vm, planned)])
+    return frozenset(use.holders), frozenset(use.idle) - frozenset(use.holders)
+
+
+def _dedicated(vm: Vm, host: Host, place: Place, known: frozenset[int]) -> Counter[int]:
+    """Return node -> CPUs of the dedicated pool that a VM needs there, idle siblings included."""
+    topology, pool = host.topology, host.dedicated_pool
+    if known:
+        return Counter(topology.node_of_cpu[cpu] for cpu in known if cpu in pool)
+    found: Counter[int] = Counter()
+    for number, (node, vcpus) in enumerate(_parts(vm.spec, place.nodes)):
+        width = max((len(core) for core in topology.cores), default=1)
+        if vcpus and vm.spec.thread_policy is ThreadPolicy.ISOLATE:
+            vcpus *= width
+        elif vm.spec.thread_policy is ThreadPolicy.REQUIRE:
+            vcpus = -(-vcpus // width) * width
+        if number == 0 and vm.spec.emulator_threads is EmulatorPolicy.ISOLATE:
+            vcpus += 1
+        found[node] += vcpus
+    return found
+
+
+def _parts(spec: VmSpec, nodes: Sequence[int] | None) -> Iterable[tuple[int, int]]:
+    """Yield node and dedicated vCPUs of each part; nothing where the nodes are not known."""
+    if nodes is None:
+        return
+    options = spec_needs(spec, locked_cells=len(nodes)).options
+    if options and len(options[0]) == len(nodes):
+        for node, part in zip(nodes, options[0], strict=True):
+            yield node, part.dedicated
+
+
+def _shared(spec: VmSpec, topology: Topology, place: Place) -> Mapping[int, float]:
+    """Return node -> shared vCPUs; one whose cpuset spans nodes counts by its CPUs."""
+    found: dict[int, float] = {}
+    if spec.cpu_policy is CpuPolicy.DEDICATED:
+        return found
+    if place.nodes is not None:
+        options = spec_needs(spec, locked_cells=len(place.nodes)).options
+        if options and len(options[0]) == len(place.nodes):
+            for node, part in zip(place.nodes, options[0], strict=True):
+                if part.shared:
+                    found[node] = found.get(node, 0.0) + part.shared
+            return found
+    for vcpu, pin in place.pins.items():
+        if not spec.is_dedicated(vcpu):
+            for cpu in pin:
+                node = topology.node_of_cpu[cpu]
+                found[node] = found.get(node, 0.0) + 1 / len(pin)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a step takes when it begins (`gain`, on the target's host) and gives back at its end (`drop`)."""
+
+    gain: Claims
+    drop: Claims
+
+
+def transition(
+    kind: StepKind, spec: VmSpec, topology: Topology, old: tuple[Place, Claims] | None, new: tuple[Place, Claims]
+) -> Transition:
+    """Return what a step takes and gives back; while it is under way, source and target both carry the VM.
+
+    Within a host only what changes counts twice: memory of cells that change node, CPUs by number. How many CPUs a VM
+    has on a node changes at once, since each vCPU leaves its CPU as it gets the next. A VM that restarts on its host
+    is never there twice.
+    """
+    if old is None or old[0].host != new[0].host:
+        return Transition(gain=new[1], drop=NOTHING if old is None else old[1])
+    before, after = old[1], new[1]
+    kept = _kept_memory(spec, topology, old[0], new[0]) if kind is StepKind.RENODE else None
+    more: dict[Key, int] = {}
+    less: dict[Key, int] = {}
+    for key in before.amounts.keys() | after.amounts.keys():
+        was, will = before.amounts.get(key, 0), after.amounts.get(key, 0)
+        both = min(was, will)
+        if kept is not None and key.what == "memory":
+            both = min(both, kept[key])
+        if will > both:
+            more[key] = will - both
+        if was > both:
+            less[key] = was - both
+    nodes = before.shared.keys() | after.shared.keys()
+    shared = {node: before.shared.get(node, 0.0) - after.shared.get(node, 0.0) for node in nodes}
+    return Transition(
+        gain=Claims(
+            amounts=more,
+            own=after.own - before.own,
+            idle=after.idle - before.idle,
+            shared={node: -count for node, count in shared.items() if count < 0},
+            marks=after.marks - before.marks,
+        ),
+        drop=Claims(
+            amounts=less,
+            own=before.own - after.own,
+            idle=before.idle - after.idle,
+            shared={node: count for node, count in shared.items() if count > 0},
+            marks=before.marks - after.marks,
+        ),
+    )
+
+
+def _kept_memory(spec: VmSpec, topology: Topology, old: Place, new: Place) -> Counter[Key]:
+    """Return the memory that a change of node leaves where it is: that of parts whose node stays."""
+    kept: Counter[Key] = Counter()
+    both = []
+    for place in (old, new):
+        planned = PlanVm(name="", host=place.host, cells=place.cells, pins={})
+        both.append(list(memory_taken(spec, topology, planned)) if place.cells else [])
+    if len(both[0]) == len(both[1]):
+        for (pool, kib), (other, more) in zip(*both, strict=True):
+            if pool == other:
+                kept[Key("memory", pool[0], page_kib=pool[1])] += min(kib, more)
+    return kept
+
+
+def tied_rules(fleet: Fleet, members: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Return a VM's name -> the anti-affinity rules that it is in; `members` are VMs by rule."""
+    found: dict[str, list[int]] = {}
+    for number, rule in enumerate(fleet.rules):
+        if rule.kind is RuleKind.ANTI_AFFINITY:
+            for vm in members[number]:
+                found.setdefault(fleet.vms[vm].name, []).append(number)
+    return found

@@ -1,0 +1,277 @@
+"""The order in which a plan is carried out: waves of steps that all fit when they are made.
+
+First changes inside hosts, then moves as room appears. Where VMs wait for each other in a circle, CPUs that are still
+taken are passed over other ones, and as few VMs as can be found are put aside for a while.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from placer.errors import InputError
+from placer.measure.moved import is_present
+from placer.measure.rule_excess import RuleIndex, rule_index
+from placer.model.fleet import Fleet
+from placer.model.plan import Change, Plan, PlanVm
+from placer.model.vm import Vm
+from placer.moves.cores import apart_bound
+from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
+from placer.moves.model import Blocked, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
+from placer.moves.park import Parking
+from placer.moves.places import ClaimMaker, place_now, place_planned, tied_rules
+from placer.moves.state import Board, blockers
+from placer.moves.untie import Untier
+from placer.moves.waves import Task, Waves
+
+TRIED_AGAIN = 4
+"""Orders tried where the first one puts more VMs aside than proven necessary..."""
+TRIED_AGAIN_TASKS = 400
+"""... in schedules of at most so many steps."""
+_LARGE_CYCLE = 40
+_FEWER_STATES = 300
+
+
+def schedule_moves(
+    fleet: Fleet, plan: Plan, limits: MoveLimits | None = None, *, window_minutes: float | None = None
+) -> Schedule:
+    """Return the order in which to carry out a plan that `check` accepts.
+
+    Parameters
+    ----------
+    limits
+        What may be under way at once on a host; two moves where nothing is said.
+    window_minutes
+        Stop at the last point within so many minutes of copying where no VM is put aside; the rest is `remaining`.
+
+    Raises
+    ------
+    InputError
+        A limit is not above zero, a window without a bandwidth, or a plan that names what the fleet lacks.
+    """
+    limits = limits or MoveLimits()
+    _check_limits(limits, window_minutes)
+    start = _Start.of(fleet, plan)
+    cycles = start.cycles()
+    bound = sum(cycle.fewest_parkings for cycle in cycles)
+    best = start.attempt(limits, None)
+    if (best.blocked or best.parking_moves > bound) and len(start.tasks) <= TRIED_AGAIN_TASKS:
+        for seed in range(TRIED_AGAIN):
+            other = start.attempt(limits, seed)
+            if _rank(other) < _rank(best):
+                best = other
+            if not best.blocked and best.parking_moves == bound:
+                break
+    best = replace(best, parking_bound=bound, cycles=cycles, notes=tuple(start.notes()))
+    return best if window_minutes is None else _cut(best, window_minutes)
+
+
+def cyclic_moves(fleet: Fleet, plan: Plan) -> tuple[Cycle, ...]:
+    """Return the moves of a plan that wait for each other in circles, whatever the order.
+
+    Every VM of a cycle waits for room that another one of it holds, even where all other moving VMs are thought away.
+    A plan without cycles may still need VMs put aside, where room is so scarce that no order works.
+    """
+    return _Start.of(fleet, plan).cycles()
+
+
+def _rank(schedule: Schedule) -> tuple[int, int, int]:
+    return len(schedule.blocked), schedule.parking_moves, len(schedule.waves)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What every attempt starts from."""
+
+    fleet: Fleet
+    index: RuleIndex
+    maker: ClaimMaker
+    residents: dict[str, list[tuple[str, Place]]]
+    tasks: tuple[Task, ...]
+
+    @classmethod
+    def of(cls, fleet: Fleet, plan: Plan) -> _Start:
+        index = rule_index(fleet)
+        maker = ClaimMaker(fleet=fleet, rules_of=tied_rules(fleet, index.vms))
+        planned = plan.vm_by_name
+        strangers = [name for name in planned if name not in fleet.vm_by_name]
+        strangers += sorted({vm.host for vm in plan.vms if vm.host not in fleet.host_by_name})
+        if strangers:
+            raise InputError(
+                f"the plan names {strangers[0]!r}, which the fleet lacks", cure="give the plan's own fleet"
+            )
+        residents: dict[str, list[tuple[str, Place]]] = {}
+        tasks = []
+        for vm in fleet.vms:
+            target = planned.get(vm.name)
+            present = is_present(fleet, vm)
+            kind = None if target is None else _kind(vm, target, present)
+            if present:
+                # A VM that stays is taken as planned: the plan knows its devices.
+                place = place_now(vm) if kind is not None or target is None else _planned(fleet, vm, target)
+                residents.setdefault(place.host, []).append((vm.name, place))
+            if kind is not None and target is not None:
+                place = _planned(fleet, vm, target)
+                now = place_now(vm) if present else None
+                tasks.append(
+                    Task(
+                        vm=vm,
+                        kind=kind,
+                        source=None if now is None else (now, maker.claims(vm, now)),
+                        target=(place, maker.claims(vm, place)),
+                    )
+                )
+        return cls(fleet, index, maker, residents, tuple(tasks))
+
+    def board(self) -> Board:
+        """Return the fleet as it is before anything is done."""
+        board = Board(fleet=self.fleet, maker=self.maker, residents=self.residents)
+        where = {name: place for places in self.residents.values() for name, place in places}
+        for name in self.maker.rules_of:
+            if name in where:
+                board.count_marks(name, self.maker.claims(self.fleet.vm_by_name[name], where[name]))
+        board.set_mark_limits()
+        return board
+
+    def attempt(self, limits: MoveLimits, seed: int | None) -> Schedule:
+        """Return a schedule; with a seed steps that could go at the same time are tried in another order."""
+        rng = None if seed is None else random.Random(seed)
+        wanted: dict[str, int] = {}
+        for task in self.tasks:
+            wanted[task.host] = wanted.get(task.host, 0) + 1
+        tasks = []
+        for task in self.tasks:
+            # Who leaves a host that others wait for goes first.
+            order = -wanted.get(task.source_host or "", 0) if rng is None else rng.random()
+            tasks.append(replace(task, order=order, _change=None))
+        board = self.board()
+        waves = Waves(board=board, limits=limits)
+        large = [task for task in tasks if limits.per_host_gib is not None and task.memory_gib > limits.per_host_gib]
+        left = [task for task in tasks if task not in large]
+        untier = Untier(board=board, waves=waves, parking=Parking(board=board, index=self.index))
+        left = waves.run([task for task in left if task.kind.in_host]) + [t for t in left if not t.kind.in_host]
+        while left:
+            left = waves.run(left)
+            if left:
+                more = untier.untie(left)
+                if more is None:
+                    break
+                left = more
+        blocked = [_too_large(task, limits) for task in large] + [_blocked(board, task) for task in left]
+        return Schedule(
+            waves=_marked(waves.waves),
+            parking_moves=untier.parked,
+            blocked=tuple(sorted(blocked, key=lambda entry: entry.vm)),
+        )
+
+    def cycles(self) -> tuple[Cycle, ...]:
+        """Return the cycles, each with how many VMs must be put aside at least."""
+        board = self.board()
+        stuck = stuck_for_good(board, self.tasks)
+        if not stuck:
+            return ()
+        found = []
+        for part, _ in knots(waits_for(board, stuck)):
+            tied = [stuck[number] for number in part]
+            others = [task for number, task in enumerate(stuck) if number not in set(part) and task.source is not None]
+            put_all(board, others, -1)
+            result = self._bound(board, tied)
+            put_all(board, others, 1)
+            if result.bound:
+                found.append(
+                    Cycle(
+                        vms=tuple(sorted(task.name for task in tied)),
+                        hosts=tuple(sorted(set().union(*(task.hosts for task in tied)))),
+                        fewest_parkings=result.bound,
+                        exact=result.cost is not None,
+                    )
+                )
+        return tuple(found)
+
+    def _bound(self, board: Board, tied: Sequence[Task]) -> Found:
+        if len(tied) <= SEARCHED_TASKS:
+            return search(board, tied, None)
+        if len(tied) <= _LARGE_CYCLE:
+            found = search(board, tied, None, states=_FEWER_STATES)
+            if found.cost is not None:
+                return found
+            return replace(found, bound=max(found.bound, apart_bound(board, tied)))
+        return Found(bound=apart_bound(board, tied), cost=None, hops=())
+
+    def notes(self) -> Iterable[str]:
+        """Yield what a person should know of what the schedule stands on."""
+        unknown = [task.name for task in self.tasks if task.source is not None and not task.source[0].cells]
+        if unknown:
+            yield (
+                f"{len(unknown)} VMs are on unknown nodes of their hosts ({unknown[0]!r} …): what they take there now"
+                " is not counted"
+            )
+
+
+def _planned(fleet: Fleet, vm: Vm, planned: PlanVm) -> Place:
+    return place_planned(vm, planned, fleet.host_by_name[planned.host].topology)
+
+
+def _kind(vm: Vm, planned: PlanVm, present: bool) -> StepKind | None:
+    """Return what has to be done to a VM; None for nothing."""
+    if not present:
+        return StepKind.START if vm.current is None else StepKind.RESTART
+    return None if planned.change is Change.NONE else StepKind(planned.change.value)
+
+
+def _check_limits(limits: MoveLimits, window_minutes: float | None) -> None:
+    for name, value in (
+        ("--at-once", limits.per_host),
+        ("--at-once-gib", limits.per_host_gib),
+        ("--bandwidth", limits.bandwidth_gib_s),
+        ("--window", window_minutes),
+    ):
+        if value is not None and not value > 0:
+            raise InputError(f"{value:g} is not above 0", field=name)
+    if window_minutes is not None and limits.bandwidth_gib_s is None:
+        raise InputError(
+            "how much fits into a window depends on the network", field="--window", cure="give --bandwidth"
+        )
+
+
+def _too_large(task: Task, limits: MoveLimits) -> Blocked:
+    return Blocked(
+        vm=task.name,
+        target=task.host,
+        reason=f"its {task.memory_gib:g} GiB are more than the {limits.per_host_gib:g} GiB that may move at once",
+        by=(),
+    )
+
+
+def _blocked(board: Board, task: Task) -> Blocked:
+    lacking = board.lacks(task.host, task.name, task.change(board).gain)
+    reason, names = blockers(lacking) if lacking else ("there is room only while others are put aside", ())
+    return Blocked(vm=task.name, target=task.host, reason=reason, by=names)
+
+
+def _marked(waves: Sequence[Wave]) -> tuple[Wave, ...]:
+    """Say of every wave whether one may stop after it: nobody is put aside or on passing CPUs then."""
+    astray: set[str] = set()
+    found = []
+    for wave in waves:
+        for step in wave.steps:
+            if step.parking or step.passing:
+                astray.add(step.vm)
+            else:
+                astray.discard(step.vm)
+        found.append(replace(wave, complete=not astray))
+    return tuple(found)
+
+
+def _cut(schedule: Schedule, window_minutes: float) -> Schedule:
+    """Return the schedule up to the last wave within the window after which one may stop."""
+    spent, keep = 0.0, 0
+    for number, wave in enumerate(schedule.waves, start=1):
+        spent += wave.minutes or 0.0
+        if spent > window_minutes:
+            break
+        if wave.complete:
+            keep = number
+    rest: list[Step] = [step for wave in schedule.waves[keep:] for step in wave.steps]
+    return replace(schedule, waves=schedule.waves[:keep], remaining=tuple(rest))

@@ -1,0 +1,1 @@
+"""A fleet as numbers: needs, flavors, placements, rows, classes, objectives."""

@@ -1,0 +1,156 @@
+"""Compile a fleet into a `Problem`: hosts become classes of shapes, VMs become flavors, rules become rows or cross
+rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from placer.model.fleet import Fleet
+from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
+from placer.model.rules import RuleKind
+from placer.model.usage_levels import usage_levels
+from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
+from placer.planning.compile.capacity import HostCapacity
+from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
+from placer.planning.compile.host_classes import ClassBuilder
+from placer.planning.compile.needs import part_vcpus, spec_needs
+from placer.planning.compile.objectives import objectives_of
+from placer.planning.compile.placements import Placement
+from placer.planning.compile.shapes import ShapeFactory
+from placer.planning.compile.structures import ONE_L3
+from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
+
+WITHIN_HOST = ("host", "node", "l3")
+"""Scopes whose domains never span hosts: spreading over them is a row of each host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A problem, and what is needed to read names out of its answer.
+
+    Attributes
+    ----------
+    placements : a shape, the placement behind each of the problem's placement indices.
+    now : a host, placement index -> VMs (indices into the fleet) that are there now; `floating` the same a flavor for
+        VMs on no known node; `fixed` the VMs that cannot move, a host.
+    capacities : a host, what it can give (CPUs held by fixed pins taken out).
+    constants : goal -> what immovable VMs add to it, in the objective's own integer unit.
+    """
+
+    fleet: Fleet
+    goals: tuple[Goal, ...]
+    problem: Problem
+    flavors: Flavors
+    placements: tuple[tuple[Placement, ...], ...]
+    now: Mapping[int, Mapping[int, tuple[int, ...]]]
+    floating: Mapping[int, Mapping[int, tuple[int, ...]]]
+    fixed: Mapping[int, tuple[int, ...]]
+    capacities: tuple[HostCapacity, ...]
+    constants: Mapping[str, int]
+
+
+def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None) -> Compiled:
+    """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving."""
+    by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
+    flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else ())
+    headroom = [goal for goal in goals if goal.flavor is not None]
+    groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
+    spread = {
+        i: rule.scope
+        for i, rule in enumerate(fleet.rules)
+        if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
+    }
+    spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
+    cross = _cross_rules(fleet, flavors)
+    max_per = {i: fleet.rules[i].max_per for i in spread}
+    factory = ShapeFactory(
+        groups=groups,
+        spread_rules=spread,
+        headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
+        any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts)
+        or any(fleet.vms[number].spec.cpu_policy is not CpuPolicy.DEDICATED for number in flavors.fixed),
+    )
+    kinds = {goal.kind for goal in goals}
+    builder = ClassBuilder(
+        fleet=fleet,
+        flavors=flavors,
+        groups=groups,
+        factory=factory,
+        max_per=max_per,
+        cross={number: n for n, number in enumerate(cross)},
+        balance=tuple(sorted(goal.name for goal in goals if goal.kind == "balance")),
+        cores="cores" in kinds,
+    )
+    built = builder.build()
+    problem = Problem(
+        flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
+        shapes=built.shapes,
+        classes=built.classes,
+        objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_units),
+        rules=tuple(cross.values()),
+        budget=budget or MoveBudget(),
+    )
+    return Compiled(
+        fleet=fleet,
+        goals=tuple(goals),
+        problem=problem,
+        flavors=flavors,
+        placements=built.placements,
+        now=built.now,
+        floating=built.floating,
+        fixed=built.fixed,
+        capacities=built.capacities,
+        constants=built.constants,
+    )
+
+
+def _flavor(group: FlavorGroup, number: int, real: int) -> Flavor:
+    needs = group.needs
+    return Flavor(
+        name=f"flavor {number}: {needs.vcpus} vCPUs",
+        vcpus=needs.vcpus,
+        arriving=len(group.arriving),
+        priority=needs.priority,
+        phantom=number >= real,
+    )
+
+
+def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
+    shape = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
+    cells = tuple(
+        Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // flavor.cells)
+        for ids in part_vcpus(shape, flavor.cells)
+    )
+    spec = VmSpec(
+        vcpus=flavor.vcpus,
+        memory_kib=flavor.memory_kib,
+        cell_mode=CellMode.GIVEN,
+        cells=cells,
+        overhead_kib=None if flavor.memory_kib else 0,
+    )
+    return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
+
+
+def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
+    """Return the rules that tie hosts to each other, by their index in the fleet, where any VM is in them."""
+    members: dict[int, list[int]] = {}
+    for number, group in enumerate(flavors.groups):
+        for tied in group.rules:
+            members.setdefault(tied, []).append(number)
+    for tying, _ in flavors.fixed.values():
+        for tied in tying:
+            members.setdefault(tied, [])
+    out = {}
+    for number, who in sorted(members.items()):
+        rule = fleet.rules[number]
+        if rule.kind is RuleKind.AFFINITY:
+            # Members on one L3 domain are on one node, and take no more CPUs than a domain has: `ONE_L3`.
+            scope = "node" if rule.scope == "l3" else rule.domains
+            out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
+        elif rule.scope not in WITHIN_HOST:
+            out[number] = CrossRule(
+                name=rule.label, kind="spread", members=tuple(who), scope=rule.domains, max_per=rule.max_per
+            )
+    return out

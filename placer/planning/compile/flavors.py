@@ -1,0 +1,199 @@
+"""Flavors: which VMs are interchangeable, where each may be, and which cannot move at all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind, matches
+from placer.model.vm import CellMode, Movable, Vm
+from placer.planning.compile.needs import Needs, spec_key, spec_needs
+
+TYING = (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)
+CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """Where VMs of a flavor may be: indices of the within/outside rules that select them, their migration domain if
+    they
+    cannot leave it, the one host if they cannot leave that."""
+
+    rules: tuple[int, ...] = ()
+    domain: tuple[str | None] | None = None
+    only_host: str | None = None
+
+
+@dataclass(slots=True)
+class FlavorGroup:
+    """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet).
+
+    `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
+    """
+
+    needs: Needs
+    rules: tuple[int, ...]
+    confinement: Confinement
+    arriving: list[int] = field(default_factory=list)
+    present: int = 0
+    immovable: bool = False
+    busy: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flavors:
+    """All flavors of a fleet. `of_vm[i]` is the flavor of VM i, -1 where it is fixed to its place.
+
+    `fixed` maps each such VM to the affinity and anti-affinity rules it is in and the rules that confine it.
+    """
+
+    groups: tuple[FlavorGroup, ...]
+    of_vm: tuple[int, ...]
+    fixed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]]
+    busy: tuple[int | None, ...] = ()
+
+    def busy_of(self, vm: int) -> int | None:
+        """Return what of its time a vCPU of the VM really uses; see `FlavorGroup`."""
+        return self.busy[vm] if self.busy else None
+
+
+def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
+    """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks."""
+    tying = [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING]
+    confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
+    has_domains = any(host.migration_domain is not None for host in fleet.hosts)
+    tied, confined = _RuleIndex(fleet.rules, tying), _RuleIndex(fleet.rules, confining)
+    groups: list[FlavorGroup] = []
+    index: dict[Hashable, int] = {}
+    keys: dict[tuple[int, int | None], Hashable] = {}
+    of_vm: list[int] = []
+    fixed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    for number, vm in enumerate(fleet.vms):
+        host = fleet.host_by_name.get(vm.current.host) if vm.current else None
+        present = host is not None and not host.failed
+        rules = tied.of(vm)
+        if present and (vm.pins_fixed or vm.movable is Movable.NO) and current_parts(vm) is not None:
+            fixed[number] = (rules, confined.of(vm))
+            of_vm.append(-1)
+            continue
+        locked = _locked_cells(vm) if present else None
+        confinement = Confinement(rules=confined.of(vm))
+        if present and host is not None:
+            if vm.movable is Movable.NO:
+                confinement = Confinement(confinement.rules, None, host.name)
+            elif vm.movable is Movable.LIVE and has_domains:
+                confinement = Confinement(confinement.rules, (host.migration_domain,))
+        short = (id(vm.spec), locked)
+        if short not in keys:
+            keys[short] = spec_key(vm.spec, locked)
+        immovable = present and vm.movable is Movable.NO
+        used = busy[number] if busy else None
+        key = (keys[short], rules, confinement, immovable, used)
+        if key not in index:
+            index[key] = len(groups)
+            groups.append(
+                FlavorGroup(
+                    needs=spec_needs(vm.spec, locked_cells=locked),
+                    rules=rules,
+                    confinement=confinement,
+                    immovable=immovable,
+                    busy=used,
+                )
+            )
+        flavor = index[key]
+        of_vm.append(flavor)
+        if present:
+            groups[flavor].present += 1
+        else:
+            groups[flavor].arriving.append(number)
+    return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed, busy=busy)
+
+
+def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequence[Rule], drained: int) -> bool:
+    """Tell whether a VM of this confinement may newly arrive on the host, which `drained` drain rules select."""
+    if drained or host.failed or (needs.kvm and not host.kvm):
+        return False
+    if confinement.only_host is not None and confinement.only_host != host.name:
+        return False
+    if confinement.domain is not None and confinement.domain[0] != host.migration_domain:
+        return False
+    return broken_here(confinement, host, rules) == 0
+
+
+def broken_here(confinement: Confinement, host: Host, rules: Sequence[Rule]) -> int:
+    """Count the within and outside rules that a VM of this confinement breaks by being on the host."""
+    broken = 0
+    for number in confinement.rules:
+        rule = rules[number]
+        inside = matches(rule.hosts, host.name, host.labels)
+        broken += inside if rule.kind is RuleKind.OUTSIDE else not inside
+    return broken
+
+
+def drain_counts(fleet: Fleet) -> tuple[int, ...]:
+    """Return, a host, how many drain rules select it."""
+    rules = [rule for rule in fleet.rules if rule.kind is RuleKind.DRAIN]
+    return tuple(
+        sum(matches(rule.hosts, host.name, host.labels) for rule in rules) if rules else 0 for host in fleet.hosts
+    )
+
+
+def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the node ids of a VM's parts and of their memory as they are now; None where they are not (all) known.
+
+    Where only the memory's nodes are known, the vCPUs float: wherever they are pinned, what may not move is the memory.
+    """
+    nodes = _known_nodes(vm)
+    if nodes is None or vm.current is None:
+        return None
+    memory = vm.current.memory_nodes or nodes
+    spec = vm.spec
+    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}
+    return (nodes, memory) if len(nodes) == len(memory) == expected[spec.cell_mode] else None
+
+
+def _known_nodes(vm: Vm) -> tuple[int, ...] | None:
+    if vm.current is None:
+        return None
+    return vm.current.nodes if vm.current.nodes is not None else vm.current.memory_nodes
+
+
+def _locked_cells(vm: Vm) -> int | None:
+    """Return how many cells a placed ``auto`` VM has: its guest's topology stays, unless it may be reshaped."""
+    nodes = _known_nodes(vm)
+    return None if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or nodes is None else len(nodes)
+
+
+class _RuleIndex:
+    """Which rules select a VM: looked up by one of each rule's label pairs, answered once a spec where no name is
+    asked.
+    """
+
+    def __init__(self, rules: Sequence[Rule], candidates: Sequence[int]) -> None:
+        self._rules = rules
+        self._by_name: dict[str, list[int]] = {}
+        self._by_label: dict[tuple[str, str], list[int]] = {}
+        self._cache: dict[int, tuple[int, ...]] = {}
+        for number in candidates:
+            members = rules[number].members or {}
+            if "name" in members:
+                self._by_name.setdefault(members["name"], []).append(number)
+            elif members:
+                self._by_label.setdefault(min(members.items()), []).append(number)
+
+    def of(self, vm: Vm) -> tuple[int, ...]:
+        """Return the rules that select the VM, ascending."""
+        labels = vm.spec.labels
+        if id(vm.spec) not in self._cache:
+            near = [number for pair in labels.items() for number in self._by_label.get(pair, ())]
+            self._cache[id(vm.spec)] = tuple(
+                sorted(n for n in near if matches(self._rules[n].members, vm.name, labels))
+            )
+        named = [
+            n
+            for n in self._by_name.get(labels.get("name", vm.name), ())
+            if matches(self._rules[n].members, vm.name, labels)
+        ]
+        return tuple(sorted({*self._cache[id(vm.spec)], *named})) if named else self._cache[id(vm.spec)]

@@ -1,0 +1,389 @@
+"""Group hosts into classes: equal shape, capacity, content, domains and permissions make hosts interchangeable."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind, matches
+from placer.model.vm import CellMode, Vm
+from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
+from placer.planning.compile.chain_rows import ChainKeys
+from placer.planning.compile.flavors import (
+    CONFINING,
+    Confinement,
+    FlavorGroup,
+    Flavors,
+    broken_here,
+    current_parts,
+    drain_counts,
+    may_arrive,
+)
+from placer.planning.compile.needs import Needs, spec_needs
+from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
+from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
+from placer.planning.compile.structures import ONE_L3, PLENTY, balance_units, structure_of
+from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What one distinct host configuration gives: its draft, capacities of CPU rows a node, and the capacity itself."""
+
+    draft: int
+    cpu: tuple[tuple[int, ...], ...]
+    capacity: HostCapacity
+
+
+@dataclass(frozen=True, slots=True)
+class _Permission:
+    """Who may arrive on hosts of one signature, and the rule excess each VM that stays there counts."""
+
+    allowed: BoolArray
+    penalty: IntArray
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """One host with its VMs sorted into what is fixed, known and floating."""
+
+    room: _Room
+    fixed: list[int] = field(default_factory=list)
+    now: dict[int, list[int]] = field(default_factory=dict)
+    floating: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What makes hosts interchangeable: those of equal states are one class. Arrays are bytes, to be compared."""
+
+    draft: int
+    room: bytes
+    fixed: bytes
+    content: tuple[tuple[int, int], ...]
+    floating: tuple[tuple[int, int], ...]
+    tied: tuple[tuple[int, int], ...]
+    domains: tuple[tuple[str, int], ...] = ()
+    permission: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Shapes and classes of a problem with the way back to VMs and hosts; see `Compiled`."""
+
+    shapes: tuple[Shape, ...]
+    classes: tuple[HostClass, ...]
+    placements: tuple[tuple[Placement, ...], ...]
+    now: Mapping[int, Mapping[int, tuple[int, ...]]]
+    floating: Mapping[int, Mapping[int, tuple[int, ...]]]
+    fixed: Mapping[int, tuple[int, ...]]
+    capacities: tuple[HostCapacity, ...]
+    constants: Mapping[str, int]
+    balance_units: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class ClassBuilder:
+    """Builds shapes and host classes of a fleet."""
+
+    fleet: Fleet
+    flavors: Flavors
+    groups: Sequence[FlavorGroup]
+    factory: ShapeFactory
+    max_per: Mapping[int, int]
+    cross: Mapping[int, int]
+    balance: tuple[str, ...]
+    cores: bool
+    _rooms: dict[Hashable, _Room] = field(default_factory=dict)
+    _base: dict[int, IntArray] = field(default_factory=dict)
+    _now: dict[Hashable, int | None] = field(default_factory=dict)
+    _bare: dict[int, _State] = field(default_factory=dict)
+    _permissions: dict[Hashable, _Permission] = field(default_factory=dict)
+    _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _confining: tuple[Rule, ...] = ()
+    _bound: frozenset[str | None] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Note what permissions depend on: the confining rules, and the hosts that some VM cannot leave."""
+        self._confining = tuple(rule for rule in self.fleet.rules if rule.kind in CONFINING)
+        self._bound = frozenset(group.confinement.only_host for group in self.groups)
+
+    def build(self) -> Built:
+        """Return shapes, classes and the way back."""
+        loaded = self._load_hosts()
+        drained = drain_counts(self.fleet)
+        fixed_use = {number: self._fixed_use(number, host, drained[number]) for number, host in loaded.items()}
+        capacity = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
+        drafts = self.factory.drafts
+        units = balance_units([draft.structure for draft in drafts])
+        finished = []
+        largest = [np.zeros(len(draft.table.names), dtype=np.int64) for draft in drafts]
+        for number, host in loaded.items():
+            np.maximum(largest[host.room.draft], capacity[number], out=largest[host.room.draft])
+        for index, draft in enumerate(drafts):
+            finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, units))
+        classes = self._classes(loaded, capacity, fixed_use, finished, drained)
+        now = {
+            number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()}
+            for number, host in loaded.items()
+        }
+        return Built(
+            shapes=tuple(done.shape for done in finished),
+            classes=classes,
+            placements=tuple(done.placements for done in finished),
+            now=now,
+            floating={
+                number: {flavor: tuple(vms) for flavor, vms in host.floating.items()} for number, host in loaded.items()
+            },
+            fixed={number: tuple(host.fixed) for number, host in loaded.items() if host.fixed},
+            capacities=tuple(
+                loaded[n].room.capacity if n in loaded else host_capacity(host)
+                for n, host in enumerate(self.fleet.hosts)
+            ),
+            constants=dict(self._constants),
+            balance_units=units,
+        )
+
+    def _load_hosts(self) -> dict[int, _Loaded]:
+        """Sort every VM that is on a host that works into fixed, known or floating there."""
+        position = {host.name: number for number, host in enumerate(self.fleet.hosts) if not host.failed}
+        pinned: dict[int, set[int]] = defaultdict(set)
+        on_host: dict[int, list[int]] = defaultdict(list)
+        for number, vm in enumerate(self.fleet.vms):
+            if vm.current is None or vm.current.host not in position:
+                continue
+            at = position[vm.current.host]
+            on_host[at].append(number)
+            if vm.pins_fixed and self.flavors.of_vm[number] < 0:
+                pinned[at] |= held_cpus(vm, self.fleet.hosts[at])
+        loaded = {}
+        for at in position.values():
+            host = self.fleet.hosts[at]
+            loaded[at] = _Loaded(room=self._room(host, frozenset(pinned.get(at, ()))))
+            for number in on_host.get(at, ()):
+                self._sort_vm(loaded[at], host, number)
+        return loaded
+
+    def _sort_vm(self, loaded: _Loaded, host: Host, number: int) -> None:
+        flavor = self.flavors.of_vm[number]
+        if flavor < 0:
+            loaded.fixed.append(number)
+            return
+        draft = self.factory.drafts[loaded.room.draft]
+        placed = self._current_placement(draft, host, self.fleet.vms[number], flavor)
+        if placed is None:
+            loaded.floating.setdefault(flavor, []).append(number)
+        else:
+            draft.held.add(placed)
+            loaded.now.setdefault(placed, []).append(number)
+
+    def _current_placement(self, draft: ShapeDraft, host: Host, vm: Vm, flavor: int) -> int | None:
+        """Return the placement a VM has now; VMs of one flavor on the same nodes of a topology share the answer."""
+        current = vm.current
+        where = None if current is None else (current.nodes, current.memory_nodes)
+        key = (id(draft), id(host.topology), flavor, where)
+        if key not in self._now:
+            nodes = _positions(host, vm)
+            needs = self.groups[flavor].needs
+            option = None if nodes is None else _option(needs, len(nodes[0]))
+            self._now[key] = (
+                None if nodes is None or option is None else self.factory.current(draft, flavor, option, *nodes)
+            )
+        return self._now[key]
+
+    def _room(self, host: Host, taken: frozenset[int]) -> _Room:
+        key = (
+            id(host.topology),
+            id(host.reserve),
+            host.dedicated_cpus,
+            host.shared_cpus,
+            host.isolated_cpus,
+            host.cpu_ratio,
+            host.memory_ratio,
+            tuple(sorted(host.resources.items())),
+            taken,
+        )
+        if key not in self._rooms:
+            capacity = host_capacity(host, taken)
+            structure, cpu = structure_of(view_of(host), capacity, balance=self.balance, cores=self.cores)
+            self._rooms[key] = _Room(draft=self.factory.draft_of(structure), cpu=cpu, capacity=capacity)
+        return self._rooms[key]
+
+    def _fixed_use(self, number: int, loaded: _Loaded, drained: int) -> dict[int, int]:
+        """Return row -> what the host's immovable VMs take; add their share of the goals to the constants."""
+        host = self.fleet.hosts[number]
+        draft = self.factory.drafts[loaded.room.draft]
+        total: dict[int, int] = defaultdict(int)
+        for index in loaded.fixed:
+            vm = self.fleet.vms[index]
+            nodes = _positions(host, vm)
+            if nodes is None:
+                continue
+            group = self._group_of(index, len(nodes[0]))
+            view = draft.structure.view
+            devices = nearest_devices(group.needs, view, nodes[0])
+            placement = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
+            self._constants["remote"] += placement_cost(group.needs, placement, view)
+            self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
+            used = draft.table.use(
+                without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules
+            )
+            for row, amount in used.items():
+                total[row] += amount
+        if loaded.fixed:
+            self._constants["hosts"] += round(COST_UNIT * host.cost)
+        return total
+
+    def _group_of(self, number: int, parts: int) -> FlavorGroup:
+        vm = self.fleet.vms[number]
+        tying, confining = self.flavors.fixed[number]
+        locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
+        return FlavorGroup(
+            needs=spec_needs(vm.spec, locked_cells=locked),
+            rules=tying,
+            confinement=Confinement(rules=confining),
+            busy=self.flavors.busy_of(number),
+        )
+
+    def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
+        """Return what movable VMs may take: memory and rule rows never below what is there now."""
+        draft = self.factory.drafts[loaded.room.draft]
+        table = draft.table
+        key = id(loaded.room)
+        if key not in self._base or len(self._base[key]) != len(table.names):
+            self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, self._rule_room(draft, loaded.room))
+        out = self._base[key].copy()
+        for row, amount in fixed.items():
+            out[row] = max(0, out[row] - amount)
+        taken: dict[int, int] = defaultdict(int)
+        for placement, vms in loaded.now.items():
+            for row, amount in draft.uses[placement].items():
+                taken[row] += amount * len(vms)
+        for row, amount in taken.items():
+            name = table.names[row][1]
+            if amount > out[row] and (name == "memory" or name.startswith(("rule ", ONE_L3))):
+                out[row] = amount
+        for flavor, vms in loaded.floating.items():
+            for rule in self.groups[flavor].rules:
+                on_host = table.index.get((None, f"rule {rule}"))
+                if on_host is not None and self.factory.spread_rules[rule] == "host":
+                    taken[on_host] += len(vms)
+                    out[on_host] = max(out[on_host], taken[on_host])
+        return out
+
+    def _rule_room(self, draft: ShapeDraft, room: _Room) -> dict[tuple[int | None, str], int]:
+        out: dict[tuple[int | None, str], int] = {}
+        for node, name in draft.table.names:
+            kind, _, what = name.partition(" ")
+            if kind == "rule":
+                domains = 1
+                if node is not None and self.factory.spread_rules[int(what)] == "l3":
+                    domains = room.capacity.nodes[node].l3_domains
+                out[node, name] = self.max_per[int(what)] * domains
+            elif kind == ONE_L3 and node is not None:
+                own = room.capacity.nodes[node]
+                out[node, name] = PLENTY if own.floats_in_one_l3 else own.largest_l3
+        return out
+
+    def _classes(
+        self,
+        loaded: Mapping[int, _Loaded],
+        capacity: Mapping[int, IntArray],
+        fixed_use: Mapping[int, Mapping[int, int]],
+        finished: Sequence[FinishedShape],
+        drained: Sequence[int],
+    ) -> tuple[HostClass, ...]:
+        tying = (rule for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY))
+        seen = {rule.domains: rule for rule in tying if rule.scope not in ("host", "node", "l3")}
+        scopes = sorted(seen.items(), key=lambda item: item[0])
+        domain_index: dict[tuple[str, str], int] = {}
+        members: dict[_State, list[int]] = defaultdict(list)
+        permissions: dict[int, _Permission] = {}
+        for number, host in loaded.items():
+            own = self.fleet.hosts[number]
+            permission = self._permission(own, drained[number])
+            permissions[id(permission)] = permission
+            domains = tuple((name, _domain(domain_index, name, rule, own)) for name, rule in scopes)
+            state = self._state(host, finished[host.room.draft], capacity[number], fixed_use[number])
+            cost = 0 if host.fixed else round(COST_UNIT * own.cost)
+            members[replace(state, domains=domains, permission=id(permission), cost=cost)].append(number)
+        chains = ChainKeys(finished)
+        out = []
+        for state, who in members.items():
+            room, fixed = np.frombuffer(state.room, dtype=np.int64), np.frombuffer(state.fixed, dtype=np.int64)
+            empty = not state.content and not state.floating and not fixed.any()
+            out.append(
+                HostClass(
+                    shape=state.draft,
+                    count=len(who),
+                    capacity=room,
+                    fixed=fixed,
+                    content=state.content,
+                    floating=state.floating,
+                    allowed=permissions[state.permission].allowed,
+                    stay_penalty=permissions[state.permission].penalty,
+                    cost=state.cost,
+                    domain=dict(state.domains),
+                    fixed_members=dict(state.tied),
+                    chains=chains.of(state.draft, room, self.fleet.hosts[who[0]]) if empty else (),
+                    members=tuple(who),
+                )
+            )
+        return tuple(out)
+
+    def _state(self, host: _Loaded, done: FinishedShape, room: IntArray, fixed_use: Mapping[int, int]) -> _State:
+        """Return what of a host's content and capacity makes it interchangeable, in the finished shape's rows."""
+        bare = not (host.fixed or host.now or host.floating)
+        if bare and id(host.room) in self._bare:
+            return self._bare[id(host.room)]
+        fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
+        tied = Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross)
+        state = _State(
+            draft=host.room.draft,
+            room=(room[done.rows] // done.divisor).tobytes(),
+            fixed=np.array(fixed, dtype=np.int64).tobytes(),
+            content=tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items())),
+            floating=tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items())),
+            tied=tuple(sorted(tied.items())),
+        )
+        if bare:
+            self._bare[id(host.room)] = state
+        return state
+
+    def _permission(self, host: Host, drained: int) -> _Permission:
+        confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
+        key = (host.kvm, host.migration_domain, drained, host.name if host.name in self._bound else None, confining)
+        if key not in self._permissions:
+            rules = self.fleet.rules
+            allowed = np.array(
+                [may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool
+            )
+            penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
+            self._permissions[key] = _Permission(allowed=allowed, penalty=penalty)
+        return self._permissions[key]
+
+
+def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
+    value = rule.domain_of(host.name, host.labels)
+    return -1 if value is None else index.setdefault((name, value), len(index))
+
+
+def _option(needs: Needs, parts: int) -> int | None:
+    return next((number for number, option in enumerate(needs.options) if len(option) == parts), None)
+
+
+def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not known."""
+    parts = current_parts(vm)
+    if parts is None:
+        return None
+    position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
+    if any(node not in position for nodes in parts for node in nodes):
+        return None
+    return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])

@@ -1,0 +1,62 @@
+"""From goals to integer objectives: each goal is one objective or several in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from placer.model.goals import Goal
+from placer.planning.compile.flavors import FlavorGroup
+from solvers.problem import COST_UNIT, Objective
+
+
+def objectives_of(
+    goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, units: Mapping[str, int]
+) -> tuple[Objective, ...]:
+    """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's.
+
+    `units` maps the goals whose unit the shapes settle (those of balance) to it.
+    """
+    out: list[Objective] = []
+    for goal in goals:
+        if goal.kind == "placed":
+            out.extend(_placed(goal, groups, phantoms))
+        elif goal.kind == "rules":
+            out.append(
+                Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)
+            )
+        elif goal.kind == "remote":
+            out.append(Objective(goal="remote", cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
+        elif goal.kind == "hosts":
+            out.append(Objective(goal="hosts", host_cost=True, unit=COST_UNIT, tolerance=goal.tolerance))
+        elif goal.kind == "cores":
+            out.append(Objective(goal="cores", hinge="cores", tolerance=goal.tolerance))
+        elif goal.kind == "balance":
+            out.append(Objective(goal=goal.name, hinge=goal.name, unit=units[goal.name], tolerance=goal.tolerance))
+        elif goal.kind == "headroom":
+            out.append(Objective(goal=goal.name, cost=goal.name, sign=-1, tolerance=goal.tolerance))
+        elif goal.kind == "moves":
+            out.append(Objective(goal="moves", part="VMs that change host", migrations=1, tolerance=goal.tolerance))
+            out.append(Objective(goal="moves", part="VMs that change host or node", moves=1, tolerance=goal.tolerance))
+    return tuple(out)
+
+
+def _placed(goal: Goal, groups: Sequence[FlavorGroup], phantoms: int) -> list[Objective]:
+    priorities = sorted({group.needs.priority for group in groups if group.arriving}, reverse=True)
+    out = []
+    for priority in priorities:
+        chosen = [bool(group.arriving) and group.needs.priority == priority for group in groups] + [False] * phantoms
+        vcpus = [group.needs.vcpus for group in groups] + [0] * phantoms
+        suffix = f" of priority {priority}" if len(priorities) > 1 else ""
+        picked = np.array(chosen, dtype=np.int64)
+        out.append(
+            Objective(
+                goal="placed",
+                part=f"vCPUs{suffix}",
+                unplaced=picked * np.array(vcpus, dtype=np.int64),
+                tolerance=goal.tolerance,
+            )
+        )
+        out.append(Objective(goal="placed", part=f"VMs{suffix}", unplaced=picked))
+    return out

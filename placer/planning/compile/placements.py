@@ -1,0 +1,197 @@
+"""All ways to put one VM on a host: which node for each part, which for each device, and what that costs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind
+from placer.planning.compile.needs import Needs
+from solvers.problem import COST_UNIT
+
+MAX_MAPS = 5_000
+"""Above so many maps of one option the enumeration stops: the shape is then marked incomplete and claims no bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device request (None: not on a
+    node).
+
+    Nodes are positions in the topology's `nodes`, not ids.
+    """
+
+    option: int
+    cpu_nodes: tuple[int, ...]
+    memory_nodes: tuple[int, ...]
+    device_nodes: tuple[int | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """The part of a topology that placements depend on: equal views share their placements.
+
+    `distances` are relative (1 = local, None = not reachable); `cpu_nodes` may take vCPUs; `near_memory` gives for
+    each node
+    the memory nodes a part on it may use (itself; for a CPU node without memory the nodes that have some);
+    `tier_memory` those a VM with ``memory_tier: any`` may use beside; `device_nodes` maps a kind to the nodes that
+    have one.
+    """
+
+    distances: tuple[tuple[float | None, ...], ...]
+    cpu_nodes: tuple[int, ...]
+    near_memory: tuple[tuple[int, ...], ...]
+    tier_memory: tuple[tuple[int, ...], ...]
+    device_nodes: tuple[tuple[str, tuple[int | None, ...]], ...]
+
+
+def view_of(host: Host) -> NodeView:
+    """Return what placements on this host depend on."""
+    topology = host.topology
+    nodes = topology.nodes
+    usable = host.usable_cpus
+    relative = tuple(tuple(None if d >= UNREACHABLE else d / LOCAL for d in row) for row in topology.distances)
+    with_memory = [j for j, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.memory_kib]
+    tier = tuple(j for j, node in enumerate(nodes) if node.kind is NodeKind.MEMORY_ONLY and node.memory_kib)
+    near, far = [], []
+    for i, node in enumerate(nodes):
+        own = (i,) if node.memory_kib else tuple(j for j in with_memory if relative[i][j] is not None)
+        near.append(own if node.kind is NodeKind.NORMAL else ())
+        far.append(tuple(j for j in tier if relative[i][j] is not None))
+    position = {node.id: i for i, node in enumerate(nodes)}
+    kinds: dict[str, set[int | None]] = {}
+    for device in topology.devices:
+        kinds.setdefault(device.kind, set()).add(None if device.node is None else position.get(device.node))
+    return NodeView(
+        distances=relative,
+        cpu_nodes=tuple(i for i, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.cpus & usable),
+        near_memory=tuple(near),
+        tier_memory=tuple(far),
+        device_nodes=tuple(
+            (kind, tuple(sorted(found, key=lambda n: (n is None, n or 0)))) for kind, found in sorted(kinds.items())
+        ),
+    )
+
+
+def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
+    """Enumerate the placements of a flavor, up to equal parts; also tell whether all of them are there."""
+    found: list[Placement] = []
+    complete = True
+    for option in range(len(needs.options)):
+        for number, (cpu, memory) in enumerate(_maps(needs, option, view)):
+            if number >= MAX_MAPS:
+                complete = False
+                break
+            # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
+            if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
+                continue
+            found.extend(Placement(option, cpu, memory, devices) for devices in _device_choices(needs, cpu, view))
+    return found, complete
+
+
+def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
+    """Return the remote access of one VM so placed, in millionths of a vCPU (design section 4): weight × Σ_u
+    (distance(u) − 1).
+    """
+    parts = needs.options[placement.option]
+    shares = needs.transfer(placement.option)
+    total = 0.0
+    for own, (part, node) in enumerate(zip(parts, placement.cpu_nodes, strict=True)):
+        extra = -1.0
+        for other, memory_node in enumerate(placement.memory_nodes):
+            if shares[own][other]:
+                away = view.distances[node][memory_node]
+                extra += shares[own][other] * (away if away is not None else UNREACHABLE / LOCAL)
+        for (_, policy, count), device_node in zip(needs.devices, placement.device_nodes, strict=True):
+            if policy == "preferred" and device_node is not None:
+                away = view.distances[node][device_node]
+                extra += count * ((away if away is not None else UNREACHABLE / LOCAL) - 1.0)
+        total += part.vcpus * extra
+    return round(COST_UNIT * needs.weight * total)
+
+
+def canonical(needs: Needs, placement: Placement) -> Placement:
+    """Return the representative of a placement: parts that are alike take their nodes in ascending order."""
+    pairs = list(zip(placement.cpu_nodes, placement.memory_nodes, strict=True))
+    for group in _groups(needs, placement.option):
+        for slot, pair in zip(group, sorted(pairs[slot] for slot in group), strict=True):
+            pairs[slot] = pair
+    return Placement(
+        placement.option, tuple(cpu for cpu, _ in pairs), tuple(memory for _, memory in pairs), placement.device_nodes
+    )
+
+
+def _groups(needs: Needs, option: int) -> list[list[int]]:
+    """Group the parts that may be exchanged: equal parts, cell 0 apart where it brings the emulator's own CPU."""
+    groups: dict[object, list[int]] = {}
+    for slot, part in enumerate(needs.options[option]):
+        groups.setdefault((part, needs.extra_cpu and slot == 0), []).append(slot)
+    return list(groups.values())
+
+
+def _maps(needs: Needs, option: int, view: NodeView) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    parts = needs.options[option]
+    slots = [(node, memory) for node in view.cpu_nodes for memory in _memory_choices(needs, node, view)]
+    groups = _groups(needs, option)
+    chosen: list[tuple[int, int]] = [(-1, -1)] * len(parts)
+
+    def place(number: int, used: frozenset[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        if number == len(groups):
+            yield tuple(cpu for cpu, _ in chosen), tuple(memory for _, memory in chosen)
+            return
+        group = groups[number]
+        free = [slot for slot in slots if slot[0] not in used]
+        pick = itertools.combinations_with_replacement if needs.share_node else itertools.combinations
+        for combo in pick(free, len(group)):
+            nodes = {cpu for cpu, _ in combo}
+            if not needs.share_node and len(nodes) < len(combo):
+                continue
+            for slot, pair in zip(group, combo, strict=True):
+                chosen[slot] = pair
+            yield from place(number + 1, used if needs.share_node else used | nodes)
+
+    yield from place(0, frozenset())
+
+
+def _memory_choices(needs: Needs, node: int, view: NodeView) -> Sequence[int]:
+    return view.near_memory[node] + view.tier_memory[node] if needs.any_tier else view.near_memory[node]
+
+
+def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int, ...], view: NodeView) -> bool:
+    shares = needs.transfer(option)
+    return all(
+        view.distances[node][other] is not None or not shares[own][slot]
+        for own, node in enumerate(cpu)
+        for slot, other in enumerate(memory)
+    )
+
+
+def nearest_devices(needs: Needs, view: NodeView, cpu_nodes: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """Return the node that each device request of a placed VM is taken to be served from: one of its own nodes, else
+    the nearest; None where the host has no such device.
+    """
+    where = dict(view.device_nodes)
+    chosen = []
+    for kind, _, _ in needs.devices:
+        nodes = where.get(kind, ())
+        if not nodes:
+            return None
+        chosen.append(min(nodes, key=lambda n: (n is not None and n not in cpu_nodes, _away(view, cpu_nodes[0], n))))
+    return tuple(chosen)
+
+
+def _away(view: NodeView, node: int, other: int | None) -> float:
+    distance = 1.0 if other is None else view.distances[node][other]
+    return float("inf") if distance is None else distance
+
+
+def _device_choices(needs: Needs, cpu_nodes: tuple[int, ...], view: NodeView) -> Iterator[tuple[int | None, ...]]:
+    where = dict(view.device_nodes)
+    choices: list[list[int | None]] = []
+    for kind, policy, _ in needs.devices:
+        nodes: list[int | None] = list(where.get(kind, ()))
+        if policy == "required":
+            nodes = [node for node in nodes if node is None or node in cpu_nodes]
+        choices.append(nodes)
+    yield from itertools.product(*choices)

@@ -1,0 +1,1 @@
+"""Counts as a plan: names, pins, reasons, results, summary, certificate."""

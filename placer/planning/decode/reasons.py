@@ -1,0 +1,102 @@
+"""Why a VM has no place, in the planner's words: what its flavor runs into on every host as the plan leaves them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from placer.check.fits import impossible_vms
+from placer.model.plan import Unplaced
+from placer.planning.compile.compile import Compiled
+from placer.planning.compile.structures import ONE_L3
+from solvers.result import HostPattern, Result
+
+
+def unplaced_reasons(compiled: Compiled, result: Result, left_out: Sequence[int]) -> tuple[Unplaced, ...]:
+    """Return a reason for every VM left out (indices into the fleet)."""
+    if not left_out:
+        return ()
+    fleet = compiled.fleet
+    impossible = impossible_vms(fleet)
+    patterns = _distinct(result.patterns)
+    by_flavor: dict[int, str] = {}
+    out = []
+    for number in left_out:
+        vm = fleet.vms[number]
+        reason = impossible.get(vm.name)
+        if reason is None:
+            flavor = compiled.flavors.of_vm[number]
+            if flavor not in by_flavor:
+                by_flavor[flavor] = _reason(compiled, result, patterns, flavor)
+            reason = by_flavor[flavor]
+        out.append(Unplaced(name=vm.name, reason=reason))
+    return tuple(out)
+
+
+def _distinct(patterns: Sequence[HostPattern]) -> Mapping[tuple[int, tuple[tuple[int, int], ...]], int]:
+    counts: Counter[tuple[int, tuple[tuple[int, int], ...]]] = Counter()
+    for pattern in patterns:
+        counts[pattern.host_class, tuple(sorted(pattern.placements))] += pattern.count
+    return counts
+
+
+def _reason(
+    compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tuple[tuple[int, int], ...]], int], flavor: int
+) -> str:
+    """Name the resource that most hosts lack for the flavor, each host counted at the place where it lacks fewest."""
+    problem = compiled.problem
+    lacking: Counter[str] = Counter()
+    forbidden = fitting = 0
+    for (number, pattern), count in patterns.items():
+        cls = problem.classes[number]
+        shape = problem.shapes[cls.shape]
+        if not cls.allowed[flavor]:
+            forbidden += count
+            continue
+        own = np.flatnonzero((shape.flavor == flavor) & ~shape.stay_only)
+        if not len(own):
+            lacking["a node large enough"] += count
+            continue
+        used = np.zeros(shape.use.shape[1], dtype=np.int64)
+        for placement, vms in pattern:
+            used += vms * shape.use[placement]
+        short = shape.use[own] > cls.capacity - used
+        nearest = short[short.sum(axis=1).argmin()]
+        if not nearest.any():
+            fitting += count
+            continue
+        lacking.update({row_words(compiled, shape.row_names[k][1]): count for k in np.flatnonzero(nearest)[:1]})
+    vcpus = problem.flavors[flavor].vcpus
+    if fitting:
+        held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
+        return (
+            f"{fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out"
+            if held is None
+            else f"no place was found in time ({held} is not proven); {fitting} hosts have room for its {vcpus} vCPUs"
+        )
+    if not lacking:
+        return "no host may take it: rules, drains, KVM support or migration domains leave none"
+    what, hosts = lacking.most_common(1)[0]
+    rest = f"; {forbidden} hosts may not take it" if forbidden else ""
+    return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"
+
+
+def row_words(compiled: Compiled, row: str) -> str:
+    """Return what a capacity row is to a planner."""
+    kind, _, what = row.partition(" ")
+    if kind == "rule":
+        return f"room under the rule {compiled.fleet.rules[int(what)].label}"
+    if kind == ONE_L3:
+        return f"room in one L3 domain, which the rule {compiled.fleet.rules[int(what)].label} wants"
+    if kind == "pages":
+        return f"huge {row}"
+    plain = {
+        "memory": "free memory on a node",
+        "threads": "free CPUs on a node",
+        "free threads": "free CPUs on a node",
+        "shared vCPUs": "CPUs for shared vCPUs on a node",
+        "shared beside dedicated": "CPUs beside the pinned ones on a node",
+    }
+    return plain.get(row, f"{row} on a node" if kind == "whole" else f"{what} ({kind})")

@@ -1,0 +1,89 @@
+"""What a plan uses, keeps back and leaves free."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from placer.measure.alike import HostGroup, PlaceNumbers, alike_hosts
+from placer.measure.cpu_use import cpu_use, shared_vcpus
+from placer.measure.memory_use import memory_taken
+from placer.measure.spec_numbers import SpecNumbers
+from placer.model.fleet import Fleet
+from placer.model.plan import PlanVm
+from placer.model.units import mib_number
+from placer.model.vm import Vm
+from placer.planning.compile.capacity import reserved_memory
+
+_Slot = tuple[int, int, str, int]
+"""CPUs, KiB, host and node id."""
+_ROUNDING = 1e-9
+"""Shared vCPUs are fractions where a cpuset spans nodes."""
+
+
+def capacity_summary(fleet: Fleet, vms: Sequence[PlanVm]) -> dict[str, Any]:
+    """Return CPUs and MiB used, reserved and free over the hosts that work, and the node with the largest free slot.
+
+    A CPU is used when it is held by a vCPU or an emulator thread of its own, or kept idle by a thread policy; shared
+    vCPUs count by the overcommit ratio.
+    """
+    placed: dict[str, list[tuple[Vm, PlanVm]]] = {}
+    for vm in vms:
+        placed.setdefault(vm.host, []).append((fleet.vm_by_name[vm.name], vm))
+    working = [(host, placed.get(host.name, ())) for host in fleet.hosts if not host.failed]
+    totals: Counter[str] = Counter()
+    largest: _Slot | None = None
+    for group in alike_hosts(working, SpecNumbers(), PlaceNumbers(), lambda _: False):
+        figures, slot = _of_host(group)
+        totals.update({name: figure * group.hosts for name, figure in figures.items()})
+        if slot is not None and (largest is None or slot[:2] > largest[:2]):
+            largest = slot
+    free = totals["cpus"] - totals["cpus_reserved"] - totals["cpus_used"]
+    return {
+        "cpus": {
+            "total": totals["cpus"],
+            "used": totals["cpus_used"],
+            "reserved": totals["cpus_reserved"],
+            "free": free,
+        },
+        "memory_mib": {
+            "total": mib_number(totals["memory"]),
+            "used": mib_number(totals["memory_used"]),
+            "reserved": mib_number(totals["memory_reserved"]),
+            "free": mib_number(totals["memory"] - totals["memory_used"] - totals["memory_reserved"]),
+        },
+        "largest_free_slot": None
+        if largest is None
+        else {"cpus": largest[0], "memory_mib": mib_number(largest[1]), "host": largest[2], "node": largest[3]},
+    }
+
+
+def _of_host(group: HostGroup) -> tuple[Counter[str], _Slot | None]:
+    """Return what one host of a group has, uses and reserves (CPUs, KiB), and its largest free slot."""
+    host = group.host
+    reserved = reserved_memory(host)
+    use = cpu_use(host, group.placed)
+    held, shared = use.taken, shared_vcpus(use)
+    memory: Counter[int] = Counter()
+    for vm, planned in group.placed:
+        for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
+            memory[node_id] += kib
+    figures: Counter[str] = Counter()
+    largest: _Slot | None = None
+    for node, kept in zip(host.topology.nodes, reserved, strict=True):
+        usable = node.cpus & host.usable_cpus
+        busy = len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio - _ROUNDING)
+        figures.update(
+            cpus=len(node.cpus),
+            cpus_reserved=len(node.cpus) - len(usable),
+            cpus_used=busy,
+            memory=node.memory_kib,
+            memory_reserved=kept,
+            memory_used=memory[node.id],
+        )
+        slot = (len(usable) - busy, node.memory_kib - kept - memory[node.id], host.name, node.id)
+        if slot[0] > 0 and slot[1] > 0 and (largest is None or slot[:2] > largest[:2]):
+            largest = slot
+    return figures, largest

@@ -1,0 +1,1 @@
+"""placer's own documents read back: plans, scenarios, comparisons."""

@@ -1,0 +1,151 @@
+"""Domain XML of libvirt: one domain, read into the model; what is not understood is named, never dropped silently."""
+
+from __future__ import annotations
+
+import uuid
+
+from placer.errors import InputError
+from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
+from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_page_kib
+from placer.read.domains.movable import manager, read_movable
+from placer.read.domains.pins import Pins, cpu_policy, emulator_policy, read_iothreads, read_pins, read_vcpus
+from placer.read.domains.reading import DomainReading
+from placer.read.domains.scan import DomainScan
+from placer.read.text.xml import line_of, parse_xml
+
+_ENVELOPES = ("domstatus", "domainsnapshot")
+"""Libvirt's own files that hold a domain: the status of a running one, and a snapshot."""
+
+
+def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DEDICATED) -> DomainReading:
+    """Read a domain as ``virsh dumpxml`` prints it or libvirt keeps it.
+
+    A guest with ``<cpu><numa>`` keeps its cells as they are: they are its ABI. One without is flat (``cells: none``).
+    Huge pages, page by guest cell included, IOThread ids, memory devices and numatune are read too.
+
+    Parameters
+    ----------
+    data
+        The bytes of the XML.
+    source
+        The name of the file in messages.
+    unpinned
+        What a vCPU counts as that is not pinned at all: ``dedicated`` (the default: a planner is asked in order to pin)
+        or ``shared``. A vCPU pinned to one CPU of its own is dedicated, one that floats over several is shared, and a
+        domain with both is mixed.
+
+    Raises
+    ------
+    InputError
+        Not a domain, or one that libvirt would not take: every fault with its line.
+    """
+    if unpinned is CpuPolicy.MIXED:
+        raise InputError("vCPUs that are not pinned count as dedicated or as shared, not as mixed", field="unpinned")
+    root = parse_xml(data, source)
+    if root.tag in _ENVELOPES and (inner := root.find("domain")) is not None:
+        root = inner
+    if root.tag != "domain":
+        raise InputError(f"this is XML of <{str(root.tag)[:60]}>, not of a <domain>", file=source, line=line_of(root))
+    scan = DomainScan(root, source)
+    name, identity = _name(scan), _uuid(scan)
+    vcpus, online = read_vcpus(scan)
+    iothreads = read_iothreads(scan)
+    scan.raise_faults()
+    memory = read_memory(scan, vcpus)
+    page_kib = read_page_kib(scan, memory)
+    numatune = read_numatune(scan, memory.cell_ids)
+    pins = read_pins(scan, vcpus, iothreads)
+    movable, why = read_movable(scan)
+    _note_kind(scan)
+    managed_by = manager(root)
+    if managed_by is not None:
+        scan.notes.append(f"{managed_by} manages this domain; pinning it behind its manager's back is not wise")
+    scan.raise_faults()
+    _note_unpinned(scan, pins, vcpus, unpinned)
+    policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned)
+    spec = VmSpec(
+        vcpus=vcpus,
+        memory_kib=memory.total_kib,
+        cell_mode=CellMode.GIVEN if memory.cells else CellMode.NONE,
+        cells=memory.cells or (Cell(vcpus=frozenset(range(vcpus)), memory_kib=memory.total_kib),),
+        interleave=_interleave(scan, memory, numatune, vcpus),
+        page_kib=page_kib,
+        cpu_policy=policy,
+        dedicated_vcpus=dedicated,
+        emulator_threads=emulator_policy(pins, vcpus),
+        iothreads=iothreads,
+        vcpus_current=online,
+        kvm=root.get("type") == "kvm",
+    )
+    return DomainReading(
+        name=name,
+        uuid=identity,
+        spec=spec,
+        pins=pins.vcpus,
+        emulator=pins.emulator,
+        iothread_pins=pins.iothreads,
+        numatune=numatune,
+        movable=movable,
+        movable_why=why,
+        manager=managed_by,
+        running=root.get("id") is not None,
+        notes=tuple(scan.notes),
+    )
+
+
+def _name(scan: DomainScan) -> str:
+    element = scan.find("name")
+    if element is None or not (element.text or ""):
+        scan.fault(scan.root, "the domain has no name", field="<name>")
+        return ""
+    return element.text or ""
+
+
+def _uuid(scan: DomainScan) -> str | None:
+    element = scan.find("uuid")
+    if element is None:
+        return None
+    text = (element.text or "").strip()
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        scan.fault(element, f"{text[:60]!r} is no UUID")
+        return None
+
+
+def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int) -> int:
+    """Return over how many nodes a flat guest is spread; interleaved cells are noted: a plan makes them strict."""
+    for position, policy in numatune.memnodes.items():
+        if policy.mode == "interleave" and policy.nodeset is not None and len(policy.nodeset) > 1:
+            scan.notes.append(
+                f"guest cell {memory.cell_ids[position]} is interleaved over several nodes; a plan names one"
+            )
+    policy_of_all = numatune.memory
+    if policy_of_all is None or policy_of_all.mode != "interleave" or policy_of_all.nodeset is None:
+        return 1
+    spread = len(policy_of_all.nodeset)
+    if memory.cells:
+        if spread > 1 and len(numatune.memnodes) < len(memory.cells):
+            scan.notes.append(
+                "guest cells without a memnode are interleaved over several nodes; a plan names one for each"
+            )
+        return 1
+    if spread > vcpus:
+        scan.notes.append(
+            f"memory interleaved over {spread} nodes, more than the {vcpus} vCPUs, is planned on one node"
+        )
+        return 1
+    return spread
+
+
+def _note_kind(scan: DomainScan) -> None:
+    kind = scan.root.get("type")
+    if kind not in ("kvm", "qemu"):
+        scan.note(scan.root, f"domain type {kind!r} is neither kvm nor qemu; it is planned as a VM that needs no KVM")
+
+
+def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int, unpinned: CpuPolicy) -> None:
+    floating = vcpus - len(pins.vcpus)
+    if floating:
+        named = "no vCPU is pinned" if floating == vcpus else f"{floating} of {vcpus} vCPUs are not pinned"
+        scan.notes.append(f"{named}: planned as {unpinned.value}")

@@ -1,0 +1,1 @@
+"""Files that tell of a host, each to one normal form."""

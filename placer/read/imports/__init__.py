@@ -1,0 +1,1 @@
+"""Fleets of other systems, and what is gathered from hosts, as inventories."""

@@ -1,0 +1,219 @@
+"""From ``hosts[]`` of an inventory to hosts: reserves and CPU sets checked against the topology, counts expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Host, Reserve, Topology
+from placer.model.rules import Rule, RuleKind
+from placer.model.units import format_kib
+from placer.read.hosts.host_settings import settings_of_entry
+from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
+from placer.read.inventory.files import Files
+from placer.read.inventory.schema import HostEntry, OvercommitEntry, Problem, further, note, validate
+from placer.read.inventory.topology import TOPOLOGY_KEYS, TopologyBuilder, no_node
+from placer.read.text.located import FaultLog, LineList, LineMap, freeze
+
+_OWN_KEYS = ("name", "uuid", "uri")
+"""What tells one host of a kind from the next: read apart, so that all of a kind share the rest."""
+
+
+class HostSection:
+    """The hosts of an inventory; of entries with faults the names and labels, so that nothing else trips over them."""
+
+    def __init__(self, files: Files, log: FaultLog) -> None:
+        self.log = log
+        self.made: dict[str, Host] = {}
+        self.broken: dict[str, dict[str, str]] = {}
+        self.drains: list[Rule] = []
+        self.warnings: list[str] = []
+        self._topologies = TopologyBuilder(files, log.file)
+        self._bodies: dict[Hashable, tuple[HostEntry | None, Host | None, list[Problem]]] = {}
+        self._names = Names("host name", log, "give one of them another name")
+        self._uuids = Names("host UUID", log, "one UUID is one host")
+
+    def read(self, section: LineList) -> None:
+        """Read all entries."""
+        for number, tree in enumerate(section):
+            self._entry(tree, number, line_of(section, number))
+
+    def _entry(self, tree: Any, number: int, line: int | None) -> None:
+        if not isinstance(tree, LineMap):
+            note(self.log, validate(HostEntry, tree)[1], tree, f"hosts[{number}]", line)
+            return
+        problems: list[Problem] = []
+        own = own_texts(tree, _OWN_KEYS, problems)
+        name = own.get("name")
+        if name is None and not problems:
+            problems.append((("name",), "is missing", None))
+        entry, host, found = self._body(tree)
+        problems.extend(found)
+        if entry is not None and entry.count is not None and "uuid" in own:
+            problems.append((("uuid",), "belongs to one host, the entry has a count", "give each host its own entry"))
+        prefix = f"hosts[{name or number}]"
+        if problems or entry is None or host is None or name is None:
+            note(self.log, problems, tree, prefix, line)
+            names, labels = loose(tree)
+            for each in names:
+                self._names.take(each, line, f"{prefix}.name")
+                self.broken[each] = labels
+            return
+        self._make(entry, host, own, name, prefix, line)
+
+    def _make(
+        self, entry: HostEntry, host: Host, own: Mapping[str, str], name: str, prefix: str, line: int | None
+    ) -> None:
+        uri = own.get("uri")
+        if entry.count and entry.count > 1 and uri is not None and "{name}" not in uri:
+            self.warnings.append(
+                f"host {name}: {entry.count} hosts share the uri {uri}; write {{name}} for the host's name"
+            )
+        if "uuid" in own:
+            self._uuids.take(own["uuid"], line, f"{prefix}.uuid")
+        for each in expand_names(name, entry.count):
+            if not self._names.take(each, line, f"{prefix}.name"):
+                continue
+            its_uri = uri.replace("{name}", each) if uri is not None else None
+            self.made[each] = replace(host, name=each, uuid=own.get("uuid"), uri=its_uri)
+            if entry.state in ("drain", "maintenance"):
+                self.drains.append(Rule(kind=RuleKind.DRAIN, hosts={"name": each}, line=line))
+
+    def _body(self, tree: LineMap) -> tuple[HostEntry | None, Host | None, list[Problem]]:
+        rest = without(tree, _OWN_KEYS)
+        key = freeze(rest)
+        if key not in self._bodies:
+            host = None
+            entry, problems = validate(HostEntry, rest)
+            if entry is not None:
+                found: list[Problem] = []
+                told = {name: tree[name] for name in TOPOLOGY_KEYS if name in tree}
+                topology, wrong = self._topologies.build(entry, freeze(told))
+                found.extend(wrong)
+                host = build_host(entry, topology, found) if topology is not None else None
+                problems = [*problems, *further(problems, found)]
+            self._bodies[key] = (entry, host, problems)
+        return self._bodies[key]
+
+
+def build_host(entry: HostEntry, topology: Topology, problems: list[Problem]) -> Host:
+    """Return the host of an entry, still without a name; what is wrong with it is added to `problems`."""
+    reserve = _reserve(entry, topology, problems)
+    for name in ("dedicated_cpus", "shared_cpus", "isolated_cpus"):
+        cpus: frozenset[int] = getattr(entry, name) or frozenset()
+        if lacking := cpus - topology.cpus:
+            problems.append(
+                ((name,), f"the host has no CPU {format_cpuset(lacking)}", f"it has {format_cpuset(topology.cpus)}")
+            )
+        if name != "isolated_cpus" and (kept := cpus & reserve.cpus):
+            problems.append(
+                ((name,), f"CPUs {format_cpuset(kept)} are reserved for the host", "take them out of one of the two")
+            )
+    if both := (entry.dedicated_cpus or frozenset()) & (entry.shared_cpus or frozenset()):
+        problems.append((("shared_cpus",), f"CPUs {format_cpuset(both)} are in dedicated_cpus too", None))
+    ratio = entry.overcommit
+    cpu_ratio, memory_ratio = (ratio.cpu, ratio.memory) if isinstance(ratio, OvercommitEntry) else (ratio, None)
+    return Host(
+        name="",
+        topology=topology,
+        reserve=reserve,
+        dedicated_cpus=entry.dedicated_cpus,
+        shared_cpus=entry.shared_cpus,
+        isolated_cpus=entry.isolated_cpus or frozenset(),
+        cpu_ratio=cpu_ratio or 1.0,
+        memory_ratio=memory_ratio or 1.0,
+        cost=1.0 if entry.cost is None else entry.cost,
+        kvm=topology.kvm is not False if entry.kvm is None else entry.kvm,
+        failed=bool(entry.failed) or entry.state == "failed",
+        migration_domain=entry.migration_domain,
+        labels=entry.labels or {},
+        resources={name: amount for name, (amount, _) in (entry.resources or {}).items()},
+        settings=settings_of_entry(entry.settings),
+    )
+
+
+def _reserve(entry: HostEntry, topology: Topology, problems: list[Problem]) -> Reserve:
+    said = entry.reserve
+    if said is None:
+        return Reserve()
+    cpus = said.cpus or frozenset()
+    if lacking := cpus - topology.cpus:
+        problems.append(
+            (
+                ("reserve", "cpus"),
+                f"the host has no CPU {format_cpuset(lacking)}",
+                f"it has {format_cpuset(topology.cpus)}",
+            )
+        )
+    memory: dict[int | None, int] = {}
+    pages: dict[int | None, Mapping[int, int]] = {}
+    if said.memory is not None:
+        memory[None] = said.memory
+    if said.pages:
+        pages[None] = said.pages
+    for node_id, part in (said.nodes or {}).items():
+        path = ("reserve", "nodes", str(node_id))
+        if node_id not in topology.node_ids:
+            problems.append((path, no_node(node_id, topology), None))
+            continue
+        own = part.cpus or frozenset()
+        if lacking := own - topology.node(node_id).cpus:
+            problems.append(((*path, "cpus"), f"CPUs {format_cpuset(lacking)} are not in node {node_id}", None))
+        if twice := own & cpus:
+            problems.append(
+                ((*path, "cpus"), f"CPUs {format_cpuset(twice)} are reserved twice: overlapping reserves", "keep one")
+            )
+        cpus |= own
+        if part.memory is not None:
+            memory[node_id] = part.memory
+        if part.pages:
+            pages[node_id] = part.pages
+    _check_reserve_fits(memory, pages, topology, problems)
+    return Reserve(cpus=frozenset(cpus), memory_kib=memory, pages=pages)
+
+
+def _check_reserve_fits(
+    memory: Mapping[int | None, int],
+    pages: Mapping[int | None, Mapping[int, int]],
+    topology: Topology,
+    problems: list[Problem],
+) -> None:
+    """Refuse to reserve more than the host or a node has: such reserves overlap with each other or with nothing."""
+    for node in topology.nodes:
+        ordinary = node.memory_kib - node.pool_kib
+        if memory.get(node.id, 0) > ordinary:
+            problems.append(
+                (
+                    ("reserve", "nodes", str(node.id), "memory"),
+                    f"reserves {format_kib(memory[node.id])}, node {node.id} has {format_kib(ordinary)} beside pools",
+                    None,
+                )
+            )
+        for size, count in pages.get(node.id, {}).items():
+            if count > node.pages.get(size, 0):
+                problems.append(
+                    (
+                        ("reserve", "nodes", str(node.id), "pages"),
+                        f"reserves {count} pages of {format_kib(size)}, node {node.id} has {node.pages.get(size, 0)}",
+                        None,
+                    )
+                )
+    ordinary = sum(node.memory_kib - node.pool_kib for node in topology.nodes)
+    if sum(memory.values()) > ordinary:
+        problems.append(
+            (
+                ("reserve", "memory"),
+                f"reserves {format_kib(sum(memory.values()))} in all, "
+                f"the host has {format_kib(ordinary)} beside its page pools",
+                None,
+            )
+        )
+    for size in {size for own in pages.values() for size in own}:
+        kept = sum(own.get(size, 0) for own in pages.values())
+        held = sum(node.pages.get(size, 0) for node in topology.nodes)
+        if kept > held and None in pages:
+            problems.append(
+                (("reserve", "pages"), f"reserves {kept} pages of {format_kib(size)} in all, the host has {held}", None)
+            )

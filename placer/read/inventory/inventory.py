@@ -1,0 +1,227 @@
+"""``placer.inventory/v1``: the file a person writes, read into a fleet with every fault named at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.rules import Rule
+from placer.read.inventory.entries import check_counts, line_of
+from placer.read.inventory.files import Files
+from placer.read.inventory.hosts import HostSection
+from placer.read.inventory.rules import LabelIndex, RuleBuilder
+from placer.read.inventory.schema import SCHEMA
+from placer.read.inventory.types import shown
+from placer.read.inventory.vms import VmSection
+from placer.read.text.located import FaultLog, LineList, LineMap
+from placer.read.text.yaml_lines import MAX_BYTES, decode, load_lines
+
+_SECTIONS = ("hosts", "vms", "rules")
+_LARGE = 1024 * 1024
+
+
+def read_fleet(path: str | Path, *, running_only: bool = False) -> Fleet:
+    """Read an inventory.
+
+    Parameters
+    ----------
+    path
+        A YAML or JSON file of schema ``placer.inventory/v1``; paths in it are relative to its folder.
+    running_only
+        Leave out VMs that say ``running: false``.
+
+    Raises
+    ------
+    InputError
+        All that is wrong with it and with the files it names: one fault each, with file, line, field and cure.
+    """
+    source = str(path)
+    try:
+        if not Path(path).is_file():
+            what = (
+                "is a directory"
+                if Path(path).is_dir()
+                else "is not a file"
+                if Path(path).exists()
+                else "does not exist"
+            )
+            raise InputError(f"the inventory {what}", file=source)
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise InputError(f"the file has more than {MAX_BYTES} bytes", file=source)
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", file=source) from None
+    return parse_fleet(data, source, Path(path).parent, running_only=running_only)
+
+
+def parse_fleet(data: bytes, source: str | None, base_dir: str | Path, *, running_only: bool = False) -> Fleet:
+    """Read an inventory from bytes; `source` names it in messages, `base_dir` is what paths in it are relative to.
+
+    Raises
+    ------
+    InputError
+        As `read_fleet`.
+    """
+    with without_collector():
+        log = FaultLog(source)
+        tree = _document(data, source, log)
+        files = Files(Path(base_dir))
+        sections = Sections(*((_section(tree, name, log), log) for name in _SECTIONS))
+        fleet = fleet_of(sections, files)
+        kept = tuple(vm for vm in fleet.vms if vm.running) if running_only else fleet.vms
+        return replace(fleet, vms=kept, path=source, digest=files.digest(data))
+
+
+class Sections(NamedTuple):
+    """The entries of hosts, VMs and rules, each with the log of the file that they come from."""
+
+    hosts: tuple[LineList, FaultLog]
+    vms: tuple[LineList, FaultLog]
+    rules: tuple[LineList, FaultLog]
+
+
+def fleet_of(sections: Sections, files: Files) -> Fleet:
+    """Return the fleet of these entries; its digest covers nothing yet.
+
+    Raises
+    ------
+    InputError
+        All faults of the logs together.
+    """
+    hosts = HostSection(files, sections.hosts[1])
+    hosts.read(sections.hosts[0])
+    vms = VmSection(hosts.made, frozenset(hosts.broken), files, sections.vms[1])
+    vms.read(sections.vms[0])
+    rules, warnings = _rules(*sections.rules, hosts, vms)
+    _check_units(sections)
+    sections.hosts[1].raise_if_any()
+    return Fleet(
+        hosts=tuple(hosts.made.values()),
+        vms=tuple(vms.made),
+        rules=(*rules, *hosts.drains),
+        base_dir=str(files.base_dir),
+        warnings=tuple(dict.fromkeys([*hosts.warnings, *vms.warnings, *warnings])),
+    )
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep Python's cycle collector still: a large fleet is millions of objects without a single cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
+    text = decode(data, source)
+    if text.lstrip().startswith("<"):
+        raise InputError(
+            "this is XML, not an inventory",
+            file=source,
+            line=1,
+            cure="placer show reads it; placer import libvirt makes an inventory",
+        )
+    if len(text) > _LARGE and "placer.inventory/" not in text:
+        raise InputError(
+            f"this is no inventory: {SCHEMA} is nowhere in it",
+            file=source,
+            cure=f"the first line of one is: schema: {SCHEMA}",
+        )
+    tree = load_lines(text, log)
+    if not isinstance(tree, LineMap):
+        raise InputError(
+            f"{shown(tree)} is not an inventory",
+            file=source,
+            line=1,
+            cure=f"the first line of one is: schema: {SCHEMA}",
+        )
+    schema = tree.get("schema")
+    if schema != SCHEMA:
+        line = (tree.lines or {}).get("schema", 1)
+        if isinstance(schema, str) and schema.startswith("placer.") and not schema.startswith("placer.inventory/"):
+            raise InputError(
+                f"this is {shown(schema)}, not an inventory",
+                file=source,
+                line=line,
+                field="schema",
+                cure="give the fleet here; a plan goes behind it, as in placer check FLEET PLAN",
+            )
+        message = f"{shown(schema)} is not a schema that placer reads" if "schema" in tree else "is missing"
+        log.add(message, line=line, field="schema", cure=f"write schema: {SCHEMA}")
+    for key in tree:
+        if key not in ("schema", *_SECTIONS):
+            near = get_close_matches(key, ("schema", *_SECTIONS), n=1)
+            log.add(
+                "unknown key",
+                line=(tree.lines or {}).get(key),
+                field=key,
+                cure=f"did you mean {near[0]}?" if near else f"known here: schema, {', '.join(_SECTIONS)}",
+            )
+    if not tree.get("hosts"):
+        log.add("no hosts", line=(tree.lines or {}).get("hosts", 1), field="hosts", cure="list at least one host")
+    return tree
+
+
+def _section(tree: LineMap, name: str, log: FaultLog) -> LineList:
+    section = tree.get(name)
+    if section is None:
+        return LineList()
+    if not isinstance(section, LineList):
+        log.add(f"{shown(section)} is not a list", line=(tree.lines or {}).get(name), field=name)
+        return LineList()
+    check_counts(section, name, log)
+    return section
+
+
+def _rules(section: LineList, log: FaultLog, hosts: HostSection, vms: VmSection) -> tuple[list[Rule], list[str]]:
+    if not section:
+        return [], []
+    builder = RuleBuilder(
+        LabelIndex([*((vm.name, vm.spec.labels) for vm in vms.made), *vms.broken.items()]),
+        LabelIndex([*((host.name, host.labels) for host in hosts.made.values()), *hosts.broken.items()]),
+        log,
+    )
+    rules = [builder.build(tree, number, line_of(section, number)) for number, tree in enumerate(section)]
+    return [rule for rule in rules if rule is not None], builder.warnings
+
+
+def _amounts(sections: Sections) -> Iterator[tuple[str, int, Any, str, str]]:
+    """Yield each amount of a free resource: section, number and name of the entry, the resource, the amount's text."""
+    for section, entries in (("hosts", sections.hosts[0]), ("vms", sections.vms[0])):
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, LineMap):
+                continue
+            nodes = entry.get("nodes") if section == "hosts" else None
+            for holder in (entry, *(nodes if isinstance(nodes, LineList) else ())):
+                resources = holder.get("resources") if isinstance(holder, LineMap) else None
+                if isinstance(resources, LineMap):
+                    for name, amount in resources.items():
+                        if isinstance(amount, str) and amount != "0":
+                            yield section, number, entry.get("name", number), name, amount
+
+
+def _check_units(sections: Sections) -> None:
+    """Refuse a resource that is a size in one place and a bare count in another: nobody knows what one of it is."""
+    words = {True: "a bare number", False: "a size"}
+    first: dict[str, tuple[bool, str]] = {}
+    for section, number, entry, name, amount in _amounts(sections):
+        bare, where = first.setdefault(name, (amount.isdigit(), f"{section}[{entry}]"))
+        if amount.isdigit() is not bare:
+            entries, log = sections.hosts if section == "hosts" else sections.vms
+            log.add(
+                f"{words[not bare]}, but {words[bare]} in {where}",
+                line=line_of(entries, number),
+                field=f"{section}[{entry}].resources.{name}",
+                cure="give it a unit everywhere or nowhere",
+            )

@@ -1,0 +1,136 @@
+"""Where a VM of an inventory is now: nodes and pins, from its domain XML and its entry, checked against its host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Topology
+from placer.model.vm import Bound, CellMode, Current, VmSpec
+from placer.read.domains.reading import DomainReading, current_of
+from placer.read.inventory.schema import BoundEntry, Problem, VmEntry
+
+
+def strangers(reading: DomainReading, topology: Topology) -> Iterator[str]:
+    """Say what a domain names that its host lacks and that a plan can do without; missing CPUs of vCPUs are faults."""
+    cpus = (reading.emulator or frozenset()).union(*reading.iothread_pins.values()) - topology.cpus
+    if cpus:
+        yield f"emulator threads or IOThreads are pinned to CPUs {format_cpuset(cpus)}, which the host lacks: left out"
+    policies = (reading.numatune.memory, *reading.numatune.memnodes.values())
+    bound = frozenset().union(*(policy.nodeset or frozenset() for policy in policies if policy is not None))
+    if nodes := bound - set(topology.node_ids):
+        yield f"memory is bound to nodes {format_cpuset(nodes)}, which the host lacks: left out"
+
+
+def current_place(
+    entry: VmEntry, spec: VmSpec, topology: Topology, reading: DomainReading | None, problems: list[Problem]
+) -> Current:
+    """Return where the VM is, still without the host's name: what its XML tells, under what the entry says itself."""
+    base = Current(host="")
+    if reading is not None:
+        told = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
+        base = current_of(told, "", topology)
+        base = replace(
+            base,
+            pins={vcpu: cpus for vcpu, cpus in base.pins.items() if vcpu < spec.vcpus},
+            emulator=_there(base.emulator, topology),
+            iothread_pins={
+                key: cpus & topology.cpus for key, cpus in base.iothread_pins.items() if cpus & topology.cpus
+            },
+        )
+    pins = entry.pins if isinstance(entry.pins, dict) else base.pins
+    _check_pins(pins, spec, topology, problems)
+    # An empty list says that it is not known, or that the VM floats.
+    nodes = base.nodes if entry.nodes is None else tuple(entry.nodes) or None
+    memory = base.memory_nodes if entry.nodes is None else nodes
+    if entry.memory_nodes is not None:
+        memory = tuple(entry.memory_nodes) or None
+    bound = base.bound if entry.nodes is None and entry.memory_nodes is None else ()
+    if entry.bound is not None:
+        bound = _bounds(entry, spec, topology, problems)
+        nodes = memory = None
+    _check_nodes("nodes", nodes, spec, topology, problems)
+    if memory is not nodes:
+        _check_nodes("memory_nodes", memory, spec, topology, problems)
+    for key, cpus in (
+        ("emulator", entry.emulator),
+        ("iothread_pins", frozenset().union(*(entry.iothread_pins or {}).values())),
+    ):
+        if cpus and (lacking := cpus - topology.cpus):
+            problems.append(((key,), f"the host has no CPU {format_cpuset(lacking)}", None))
+    memory_on = base.memory_on if entry.memory_on is None else entry.memory_on
+    if unknown := frozenset(memory_on).difference(topology.node_ids):
+        problems.append((("memory_on",), f"the host has no node {format_cpuset(unknown)}", None))
+    return Current(
+        host="",
+        nodes=nodes,
+        memory_nodes=memory,
+        pins=pins,
+        emulator=entry.emulator or base.emulator,
+        iothread_pins=entry.iothread_pins if entry.iothread_pins is not None else base.iothread_pins,
+        bound=bound,
+        memory_on=memory_on,
+    )
+
+
+def _bounds(entry: VmEntry, spec: VmSpec, topology: Topology, problems: list[Problem]) -> tuple[Bound, ...]:
+    """Return what the entry says its cells are bound to; that and a node a cell exclude each other."""
+    problems.extend(
+        ((key,), "says a node a cell, and bound says sets of nodes", "keep one")
+        for key in ("nodes", "memory_nodes")
+        if getattr(entry, key)
+    )
+    listed = entry.bound if isinstance(entry.bound, list) else [entry.bound or BoundEntry()]
+    cells = max(1, len(spec.cells))
+    if isinstance(entry.bound, list) and len(listed) != cells:
+        problems.append((("bound",), f"{len(listed)} entries for a VM of {cells} cells", "one a cell, or one for all"))
+    for one in listed:
+        for name, named in (("cpus", one.cpus), ("memory", one.memory), ("wish", frozenset(one.wish))):
+            if named is not None and (unknown := named.difference(topology.node_ids)):
+                problems.append((("bound",), f"{name}: the host has no node {format_cpuset(unknown)}", None))
+            elif name == "cpus" and named and not any(topology.node(node).cpus for node in named):
+                problems.append((("bound",), f"{name}: nodes {format_cpuset(named)} have no CPU", None))
+    return tuple(Bound(cpus=one.cpus, memory=one.memory, wish=frozenset(one.wish)) for one in listed)
+
+
+def _there(cpus: frozenset[int] | None, topology: Topology) -> frozenset[int] | None:
+    return (cpus & topology.cpus or None) if cpus is not None else None
+
+
+def _check_pins(pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology, problems: list[Problem]) -> None:
+    for vcpu, cpus in pins.items():
+        if vcpu >= spec.vcpus:
+            problems.append((("pins", str(vcpu)), f"the VM has no vCPU {vcpu}, only {spec.vcpus}", None))
+        if lacking := cpus - topology.cpus:
+            problems.append(
+                (
+                    ("pins", str(vcpu)),
+                    f"vCPU {vcpu} is pinned to CPUs {format_cpuset(lacking)}, which the host lacks",
+                    f"the host has {format_cpuset(topology.cpus)}",
+                )
+            )
+
+
+def _check_nodes(
+    key: str, listed: tuple[int, ...] | None, spec: VmSpec, topology: Topology, problems: list[Problem]
+) -> None:
+    if listed is None:
+        return
+    for node in listed:
+        if node not in topology.node_ids:
+            problems.append(((key,), f"the host has no node {node}, only {format_cpuset(topology.node_ids)}", None))
+        elif key == "nodes" and not topology.node(node).cpus:
+            problems.append(((key,), f"node {node} has no CPU", "say memory_nodes where the memory lies elsewhere"))
+    wanted = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave}.get(spec.cell_mode)
+    if wanted is not None and len(listed) != wanted:
+        cure = (
+            "say cells, or interleave for a flat guest over several nodes"
+            if spec.cell_mode is CellMode.NONE
+            else "one node a cell"
+        )
+        problems.append(((key,), f"{len(listed)} nodes for a VM of {wanted} cells", cure))
+    elif key == "nodes" and wanted is None and (not listed or spec.vcpus % len(listed)):
+        problems.append(
+            ((key,), f"{spec.vcpus} vCPUs cannot lie in equal cells on {len(listed)} nodes", "list the cells")
+        )

@@ -1,0 +1,244 @@
+"""From the keys of ``vms[]`` that say what a VM needs to its spec; over the spec that its domain XML tells, if any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from placer.errors import InputError
+from placer.model.cpuset import format_cpuset
+from placer.model.units import format_kib
+from placer.model.vm import (
+    Cell,
+    CellMode,
+    CpuPolicy,
+    DeviceRequest,
+    EmulatorPolicy,
+    ThreadPolicy,
+    VmSpec,
+)
+from placer.read.inventory.schema import CellEntry, Problem, VmEntry
+
+SPEC_KEYS = (
+    "vcpus",
+    "vcpus_current",
+    "memory",
+    "cells",
+    "interleave",
+    "share_node",
+    "locality",
+    "page_size",
+    "cpu_policy",
+    "dedicated_vcpus",
+    "thread_policy",
+    "emulator_threads",
+    "iothreads",
+    "overhead",
+    "memory_tier",
+    "weight",
+    "priority",
+    "devices",
+    "resources",
+    "labels",
+    "reshape",
+    "kvm",
+)
+"""The keys of a VM entry that make its spec: entries that agree in them share one object."""
+_ORDINARY_PAGE_KIB = 4
+
+
+def build_spec(entry: VmEntry, base: VmSpec | None, problems: list[Problem]) -> VmSpec | None:
+    """Return the spec of an entry; `base` is what its domain XML tells, and the entry's own keys stand above it."""
+    before = len(problems)
+    fields: dict[str, Any] = {}
+    _sizes(entry, base, fields, problems)
+    _policies(entry, fields, problems)
+    _plain(entry, fields)
+    if len(problems) > before:
+        return None
+    try:
+        spec = VmSpec(**fields) if base is None else replace(base, **fields)
+    except InputError as error:
+        problems.extend(((fault.field or "cells",), fault.message, fault.cure) for fault in error.faults)
+        return None
+    _check(spec, entry, problems)
+    return spec if len(problems) == before else None
+
+
+def _sizes(entry: VmEntry, base: VmSpec | None, fields: dict[str, Any], problems: list[Problem]) -> None:
+    """Settle vCPUs, memory and cells, which have to agree."""
+    if isinstance(entry.cells, list):
+        _given_cells(entry, entry.cells, fields, problems)
+        return
+    vcpus = entry.vcpus if entry.vcpus is not None else base.vcpus if base is not None else None
+    memory = entry.memory if entry.memory is not None else base.memory_kib if base is not None else None
+    for name, value in (("vcpus", vcpus), ("memory", memory)):
+        if value is None:
+            problems.append(((name,), "is missing", None))
+    if vcpus is None or memory is None:
+        return
+    fields.update(vcpus=vcpus, memory_kib=memory)
+    if entry.cells is None and base is not None:
+        if base.cell_mode is CellMode.GIVEN and (vcpus, memory) != (base.vcpus, base.memory_kib):
+            problems.append(
+                (
+                    ("cells",),
+                    f"the domain XML has cells of {base.vcpus} vCPUs and {format_kib(base.memory_kib)}, "
+                    f"the inventory says {vcpus} and {format_kib(memory)}",
+                    "say cells here too",
+                )
+            )
+        elif base.cell_mode is CellMode.NONE:
+            fields.update(cells=_equal(vcpus, memory, 1))
+        return
+    if entry.cells is None or entry.cells == "auto":
+        fields.update(cell_mode=CellMode.AUTO, cells=())
+    elif entry.cells == "none":
+        fields.update(cell_mode=CellMode.NONE, cells=_equal(vcpus, memory, 1))
+    else:
+        count = int(entry.cells)
+        if vcpus % count or memory % count:
+            message = f"{vcpus} vCPUs and {format_kib(memory)} cannot be cut in {count} equal cells"
+            problems.append((("cells",), message, "list the cells"))
+        else:
+            fields.update(cell_mode=CellMode.GIVEN, cells=_equal(vcpus, memory, count))
+
+
+def _equal(vcpus: int, memory_kib: int, count: int) -> tuple[Cell, ...]:
+    each = vcpus // count
+    return tuple(
+        Cell(vcpus=frozenset(range(n * each, (n + 1) * each)), memory_kib=memory_kib // count) for n in range(count)
+    )
+
+
+def _given_cells(entry: VmEntry, listed: list[CellEntry], fields: dict[str, Any], problems: list[Problem]) -> None:
+    if not listed:
+        problems.append((("cells",), "the list is empty", "write none for a flat guest"))
+        return
+    cells: list[Cell] = []
+    next_vcpu = 0
+    for number, cell in enumerate(listed):
+        path = ("cells", number)
+        if cell.cpus is None and cell.vcpus is None:
+            problems.append(((*path, "vcpus"), "is missing", None))
+            continue
+        if cell.cpus is not None and cell.vcpus is not None and len(cell.cpus) != cell.vcpus:
+            problems.append(
+                (
+                    (*path, "cpus"),
+                    f"{format_cpuset(cell.cpus)} are {len(cell.cpus)} vCPUs, vcpus says {cell.vcpus}",
+                    None,
+                )
+            )
+        own = cell.cpus if cell.cpus is not None else frozenset(range(next_vcpu, next_vcpu + (cell.vcpus or 0)))
+        next_vcpu = max(own, default=next_vcpu - 1) + 1
+        cells.append(Cell(vcpus=own, memory_kib=cell.memory, mem_access=cell.mem_access))
+    if any(path[:1] == ("cells",) for path, _, _ in problems):
+        return
+    vcpus = sum(len(cell.vcpus) for cell in cells)
+    memory = sum(cell.memory_kib for cell in cells)
+    if entry.vcpus is not None and vcpus != entry.vcpus:
+        problems.append(
+            (("cells",), f"the cells hold {vcpus} vCPUs, the VM has {entry.vcpus}", "make the cells add up")
+        )
+    elif entry.memory is not None and memory != entry.memory:
+        problems.append(
+            (
+                ("cells",),
+                f"the cells hold {format_kib(memory)}, the VM has {format_kib(entry.memory)}",
+                "make the cells add up",
+            )
+        )
+    elif not vcpus:
+        problems.append((("cells",), "the cells hold no vCPU", None))
+    fields.update(vcpus=vcpus, memory_kib=memory, cell_mode=CellMode.GIVEN, cells=tuple(cells))
+
+
+def _policies(entry: VmEntry, fields: dict[str, Any], problems: list[Problem]) -> None:
+    if entry.cpu_policy is not None:
+        fields["cpu_policy"] = CpuPolicy(entry.cpu_policy)
+        fields["dedicated_vcpus"] = frozenset()
+    if entry.dedicated_vcpus is not None:
+        fields["dedicated_vcpus"] = entry.dedicated_vcpus
+    if entry.thread_policy is not None:
+        fields["thread_policy"] = ThreadPolicy(entry.thread_policy)
+    if entry.emulator_threads is not None:
+        fields["emulator_threads"] = EmulatorPolicy(entry.emulator_threads)
+    if entry.iothreads is not None:
+        ids = range(1, entry.iothreads + 1) if isinstance(entry.iothreads, int) else entry.iothreads
+        if len(set(ids)) < len(ids):
+            problems.append((("iothreads",), "an IOThread id is here twice", None))
+        fields["iothreads"] = tuple(sorted(ids))
+
+
+def _plain(entry: VmEntry, fields: dict[str, Any]) -> None:
+    """Take over the keys that stand for themselves."""
+    for name in (
+        "interleave",
+        "share_node",
+        "memory_tier",
+        "vcpus_current",
+        "weight",
+        "priority",
+        "labels",
+        "reshape",
+        "kvm",
+    ):
+        if getattr(entry, name) is not None:
+            fields[name] = getattr(entry, name)
+    if entry.interleave is None and entry.cells not in (None, "none"):
+        fields["interleave"] = 1  # the XML may spread a flat guest, which this one no longer is
+    if entry.locality is not None:
+        fields["locality"] = None if entry.locality == "uniform" else float(entry.locality)
+    if entry.page_size is not None:
+        fields["page_kib"] = None if entry.page_size == _ORDINARY_PAGE_KIB else entry.page_size
+    if entry.overhead is not None:
+        fields["overhead_kib"] = entry.overhead
+    if entry.devices is not None:
+        fields["devices"] = tuple(
+            DeviceRequest(kind=one.kind, policy=one.policy, count=one.count) for one in entry.devices
+        )
+    if entry.resources is not None:
+        fields["resources"] = {name: amount for name, (amount, _) in entry.resources.items()}
+
+
+def _check(spec: VmSpec, entry: VmEntry, problems: list[Problem]) -> None:
+    """Refuse what contradicts itself although each key alone is fine."""
+    every = frozenset(range(spec.vcpus))
+    if spec.cpu_policy is CpuPolicy.MIXED:
+        if not spec.dedicated_vcpus:
+            problems.append(
+                (("cpu_policy",), "mixed needs dedicated_vcpus", 'name the pinned vCPUs: dedicated_vcpus: "0-3"')
+            )
+        elif not spec.dedicated_vcpus < every:
+            problems.append(
+                (
+                    ("dedicated_vcpus",),
+                    f"{format_cpuset(spec.dedicated_vcpus)} is not a part of the vCPUs {format_cpuset(every)}",
+                    None,
+                )
+            )
+    elif spec.dedicated_vcpus:
+        problems.append((("dedicated_vcpus",), f"goes with cpu_policy: mixed, not {spec.cpu_policy.value}", None))
+    if spec.cpu_policy is CpuPolicy.SHARED and spec.thread_policy is not ThreadPolicy.PREFER:
+        problems.append((("thread_policy",), f"{spec.thread_policy.value} needs dedicated vCPUs", None))
+    if spec.vcpus_current is not None and spec.vcpus_current > spec.vcpus:
+        problems.append((("vcpus_current",), f"{spec.vcpus_current} is above the maximum of {spec.vcpus} vCPUs", None))
+    if spec.interleave > 1 and spec.cell_mode is not CellMode.NONE:
+        problems.append((("interleave",), "is for flat guests", "say cells: none"))
+    elif spec.interleave > spec.vcpus:
+        problems.append((("interleave",), f"{spec.vcpus} vCPUs cannot lie on {spec.interleave} nodes", None))
+    if spec.memory_kib == 0:
+        problems.append((("memory",), "a VM has memory", None))
+    if spec.page_kib is not None and entry.page_size is not None and spec.cell_mode is CellMode.GIVEN:
+        for number, cell in enumerate(spec.cells):
+            if cell.memory_kib % spec.page_kib:
+                problems.append(
+                    (
+                        ("page_size",),
+                        f"cell {number} has {format_kib(cell.memory_kib)}, no whole number of pages of "
+                        f"{format_kib(spec.page_kib)}: QEMU would not start it",
+                        None,
+                    )
+                )
+                break

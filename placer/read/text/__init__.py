@@ -1,0 +1,1 @@
+"""Text as it comes: encodings, XML, YAML and JSON with the places of what they say."""

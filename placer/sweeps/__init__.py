@@ -1,0 +1,1 @@
+"""Many independent solves: in this process, in many, or on a cluster."""

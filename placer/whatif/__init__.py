@@ -1,0 +1,1 @@
+"""Scenarios, growth, trade-offs, headroom and the smallest fleet that would do."""

@@ -1,0 +1,181 @@
+"""Scenarios side by side: each planned by itself, each row computed from its own plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.measure.measure import score_fleet
+from placer.model.fleet import Fleet
+from placer.model.goals import parse_flavor, parse_goals
+from placer.model.plan import Change, Plan
+from placer.planning.compile.compile import compile_fleet
+from placer.planning.solve import DEFAULT_TIME_LIMIT_S, solve_fleet
+from placer.sweeps.executors import Outcome, Pool, ResumeError, Task, run_sweep, serial
+from placer.whatif.headroom import headroom
+from placer.whatif.scenario import Variant
+
+FEW_HOSTS = 20
+FEW_HOSTS_LIMIT_S = 2.0
+"""On a dozen hosts ten scenarios side by side are an answer to wait for; each row tells its gap."""
+
+Row = dict[str, Any]
+OnDone = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """How every fleet of a sweep is solved; see `placer.planning.solve.solve_fleet`.
+
+    `rounds` makes a sweep repeatable to the byte where solves end by their limit; where all are proven it is so anyway.
+    """
+
+    goals: tuple[str, ...] | None = None
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S
+    rounds: int | None = None
+    seed: int = 0
+    max_moves: int | None = None
+    max_migrations: int | None = None
+    headroom: tuple[str, ...] = ()
+
+
+def usual_limit_s(fleet: Fleet) -> float:
+    """Return the seconds for each solve of a comparison where nobody says otherwise."""
+    return FEW_HOSTS_LIMIT_S if len(fleet.hosts) <= FEW_HOSTS else DEFAULT_TIME_LIMIT_S
+
+
+def compare(
+    variants: Sequence[Variant],
+    options: SweepOptions,
+    *,
+    pool: Pool | None = None,
+    results: Path | None = None,
+    on_done: OnDone | None = None,
+) -> tuple[Row, ...]:
+    """Plan every variant and return one row of plain data each, in their order.
+
+    A row has ``name``, ``changes``, ``status`` (as of a plan, or ``impossible``, ``nothing found``, ``given up``, with
+    a ``reason``), and where there is a plan: ``vms``, ``placed``, ``vcpus_placed``, ``unplaced`` (reason -> VMs),
+    ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> how many more fit, and
+    what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals`` and ``rounds``.
+
+    Raises
+    ------
+    InputError
+        Unknown goals or flavors, or a results file of another sweep.
+    """
+    parse_goals(options.goals, variants[0].fleet)
+    for text in options.headroom:
+        parse_flavor(text)
+    tasks = [Task(key=variant.name, payload=number) for number, variant in enumerate(variants)]
+    context = (tuple(variants), options)
+    outcomes = swept(solve_variant, context, tasks, identity_of("whatif", variants, options), pool, results, on_done)
+    return tuple(_row(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=False))
+
+
+def swept(
+    work: Callable[[Any, Any], Any],
+    context: Any,
+    tasks: Sequence[Task],
+    identity: str,
+    pool: Pool | None,
+    results: Path | None,
+    on_done: OnDone | None,
+) -> tuple[Outcome, ...]:
+    """Run a sweep of the planner; a results file of another sweep is bad input."""
+    try:
+        return run_sweep(
+            work, context, tasks, pool=pool or serial(), identity=identity, results=results, on_done=on_done
+        )
+    except ResumeError as error:
+        raise InputError(str(error), file=str(results), cure="name another file with --results") from None
+    except OSError as error:
+        if results is None:
+            raise
+        raise InputError(f"cannot be written: {error}", file=str(results)) from None
+
+
+def identity_of(what: str, variants: Sequence[Variant], options: SweepOptions) -> str:
+    """Return a digest of all that the results of a sweep depend on, the wall limit apart."""
+    said = {**asdict(options), "time_limit_s": None}
+    fleets = [(variant.name, variant.fleet.digest, len(variant.fleet.vms)) for variant in variants]
+    return hashlib.sha256(json.dumps([what, said, fleets], sort_keys=True).encode()).hexdigest()
+
+
+def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) -> Row:
+    """Plan one variant; what a worker runs."""
+    variants, options = context
+    fleet = variants[number].fleet
+    try:
+        plan = solve_with(variants[number], options)
+    except ImpossibleError as error:
+        return {"status": "impossible", "reason": stuck_vms(variants[number]) or str(error)}
+    except NothingFoundError as error:
+        return {"status": "nothing found", "reason": str(error)}
+    score = score_fleet(fleet, plan)
+    changes = Counter(vm.change for vm in plan.vms)
+    flavors = [parse_flavor(text) for text in options.headroom]
+    found = headroom(fleet, flavors, plan=plan) if flavors else ()
+    specs = {vm.name: vm.spec for vm in fleet.vms}
+    return {
+        "status": plan.status,
+        "vms": len(fleet.vms),
+        "placed": len(plan.vms),
+        "vcpus_placed": sum(specs[vm.name].vcpus for vm in plan.vms),
+        "unplaced": dict(sorted(Counter(left.reason for left in plan.unplaced).items())),
+        "remote_access": score.remote_access,
+        "locality_score": score.locality_score,
+        "hosts_used": len({vm.host for vm in plan.vms}),
+        "hosts": sum(not host.failed for host in fleet.hosts),
+        "headroom": {entry.flavor: {"fit": entry.total, "runs_out_first": entry.first} for entry in found},
+        "migrations": changes[Change.MIGRATE],
+        "node_changes": changes[Change.RENODE],
+        "restarts": changes[Change.RESTART],
+        "goals": [
+            {"name": goal.name, "value": goal.value, "bound": goal.bound, "gap": goal.gap, "status": goal.status}
+            for goal in plan.goals
+        ],
+        "rounds": plan.rounds,
+    }
+
+
+def stuck_vms(variant: Variant) -> str | None:
+    """Name the VMs that are on a host that could not hold them even if it held nothing else; None if there are none."""
+    fleet = variant.fleet
+    compiled = compile_fleet(fleet, parse_goals("placed", fleet))
+    stuck: list[str] = []
+    for host_class in compiled.problem.classes:
+        shape = compiled.problem.shapes[host_class.shape]
+        holds = set(shape.flavor[(shape.use <= host_class.capacity).all(axis=1)].tolist())
+        for member in host_class.members:
+            for flavor, vms in compiled.floating.get(member, {}).items():
+                if flavor not in holds:
+                    stuck += [f"{fleet.vms[vm].name} on {fleet.hosts[member].name}" for vm in vms]
+    if not stuck:
+        return None
+    some = ", ".join(stuck[:3]) + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")
+    return f"no place on its own host for {some}; allow moves with --max-moves, or move it first"
+
+
+def solve_with(variant: Variant, options: SweepOptions) -> Plan:
+    """Plan a variant with one solver thread: a sweep has its parallelism in its tasks."""
+    return solve_fleet(
+        variant.fleet,
+        goals=options.goals,
+        time_limit_s=options.time_limit_s,
+        rounds=options.rounds,
+        seed=options.seed,
+        max_moves=options.max_moves,
+        max_migrations=options.max_migrations,
+    )
+
+
+def _row(variant: Variant, outcome: Outcome) -> Row:
+    found = outcome.value if outcome.error is None else {"status": "given up", "reason": outcome.error}
+    return {"name": variant.name, "changes": list(variant.changes), **found}

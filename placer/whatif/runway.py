@@ -1,0 +1,209 @@
+"""Runway: how many months of growth a fleet takes until the first VM does not fit, by bisection over solves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+from placer.sweeps.executors import Pool, Task, kept_open, serial
+from placer.whatif.compare import SweepOptions, identity_of, solve_with, swept
+from placer.whatif.edit_vms import grown
+from placer.whatif.scenario import Variant
+
+MOST_MONTHS = 120
+MOST_VMS = 1_000_000
+
+OnMonth = Callable[[int, bool], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """One month that was solved: VMs in all, VMs without a place, and whether a plan with fewer is proven not to be."""
+
+    month: int
+    vms: int
+    unplaced: int
+    proven: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runway:
+    """The answer: everything fits through month `fits` (a plan shows it) and not in month `full`.
+
+    `full` is None where everything fits as far as was looked; `proven` says that no plan fits month `full`. `months`
+    are those that were solved, in order.
+    """
+
+    fits: int
+    full: int | None
+    proven: bool
+    months: tuple[Month, ...]
+
+
+def runway(
+    fleet: Fleet,
+    share: Fraction,
+    options: SweepOptions,
+    *,
+    most_months: int = MOST_MONTHS,
+    pool: Pool | None = None,
+    results: Path | None = None,
+    on_month: OnMonth | None = None,
+) -> Runway:
+    """Return how long the fleet lasts when every kind of VM grows by a share a month.
+
+    Parameters
+    ----------
+    share : growth a month, compounded: in month m there are n × (1 + share)^m VMs of a kind, rounded up, and those of a
+        month hold all of the month before. Month 0 is now.
+    most_months : how far to look.
+    pool : where months are solved. A wide pool solves months ahead that the search may ask for next; the answer holds
+        those that it did ask for, and is the same on any pool.
+    results : a file to which months are appended as they come, and from which a second run goes on.
+
+    Raises
+    ------
+    InputError
+        The share is not above 0.
+    """
+    if share <= 0:
+        raise InputError("growth of nothing fills no fleet", field="--growth", cure="say it like 3%")
+    with kept_open(pool or serial()) as kept:
+        probes = _Probes(fleet=fleet, share=share, options=options, pool=kept, results=results, on_month=on_month)
+        low, high = -1, 0
+        # Doubling finds a month that does not fit, bisection the first one.
+        while high <= most_months and probes.fits(high, _doubled(high, kept.width, most_months, share)):
+            low, high = high, max(1, 2 * high)
+            if low < most_months < high:
+                high = most_months
+        if low == most_months:
+            return Runway(fits=low, full=None, proven=False, months=probes.asked)
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = probes.fits(middle, _halved(low, high, (kept.width + 1).bit_length() - 1))
+            low, high = (middle, high) if fits else (low, middle)
+        return Runway(fits=low, full=high, proven=probes.month(high).proven, months=probes.asked)
+
+
+def _doubled(month: int, width: int, most_months: int, share: Fraction) -> list[int]:
+    """Return the months that doubling asks for next if all before them fit.
+
+    Months of more than twice the VMs are no good guess, and dear.
+    """
+    out = [month]
+    while len(out) < width and out[-1] < most_months:
+        later = min(most_months, max(1, 2 * out[-1]))
+        if (1 + share) ** (later - month) > 2:
+            break
+        out.append(later)
+    return out
+
+
+def _halved(low: int, high: int, levels: int) -> list[int]:
+    """Return the months that bisection may ask for in its next steps, whatever it finds."""
+    if levels < 1 or high - low < 2:
+        return []
+    middle = (low + high) // 2
+    return [middle, *_halved(low, middle, levels - 1), *_halved(middle, high, levels - 1)]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Probes:
+    """Months solved so far, with those that the search asked for."""
+
+    fleet: Fleet
+    share: Fraction
+    options: SweepOptions
+    pool: Pool
+    results: Path | None
+    on_month: OnMonth | None
+    solved: dict[int, Month] = field(default_factory=dict)
+    wanted: set[int] = field(default_factory=set)
+
+    def fits(self, month: int, ahead: Sequence[int]) -> bool:
+        """Tell whether everything fits in a month; months ahead are solved beside it where there is width."""
+        if month not in self.solved:
+            self._solve([month, *(other for other in ahead if other != month and other not in self.solved)])
+        self.wanted.add(month)
+        found = self.solved[month]
+        if self.on_month is not None:
+            self.on_month(month, found.unplaced == 0)
+        return found.unplaced == 0
+
+    def month(self, number: int) -> Month:
+        """Return a month that was solved."""
+        return self.solved[number]
+
+    @property
+    def asked(self) -> tuple[Month, ...]:
+        """The months that the search asked for, in order."""
+        return tuple(self.solved[month] for month in sorted(self.wanted))
+
+    def _solve(self, months: Sequence[int]) -> None:
+        # A month ahead may have more VMs than placer plans: it is refused only when it is asked for.
+        asked = [month for month in months if month == months[0] or not _too_many(self.fleet, self.share, month)]
+        grown_fleet(self.fleet, self.share, months[0])
+        base = Variant(name=f"runway {self.share}", fleet=self.fleet)
+        outcomes = swept(
+            solve_month,
+            (self.fleet, self.share, self.options),
+            [Task(key=f"month {month}", payload=month) for month in asked],
+            identity_of("runway", [base], self.options),
+            self.pool,
+            self.results,
+            None,
+        )
+        for month, outcome in zip(asked, outcomes, strict=True):
+            if outcome.error is None:
+                self.solved[month] = Month(**outcome.value)
+            elif month == months[0]:
+                raise NothingFoundError(f"month {month}: {outcome.error}")
+
+
+def grown_fleet(fleet: Fleet, share: Fraction, month: int) -> Fleet:
+    """Return the fleet after so many months of growth.
+
+    Raises
+    ------
+    InputError
+        It would have more VMs than placer plans.
+    """
+    if _too_many(fleet, share, month):
+        raise InputError(f"month {month} would have more than {MOST_VMS} VMs", cure="look fewer months ahead")
+    new = grown(fleet.vms, (1 + share) ** month - 1, set(fleet.vm_by_name))
+    return dataclasses.replace(fleet, vms=(*fleet.vms, *new))
+
+
+def _too_many(fleet: Fleet, share: Fraction, month: int) -> bool:
+    return len(fleet.vms) * (1 + share) ** month > MOST_VMS
+
+
+def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> dict[str, Any]:
+    """Plan a month; what a worker runs. Plain data: see `Month`."""
+    fleet, share, options = context
+    later = grown_fleet(fleet, share, month)
+    asked = dataclasses.replace(options, goals=("placed",))
+    count = len(later.vms)
+    try:
+        plan = solve_with(Variant(name=f"month {month}", fleet=later), asked)
+    except (ImpossibleError, NothingFoundError) as error:
+        proven = isinstance(error, ImpossibleError)
+        return asdict(Month(month=month, vms=count, unplaced=count, proven=proven, reason=str(error)))
+    reason = plan.unplaced[0].reason if plan.unplaced else None
+    return asdict(
+        Month(month=month, vms=count, unplaced=len(plan.unplaced), proven=_some_stay_out(plan), reason=reason)
+    )
+
+
+def _some_stay_out(plan: Plan) -> bool:
+    """Tell whether it is proven that not every VM has a place."""
+    bound = plan.goal("placed").bound
+    return bound is not None and bound > 0

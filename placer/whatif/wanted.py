@@ -1,0 +1,104 @@
+"""The VMs whose headroom is asked for: flavors as text, in so many cells and pages of a size, or like a VM."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from placer.errors import InputError
+from placer.model.fleet import Fleet
+from placer.model.goals import HeadroomFlavor
+from placer.model.units import format_kib
+from placer.model.vm import Cell, CellMode, VmSpec
+from placer.planning.compile.needs import part_vcpus
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A VM that is counted: what it is called in the answer, and what it needs. No rule holds it."""
+
+    text: str
+    spec: VmSpec
+
+
+def wanted_flavor(flavor: HeadroomFlavor, cells: int | str | None = None, page_kib: int | None = None) -> Wanted:
+    """Return the VM of a flavor.
+
+    Parameters
+    ----------
+    cells : in place of the flavor's own number; ``auto`` for as many as fit best.
+    page_kib : None takes ordinary pages.
+
+    Raises
+    ------
+    InputError
+        The cells do not divide vCPUs and memory.
+    """
+    text, many = flavor.text, flavor.cells
+    if cells is not None and cells != many:
+        text = f"{text.partition('/')[0]}/{cells}"
+    if page_kib is not None:
+        text += f" in {format_kib(page_kib)} pages"
+    if cells == "auto":
+        return Wanted(text, _spec(flavor, CellMode.AUTO, (), page_kib))
+    many = int(cells or many)
+    if flavor.vcpus % many or flavor.memory_kib % many:
+        raise InputError(
+            f"flavor {flavor.text!r}: {many} cells do not divide {flavor.vcpus} vCPUs and {flavor.memory_kib} KiB",
+            field="--cells",
+        )
+    bare = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
+    made = tuple(Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // many) for ids in part_vcpus(bare, many))
+    return Wanted(text, _spec(flavor, CellMode.GIVEN, made, page_kib))
+
+
+def wanted_like(fleet: Fleet, name: str) -> Wanted:
+    """Return a VM with all the needs of one of the fleet: cells, policies, pages, devices, emulator threads.
+
+    Raises
+    ------
+    InputError
+        No VM has the name.
+    """
+    vm = fleet.vm_by_name.get(name)
+    if vm is None:
+        raise InputError(f"no VM is named {name[:60]!r}", field="--like", cure="see `placer show FLEET`")
+    return Wanted(f"like {name}", dataclasses.replace(vm.spec, labels={}, priority=0))
+
+
+def wanted_flavors(
+    flavors: Sequence[HeadroomFlavor], cells: Sequence[int | str], page_sizes_kib: Sequence[int | None]
+) -> list[Wanted]:
+    """Return every flavor in every number of cells and page size asked for; those that do not divide are left out.
+
+    Raises
+    ------
+    InputError
+        A flavor is left with none.
+    """
+    out: list[Wanted] = []
+    for flavor in flavors:
+        last: InputError | None = None
+        before = len(out)
+        for many in cells or [flavor.cells]:
+            for page_kib in page_sizes_kib or [None]:
+                try:
+                    out.append(wanted_flavor(flavor, many, page_kib))
+                except InputError as error:
+                    last = error
+        if last is not None and len(out) == before:
+            raise last
+    return out
+
+
+def _spec(flavor: HeadroomFlavor, mode: CellMode, cells: tuple[Cell, ...], page_kib: int | None) -> VmSpec:
+    """Return the spec; a slot without memory takes no overhead either."""
+    return VmSpec(
+        vcpus=flavor.vcpus,
+        memory_kib=flavor.memory_kib,
+        cell_mode=mode,
+        cells=cells,
+        page_kib=page_kib,
+        overhead_kib=None if flavor.memory_kib else 0,
+    )

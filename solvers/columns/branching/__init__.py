@@ -1,0 +1,1 @@
+"""Branching rows and the tree that they make."""

@@ -1,0 +1,343 @@
+"""Engine B: Dantzig-Wolfe over host states, for fleets from dozens to tens of thousands of hosts, empty or live.
+
+Objectives are taken in order, each with the earlier ones held at their incumbents. For one objective: columns are
+generated until master and bound meet (`states_generate`), recombined by an integer program over nodes and hosts
+(`states_program`), and the answer is improved a few hosts at a time (`states_search`). When all objectives have had
+their turn, those not proven get further turns until the limit. The work is cut in rounds; wall clock and interrupt
+are looked at between them, and a round that the clock has to cut off counts as never begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.clock import Clock
+from solvers.columns.branching.tree import Tree
+from solvers.columns.incumbent import Hosts
+from solvers.columns.lattice import lattice_of
+from solvers.columns.model import StateModel, pattern_of
+from solvers.columns.phase import Phase
+from solvers.columns.pricing.exact import settled
+from solvers.columns.run import ENGINE, Kit
+from solvers.problem import IntArray, Problem
+from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result, Status
+
+FEW, MANY = 40, 1_000
+"""Hosts that the integer program decides on at least, in a first and in a second try."""
+PROGRAM_BUDGET = 2.0
+LONGER = 24
+"""Rounds on a few hosts that an objective gets in a further turn."""
+BRANCHED = 64
+"""Most states of a fleet whose bounds are raised by branching."""
+NODES = 40
+"""Nodes that are split in a turn."""
+FIRM = 4
+"""How much more a VM left out weighs than the worst that placing it can cost, at first."""
+
+
+def unsupported(problem: Problem) -> Sequence[str]:
+    """Return what of a problem this engine cannot do, in words."""
+    reasons = []
+    if problem.rules:
+        reasons.append("rules over several hosts")
+    return reasons
+
+
+def solve_states(
+    problem: Problem,
+    *,
+    limits: Limits,
+    seed: int = 0,
+    warm_start: Result | None = None,
+    proven: Sequence[ObjectiveResult] = (),
+    on_progress: OnProgress | None = None,
+    interrupt: Interrupt | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+) -> Result:
+    """Solve by column generation over host states; a valid bound on every objective in any case.
+
+    Parameters
+    ----------
+    warm_start : a result of the same problem to start from.
+    proven : bounds that are known already, in the order of the objectives.
+    workers, executor : tasks run on `executor`, or on a pool of `workers` threads; the answer is the same with any
+    number.
+    """
+    clock = Clock(limits=limits, interrupt=interrupt or Interrupt())
+    if executor is None and workers > 1:
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            return _Run.of(problem, clock, seed, pool, on_progress).solve(warm_start, proven)
+    return _Run.of(problem, clock, seed, executor, on_progress).solve(warm_start, proven)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run over all objectives."""
+
+    kit: Kit
+    phases: dict[int, Phase] = field(default_factory=dict)
+    trees: dict[int, Tree] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, problem: Problem, clock: Clock, seed: int, executor: Executor | None, on_progress: OnProgress | None
+    ) -> _Run:
+        """Make the parts of a run."""
+        return cls(Kit(StateModel(problem=problem), clock, seed, executor, on_progress))
+
+    @property
+    def _count(self) -> int:
+        return self.kit.model.objectives
+
+    def solve(self, warm_start: Result | None, proven: Sequence[ObjectiveResult]) -> Result:
+        """Run."""
+        kit = self.kit
+        if not self._start(warm_start):
+            return self._nothing()
+        kit.pool_incumbent()
+        self._floors()
+        under: list[int] = []
+        for number, known in enumerate(proven):
+            if known.bound is not None:
+                kit.claim(number, known.bound, known.source, held=tuple(under))
+            if known.value is None:
+                break
+            under.append(known.value)
+        self._together()
+        for objective in range(self._count):
+            if not self._closed(objective):
+                self._phase(objective)
+        self._further()
+        return self._result()
+
+    # -- where it starts -----------------------------------------------------------------------------------------------
+
+    def _start(self, warm_start: Result | None) -> bool:
+        """Find a first answer: the given one, or all as it is and every new VM left out."""
+        kit = self.kit
+        found = None if warm_start is None else self._taken(warm_start)
+        if found is None:
+            hosts: Hosts = {}
+            for state in kit.model.states:
+                hosts[state.index, self._as_it_is(state.index)] = state.count
+            found_ = kit.settler.settle(hosts, fill=False)
+            if found_ is None:
+                return False
+            kit.incumbent = found_
+            return True
+        hosts, out = found
+        kit.incumbent = kit.ledger.incumbent(hosts, out)
+        return True
+
+    def _as_it_is(self, index: int) -> tuple[tuple[int, int], ...]:
+        """Return a state's pattern as it is, floating VMs settled on it as well as the tables find."""
+        kit = self.kit
+        state = kit.model.states[index]
+        if not state.floating.any():
+            return state.null
+        return settled(kit.model, state, seed=kit.seed)
+
+    def _taken(self, result: Result) -> tuple[Hosts, IntArray] | None:
+        """Return a result's hosts and VMs left out, if it is an answer to this problem."""
+        kit = self.kit
+        if result.status not in ("optimal", "feasible"):
+            return None
+        hosts: Hosts = {}
+        covered = np.zeros(len(kit.model.problem.classes), dtype=np.int64)
+        for pattern in result.patterns:
+            index = int(kit.model.state_of_class[pattern.host_class])
+            whole = pattern_of(dict((*pattern.placements, *pattern.phantoms)))
+            if not kit.model.fits(kit.model.states[index], whole):
+                return None
+            hosts[index, whole] = hosts.get((index, whole), 0) + pattern.count
+            covered[pattern.host_class] += pattern.count
+        out = np.array(result.unplaced, dtype=np.int64)
+        total = out + sum(count * kit.ledger.amounts(*key) for key, count in hosts.items())
+        counts = [cls.count for cls in kit.model.problem.classes]
+        if (total != kit.model.demand).any() or (covered != counts).any() or (out > kit.model.arriving).any():
+            return None
+        if not kit.ledger.within_budget(kit.ledger.incumbent(hosts, out)):
+            return None
+        return hosts, out
+
+    def _floors(self) -> None:
+        """Claim what costs that are never negative prove by themselves."""
+        kit = self.kit
+        for number, objective in enumerate(kit.model.problem.objectives):
+            if (kit.model.cost[:, number] < 0).any():
+                continue
+            floor = 0
+            for state in kit.model.states:
+                for hinge in kit.model.problem.shapes[state.shape].hinges:
+                    if hinge.goal == objective.hinge:
+                        load = hinge.scale * int(state.lead.fixed[hinge.row]) - hinge.offset
+                        floor += state.count * hinge.slope * max(0, load)
+            kit.claim(number, floor, "no cost is negative")
+
+    def _closed(self, objective: int) -> bool:
+        bound = self.kit.bounds[objective].value
+        return bound is not None and self.kit.incumbent.values[objective] <= bound
+
+    # -- phases --------------------------------------------------------------------------------------------------------
+
+    def _together(self) -> None:
+        """Try to place every VM while the first other objective is minimised: mostly that settles both."""
+        kit = self.kit
+        objectives = kit.model.problem.objectives
+        leaving = [o for o in range(self._count) if objectives[o].unplaced is not None and not self._closed(o)]
+        others = [o for o in range(self._count) if objectives[o].unplaced is None and self._costs(o)]
+        if leaving and others and leaving[-1] < others[0]:
+            self._phase(others[0], targets={o: kit.bounds[o].value or 0 for o in leaving})
+
+    def _costs(self, number: int) -> bool:
+        """Tell whether placing VMs costs anything in an objective."""
+        model, objective = self.kit.model, self.kit.model.problem.objectives[number]
+        return bool(
+            model.cost[:, number].any()
+            or (objective.host_cost and any(state.lead.cost for state in model.states))
+            or (objective.hinge is not None and any(shape.hinges for shape in model.problem.shapes))
+        )
+
+    def _phase(self, objective: int, targets: dict[int, int] | None = None) -> None:
+        """Work on one objective; `targets` are values that earlier ones shall reach on the way."""
+        kit = self.kit
+        held = self._held(objective, targets or {})
+        phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
+        self.phases[objective] = phase
+        late = bool(kit.clock.stopped)
+        phase.generate()
+        if late:
+            # There was no time left for this objective: it gets its first bounds, and no more.
+            phase.tell()
+            return
+        if not self._done(phase):
+            phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=False)
+        if not self._done(phase) and phase.whole_hosts and kit.clock.next_round():
+            phase.program(residual=MANY, budget=4 * PROGRAM_BUDGET, is_round=True)
+        if not self._done(phase) and phase.whole_hosts:
+            phase.dive()
+        if not self._done(phase):
+            self._branch(phase)
+        while not self._done(phase) and not phase.rests and kit.clock.next_round():
+            phase.improve()
+        phase.tell()
+
+    def _held(self, objective: int, targets: dict[int, int]) -> tuple[int, ...]:
+        """Return what the earlier objectives may cost: their incumbents, and their tolerance."""
+        out = []
+        for g in range(objective):
+            value = targets.get(g, self.kit.incumbent.values[g])
+            out.append(value + int(abs(value) * self.kit.model.problem.objectives[g].tolerance))
+        return tuple(out)
+
+    def _soft(self, objective: int, held: tuple[int, ...]) -> IntArray:
+        """Return the weights of VMs left out, in earlier objectives that are held at none, beside an objective."""
+        model = self.kit.model
+        worst = np.zeros(len(model.phantom), dtype=np.int64)
+        np.maximum.at(worst, model.flavor, np.abs(model.cost[:, objective]))
+        goal = model.problem.objectives[objective]
+        worst += goal.moves + goal.migrations
+        if goal.host_cost:
+            worst += max(state.lead.cost for state in model.states)
+        out = np.zeros(model.objectives, dtype=np.int64)
+        weight = 1
+        for g in reversed(range(objective)):
+            unplaced = model.unplaced[g]
+            if model.problem.objectives[g].unplaced is None or not unplaced.any() or held[g]:
+                continue
+            some = unplaced > 0
+            weight = max(weight, int((worst[some] // unplaced[some]).max()) + 1)
+            out[g] = FIRM * weight
+        return out
+
+    def _done(self, phase: Phase) -> bool:
+        """Tell whether an objective is proven, and the earlier ones reached what they were held at."""
+        now = self.kit.incumbent.values
+        return all(value <= most for value, most in zip(now, phase.held, strict=False)) and self._closed(
+            phase.objective
+        )
+
+    def _further(self) -> None:
+        """Go on with what is not proven, objective by objective, while rounds bring something."""
+        kit = self.kit
+        worn: set[int] = set()
+        while True:
+            pending = [o for o in range(self._count) if not self._closed(o) and o not in worn]
+            if not pending:
+                return
+            objective = pending[0]
+            held = self._held(objective, {})
+            phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
+            before = kit.incumbent.values, kit.bounds[objective].value
+            phase.resume(self.phases.get(objective))
+            self._branch(phase)
+            for _ in range(LONGER):
+                if self._done(phase) or not kit.clock.next_round():
+                    break
+                phase.improve()
+            if kit.clock.stopped:
+                return
+            if (kit.incumbent.values, kit.bounds[objective].value) == before:
+                worn.add(objective)
+
+    def _branch(self, phase: Phase) -> None:
+        """Raise a bound by branching, and make an answer of the columns that came of it."""
+        kit, objective = self.kit, phase.objective
+        lattice = lattice_of(kit.model, objective, phase.held, kit.incumbent.values[objective])
+        if phase.bound is None or lattice is None or len(kit.model.states) > BRANCHED:
+            return
+        tree = self.trees.get(objective)
+        if tree is None or tree.held != phase.held:
+            tree = phase.tree(phase.bound)
+            self.trees[objective] = tree
+        known = len(tree.found)
+        for _ in range(NODES):
+            if self._done(phase) or not tree.grow():
+                break
+            phase.tell_tree(tree)
+        if len(tree.found) > known and not self._done(phase) and kit.clock.next_round():
+            kit.pool.add(list(tree.found))
+            phase.generator.step()
+            phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=True)
+
+    # -- what comes out ------------------------------------------------------------------------------------------------
+
+    def _nothing(self) -> Result:
+        objectives = tuple(
+            ObjectiveResult(goal=o.goal, part=o.part, value=None, bound=None, source="", status="unknown")
+            for o in self.kit.model.problem.objectives
+        )
+        return Result(status="unknown", objectives=objectives, rounds=self.kit.clock.rounds, engine=ENGINE)
+
+    def _result(self) -> Result:
+        kit = self.kit
+        rows, optimal = [], True
+        for number, objective in enumerate(kit.model.problem.objectives):
+            optimal = optimal and self._closed(number)
+            status: Status = "optimal" if optimal else "feasible"
+            claim = kit.bounds[number]
+            rows.append(
+                ObjectiveResult(
+                    goal=objective.goal,
+                    part=objective.part,
+                    value=kit.incumbent.values[number],
+                    bound=claim.value,
+                    source=claim.source,
+                    status=status,
+                    stopped="" if self._closed(number) else kit.clock.stopped,
+                )
+            )
+        return Result(
+            status="optimal" if optimal else "feasible",
+            objectives=tuple(rows),
+            patterns=kit.ledger.patterns(kit.incumbent),
+            unplaced=tuple(int(n) for n in kit.incumbent.out),
+            rounds=kit.clock.rounds,
+            engine=ENGINE,
+            certificate={"objectives": [claim.certificate for claim in kit.bounds]},
+        )

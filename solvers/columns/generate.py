@@ -1,0 +1,376 @@
+"""Column generation for one objective: master, cheap pricing, exact pricing when that finds nothing, bounds on the way.
+
+Duals are smoothed towards those of the best bound (Wentges 1997): half the iterations, and every point gives a
+valid bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.clock import Clock
+from solvers.columns.duals import Duals, Prices, bound_of, prices_of, rounded_duals
+from solvers.columns.first_prices import resource_prices
+from solvers.columns.master import FloatArray, Master, MasterAnswer
+from solvers.columns.model import Pattern, State
+from solvers.columns.pool import Pool
+from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.pricing.exact import ExactPricer, row_bound
+from solvers.columns.pricing.listed import Enumerator
+from solvers.columns.pricing.many_hosts import BatchPricer
+from solvers.columns.pricing.narrow import Narrow
+from solvers.columns.pricing.packed import Packer
+from solvers.problem import IntArray
+
+SMOOTHING = 0.6
+RESERVE = 0.2
+"""Share of the time that is kept for making an answer of the columns."""
+CLOSE = 2e-7
+"""Relative distance of master and bound at which column generation is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A bound on the objective with what proves it: the duals, and each state's least reduced cost."""
+
+    value: int
+    duals: Duals
+    least: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Duals before rounding, in the objective's own unit."""
+
+    flavor: FloatArray
+    hold: FloatArray
+    moves: float
+    migrations: float
+
+    def towards(self, other: Point, weight: float) -> Point:
+        """Return the point that lies `weight` of the way to another."""
+        keep = 1.0 - weight
+        return Point(
+            keep * self.flavor + weight * other.flavor,
+            keep * self.hold + weight * other.hold,
+            keep * self.moves + weight * other.moves,
+            keep * self.migrations + weight * other.migrations,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Generator:
+    """Generates columns for one objective with the earlier ones held.
+
+    `held` are the earlier objectives' values; `penalty` (objectives,) weights of earlier objectives that are
+    minimised beside this one instead of held (0: held). `scale` is the grid of the duals.
+    """
+
+    pool: Pool
+    cheap: CheapPricer
+    exact: ExactPricer
+    objective: int
+    held: tuple[int, ...]
+    penalty: FloatArray
+    scale: int
+    step_size: int
+    seed: int
+    packer: Packer
+    enumerator: Enumerator
+    batch: BatchPricer
+    clock: Clock
+    master: Master = field(init=False)
+    answer: MasterAnswer | None = None
+    best: Bound | None = None
+    demand: IntArray = field(init=False)
+    hosts: IntArray = field(init=False)
+    _center: Point | None = None
+    _exact_budget: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Make the master with every column known."""
+        model = self.pool.evaluator.model
+        self.demand, self.hosts = model.demand, model.count_of
+        self.master = Master(
+            model=model,
+            objective=self.objective,
+            held=self.held,
+            penalty=self.penalty,
+            demand=self.demand,
+            hosts=self.hosts,
+        )
+
+    def set_sides(self, demand: IntArray, hosts: IntArray, *, held: Sequence[int], moves: int, migrations: int) -> None:
+        """Price for what is left of the fleet, and of what the earlier objectives and budgets allow: no bounds then."""
+        self.demand, self.hosts = demand, hosts
+        self.master.set_sides(demand, hosts, held=held, moves=moves, migrations=migrations)
+
+    def set_whole(self) -> None:
+        """Price for the whole fleet again."""
+        model = self.pool.evaluator.model
+        budget = model.problem.budget
+        self.set_sides(
+            model.demand,
+            model.count_of,
+            held=self.held,
+            moves=budget.moves or 0,
+            migrations=budget.migrations or 0,
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the master stands for the whole fleet."""
+        model = self.pool.evaluator.model
+        return self.demand is model.demand and self.hosts is model.count_of
+
+    def start_bound(self) -> None:
+        """Bound by duals of zero: what each state costs at least by itself."""
+        model = self.pool.evaluator.model
+        zero = Point(np.zeros(len(model.phantom)), np.zeros(model.objectives), 0.0, 0.0)
+        duals = self._duals(zero)
+        least, _ = self._offers(duals)
+        self._note(zero, duals, least)
+        self._center = None
+        if model.problem.objectives[self.objective].host_cost:
+            self._volume_bounds()
+            self._resource_bound()
+
+    def _resource_bound(self) -> None:
+        """Bound the cost of hosts by all rows together, and keep what these prices make of each state."""
+        model = self.pool.evaluator.model
+        worth = resource_prices(model, self.objective, self.held)
+        if worth is not None:
+            point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
+            duals = self._duals(point)
+            least, patterns = self._offers(duals)
+            self._note(point, duals, least)
+            self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
+
+    def _volume_bounds(self) -> None:
+        """Bound the cost of hosts by what the VMs take of each kind of row: duals in proportion to it."""
+        model = self.pool.evaluator.model
+        for name in sorted({name for shape in model.problem.shapes for _, name in shape.row_names}):
+            worth = np.full(len(model.phantom), np.inf)
+            for state in model.states:
+                if not state.lead.cost or not state.lead.allowed.any():
+                    continue
+                shape = model.problem.shapes[state.shape]
+                rows = [row for row, (_, other) in enumerate(shape.row_names) if other == name]
+                room = int(state.lead.capacity[rows].sum())
+                share = shape.use[:, rows].sum(axis=1) * (state.lead.cost / max(room, 1))
+                least = np.full(len(model.phantom), np.inf)
+                np.minimum.at(least, shape.flavor, share)
+                worth = np.minimum(worth, least)
+            worth = np.where(np.isfinite(worth) & ~model.phantom, worth, 0.0)
+            if worth.any():
+                point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
+                duals = self._duals(point)
+                self._note(point, duals, self._offers(duals)[0])
+
+    def resume(self, bound: Bound) -> None:
+        """Go on from a bound known to hold here, and from its duals."""
+        duals = bound.duals
+        self.best = bound
+        self._center = Point(
+            duals.flavor / duals.scale,
+            duals.hold / duals.scale,
+            duals.moves / duals.scale,
+            duals.migrations / duals.scale,
+        )
+
+    def run(self, tell: Callable[[], bool], *, reserve: float = RESERVE) -> None:
+        """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it.
+
+        `reserve` is the share of the time that is left for what has to follow.
+        """
+        stale = 0
+        smooth = False
+        while self.clock.next_round(reserve=reserve):
+            before = self.best
+            found = self.step()
+            if tell() or self.answer is None or self._closed() or self.clock.stopped:
+                return
+            if found:
+                stale = 0
+                continue
+            if not self.clock.next_round(reserve=reserve):
+                return
+            found = self.exact_step(smooth=smooth)
+            if tell() or self.clock.stopped:
+                return
+            # Plain duals are the end of it; while they find much and prove little, duals nearer to the best ones do
+            # better.
+            improved = self.best is not before
+            stale = 0 if found or improved else stale + 1
+            smooth = not smooth and bool(found) and not improved
+            if self._closed() or stale > 1:
+                return
+
+    def _closed(self) -> bool:
+        if self.answer is None or self.best is None:
+            return False
+        # Values count in steps: a bound that rounds up to the master's value can rise no more.
+        reached = -(-self.best.value // self.step_size) * self.step_size
+        return self.answer.value - reached <= max(0.5, CLOSE * abs(self.answer.value))
+
+    def step(self) -> int:
+        """Solve the master, price cheaply at smoothed and then at plain duals; return how many columns came."""
+        self.master.add_since(self.pool)
+        answer = self.master.solve(self.clock.left_s)
+        if answer is None and self.clock.left_s <= 0:
+            self.clock.cut_round()
+            return 0
+        self.answer = answer
+        if self.answer is None:
+            return 0
+        plain = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
+        if self._center is not None and self.whole:
+            found = self._price(plain.towards(self._center, SMOOTHING))
+            if found:
+                return found
+        return self._price(plain)
+
+    def _duals(self, point: Point) -> Duals:
+        return rounded_duals(
+            self.pool.evaluator.model,
+            self.objective,
+            self.scale,
+            flavor=point.flavor,
+            hold=point.hold,
+            moves=point.moves,
+            migrations=point.migrations,
+        )
+
+    def _price(self, point: Point) -> int:
+        duals = self._duals(point)
+        least, patterns = self._offers(duals)
+        if self.whole:
+            self._note(point, duals, least)
+        return self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
+
+    def _offers(self, duals: Duals) -> tuple[list[int], list[tuple[Pattern, ...]]]:
+        """Return for each state a bound on its least reduced cost, and patterns; 0 and none for states already full."""
+        model = self.pool.evaluator.model
+        prices = prices_of(model, duals)
+        self.cheap.start(prices)
+        together = self.batch.most(prices) if 4 * np.count_nonzero(self.hosts) > len(model.states) else {}
+        leaving = self._all_leave(prices)
+        paying: dict[int, Pattern] = {}
+        if together and self.answer is not None:
+            sigma = np.floor(self.answer.state * self.scale)
+            paying = self.batch.patterns(prices, leaving - sigma.astype(np.int64))
+        least: list[int] = []
+        patterns: list[tuple[Pattern, ...]] = []
+        for state in model.states:
+            bound: int = 0
+            found: tuple[Pattern, ...] = ()
+            if state.index in together:
+                bound = int(leaving[state.index]) - together[state.index]
+                found = (paying[state.index],) if state.index in paying else ()
+            elif self.hosts[state.index]:
+                bound, found = self._offer(state, duals, prices, int(leaving[state.index]))
+            least.append(bound)
+            patterns.append(found)
+        return least, patterns
+
+    def _all_leave(self, prices: Prices) -> IntArray:
+        """Return (states,): what it costs when all VMs present leave."""
+        present = self.pool.evaluator.model.present[:, ~self.pool.evaluator.model.phantom].sum(axis=1)
+        out: IntArray = present * (prices.leave_place + prices.leave_host)
+        return out
+
+    def _offer(self, state: State, duals: Duals, prices: Prices, leaving: int) -> tuple[int, tuple[Pattern, ...]]:
+        """Return a bound on a state's least reduced cost, and patterns: from a list of all, from tables, or by
+        packing; `leaving` is what it costs when all VMs present leave.
+        """
+        listed = self.enumerator.price(state, prices)
+        if listed is not None:
+            return -listed[0], listed[1]
+        offer = self.cheap.offer(state)
+        least, patterns = None, offer.patterns
+        if offer.most is not None:
+            least = leaving - offer.most
+        if not self.cheap.exact(state):
+            patterns = (*patterns, *self.packer.patterns(state, prices))
+            bound = row_bound(self.pool.evaluator.model, state, duals)
+            least = bound if least is None else max(least, bound)
+        assert least is not None
+        return least, patterns
+
+    def _note(self, point: Point, duals: Duals, least: list[int]) -> None:
+        """Keep a bound if it is the best, and smooth towards its duals."""
+        value = bound_of(self.pool.evaluator.model, duals, self.held, least)
+        if value is not None and (self.best is None or value > self.best.value):
+            self.best = Bound(value=value, duals=duals, least=tuple(least))
+            self._center = point
+
+    def _add(self, found: list[tuple[int, Pattern]]) -> int:
+        before = self.pool.size
+        self.pool.add(found)
+        return self.pool.size - before
+
+    def exact_step(self, *, smooth: bool) -> int:
+        """Price by CP-SAT the states that keep master and bound apart, a round; return how many columns came."""
+        if self.answer is None:
+            return 0
+        model = self.pool.evaluator.model
+        point = Point(self.answer.flavor, self.answer.hold, self.answer.moves, self.answer.migrations)
+        if self._center is not None and self.whole and smooth:
+            point = point.towards(self._center, SMOOTHING)
+        duals = self._duals(point)
+        least, patterns = self._offers(duals)
+        slack = [
+            (float(self.answer.state[state.index]) * self.scale - least[state.index]) * int(self.hosts[state.index])
+            for state in model.states
+        ]
+        tolerance = max(0.25, 0.25 * CLOSE * abs(self.answer.value)) * self.scale
+        order = [index for index in np.argsort(-np.array(slack), kind="stable") if slack[index] > 0]
+        rest = float(sum(slack[index] for index in order))
+        chosen: list[State] = []
+        for index in order:
+            if rest <= tolerance:
+                break
+            chosen.append(model.states[index])
+            rest -= slack[index]
+        narrows: list[Narrow | None] = []
+        leaving = self._all_leave(prices_of(model, duals))
+        known = {index: int(leaving[index]) - value for index, value in self.batch.known.items()}
+        for state in tuple(chosen):
+            if state.index not in self.batch.known or model.problem.budget.host_out is not None:
+                narrows.append(None)
+                continue
+            narrow = self.batch.narrow(state)
+            if narrow is None:
+                chosen.remove(state)
+                least[state.index] = known[state.index]
+            else:
+                narrows.append(narrow)
+        answers = self.exact.price(
+            chosen,
+            duals,
+            [next(iter(patterns[state.index]), None) for state in chosen],
+            narrows,
+            budget=self._exact_budget,
+            seed=self.seed,
+        )
+        if answers is None:
+            self.clock.cut_round()
+            return 0
+        found = []
+        for priced in answers:
+            # Where narrowed, no pattern is better than the known one but those that were looked at.
+            floor = known.get(priced.state)
+            if priced.least is not None:
+                found_least = priced.least if floor is None else min(floor, priced.least)
+                least[priced.state] = max(least[priced.state], found_least)
+            elif priced.none and floor is not None:
+                least[priced.state] = floor
+            found += [(priced.state, pattern) for pattern in priced.patterns]
+        if self.whole:
+            self._note(point, duals, least)
+        if any(not priced.optimal for priced in answers):
+            self._exact_budget *= 2
+        return self._add(found)

@@ -1,0 +1,1 @@
+"""Whole hosts out of columns: assembly, restricted programs, dives, neighbourhoods."""

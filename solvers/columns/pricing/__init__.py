@@ -1,0 +1,1 @@
+"""What a host state could become at given prices: tables, lists and CP-SAT."""

@@ -1,0 +1,1 @@
+"""The exact engine: CP-SAT on integer counts, objective after objective."""

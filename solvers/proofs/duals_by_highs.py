@@ -1,0 +1,233 @@
+"""Price engine B's certificates again: the same integer duals, every state by HiGHS, and the bound summed anew.
+
+A certificate holds integer duals of a Lagrangian relaxation (`states_duals`), which make a valid bound whatever they
+are, or a tree of branches (`states_branch`) with such duals at each leaf. What has to be trusted is the least cost over
+a state's patterns; here it comes from another solver and another model of the state: one host of it beside a place
+without limits that takes whatever leaves. The model gets only placements that can be of use (`useful`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from ortools.math_opt.python import mathopt
+
+from solvers.backends.cpsat_rows import Sum
+from solvers.columns.branching.rows import Row, banned, branched, read_leaves
+from solvers.columns.duals import Duals, bound_of, prices_of
+from solvers.columns.lattice import lattice_of
+from solvers.columns.model import State, StateModel
+from solvers.exact.model import ExactModel
+from solvers.problem import HostClass, IntArray, MoveBudget, Objective, Problem, Shape
+from solvers.proofs.counts_by_highs import expression, mathopt_model, run_highs
+
+PRICE = "price"
+"""The goal of the pricing problem that holds what the duals pay for a VM."""
+STATE_LIMIT_S = 20.0
+SLACK = 1e-9
+"""HiGHS works in floating point: its bound is taken lower by so much of itself, and never above the claim for that."""
+
+
+def recheck(problem: Problem, certificate: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return faults and remarks: which bounds of a certificate another solver confirms.
+
+    A bound that the duals with HiGHS's prices do not reach is a fault where HiGHS priced every state to the end, and
+    only a remark where it ran out of time.
+    """
+    problem = replace(problem, rules=())
+    faults: list[str] = []
+    remarks: list[str] = []
+    for number, entry in enumerate(certificate["objectives"]):
+        if entry is None:
+            continue
+        objective = problem.objectives[number]
+        name = f"goal {objective.goal!r}" + (f" ({objective.part})" if objective.part else "")
+        claimed = int(entry["bound"])
+        try:
+            bound, finished, leaves = _proven(problem, number, entry, claimed)
+        except ValueError as reason:
+            faults.append(f"{name}: the certificate is not of the form that proves a bound: {reason}")
+            continue
+        if bound is not None and bound >= _nearly(claimed):
+            branches = f", on each of {leaves} branches" if leaves > 1 else ""
+            remarks.append(f"{name}: bound confirmed by HiGHS on every host state{branches}")
+        elif finished:
+            faults.append(f"{name}: HiGHS prices the host states to the bound {bound}, not to {claimed}")
+        else:
+            remarks.append(
+                f"{name}: HiGHS proves {'nothing' if bound is None else bound} of the bound {claimed} in its time"
+            )
+    return faults, remarks
+
+
+def _nearly(claimed: int) -> int:
+    """Return the bound from which on a claim is confirmed: HiGHS's own lies a little lower."""
+    return claimed - max(1, round(1e-6 * abs(claimed)))
+
+
+def _proven(problem: Problem, number: int, entry: Mapping[str, Any], claimed: int) -> tuple[int | None, bool, int]:
+    """Return the bound that HiGHS's prices give an entry, whether HiGHS finished, and how many branches there are.
+
+    Of a tree it is the least over the leaves: between them they miss no answer, which `read_leaves` sees to.
+    """
+    if "tree" not in entry:
+        return *_proven_leaf(problem, number, (), entry), 1
+    leaves = read_leaves(problem, entry["tree"])
+    least: int | None = None
+    for rows, leaf in leaves:
+        bound, finished = _proven_leaf(problem, number, rows, leaf)
+        if bound is None or bound < _nearly(claimed):
+            return bound, finished, len(leaves)
+        least = bound if least is None else min(least, bound)
+    return least, True, len(leaves)
+
+
+def _proven_leaf(
+    problem: Problem, number: int, rows: Sequence[Row], leaf: Mapping[str, Any]
+) -> tuple[int | None, bool]:
+    model = StateModel(problem=branched(problem, number, rows))
+    duals = Duals(
+        objective=int(leaf["objective"]),
+        scale=int(leaf["scale"]),
+        flavor=np.array(leaf["flavor"], dtype=np.int64),
+        hold=np.array(leaf["hold"][: model.objectives], dtype=np.int64),
+        moves=int(leaf["moves"]),
+        migrations=int(leaf["migrations"]),
+    )
+    held = [*(int(value) for value in leaf["held"][:number]), *(row.most for row in rows)]
+    signs = (duals.flavor < 0).any() or (duals.hold < 0).any() or duals.moves < 0 or duals.migrations < 0
+    if duals.objective != number + len(rows) or len(held) != duals.objective or duals.scale <= 0 or signs:
+        raise ValueError("duals of another goal, or of the wrong sign")
+    least, finished = least_costs(model, duals)
+    bound = bound_of(model, duals, held, least)
+    if bound is not None and leaf.get("below") is not None:
+        lattice = lattice_of(model, duals.objective, held, int(leaf["below"]), banned(problem, rows))
+        bound = bound if lattice is None else lattice.rounded(bound)
+    return bound, finished
+
+
+def least_costs(model: StateModel, duals: Duals) -> tuple[list[int | None], bool]:
+    """Return a lower bound of the least cost of a pattern a state (None: none), and whether HiGHS finished them all."""
+    out: list[int | None] = []
+    finished = True
+    for state in model.states:
+        priced, weights = pricing_problem(model, state, duals)
+        source = ExactModel(priced, symmetry=False)
+        total = Sum()
+        for weight, part in zip(weights, source.objectives, strict=True):
+            total.plus(part, weight)
+        program, variables = mathopt_model(source)
+        program.minimize(expression(total, variables))
+        found = run_highs(program, STATE_LIMIT_S)
+        low = found.termination.objective_bounds.dual_bound
+        finished = finished and found.termination.reason is mathopt.TerminationReason.OPTIMAL
+        out.append(math.floor(low - SLACK * abs(low)) + total.constant if math.isfinite(low) else None)
+    return out, finished
+
+
+def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Problem, list[int]]:
+    """Return one host of a state beside a place without limits, and the weight of each of its objectives.
+
+    What leaves the host goes to that place at no cost but that of the move; what arrives comes from nowhere, as many of
+    each flavor as there are.
+    """
+    problem = model.problem
+    flavors = len(problem.flavors)
+    shape = problem.shapes[state.shape]
+    pay = np.where(model.phantom, 0, duals.flavor)[shape.flavor]
+    priced = _only(replace(shape, cost={**shape.cost, PRICE: -pay}), chosen := useful(model, state, duals))
+    real = np.flatnonzero(~model.phantom).astype(np.int64)
+    away = Shape(
+        name="away",
+        nodes=1,
+        row_names=(),
+        flavor=real,
+        use=np.zeros((len(real), 0), dtype=np.int64),
+        cost={},
+        touches=np.zeros((len(real), 1), dtype=np.bool_),
+        stay_only=np.zeros(len(real), dtype=np.bool_),
+    )
+    nothing = np.zeros(0, dtype=np.int64)
+    number = {int(placement): position for position, placement in enumerate(chosen)}
+    content = tuple((number[placement], count) for placement, count in state.lead.content)
+    here = replace(state.lead, shape=0, count=1, content=content, members=(), chains=(), fixed_members={})
+    elsewhere = HostClass(
+        shape=1,
+        count=1,
+        capacity=nothing,
+        fixed=nothing,
+        allowed=~model.phantom,
+        stay_penalty=np.zeros(flavors, dtype=np.int64),
+        cost=0,
+    )
+    parts = [replace(objective, unplaced=None, cross_rules=False) for objective in problem.objectives]
+    extra = [
+        Objective(goal=PRICE, cost=PRICE),
+        Objective(goal="moves", moves=1),
+        Objective(goal="migrations", migrations=1),
+    ]
+    single = Problem(
+        flavors=tuple(
+            replace(flavor, arriving=0 if flavor.phantom else int(model.demand[f]))
+            for f, flavor in enumerate(problem.flavors)
+        ),
+        shapes=(priced, away),
+        classes=(here, elsewhere),
+        objectives=(*parts, *extra),
+        budget=MoveBudget(),
+    )
+    return single, [*(int(w) for w in duals.weight), 1, duals.moves, duals.migrations]
+
+
+def useful(model: StateModel, state: State, duals: Duals) -> IntArray:
+    """Return the placements of a state that a cheapest pattern may need.
+
+    Of flavors that are not there now: what costs more than the duals pay is never worth its room, and what another
+    placement pays at least as much for, taking no more of any row, can be changed for that one, if there are VMs enough
+    of its flavor to fill the host.
+    """
+    problem, shape = model.problem, model.problem.shapes[state.shape]
+    if any(hinge.slope < 0 or hinge.scale < 0 for hinge in shape.hinges):
+        return np.arange(shape.placements)
+    prices = prices_of(model, duals)
+    worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
+    worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
+    kept = (state.present > 0)[shape.flavor] | model.phantom[shape.flavor]
+    may = ~kept & (worth > 0) & state.lead.allowed[shape.flavor] & ~shape.stay_only
+    may &= (shape.use <= state.lead.capacity).all(axis=1)
+    plenty = _most_on_host(problem, state, shape) <= model.demand
+    chosen: list[int] = []
+    for placement in np.flatnonzero(may)[np.lexsort((np.flatnonzero(may), -worth[may]))].tolist():
+        rivals = np.array([one for one in chosen if plenty[shape.flavor[one]]], dtype=np.int64)
+        if not (shape.use[rivals] <= shape.use[placement]).all(axis=1).any():
+            chosen.append(placement)
+    return np.union1d(np.flatnonzero(kept), np.array(chosen, dtype=np.int64))
+
+
+def _most_on_host(problem: Problem, state: State, shape: Shape) -> IntArray:
+    """Return (F,): no more VMs of a flavor fit on a host than what they take of all rows of one name allows."""
+    many = np.iinfo(np.int64).max
+    most = np.full(len(problem.flavors), many)
+    for name in sorted({name for _, name in shape.row_names}):
+        rows = [row for row, (_, other) in enumerate(shape.row_names) if other == name]
+        least = np.full(len(problem.flavors), many)
+        np.minimum.at(least, shape.flavor, shape.use[:, rows].sum(axis=1))
+        room = int(state.lead.capacity[rows].sum())
+        most = np.minimum(most, np.where(least > 0, room // np.maximum(least, 1), many))
+    return most
+
+
+def _only(shape: Shape, chosen: IntArray) -> Shape:
+    """Return a shape with some of its placements."""
+    return replace(
+        shape,
+        flavor=shape.flavor[chosen],
+        use=shape.use[chosen],
+        cost={goal: cost[chosen] for goal, cost in shape.cost.items()},
+        touches=shape.touches[chosen],
+        stay_only=shape.stay_only[chosen],
+    )

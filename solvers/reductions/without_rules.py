@@ -1,0 +1,223 @@
+"""Rules over several hosts at scale: solve without them for the bound, and with groups tied to domains for the answer.
+
+Dropping a rule relaxes the problem, so the bounds found without it hold. Tying each group to domains beforehand
+restricts it, so what is found then keeps every rule. Groups are tied where the answer without rules or the first one
+has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
+bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
+something worse, it might not be one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from solvers.evaluate import evaluate, violations
+from solvers.problem import Problem
+from solvers.reductions.choose_domains import Ties
+from solvers.reductions.homes import Homes
+from solvers.reductions.tied import Tied
+from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Result
+from solvers.starts.best_fit import solve_greedy
+
+Engine = Callable[[Problem, Limits, Result | None, Sequence[ObjectiveResult]], Result]
+"""Solves a problem without rules, from an answer where one is known, with the bounds that are proven already."""
+
+TIES = 4
+"""How often groups are tied anew."""
+OTHER_ORDERS = 3
+"""Orders of VMs that the greedy engine tries more where it leaves VMs out."""
+SHARE = 0.4
+"""The share of the time that the problem without its rules may take."""
+
+
+def solve_ruled(
+    problem: Problem,
+    engine: Engine,
+    limits: Limits,
+    interrupt: Interrupt | None = None,
+    *,
+    first: Result | None = None,
+    seed: int = 0,
+) -> Result:
+    """Solve a problem with cross rules by an engine that knows none of them.
+
+    Parameters
+    ----------
+    first : an answer that keeps the rules, where one is known: the result is never worse.
+    """
+    began = time.monotonic()
+    plain = replace(problem, rules=())
+    relaxed = engine(plain, replace(limits, time_limit_s=SHARE * limits.time_limit_s), None, ())
+    search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
+    search.offer(first)
+    search.offer(relaxed)
+    tried: list[_Try] = []
+
+    def left_s() -> float:
+        return limits.time_limit_s - (time.monotonic() - began)
+
+    def over() -> bool:
+        # An answer that leaves VMs out is not the end of it: other ties may have room for all.
+        best = search.best
+        return search.closed or (best is not None and not any(best.unplaced) and left_s() <= 0)
+
+    whole = search.best if search.best is not None and not any(search.best.unplaced) else None
+    for near in (relaxed, None) if whole is None else (relaxed, whole, None):
+        if not over() and (near is None or near.patterns):
+            tried.append(_Try.of(problem, near, seed))
+            search.offer(tried[-1].start)
+    while not over() and len(tried) < TIES:
+        best = min(tried, key=lambda one: one.rank)
+        if best.start is None or not any(best.start.unplaced):
+            break
+        tried.append(best.again(seed))
+        search.offer(tried[-1].start)
+    for turn, chosen in enumerate(sorted(tried, key=lambda one: one.rank)):
+        if over() or (turn and interrupt is not None and interrupt.requested):
+            break
+        share = max(1.0, left_s() / (2 if turn + 1 < len(tried) else 1))
+        rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
+        answer = engine(chosen.tied.problem, Limits(time_limit_s=share, rounds=rest), chosen.warm, relaxed.objectives)
+        found = chosen.back(answer)
+        search.rounds += found.rounds
+        search.offer(found)
+    return search.result()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    """The best answer that keeps the rules, and what the relaxed problem proves of it."""
+
+    problem: Problem
+    relaxed: Result
+    rounds: int
+    best: Result | None = None
+    values: tuple[int, ...] = ()
+    closed: bool = False
+    """Whether the best answer is proven best."""
+
+    def offer(self, found: Result | None) -> None:
+        """Take an answer if it keeps the rules and is better than the best."""
+        if found is None or not found.patterns or violations(self.problem, found.patterns, found.unplaced):
+            return
+        values = evaluate(self.problem, found.patterns, found.unplaced)
+        if self.best is None or values < self.values:
+            self.best, self.values = found, values
+            bounds = [row.bound for row in self.relaxed.objectives]
+            self.closed = all(bound is not None and value <= bound for value, bound in zip(values, bounds, strict=True))
+
+    def result(self) -> Result:
+        """Return the best answer with what is proven of it."""
+        if self.best is not None:
+            return _judged(self.problem, self.best, self.values, self.relaxed, self.rounds)
+        if self.relaxed.status == "infeasible":
+            return replace(self.relaxed, rounds=self.rounds)
+        return Result(
+            status="unknown", objectives=_unknown(self.problem), rounds=self.rounds, engine=self.relaxed.engine
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Try:
+    """Groups tied one way: the problem tied so, and the greedy answer to it, tied (`warm`) and as the whole one's."""
+
+    problem: Problem
+    homes: Homes
+    ties: Ties
+    tied: Tied
+    warm: Result | None
+    start: Result | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, near: Result | None, seed: int) -> _Try:
+        """Tie groups near an answer that breaks rules, or without one."""
+        patterns = () if near is None else near.patterns
+        homes = Homes.of(problem, patterns)
+        there = homes.forth(patterns)
+        return cls._made(problem, homes, Ties.of(homes.problem, there), there, seed)
+
+    def again(self, seed: int) -> _Try:
+        """Tie groups with VMs left out anew."""
+        assert self.warm is not None
+        return self._made(self.problem, self.homes, self.ties.again(self.tied.back(self.warm)), (), seed)
+
+    @classmethod
+    def _made(cls, problem: Problem, homes: Homes, ties: Ties, patterns: Sequence[HostPattern], seed: int) -> _Try:
+        tied = Tied.of(homes.problem, ties)
+        starts = [solve_greedy(tied.problem, seed=seed)]
+        if patterns:
+            warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
+            starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm))
+        for other in range(seed + 1, seed + 1 + OTHER_ORDERS):
+            if any(start.patterns and not any(start.unplaced) for start in starts):
+                break
+            starts.append(solve_greedy(tied.problem, seed=other))
+        known = [start for start in starts if start.patterns]
+        best = min(known, key=lambda start: _values(start), default=None)
+        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=best)
+        made.start = None if best is None else made.back(best)
+        return made
+
+    def back(self, found: Result) -> Result:
+        """Return an answer of the tied problem as one of the whole problem."""
+        own = self.tied.back(found)
+        return replace(own, patterns=self.homes.back(own.patterns)) if own.patterns else own
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Tries in the order of their greedy answers; those without one last."""
+        return (1,) if self.warm is None else (0, *_values(self.warm))
+
+
+def _values(result: Result) -> tuple[int, ...]:
+    return tuple(row.value for row in result.objectives if row.value is not None)
+
+
+def _judged(problem: Problem, answer: Result, values: tuple[int, ...], relaxed: Result, rounds: int) -> Result:
+    """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
+    rows = []
+    certified = None if relaxed.certificate is None else list(relaxed.certificate["objectives"])
+    comparable = optimal = True
+    for number, (value, own, free) in enumerate(zip(values, answer.objectives, relaxed.objectives, strict=True)):
+        bound = free.bound if comparable else None
+        optimal = optimal and bound is not None and value <= bound
+        source = "" if bound is None else f"{free.source} without rules over hosts" if problem.rules else free.source
+        rows.append(
+            ObjectiveResult(
+                goal=own.goal,
+                part=own.part,
+                value=value,
+                bound=bound,
+                source=source,
+                status="optimal" if optimal else "feasible",
+                stopped=own.stopped,
+            )
+        )
+        if bound is None and certified is not None:
+            certified[number] = None
+        comparable = comparable and value == free.value
+    return replace(
+        answer,
+        objectives=tuple(rows),
+        status="optimal" if optimal else "feasible",
+        rounds=rounds,
+        engine=relaxed.engine,
+        certificate=None if relaxed.certificate is None else {**relaxed.certificate, "objectives": certified},
+    )
+
+
+def _unknown(problem: Problem) -> tuple[ObjectiveResult, ...]:
+    return tuple(
+        ObjectiveResult(
+            goal=o.goal,
+            part=o.part,
+            value=None,
+            bound=None,
+            source="",
+            status="unknown",
+            stopped="no answer kept the rules",
+        )
+        for o in problem.objectives
+    )

@@ -1,0 +1,1 @@
+"""First answers: best fit, groups, rules, host by host, fill in. They prove nothing."""
