@@ -104,10 +104,10 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
     capacity = CapacityChecker(residents=residents, specs=values.scores.specs)
     for use, group in zip(values.uses, values.groups, strict=True):
         before = found.count
-        check_pins(use, arrivals, found)
+        check_pins(use, residents.get(use.host.name, ()), arrivals, found)
         capacity.check(use.host, use.placed, arrivals, found)
         for host, placed in group.others if found.count > before else ():  # the same is wrong there, by other names
-            check_pins(cpu_use(host, placed), arrivals, found)
+            check_pins(cpu_use(host, placed), residents.get(host.name, ()), arrivals, found)
             capacity.check(host, placed, arrivals, found)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from placer.check.findings import Findings
-from placer.measure.cpu_use import CpuUse, shared_vcpus
+from placer.measure.cpu_use import CpuUse, cpu_use, shared_vcpus
 from placer.measure.moved import has_fixed_pins
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
@@ -18,11 +18,11 @@ RATIO_TOLERANCE = 1e-6
 """Shared vCPUs are counted in fractions where a cpuset spans nodes; such rounding is no fault."""
 
 
-def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
+def check_pins(use: CpuUse, residents: Sequence[Vm], arrivals: set[str], found: Findings) -> None:
     """Note every CPU of a host that a plan gives away wrongly.
 
-    `arrivals` names the VMs that are not on their planned nodes now: without any on a node, an overload there is as it
-    was and warns only.
+    `residents` are the VMs that are on the host now, `arrivals` names those that are not on their planned nodes now: an
+    overload of a node that is no worse than now, or to which nobody came, warns only.
     """
     _exclusive(use, found)
     floors = _Floors(use)
@@ -43,7 +43,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
             found.vm(planned, message, where=where)
         for where, message in _helpers(use.host, vm.spec, planned):
             found.vm(planned, message, where=where)
-    _overcommit(use, arrivals, found)
+    _overcommit(use, residents, arrivals, found)
 
 
 def _exclusive(use: CpuUse, found: Findings) -> None:
@@ -217,7 +217,7 @@ def _fixed(vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
             yield f"iothreads.{thread}", f"its pins are fixed, and IOThread {thread} leaves {_words(pin)}"
 
 
-def _overcommit(use: CpuUse, arrivals: set[str], found: Findings) -> None:
+def _overcommit(use: CpuUse, residents: Sequence[Vm], arrivals: set[str], found: Findings) -> None:
     """On each node r × (CPUs of the shared pool that are taken) + shared vCPUs <= r × CPUs of the shared pool."""
     shared = shared_vcpus(use)
     if not shared:
@@ -238,7 +238,21 @@ def _overcommit(use: CpuUse, arrivals: set[str], found: Findings) -> None:
             for _, p in use.placed
             if p.name in arrivals and any(node_of[cpu] == node for pin in p.pins.values() for cpu in pin)
         ]
-        if new:
-            found.fault(f"host {host.name!r}, {message}", where="vms.pins")
-        else:
+        if not new:
             found.warn(f"host {host.name!r}, {message}; all of them are there already")
+        elif vcpus - room <= _overload_now(host, residents, node) + RATIO_TOLERANCE:
+            found.warn(f"host {host.name!r}, {message}; now it is no less")
+        else:
+            found.fault(f"host {host.name!r}, {message}", where="vms.pins")
+
+
+def _overload_now(host: Host, residents: Sequence[Vm], node: int) -> float:
+    """Return by how much the shared vCPUs on a node go beyond what its CPUs carry now, as far as pins are known."""
+    placed = [
+        (vm, PlanVm(name=vm.name, host=host.name, cells=(), pins=vm.current.pins, emulator=vm.current.emulator))
+        for vm in residents
+        if vm.current is not None
+    ]
+    use = cpu_use(host, placed)
+    pool = host.topology.node(node).cpus & host.shared_pool
+    return shared_vcpus(use).get(node, 0.0) - host.cpu_ratio * len(pool - use.taken)

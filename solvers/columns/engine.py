@@ -124,7 +124,11 @@ class _Run:
         if found is None:
             hosts: Hosts = {}
             for state in kit.model.states:
-                hosts[state.index, self._as_it_is(state.index)] = state.count
+                pattern = self._as_it_is(state.index)
+                if not kit.model.fits(state, pattern):
+                    # A host that holds more than it may is no answer: bounds would be above what it costs.
+                    return False
+                hosts[state.index, pattern] = state.count
             found_ = kit.settler.settle(hosts, fill=False)
             if found_ is None:
                 return False

@@ -1,4 +1,4 @@
-"""Write the digests anew, and say which changed: ``PYTHONPATH=.:tests/solvers python tests/contract/renew_answers.py``."""
+"""Write the digests anew; say which changed: ``PYTHONPATH=.:tests/solvers python tests/contract/renew_answers.py``."""
 
 from __future__ import annotations
 

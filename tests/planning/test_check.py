@@ -866,6 +866,30 @@ def test_shared_overload_may_stay_but_takes_nobody_new(build: Any) -> None:
     assert not check(fleet, build.plan(*stay)).ok
 
 
+def test_shared_overload_may_change_hands_but_not_grow(build: Any) -> None:
+    """Where six shared vCPUs float over four CPUs now, one may come for one as large, not for a smaller one."""
+    floor = (0, 1, 2, 3)
+    sizes = {"v": 3, "w": 3, "x": 2, "new": 3}
+    specs = {name: build.spec(size, 1, cpu_policy=CpuPolicy.SHARED) for name, size in sizes.items()}
+
+    def fleet(*there: str) -> Any:
+        pins_now = {name: build.now(pins={n: frozenset(floor) for n in range(sizes[name])}) for name in there}
+        vms = [build.vm(name, specs[name], current=pins_now.get(name)) for name in ("v", *there[1:], "new")]
+        return build.fleet([build.host(), build.host("b")], vms)
+
+    def plan(fleet: Any, gone: str) -> Any:
+        vms = {vm.name: vm for vm in fleet.vms}
+        pins = [floor] * sizes[gone]
+        away = build.placed(vms[gone], pins, [0], host="b", from_host="a", change=build.Change.MIGRATE)
+        rest = [build.placed(vm, [floor] * sizes[name], [0]) for name, vm in vms.items() if name != gone]
+        return build.plan(*rest, away)
+
+    same = fleet("v", "w")
+    assert warned(same, plan(same, "w"), "6 shared vCPUs, and 4 unpinned CPUs")
+    more = fleet("v", "x")
+    assert not check(more, plan(more, "x")).ok
+
+
 def test_a_rule_broken_at_the_start_may_stay_or_mend(build: Any) -> None:
     """Two VMs that may not share a host and do now: staying warns, parting is clean, a third is refused."""
     spec = build.spec(1, 1, labels=APP)

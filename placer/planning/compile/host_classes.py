@@ -27,7 +27,7 @@ from placer.planning.compile.flavors import (
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.compile.structures import ONE_L3, PLENTY, balance_units, structure_of
+from placer.planning.compile.structures import MAY_BE_OVER, ONE_L3, PLENTY, balance_units, structure_of
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
 
@@ -252,7 +252,7 @@ class ClassBuilder:
         )
 
     def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
-        """Return what movable VMs may take: memory and rule rows never below what is there now."""
+        """Return what movable VMs may take: of memory, CPUs for shared vCPUs and rules never less than they do now."""
         draft = self.factory.drafts[loaded.room.draft]
         table = draft.table
         key = id(loaded.room)
@@ -267,7 +267,7 @@ class ClassBuilder:
                 taken[row] += amount * len(vms)
         for row, amount in taken.items():
             name = table.names[row][1]
-            if amount > out[row] and (name == "memory" or name.startswith(("rule ", ONE_L3))):
+            if amount > out[row] and (name in MAY_BE_OVER or name.startswith(("rule ", ONE_L3))):
                 out[row] = amount
         for flavor, vms in loaded.floating.items():
             for rule in self.groups[flavor].rules:

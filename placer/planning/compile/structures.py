@@ -28,6 +28,8 @@ ONE_L3 = "one-l3"
 """The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
 rows are limits alone: what the rule is broken by now shows in the pins."""
 FLOATS = 1 << 20
+MAY_BE_OVER = ("memory", "shared vCPUs", "shared beside dedicated")
+"""Rows of a node of which a host that runs may hold more than it has, rules aside: that may stay, but not get worse."""
 _ROWS_OF_ONE_WIDTH = 2
 """So many CPU rows has a node whose cores all have as many threads; a node that mixes widths has more."""
 _LOAD, _USED = "load", "used"

@@ -1,0 +1,58 @@
+"""Hosts that run more than their CPUs carry are a fact: what is there may stay, and bounds are bounds of that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from placer.model.vm import CpuPolicy
+from placer.planning.solve import solve_fleet
+from solvers.columns.engine import solve_states
+from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+from solvers.result import Limits
+
+
+def test_more_shared_vcpus_than_a_node_carries_may_stay(build: Any) -> None:
+    """Six shared vCPUs run on four CPUs; the one move allowed goes to the VM that is away from its memory."""
+    floor = frozenset({0, 1, 2, 3})
+    shared = build.spec(3, 1, cpu_policy=CpuPolicy.SHARED)
+    full = [build.vm(name, shared, current=build.now(pins=dict.fromkeys(range(3), floor))) for name in "vw"]
+    away = build.vm("away", build.spec(1, 1), current=build.now("b", (0,), memory_nodes=(1,), pins={0: frozenset({0})}))
+    fleet = build.fleet([build.host(), build.host("b")], [*full, away])
+    for engine in ("auto", "exact", "states"):
+        plan = solve_fleet(fleet, goals="placed,remote,moves", max_moves=1, engine=engine, time_limit_s=20)
+        values = {goal.name: (goal.value, goal.bound) for goal in plan.goals}
+        assert plan.status == "optimal", engine
+        assert values["remote"] == (0, 0), engine
+        assert {vm.host for vm in plan.vms if vm.name in "vw"} == {"a"}, engine
+
+
+def test_the_columns_start_from_no_answer_that_breaks_a_row() -> None:
+    """A host that holds two VMs where one fits is no first answer: what it costs would be below what is proven."""
+    shape = Shape(
+        name="s",
+        nodes=1,
+        row_names=((0, "memory"),),
+        flavor=np.zeros(1, dtype=np.int64),
+        use=np.ones((1, 1), dtype=np.int64),
+        cost={},
+        touches=np.ones((1, 1), dtype=np.bool_),
+        stay_only=np.zeros(1, dtype=np.bool_),
+    )
+    host = HostClass(
+        shape=0,
+        count=1,
+        capacity=np.ones(1, dtype=np.int64),
+        fixed=np.zeros(1, dtype=np.int64),
+        content=((0, 2),),
+        allowed=np.ones(1, dtype=np.bool_),
+        stay_penalty=np.zeros(1, dtype=np.int64),
+    )
+    free = replace(host, content=())
+    goals = (Objective(goal="moves", migrations=1),)
+    problem = Problem(flavors=(Flavor(name="f", vcpus=1),), shapes=(shape,), classes=(host, free), objectives=goals)
+    found = solve_states(problem, limits=Limits(time_limit_s=5))
+    assert not found.patterns
+    assert found.status == "unknown"
