@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # The same examples in every run, and no deadline: a busy machine must not turn a right answer into a failure.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+# A claim that our own checker refuses is left out of a user's plan with a warning; here it is an error.
+os.environ.setdefault("PLACER_OWN_FAULTS", "error")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

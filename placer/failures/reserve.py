@@ -12,8 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from placer.check.check import check
-from placer.errors import InputError, RefusedPlanError
+from placer.errors import InputError
 from placer.failures.sweep import FailureSweep, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.score import goal_values
@@ -21,6 +20,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
+from placer.planning.accepted import accepted
 from placer.planning.decode.results import gap_of
 from placer.planning.decode.summary import capacity_summary
 from placer.sweeps.executors import Pool
@@ -209,10 +209,7 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, 
         summary={**plan.summary, "reserve": said},
         warnings=(*plan.warnings, *warnings),
     )
-    report = check(fleet, finished)
-    if not report.ok:
-        raise RefusedPlanError(report.faults)
-    return finished
+    return accepted(fleet, finished)
 
 
 def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None]) -> tuple[GoalResult, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
-from placer.errors import ImpossibleError, InputError, NothingFoundError, RefusedPlanError
+from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, parse_goals
 from placer.model.plan import Plan, PlanVm, Unplaced
@@ -62,7 +62,8 @@ def solve_fleet(
     NothingFoundError
         No plan was found within the limit.
     RefusedPlanError
-        Our own checker refused the plan: a fault of ours; the plan is not returned.
+        Our own checker refused what the plan does: a fault of ours; the plan is not returned. A bound or status that
+        it refuses is left out, and a warning says so.
     """
     parsed = parse_goals(goals, fleet)
     budget = move_budget(fleet, max_moves, max_migrations)
@@ -111,13 +112,11 @@ def solve_fleet(
         interrupt is not None and interrupt.requested
     ):
         plan = _with_reserve(fleet, plan, time_limit_s, seed)
+    from placer.planning.accepted import accepted
     from placer.planning.decode.mending import with_mending
 
     plan = with_mending(fleet, plan)
-    report = check(fleet, plan)
-    if not report.ok:
-        raise RefusedPlanError(report.faults)
-    return plan
+    return accepted(fleet, plan)
 
 
 def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> Plan:

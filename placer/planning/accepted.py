@@ -1,0 +1,68 @@
+"""Our own checker on our own plan: a claim that does not hold is taken back, anything else that is wrong is refused.
+
+A bound or a status that the checker refuses is a fault of ours, and no reason to leave the user without a plan that
+keeps every limit: it is written without the claim, and with a line that says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from placer.check.check import check
+from placer.errors import Fault, RefusedPlanError
+from placer.model.fleet import Fleet
+from placer.model.plan import GoalResult, Plan
+
+OWN_FAULTS: Final = "PLACER_OWN_FAULTS"
+"""Environment variable: with ``error``, as the tests set it, a claim that does not hold is an error like any other."""
+
+
+def accepted(fleet: Fleet, plan: Plan) -> Plan:
+    """Return a plan that the checker accepts: the given one, or one that claims less.
+
+    Raises
+    ------
+    RefusedPlanError
+        If something other than a bound or a status is wrong.
+    """
+    report = check(fleet, plan)
+    if report.ok:
+        return plan
+    modest = None if os.environ.get(OWN_FAULTS) == "error" else _modest(plan, report.faults)
+    if modest is None or not check(fleet, modest).ok:
+        raise RefusedPlanError(report.faults)
+    what = "; ".join(dict.fromkeys(fault.message for fault in report.faults))
+    text = (
+        f"a fault of placer's own, please report it: {what}. The plan keeps every limit; what is not proven is left out"
+        f" (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
+    )
+    return replace(modest, warnings=(*modest.warnings, text))
+
+
+def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:
+    """Return the plan without the bounds of the goals that are at fault; None where other things are."""
+    names = {goal.name for goal in plan.goals}
+    wrong = set()
+    for fault in faults:
+        place = fault.field or ""
+        name = next((name for name in names if place in (f"goals.{name}", f"goals.{name}.tiers")), None)
+        if name is None and place != "status":
+            return None
+        wrong.add(name)
+    goals: list[GoalResult] = []
+    first: str | None = None
+    for goal in plan.goals:
+        kept = _without_bound(goal) if goal.name in wrong else goal
+        status = "feasible" if first is not None and kept.status == "optimal" else kept.status
+        goals.append(replace(kept, status=status, held_at=first))
+        if first is None and status != "optimal":
+            first = goal.name
+    return replace(plan, goals=tuple(goals), status="feasible", certificate=None)
+
+
+def _without_bound(goal: GoalResult) -> GoalResult:
+    tiers: list[dict[str, Any]] = [{**tier, "bound": None, "source": "", "status": "feasible"} for tier in goal.tiers]
+    return replace(goal, bound=None, gap=None, source="", status="feasible", tiers=tuple(tiers))
