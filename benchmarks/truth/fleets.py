@@ -1,0 +1,219 @@
+"""Random small fleets as people write them, family by family: each family draws on features, mixtures on all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.truth.vms import random_vm
+
+BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What the fleets of a family have that is not in every fleet, and which goals they are raced under."""
+
+    features: frozenset[str]
+    goals: tuple[str, ...] = BASIC_GOALS
+
+
+def _family(text: str, *goals: str) -> Family:
+    return Family(features=frozenset(text.split()), goals=goals or BASIC_GOALS)
+
+
+_HEADROOM = ("placed,headroom:2x512MiB/2", "placed,rules,headroom:1x0,remote", "placed,headroom:2x512MiB,hosts")
+_LIVE = ("placed,rules,remote,moves", "placed,rules,hosts,moves", "placed,moves,remote", "rules,moves", "placed,rules")
+FAMILIES: Mapping[str, Family] = {
+    "basic": _family(""),
+    "smt": _family("smt"),
+    "ragged": _family("smt ragged"),
+    "isol": _family("smt isolated"),
+    "split": _family("smt split"),
+    "pages": _family("pages"),
+    "dist": _family("distances memory", "placed,remote", "remote,placed", "placed,rules,remote~5%,hosts"),
+    "dev": _family("devices resources"),
+    "prio": _family("priorities costs", "placed,hosts", "placed,hosts,remote", "placed,rules,hosts"),
+    "rules": _family("rules labels", "placed,rules,remote", "placed,rules,hosts", "rules,placed,hosts"),
+    "l3": _family("smt l3 rules labels", "placed,rules,l3", "placed,rules,remote,cores", "placed,rules,hosts,cores,l3"),
+    "balance": _family("smt", "placed,balance", "placed,rules,balance,remote", "placed,cores,balance"),
+    "headroom": _family("smt memory distances", *_HEADROOM),
+    "live": _family("live smt labels", *_LIVE),
+    "live-rules": _family("live rules labels failed", *_LIVE),
+    "live-pins": _family("live smt fixed ragged devices isolated", *_LIVE),
+    "mixed": _family(
+        "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
+        *BASIC_GOALS,
+        *_HEADROOM,
+        "placed,rules,balance,hosts",
+        "placed,rules,l3,cores",
+    ),
+    "live-mixed": _family(
+        "smt ragged isolated split pages distances memory devices priorities costs rules labels l3 live fixed failed",
+        *_LIVE,
+        "placed,rules,balance,moves",
+        "placed,rules,headroom:2x512MiB,moves",
+    ),
+}
+
+
+def draw(family: str, seed: int) -> tuple[dict[str, Any], str, dict[str, int]]:
+    """Return an inventory, goals and options of a family: the same ones for a seed."""
+    rng = random.Random(f"{family} {seed}")
+    spec = FAMILIES[family]
+    inventory = random_inventory(rng, spec.features)
+    options: dict[str, int] = {}
+    if "live" in spec.features:
+        from benchmarks.truth.live import settle
+
+        inventory = settle(rng, inventory, spec.features)
+        if rng.random() < 0.8:
+            options["max_moves"] = rng.choice((0, 1, 1, 2, 3, 9))
+        if rng.random() < 0.4:
+            options["max_migrations"] = rng.choice((0, 1, 2))
+    return inventory, rng.choice(spec.goals), options
+
+
+def some(rng: random.Random, features: frozenset[str], name: str, share: float) -> bool:
+    """Tell whether a feature is used here: never outside its families."""
+    return name in features and rng.random() < share
+
+
+def random_inventory(rng: random.Random, features: frozenset[str]) -> dict[str, Any]:
+    """Return hosts, VMs to come and rules."""
+    kinds = [_machine(rng, features) for _ in range(rng.choice((1, 1, 2)))]
+    hosts = [_host(rng, features, kinds[n % len(kinds)], n) for n in range(rng.choice((1, 1, 2, 2, 3, 4)))]
+    vms = [random_vm(rng, features, number) for number in range(rng.randint(2, 7 if len(hosts) > 1 else 6))]
+    inventory: dict[str, Any] = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
+    if "rules" in features:
+        rules = [_rule(rng, features, inventory) for _ in range(rng.randint(1, 3))]
+        inventory["rules"] = [rule for rule in rules if rule is not None]
+    return inventory
+
+
+def cpu_text(cpus: list[int]) -> str:
+    """Return CPUs as a list."""
+    return ",".join(map(str, sorted(cpus)))
+
+
+def _machine(rng: random.Random, features: frozenset[str]) -> dict[str, Any]:
+    """Return nodes, cores and distances of a kind of host: 1 to 3 nodes of 1 to 8 CPUs."""
+    width = rng.choice((1, 2, 2, 4)) if "smt" in features else 1
+    nodes: list[dict[str, Any]] = []
+    siblings: list[str] = []
+    l3: list[str] = []
+    first, number = rng.choice((0, 0, 3)), rng.choice((0, 0, 2))
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        own: list[int] = []
+        for _ in range(max(1, rng.choice((1, 2, 3, 4, 6)) // (1 if width < 3 else 2))):
+            threads = rng.choice((1, 2, 3, 4)) if some(rng, features, "ragged", 0.5) else width
+            core = list(range(first, first + threads))
+            first += threads
+            siblings.append(cpu_text(core))
+            own += core
+            if not l3 or len(own) == threads or rng.random() < 0.5:
+                l3.append(cpu_text(core))
+            else:
+                l3[-1] += "," + cpu_text(core)
+        nodes.append({"id": number, "cpus": cpu_text(own), "memory": f"{rng.choice((1536, 3072, 4096, 8192))}MiB"})
+        number += rng.choice((1, 1, 2))
+        first += rng.choice((0, 0, 2))
+    machine: dict[str, Any] = {"nodes": nodes}
+    if "smt" in features:
+        machine["siblings"] = siblings
+    if some(rng, features, "l3", 0.9):
+        machine["l3"] = l3
+    _memory(rng, features, nodes, number)
+    if some(rng, features, "distances", 0.9) or rng.random() < 0.2:
+        figures = (11, 12, 16, 20, 21, 28, 32, 40, *((255,) if "distances" in features else ()))
+        machine["distances"] = [[10 if i == j else rng.choice(figures) for j in nodes] for i in nodes]
+    if "devices" in features:
+        machine["devices"] = [
+            {"address": f"0000:{n:02x}:00.0", "kind": rng.choice(("nic", "gpu")), "count": rng.choice((1, 2))}
+            | ({"node": rng.choice(nodes)["id"]} if rng.random() < 0.8 else {})
+            for n in range(rng.randint(0, 3))
+        ]
+    return machine
+
+
+def _memory(rng: random.Random, features: frozenset[str], nodes: list[dict[str, Any]], number: int) -> None:
+    if "pages" in features:
+        for node in nodes:
+            if rng.random() < 0.7:
+                node["pages"] = {"2MiB": rng.choice((128, 256, 512, 640))}
+            if rng.random() < 0.2:
+                node.setdefault("pages", {})["1GiB"] = 1
+                node["memory"] = "8192MiB"
+    if some(rng, features, "memory", 0.2) and len(nodes) > 1:
+        rng.choice(nodes)["memory"] = "0MiB"
+    if some(rng, features, "memory", 0.25):
+        nodes.append({"id": number, "memory": "4096MiB"})
+    if "resources" in features and rng.random() < 0.3:
+        for node in nodes:
+            node["resources"] = {"vf": rng.choice((1, 2, 4))}
+
+
+def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, Any], number: int) -> dict[str, Any]:
+    host: dict[str, Any] = {"name": f"h{number}", **machine}
+    cpus = [int(cpu) for node in machine["nodes"] for cpu in node.get("cpus", "").split(",") if cpu]
+    free = list(cpus)
+    reserve: dict[str, Any] = {}
+    if rng.random() < 0.25 and len(cpus) > 2:
+        kept = rng.sample(cpus, 1)
+        reserve["cpus"] = cpu_text(kept)
+        free = [cpu for cpu in cpus if cpu not in kept]
+    if rng.random() < 0.25:
+        reserve["memory"] = f"{rng.choice((240, 480, 960))}MiB"
+    if "pages" in features and rng.random() < 0.2:
+        reserve["pages"] = {"2MiB": 12}
+    if rng.random() < 0.1:
+        reserve["nodes"] = {machine["nodes"][0]["id"]: {"memory": "256MiB"}}
+    if reserve:
+        host["reserve"] = reserve
+    if some(rng, features, "split", 0.7) and len(free) > 1:
+        part = rng.sample(free, rng.randint(1, len(free) - 1))
+        which = rng.choice(("dedicated_cpus", "shared_cpus", "both"))
+        if which == "both":
+            cut = rng.randint(1, len(part))
+            host["dedicated_cpus"] = cpu_text(part[:cut])
+            rest = [cpu for cpu in free if cpu not in part]
+            host["shared_cpus"] = cpu_text(rest)
+        else:
+            host[which] = cpu_text(part)
+    if some(rng, features, "isolated", 0.7):
+        host["isolated_cpus"] = cpu_text(rng.sample(cpus, rng.randint(1, max(1, len(cpus) // 2))))
+    if rng.random() < 0.5:
+        host["overcommit"] = rng.choice((2, 1.5, 4, {"cpu": 2, "memory": 1.25}))
+    if some(rng, features, "costs", 0.6):
+        host["cost"] = rng.choice((1, 2, 2.5, 0.5))
+    if "labels" in features:
+        labels = {"rack": f"r{rng.randint(1, 2)}", "zone": rng.choice("ab")}
+        host["labels"] = {key: value for key, value in labels.items() if rng.random() < 0.8}
+    if some(rng, features, "resources", 0.7):
+        host["resources"] = {"disk": rng.choice((2, 4, 8))}
+    return host
+
+
+def _rule(rng: random.Random, features: frozenset[str], inventory: Mapping[str, Any]) -> dict[str, Any] | None:
+    labels = [vm["labels"] for vm in inventory["vms"] if vm.get("labels")]
+    if not labels:
+        return None
+    chosen = rng.choice(labels)
+    key = rng.choice(sorted(chosen))
+    members = {key: chosen[key]}
+    racks = [host["labels"]["rack"] for host in inventory["hosts"] if "rack" in host.get("labels", {})]
+    scopes = ["host", "node", "rack" if racks else "host", *(["l3", "l3"] if "l3" in features else [])]
+    kind = rng.choice(("anti_affinity", "anti_affinity", "affinity", "within", "outside", "drain"))
+    if kind == "anti_affinity":
+        rule: dict[str, Any] = {kind: members, "scope": rng.choice(scopes), "max_per": rng.choice((1, 1, 2))}
+        if rule["scope"] == "rack" and rng.random() < 0.4:
+            rule["unless"] = {"rack": rng.choice(racks)}
+        return rule
+    if kind == "affinity":
+        return {kind: members, "scope": rng.choice(scopes)}
+    hosts: Any = {"rack": rng.choice(racks)} if racks and rng.random() < 0.5 else rng.choice(inventory["hosts"])["name"]
+    if kind == "drain":
+        return {kind: hosts} if len(inventory["hosts"]) > 1 else None
+    return {kind: members, "hosts": hosts}

@@ -1,0 +1,188 @@
+"""The goals of docs/reference/measure.md as objectives of the reference model."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+
+from benchmarks.truth.model import Expr, Flavor, ReferenceModel, node_cpus, shared_on
+from benchmarks.truth.places import MICRO, remote_access
+from benchmarks.truth.reading import Host, Vm, kib
+
+STEPS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One objective: `sense` 1 is minimised, −1 maximised; value = `expression` / `scale`."""
+
+    expression: Expr
+    scale: int = 1
+    sense: int = 1
+
+
+def parse(goals: str) -> list[tuple[str, Fraction]]:
+    """Return the names of a list of goals, each with its tolerance as a share."""
+    found = []
+    for text in goals.split(","):
+        name, _, slack = text.strip().partition("~")
+        share = Fraction(slack.removesuffix("%") or "0") / (100 if slack.endswith("%") else 1)
+        found.append((name, share))
+    return found
+
+
+def flavor_of(goals: str) -> Flavor | None:
+    """Return the flavor of the headroom goal in a list, if there is one."""
+    for name, _ in parse(goals):
+        if name.startswith("headroom:"):
+            size, _, cells = name.partition(":")[2].partition("/")
+            vcpus, _, memory = size.partition("x")
+            return Flavor(vcpus=int(vcpus), memory_kib=0 if memory == "0" else kib(memory), cells=int(cells or 1))
+    return None
+
+
+def objectives(model: ReferenceModel, rules: Expr, name: str) -> list[Part]:
+    """Return the objectives of a goal in order; `rules` is the excess that the model's rules give."""
+    if name.startswith("headroom:"):
+        return [Part(expression=sum(count for _, count in model.slot_choice), sense=-1)]
+    if name == "placed":
+        return _placed(model)
+    if name == "rules":
+        return [Part(expression=rules)]
+    if name == "moves":
+        return _moves(model)
+    return [{"remote": _remote, "hosts": _hosts, "cores": _cores, "l3": _l3, "balance": _balance}[name](model)]
+
+
+def _placed(model: ReferenceModel) -> list[Part]:
+    """Unplaced vCPUs, then VMs, priority by priority from the highest."""
+    to_come = [vm for vm in model.inventory.vms if not model.inventory.present(vm)]
+    out = {vm.name: 1 - sum(var for _, var in model.choice[vm.name]) for vm in to_come}
+    parts = []
+    for priority in sorted({vm.priority for vm in to_come}, reverse=True):
+        group = [vm for vm in to_come if vm.priority == priority]
+        parts.append(Part(expression=sum(vm.vcpus * out[vm.name] for vm in group)))
+        parts.append(Part(expression=sum(out[vm.name] for vm in group)))
+    return parts or [Part(expression=0)]
+
+
+def _moves(model: ReferenceModel) -> list[Part]:
+    pairs = [model.moved(vm) for vm in model.inventory.vms]
+    return [
+        Part(expression=sum(away for away, _ in pairs)),
+        Part(expression=sum(away + near for away, near in pairs)),
+    ]
+
+
+def _remote(model: ReferenceModel) -> Part:
+    terms = [
+        remote_access(vm, place) * var for vm in model.inventory.vms for place, var in model.choice[vm.name]
+    ]
+    return Part(expression=sum(terms), scale=MICRO)
+
+
+def _hosts(model: ReferenceModel) -> Part:
+    scale = math.lcm(*(host.cost.denominator for host in model.inventory.hosts))
+    terms = []
+    for host in model.inventory.hosts:
+        here = [
+            var for vm in model.inventory.vms for place, var in model.choice[vm.name] if place.host.name == host.name
+        ]
+        terms.append(int(host.cost * scale) * model.any_of(here, f"{host.name} used"))
+    return Part(expression=sum(terms), scale=scale)
+
+
+def _cores(model: ReferenceModel) -> Part:
+    """Σ over cores of (VMs that hold a CPU there − 1): by dedicated vCPUs, or by an emulator CPU of their own."""
+    holds: dict[tuple[str, frozenset[int]], dict[str, list[Expr]]] = defaultdict(lambda: defaultdict(list))
+    for (vm, host, _), at in model.own.items():
+        for cpu, var in at.items():
+            holds[host, model.inventory.host(host).core_of[cpu]][vm].append(var)
+    for (vm, host), at in model.emulator.items():
+        for cpu, var in at.items():
+            holds[host, model.inventory.host(host).core_of[cpu]][vm].append(var)
+    terms = []
+    for by_vm in holds.values():
+        inside = [model.any_of(variables, "holds a core") for variables in by_vm.values()]
+        terms.append(sum(inside) - model.any_of(inside, "core held"))
+    return Part(expression=sum(terms))
+
+
+def _l3(model: ReferenceModel) -> Part:
+    """Σ over cells and their nodes of (L3 domains used − fewest possible), by dedicated vCPUs."""
+    terms = []
+    for vm in model.inventory.vms:
+        for (name, host_name, number), at in model.own.items():
+            if name != vm.name:
+                continue
+            host = model.inventory.host(host_name)
+            for node in host.nodes:
+                used: dict[frozenset[int], list[Expr]] = defaultdict(list)
+                for cpu, var in at.items():
+                    if cpu in node.cpus and cpu in host.l3_of:
+                        used[host.l3_of[cpu]].append(var)
+                if len(used) < 2:
+                    continue
+                fewest = [
+                    var * fewest_l3(host, vm, node.id, len(vm.dedicated.intersection(place.cells[number].vcpus)))
+                    for place, var in model.choice[vm.name]
+                    if place.host.name == host_name and number < len(place.cells) and place.cpu_nodes[number] == node.id
+                ]
+                domains = [model.any_of(variables, "L3 used") for variables in used.values()]
+                above = model.model.new_int_var(0, len(domains), "L3 above")
+                model.model.add_max_equality(above, [sum(domains) - sum(fewest), 0])
+                terms.append(above)
+    return Part(expression=sum(terms))
+
+
+def fewest_l3(host: Host, vm: Vm, node: int, vcpus: int) -> int:
+    """Return how few L3 domains of the empty node could carry so many dedicated vCPUs."""
+    pool = node_cpus(host, node) & host.dedicated
+    sizes = []
+    for domain in set(host.l3_of.values()):
+        free = domain & pool
+        sizes.append(len({host.core_of[cpu] for cpu in free}) if vm.thread_policy == "isolate" else len(free))
+    count = 0
+    for size in sorted(sizes, reverse=True):
+        if vcpus <= 0:
+            break
+        vcpus -= size
+        count += 1
+    return count
+
+
+def _balance(model: ReferenceModel) -> Part:
+    """Σ over nodes of Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / overcommit) / usable CPUs."""
+    loads: list[tuple[list[Expr], int]] = []
+    for host in model.inventory.hosts:
+        ratio = host.ratio
+        for node in host.nodes:
+            usable = len(node.cpus & host.usable)
+            if not usable:
+                continue
+            terms: list[Expr] = []
+            for vm in model.inventory.vms:
+                for place, var in model.choice[vm.name]:
+                    if place.host.name != host.name or node.id not in place.cpu_nodes:
+                        continue
+                    shared = shared_on(vm, place.cells, place.cpu_nodes).get(node.id, 0)
+                    mine = sum(
+                        len(cell.vcpus)
+                        for cell, at in zip(place.cells, place.cpu_nodes, strict=True)
+                        if at == node.id
+                    )
+                    own = mine - shared + (vm.own_emulator and place.cpu_nodes[0] == node.id)
+                    terms.append((own * ratio.numerator + shared * ratio.denominator) * var)
+            if terms:
+                loads.append((terms, usable * ratio.numerator))
+    scale = math.lcm(STEPS, *(STEPS * full for _, full in loads))
+    total = []
+    for terms, full in loads:
+        for step in range(STEPS):
+            unit = scale // full
+            above = model.model.new_int_var(0, 100 * scale, "hinge")
+            model.model.add_max_equality(above, [unit * sum(terms) - step * scale // STEPS, 0])
+            total.append(above)
+    return Part(expression=sum(total), scale=scale)

@@ -1,0 +1,191 @@
+"""Every place one VM may have on one host: a node for each cell's vCPUs and memory, one for each device request.
+
+From docs/reference/model.md (cells, memory, overhead, devices) and measure.md (distances).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from benchmarks.truth.reading import Cell, Host, Node, Vm, equal_cells
+
+MAX_CELLS = 8
+MICRO = 10**6
+"""Remote access is counted in millionths of a vCPU."""
+_FAR = Fraction(255, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One way to put a VM on a host. `cells`, `cpu_nodes` and `memory_nodes` run side by side, a cell or part each;
+    `device_nodes` a device request, None where the host's device is on no node.
+    """
+
+    host: Host
+    cells: tuple[Cell, ...]
+    cpu_nodes: tuple[int, ...]
+    memory_nodes: tuple[int, ...]
+    device_nodes: tuple[int | None, ...]
+
+
+def cuts(vm: Vm, present: bool) -> list[tuple[Cell, ...]]:
+    """Return the ways to cut a VM in cells, or in parts where a flat guest is spread over nodes.
+
+    A guest that has a place or had one keeps its cells; only with `reshape` may they change.
+    """
+    if vm.flat:
+        return [equal_cells(vm.vcpus, vm.memory_kib, vm.interleave)]
+    if not vm.auto:
+        return [vm.cells]
+    if vm.nodes is not None and not vm.reshape:
+        return [equal_cells(vm.vcpus, vm.memory_kib, len(vm.nodes))]
+    pages = -(-vm.memory_kib // (vm.page_kib or 4))
+    counts = [k for k in range(1, MAX_CELLS + 1) if vm.vcpus % k == 0 and (k == 1 or pages % k == 0)]
+    return [equal_cells(vm.vcpus, vm.memory_kib, k) for k in counts]
+
+
+def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
+    """Yield every place of a VM on a host, whatever else is there.
+
+    A cell's memory is on the node of its vCPUs; where that node has none, on any that can be reached. Memory-only
+    nodes hold it with ``memory_tier: any``. Cells are on nodes apart unless the VM says `share_node`, and no vCPU
+    uses memory that its node cannot reach.
+    """
+    if vm.kvm and not host.kvm:
+        return
+    slots = [(node.id, memory) for node in host.nodes if node.cpus & host.usable for memory in _memory(vm, host, node)]
+    apart = not vm.share_node or vm.flat
+    for cells in cuts(vm, present):
+        for chosen in itertools.product(slots, repeat=len(cells)):
+            cpu_nodes = tuple(cpu for cpu, _ in chosen)
+            memory_nodes = tuple(memory for _, memory in chosen)
+            if apart and len(set(cpu_nodes)) < len(cells):
+                continue
+            if vm.flat and len(set(memory_nodes)) < len(cells):
+                continue
+            if not _reaches(vm, host, cells, cpu_nodes, memory_nodes):
+                continue
+            for devices in itertools.product(*_device_choices(vm, host, cpu_nodes)):
+                yield Place(
+                    host=host, cells=cells, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, device_nodes=devices
+                )
+
+
+def _memory(vm: Vm, host: Host, node: Node) -> list[int]:
+    if node.kind != "normal":
+        return []
+    if node.has_memory:
+        found = [node.id]
+    else:
+        found = [n.id for n in host.nodes if n.kind == "normal" and n.has_memory and _can(host, node.id, n.id)]
+    if vm.any_tier:
+        found += [n.id for n in host.nodes if n.kind == "memory-only" and n.has_memory and _can(host, node.id, n.id)]
+    return found
+
+
+def _can(host: Host, node: int, other: int) -> bool:
+    return host.distance[node, other] is not None
+
+
+def _reaches(vm: Vm, host: Host, cells: Sequence[Cell], cpu_nodes: Sequence[int], memory_nodes: Sequence[int]) -> bool:
+    share = shares(vm, cells)
+    return all(
+        _can(host, node, other) or not share[c][e]
+        for c, node in enumerate(cpu_nodes)
+        for e, other in enumerate(memory_nodes)
+    )
+
+
+def _device_choices(vm: Vm, host: Host, cpu_nodes: Sequence[int]) -> list[list[int | None]]:
+    found = []
+    for kind, policy, _ in vm.devices:
+        there = [node for own, node in host.devices if own == kind]
+        found.append([node for node in there if policy != "required" or node is None or node in cpu_nodes])
+    return found
+
+
+def shares(vm: Vm, cells: Sequence[Cell]) -> list[list[Fraction]]:
+    """Return T[c][e] of the measure: which share of cell c's accesses goes to cell e's memory."""
+    sizes = [Fraction(cell.memory_kib) for cell in cells]
+    if not sum(sizes):
+        sizes = [Fraction(1) for _ in cells]
+    total = sum(sizes)
+    if vm.locality is None or len(cells) == 1:
+        return [[size / total for size in sizes] for _ in cells]
+    table = []
+    for own, size in enumerate(sizes):
+        rest = total - size
+        if rest:
+            table.append(
+                [vm.locality if e == own else (1 - vm.locality) * sizes[e] / rest for e in range(len(cells))]
+            )
+        else:
+            table.append([Fraction(int(e == own)) for e in range(len(cells))])
+    return table
+
+
+def remote_access(vm: Vm, place: Place) -> int:
+    """Return the remote access of a placed VM in millionths of a vCPU, weight included."""
+    distance = place.host.distance
+    share = shares(vm, place.cells)
+    total = Fraction(0)
+    for c, (cell, node) in enumerate(zip(place.cells, place.cpu_nodes, strict=True)):
+        extra = Fraction(-1)
+        for e, other in enumerate(place.memory_nodes):
+            extra += share[c][e] * (distance[node, other] or _FAR)
+        for (_, policy, count), at in zip(vm.devices, place.device_nodes, strict=True):
+            if policy == "preferred" and at is not None:
+                extra += count * ((distance[node, at] or _FAR) - 1)
+        total += len(cell.vcpus) * extra
+    return round(vm.weight * total * MICRO)
+
+
+def memory_use(vm: Vm, place: Place) -> Counter[tuple[int, int | None]]:
+    """Return (node, page size or None for ordinary memory) -> KiB, or pages of that size."""
+    used: Counter[tuple[int, int | None]] = Counter()
+    overhead = -(-vm.overhead_kib // len(place.cells))
+    for cell, node in zip(place.cells, place.memory_nodes, strict=True):
+        used[node, None] += overhead
+        if vm.page_kib is None:
+            used[node, None] += cell.memory_kib
+        else:
+            used[node, vm.page_kib] += -(-cell.memory_kib // vm.page_kib)
+    return used
+
+
+def resource_use(vm: Vm, place: Place) -> Counter[tuple[int | None, str]]:
+    """Return (node, or None for the host, resource) -> amount: equal parts on the cells' nodes where nodes have it."""
+    on_nodes = {name for node in place.host.nodes for name in node.resources}
+    used: Counter[tuple[int | None, str]] = Counter()
+    for name, amount in vm.resources.items():
+        if name in on_nodes:
+            for node in place.cpu_nodes:
+                used[node, name] += -(-amount // len(place.cpu_nodes))
+        else:
+            used[None, name] += amount
+    return used
+
+
+def device_use(vm: Vm, place: Place) -> Counter[tuple[str, int | None]]:
+    """Return (kind, node or None) -> devices taken."""
+    used: Counter[tuple[str, int | None]] = Counter()
+    for (kind, _, count), node in zip(vm.devices, place.device_nodes, strict=True):
+        used[kind, node] += count
+    return used
+
+
+def is_at(vm: Vm, place: Place) -> bool:
+    """Tell whether a place is where the VM is now, as far as that is known."""
+    if vm.host != place.host.name:
+        return False
+    if vm.nodes is not None and place.cpu_nodes != vm.nodes:
+        return False
+    if vm.memory_nodes is None:
+        return True
+    if vm.flat:
+        return set(place.memory_nodes) == set(vm.memory_nodes)
+    return place.memory_nodes == vm.memory_nodes

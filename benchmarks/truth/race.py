@@ -1,0 +1,178 @@
+"""Race one fleet: placer's engines against the reference, value by value, bound by bound, plan by plan."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import placer
+from benchmarks.truth.goals import parse
+from benchmarks.truth.reading import read
+from benchmarks.truth.reference import Answer, solve
+from benchmarks.truth.witness import placed_of, plan_of
+from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
+from placer.model.fleet import Fleet
+from placer.model.plan import GoalResult, Plan
+
+Verdict = Literal["proven", "unproven", "failed", "gave up"]
+TIME_LIMIT_S = 20.0
+NEAR = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A fleet as a person writes it, with the goals and limits it is planned under."""
+
+    inventory: Mapping[str, Any]
+    goals: str
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How placer fared: `failed` says what was wrong; `proven` that every goal was proven and held."""
+
+    verdict: Verdict
+    wrong: tuple[str, ...] = ()
+
+
+def fleet_of(inventory: Mapping[str, Any]) -> Fleet:
+    """Return an inventory as placer's own reader reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fleet.json"
+        path.write_text(json.dumps(inventory))
+        return placer.read_fleet(path)
+
+
+def reference(case: Case) -> Answer:
+    """Return what the reference finds for a case."""
+    return solve(case.inventory, case.goals, **case.options)
+
+
+def race(case: Case, engine: str, truth: Answer | None = None) -> Outcome:
+    """Solve a case with one engine and compare all that its plan says with the reference.
+
+    Parameters
+    ----------
+    truth : what `reference` found, where it is known already.
+    """
+    truth = reference(case) if truth is None else truth
+    if truth.status == "gave up":
+        return Outcome(verdict="gave up")
+    fleet = fleet_of(case.inventory)
+    try:
+        plan = placer.solve(
+            fleet, goals=case.goals, engine=engine, time_limit_s=TIME_LIMIT_S, **case.options  # type: ignore[arg-type]
+        )
+    except RefusedPlanError as error:
+        return Outcome(verdict="failed", wrong=(f"REFUSED {error}",))
+    except (ImpossibleError, NothingFoundError) as error:
+        if truth.status == "impossible":
+            return Outcome(verdict="proven")
+        if engine == "greedy" and isinstance(error, NothingFoundError):
+            return Outcome(verdict="unproven")
+        return Outcome(verdict="failed", wrong=(f"NO PLAN though there is one: {error}",))
+    except PlacerError as error:
+        return Outcome(verdict="failed", wrong=(f"{type(error).__name__} {error}",))
+    except Exception as error:
+        import traceback
+
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        return Outcome(verdict="failed", wrong=(f"CRASH {type(error).__name__} {error} at {place}",))
+    if truth.status == "impossible":
+        return Outcome(verdict="failed", wrong=("IMPOSSIBLE by the reference, and there is a plan",))
+    wrong, proven, known = _compare(case, plan, truth)
+    wrong += _verify(case, plan)
+    if wrong:
+        return Outcome(verdict="failed", wrong=tuple(wrong))
+    return Outcome(verdict="gave up" if not known else "proven" if proven else "unproven")
+
+
+def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bool]:
+    """Compare goal by goal; where the plan is worse, later goals are compared with this one held at its value."""
+    wrong: list[str] = []
+    held: dict[str, tuple[float, ...]] = {}
+    proven = True
+    for (name, slack), goal in zip(parse(case.goals), plan.goals, strict=True):
+        best = truth.value(name)
+        sign = -1.0 if name.startswith("headroom") else 1.0
+        if goal.value is None:
+            if name.startswith("headroom"):
+                proven = False
+                continue
+            wrong.append(f"NO VALUE of {name}")
+            break
+        room = NEAR + float(slack) * abs(best)
+        if sign * (best - goal.value) > NEAR:
+            wrong.append(f"BETTER {name} {goal.value:g} than the optimum {best:g}")
+        if goal.bound is not None and sign * (goal.bound - best) > NEAR:
+            wrong.append(f"BOUND {name} bound {goal.bound:g} beyond the optimum {best:g} (value {goal.value:g})")
+        if goal.status == "optimal" and sign * (goal.value - best) > room:
+            wrong.append(f"NOT OPTIMAL {name} {goal.value:g}, the optimum is {best:g}")
+        wrong += _tiers(name, goal, truth)
+        proven = proven and goal.status == "optimal"
+        if wrong:
+            break
+        if abs(goal.value - best) > NEAR or _parts(name, goal) != truth.values[name]:
+            held[name] = _parts(name, goal) or truth.values[name]
+            later = solve(case.inventory, case.goals, held=held, **case.options)
+            if later.status != "optimal":
+                return wrong, proven, False
+            truth = later
+    return wrong, proven, True
+
+
+def _parts(name: str, goal: GoalResult) -> tuple[float, ...]:
+    if goal.tiers:
+        return tuple(float(tier["value"]) for tier in goal.tiers)
+    return (float(goal.value),) if goal.value is not None else ()
+
+
+def _tiers(name: str, goal: GoalResult, truth: Answer) -> list[str]:
+    """Compare the parts of a goal, as long as each is at its optimum."""
+    if len(goal.tiers) != len(truth.values[name]):
+        return []
+    for tier, best in zip(goal.tiers, truth.values[name], strict=True):
+        value, bound = tier["value"], tier["bound"]
+        if value is not None and best - value > NEAR:
+            return [f"BETTER {name} {tier['part']} {value:g} than the optimum {best:g}"]
+        if bound is not None and bound - best > NEAR:
+            return [f"BOUND {name} {tier['part']} bound {bound:g} beyond the optimum {best:g}"]
+        if tier["status"] == "optimal" and value - best > NEAR:
+            return [f"NOT OPTIMAL {name} {tier['part']} {value:g}, the optimum is {best:g}"]
+        if value - best > NEAR:
+            break
+    return []
+
+
+def _verify(case: Case, plan: Plan) -> list[str]:
+    """Put placer's plan before the reference: it keeps all that is written, and is worth what it says."""
+    inventory = read(case.inventory)
+    seen = solve(case.inventory, case.goals, fixed=placed_of(inventory, plan), **case.options)
+    if seen.status == "impossible":
+        return ["VERIFY the reference does not accept the plan"]
+    if seen.status == "gave up":
+        return []
+    wrong = []
+    for goal in plan.goals:
+        if goal.value is None:
+            continue
+        value = seen.value(goal.name)
+        if goal.name.startswith("headroom"):
+            if goal.value > value + NEAR:
+                wrong.append(f"VALUE {goal.name} {goal.value:g}, and {value:g} fit")
+        elif abs(value - goal.value) > NEAR:
+            wrong.append(f"VALUE {goal.name} {goal.value:g}, the reference measures {value:g}")
+    return wrong
+
+
+def check_witness(case: Case, truth: Answer) -> tuple[str, ...]:
+    """Return what `placer.check` has against the reference's own plan: nothing, if both read the documents alike."""
+    fleet = fleet_of(case.inventory)
+    report = placer.check(fleet, plan_of(fleet, read(case.inventory), truth.plan, case.options))
+    return tuple(f"WITNESS {fault}" for fault in report.faults)

@@ -1,0 +1,349 @@
+"""An inventory as a person writes it, read for the reference model: its own reader, from docs/reference/inventory.md.
+
+Only what decides where a VM may be is read. A wrong inventory is not looked for: that is the business of placer's own
+reader, through which every raced fleet goes as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+_UNITS_KIB = {"KiB": 1, "MiB": 1024, "GiB": 1024**2, "TiB": 1024**3}
+DEFAULT_DISTANCE = 20
+UNREACHABLE = 255
+
+
+def kib(text: str) -> int:
+    """Return a size with a binary unit in KiB."""
+    return int(Fraction(text[:-3]) * _UNITS_KIB[text[-3:]])
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """Return the CPUs of a list such as ``0-3,8``."""
+    found: set[int] = set()
+    for part in filter(None, str(text).split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A NUMA node: `memory_kib` ordinary memory for VMs, `pools` pages for VMs by size (KiB), reserves taken off."""
+
+    id: int
+    cpus: frozenset[int]
+    has_memory: bool
+    kind: str
+    memory_kib: int
+    pools: Mapping[int, int]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A host. `core_of` and `l3_of` map a CPU to the whole set; a CPU in no told L3 domain is in none of `l3_of`.
+
+    `distance[i, j]` is the relative distance by node ids, None where j cannot be reached. `devices` maps (kind, node
+    or None) to how many there are.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    distance: Mapping[tuple[int, int], Fraction | None]
+    core_of: Mapping[int, frozenset[int]]
+    l3_of: Mapping[int, frozenset[int]]
+    node_of: Mapping[int, int]
+    usable: frozenset[int]
+    dedicated: frozenset[int]
+    shared: frozenset[int]
+    ratio: Fraction
+    cost: Fraction
+    kvm: bool
+    failed: bool
+    domain: str | None
+    labels: Mapping[str, str]
+    devices: Mapping[tuple[str, int | None], int]
+    resources: Mapping[str, int]
+    l3_told: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A guest cell: ids of its vCPUs and its memory."""
+
+    vcpus: tuple[int, ...]
+    memory_kib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vm:
+    """A VM. `cells` are the given ones, `auto` and `flat` say that the solver cuts it or that it has one.
+
+    `nodes` and `memory_nodes` are where its cells are now, None where that is not known.
+    """
+
+    name: str
+    vcpus: int
+    memory_kib: int
+    auto: bool
+    flat: bool
+    cells: tuple[Cell, ...]
+    interleave: int
+    share_node: bool
+    locality: Fraction | None
+    page_kib: int | None
+    dedicated: frozenset[int]
+    thread_policy: str
+    own_emulator: bool
+    overhead_kib: int
+    any_tier: bool
+    weight: Fraction
+    priority: int
+    devices: tuple[tuple[str, str, int], ...]
+    resources: Mapping[str, int]
+    labels: Mapping[str, str]
+    kvm: bool
+    reshape: bool
+    host: str | None
+    nodes: tuple[int, ...] | None
+    memory_nodes: tuple[int, ...] | None
+    pins: Mapping[int, frozenset[int]]
+    pins_fixed: bool
+    emulator: frozenset[int] | None
+    movable: str
+    running: bool
+    usage: Fraction | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule that ties VMs (`affinity`, `anti_affinity`) or confines them (`within`, `outside`, `drain`)."""
+
+    kind: str
+    members: frozenset[str]
+    hosts: frozenset[str]
+    scope: str = "host"
+    max_per: int = 1
+    exempt: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All of it."""
+
+    hosts: tuple[Host, ...]
+    vms: tuple[Vm, ...]
+    rules: tuple[Rule, ...] = field(default=())
+
+    def host(self, name: str) -> Host:
+        """Return a host by its name."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def present(self, vm: Vm) -> bool:
+        """Tell whether a VM is on a host that works: such a VM keeps a place."""
+        return vm.host is not None and any(host.name == vm.host and not host.failed for host in self.hosts)
+
+
+def read(data: Mapping[str, Any]) -> Inventory:
+    """Return the inventory that a mapping of `placer.inventory/v1` describes."""
+    hosts = tuple(_host(one) for one in data["hosts"])
+    vms = tuple(_vm(one) for one in data.get("vms", ()))
+    drains = [_drain(one["name"], vms) for one in data["hosts"] if one.get("state") in ("drain", "maintenance")]
+    rules = [_rule(one, hosts, vms) for one in data.get("rules", ()) if "reserve" not in one]
+    return Inventory(hosts=hosts, vms=vms, rules=(*rules, *drains))
+
+
+def _host(data: Mapping[str, Any]) -> Host:
+    all_cpus = frozenset[int]().union(*(cpu_list(node.get("cpus", "")) for node in data["nodes"]))
+    reserve = data.get("reserve", {})
+    kept = cpu_list(reserve.get("cpus", "")).union(
+        *(cpu_list(one.get("cpus", "")) for one in reserve.get("nodes", {}).values())
+    )
+    usable = all_cpus - kept
+    overcommit = data.get("overcommit", 1)
+    ratios = overcommit if isinstance(overcommit, Mapping) else {"cpu": overcommit}
+    nodes = tuple(_node(one, data["nodes"], reserve, Fraction(str(ratios.get("memory", 1)))) for one in data["nodes"])
+    cores = [cpu_list(text) for text in data.get("siblings", ())]
+    core_of = {cpu: core for core in cores for cpu in core}
+    l3 = [cpu_list(text) for text in data.get("l3", ())]
+    dedicated, shared = _pools(data, usable)
+    ids = {node.id for node in nodes}
+    devices: dict[tuple[str, int | None], int] = {}
+    for one in data.get("devices", ()):
+        at = one.get("node") if one.get("node") in ids else None
+        devices[one["kind"], at] = devices.get((one["kind"], at), 0) + one.get("count", 1)
+    return Host(
+        name=data["name"],
+        nodes=nodes,
+        distance=_distances(data, nodes),
+        core_of={cpu: core_of.get(cpu, frozenset({cpu})) for cpu in all_cpus},
+        l3_of={cpu: domain for domain in l3 for cpu in domain},
+        node_of={cpu: node.id for node in nodes for cpu in node.cpus},
+        usable=usable,
+        dedicated=dedicated,
+        shared=shared,
+        ratio=Fraction(str(ratios.get("cpu", 1))),
+        cost=Fraction(str(data.get("cost", 1))),
+        kvm=data.get("kvm", True),
+        failed=data.get("state") == "failed" or data.get("failed", False),
+        domain=data.get("migration_domain"),
+        labels=data.get("labels", {}),
+        devices=devices,
+        resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
+        l3_told=bool(l3),
+    )
+
+
+def _pools(data: Mapping[str, Any], usable: frozenset[int]) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the CPUs for dedicated and for shared vCPUs; if one set is given the other is the rest."""
+    isolated = cpu_list(data.get("isolated_cpus", ""))
+    dedicated = cpu_list(data["dedicated_cpus"]) if "dedicated_cpus" in data else None
+    shared = cpu_list(data["shared_cpus"]) if "shared_cpus" in data else None
+    for_dedicated = usable & dedicated if dedicated is not None else usable - (shared or frozenset())
+    for_shared = usable & shared if shared is not None else usable - (dedicated or frozenset())
+    return for_dedicated, for_shared - isolated
+
+
+def _node(
+    data: Mapping[str, Any], all_nodes: Sequence[Mapping[str, Any]], reserve: Mapping[str, Any], ratio: Fraction
+) -> Node:
+    own = reserve.get("nodes", {}).get(data["id"], {})
+    kept = kib(own.get("memory", "0KiB"))
+    holders = [n["id"] for n in all_nodes if n.get("cpus") and kib(n.get("memory", "0KiB"))]
+    holders = holders or [n["id"] for n in all_nodes]
+    if data["id"] in holders:
+        kept += -(-kib(reserve.get("memory", "0KiB")) // len(holders))
+    pools: dict[int, int] = {}
+    pool_kib = 0
+    for text, count in data.get("pages", {}).items():
+        size = kib(text)
+        pool_kib += size * count
+        sharing = sum(1 for n in all_nodes if n.get("pages", {}).get(text))
+        whole = -(-reserve.get("pages", {}).get(text, 0) // max(1, sharing))
+        pools[size] = max(0, count - own.get("pages", {}).get(text, 0) - whole)
+    memory = kib(data.get("memory", "0KiB"))
+    cpus = cpu_list(data.get("cpus", ""))
+    return Node(
+        id=data["id"],
+        cpus=cpus,
+        has_memory=memory > 0,
+        kind=data.get("kind", "normal" if cpus else "memory-only"),
+        memory_kib=max(0, int((memory - pool_kib - kept) * ratio)),
+        pools=pools,
+        resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
+    )
+
+
+def _distances(data: Mapping[str, Any], nodes: Sequence[Node]) -> dict[tuple[int, int], Fraction | None]:
+    table = data.get("distances")
+    found: dict[tuple[int, int], Fraction | None] = {}
+    for i, one in enumerate(nodes):
+        for j, other in enumerate(nodes):
+            figure = 10 if i == j else DEFAULT_DISTANCE if table is None else table[i][j]
+            found[one.id, other.id] = None if figure >= UNREACHABLE else Fraction(str(figure)) / 10
+    return found
+
+
+def _vm(data: Mapping[str, Any]) -> Vm:
+    vcpus, memory = data["vcpus"], kib(data["memory"])
+    policy = data.get("cpu_policy", "dedicated")
+    dedicated = {"dedicated": frozenset(range(vcpus)), "shared": frozenset[int]()}
+    iothreads = data.get("iothreads", 0)
+    iothreads = iothreads if isinstance(iothreads, int) else len(iothreads)
+    overhead = 128 * 1024 + -(-memory // 512) + 8 * 1024 * (vcpus + iothreads)
+    said = data.get("cells", "auto")
+    locality = data.get("locality", "0.8")
+    nodes = tuple(data.get("nodes", ())) or None
+    usage = data.get("usage", {}).get("cpu_p95")
+    page = kib(data["page_size"]) if "page_size" in data else None
+    return Vm(
+        name=data["name"],
+        vcpus=vcpus,
+        memory_kib=memory,
+        auto=said == "auto",
+        flat=said == "none",
+        cells=_cells(said, vcpus, memory),
+        interleave=data.get("interleave", 1),
+        share_node=data.get("share_node", False),
+        locality=None if locality == "uniform" or said == "none" else Fraction(str(locality)),
+        page_kib=page if page != 4 else None,
+        dedicated=dedicated[policy] if policy in dedicated else cpu_list(data["dedicated_vcpus"]),
+        thread_policy=data.get("thread_policy", "prefer"),
+        own_emulator=data.get("emulator_threads") == "isolate",
+        overhead_kib=kib(data["overhead"]) if "overhead" in data else overhead,
+        any_tier=data.get("memory_tier") == "any",
+        weight=Fraction(str(data.get("weight", 1))),
+        priority=data.get("priority", 0),
+        devices=tuple(
+            sorted((one["kind"], one.get("policy", "preferred"), one.get("count", 1)) for one in data.get("devices", ()))
+        ),
+        resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
+        labels=data.get("labels", {}),
+        kvm=data.get("kvm", True),
+        reshape=data.get("reshape", False),
+        host=data.get("host"),
+        nodes=nodes,
+        memory_nodes=tuple(data["memory_nodes"]) if data.get("memory_nodes") else nodes,
+        pins={int(vcpu): cpu_list(pin) for vcpu, pin in data.get("pins", {}).items()},
+        pins_fixed=data.get("pins_fixed", False),
+        emulator=cpu_list(data["emulator"]) if "emulator" in data else None,
+        movable=str(data.get("movable", "live")),
+        running=data.get("running", True),
+        usage=None if usage is None else Fraction(str(usage)),
+    )
+
+
+def _cells(said: Any, vcpus: int, memory: int) -> tuple[Cell, ...]:
+    if said in ("auto", "none"):
+        return () if said == "auto" else (Cell(vcpus=tuple(range(vcpus)), memory_kib=memory),)
+    if isinstance(said, int):
+        return equal_cells(vcpus, memory, said)
+    cells, first = [], 0
+    for one in said:
+        own = tuple(sorted(cpu_list(one["cpus"]))) if "cpus" in one else tuple(range(first, first + one["vcpus"]))
+        first += len(own)
+        cells.append(Cell(vcpus=own, memory_kib=kib(one["memory"])))
+    return tuple(cells)
+
+
+def equal_cells(vcpus: int, memory: int, count: int) -> tuple[Cell, ...]:
+    """Cut vCPUs and memory in `count` parts as even as possible, earlier ones taking what is left over."""
+    cells, first = [], 0
+    for number in range(count):
+        own = vcpus // count + (number < vcpus % count)
+        size = memory // count + (number < memory % count)
+        cells.append(Cell(vcpus=tuple(range(first, first + own)), memory_kib=size))
+        first += own
+    return tuple(cells)
+
+
+def _selected(selection: Any, objects: Sequence[Host | Vm]) -> frozenset[str]:
+    wanted = {"name": selection} if isinstance(selection, str) else selection
+    return frozenset(
+        one.name
+        for one in objects
+        if wanted and all((one.name if key == "name" else one.labels.get(key)) == v for key, v in wanted.items())
+    )
+
+
+def _drain(host: str, vms: Sequence[Vm]) -> Rule:
+    return Rule(kind="drain", members=frozenset(vm.name for vm in vms), hosts=frozenset({host}))
+
+
+def _rule(data: Mapping[str, Any], hosts: Sequence[Host], vms: Sequence[Vm]) -> Rule:
+    kind = next(key for key in ("anti_affinity", "affinity", "within", "outside", "drain", "maintenance") if key in data)
+    if kind in ("drain", "maintenance"):
+        everyone = frozenset(vm.name for vm in vms)
+        return Rule(kind="drain", members=everyone, hosts=_selected(data[kind], hosts))
+    return Rule(
+        kind=kind,
+        members=_selected(data[kind], vms),
+        hosts=_selected(data["hosts"], hosts) if "hosts" in data else frozenset(),
+        scope=data.get("scope", "host"),
+        max_per=data.get("max_per", 1),
+        exempt=_selected(data["unless"], hosts) if "unless" in data else frozenset(),
+    )
