@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.truth.cases import Case
 from benchmarks.truth.vms import random_vm
 
 BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
+MANY = 8
+"""A family of more features is a mixture: each of its fleets has some of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +62,28 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-def draw(family: str, seed: int) -> tuple[dict[str, Any], str, dict[str, int]]:
-    """Return an inventory, goals and options of a family: the same ones for a seed."""
+def draw(family: str, seed: int) -> Case:
+    """Return the case of a family and a seed."""
     rng = random.Random(f"{family} {seed}")
     spec = FAMILIES[family]
-    inventory = random_inventory(rng, spec.features)
-    options: dict[str, int] = {}
+    features = spec.features if len(spec.features) < MANY else frozenset(_few(rng, spec.features))
+    inventory = random_inventory(rng, features)
+    max_moves = max_migrations = None
     if "live" in spec.features:
         from benchmarks.truth.live import settle
 
-        inventory = settle(rng, inventory, spec.features)
+        inventory = settle(rng, inventory, features)
         if rng.random() < 0.8:
-            options["max_moves"] = rng.choice((0, 1, 1, 2, 3, 9))
+            max_moves = rng.choice((0, 1, 1, 2, 3, 9))
         if rng.random() < 0.4:
-            options["max_migrations"] = rng.choice((0, 1, 2))
-    return inventory, rng.choice(spec.goals), options
+            max_migrations = rng.choice((0, 1, 2))
+    goals = rng.choice(spec.goals)
+    return Case(inventory=inventory, goals=goals, max_moves=max_moves, max_migrations=max_migrations)
+
+
+def _few(rng: random.Random, features: frozenset[str]) -> list[str]:
+    """Return some of the features of a mixture, in which few VMs would find a place with all at once."""
+    return [name for name in sorted(features) if name == "live" or rng.random() < 0.4]
 
 
 def some(rng: random.Random, features: frozenset[str], name: str, share: float) -> bool:
@@ -147,7 +157,9 @@ def _memory(rng: random.Random, features: frozenset[str], nodes: list[dict[str, 
                 node.setdefault("pages", {})["1GiB"] = 1
                 node["memory"] = "8192MiB"
     if some(rng, features, "memory", 0.2) and len(nodes) > 1:
-        rng.choice(nodes)["memory"] = "0MiB"
+        empty = rng.choice(nodes)
+        empty["memory"] = "0MiB"
+        empty.pop("pages", None)
     if some(rng, features, "memory", 0.25):
         nodes.append({"id": number, "memory": "4096MiB"})
     if "resources" in features and rng.random() < 0.3:
@@ -166,7 +178,7 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         free = [cpu for cpu in cpus if cpu not in kept]
     if rng.random() < 0.25:
         reserve["memory"] = f"{rng.choice((240, 480, 960))}MiB"
-    if "pages" in features and rng.random() < 0.2:
+    if any("2MiB" in node.get("pages", {}) for node in machine["nodes"]) and rng.random() < 0.25:
         reserve["pages"] = {"2MiB": 12}
     if rng.random() < 0.1:
         reserve["nodes"] = {machine["nodes"][0]["id"]: {"memory": "256MiB"}}

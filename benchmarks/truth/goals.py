@@ -77,9 +77,7 @@ def _moves(model: ReferenceModel) -> list[Part]:
 
 
 def _remote(model: ReferenceModel) -> Part:
-    terms = [
-        remote_access(vm, place) * var for vm in model.inventory.vms for place, var in model.choice[vm.name]
-    ]
+    terms = [remote_access(vm, place) * var for vm in model.inventory.vms for place, var in model.choice[vm.name]]
     return Part(expression=sum(terms), scale=MICRO)
 
 
@@ -169,9 +167,7 @@ def _balance(model: ReferenceModel) -> Part:
                         continue
                     shared = shared_on(vm, place.cells, place.cpu_nodes).get(node.id, 0)
                     mine = sum(
-                        len(cell.vcpus)
-                        for cell, at in zip(place.cells, place.cpu_nodes, strict=True)
-                        if at == node.id
+                        len(cell.vcpus) for cell, at in zip(place.cells, place.cpu_nodes, strict=True) if at == node.id
                     )
                     own = mine - shared + (vm.own_emulator and place.cpu_nodes[0] == node.id)
                     terms.append((own * ratio.numerator + shared * ratio.denominator) * var)

@@ -17,8 +17,10 @@ def settle(rng: random.Random, inventory: Mapping[str, Any], features: frozenset
     free = {key: value for key, value in inventory.items() if key != "rules"}
     order = list(free["vms"])
     rng.shuffle(order)
-    # Goals that differ from draw to draw spread VMs over hosts in one fleet and fill one host after the other in the next.
-    found = solve({**free, "vms": order[: rng.randint(1, len(order))]}, rng.choice(("placed", "placed,balance", "placed,hosts")))
+    # By turns VMs are spread over the hosts, or fill one after the other.
+    found = solve(
+        {**free, "vms": order[: rng.randint(1, len(order))]}, rng.choice(("placed", "placed,balance", "placed,hosts"))
+    )
     vms = [_placed(rng, vm, found.plan.get(vm["name"]), features) for vm in inventory["vms"]]
     hosts = [_changed(rng, host, features) for host in inventory["hosts"]]
     return {**inventory, "hosts": hosts, "vms": vms}

@@ -6,6 +6,7 @@ reading of the documents in some hundred lines that share nothing with the engin
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class ReferenceModel:
     # Places
 
     def _place(self, vm: Vm) -> None:
-        found = []
+        found: list[tuple[Place, cp_model.IntVar]] = []
         for host in self.inventory.hosts:
             if self._may_be(vm, host):
                 for place in places(vm, host, self.inventory.present(vm)):
@@ -101,16 +102,16 @@ class ReferenceModel:
         for place, var in found:
             for (node, size), amount in memory_use(vm, place).items():
                 self._rows[place.host.name, node, size].append(amount * var)
-            for (node, name), amount in resource_use(vm, place).items():
-                self._rows[place.host.name, node, f"resource {name}"].append(amount * var)
-            for (kind, node), amount in device_use(vm, place).items():
-                self._rows[place.host.name, node, f"device {kind}"].append(amount * var)
+            for (at, name), amount in resource_use(vm, place).items():
+                self._rows[place.host.name, at, f"resource {name}"].append(amount * var)
+            for (kind, at), amount in device_use(vm, place).items():
+                self._rows[place.host.name, at, f"device {kind}"].append(amount * var)
 
     def _stays_put(self, vm: Vm) -> bool:
         return self.inventory.present(vm) and (vm.movable == "false" or vm.pins_fixed)
 
     def _may_be(self, vm: Vm, host: Host) -> bool:
-        """Tell whether a VM may be on a host: where it is it may stay, elsewhere it may come unless something forbids."""
+        """Tell whether a VM may be on a host: where it is it may stay, elsewhere nothing may forbid it."""
         if host.failed:
             return False
         here = self.inventory.present(vm)
@@ -213,10 +214,10 @@ class ReferenceModel:
             room.update({(node.id, size): pages for size, pages in node.pools.items()})
             room.update({(node.id, f"resource {name}"): amount for name, amount in node.resources.items()})
         room.update({(None, f"resource {name}"): amount for name, amount in host.resources.items()})
-        room.update({(node, f"device {kind}"): count for (kind, node), count in host.devices.items()})
-        for (name, node, what), terms in self._rows.items():
+        room.update({(at, f"device {kind}"): count for (kind, at), count in host.devices.items()})
+        for (name, where, what), terms in self._rows.items():
             if name == host.name:
-                self.model.add(sum(terms) <= room.get((node, what), 0))
+                self.model.add(sum(terms) <= room.get((where, what), 0))
 
     def _shared(self, host: Host) -> None:
         """Let shared vCPUs float over the CPUs of their node that nobody takes, `ratio` of them a CPU."""
@@ -289,8 +290,6 @@ def _slot_places(vm: Vm, host: Host) -> Iterable[Place]:
                 seen.add(key)
                 yield place
         return
-    import itertools
-
     nodes = [node.id for node in host.nodes if node.cpus & host.usable]
     if host.kvm:
         for chosen in itertools.combinations(nodes, len(vm.cells)):
@@ -339,9 +338,9 @@ def forbidden(inventory: Inventory, vm: Vm, host: Host) -> bool:
     for rule in inventory.rules:
         if rule.kind == "drain" and host.name in rule.hosts:
             return True
-        if vm.name in rule.members and rule.kind in ("within", "outside"):
-            if (host.name in rule.hosts) is (rule.kind == "outside"):
-                return True
+        confines = vm.name in rule.members and rule.kind in ("within", "outside")
+        if confines and (host.name in rule.hosts) is (rule.kind == "outside"):
+            return True
     return False
 
 

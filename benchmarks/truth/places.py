@@ -120,9 +120,7 @@ def shares(vm: Vm, cells: Sequence[Cell]) -> list[list[Fraction]]:
     for own, size in enumerate(sizes):
         rest = total - size
         if rest:
-            table.append(
-                [vm.locality if e == own else (1 - vm.locality) * sizes[e] / rest for e in range(len(cells))]
-            )
+            table.append([vm.locality if e == own else (1 - vm.locality) * sizes[e] / rest for e in range(len(cells))])
         else:
             table.append([Fraction(int(e == own)) for e in range(len(cells))])
     return table

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import placer
+from benchmarks.truth.cases import Case
 from benchmarks.truth.goals import parse
 from benchmarks.truth.reading import read
-from benchmarks.truth.reference import Answer, solve
+from benchmarks.truth.reference import Answer, Placed, solve
 from benchmarks.truth.witness import placed_of, plan_of
 from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
+from placer.planning.solve import Engine
 
 Verdict = Literal["proven", "unproven", "failed", "gave up"]
 TIME_LIMIT_S = 20.0
 NEAR = 1e-4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A fleet as a person writes it, with the goals and limits it is planned under."""
-
-    inventory: Mapping[str, Any]
-    goals: str
-    options: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +43,23 @@ def fleet_of(inventory: Mapping[str, Any]) -> Fleet:
 
 def reference(case: Case) -> Answer:
     """Return what the reference finds for a case."""
-    return solve(case.inventory, case.goals, **case.options)
+    return solve(case.inventory, case.goals, max_moves=case.max_moves, max_migrations=case.max_migrations)
 
 
-def race(case: Case, engine: str, truth: Answer | None = None) -> Outcome:
+def _again(
+    case: Case, *, held: Mapping[str, Sequence[float]] | None = None, fixed: Mapping[str, Placed] | None = None
+) -> Answer:
+    return solve(
+        case.inventory,
+        case.goals,
+        max_moves=case.max_moves,
+        max_migrations=case.max_migrations,
+        held=held,
+        fixed=fixed,
+    )
+
+
+def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
     """Solve a case with one engine and compare all that its plan says with the reference.
 
     Parameters
@@ -66,7 +72,12 @@ def race(case: Case, engine: str, truth: Answer | None = None) -> Outcome:
     fleet = fleet_of(case.inventory)
     try:
         plan = placer.solve(
-            fleet, goals=case.goals, engine=engine, time_limit_s=TIME_LIMIT_S, **case.options  # type: ignore[arg-type]
+            fleet,
+            goals=case.goals,
+            engine=engine,
+            time_limit_s=TIME_LIMIT_S,
+            max_moves=case.max_moves,
+            max_migrations=case.max_migrations,
         )
     except RefusedPlanError as error:
         return Outcome(verdict="failed", wrong=(f"REFUSED {error}",))
@@ -120,7 +131,7 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             break
         if abs(goal.value - best) > NEAR or _parts(name, goal) != truth.values[name]:
             held[name] = _parts(name, goal) or truth.values[name]
-            later = solve(case.inventory, case.goals, held=held, **case.options)
+            later = _again(case, held=held)
             if later.status != "optimal":
                 return wrong, proven, False
             truth = later
@@ -153,7 +164,7 @@ def _tiers(name: str, goal: GoalResult, truth: Answer) -> list[str]:
 def _verify(case: Case, plan: Plan) -> list[str]:
     """Put placer's plan before the reference: it keeps all that is written, and is worth what it says."""
     inventory = read(case.inventory)
-    seen = solve(case.inventory, case.goals, fixed=placed_of(inventory, plan), **case.options)
+    seen = _again(case, fixed=placed_of(inventory, plan))
     if seen.status == "impossible":
         return ["VERIFY the reference does not accept the plan"]
     if seen.status == "gave up":
@@ -173,6 +184,8 @@ def _verify(case: Case, plan: Plan) -> list[str]:
 
 def check_witness(case: Case, truth: Answer) -> tuple[str, ...]:
     """Return what `placer.check` has against the reference's own plan: nothing, if both read the documents alike."""
+    from placer.check.check import check
+
     fleet = fleet_of(case.inventory)
-    report = placer.check(fleet, plan_of(fleet, read(case.inventory), truth.plan, case.options))
+    report = check(fleet, plan_of(fleet, read(case.inventory), truth.plan, case.to_json()["options"]))
     return tuple(f"WITNESS {fault}" for fault in report.faults)

@@ -279,7 +279,9 @@ def _vm(data: Mapping[str, Any]) -> Vm:
         weight=Fraction(str(data.get("weight", 1))),
         priority=data.get("priority", 0),
         devices=tuple(
-            sorted((one["kind"], one.get("policy", "preferred"), one.get("count", 1)) for one in data.get("devices", ()))
+            sorted(
+                (one["kind"], one.get("policy", "preferred"), one.get("count", 1)) for one in data.get("devices", ())
+            )
         ),
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
         labels=data.get("labels", {}),
@@ -335,7 +337,9 @@ def _drain(host: str, vms: Sequence[Vm]) -> Rule:
 
 
 def _rule(data: Mapping[str, Any], hosts: Sequence[Host], vms: Sequence[Vm]) -> Rule:
-    kind = next(key for key in ("anti_affinity", "affinity", "within", "outside", "drain", "maintenance") if key in data)
+    kind = next(
+        key for key in ("anti_affinity", "affinity", "within", "outside", "drain", "maintenance") if key in data
+    )
     if kind in ("drain", "maintenance"):
         everyone = frozenset(vm.name for vm in vms)
         return Rule(kind="drain", members=everyone, hosts=_selected(data[kind], hosts))

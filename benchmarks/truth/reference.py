@@ -11,10 +11,10 @@ from ortools.sat.python import cp_model
 
 from benchmarks.truth.goals import Part, flavor_of, objectives, parse
 from benchmarks.truth.model import ReferenceModel
-from benchmarks.truth.reading import Inventory, read
+from benchmarks.truth.reading import read
 from benchmarks.truth.rules import rules_excess
 
-EFFORT = 20.0
+EFFORT = 4.0
 """Deterministic seconds of CP-SAT for one objective: above that the reference gives up."""
 
 
@@ -120,7 +120,7 @@ def _hold(model: ReferenceModel, part: Part, keep: Fraction) -> None:
 
 
 def _hint(model: ReferenceModel, solver: cp_model.CpSolver) -> None:
-    model.model.clear_hints()
+    model.model.clear_hints()  # type: ignore[no-untyped-call]
     for places in model.choice.values():
         for _, var in places:
             model.model.add_hint(var, solver.value(var))

@@ -18,7 +18,7 @@ def random_vm(rng: random.Random, features: frozenset[str], number: int) -> dict
         vm["dedicated_vcpus"] = rng.choice(("0", f"1-{vcpus - 1}"))
     elif policy == "shared":
         vm["cpu_policy"] = "shared"
-    if "smt" in features and rng.random() < 0.5:
+    if "smt" in features and vm.get("cpu_policy") != "shared" and rng.random() < 0.5:
         vm["thread_policy"] = rng.choice(("isolate", "require", "prefer"))
     if rng.random() < 0.25:
         vm["emulator_threads"] = rng.choice(("isolate", "isolate", "share", "housekeeping"))
@@ -29,7 +29,7 @@ def random_vm(rng: random.Random, features: frozenset[str], number: int) -> dict
     if rng.random() < 0.2:
         vm["weight"] = rng.choice((2, 1.5, 0.5))
     if "pages" in features and rng.random() < 0.5:
-        vm["page_size"] = rng.choice(("2MiB", "2MiB", "2MiB", "1GiB"))
+        vm["page_size"] = "1GiB" if _whole_gib(vm) and rng.random() < 0.5 else "2MiB"
     if "memory" in features and rng.random() < 0.25:
         vm["memory_tier"] = "any"
     if "priorities" in features and rng.random() < 0.5:
@@ -66,10 +66,18 @@ def _cells(rng: random.Random, features: frozenset[str], vm: dict[str, Any], mem
         if kind == "none":
             vm["cells"] = "none"
             if vcpus > 1 and rng.random() < 0.4:
-                vm["interleave"] = rng.choice((2, 2, 3)) if vcpus > 2 else 2
+                vm["interleave"] = rng.choice((2, 2, 3)) if vcpus > 2 and memory % 3 == 0 else 2
         elif kind == "count":
-            vm["cells"] = rng.choice([k for k in (1, 2, 3) if vcpus % k == 0])
+            vm["cells"] = rng.choice([k for k in (1, 2, 3) if vcpus % k == 0 and memory % k == 0])
     if kind != "none" and vcpus < 5 and rng.random() < 0.1:
         vm["share_node"] = True
     if rng.random() < 0.25:
         vm["locality"] = rng.choice((0, 0.5, 1, "uniform"))
+
+
+def _whole_gib(vm: dict[str, Any]) -> bool:
+    """Tell whether pages of 1 GiB fill the VM's cells: others would not start."""
+    cells = vm.get("cells", "auto")
+    count = cells if isinstance(cells, int) else vm.get("interleave", 1)
+    sizes = [cell["memory"] for cell in cells] if isinstance(cells, list) else [vm["memory"]]
+    return all(int(size[:-3]) % (1024 * count) == 0 for size in sizes)

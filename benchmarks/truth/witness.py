@@ -1,8 +1,9 @@
-"""Between placer's plans and the reference's: what `placer.check` says of a witness, and a plan as the reference sees it."""
+"""Between placer's plans and the reference's: a witness as a plan, and a plan as the reference sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from benchmarks.truth.reading import Host, Inventory, Vm
 from benchmarks.truth.reference import Placed
@@ -27,7 +28,7 @@ def plan_of(
         planned = _planned(fleet, own, vm, placed[vm.name], free)
         change = min(fitting_changes(own, planned, move_of(fleet, own, planned)), key=str)
         came = own.current.host if own.current is not None else None
-        vms.append(_replace(planned, change=change, from_host=came if came != planned.host else None))
+        vms.append(replace(planned, change=change, from_host=came if came != planned.host else None))
     return Plan(
         fleet_path=None,
         fleet_digest=fleet.digest,
@@ -39,12 +40,6 @@ def plan_of(
         unplaced=tuple(Unplaced(name=vm.name, reason="no room") for vm in inventory.vms if vm.name not in placed),
         options=dict(options),
     )
-
-
-def _replace(planned: PlanVm, **changes: object) -> PlanVm:
-    from dataclasses import replace
-
-    return replace(planned, **changes)  # type: ignore[arg-type]
 
 
 def _free_shared(inventory: Inventory, placed: Mapping[str, Placed]) -> dict[tuple[str, int], frozenset[int]]:
@@ -122,9 +117,7 @@ def _cells(vm: Vm, where: Placed) -> tuple[PlanCell, ...]:
         )
     return tuple(
         PlanCell(id=number, vcpus=frozenset(vcpus), memory_kib=kib, mode="strict", nodes={node: kib})
-        for number, (vcpus, kib, node) in enumerate(
-            zip(where.vcpus, where.memory_kib, where.memory_nodes, strict=True)
-        )
+        for number, (vcpus, kib, node) in enumerate(zip(where.vcpus, where.memory_kib, where.memory_nodes, strict=True))
     )
 
 

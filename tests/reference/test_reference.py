@@ -1,0 +1,160 @@
+"""The reference says what the reference pages say, on fleets small enough to work out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.truth.reference import solve
+
+Node = tuple[str, str]
+
+
+def host(*nodes: Node, **rest: Any) -> dict[str, Any]:
+    """Return a host of nodes given as (CPUs, memory)."""
+    made = [{"id": number, "cpus": cpus, "memory": memory} for number, (cpus, memory) in enumerate(nodes)]
+    return {"name": rest.pop("name", "h"), "nodes": made, **rest}
+
+
+def vm(name: str, vcpus: int, **rest: Any) -> dict[str, Any]:
+    """Return a small VM."""
+    return {"name": name, "vcpus": vcpus, "memory": "256MiB", **rest}
+
+
+def fleet(hosts: list[dict[str, Any]], vms: list[dict[str, Any]], *rules: dict[str, Any]) -> dict[str, Any]:
+    """Return an inventory."""
+    return {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms, "rules": list(rules)}
+
+
+def value(data: dict[str, Any], goals: str, **limits: int) -> float:
+    """Return the optimum of the last goal."""
+    found = solve(data, goals, **limits)
+    assert found.status == "optimal"
+    return found.value(goals.split(",")[-1].partition("~")[0])
+
+
+def test_remote_access_of_two_cells() -> None:
+    """Two cells of a vCPU each on nodes at 21: each sends a fifth of its accesses 1.1 further."""
+    two = host(("0", "4GiB"), ("1", "4GiB"), distances=[[10, 21], [21, 10]])
+    assert value(fleet([two], [vm("v", 2)]), "placed,remote") == pytest.approx(2 * 0.2 * 1.1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "fits"), [("isolate", 2), ("require", 2), ("prefer", 4)], ids=["isolate", "require", "prefer"]
+)
+def test_thread_policies(policy: str, fits: int) -> None:
+    """On two cores of two threads two VMs of one vCPU fit alone on cores or whole cores, four side by side."""
+    one = host(("0-3", "8GiB"), siblings=["0-1", "2-3"])
+    vms = [vm(f"v{number}", 1, thread_policy=policy) for number in range(5)]
+    assert value(fleet([one], vms), "placed") == 5 - fits
+
+
+def test_isolate_wastes_nothing_on_a_core_of_one_thread() -> None:
+    """A core without siblings idles none: shared vCPUs have all other CPUs."""
+    ragged = host(("0,1", "8GiB"), ("2-4", "8GiB"), siblings=["2-3"])
+    vms = [vm("alone", 1, thread_policy="isolate"), vm("floats", 4, cpu_policy="shared")]
+    assert value(fleet([ragged], vms), "placed") == 0
+
+
+def test_isolated_cpus_take_dedicated_vcpus_only() -> None:
+    """Nothing floats over an isolated CPU, and a dedicated vCPU may have it."""
+    one = host(("0-1", "4GiB"), isolated_cpus="1")
+    assert value(fleet([one], [vm("d", 1), vm("s", 1, cpu_policy="shared")]), "placed") == 0
+    assert value(fleet([one], [vm("s", 2, cpu_policy="shared")]), "placed") == 2
+
+
+def test_memory_that_cannot_be_reached_is_not_used() -> None:
+    """A VM of two cells needs nodes that reach each other's memory; headroom of such VMs counts none."""
+    cut = host(("0-1", "4GiB"), ("2", "4GiB"), distances=[[10, 255], [20, 10]])
+    assert (
+        value(
+            fleet([cut], [vm("v", 3, cells=[{"vcpus": 2, "memory": "128MiB"}, {"vcpus": 1, "memory": "128MiB"}])]),
+            "placed",
+        )
+        == 3
+    )
+    assert value(fleet([cut], [vm("v", 1)]), "placed,headroom:2x512MiB/2") == 0
+
+
+def test_overhead_and_reserve_come_out_of_memory() -> None:
+    """A VM of 512 MiB takes 128 + 1 + 8 MiB more: in 1.5 GiB fit two, with 256 MiB reserved one."""
+    free = host(("0-7", "1536MiB"))
+    kept = host(("0-7", "1536MiB"), reserve={"memory": "256MiB"})
+    vms = [vm(f"v{number}", 1, memory="512MiB") for number in range(3)]
+    assert value(fleet([free], vms), "placed") == 1
+    assert value(fleet([kept], vms), "placed") == 2
+
+
+def test_pages_come_from_the_pool_of_their_size() -> None:
+    """Of 300 pages of 2 MiB a VM of 512 MiB takes 256; the next one finds no room, whatever memory is free."""
+    pooled = host(("0-7", "8GiB"))
+    pooled["nodes"][0]["pages"] = {"2MiB": 300}
+    vms = [vm(f"v{number}", 1, memory="512MiB", page_size="2MiB") for number in range(2)]
+    assert value(fleet([pooled], vms), "placed") == 1
+
+
+def test_devices_are_counted_a_node() -> None:
+    """A required device is on a node of the VM; there is one, so the second VM stays out."""
+    near = host(("0-3", "8GiB"), ("4-7", "8GiB"), devices=[{"address": "0000:01:00.0", "kind": "nic", "node": 1}])
+    wants = [vm(f"v{number}", 1, devices=[{"kind": "nic", "policy": "required"}]) for number in range(2)]
+    found = solve(fleet([near], wants), "placed")
+    assert found.value("placed") == 1
+    assert [where.cpu_nodes for where in found.plan.values()] == [(1,)]
+
+
+def test_priorities_come_first() -> None:
+    """One small VM of a higher priority keeps a larger one out."""
+    one = host(("0-1", "8GiB"))
+    found = solve(fleet([one], [vm("large", 2), vm("small", 1, priority=5)]), "placed")
+    assert set(found.plan) == {"small"} and found.values["placed"] == (0, 0, 2, 1)
+
+
+def test_what_is_not_broken_is_a_hard_limit() -> None:
+    """Two VMs that must be apart on the only host: one stays out; where both run already, both may stay."""
+    labelled = [vm(f"v{number}", 1, labels={"app": "a"}) for number in range(2)]
+    apart = {"anti_affinity": {"app": "a"}, "scope": "host"}
+    one = host(("0-3", "8GiB"))
+    assert value(fleet([one], labelled, apart), "placed") == 1
+    running = [{**each, "host": "h", "nodes": [0]} for each in labelled]
+    assert value(fleet([one], running, apart), "rules") == 1
+
+
+def test_drained_host_gives_up_its_vms_as_far_as_moves_allow() -> None:
+    """What stays on a host to be drained is counted; it takes nothing new."""
+    hosts = [host(("0-1", "4GiB"), name="old", state="drain"), host(("0-1", "4GiB"), name="new")]
+    vms = [vm(f"v{number}", 1, host="old", nodes=[0]) for number in range(2)]
+    assert value(fleet(hosts, [*vms, vm("next", 2)]), "placed,rules", max_moves=1) == 2
+    assert value(fleet(hosts, vms), "rules", max_moves=1) == 1
+    assert value(fleet(hosts, vms), "rules,moves", max_moves=2) == 2
+
+
+def test_l3_rule_and_goal() -> None:
+    """Four vCPUs over domains of three CPUs use two, the fewest; kept in one domain by a rule they find no place."""
+    split = host(("0-5", "8GiB"), l3=["0-2", "3-5"])
+    wide = vm("v", 4, cells="none", labels={"app": "a"})
+    assert value(fleet([split], [wide]), "placed,l3") == 0
+    assert value(fleet([split], [wide], {"affinity": {"app": "a"}, "scope": "l3"}), "placed") == 4
+
+
+def test_balance_of_two_nodes() -> None:
+    """Two vCPUs on two nodes of two CPUs: 0.5 each, 0.5 + 0.4 + 0.3 + 0.2 + 0.1 twice."""
+    two = host(("0-1", "4GiB"), ("2-3", "4GiB"))
+    assert value(fleet([two], [vm("a", 1), vm("b", 1)]), "placed,balance") == pytest.approx(3.0)
+
+
+def test_fixed_pins_hold_an_isolated_emulator_cpu() -> None:
+    """A running VM's vCPU and emulator CPU are its own, so a second VM has no CPU on the host."""
+    pinned = vm("a", 1, emulator_threads="isolate", host="h", nodes=[0], pins={"0": "1"}, emulator="0", pins_fixed=True)
+    assert value(fleet([host(("0-1", "4GiB"))], [pinned, vm("b", 1)]), "placed") == 1
+
+
+def test_live_move_stays_in_its_migration_domain() -> None:
+    """A live VM does not leave its domain, a cold one does."""
+    hosts = [
+        host(("0", "4GiB"), name="old", state="drain", migration_domain="m1"),
+        host(("0", "4GiB"), name="new", migration_domain="m2"),
+    ]
+    running = vm("v", 1, host="old", nodes=[0])
+    assert value(fleet(hosts, [running]), "rules", max_moves=1) == 1
+    assert value(fleet(hosts, [{**running, "movable": "cold"}]), "rules", max_moves=1) == 0
