@@ -58,6 +58,15 @@ vms:
   file: vms.csv
   entry: {name: "{vm}", vcpus: "{cpus}", memory: "{gib}GiB", cells: none, host: "{host}", nodes: [0]}
 """
+MANAGED = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: n1, state: drain, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}, {id: 1, cpus: "4-7", memory: 8GiB}]}
+  - {name: n2, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}, {id: 1, cpus: "4-7", memory: 8GiB}]}
+vms:
+  - {name: db, uuid: 0f0e0d0c-0b0a-4908-8706-050403020101, manager_id: "101", vcpus: 2, memory: 2GiB,
+     cells: none, host: n1, nodes: [0]}
+"""
 RACKS = """\
 schema: placer.inventory/v1
 hosts:
@@ -74,6 +83,10 @@ vms:
 """
 GIVEN: dict[str, dict[str, str]] = {
     "how-to/moves.md": {"fleet.yaml": LIVE},
+    **{
+        f"how-to/{form}.md": {"fleet.yaml": MANAGED}
+        for form in ("kubevirt", "ovirt", "opennebula", "incus", "terraform")
+    },
     "how-to/report.md": {"fleet.yaml": LIVE},
     "how-to/what-if.md": {"fleet.yaml": RACKS},
     "how-to/live-fleet.md": {

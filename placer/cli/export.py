@@ -30,7 +30,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
-    """Write a plan as libvirt XML, scripts or tables."""
+    """Write a plan as libvirt XML, scripts, tables, or in the words of a platform."""
     from placer.emit.export import export_plan
     from placer.read.documents.plan_file import read_plan
 

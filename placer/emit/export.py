@@ -42,6 +42,13 @@ _MODULES = {
     "xlsx": "placer.emit.workbook",
     "parquet": "placer.emit.parquet",
     "markdown": "placer.emit.moves.ticket",
+    "proxmox": "placer.emit.platforms.proxmox",
+    "openstack": "placer.emit.platforms.openstack",
+    "kubevirt": "placer.emit.platforms.kubevirt",
+    "ovirt": "placer.emit.platforms.ovirt",
+    "opennebula": "placer.emit.platforms.opennebula",
+    "incus": "placer.emit.platforms.incus",
+    "terraform": "placer.emit.platforms.terraform",
 }
 """The forms by name and the module each is in; a module is loaded when its form is asked for."""
 

@@ -208,11 +208,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
-    """One VM: identity (the UUID where there is one), its spec, and where it is now if it is anywhere."""
+    """One VM: identity (the UUID where there is one), its spec, and where it is now if it is anywhere.
+
+    `manager_id` is what the platform that runs it calls it: a VMID of Proxmox, ``namespace/name`` of KubeVirt.
+    """
 
     name: str
     spec: VmSpec
     uuid: str | None = None
+    manager_id: str | None = None
     current: Current | None = None
     movable: Movable = Movable.LIVE
     movable_why: tuple[str, ...] = ()

@@ -71,6 +71,7 @@ def test_a_cluster_becomes_this_inventory(repository: Path, tmp_path: Path) -> N
         "vms:\n"
         "  - name: web\n"
         "    uuid: 5f1ca0de-0000-4000-8000-000000000100\n"
+        '    manager_id: "100"\n'
         "    vcpus: 8\n"
         "    memory: 8GiB\n"
         "    cells: none\n"

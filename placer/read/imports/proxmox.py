@@ -156,7 +156,7 @@ def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[Li
         tags = (said(tree, "tags") or config.get("tags", "")).replace(",", ";")
         labels.update({f"tag:{tag.strip()}": "true" for tag in tags.split(";") if tag.strip()})
         running = None if said(tree, "status") in (None, "running", "paused") else False
-        one = entry(name=name, host=node, labels=labels, running=running, **keys)
+        one = entry(name=name, manager_id=said(tree, "vmid"), host=node, labels=labels, running=running, **keys)
         one.line = tree.line
         made.append(one)
     if faults:

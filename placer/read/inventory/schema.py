@@ -215,6 +215,7 @@ class VmEntry(Entry):
     name: Text | None = None
     count: Count | None = None
     uuid: Uuid | None = None
+    manager_id: Text | None = None
     domain: Text | None = None
     vcpus: Threads | None = None
     vcpus_current: Threads | None = None

@@ -18,7 +18,7 @@ from placer.read.inventory.schema import Problem, VmEntry, further, note, valida
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
 from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 
-_OWN_KEYS = ("name", "uuid", "host")
+_OWN_KEYS = ("name", "uuid", "manager_id", "host")
 """What tells one VM of a flavor from the next: read apart, so that all of a flavor share the rest."""
 _PLACE_KEYS = ("nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins", "bound", "memory_on")
 _MAX_HINTS = 20
@@ -144,7 +144,7 @@ class _VmBuilder:
         self, entry: VmEntry, own: Mapping[str, str], reading: DomainReading | None, problems: list[Problem]
     ) -> None:
         if entry.count is not None:
-            for key in ("uuid", "domain"):
+            for key in ("uuid", "manager_id", "domain"):
                 if key in own or (key == "domain" and entry.domain is not None):
                     problems.append(
                         ((key,), "belongs to one VM, the entry has a count", "give each VM an entry of its own")
@@ -192,7 +192,8 @@ class _VmBuilder:
             return []
         if reading is not None and topology is not None:
             self.warnings.extend(f"VM {name} on host {own['host']}: {text}" for text in strangers(reading, topology))
-        return [_copy(vm, each, identity, own.get("host")) for each in expand_names(name, entry.count)]
+        named = own.get("manager_id")
+        return [_copy(vm, each, identity, named, own.get("host")) for each in expand_names(name, entry.count)]
 
     def _like(
         self,
@@ -235,8 +236,8 @@ def _touch_spec(problems: Sequence[Problem]) -> bool:
     return any(not path or path[0] in SPEC_KEYS for path, _, _ in problems)
 
 
-def _copy(vm: Vm, name: str, identity: str | None, host: str | None) -> Vm:
-    """Return the VM under its own name, UUID and host; spelt out, for it is done 100,000 times."""
+def _copy(vm: Vm, name: str, identity: str | None, named: str | None, host: str | None) -> Vm:
+    """Return the VM under its own name, ids and host; spelt out, for it is done 100,000 times."""
     place = vm.current
     if place is not None and host is not None:
         place = Current(
@@ -253,6 +254,7 @@ def _copy(vm: Vm, name: str, identity: str | None, host: str | None) -> Vm:
         name=name,
         spec=vm.spec,
         uuid=identity,
+        manager_id=named,
         current=place,
         movable=vm.movable,
         movable_why=vm.movable_why,

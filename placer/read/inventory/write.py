@@ -16,7 +16,7 @@ from placer.read.inventory.yaml_form import scalar
 
 _NUMBERED = re.compile(r"(.*)-([1-9][0-9]{0,6})", re.DOTALL)
 _BYTES_PER_MIB = 1024 * 1024
-_OWN = ("uuid", "uri", "domain")
+_OWN = ("uuid", "manager_id", "uri", "domain")
 
 
 def inventory_text(fleet: Fleet, *, contents: Mapping[str, bytes] | None = None, comments: Sequence[str] = ()) -> str:

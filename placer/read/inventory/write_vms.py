@@ -34,6 +34,8 @@ class VmWriter:
         entry: Entry = {}
         if vm.uuid is not None and (reading is None or reading.uuid != vm.uuid):
             entry["uuid"] = vm.uuid
+        if vm.manager_id is not None:
+            entry["manager_id"] = y.scalar(vm.manager_id)
         if vm.domain is not None:
             entry["domain"] = y.scalar(vm.domain.path)
         if reading is not None:

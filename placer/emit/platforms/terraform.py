@@ -1,0 +1,76 @@
+"""A plan as a Terraform override file for bpg/proxmox: node, CPU set and cells of every VM that the plan changes.
+
+Terraform merges a file called ``*_override.tf.json`` into the resources of the same names; in its JSON form no name can
+break out of its string. Order and undo are Terraform's: ``terraform plan`` first, the file removed takes it back.
+Source: Terraform language, JSON syntax and override files; provider bpg/proxmox, resource
+``proxmox_virtual_environment_vm``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from placer.emit.export import Exporter
+from placer.emit.platforms.proxmox import proxmox_cells
+from placer.emit.platforms.waves import changes_of
+from placer.errors import Fault, InputError
+from placer.model.cpuset import format_cpuset
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan, PlanVm
+from placer.model.vm import Vm
+
+_RESOURCE = "proxmox_virtual_environment_vm"
+
+
+def terraform_json(plan: Plan, fleet: Fleet) -> bytes:
+    """Return the override file.
+
+    Raises
+    ------
+    InputError
+        Two VMs would get one resource name.
+    """
+    resources: dict[str, Any] = {}
+    owner: dict[str, str] = {}
+    faults = []
+    for vm in changes_of(plan):
+        name = resource_name(vm.name)
+        if name in owner:
+            message = f"VMs {owner[name]!r} and {vm.name!r} would both be the resource {name}"
+            faults.append(Fault(message=message, file=fleet.path, cure="give one of them another name"))
+        owner[name] = vm.name
+        resources[name] = _resource(vm, fleet.vm_by_name[vm.name])
+    if faults:
+        raise InputError(faults)
+    document = {"//": "Made by placer: see terraform plan before terraform apply.", "resource": {_RESOURCE: resources}}
+    return (json.dumps(document if resources else {}, indent=2) + "\n").encode("utf-8", "surrogateescape")
+
+
+def resource_name(name: str) -> str:
+    """Return a VM's name as Terraform takes it: letters, digits, ``_`` and ``-``, no digit or dash in front."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return plain if re.match(r"[A-Za-z_]", plain) else f"_{plain}"
+
+
+def _resource(vm: PlanVm, known: Vm) -> dict[str, Any]:
+    cpus = frozenset().union(*vm.pins.values(), vm.emulator or (), *vm.iothreads.values())
+    cells = [
+        {"device": f"numa{number}", **cell, "memory": int(cell["memory"])}
+        for number, cell in enumerate(proxmox_cells(vm.cells))
+    ]
+    made: dict[str, Any] = {"node_name": _literal(vm.host), "migrate": True}
+    made["cpu"] = {"cores": known.spec.vcpus, "sockets": 1, "numa": True, "affinity": format_cpuset(cpus)}
+    made["numa"] = cells
+    return made
+
+
+def _literal(text: str) -> str:
+    """Return text in which Terraform sees no templates."""
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+EXPORTER = Exporter(
+    files=lambda plan, fleet: {"placer_override.tf.json": terraform_json(plan, fleet)}, document=terraform_json
+)
