@@ -47,7 +47,7 @@ def libvirt(
 ) -> Answer:
     """From capabilities and domain XML, or tars of placer collect.
 
-    A host that does not answer is reported, and the rest goes on (exit 8). With --update alone the hosts of the
+    A host that does not answer, or a file that cannot be read, is reported, and the rest goes on (exit 8). With --update alone the hosts of the
     inventory that is there are asked, each at its uri.
     """
     if update and not connect and not bundles and capabilities is None and domains is None:
@@ -66,18 +66,14 @@ def libvirt(
         raise InputError("nothing to import", cure="name tars, --capabilities DIR, or --connect HOST=URI")
     from placer.read.imports.libvirt import import_libvirt
 
-    return written(
-        import_libvirt(
-            capabilities=None if capabilities is None else Path(capabilities),
-            domains=None if domains is None else Path(domains),
-            bundles=[Path(bundle) for bundle in bundles or ()],
-            folder=_folder(output),
-        ),
-        output,
-        update,
-        force,
-        terminal,
+    imported = import_libvirt(
+        capabilities=None if capabilities is None else Path(capabilities),
+        domains=None if domains is None else Path(domains),
+        bundles=[Path(bundle) for bundle in bundles or ()],
+        folder=_folder(output),
     )
+    failure = PartialError(imported.failures) if imported.failures else None
+    return written(imported, output, update, force, terminal, failure)
 
 
 def tables(

@@ -160,17 +160,24 @@ def test_flat_domains_of_several_hosts_are_not_placed(folder: Path) -> None:
     assert any("of 1 domains nobody knows the host" in said for said in imported.fleet.warnings)
 
 
-def test_what_cannot_be_read_is_told_at_once(folder: Path) -> None:
-    """A damaged host, a damaged domain and a DOCTYPE are three faults of one run; nothing is left out in silence."""
+def test_what_cannot_be_read_is_named_and_the_rest_is_taken(folder: Path) -> None:
+    """A damaged host, a damaged domain and a DOCTYPE are three failures; the sound domain beside them is imported."""
     (folder / "caps/bad.xml").write_text("<capabilities/>")
     (folder / "domains/intel/a.xml").write_text("<domain><name>a</name>")
     (folder / "domains/intel/b.xml").write_text("<!DOCTYPE domain><domain/>")
+    (folder / "domains/intel/good.xml").write_text(domain("good", UUID.format(1)))
+    imported = take(folder)
+    assert {Path(fault.file or "").name for fault in imported.failures} == {"bad.xml", "a.xml", "b.xml"}
+    assert [vm.name for vm in imported.fleet.vms] == ["good"]
+    assert [host.name for host in imported.fleet.hosts] == ["amd.example.org", "intel"]
+
+
+def test_hosts_of_which_none_can_be_read_are_refused(tmp_path: Path) -> None:
+    """Without a single host there is no inventory: every fault is told."""
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).write_text("<capabilities/>")
     with pytest.raises(InputError) as caught:
-        import_libvirt(capabilities=folder / "caps", domains=folder / "domains", folder=folder)
-    assert {Path(fault.file or "").name for fault in caught.value.faults} == {"bad.xml"}
-    (folder / "caps/bad.xml").unlink()
-    with pytest.raises(InputError) as caught:
-        import_libvirt(capabilities=folder / "caps", domains=folder / "domains", folder=folder)
+        import_libvirt(capabilities=tmp_path, folder=tmp_path)
     assert {Path(fault.file or "").name for fault in caught.value.faults} == {"a.xml", "b.xml"}
 
 

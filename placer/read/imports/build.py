@@ -38,11 +38,13 @@ def build_fleet(
     *,
     base_dir: str,
     warnings: Iterable[str] = (),
+    unread: list[Fault] | None = None,
 ) -> Fleet:
     """Return the fleet of these hosts and their domains; `homeless` domains become VMs that are not placed.
 
     Identity is the UUID: one that is defined on two hosts is one VM with a leftover definition, of which a warning
-    tells. Equal names on two hosts become ``host/name``.
+    tells. Equal names on two hosts become ``host/name``. Domains that cannot be read are left out, and their faults
+    added to `unread`; without such a list they are faults of the whole.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def build_fleet(
     faults: list[Fault] = []
     notes = [*warnings, *(f"host {host.name}: {said}" for host in hosts for said in host.warnings)]
     _check_hosts(hosts, faults)
-    found = _read(hosts, homeless, faults)
+    found = _read(hosts, homeless, faults if unread is None else unread)
     kept = _one_a_uuid(found, faults, notes)
     if faults:
         raise InputError(faults)

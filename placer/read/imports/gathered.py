@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from placer.errors import Fault
 from placer.model.fleet import Fleet
 from placer.model.host import HostSettings, Topology
 from placer.read.inventory.write import inventory_text
@@ -45,14 +46,15 @@ class Imported:
     """An imported fleet and the files that its inventory refers to and that have to be written beside it.
 
     `contents` holds the bytes of every file that the inventory names, by path relative to it; `files` those of them
-    that are not on disk yet. What could not be carried over stands in ``fleet.warnings``. `written` is the text where
-    it is settled already, comments of a person in it.
+    that are not on disk yet. What could not be carried over stands in ``fleet.warnings``, files and domains that could
+    not be read at all in `failures`. `written` is the text where it is settled already, comments of a person in it.
     """
 
     fleet: Fleet
     files: Mapping[str, bytes] = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     comments: tuple[str, ...] = ()
+    failures: tuple[Fault, ...] = ()
     written: str | None = None
 
     def text(self) -> str:

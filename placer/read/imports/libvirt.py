@@ -29,7 +29,7 @@ def import_libvirt(
     folder: Path,
     files_folder: str = "domains",
 ) -> Imported:
-    """Read hosts and their domains.
+    """Read hosts and their domains. Files that cannot be read are left out, and named as the failures of the import.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def import_libvirt(
     Raises
     ------
     InputError
-        Nothing to read, or files that cannot be read; all of them at once.
+        Nothing to read, or not one host that can be read; every fault at once. What is read contradicts itself.
     """
     faults: list[Fault] = []
     hosts = [*_hosts(capabilities, folder, faults), *_bundles(bundles, files_folder, faults)]
@@ -62,9 +62,9 @@ def import_libvirt(
         faults.append(
             Fault(message="there is no host in it", file=str(capabilities or folder), cure="name capabilities or a tar")
         )
-    if faults:
+    if not hosts:
         raise InputError(faults)
-    fleet = build_fleet(hosts, homeless, base_dir=str(folder), warnings=[*warnings, RESERVE_NOTE])
+    fleet = build_fleet(hosts, homeless, base_dir=str(folder), warnings=[*warnings, RESERVE_NOTE], unread=faults)
     used = {vm.domain.path for vm in fleet.vms if vm.domain is not None}
     from_bundles = {str(path) for path in bundles}
     files: dict[str, bytes] = {}
@@ -73,7 +73,13 @@ def import_libvirt(
             if domain.path in used:
                 (files if host.source in from_bundles else contents)[domain.path] = domain.xml
     contents.update((domain.path, domain.xml) for domain in homeless)
-    return Imported(fleet=fleet, files=files, contents=contents, comments=comments(fleet.warnings, "libvirt"))
+    return Imported(
+        fleet=fleet,
+        files=files,
+        contents=contents,
+        comments=comments(fleet.warnings, "libvirt"),
+        failures=tuple(faults),
+    )
 
 
 def comments(warnings: Sequence[str], tool: str) -> tuple[str, ...]:
