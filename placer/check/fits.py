@@ -292,7 +292,7 @@ def _options(spec: VmSpec) -> Iterator[tuple[Part, ...]]:
             _part(
                 spec,
                 sum(map(spec.is_dedicated, cell.vcpus)),
-                len(cell.vcpus),
+                sum(spec.is_dedicated(vcpu) or spec.is_online(vcpu) for vcpu in cell.vcpus),
                 cell.memory_kib,
                 len(spec.cells),
                 not number,
@@ -305,8 +305,10 @@ def _options(spec: VmSpec) -> Iterator[tuple[Part, ...]]:
     for count in counts:
         if spec.cell_mode is CellMode.AUTO and (spec.vcpus % count or (count > 1 and pages % count)):
             continue
-        # Only the least that any part must hold: what is left over is dealt out one by one.
-        vcpus = spec.vcpus // count
+        # Only the least that any part must hold: what is left over is dealt out one by one, and a part may hold all
+        # shared vCPUs that are not online.
+        away = sum(not spec.is_dedicated(vcpu) and not spec.is_online(vcpu) for vcpu in range(spec.vcpus))
+        vcpus = max(0, spec.vcpus // count - away)
         dedicated = {CpuPolicy.DEDICATED: vcpus, CpuPolicy.SHARED: 0, CpuPolicy.MIXED: 0}[spec.cpu_policy]
         if spec.cpu_policy is CpuPolicy.MIXED and count == 1:
             dedicated = len(spec.dedicated_vcpus)

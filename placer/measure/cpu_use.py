@@ -121,11 +121,11 @@ def extra_l3(use: CpuUse) -> int:
         if spec.cpu_policy is CpuPolicy.SHARED:
             continue
         for cell in planned.cells:
-            by_node: dict[int, list[int]] = {}
+            by_node: dict[int, set[int]] = {}
             for vcpu in cell.vcpus:
                 if spec.is_dedicated(vcpu):
                     for cpu in planned.pins[vcpu]:
-                        by_node.setdefault(node_of[cpu], []).append(cpu)
+                        by_node.setdefault(node_of[cpu], set()).add(cpu)
             for node, cpus in by_node.items():
                 used = {l3_of[cpu] for cpu in cpus if cpu in l3_of}
                 if len(used) > 1:
@@ -165,7 +165,7 @@ def node_load(use: CpuUse) -> dict[int, float]:
 
 
 def shared_vcpus(use: CpuUse) -> dict[int, float]:
-    """Return how many shared vCPUs lie on each node; one whose cpuset spans nodes counts by its CPUs."""
+    """Return how many shared vCPUs that are online lie on each node; one whose cpuset spans nodes counts by its CPUs."""
     node_of = use.host.topology.node_of_cpu
     found: dict[int, float] = {}
     for vm, planned in use.placed:
@@ -174,7 +174,7 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
         dedicated = vm.spec.dedicated_vcpus if vm.spec.cpu_policy is CpuPolicy.MIXED else NOBODY
         sets: dict[frozenset[int], int] = {}
         for vcpu, pin in planned.pins.items():
-            if vcpu not in dedicated:
+            if vcpu not in dedicated and vm.spec.is_online(vcpu):
                 sets[pin] = sets.get(pin, 0) + 1
         for pin, count in sets.items():
             nodes: dict[int, int] = {}

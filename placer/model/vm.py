@@ -86,7 +86,8 @@ class VmSpec:
 
     `vcpus` is the maximum; `cells` are the guest's cells (one cell with everything for `CellMode.NONE`, empty for
     `CellMode.AUTO`). `interleave` is over how many nodes a flat guest's vCPUs and memory are spread in equal parts
-    (1 = strict). `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None
+    (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not where
+    they are not simply the last ones. `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None
     means ordinary pages. `overhead_kib` None means the default formula.
     """
 
@@ -106,6 +107,7 @@ class VmSpec:
     overhead_kib: int | None = None
     memory_tier: Literal["normal", "any"] = "normal"
     vcpus_current: int | None = None
+    offline_vcpus: frozenset[int] = frozenset()
     weight: float = 1.0
     priority: int = 0
     devices: tuple[DeviceRequest, ...] = ()
@@ -151,6 +153,12 @@ class VmSpec:
         if self.overhead_kib is not None:
             return self.overhead_kib
         return DEFAULT_OVERHEAD_KIB + -(-self.memory_kib // 512) + 8 * 1024 * (self.vcpus + len(self.iothreads))
+
+    def is_online(self, vcpu: int) -> bool:
+        """Tell whether this vCPU is there from the start; the others can be plugged in."""
+        if self.offline_vcpus:
+            return vcpu not in self.offline_vcpus
+        return self.vcpus_current is None or vcpu < self.vcpus_current
 
     def is_dedicated(self, vcpu: int) -> bool:
         """Tell whether this vCPU gets a CPU of its own."""

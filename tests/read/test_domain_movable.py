@@ -39,7 +39,7 @@ def read(body: str) -> DomainReading:
             Movable.NO,
             ("cachetune, which names caches of this host by number",),
         ),
-        ("<memoryBacking><locked/></memoryBacking>", Movable.COLD, ("locked memory",)),
+        ("<memoryBacking><locked/></memoryBacking>", Movable.LIVE, ()),
         ("<launchSecurity type='sev'/>", Movable.COLD, ("memory encrypted for this host (sev)",)),
         ("<devices><filesystem type='mount'/></devices>", Movable.COLD, ("a directory of the host as its filesystem",)),
         (
@@ -52,7 +52,7 @@ def read(body: str) -> DomainReading:
     ],
 )
 def test_movable(body: str, movable: Movable, why: tuple[str, ...]) -> None:
-    """Host devices bind a domain to its host; locked, encrypted and file memory let it move only shut off."""
+    """Host devices bind a domain to its host; encrypted and file memory let it move only shut off, locked memory goes along."""
     reading = read(body)
     assert (reading.movable, reading.movable_why) == (movable, why)
 

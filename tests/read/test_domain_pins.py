@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from placer.model.vm import CpuPolicy, EmulatorPolicy
-from placer.read.domains.domain_xml import read_domain
+from placer.model.vm import CpuPolicy
 from placer.read.domains.reading import DomainReading
+from placer.read.domains.domain_xml import read_domain
 
 
 def read(body: str, vcpu: str = "<vcpu>4</vcpu>") -> DomainReading:
@@ -77,16 +77,48 @@ def test_iothread_ids_are_filled_as_libvirt_does(body: str, ids: tuple[int, ...]
     assert read(body).spec.iothreads == ids
 
 
-@pytest.mark.parametrize(
-    ("emulator", "policy"), [("4", EmulatorPolicy.SHARE), ("4-7", EmulatorPolicy.SHARE), ("0-4", None), ("0", None)]
-)
-def test_emulator_on_the_vms_own_cpus_is_share(emulator: str, policy: EmulatorPolicy | None) -> None:
-    """Emulator threads inside the vCPUs' CPUs share; anything else is left to the host's default."""
+@pytest.mark.parametrize("emulator", ["4", "4-7", "0-4", "0"])
+def test_an_emulatorpin_is_a_pin_and_no_policy(emulator: str) -> None:
+    """Where emulator threads are pinned is kept while the VM stays; what a policy of the host asks later still holds."""
     pins = vcpupins({0: "4", 1: "5", 2: "6", 3: "7"})
-    body = pins.replace("</cputune>", f"<emulatorpin cpuset='{emulator}'/></cputune>")
-    reading = read(body)
-    assert reading.spec.emulator_threads is policy
+    reading = read(pins.replace("</cputune>", f"<emulatorpin cpuset='{emulator}'/></cputune>"))
+    assert reading.spec.emulator_threads is None
     assert reading.emulator is not None
+
+
+def test_vcpus_that_are_online_are_those_enabled() -> None:
+    """``<vcpus>`` may leave holes; without it the first ones are online."""
+    listed = "".join(f"<vcpu id='{n}' enabled='{'no' if n in (1, 2) else 'yes'}' hotpluggable='yes'/>" for n in range(4))
+    spec = read(f"<vcpus>{listed}</vcpus>", vcpu="<vcpu current='2'>4</vcpu>").spec
+    assert (spec.vcpus, spec.vcpus_current, spec.offline_vcpus) == (4, 2, {1, 2})
+    assert [spec.is_online(vcpu) for vcpu in range(4)] == [True, False, False, True]
+    spec = read("", vcpu="<vcpu current='2'>4</vcpu>").spec
+    assert (spec.vcpus_current, spec.offline_vcpus) == (2, frozenset())
+    assert [spec.is_online(vcpu) for vcpu in range(4)] == [True, True, False, False]
+
+
+def test_vcpus_that_are_not_there_have_no_cpu_of_their_own() -> None:
+    """Four vCPUs online on CPUs of their own, of a maximum of eight: four dedicated ones."""
+    spec = read(vcpupins({n: str(n) for n in range(4)}), vcpu="<vcpu current='4'>8</vcpu>").spec
+    assert (spec.cpu_policy, spec.dedicated_vcpus) == (CpuPolicy.MIXED, frozenset(range(4)))
+
+
+@pytest.mark.parametrize(
+    ("sets", "policy", "dedicated"),
+    [
+        (("0,8", "0,8", "1,9", "1,9"), CpuPolicy.DEDICATED, ()),
+        (("0,8", "0,8", "1,9", "1"), CpuPolicy.MIXED, (3,)),
+        (("0,8", "0,8", "0,8", "0,8"), CpuPolicy.SHARED, ()),
+        (("0,8", "0,8", "8,9", "8,9"), CpuPolicy.SHARED, ()),
+        (("0-3", "0-3", "0-3", "0-3"), CpuPolicy.SHARED, ()),
+    ],
+)
+def test_pairs_on_the_threads_of_a_core_are_dedicated(
+    sets: tuple[str, ...], policy: CpuPolicy, dedicated: tuple[int, ...]
+) -> None:
+    """As many vCPUs as CPUs, two and two: nobody else may have them. One such set alone is a plain cpuset."""
+    spec = read(vcpupins(dict(enumerate(sets)))).spec
+    assert (spec.cpu_policy, tuple(spec.dedicated_vcpus)) == (policy, dedicated)
 
 
 def test_emulator_without_pins_of_vcpus_says_nothing() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError, PlacerError
-from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable
+from placer.model.vm import CellMode, CpuPolicy, Movable
 from placer.read.domains.domain_xml import read_domain
 
 DOMAINS = Path(__file__).parent.parent / "domains"
@@ -64,7 +64,7 @@ def test_reads_everything_at_once() -> None:
     assert reading.name == 'every & <thing> "it\'s"'
     assert (spec.vcpus, spec.vcpus_current, spec.page_kib, spec.iothreads) == (8, 6, 2048, (1, 2, 7))
     assert [cell.memory_kib for cell in spec.cells] == [4 << 20, 5 << 20]
-    assert spec.emulator_threads is EmulatorPolicy.SHARE
+    assert spec.emulator_threads is None
     assert reading.emulator == {0, 1}
     assert reading.iothread_pins == {7: frozenset({12, 13})}
     assert reading.movable is Movable.NO
@@ -78,13 +78,9 @@ def test_reads_everything_at_once() -> None:
     [
         "<cputune> <shares>",
         "<cputune> <quota>",
-        "<cputune> <vcpusched>",
-        "<cputune> <emulatorsched>",
         "<cputune> <cachetune>",
         "<cputune> <memorytune>",
         "<memoryBacking> <nosharepages>",
-        "<memoryBacking> <access>",
-        "guest <cell> <distances>",
         "guest <cell> <cache>",
         "guest <cell> discard='yes'",
         "<interconnects>",

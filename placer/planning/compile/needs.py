@@ -17,7 +17,7 @@ DEFAULT_PAGE_KIB = 4
 @dataclass(frozen=True, slots=True)
 class Part:
     """What goes to one node together: dedicated and shared vCPUs, RAM as the guest sees it and as it is taken in
-    whole pages, its share of the overhead (KiB).
+    whole pages, its share of the overhead (KiB). `offline` are shared vCPUs that are not there yet and take nothing.
     """
 
     dedicated: int
@@ -25,11 +25,12 @@ class Part:
     ram_kib: int
     memory_kib: int
     overhead_kib: int
+    offline: int = 0
 
     @property
     def vcpus(self) -> int:
         """All vCPUs of the part."""
-        return self.dedicated + self.shared
+        return self.dedicated + self.shared + self.offline
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,18 @@ def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:
 
 def spec_key(spec: VmSpec, locked_cells: int | None) -> tuple[Any, ...]:
     """Return a hashable key: specs of equal keys have equal needs. Labels, names and vCPU ids do not enter."""
-    cells = tuple((sum(map(spec.is_dedicated, cell.vcpus)), len(cell.vcpus), cell.memory_kib) for cell in spec.cells)
+    cells = tuple(
+        (
+            sum(map(spec.is_dedicated, cell.vcpus)),
+            sum(spec.is_online(vcpu) for vcpu in cell.vcpus if not spec.is_dedicated(vcpu)),
+            len(cell.vcpus),
+            cell.memory_kib,
+        )
+        for cell in spec.cells
+    )
     return (
         spec.vcpus,
+        spec.vcpus_current,
         spec.memory_kib,
         spec.cell_mode,
         cells,
@@ -183,13 +193,15 @@ def _parts(spec: VmSpec, count: int) -> tuple[Part, ...]:
     parts = []
     for vcpus, memory in zip(part_vcpus(spec, count), part_memory(spec, count), strict=True):
         dedicated = sum(map(spec.is_dedicated, vcpus))
+        offline = sum(not spec.is_online(vcpu) for vcpu in vcpus if not spec.is_dedicated(vcpu))
         parts.append(
             Part(
                 dedicated=dedicated,
-                shared=len(vcpus) - dedicated,
+                shared=len(vcpus) - dedicated - offline,
                 ram_kib=memory,
                 memory_kib=-(-memory // page) * page,
                 overhead_kib=overhead,
+                offline=offline,
             )
         )
     return tuple(parts)

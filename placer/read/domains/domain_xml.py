@@ -8,7 +8,7 @@ from placer.errors import InputError
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_page_kib
 from placer.read.domains.movable import manager, read_movable
-from placer.read.domains.pins import Pins, cpu_policy, emulator_policy, read_iothreads, read_pins, read_vcpus
+from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus
 from placer.read.domains.reading import DomainReading
 from placer.read.domains.scan import DomainScan
 from placer.read.text.xml import line_of, parse_xml
@@ -48,7 +48,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         raise InputError(f"this is XML of <{str(root.tag)[:60]}>, not of a <domain>", file=source, line=line_of(root))
     scan = DomainScan(root, source)
     name, identity = _name(scan), _uuid(scan)
-    vcpus, online = read_vcpus(scan)
+    vcpus, offline = read_vcpus(scan)
     iothreads = read_iothreads(scan)
     scan.raise_faults()
     memory = read_memory(scan, vcpus)
@@ -62,7 +62,8 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         scan.notes.append(f"{managed_by} manages this domain; pinning it behind its manager's back is not wise")
     scan.raise_faults()
     _note_unpinned(scan, pins, vcpus, unpinned)
-    policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned)
+    policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned, offline)
+    online = vcpus - len(offline)
     spec = VmSpec(
         vcpus=vcpus,
         memory_kib=memory.total_kib,
@@ -72,9 +73,9 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         page_kib=page_kib,
         cpu_policy=policy,
         dedicated_vcpus=dedicated,
-        emulator_threads=emulator_policy(pins, vcpus),
         iothreads=iothreads,
-        vcpus_current=online,
+        vcpus_current=online if offline else None,
+        offline_vcpus=offline if offline != frozenset(range(online, vcpus)) else frozenset(),
         kvm=root.get("type") == "kvm",
     )
     return DomainReading(

@@ -69,7 +69,7 @@ def read_memory(scan: DomainScan, vcpus: int) -> Memory:
         mine = frozenset(vcpu for vcpu, owner in owners.items() if owner == position)
         cells.append(Cell(vcpus=mine, memory_kib=size, mem_access=element.get("memAccess")))
         scan.name_unknown_attributes(element, ("id", "cpus", "memory", "unit", "memAccess"), "guest <cell>")
-        scan.name_unknown(element, (), "guest <cell>")
+        scan.name_unknown(element, ("distances",), "guest <cell>")
     scan.name_unknown(scan.find("cpu/numa"), ("cell",), "<cpu><numa>")
     return Memory(total_kib=sum(cell.memory_kib for cell in cells), cells=tuple(cells), cell_ids=cell_ids)
 
@@ -143,7 +143,7 @@ def device_memory(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int
 def read_page_kib(scan: DomainScan, memory: Memory) -> int | None:
     """Return the huge page size in KiB that the guest's memory is made of; None means ordinary pages."""
     backing = scan.find("memoryBacking")
-    scan.name_unknown(backing, ("hugepages", "locked"), "<memoryBacking>")
+    scan.name_unknown(backing, ("hugepages", "locked", "access", "source"), "<memoryBacking>")
     huge = scan.find("memoryBacking/hugepages")
     if huge is None:
         return None

@@ -70,8 +70,6 @@ def _bound(scan: DomainScan) -> Iterator[str]:
 
 
 def _cold(scan: DomainScan) -> Iterator[str]:
-    if scan.find("memoryBacking/locked") is not None:
-        yield "locked memory"
     security = scan.find("launchSecurity")
     if security is not None:
         yield f"memory encrypted for this host ({security.get('type', 'launchSecurity')})"

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from placer.model.vm import CpuPolicy, EmulatorPolicy
+from placer.errors import InputError
+from placer.model.cpuset import parse_cpuset
+from placer.model.vm import CpuPolicy
 from placer.read.domains.scan import DomainScan
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+
+_PLANNED_TUNING = ("vcpupin", "emulatorpin", "iothreadpin", "vcpusched", "emulatorsched", "iothreadsched")
+_REAL_TIME = frozenset({"fifo", "rr"})
+_SMT = (2, 4, 8)
+"""How many threads a core has where it has several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,18 +31,47 @@ class Pins:
     iothreads: Mapping[int, frozenset[int]]
 
 
-def read_vcpus(scan: DomainScan) -> tuple[int, int | None]:
-    """Return the maximum of vCPUs and how many of them are online where that is fewer; libvirt's default is one."""
+def real_time_vcpus(root: _Element) -> frozenset[int]:
+    """Return the vCPUs that run under FIFO or RR: whatever else runs on their CPUs waits until they sleep."""
+    found: set[int] = set()
+    for element in root.findall("cputune/vcpusched"):
+        if element.get("scheduler") in _REAL_TIME:
+            try:
+                found |= parse_cpuset(element.get("vcpus") or "")
+            except InputError:
+                continue
+    return frozenset(found)
+
+
+def read_vcpus(scan: DomainScan) -> tuple[int, frozenset[int]]:
+    """Return the maximum of vCPUs and those of them that are not online; libvirt's default is one vCPU.
+
+    Which ones are online ``<vcpus>`` says where it is there, holes and all; without it they are the first ``current``.
+    """
     vcpu = scan.find("vcpu")
     if vcpu is None:
-        return 1, None
+        return 1, frozenset()
     scan.name_unknown_attributes(vcpu, ("placement", "cpuset", "current"), "<vcpu>")
     most = scan.number(vcpu, vcpu.text or "", least=1) or 1
     current = scan.number(vcpu, vcpu.get("current"), field="<vcpu current>", least=1)
     if current is not None and current > most and not scan.faults:
         scan.fault(vcpu, f"{current} vCPUs are online of at most {most}", field="<vcpu current>")
+    listed = _listed_offline(scan, most)
+    if listed is not None:
+        return most, listed
+    return most, frozenset(range(current if current is not None else most, most))
+
+
+def _listed_offline(scan: DomainScan, most: int) -> frozenset[int] | None:
+    """Return the vCPUs that ``<vcpus>`` lists as not enabled; None where it does not tell of every vCPU."""
     scan.name_unknown(scan.find("vcpus"), ("vcpu",), "<vcpus>")
-    return most, current if current is not None and current < most else None
+    enabled: dict[int, bool] = {}
+    for element in scan.all("vcpus/vcpu"):
+        number = scan.number(element, element.get("id"), field="<vcpu id>")
+        if number is not None and number < most:
+            enabled[number] = element.get("enabled") == "yes"
+    offline = frozenset(number for number, on in enabled.items() if not on)
+    return offline if len(enabled) == most and len(offline) < most else None
 
 
 def read_iothreads(scan: DomainScan) -> tuple[int, ...]:
@@ -59,7 +100,7 @@ def read_iothreads(scan: DomainScan) -> tuple[int, ...]:
 def read_pins(scan: DomainScan, vcpus: int, iothreads: tuple[int, ...]) -> Pins:
     """Return the pins; ``<vcpu cpuset>`` holds for every vCPU without a vcpupin, as in libvirt."""
     cputune = scan.find("cputune")
-    scan.name_unknown(cputune, ("vcpupin", "emulatorpin", "iothreadpin"), "<cputune>")
+    scan.name_unknown(cputune, _PLANNED_TUNING, "<cputune>")
     pinned: dict[int, frozenset[int]] = {}
     for element in scan.all("cputune/vcpupin"):
         vcpu = scan.number(element, element.get("vcpu"), field="<vcpupin vcpu>")
@@ -107,18 +148,21 @@ def _iothread_pins(scan: DomainScan, iothreads: tuple[int, ...]) -> dict[int, fr
     return dict(sorted(pins.items()))
 
 
-def cpu_policy(pins: Mapping[int, frozenset[int]], vcpus: int, unpinned: CpuPolicy) -> tuple[CpuPolicy, frozenset[int]]:
+def cpu_policy(
+    pins: Mapping[int, frozenset[int]], vcpus: int, unpinned: CpuPolicy, offline: frozenset[int] = frozenset()
+) -> tuple[CpuPolicy, frozenset[int]]:
     """Return the policy that pins amount to, and the dedicated vCPUs of a mixed domain.
 
-    A vCPU is dedicated if it is pinned to one CPU that no other vCPU of the domain is pinned to, and shared if its set
-    holds several CPUs or one that others have too. A vCPU that is not pinned at all counts as `unpinned` says.
+    A vCPU is dedicated if it is pinned to one CPU that no other vCPU of the domain is pinned to, or with its sibling to
+    the threads of a core (`core_pairs`), and shared if its set holds several CPUs or one that others have too. A vCPU
+    that is not pinned at all counts as `unpinned` says, and as shared where it is `offline`: nothing runs of it.
     """
     alone = Counter(next(iter(cpus)) for cpus in pins.values() if len(cpus) == 1)
-    dedicated = set()
+    dedicated = set(core_pairs(pins))
     for vcpu in range(vcpus):
         cpus = pins.get(vcpu)
         if cpus is None:
-            if unpinned is CpuPolicy.DEDICATED:
+            if unpinned is CpuPolicy.DEDICATED and vcpu not in offline:
                 dedicated.add(vcpu)
         elif len(cpus) == 1 and alone[next(iter(cpus))] == 1:
             dedicated.add(vcpu)
@@ -129,8 +173,20 @@ def cpu_policy(pins: Mapping[int, frozenset[int]], vcpus: int, unpinned: CpuPoli
     return CpuPolicy.MIXED, frozenset(dedicated)
 
 
-def emulator_policy(pins: Pins, vcpus: int) -> EmulatorPolicy | None:
-    """Return ``share`` where the emulator threads run on the vCPUs' own CPUs, else None: the default of its host."""
-    if pins.emulator is None or len(pins.vcpus) < vcpus:
-        return None
-    return EmulatorPolicy.SHARE if pins.emulator <= frozenset().union(*pins.vcpus.values()) else None
+def core_pairs(pins: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return the vCPUs that lie in groups on the threads of cores, as SAP's guide pins them: as many vCPUs as CPUs.
+
+    All such groups are of one size of 2, 4 or 8 and overlap no other set; a single one is a plain cpuset.
+    """
+    sharers: dict[frozenset[int], list[int]] = {}
+    for vcpu, cpus in pins.items():
+        sharers.setdefault(cpus, []).append(vcpu)
+    holders = Counter(cpu for cpus in sharers for cpu in cpus)
+    groups = [
+        vcpus
+        for cpus, vcpus in sharers.items()
+        if len(cpus) == len(vcpus) and len(cpus) in _SMT and all(holders[cpu] == 1 for cpu in cpus)
+    ]
+    if len(groups) < 2 or len({len(group) for group in groups}) > 1:
+        return frozenset()
+    return frozenset(vcpu for group in groups for vcpu in group)
