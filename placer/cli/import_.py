@@ -47,8 +47,8 @@ def libvirt(
 ) -> Answer:
     """From capabilities and domain XML, or tars of placer collect.
 
-    A host that does not answer, or a file that cannot be read, is reported, and the rest goes on (exit 8). With --update alone the hosts of the
-    inventory that is there are asked, each at its uri.
+    A host that does not answer, or a file that cannot be read, is reported, and the rest goes on (exit 8). With
+    --update alone the hosts of the inventory that is there are asked, each at its uri.
     """
     if update and not connect and not bundles and capabilities is None and domains is None:
         from placer.cli.import_live import known_connections

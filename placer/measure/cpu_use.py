@@ -165,7 +165,7 @@ def node_load(use: CpuUse) -> dict[int, float]:
 
 
 def shared_vcpus(use: CpuUse) -> dict[int, float]:
-    """Return how many shared vCPUs that are online lie on each node; one whose cpuset spans nodes counts by its CPUs."""
+    """Return how many shared vCPUs online lie on each node; one whose cpuset spans nodes counts by its CPUs."""
     node_of = use.host.topology.node_of_cpu
     found: dict[int, float] = {}
     for vm, planned in use.placed:

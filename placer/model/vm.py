@@ -86,9 +86,9 @@ class VmSpec:
 
     `vcpus` is the maximum; `cells` are the guest's cells (one cell with everything for `CellMode.NONE`, empty for
     `CellMode.AUTO`). `interleave` is over how many nodes a flat guest's vCPUs and memory are spread in equal parts
-    (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not where
-    they are not simply the last ones. `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None
-    means ordinary pages. `overhead_kib` None means the default formula.
+    (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not,
+    where they are not simply the last. `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed
+    VM. `page_kib` None means ordinary pages. `overhead_kib` None means the default formula.
     """
 
     vcpus: int

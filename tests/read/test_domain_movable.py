@@ -52,7 +52,7 @@ def read(body: str) -> DomainReading:
     ],
 )
 def test_movable(body: str, movable: Movable, why: tuple[str, ...]) -> None:
-    """Host devices bind a domain to its host; encrypted and file memory let it move only shut off, locked memory goes along."""
+    """Host devices bind a domain to its host, encrypted and file memory let it move only shut off."""
     reading = read(body)
     assert (reading.movable, reading.movable_why) == (movable, why)
 

@@ -79,7 +79,7 @@ def test_iothread_ids_are_filled_as_libvirt_does(body: str, ids: tuple[int, ...]
 
 @pytest.mark.parametrize("emulator", ["4", "4-7", "0-4", "0"])
 def test_an_emulatorpin_is_a_pin_and_no_policy(emulator: str) -> None:
-    """Where emulator threads are pinned is kept while the VM stays; what a policy of the host asks later still holds."""
+    """Emulator threads stay where they are while the VM does; what a policy asks later still holds."""
     pins = vcpupins({0: "4", 1: "5", 2: "6", 3: "7"})
     reading = read(pins.replace("</cputune>", f"<emulatorpin cpuset='{emulator}'/></cputune>"))
     assert reading.spec.emulator_threads is None
@@ -88,7 +88,9 @@ def test_an_emulatorpin_is_a_pin_and_no_policy(emulator: str) -> None:
 
 def test_vcpus_that_are_online_are_those_enabled() -> None:
     """``<vcpus>`` may leave holes; without it the first ones are online."""
-    listed = "".join(f"<vcpu id='{n}' enabled='{'no' if n in (1, 2) else 'yes'}' hotpluggable='yes'/>" for n in range(4))
+    listed = "".join(
+        f"<vcpu id='{n}' enabled='{'no' if n in (1, 2) else 'yes'}' hotpluggable='yes'/>" for n in range(4)
+    )
     spec = read(f"<vcpus>{listed}</vcpus>", vcpu="<vcpu current='2'>4</vcpu>").spec
     assert (spec.vcpus, spec.vcpus_current, spec.offline_vcpus) == (4, 2, {1, 2})
     assert [spec.is_online(vcpu) for vcpu in range(4)] == [True, False, False, True]
