@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from placer.model.vm import CpuPolicy
-from placer.read.domains.reading import DomainReading
 from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import DomainReading
 
 
 def read(body: str, vcpu: str = "<vcpu>4</vcpu>") -> DomainReading:
