@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.building"]
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The same examples in every run, and no deadline: a busy machine must not turn a right answer into a failure.

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import pytest
+from small_fleets import small_fleet, small_live_fleet
 
 from placer.check.check import check
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.model.fleet import Fleet
 from placer.planning.solve import solve_fleet
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_fleets import small_fleet, small_live_fleet
 
 GOALS = "placed,rules,moves"
 

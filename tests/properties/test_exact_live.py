@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
+from brute_force import best_vector
+from small_fleets import small_live_fleet
 
 from placer.check.check import check
 from placer.model.goals import parse_goals
@@ -16,11 +16,6 @@ from placer.planning.solve import plan_from_result, solve_fleet
 from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT, MoveBudget
 from solvers.result import Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from brute_force import best_vector
-from small_fleets import small_live_fleet
 
 GOALS = "placed,remote,moves"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import sys
-from pathlib import Path
 
 import pytest
+from brute_force import best_vector
+from small_fleets import small_fleet
 
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
@@ -16,11 +16,6 @@ from placer.planning.solve import plan_from_result
 from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT
 from solvers.result import Limits, Result
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from brute_force import best_vector
-from small_fleets import small_fleet
 
 CASES = 320
 BATCH = 20

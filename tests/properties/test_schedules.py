@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
+from tight_fleets import GIB, NODE_CPUS, POOL_GIB, tight_fleet
 
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 from placer.moves.model import MoveLimits, Place, Schedule, Step
 from placer.moves.schedule import schedule_moves
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from tight_fleets import GIB, NODE_CPUS, POOL_GIB, tight_fleet
 
 Spot = tuple[str, tuple[int, ...], tuple[tuple[int, frozenset[int]], ...]]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
+from small_fleets import small_fleet, small_live_fleet
 
 from placer.model.goals import parse_goals
 from placer.planning.compile.compile import compile_fleet
@@ -15,10 +14,6 @@ from placer.planning.solve import solve_fleet
 from solvers.exact.search import solve_exact
 from solvers.proofs.counts_by_highs import second_opinion
 from solvers.result import Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_fleets import small_fleet, small_live_fleet
 
 
 @pytest.mark.parametrize("seed", range(24))

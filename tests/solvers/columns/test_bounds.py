@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ortools.sat.python import cp_model
+from small_problems import answers, small_problem
 
 from solvers.backends.cpsat_model_run import run_model
 from solvers.clock import Clock
@@ -26,10 +25,6 @@ from solvers.exact.search import solve_exact
 from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
 from solvers.proofs.duals_by_highs import recheck
 from solvers.result import Interrupt, Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_problems import answers, small_problem
 
 CASES = range(200)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small_problems import small_problem
 
 from solvers.columns.duals import Duals, bound_of
 from solvers.columns.engine import solve_states, unsupported
@@ -16,10 +15,6 @@ from solvers.columns.model import StateModel
 from solvers.exact.search import solve_exact
 from solvers.proofs.duals_by_highs import least_costs, recheck
 from solvers.result import Limits
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_problems import small_problem
 
 SEEDS = [seed for seed in range(200) if not unsupported(small_problem(seed))][:40]
 

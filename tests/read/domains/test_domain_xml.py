@@ -12,7 +12,7 @@ from placer.errors import InputError, PlacerError
 from placer.model.vm import CellMode, CpuPolicy, Movable
 from placer.read.domains.domain_xml import read_domain
 
-DOMAINS = Path(__file__).parent.parent / "domains"
+DOMAINS = Path(__file__).parents[2] / "domains"
 MINIMAL = b"<domain type='kvm'><name>a</name><memory>1024</memory></domain>"
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
+from small_fleets import small_fleet, small_live_fleet
 
 from placer.errors import InputError, PlacerError
 from placer.explain.alternatives import Alternative, Verdict, alternatives
@@ -22,10 +21,6 @@ from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
 from placer.planning.after import fleet_after
 from placer.planning.solve import solve_fleet
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "properties"))
-
-from small_fleets import small_fleet, small_live_fleet
 
 Build = Any
 MOVES = 200

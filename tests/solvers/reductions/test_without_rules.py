@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
+from small_problems import small_problem
 
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.problem import Problem
 from solvers.reductions.without_rules import solve_ruled
 from solvers.result import Limits, ObjectiveResult, Result
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_problems import small_problem
 
 SEEDS = [
     seed

@@ -111,7 +111,7 @@ def test_failures_are_told_with_what_they_cost() -> None:
 
 def test_every_class_of_a_chart_has_a_style() -> None:
     """What a drawing names is styled for light and dark by variables, never by a colour of its own."""
-    style = (Path(__file__).parents[2] / "placer/emit/report/templates/report.css").read_text()
+    style = (Path(__file__).parents[3] / "placer/emit/report/templates/report.css").read_text()
     made = chart("x", [Bar(label="a", value=1, text="1", of=2, mark=1), Bar(label="b", value=2, text="2")])
     assert made is not None and "fill=" not in made.svg
     for part in {word for group in re.findall(r'class="([^"]+)"', made.svg) for word in group.split()}:
