@@ -53,7 +53,7 @@ _SIZES = _sizes()
 def _measure(job: Job) -> Iterator[Row]:
     from benchmarks.contest import PLACER, certified, compiled, peak_mib, peer_row, result_row, run_placer
     from placer.check.check import check
-    from placer.planning.solve import plan_from_result
+    from placer.planning.decode.plan import plan_from_result
 
     size = _SIZES[job.size]
     fleet = greenfield_fleet(size.hosts, size.vms, locality=size.locality)

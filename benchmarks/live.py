@@ -77,7 +77,7 @@ def _one(fleet: Fleet, size: _Size, moves: int, seed: int) -> Iterator[Row]:
     from benchmarks.contest import PLACER, compiled, peak_mib, peer_row, result_row, run_placer
     from benchmarks.peers.highs import solve_highs
     from placer.check.check import check
-    from placer.planning.solve import plan_from_result
+    from placer.planning.decode.plan import plan_from_result
     from solvers.problem import MoveBudget
 
     if size.peers:

@@ -70,7 +70,7 @@ def ruled_fleet(*, seed: int, hosts: int, vms: int, racks: int, share: float) ->
 def _measure(job: Job) -> Iterator[Row]:
     from benchmarks.contest import PLACER, compiled, result_row, run_placer
     from placer.check.check import check
-    from placer.planning.solve import plan_from_result
+    from placer.planning.decode.plan import plan_from_result
     from solvers.solve import Engine
 
     size = _SIZES[job.size]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from placer.check.check import check
     from placer.emit.plan_file import write_plan
     from placer.errors import PlacerError
-    from placer.planning.solve import solve_fleet as solve
+    from placer.planner import solve_fleet as solve
     from placer.read.documents.plan_file import read_plan
     from placer.read.inventory.inventory import read_fleet
 
@@ -29,7 +29,7 @@ _PLACES = {
     "check": ("placer.check.check", "check"),
     "read_fleet": ("placer.read.inventory.inventory", "read_fleet"),
     "read_plan": ("placer.read.documents.plan_file", "read_plan"),
-    "solve": ("placer.planning.solve", "solve_fleet"),
+    "solve": ("placer.planner", "solve_fleet"),
     "write_plan": ("placer.emit.plan_file", "write_plan"),
 }
 

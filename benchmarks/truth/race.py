@@ -18,7 +18,7 @@ from benchmarks.truth.witness import placed_of, plan_of
 from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
-from placer.planning.solve import Engine
+from placer.options import Engine
 
 Verdict = Literal["proven", "unproven", "failed", "gave up"]
 TIME_LIMIT_S = 20.0

@@ -84,7 +84,7 @@ def bundled_data() -> Path:
 
 def _steps(data: Path, folder: Path) -> Iterator[Step]:
     """Do one step after the other; each is done when it is asked for, and printed before the next begins."""
-    from placer.planning.solve import solve_fleet
+    from placer.planner import solve_fleet
     from placer.read.inventory.inventory import read_fleet
 
     yield _show(data)
@@ -178,7 +178,7 @@ def _export(fleet: Fleet, plan: Plan, plan_file: Path, out: Path) -> Step:
 
 
 def _compare(path: Path) -> Step:
-    from placer.planning.solve import solve_fleet
+    from placer.planner import solve_fleet
     from placer.read.inventory.inventory import read_fleet
 
     fleet = read_fleet(path)

@@ -106,8 +106,8 @@ def _read(file: str, fleet: str | None, terminal: Terminal) -> tuple[Fleet, Plan
 
 def _after_moves(fleet: Fleet, flavor: HeadroomFlavor, moves: int, time_limit: float) -> dict[str, float | None]:
     """Return the headroom that a solve reaches by moving VMs that are on hosts now, and what is proven of it."""
+    from placer.planner import solve_fleet
     from placer.planning.after import with_vms
-    from placer.planning.solve import solve_fleet
 
     goal = f"headroom:{flavor.text}"
     present = with_vms(fleet, (vm for vm in fleet.vms if vm.current is not None))

@@ -37,7 +37,7 @@ def pareto(
     ] = None,
 ) -> Answer:
     """Plan for few hosts, few moves and near memory at once, and keep the plans that no other one beats."""
-    from placer.whatif.compare import SweepOptions
+    from placer.options import SweepOptions
     from placer.whatif.pareto import SLACKS
     from placer.whatif.pareto import pareto as sweep
 

@@ -40,7 +40,7 @@ def runway(
     ] = None,
 ) -> Answer:
     """Find the month in which the first VM does not fit, by bisection over solves."""
-    from placer.whatif.compare import SweepOptions
+    from placer.options import SweepOptions
     from placer.whatif.runway import runway as find_runway
 
     options = SweepOptions(

@@ -83,7 +83,7 @@ def solve(
     with opened_executor(executor) as pool:
 
         def work(interrupt: Interrupt) -> Plan:
-            from placer.planning.solve import solve_fleet
+            from placer.planner import solve_fleet
             from solvers.solve import UnsupportedError
 
             try:

@@ -16,9 +16,10 @@ from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from placer.options import SweepOptions
     from placer.sweeps.executors import Pool
-    from placer.whatif.compare import Row, SweepOptions
-    from placer.whatif.scenario import Variant
+    from placer.sweeps.tasks import Variant
+    from placer.whatif.compare import Row
 
 MANY = 1024
 """Tasks of a sweep whose number is not known before it is planned: enough for every worker."""
@@ -60,9 +61,10 @@ def whatif(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the comparison.")] = False,
 ) -> Answer:
     """Compare a fleet as it is with what it would be after edits, each planned with proof."""
+    from placer.options import SweepOptions
     from placer.read.documents.scenario_file import read_scenarios
     from placer.sweeps.executors import kept_open
-    from placer.whatif.compare import SweepOptions, compare, usual_limit_s
+    from placer.whatif.compare import compare, usual_limit_s
     from placer.whatif.scenario import variants
 
     checked_output(output, force)
@@ -119,11 +121,15 @@ def _failures(
     from dataclasses import asdict
 
     from placer.failures.sweep import sweep_failures
+    from placer.planner import solve_with
 
+    plan = solve_with(variant.fleet, options)
     number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
     path = None if results is None else results.with_name(f"{results.name}.failures-{number}")
     progress = SweepProgress(terminal, "failures")
-    return asdict(sweep_failures(variant, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress))
+    return asdict(
+        sweep_failures(variant, plan, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress)
+    )
 
 
 def write_rows(rows: tuple[Row, ...], output: str) -> None:

@@ -12,8 +12,8 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.rules import Rule, RuleKind, matches
 from placer.planning.after import with_vms
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
-from placer.planning.solve import move_budget
 from solvers.problem import MoveBudget
 from solvers.result import Limits
 

@@ -11,7 +11,7 @@ from placer.measure.rule_excess import plan_domains, rule_index
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
 from placer.model.rules import RuleKind
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 
 RULES_IN_ALL = 6
 """How many times the limit of one solve all of them may take together."""

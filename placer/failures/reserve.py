@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.errors import InputError
@@ -20,12 +20,12 @@ from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
+from placer.options import SweepOptions
 from placer.planning.accepted import accepted
 from placer.planning.decode.results import gap_of
 from placer.planning.decode.summary import capacity_summary
 from placer.sweeps.executors import Pool
-from placer.whatif.compare import SweepOptions, solve_with
-from placer.whatif.scenario import Variant
+from placer.sweeps.tasks import Variant
 
 ROUNDS = 8
 STAND_IN = "placer.stand-in"
@@ -50,9 +50,16 @@ class ReservedPlan:
 
 
 def plan_with_reserve(
-    fleet: Fleet, options: SweepOptions, *, rounds: int = ROUNDS, pool: Pool | None = None
+    fleet: Fleet,
+    options: SweepOptions,
+    solve: Callable[[Fleet, SweepOptions], Plan],
+    *,
+    rounds: int = ROUNDS,
+    pool: Pool | None = None,
 ) -> ReservedPlan:
     """Plan a fleet so that it survives the failures that its reserve rules name, each verified by a plan of its own.
+
+    `solve` plans a fleet without reserve rules.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def plan_with_reserve(
     if not rules:
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
     fleet = dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule not in rules))
-    bounds = solve_with(Variant(name="free", fleet=fleet), options)
+    bounds = solve(fleet, options)
     room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     plan, best = bounds, None
     for number in range(1, rounds + 1):
@@ -80,7 +87,7 @@ def plan_with_reserve(
         # The same room to keep as before would give the same plan again.
         if number == rounds or not _note(room, sweeps):
             break
-        plan = _without(fleet, solve_with(Variant(name="reserve", fleet=_with_room(fleet, room)), options))
+        plan = _without(fleet, solve(_with_room(fleet, room), options))
     assert best is not None
     return dataclasses.replace(best[1], rounds=number)
 
@@ -100,9 +107,7 @@ def _worse(plan: Plan, free: Plan) -> bool:
 
 
 def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Pool | None) -> FailureSweep:
-    return sweep_failures(
-        Variant(name="reserve", fleet=fleet), rule.scope, options, at_once=rule.fail, pool=pool, plan=plan
-    )
+    return sweep_failures(Variant(name="reserve", fleet=fleet), plan, rule.scope, options, at_once=rule.fail, pool=pool)
 
 
 def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep, ...]) -> bool:

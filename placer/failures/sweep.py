@@ -21,15 +21,15 @@ from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
+from placer.model.same_host import same_shape
+from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import WITHIN_HOST, Compiled, compile_fleet
 from placer.planning.decode.names import assign_names
-from placer.planning.solve import move_budget
+from placer.planning.room import Room
 from placer.sweeps.executors import Outcome, Pool, Task
-from placer.whatif.compare import OnDone, SweepOptions, identity_of, solve_with, swept
-from placer.whatif.edit_hosts import alike as same_shape
-from placer.whatif.room import Room
-from placer.whatif.scenario import Variant
+from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
 from solvers.result import Limits, Result
 from solvers.solve import solve
 
@@ -69,6 +69,7 @@ class FailureSweep:
 
 def sweep_failures(
     variant: Variant,
+    plan: Plan,
     scope: str,
     options: SweepOptions,
     *,
@@ -76,9 +77,8 @@ def sweep_failures(
     pool: Pool | None = None,
     results: Path | None = None,
     on_done: OnDone | None = None,
-    plan: Plan | None = None,
 ) -> FailureSweep:
-    """Plan the variant, or take the plan given, then let every domain of a scope fail, alone or two at once.
+    """Let every domain of a scope fail under a plan of the variant, alone or two at once.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def sweep_failures(
     """
     if at_once not in (1, 2):
         raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
-    fleet = settled(variant.fleet, plan or solve_with(variant, options))
+    fleet = settled(variant.fleet, plan)
     domains = domains_of(fleet, scope)
     if len(domains) <= at_once:
         raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.errors import ImpossibleError, NothingFoundError
 from placer.measure.measure import score_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
-from placer.model.plan import Change, Plan
+from placer.model.plan import Change
+from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
+from placer.planner import solve_with
 from placer.planning.compile.compile import compile_fleet
-from placer.planning.solve import DEFAULT_TIME_LIMIT_S, solve_fleet
-from placer.sweeps.executors import Outcome, Pool, ResumeError, Task, run_sweep, serial
+from placer.sweeps.executors import Outcome, Pool, Task
+from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
 from placer.whatif.headroom import headroom
-from placer.whatif.scenario import Variant
 
 FEW_HOSTS = 20
 FEW_HOSTS_LIMIT_S = 2.0
 """On a dozen hosts ten scenarios side by side are an answer to wait for; each row tells its gap."""
 
 Row = dict[str, Any]
-OnDone = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepOptions:
-    """How every fleet of a sweep is solved; see `placer.planning.solve.solve_fleet`.
-
-    `rounds` makes a sweep repeatable to the byte where solves end by their limit; where all are proven it is so anyway.
-    """
-
-    goals: tuple[str, ...] | None = None
-    time_limit_s: float = DEFAULT_TIME_LIMIT_S
-    rounds: int | None = None
-    seed: int = 0
-    max_moves: int | None = None
-    max_migrations: int | None = None
-    headroom: tuple[str, ...] = ()
 
 
 def usual_limit_s(fleet: Fleet) -> float:
@@ -79,41 +60,12 @@ def compare(
     return tuple(_row(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=False))
 
 
-def swept(
-    work: Callable[[Any, Any], Any],
-    context: Any,
-    tasks: Sequence[Task],
-    identity: str,
-    pool: Pool | None,
-    results: Path | None,
-    on_done: OnDone | None,
-) -> tuple[Outcome, ...]:
-    """Run a sweep of the planner; a results file of another sweep is bad input."""
-    try:
-        return run_sweep(
-            work, context, tasks, pool=pool or serial(), identity=identity, results=results, on_done=on_done
-        )
-    except ResumeError as error:
-        raise InputError(str(error), file=str(results), cure="name another file with --results") from None
-    except OSError as error:
-        if results is None:
-            raise
-        raise InputError(f"cannot be written: {error}", file=str(results)) from None
-
-
-def identity_of(what: str, variants: Sequence[Variant], options: SweepOptions) -> str:
-    """Return a digest of all that the results of a sweep depend on, the wall limit apart."""
-    said = {**asdict(options), "time_limit_s": None}
-    fleets = [(variant.name, variant.fleet.digest, len(variant.fleet.vms)) for variant in variants]
-    return hashlib.sha256(json.dumps([what, said, fleets], sort_keys=True).encode()).hexdigest()
-
-
 def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) -> Row:
     """Plan one variant; what a worker runs."""
     variants, options = context
     fleet = variants[number].fleet
     try:
-        plan = solve_with(variants[number], options)
+        plan = solve_with(fleet, options)
     except ImpossibleError as error:
         return {"status": "impossible", "reason": stuck_vms(variants[number]) or str(error)}
     except NothingFoundError as error:
@@ -161,19 +113,6 @@ def stuck_vms(variant: Variant) -> str | None:
         return None
     some = ", ".join(stuck[:3]) + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")
     return f"no place on its own host for {some}; allow moves with --max-moves, or move it first"
-
-
-def solve_with(variant: Variant, options: SweepOptions) -> Plan:
-    """Plan a variant with one solver thread: a sweep has its parallelism in its tasks."""
-    return solve_fleet(
-        variant.fleet,
-        goals=options.goals,
-        time_limit_s=options.time_limit_s,
-        rounds=options.rounds,
-        seed=options.seed,
-        max_moves=options.max_moves,
-        max_migrations=options.max_migrations,
-    )
 
 
 def _row(variant: Variant, outcome: Outcome) -> Row:

@@ -10,6 +10,7 @@ from pathlib import Path
 from placer.errors import InputError
 from placer.model.host import Host, Node
 from placer.model.rules import Rule
+from placer.model.same_host import said_of
 from placer.model.units import format_kib
 from placer.read.documents.scenario_file import Edit
 from placer.read.documents.scenario_schema import EditEntry, LikeEntry, MemoryEntry
@@ -40,7 +41,7 @@ class Shared:
     def __call__(self, host: Host) -> Host:
         """Return the host changed."""
         for before, after in self._done[-8:]:
-            if before.topology is host.topology and _said(before) == _said(host):
+            if before.topology is host.topology and said_of(before) == said_of(host):
                 return replace(
                     after, name=host.name, uuid=host.uuid, uri=host.uri, failed=host.failed, labels=host.labels
                 )
@@ -52,19 +53,6 @@ class Shared:
             raise InputError(text, cure=fault.cure) from None
         self._done.append((host, changed))
         return changed
-
-
-def _said(host: Host) -> tuple[object, ...]:
-    return (
-        (host.reserve, host.dedicated_cpus, host.shared_cpus, host.isolated_cpus, host.cpu_ratio, host.memory_ratio),
-        (host.cost, host.kvm, host.migration_domain, host.resources),
-    )
-
-
-def alike(host: Host, pattern: Host) -> bool:
-    """Tell whether two hosts are of one shape: the same topology, reserves and overcommit."""
-    same = host.topology is pattern.topology or host.topology == pattern.topology
-    return same and _said(host) == _said(pattern)
 
 
 def copies(pattern: Host, said: LikeEntry, taken: set[str]) -> tuple[Host, ...]:

@@ -18,7 +18,7 @@ from placer.model.units import format_kib
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import Compiled, compile_fleet
-from placer.whatif.room import Room
+from placer.planning.room import Room
 from placer.whatif.wanted import Wanted, wanted_flavor
 from solvers.problem import IntArray, Problem
 from solvers.slots import Filler

@@ -14,7 +14,8 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.vm import Vm
-from placer.planning.solve import DEFAULT_TIME_LIMIT_S, solve_fleet
+from placer.options import DEFAULT_TIME_LIMIT_S
+from placer.planner import solve_fleet
 
 SPARE = 1.25
 """The first offer of hosts is what the CPUs and memory need at least, times this; it doubles until the demand fits."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
+from placer.options import SweepOptions
 from placer.sweeps.executors import Pool, Task
-from placer.whatif.compare import OnDone, Row, SweepOptions, identity_of, solve_variant, swept
-from placer.whatif.scenario import Variant
+from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
+from placer.whatif.compare import Row, solve_variant
 
 SLACKS = (0, 5, 10, 20, 40, 80)
 """Per cent of hosts above the fewest that a plan may use to come nearer to its memory."""

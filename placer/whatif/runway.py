@@ -12,10 +12,11 @@ from typing import Any
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
+from placer.options import SweepOptions
+from placer.planner import solve_with
 from placer.sweeps.executors import Pool, Task, kept_open, serial
-from placer.whatif.compare import SweepOptions, identity_of, solve_with, swept
+from placer.sweeps.tasks import Variant, identity_of, swept
 from placer.whatif.edit_vms import grown
-from placer.whatif.scenario import Variant
 
 MOST_MONTHS = 120
 MOST_VMS = 1_000_000
@@ -193,7 +194,7 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
     asked = dataclasses.replace(options, goals=("placed",))
     count = len(later.vms)
     try:
-        plan = solve_with(Variant(name=f"month {month}", fleet=later), asked)
+        plan = solve_with(later, asked)
     except (ImpossibleError, NothingFoundError) as error:
         proven = isinstance(error, ImpossibleError)
         return asdict(Month(month=month, vms=count, unplaced=count, proven=proven, reason=str(error)))

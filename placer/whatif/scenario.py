@@ -12,24 +12,17 @@ from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, matches
+from placer.model.same_host import same_shape
 from placer.model.vm import Vm
 from placer.read.documents.scenario_file import Edit, Scenario
 from placer.read.inventory.entries import MAX_COUNT
 from placer.read.inventory.rules import LabelIndex
 from placer.read.text.located import FaultLog, freeze
+from placer.sweeps.tasks import Variant
 from placer.whatif import edit_hosts as on_hosts
 from placer.whatif import edit_vms as on_vms
 
 HostEdit = Callable[[Host], Host]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """A fleet to plan: the base or one after a scenario, and what was changed."""
-
-    name: str
-    fleet: Fleet
-    changes: tuple[str, ...] = ()
 
 
 def variants(fleet: Fleet, scenarios: Sequence[Scenario], *, stack: bool = False) -> tuple[Variant, ...]:
@@ -106,7 +99,7 @@ class _Work:
             return list(self.fleet.hosts)
         if isinstance(selection, dict) and set(selection) == {"shape"}:
             pattern = self._host(selection["shape"])
-            return [host for host in self.fleet.hosts if on_hosts.alike(host, pattern)]
+            return [host for host in self.fleet.hosts if same_shape(host, pattern)]
         wanted = {"name": selection} if isinstance(selection, str) else selection
         found = [host for host in self.fleet.hosts if matches(wanted, host.name, host.labels)]
         if not found:

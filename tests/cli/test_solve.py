@@ -174,7 +174,7 @@ def slow_solve(stops: bool) -> str:
     """Return a script that solves with an engine that waits in C until it is interrupted, or for ever."""
     return f"""
 import sys, threading, time
-import placer.planning.solve as door
+import placer.planner as door
 from placer.cli.app import main
 real = door.solve_fleet
 def slow(fleet, *, interrupt, **options):

@@ -12,7 +12,7 @@ from placer.emit.export import export_plan
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import CpuPolicy
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import locate
 from placer.read.inventory.inventory import read_fleet

@@ -15,7 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, DeviceRequest, ThreadPolicy, Vm
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 
 Build = Any
 GROWN, NODES, LIFTED, DROPPED, MOVED = "add-hosts", "more-nodes", "lift-rule", "drop-vms", "allow-moves"

@@ -19,8 +19,8 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
+from placer.planner import solve_fleet
 from placer.planning.after import fleet_after
-from placer.planning.solve import solve_fleet
 
 Build = Any
 MOVES = 200

@@ -11,7 +11,7 @@ from placer.explain import prices as module
 from placer.explain.prices import rule_prices
 from placer.model.plan import GoalResult
 from placer.model.rules import Rule, RuleKind
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 
 Build = Any
 APART = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "x"}, name="apart")

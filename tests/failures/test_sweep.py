@@ -16,9 +16,10 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
+from placer.options import SweepOptions
+from placer.planner import solve_with
 from placer.sweeps.executors import Pool, processes
-from placer.whatif.compare import SweepOptions, solve_with
-from placer.whatif.scenario import Variant
+from placer.sweeps.tasks import Variant
 
 OPTIONS = SweepOptions(time_limit_s=20)
 
@@ -37,7 +38,7 @@ def fleet_of(build: Any, count: int, wide: int, **more: Any) -> Fleet:
 
 def sweep(fleet: Fleet, scope: str = "host", **more: Any) -> FailureSweep:
     """Let every domain fail."""
-    return sweep_failures(Variant(name="base", fleet=fleet), scope, OPTIONS, **more)
+    return sweep_failures(Variant(name="base", fleet=fleet), solve_with(fleet, OPTIONS), scope, OPTIONS, **more)
 
 
 def test_enough_room_is_proven(build: Any) -> None:
@@ -99,8 +100,8 @@ def test_pairs_that_are_skipped_are_harmless(build: Any, seed: int) -> None:
     rules = [Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": f"a{n}"}, scope="rack", max_per=2) for n in (0, 1)]
     rules.append(Rule(kind=RuleKind.AFFINITY, members={"app": "a2"}, scope="rack"))
     fleet = build.fleet(made, vms, rules)
-    plan = solve_with(Variant(name="base", fleet=fleet), OPTIONS)
-    found = sweep_failures(Variant(name="base", fleet=fleet), "host", OPTIONS, at_once=2, plan=plan)
+    plan = solve_with(fleet, OPTIONS)
+    found = sweep_failures(Variant(name="base", fleet=fleet), plan, "host", OPTIONS, at_once=2)
     assert found.slack > 0 and found.slack + found.alike + found.solved == found.combinations == 66
     harmful = {tuple(one["domains"]): one["vms_lost"] for one in found.harmful}
     after = settled(fleet, plan)
@@ -175,6 +176,6 @@ def test_pins_of_a_failed_host_mean_nothing_elsewhere(build: Any) -> None:
     found = sweep(build.fleet(hosts(build, 2), [fixed, there]))
     assert (found.harmful, found.unknown) == ((), ())
     fleet = build.fleet([dataclasses.replace(hosts(build, 2)[0], failed=True), hosts(build, 2)[1]], [fixed, there])
-    plan = solve_with(Variant(name="failed", fleet=fleet), OPTIONS)
+    plan = solve_with(fleet, OPTIONS)
     held = [cpu for vm in plan.vms for cpus in vm.pins.values() for cpu in cpus]
     assert sorted(held) == list(range(8))

@@ -13,7 +13,7 @@ from placer.measure.score import goal_values
 from placer.model.goals import parse_goals
 from placer.model.usage_levels import MOST_LEVELS, usage_known, usage_levels
 from placer.model.vm import Cell, CellMode, CpuPolicy, EmulatorPolicy, Usage, Vm, VmSpec
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 
 Build = Any
 GOALS = "placed,balance:usage"

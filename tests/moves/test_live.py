@@ -12,8 +12,8 @@ from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.moves.schedule import schedule_moves
+from placer.planner import solve_fleet
 from placer.planning.after import fleet_after
-from placer.planning.solve import solve_fleet
 from placer.read.inventory.inventory import read_fleet
 
 

@@ -12,8 +12,10 @@ from placer.model.goals import parse_goals
 from placer.model.plan import Change, Plan
 from placer.moves import resolve as moves_resolve
 from placer.moves.schedule import cyclic_moves, schedule_moves
+from placer.planner import solve_fleet
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import Compiled, compile_fleet
-from placer.planning.solve import move_budget, plan_from_result, solve_fleet
+from placer.planning.decode.plan import plan_from_result
 from solvers.problem import Problem
 from solvers.result import HostPattern, Limits, Result
 from solvers.solve import solve

@@ -10,8 +10,8 @@ import pytest
 from placer.check.check import check
 from placer.errors import RefusedPlanError
 from placer.model.plan import Plan
+from placer.planner import solve_fleet
 from placer.planning.accepted import OWN_FAULTS, accepted
-from placer.planning.solve import solve_fleet
 from solvers import solve as door
 from solvers.result import Result
 

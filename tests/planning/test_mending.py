@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from placer.model.rules import Rule, RuleKind
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 from placer.show.plan_summary import draw_summary
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from placer.model.vm import CpuPolicy
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 from solvers.columns.engine import solve_states
 from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
 from solvers.result import Limits

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from placer.model.goals import parse_goals
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.worst_host import worst_failure
-from placer.planning.solve import move_budget
 from solvers.result import Limits
 from solvers.solve import solve
 

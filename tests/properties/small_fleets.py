@@ -45,7 +45,7 @@ def small_live_fleet(seed: int) -> Fleet:
     from placer.model.goals import parse_goals
     from placer.planning.after import fleet_after
     from placer.planning.compile.compile import compile_fleet
-    from placer.planning.solve import plan_from_result
+    from placer.planning.decode.plan import plan_from_result
     from solvers.starts.best_fit import solve_greedy
 
     rng = random.Random(seed)

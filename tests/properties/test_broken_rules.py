@@ -11,7 +11,7 @@ from small_fleets import small_fleet, small_live_fleet
 from placer.check.check import check
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.model.fleet import Fleet
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 
 GOALS = "placed,rules,moves"
 

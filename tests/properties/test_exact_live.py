@@ -10,9 +10,10 @@ from small_fleets import small_live_fleet
 
 from placer.check.check import check
 from placer.model.goals import parse_goals
+from placer.planner import solve_fleet
 from placer.planning.after import fleet_after
 from placer.planning.compile.compile import compile_fleet
-from placer.planning.solve import plan_from_result, solve_fleet
+from placer.planning.decode.plan import plan_from_result
 from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT, MoveBudget
 from solvers.result import Limits

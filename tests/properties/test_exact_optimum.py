@@ -12,7 +12,7 @@ from small_fleets import small_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.planning.compile.compile import compile_fleet
-from placer.planning.solve import plan_from_result
+from placer.planning.decode.plan import plan_from_result
 from solvers.exact.search import solve_exact
 from solvers.problem import COST_UNIT
 from solvers.result import Limits, Result

@@ -8,9 +8,9 @@ import pytest
 from small_fleets import small_fleet, small_live_fleet
 
 from placer.model.goals import parse_goals
+from placer.planner import solve_fleet
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.certificate import check_certificate
-from placer.planning.solve import solve_fleet
 from solvers.exact.search import solve_exact
 from solvers.proofs.counts_by_highs import second_opinion
 from solvers.result import Limits

@@ -16,9 +16,10 @@ from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Current, Movable, Vm
+from placer.planner import solve_fleet
 from placer.planning.after import fleet_after
 from placer.planning.compile.compile import Compiled, compile_fleet
-from placer.planning.solve import plan_from_result, solve_fleet
+from placer.planning.decode.plan import plan_from_result
 from solvers.columns.engine import solve_states
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact

@@ -14,9 +14,9 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
 from placer.model.host import Host, Node, Reserve, Topology
 from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
-from placer.planning.solve import move_budget
 from placer.whatif.headroom import Headroom, headroom
 from placer.whatif.wanted import Wanted, wanted_flavors, wanted_like
 from solvers.result import Limits

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
-from placer.whatif.compare import SweepOptions
+from placer.options import SweepOptions
 from placer.whatif.pareto import front, pareto
 
 OPTIONS = SweepOptions(time_limit_s=20)

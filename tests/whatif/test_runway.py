@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
+from placer.options import SweepOptions
 from placer.sweeps.executors import Pool, SerialExecutor, processes
-from placer.whatif.compare import SweepOptions
 from placer.whatif.runway import grown_fleet, runway
 
 OPTIONS = SweepOptions(time_limit_s=20)

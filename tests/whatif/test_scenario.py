@@ -13,7 +13,8 @@ from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, ThreadPolicy
 from placer.read.documents.scenario_file import parse_scenario, read_scenarios
 from placer.read.inventory.inventory import parse_fleet, read_fleet
-from placer.whatif.scenario import Variant, apply_scenario, variants
+from placer.sweeps.tasks import Variant
+from placer.whatif.scenario import apply_scenario, variants
 
 FLEET = b"""\
 schema: placer.inventory/v1

@@ -11,7 +11,7 @@ import pytest
 
 from placer.check.check import check
 from placer.emit.export import export_plan
-from placer.planning.solve import solve_fleet
+from placer.planner import solve_fleet
 from placer.read.domains.domain_xml import read_domain
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import import_libvirt

@@ -1,0 +1,25 @@
+"""How a fleet is solved: what the planner, sweeps and the command line agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Engine = Literal["auto", "exact", "states", "greedy"]
+DEFAULT_TIME_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """How every fleet of a sweep is solved; see `placer.planner.solve_fleet`.
+
+    `rounds` makes a sweep repeatable to the byte where solves end by their limit; where all are proven it is so anyway.
+    """
+
+    goals: tuple[str, ...] | None = None
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S
+    rounds: int | None = None
+    seed: int = 0
+    max_moves: int | None = None
+    max_migrations: int | None = None
+    headroom: tuple[str, ...] = ()

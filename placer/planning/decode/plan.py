@@ -1,0 +1,110 @@
+"""An engine's counts as a whole plan: names, pins, measures, reasons, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from placer.model.fleet import Fleet
+from placer.model.goals import BALANCE_USAGE, Goal
+from placer.model.plan import Plan, PlanVm, Unplaced
+from placer.model.usage_levels import usage_known
+from placer.planning.compile.compile import Compiled
+from solvers.problem import MoveBudget
+from solvers.result import Result
+
+
+def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
+    """Give an engine's answer names, pins, measures and reasons."""
+    from placer.planning.decode.build_plan import PlanBuilder
+    from placer.planning.decode.certificate import certificate_of
+    from placer.planning.decode.names import assign_names
+    from placer.planning.decode.pins import Pinner
+    from placer.planning.decode.reasons import unplaced_reasons
+    from placer.planning.decode.results import MEASURED, goal_results
+    from placer.planning.decode.summary import capacity_summary
+    from placer.planning.decode.worst_host import worst_failure
+
+    fleet, problem = compiled.fleet, compiled.problem
+    assignment = assign_names(compiled, result)
+    kinds = {goal.kind for goal in compiled.goals}
+    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
+    unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
+    pinned = kinds & set(MEASURED)
+    if any(rule.scope == "l3" for rule in fleet.rules):
+        pinned |= kinds & {"rules"}
+    measured = _measured(compiled, vms, unplaced) if pinned else {}
+    measured = {goal.name: measured[goal.name] for goal in compiled.goals if goal.kind in pinned}
+    goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
+    status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
+    summary = {**capacity_summary(fleet, vms), "worst_host_failure": worst_failure(compiled, result)}
+    return Plan(
+        fleet_path=fleet.path,
+        fleet_digest=fleet.digest,
+        seed=seed,
+        rounds=result.rounds,
+        status=status,
+        goals=goals,
+        vms=vms,
+        unplaced=unplaced,
+        versions=versions(),
+        options=_options(compiled.goals, problem.budget),
+        summary=summary,
+        warnings=_warnings(fleet, compiled.goals),
+        certificate=certificate_of(result),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a plan depends on."""
+    found = {}
+    for name, package in (("placer", "numa-placer"), ("ortools", "ortools")):
+        try:
+            found[name] = version(package)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _measured(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> dict[str, float | None]:
+    from placer.measure.score import goal_values
+
+    fleet = compiled.fleet
+    draft = Plan(
+        fleet_path=fleet.path,
+        fleet_digest=fleet.digest,
+        seed=0,
+        rounds=0,
+        status="feasible",
+        goals=(),
+        vms=vms,
+        unplaced=unplaced,
+    )
+    return dict(goal_values(fleet, draft, [goal.name for goal in compiled.goals]))
+
+
+def _options(goals: Sequence[Goal], budget: MoveBudget) -> dict[str, object]:
+    named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in goals]
+    return {"goals": named, "max_moves": budget.moves, "max_migrations": budget.migrations}
+
+
+def _warnings(fleet: Fleet, goals: Sequence[Goal]) -> tuple[str, ...]:
+    out = _bare_hosts(fleet)
+    unknown = len(fleet.vms) - usage_known(fleet.vms)
+    if unknown and any(goal.name == BALANCE_USAGE for goal in goals):
+        out += (
+            f"{BALANCE_USAGE}: the CPU use of {unknown} of {len(fleet.vms)} VMs is not known; their requests count",
+        )
+    return out
+
+
+def _bare_hosts(fleet: Fleet) -> tuple[str, ...]:
+    bare = [
+        host.name
+        for host in fleet.hosts
+        if not host.reserve.cpus and not host.reserve.memory_kib and host.shared_cpus is None
+    ]
+    if not bare:
+        return ()
+    some = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
+    return (f"{len(bare)} hosts reserve nothing for themselves ({some}); say reserve: {{cpus: …, memory: …}}",)
