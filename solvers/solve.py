@@ -21,6 +21,8 @@ EXACT_HOSTS = 12
 """And up to so many hosts: from there on engine B is the faster one, whatever the counts."""
 EXACT_LIMIT = 400_000
 """Above this many counts engine A's model alone is too large to be of use."""
+PATIENCE, LONG_PATIENCE = 4, 12
+"""Rounds of one kind that may bring nothing before the engines and after them."""
 BRIEF_SWEEPS = 1
 """Engine A's short turn on small problems."""
 BRIEF_ROUNDS = 16
@@ -57,6 +59,7 @@ def solve(
         If an engine was asked for by name and cannot do what the problem asks.
     """
     from solvers.starts.best_fit import solve_greedy
+    from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
 
     run = _Ladder(
@@ -72,7 +75,7 @@ def solve(
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
     if warm_start is None and engine != "greedy":
-        run.best = fewer_hosts(problem, run.best, seed=seed)
+        run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed))
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
     if chosen == "greedy":
@@ -114,13 +117,18 @@ class _Ladder:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
                 self.exact((0, BRIEF_SWEEPS))
                 self.fill_in()
+                self.improve(PATIENCE)
                 if self.goes_on:
                     self.states(BRIEF_ROUNDS)
             if self.goes_on or not self.climbed:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
+        self.improve(PATIENCE)
         self.fill_in()
         self.states()
+        if not any(objective.tolerance for objective in self.problem.objectives):
+            # Tolerance is used up for later goals: to win it back would undo them.
+            self.improve(LONG_PATIENCE)
         # What engine B leaves open, engine A may still close where its model is small enough.
         if self.goes_on and counts_of(self.problem) <= EXACT_LIMIT:
             self.exact()
@@ -149,6 +157,23 @@ class _Ladder:
             if found is not self.best:
                 self.best = replace(found, objectives=_carried(self.problem, self.best, found))
                 self.tell("linear", "fuller first answer")
+
+    def improve(self, patience: int) -> None:
+        """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""
+        from solvers.improve.stage import stage_of
+        from solvers.starts.best_fit import rows_of
+
+        stage = stage_of(self.problem, self.best, seed=self.seed, patience=patience) if self.goes_on else None
+        if stage is None:
+            return
+        while self.goes_on and stage.round():
+            self.rounds += 1
+        found = stage.answer()
+        if found is not self.best:
+            values = evaluate(self.problem, found.patterns, found.unplaced)
+            found = replace(found, objectives=rows_of(self.problem, values), engine=self.best.engine)
+            self.best = _better(self.best, found) if self.climbed else found
+            self.tell("improve", "better answer")
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
         """Let engine A work on the best answer."""

@@ -46,14 +46,15 @@ def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None =
     found = tuple(pattern for groups in packing.groups for pattern in groups.patterns())
     unplaced = tuple(packing.left.tolist())
     if violations(problem, found, unplaced):
-        return Result(status="unknown", objectives=_rows(problem, (None,) * len(problem.objectives)), engine=ENGINE)
+        return Result(status="unknown", objectives=rows_of(problem, (None,) * len(problem.objectives)), engine=ENGINE)
     values = evaluate(problem, found, unplaced)
     return Result(
-        status="feasible", objectives=_rows(problem, values), patterns=found, unplaced=unplaced, engine=ENGINE
+        status="feasible", objectives=rows_of(problem, values), patterns=found, unplaced=unplaced, engine=ENGINE
     )
 
 
-def _rows(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveResult, ...]:
+def rows_of(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveResult, ...]:
+    """Return values that nothing is proven of, one a objective."""
     return tuple(
         ObjectiveResult(
             goal=objective.goal,
@@ -62,7 +63,7 @@ def _rows(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveRe
             bound=None,
             source="",
             status="unknown" if value is None else "feasible",
-            stopped="the greedy engine proves nothing",
+            stopped="first answers prove nothing",
         )
         for objective, value in zip(problem.objectives, values, strict=True)
     )

@@ -1,0 +1,203 @@
+"""What of a problem never changes while an answer is improved: every host a line, every placement of all shapes a row.
+
+Shapes of fewer rows are filled up with rows that nothing takes, so that all hosts are priced at once whatever they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.problem import BoolArray, IntArray, Problem
+
+Floats = NDArray[np.float64]
+
+MOST_CELLS = 40_000_000
+"""Above so many numbers in a table (placements x rows, classes x flavors) an answer is not improved: memory."""
+CACHED = 4_000_000
+"""Places of flavors that are kept rather than listed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HingeTable:
+    """The hinges of one objective, a line a shape: (S, N) row, offset, slope and scale; slope 0 fills up."""
+
+    objective: int
+    row: IntArray
+    offset: IntArray
+    slope: IntArray
+    scale: IntArray
+
+    def cost(self, shape: IntArray, load: IntArray) -> IntArray:
+        """Return (M,): what hosts of a shape (M,) cost with loads (M, K)."""
+        if not len(shape):
+            return np.zeros(0, dtype=np.int64)
+        at = np.take_along_axis(load, self.row[shape], axis=1)
+        over = np.maximum(0, self.scale[shape] * at - self.offset[shape])
+        total: IntArray = (self.slope[shape] * over).sum(axis=1)
+        return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Arrays over placements of all shapes (P), hosts (H), flavors (F), objectives (O) and rows (K, the most of a
+    shape).
+
+    Attributes
+    ----------
+    first : (S + 1,) number of each shape's first placement. `local` : (P,) position among those of flavor and shape.
+    host_class, shape : (H,). `capacity` : (H, K). `opening` : (H,) cost of a host that holds any VM.
+    least : (F, O) the least that a VM of a flavor costs anywhere. `unplaced` : (F, O) what one left out costs.
+    allowed, penalty : (classes, F), None where all may be anywhere, where nothing is a penalty.
+    """
+
+    problem: Problem
+    first: IntArray
+    use: IntArray
+    cost: IntArray
+    flavor: IntArray
+    stay_only: BoolArray
+    local: IntArray
+    host_class: IntArray
+    shape: IntArray
+    capacity: IntArray
+    opening: IntArray
+    least: IntArray
+    unplaced: IntArray
+    hinges: tuple[HingeTable, ...]
+    allowed: BoolArray | None
+    penalty: IntArray | None
+    by_flavor: IntArray
+    flavor_ptr: IntArray
+    shape_of: IntArray
+    hosts_of: tuple[IntArray, ...]
+    scale: Floats
+    _places: dict[int, tuple[IntArray, IntArray]] = field(default_factory=dict)
+    _kept: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts there are."""
+        return len(self.host_class)
+
+    def placements_of(self, flavor: int) -> IntArray:
+        """Return the placements of a flavor in all shapes, in order."""
+        return self.by_flavor[self.flavor_ptr[flavor] : self.flavor_ptr[flavor + 1]]
+
+    def places(self, flavor: int) -> tuple[IntArray, IntArray]:
+        """Return (M,) hosts and (M,) placements: everywhere a VM of a flavor might be, whether there is room or not."""
+        found = self._places.get(flavor)
+        if found is not None:
+            return found
+        own = self.placements_of(flavor)
+        own = own[~self.stay_only[own]]
+        hosts, places = [], []
+        for shape in np.unique(self.shape_of[own]).tolist():
+            here = own[self.shape_of[own] == shape]
+            there = self.hosts_of[shape]
+            if self.allowed is not None:
+                there = there[self.allowed[self.host_class[there], flavor]]
+            hosts.append(np.repeat(there, len(here)))
+            places.append(np.tile(here, len(there)))
+        none = np.zeros(0, dtype=np.int64)
+        found = (np.concatenate([none, *hosts]), np.concatenate([none, *places]))
+        if self._kept[0] > CACHED:
+            self._places.clear()
+            self._kept[0] = 0
+        self._kept[0] += len(found[0])
+        self._places[flavor] = found
+        return found
+
+
+def tables_of(problem: Problem) -> Tables | None:
+    """Return the tables of a problem; None where they would be too large."""
+    flavors, objectives = len(problem.flavors), problem.objectives
+    rows = max((len(shape.row_names) for shape in problem.shapes), default=0)
+    total = sum(shape.placements for shape in problem.shapes)
+    if max(total * rows, len(problem.classes) * flavors, total * len(objectives)) > MOST_CELLS:
+        return None
+    first = np.cumsum([0, *(shape.placements for shape in problem.shapes)], dtype=np.int64)
+    use = np.zeros((total, rows), dtype=np.int64)
+    cost = np.zeros((total, len(objectives)), dtype=np.int64)
+    for number, shape in enumerate(problem.shapes):
+        part = slice(int(first[number]), int(first[number + 1]))
+        use[part, : len(shape.row_names)] = shape.use
+        for o, objective in enumerate(objectives):
+            if objective.cost is not None and objective.cost in shape.cost:
+                cost[part, o] = shape.cost[objective.cost]
+    none = np.zeros(0, dtype=np.int64)
+    flavor = np.concatenate([none, *(shape.flavor for shape in problem.shapes)])
+    stay_only = np.concatenate([none, *(shape.stay_only for shape in problem.shapes)]).astype(np.bool_)
+    shape_of = np.repeat(np.arange(len(problem.shapes)), np.diff(first))
+    by_flavor = np.lexsort((np.arange(total), shape_of, flavor))
+    flavor_ptr = np.searchsorted(flavor[by_flavor], np.arange(flavors + 1))
+    counts = [cls.count for cls in problem.classes]
+    host_class = np.repeat(np.arange(len(counts)), counts)
+    shape_of_host = np.array([cls.shape for cls in problem.classes], dtype=np.int64)[host_class]
+    capacity = np.zeros((len(problem.classes), rows), dtype=np.int64)
+    for number, cls in enumerate(problem.classes):
+        capacity[number, : len(cls.capacity)] = cls.capacity
+    capacity = capacity[host_class]
+    least = np.zeros((flavors, len(objectives)), dtype=np.int64)
+    many = np.diff(flavor_ptr) > 0
+    if many.any():
+        least[many] = np.minimum.reduceat(cost[by_flavor], flavor_ptr[:-1][many])
+    unplaced = np.zeros((flavors, len(objectives)), dtype=np.int64)
+    for o, objective in enumerate(objectives):
+        if objective.unplaced is not None:
+            unplaced[:, o] = objective.unplaced
+    allowed = np.array([cls.allowed for cls in problem.classes], dtype=np.bool_)
+    penalty = np.array([cls.stay_penalty for cls in problem.classes], dtype=np.int64)
+    return Tables(
+        problem=problem,
+        first=first,
+        use=use,
+        cost=cost,
+        flavor=flavor,
+        stay_only=stay_only,
+        local=_positions(flavor, shape_of, by_flavor),
+        host_class=host_class,
+        shape=shape_of_host,
+        capacity=capacity,
+        opening=np.array([cls.cost for cls in problem.classes], dtype=np.int64)[host_class],
+        least=least,
+        unplaced=unplaced,
+        hinges=_hinges(problem),
+        allowed=None if allowed.all() else allowed,
+        penalty=penalty if penalty.any() else None,
+        by_flavor=by_flavor,
+        flavor_ptr=flavor_ptr,
+        shape_of=shape_of,
+        hosts_of=tuple(np.flatnonzero(shape_of_host == number) for number in range(len(problem.shapes))),
+        scale=1.0 / np.maximum(1, capacity),
+    )
+
+
+def _positions(flavor: IntArray, shape: IntArray, order: IntArray) -> IntArray:
+    """Return (P,): the position of each placement among those of its flavor in its shape."""
+    out = np.zeros(len(flavor), dtype=np.int64)
+    if len(order):
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = (np.diff(flavor[order]) != 0) | (np.diff(shape[order]) != 0)
+        starts = np.flatnonzero(new)
+        out[order] = np.arange(len(order)) - starts[np.cumsum(new) - 1]
+    return out
+
+
+def _hinges(problem: Problem) -> tuple[HingeTable, ...]:
+    out = []
+    for o, objective in enumerate(problem.objectives):
+        if objective.hinge is None:
+            continue
+        own = [[h for h in shape.hinges if h.goal == objective.hinge] for shape in problem.shapes]
+        most = max((len(found) for found in own), default=0)
+        if not most:
+            continue
+        table = np.zeros((4, len(own), most), dtype=np.int64)
+        for number, found in enumerate(own):
+            for n, hinge in enumerate(found):
+                table[:, number, n] = hinge.row, hinge.offset, hinge.slope, hinge.scale
+        out.append(HingeTable(objective=o, row=table[0], offset=table[1], slope=table[2], scale=table[3]))
+    return tuple(out)
