@@ -87,6 +87,7 @@ _MODULES = {
     "vector-packing": "benchmarks.vector_packing",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
+    "truth": "benchmarks.truth.spec",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""
 

@@ -89,7 +89,7 @@ def solve_fleet(
         )
 
     result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
-    if not result.patterns:
+    if not result.is_answer:
         raise _nothing(result)
     plan = plan_from_result(compiled, result, seed=seed)
     if fleet.is_live and not (interrupt is not None and interrupt.requested):

@@ -57,6 +57,11 @@ class Result:
     engine: str = ""
     certificate: Mapping[str, Any] | None = None
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether there is an answer at all; one of a fleet without a host that works has no pattern."""
+        return self.status in ("optimal", "feasible")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -62,6 +62,8 @@ def solve(
     from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
 
+    if not problem.classes:
+        return _nowhere(problem)
     run = _Ladder(
         problem=problem,
         limits=limits,
@@ -87,6 +89,22 @@ def solve(
     else:
         run.states()
     return run.result()
+
+
+def _nowhere(problem: Problem) -> Result:
+    """Return the answer where no host works: all VMs stay out, and there is no other answer to compare it with."""
+    unplaced = tuple(problem.demand().tolist())
+    rows = zip(problem.objectives, evaluate(problem, (), unplaced), strict=True)
+    return Result(
+        status="optimal",
+        objectives=tuple(
+            ObjectiveResult(
+                goal=one.goal, part=one.part, value=value, bound=value, source="no host works", status="optimal"
+            )
+            for one, value in rows
+        ),
+        unplaced=unplaced,
+    )
 
 
 @dataclass(slots=True, kw_only=True)

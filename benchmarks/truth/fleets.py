@@ -180,7 +180,7 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         reserve["memory"] = f"{rng.choice((240, 480, 960))}MiB"
     if any("2MiB" in node.get("pages", {}) for node in machine["nodes"]) and rng.random() < 0.25:
         reserve["pages"] = {"2MiB": 12}
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 and machine["nodes"][0]["memory"] not in ("0MiB", "1536MiB"):
         reserve["nodes"] = {machine["nodes"][0]["id"]: {"memory": "256MiB"}}
     if reserve:
         host["reserve"] = reserve

@@ -99,6 +99,7 @@ def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
         return Outcome(verdict="failed", wrong=("IMPOSSIBLE by the reference, and there is a plan",))
     wrong, proven, known = _compare(case, plan, truth)
     wrong += _verify(case, plan)
+    wrong += [f"OWN FAULT {text}" for text in plan.warnings if "a fault of placer's own" in text]
     if wrong:
         return Outcome(verdict="failed", wrong=tuple(wrong))
     return Outcome(verdict="gave up" if not known else "proven" if proven else "unproven")

@@ -120,7 +120,7 @@ class Trials:
         result = solve(compiled.problem, limits=Limits(time_limit_s=self.trial_s))
         if result.status == "infeasible":
             return False
-        if result.patterns and not any(result.unplaced):
+        if result.is_answer and not any(result.unplaced):
             return True
         if any(one.bound is not None and one.bound > 0 for one in result.objectives):
             return False

@@ -134,7 +134,7 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
     if not homeless:
         return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [NOWHERE]}
     compiled, result, sure = _solved(hit, options)
-    if not result.patterns:
+    if not result.is_answer:
         return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
     left = assign_names(compiled, result).unplaced
     out: dict[str, Any] = {
@@ -150,7 +150,7 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
             rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
             compiled, result, _ = _solved(half, options, engine="greedy")
-            if result.patterns and not assign_names(compiled, result).unplaced:
+            if result.is_answer and not assign_names(compiled, result).unplaced:
                 found.append(_refuge(compiled, result, names))
         out["into"] = [one for one in found if one is not None]
     return out
@@ -165,8 +165,8 @@ def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[
     compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
     limits = Limits(time_limit_s=options.time_limit_s, rounds=options.rounds)
     first = solve(compiled.problem, engine="greedy", limits=limits, seed=options.seed)
-    sure = bool(first.patterns) and not any(first.unplaced)
-    if not sure and first.patterns and budget.moves == 0:
+    sure = first.is_answer and not any(first.unplaced)
+    if not sure and first.is_answer and budget.moves == 0:
         sure = _left_out(compiled, first) <= _without_room(compiled)
     if engine == "greedy" or sure:
         return compiled, first, sure

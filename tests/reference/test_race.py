@@ -1,0 +1,73 @@
+"""Random small fleets of every family: no engine claims what the reference contradicts, none refuses or crashes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from benchmarks.truth.cases import Case
+from benchmarks.truth.fleets import FAMILIES, draw
+from benchmarks.truth.race import Outcome, check_witness, race, reference
+from benchmarks.truth.shrink import shrink
+from solvers.solve import Engine
+
+FLEETS = 12
+"""Fleets a family at every run; `placer bench truth` races as many as one likes."""
+ENGINES: tuple[Engine, ...] = ("exact", "states", "greedy")
+
+
+def assert_holds(case: Case, engine: Engine) -> Outcome:
+    """Race a case, and fail with all that is wrong."""
+    outcome = race(case, engine)
+    assert not outcome.wrong, (outcome.wrong, case.to_json())
+    return outcome
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_engines_agree_with_the_reference(family: str) -> None:
+    """Values, bounds and plans of ``auto`` and of one engine by turns hold, and check accepts the reference's plan."""
+    proven = 0
+    for seed, engine in zip(range(FLEETS), itertools.cycle(ENGINES), strict=False):
+        case = draw(family, seed)
+        truth = reference(case)
+        if truth.status == "optimal":
+            assert not check_witness(case, truth), case.to_json()
+        for each in ("auto", engine):
+            outcome = race(case, each, truth)
+            assert not outcome.wrong, (seed, each, outcome.wrong, case.to_json())
+        proven += outcome.verdict == "proven"
+    assert proven, "a race in which nothing is proven compares little"
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+def test_no_host_works(engine: Engine) -> None:
+    """Where all hosts failed every VM is without a place, and that is a plan."""
+    host = {"name": "h", "nodes": [{"id": 0, "cpus": "0-1", "memory": "4GiB"}], "state": "failed"}
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "host": "h", "nodes": [0]}
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": [vm]}
+    assert assert_holds(Case(inventory=inventory, goals="placed,moves"), engine).verdict == "proven"
+
+
+def test_a_wrong_value_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that thinks a CPU fewer contradicts a right plan: the comparison can fail."""
+    hosts = [{"name": "h", "nodes": [{"id": 0, "cpus": "0-1", "memory": "4GiB"}]}]
+    inventory = {
+        "schema": "placer.inventory/v1",
+        "hosts": hosts,
+        "vms": [{"name": "v", "vcpus": 2, "memory": "256MiB"}],
+    }
+    right = Case(inventory=inventory, goals="placed,hosts")
+    fewer = [{"name": "h", "nodes": [{"id": 0, "cpus": "0", "memory": "4GiB"}]}]
+    wrong = reference(Case(inventory={**inventory, "hosts": fewer}, goals="placed,hosts"))
+    assert race(right, "auto").verdict == "proven"
+    assert any(text.startswith("BETTER placed") for text in race(right, "auto", wrong).wrong)
+
+
+def test_shrinking_keeps_what_fails() -> None:
+    """Of a drawn fleet only what the failure needs is left: here two VMs."""
+    case = draw("rules", 3)
+    small = shrink(case, lambda one: len(one.inventory["vms"]) >= 2)
+    assert len(small.inventory["vms"]) == 2 and len(small.inventory["hosts"]) <= 1
+    assert "rules" not in small.inventory or not small.inventory["rules"]
