@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from placer.emit.domain.elements import guest_distances
+from placer.emit.domain.elements import guest_distances, memory_modes
 from placer.emit.domain.files import source_xml
 from placer.emit.export import Exporter
 from placer.emit.script import by_host, comment, quote
@@ -17,6 +17,7 @@ from placer.model.host import Host
 from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.units import KIB_PER_MIB
 from placer.model.vm import Vm, VmSpec
+from placer.read.domains.qemu_smp import read_smp
 from placer.read.text.xml import parse_xml
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ _LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = None) -> list[str]:
     """Return the arguments that make QEMU run a VM as planned, but for its devices; pins are ``taskset``'s part.
 
-    Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several. Huge pages come
-    from memfd, which needs no mount. Topology and distances are those of the domain's XML where there is one; without a
-    topology every vCPU is a socket, as in libvirt.
+    Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several, ``preferred``
+    where the domain's XML says so and none where it is restrictive, which cgroups enforce and QEMU does not know. Huge
+    pages come from memfd, which needs no mount; sizes are rounded up to pages. Topology, distances and whether memory
+    is shared are those of the XML where there is one; without a topology every vCPU is a socket, as in libvirt. vCPUs
+    online behind one that is not are plugged in one by one.
 
     Raises
     ------
@@ -42,9 +45,11 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
     if vm.uuid is not None:
         arguments += ["-uuid", vm.uuid]
-    arguments += ["-m", _size(sum(map(_whole_kib, vm.cells))), "-smp", _smp(spec, root)]
+    arguments += ["-m", _size(sum(_whole_kib(cell, spec) for cell in vm.cells)), "-smp", _smp(spec, root)]
+    arguments += _plugged(spec, root)
     if not vm.shown:
-        arguments += ["-object", _backend("ram0", vm.cells[0], spec, None), "-machine", "memory-backend=ram0"]
+        backend = _backend("ram0", vm.cells[0], spec, root, _modes(vm, root)[vm.cells[0].id], None)
+        arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
     else:
         arguments += _cells(vm, spec, host, root)
     for number in spec.iothreads:
@@ -53,12 +58,13 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
 
 
 def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
+    modes = _modes(vm, root)
     for number, cell in enumerate(vm.cells):
         if not cell.memory_kib:
             raise InputError(f"VM {vm.name!r}: guest cell {number} has no memory", cure="give it some, or leave it out")
         access = spec.cells[number].mem_access if number < len(spec.cells) else None
         cpus = "".join(f",cpus={run}" for run in _runs(cell.vcpus))
-        yield from ("-object", _backend(f"ram-node{number}", cell, spec, access))
+        yield from ("-object", _backend(f"ram-node{number}", cell, spec, root, modes[cell.id], access))
         yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")
     rows = _given_distances(root)
     if not rows and (vm.new_cells or root is None):
@@ -69,28 +75,67 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
             yield from ("-numa", f"dist,src={source},dst={target},val={value}")
 
 
-def _backend(name: str, cell: PlanCell, spec: VmSpec, access: str | None) -> str:
-    shared = ",share=on" if access == "shared" else ""
+def _modes(vm: PlanVm, root: _Element | None) -> Mapping[int, str]:
+    return memory_modes(root, vm, None)[1]
+
+
+def _backend(name: str, cell: PlanCell, spec: VmSpec, root: _Element | None, mode: str, access: str | None) -> str:
+    """Return the backend of a cell's memory.
+
+    A memfd is shared unless told otherwise, which libvirt's other sources are not: where the domain has none of either,
+    it is told.
+    """
+    given = None if root is None else root.find("memoryBacking/access")
+    access = access or (None if given is None else given.get("mode"))
+    source = None if root is None else root.find("memoryBacking/source")
+    is_memfd = source is not None and source.get("type") == "memfd"
     if spec.page_kib is not None:
         kind = f"memory-backend-memfd,id={name},hugetlb=on,hugetlbsize={_size(spec.page_kib)},prealloc=on"
     else:
-        kind = f"memory-backend-{'memfd' if shared else 'ram'},id={name}"
+        kind = f"memory-backend-{'memfd' if is_memfd or access == 'shared' else 'ram'},id={name}"
+    shared = {"shared": ",share=on", "private": ",share=off"}.get(access or "", "")
+    if not shared and root is not None and not is_memfd and spec.page_kib is not None:
+        shared = ",share=off"
     nodes = "".join(f",host-nodes={run}" for run in _runs(frozenset(cell.nodes)))
-    policy = "interleave" if cell.mode == "interleave" else "bind"
-    return f"{kind},size={_size(_whole_kib(cell))}{nodes},policy={policy}{shared}"
+    policy = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}.get(mode)
+    bound = f"{nodes},policy={policy}" if nodes and policy is not None else ""
+    return f"{kind},size={_size(_whole_kib(cell, spec))}{bound}{shared}"
+
+
+def _first_online(spec: VmSpec) -> int:
+    """Return how many vCPUs are online from the first on without a hole."""
+    return next((vcpu for vcpu in range(spec.vcpus) if not spec.is_online(vcpu)), spec.vcpus)
+
+
+def _plugged(spec: VmSpec, root: _Element | None) -> Iterator[str]:
+    """Yield a device for each vCPU that is online behind a hole: ``-smp`` brings up the first ones only."""
+    first = _first_online(spec)
+    behind = [vcpu for vcpu in range(first, spec.vcpus) if spec.is_online(vcpu)]
+    if not behind:
+        return
+    pairs = _level_pairs(spec, root)
+    smp = read_smp([("cpus", str(first)), *pairs, ("maxcpus", str(spec.vcpus))], "-smp")
+    model = None if root is None else root.findtext("cpu/model")
+    kind = None if root is None else root.find("os/type")
+    arch = (None if kind is None else kind.get("arch")) or "x86_64"
+    for vcpu in behind:
+        ids = smp.level_ids(vcpu)
+        place = "".join(f",{level[:-1]}-id={ids[f'{level[:-1]}-id']}" for level, _ in pairs)
+        yield from ("-device", f"{model or 'host'}-{arch}-cpu,id=vcpu{vcpu}{place}")
 
 
 def _smp(spec: VmSpec, root: _Element | None) -> str:
+    shown = [f"{name}={count}" for name, count in _level_pairs(spec, root)]
+    return ",".join([str(_first_online(spec)), *shown, f"maxcpus={spec.vcpus}"])
+
+
+def _level_pairs(spec: VmSpec, root: _Element | None) -> list[tuple[str, str]]:
+    """Return the levels of the guest's topology that a line names: those that QEMU asks for, and what is not 1."""
     topology = None if root is None else root.find("cpu/topology")
     if topology is None:
-        levels: Mapping[str, str] = {"sockets": str(spec.vcpus), "cores": "1", "threads": "1"}
-    else:
-        levels = {level: topology.get(level, "1") for level in _LEVELS}
-    shown = (
-        f"{name}={count}" for name, count in levels.items() if name in ("sockets", "cores", "threads") or count != "1"
-    )
-    online = spec.vcpus if spec.vcpus_current is None else spec.vcpus_current
-    return ",".join([str(online), *shown, f"maxcpus={spec.vcpus}"])
+        return [("sockets", str(spec.vcpus)), ("cores", "1"), ("threads", "1")]
+    levels = {level: topology.get(level, "1") for level in _LEVELS}
+    return [(name, count) for name, count in levels.items() if name in ("sockets", "cores", "threads") or count != "1"]
 
 
 def _given_distances(root: _Element | None) -> dict[tuple[int, int], int]:
@@ -107,9 +152,13 @@ def _runs(numbers: frozenset[int]) -> list[str]:
     return format_cpuset(numbers).split(",") if numbers else []
 
 
-def _whole_kib(cell: PlanCell) -> int:
-    """Return a cell's memory (KiB) rounded up as QEMU rounds ``-m``: backends that do not add up to it are refused."""
-    return -(-cell.memory_kib // _ALIGNMENT_KIB) * _ALIGNMENT_KIB
+def _whole_kib(cell: PlanCell, spec: VmSpec) -> int:
+    """Return a cell's memory (KiB) in whole pages, ordinary ones as QEMU rounds ``-m``.
+
+    Backends that do not add up to ``-m`` are refused, and so is a file of huge pages that ends inside one.
+    """
+    page = spec.page_kib or _ALIGNMENT_KIB
+    return -(-cell.memory_kib // page) * page
 
 
 def _size(kib: int) -> str:

@@ -88,7 +88,7 @@ def script(plan: Plan, fleet: Fleet, title: str, helpers: str, section: Section)
     for name, vms in groups.items():
         lines.append(comment(f"host {name}"))
         lines.append(f"if host {quote(name)} {quote(fleet.host_by_name[name].uri or '')}; then")
-        lines.extend(section(fleet.host_by_name[name], vms))
+        lines.extend(list(section(fleet.host_by_name[name], vms)) or ["  : # all of its VMs stay as they are"])
         lines.append("fi\n")
     lines.append(SUMMARY)
     return "\n".join(lines).encode("utf-8", "surrogateescape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from placer.emit.domain.kept import pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
 from placer.model.cpuset import format_cpu_mask, format_cpuset
@@ -95,11 +96,19 @@ def taskset_script(plan: Plan, fleet: Fleet) -> bytes:
             key = (
                 f"uuid {quote(vm.uuid.lower())}" if vm.uuid is not None else f"name {quote(vm.name.replace(',', ',,'))}"
             )
+            known = fleet.vm_by_name[vm.name]
+            if known.current is not None and stays(vm, known):
+                follow = pins_that_differ(vm, known.current.pins, host.topology.cpus)
+                if follow:
+                    yield f"  if process {key} {quote(label(vm))}; then"
+                    yield from (f"    vcpu {number} {_sets(cpus)}" for number, cpus in sorted(follow.items()))
+                    yield "  fi"
+                continue
             yield f"  if process {key} {quote(label(vm))}; then"
             # The rest first: a thread that QEMU starts while this runs inherits the mask of the thread that starts it.
             everywhere = frozenset().union(*vm.pins.values())
             yield f"    emulator {_sets(everywhere if vm.emulator is None else vm.emulator)}"
-            for number in sorted({*fleet.vm_by_name[vm.name].spec.iothreads, *vm.iothreads}):
+            for number in sorted({*known.spec.iothreads, *vm.iothreads}):
                 yield f"    iothread {number} {_sets(vm.iothreads.get(number, everywhere))}"
             for number, cpus in sorted(vm.pins.items()):
                 yield f"    vcpu {number} {_sets(cpus)}"

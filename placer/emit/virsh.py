@@ -8,17 +8,18 @@ domain again: ``virsh numatune --config`` leaves memnode as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from placer.emit.domain.domain_xml import cells_fit
+from placer.emit.domain.elements import memory_modes
 from placer.emit.domain.files import source_xml
+from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Vm
+from placer.model.vm import Vm, VmSpec
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.movable import manager
 from placer.read.domains.reading import DomainReading
@@ -125,12 +126,15 @@ def _domain(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
     if vm.from_host is not None and vm.from_host != vm.host:
         conditions.append(f"arrived {name}")
     xml = source_xml(known, fleet)
+    changes = list(_changes(vm, known, xml, fleet.host_by_name[vm.host]))
+    if not changes:
+        return
     claimed = None if xml is None else manager(parse_xml(xml, known.name))
     if claimed is not None:
         conditions.append(f"unmanaged {name} {quote(claimed)}")
     conditions.append(f"domain {_key(vm)} {name}")
     yield f"  if {' && '.join(conditions)}; then"
-    yield from (f"    {line}" for line in _changes(vm, known, xml))
+    yield from (f"    {line}" for line in changes)
     yield "  fi"
 
 
@@ -142,16 +146,20 @@ def _key(vm: PlanVm) -> str:
     return quote(vm.name)
 
 
-def _changes(vm: PlanVm, known: Vm, xml: bytes | None) -> Iterator[str]:
+def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[str]:
+    """Yield the calls for a VM; none for one that stays as it is."""
     reading = None if xml is None else read_domain(xml, vm.name)
+    if stays(vm, known) and (reading is None or is_as_planned(vm, known, reading, host.topology.cpus)):
+        said = known.current.pins if known.current is not None else {}
+        differ = pins_that_differ(vm, said if reading is None else reading.pins, host.topology.cpus)
+        yield from (_vcpu(known.spec, number, cpus) for number, cpus in sorted(differ.items()))
+        return
     if reading is not None and (reading.spec.page_kib != known.spec.page_kib or not cells_fit(reading, vm)):
         yield "redefine"
         return
     spec = known.spec
-    online = spec.vcpus if spec.vcpus_current is None else spec.vcpus_current
     everywhere = format_cpuset(frozenset().union(*vm.pins.values()))
-    for number, cpus in sorted(vm.pins.items()):
-        yield f"{'vcpu' if number < online else 'offline_vcpu'} {number} {format_cpuset(cpus)}"
+    yield from (_vcpu(spec, number, cpus) for number, cpus in sorted(vm.pins.items()))
     # Threads without a pin follow <vcpu cpuset>, which virsh cannot change: they are given the vCPUs' CPUs by name.
     yield f"emulator {everywhere if vm.emulator is None else format_cpuset(vm.emulator)}"
     for number in sorted({*spec.iothreads, *vm.iothreads}):
@@ -159,24 +167,30 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None) -> Iterator[str]:
     nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
     if not nodes:
         return
+    mode, modes = memory_modes(None if xml is None else parse_xml(xml, vm.name), vm, None)
     if not vm.shown:
-        yield f"memory {vm.cells[0].mode} {nodes}"
-    elif reading is None or not _keeps_memory(reading, vm):
-        yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes))}"
+        yield f"memory {mode} {nodes}"
+    elif reading is None or not _keeps_memory(reading, vm, modes):
+        yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes, mode, modes))}"
     if vm.change in (Change.RENODE, Change.RESTART):
         yield "later"
 
 
-def _keeps_memory(reading: DomainReading, vm: PlanVm) -> bool:
+def _vcpu(spec: VmSpec, number: int, cpus: frozenset[int]) -> str:
+    return f"{'vcpu' if spec.is_online(number) else 'offline_vcpu'} {number} {format_cpuset(cpus)}"
+
+
+def _keeps_memory(reading: DomainReading, vm: PlanVm, modes: Mapping[int, str]) -> bool:
     """Tell whether the domain's memory policies are the planned ones already, so that nothing need be defined again."""
     old = {number: (policy.mode, policy.nodeset) for number, policy in reading.numatune.memnodes.items()}
-    return old == {number: (cell.mode, frozenset(cell.nodes)) for number, cell in enumerate(vm.cells) if cell.nodes}
+    return old == {
+        number: (modes[cell.id], frozenset(cell.nodes)) for number, cell in enumerate(vm.cells) if cell.nodes
+    }
 
 
-def _numatune(vm: PlanVm, nodes: str) -> str:
-    mode = "interleave" if all(cell.mode == "interleave" for cell in vm.cells) else "strict"
+def _numatune(vm: PlanVm, nodes: str, mode: str, modes: Mapping[int, str]) -> str:
     memnodes = (
-        f"    <memnode cellid='{cell.id}' mode='{cell.mode}' nodeset='{format_cpuset(cell.nodes)}'/>"
+        f"    <memnode cellid='{cell.id}' mode='{modes[cell.id]}' nodeset='{format_cpuset(cell.nodes)}'/>"
         for cell in vm.cells
         if cell.nodes
     )

@@ -18,6 +18,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Vm, VmSpec
+from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.qemu_cmdline import read_qemu_cmdline
 
 Place = Callable[..., PlanVm]
@@ -63,6 +64,60 @@ def test_distances_of_the_domain_are_its_own(imported: Imported, place: Place, h
     begin, end = xml.index(b"<distances>"), xml.index(b"</distances>") + len(b"</distances>")
     bare = qemu_arguments(plan, vm.spec, host, xml[:begin] + xml[end:])
     assert not any(argument.startswith("dist,") for argument in bare)
+
+
+def backend(xml: str, place: Place, host: Host) -> str:
+    """Return the memory backend of a flat guest of 4 vCPUs and 15,625,000 KiB on node 1 whose XML has this in it."""
+    root = f"<domain><name>a</name><memory>15625000</memory><vcpu>4</vcpu>{xml}</domain>".encode()
+    spec = read_domain(root, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (1,), name="a"), spec, host, root)
+    return arguments[arguments.index("-object") + 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("", "memory-backend-ram,id=ram0,size=15625000K,host-nodes=1,policy=bind"),
+        ("<access mode='shared'/>", "memory-backend-memfd,id=ram0,size=15625000K,host-nodes=1,policy=bind,share=on"),
+        ("<source type='memfd'/>", "memory-backend-memfd,id=ram0,size=15625000K,host-nodes=1,policy=bind"),
+        (
+            "<source type='memfd'/><access mode='private'/>",
+            "memory-backend-memfd,id=ram0,size=15625000K,host-nodes=1,policy=bind,share=off",
+        ),
+        (
+            "<hugepages/>",
+            "memory-backend-memfd,id=ram0,hugetlb=on,hugetlbsize=2M,prealloc=on,size=15260M,host-nodes=1,policy=bind"
+            ",share=off",
+        ),
+    ],
+)
+def test_memory_is_backed_as_the_domain_says(place: Place, host: Host, body: str, expected: str) -> None:
+    """Shared, private, memfd; sizes of huge pages are whole pages, or the file would end inside one."""
+    assert backend(f"<memoryBacking>{body}</memoryBacking>", place, host) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "policy"),
+    [("strict", ",host-nodes=1,policy=bind"), ("preferred", ",host-nodes=1,policy=preferred"), ("restrictive", "")],
+)
+def test_soft_memory_policies_stay_soft(place: Place, host: Host, mode: str, policy: str) -> None:
+    """Preferred memory is not bound, restrictive memory is the cgroup's part."""
+    said = backend(f"<numatune><memory mode='{mode}' nodeset='0'/></numatune>", place, host)
+    assert said == f"memory-backend-ram,id=ram0,size=15625000K{policy}"
+
+
+def test_vcpus_behind_a_hole_are_plugged(place: Place, host: Host) -> None:
+    """``-smp`` has the first vCPUs online, those behind a hole come as devices, and the reader finds the same ones."""
+    listed = "".join(f"<vcpu id='{n}' enabled='{'no' if n in (2, 3) else 'yes'}'/>" for n in range(6))
+    topology = "<cpu mode='host-passthrough'><topology sockets='1' dies='1' cores='3' threads='2'/></cpu>"
+    body = f"<name>a</name><memory>4096</memory><vcpu current='4'>6</vcpu><vcpus>{listed}</vcpus>{topology}"
+    xml = f"<domain>{body}</domain>".encode()
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0,), name="a"), spec, host, xml)
+    assert arguments[arguments.index("-smp") + 1] == "2,sockets=1,cores=3,threads=2,maxcpus=6"
+    assert "host-x86_64-cpu,id=vcpu4,socket-id=0,core-id=2,thread-id=0" in arguments
+    back = read_qemu_cmdline("\0".join(["qemu", *arguments]).encode(), "line").spec
+    assert (back.vcpus_current, back.offline_vcpus) == (4, {2, 3})
 
 
 @pytest.mark.parametrize("name", ["plain", "a,b", 'it\'s $(id) `id` "x"', "two\nlines", "-x", "größe"])

@@ -13,7 +13,9 @@ from placer.emit.domain.elements import (
     set_hugepages,
     set_numatune,
     set_vcpu,
+    set_vcpu_pins,
 )
+from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
@@ -21,7 +23,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import PlanVm
 from placer.model.units import format_kib
-from placer.model.vm import CellMode, VmSpec
+from placer.model.vm import Vm, VmSpec
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.memory import device_memory, sorted_cells
 from placer.read.domains.reading import DomainReading
@@ -35,8 +37,10 @@ _CARRIAGE_RETURN = {"\r": "&#13;"}
 """What lxml escapes in a text beside the signs of XML itself."""
 
 
-def patch_domain(xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, source: str | None = None) -> bytes:
-    """Return the XML of a domain as the plan wants it.
+def patch_domain(
+    xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, source: str | None = None, known: Vm | None = None
+) -> bytes:
+    """Return the XML of a domain as the plan wants it; of a VM that stays as it is not a byte changes.
 
     Owned and set: ``<vcpu placement cpuset>``, vcpupin, emulatorpin and iothreadpin of ``<cputune>``, ``<numatune>``,
     huge pages where the spec's page size differs, the host nodes of memory devices, and the guest's cells with their
@@ -51,6 +55,9 @@ def patch_domain(xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, sou
         The placed VM, what it needs, and the host it is placed on.
     source
         The name of the XML in messages.
+    known
+        The VM as the fleet has it. Where the plan leaves it as it is, the XML is returned as given, or with no other
+        change than the cpusets of vCPUs that give way to dedicated ones.
 
     Raises
     ------
@@ -68,6 +75,12 @@ def patch_domain(xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, sou
         reading = read_domain(xml, where)
         root, page_kib = parse_xml(xml, where), reading.spec.page_kib
         _check_source(root, reading, vm, spec, host, where)
+        if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
+            differ = pins_that_differ(vm, reading.pins, host.topology.cpus)
+            if not differ:
+                return xml
+            set_vcpu_pins(root, differ)
+            return serialise(root, xml)
         if not cells_fit(reading, vm):
             _reshape(root, vm, host, where)
     cell_ids = _cell_ids(root, where) if vm.shown else None
@@ -128,18 +141,6 @@ def _check_source(root: _Element, reading: DomainReading, vm: PlanVm, spec: VmSp
     faults += host_reference_faults(root, vm, host.topology, reading.pins, where)
     if faults:
         raise InputError(faults)
-
-
-def cells_fit(reading: DomainReading, vm: PlanVm) -> bool:
-    """Tell whether the guest already has the planned cells; chosen ones must agree in their memory too."""
-    if not vm.shown:
-        return reading.spec.cell_mode is CellMode.NONE
-    if reading.spec.cell_mode is CellMode.NONE or len(reading.spec.cells) != len(vm.cells):
-        return False
-    pairs = list(zip(reading.spec.cells, vm.cells, strict=True))
-    if any(old.vcpus != new.vcpus for old, new in pairs):
-        return False
-    return not vm.new_cells or all(old.memory_kib == new.memory_kib for old, new in pairs)
 
 
 def _reshape(root: _Element, vm: PlanVm, host: Host, where: str) -> None:

@@ -53,6 +53,18 @@ def set_cputune(root: _Element, vm: PlanVm) -> None:
     remove_if_empty(cputune)
 
 
+def set_vcpu_pins(root: _Element, pins: Mapping[int, frozenset[int]]) -> None:
+    """Set the vcpupin of these vCPUs; all the rest stays, the default cpuset of ``<vcpu>`` and its threads included."""
+    cputune = child_of(root, "cputune", DOMAIN_ORDER)
+    now = {element.get("vcpu"): element for element in cputune.findall("vcpupin")}
+    for vcpu, cpus in sorted(pins.items()):
+        element = now.get(str(vcpu))
+        if element is None:
+            element = add_child(cputune, "vcpupin", _CPUTUNE_ORDER)
+            element.set("vcpu", str(vcpu))
+        element.set("cpuset", format_cpuset(cpus))
+
+
 def _set_pins(cputune: _Element, tag: str, key: str, pins: Mapping[int, frozenset[int]]) -> None:
     wanted = {str(number): {"cpuset": format_cpuset(cpus)} for number, cpus in sorted(pins.items())}
     _set_keyed(cputune, tag, key, wanted, _CPUTUNE_ORDER)
@@ -87,9 +99,10 @@ def _set_keyed(
 
 
 def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
-    """Set the memory policy: strict, or interleave where planned; a memnode for each guest cell (ids in `cell_ids`).
+    """Set the memory policy; a memnode for each guest cell (ids in `cell_ids`).
 
-    Without guest cells (`cell_ids` None) there is no memnode: libvirt refuses one.
+    One node a cell is bound strictly, but where the domain says preferred or restrictive of it: that stays, for the
+    node is what a plan is about. Without guest cells (`cell_ids` None) there is no memnode: libvirt refuses one.
     """
     nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
     numatune = child_of(root, "numatune", DOMAIN_ORDER)
@@ -99,14 +112,42 @@ def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> 
     memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
     if memory.get("placement") == "auto":
         del memory.attrib["placement"]
-    memory.set("mode", "interleave" if all(cell.mode == "interleave" for cell in vm.cells) else "strict")
+    mode, modes = memory_modes(root, vm, cell_ids)
+    memory.set("mode", mode)
     memory.set("nodeset", format_cpuset(nodes))
     wanted = {
-        str(number): {"mode": cell.mode, "nodeset": format_cpuset(cell.nodes)}
+        str(number): {"mode": modes[cell.id], "nodeset": format_cpuset(cell.nodes)}
         for number, cell in zip(cell_ids or (), vm.cells, strict=cell_ids is not None)
         if cell.nodes
     }
     _set_keyed(numatune, "memnode", "cellid", wanted, _NUMATUNE_ORDER)
+
+
+def memory_modes(root: _Element | None, vm: PlanVm, cell_ids: Sequence[int] | None) -> tuple[str, Mapping[int, str]]:
+    """Return the mode of a domain's memory as a whole, and of each planned cell by its number in the plan.
+
+    That is the planned mode, or in place of ``strict`` the softer one that the XML has. Preferred is of one node only;
+    restrictive is of the whole domain or of no cell of it, libvirt refuses any other mix.
+    """
+    nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
+    memory = None if root is None else root.find("numatune/memory")
+    old = "strict" if memory is None else memory.get("mode", "strict")
+    said = (
+        {}
+        if root is None
+        else {one.get("cellid"): one.get("mode", "strict") for one in root.findall("numatune/memnode")}
+    )
+    if all(cell.mode == "interleave" for cell in vm.cells):
+        mode = "interleave"
+    else:
+        mode = old if old == "restrictive" or (old == "preferred" and len(nodes) == 1) else "strict"
+    modes: dict[int, str] = {}
+    for number, cell in zip(cell_ids or range(len(vm.cells)), vm.cells, strict=True):
+        soft = mode == "restrictive" or (said.get(str(number), old) == "preferred" and len(cell.nodes) == 1)
+        modes[cell.id] = (
+            cell.mode if not soft or cell.mode != "strict" else "restrictive" if mode == "restrictive" else "preferred"
+        )
+    return mode, modes
 
 
 def set_hugepages(root: _Element, page_kib: int | None) -> None:

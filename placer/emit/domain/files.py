@@ -83,7 +83,9 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
     """
     old = source_xml(known, fleet)
     where = known.domain.path if known.domain is not None else f"domain XML of {vm.name!r}"
-    new = patch_domain(old, vm, known.spec, host, source=where)
+    new = patch_domain(old, vm, known.spec, host, source=where, known=known)
+    if new == old:
+        return new
     broken = start_faults(new, where, host=host.topology)
     if broken and old is not None:
         before = {fault.message for fault in start_faults(old, where)}

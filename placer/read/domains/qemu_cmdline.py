@@ -69,6 +69,7 @@ def read_qemu_cmdline(data: bytes, source: str) -> DomainReading:
     smp = read_smp(_pairs(given, "smp", "cpus", source), source)
     objects = [fields(option.value, "type", source) for option in given if option.name == "object"]
     devices = [fields(option.value, "type", source) for option in given if option.name == "device"]
+    offline = frozenset(range(smp.online, smp.most)) - _plugged(devices, smp)
     backends = _backends(objects, source, notes)
     total_kib = _memory_kib(given, source)
     nodes = _nodes(given, smp, source, notes)
@@ -96,7 +97,8 @@ def read_qemu_cmdline(data: bytes, source: str) -> DomainReading:
         page_kib=_page_kib(given, used, source, notes),
         cpu_policy=CpuPolicy.DEDICATED,
         iothreads=_iothreads(objects),
-        vcpus_current=smp.online if smp.online < smp.most else None,
+        vcpus_current=smp.most - len(offline) if offline else None,
+        offline_vcpus=offline if offline != frozenset(range(smp.most - len(offline), smp.most)) else frozenset(),
         kvm=_uses_kvm(given, source),
     )
     return DomainReading(
@@ -134,6 +136,21 @@ def _iothreads(objects: list[Pairs]) -> tuple[int, ...]:
     ids = {int(match[1]) for name in names if (match := _IOTHREAD.fullmatch(name))}
     free = (number for number in count(1) if number not in ids)
     return tuple(sorted({*ids, *islice(free, len(names) - len(ids))}))
+
+
+def _plugged(devices: list[Pairs], smp: Smp) -> frozenset[int]:
+    """Return the vCPUs that ``-device …-cpu`` brings up beside those of ``-smp``."""
+    places = [
+        {key: text for key, text in pairs if key in smp.level_ids(0)}
+        for pairs in devices
+        if dict(pairs).get("type", "").endswith("-cpu")
+    ]
+    return frozenset(
+        vcpu
+        for vcpu in (range(smp.online, smp.most) if places else ())
+        for place in places
+        if place and all(str(smp.level_ids(vcpu)[key]) == text for key, text in place.items())
+    )
 
 
 def _memory_kib(given: list[Option], source: str) -> int:

@@ -1,0 +1,109 @@
+"""What a plan leaves as it is: the XML keeps every byte, and no script touches it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from placer.emit.domain.domain_xml import patch_domain
+from placer.emit.domain.files import domain_files
+from placer.emit.virsh import virsh_script
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Change, Plan, PlanVm
+from placer.model.vm import DomainSource, Vm
+from placer.read.domains.domain_xml import read_domain
+from placer.read.domains.reading import current_of
+
+Place = Callable[..., PlanVm]
+FleetOf = Callable[..., Fleet]
+Planned = Callable[..., Plan]
+
+GUEST = """<?xml version="1.0" encoding="ISO-8859-1"?>\r
+<domain type="kvm">\r
+  <name>g</name><title>gr\xfc\xdfe</title>\r
+  <memory>4096</memory>\r
+  <vcpu cpuset="0,2,4,6">2</vcpu>\r
+  {tune}\r
+  <numatune><memory mode="{mode}" nodeset="0"/></numatune>\r
+  <os><type>hvm</type></os>\r
+</domain>\r
+"""
+
+
+@pytest.fixture
+def guest(tmp_path: Path, host: Host) -> Callable[..., tuple[Vm, bytes]]:
+    """Return a maker of guests that are on node 0 of the host: in Latin-1, with the line ends of another system."""
+
+    def guest(tune: str = "", mode: str = "preferred") -> tuple[Vm, bytes]:
+        xml = GUEST.format(tune=tune, mode=mode).encode("latin-1")
+        (tmp_path / "g.xml").write_bytes(xml)
+        reading = read_domain(xml, "g.xml")
+        source = DomainSource(path="g.xml", sha256=hashlib.sha256(xml).hexdigest())
+        now = current_of(reading, host.name, host.topology)
+        return Vm(name="g", spec=reading.spec, domain=source, current=now), xml
+
+    return guest
+
+
+def kept(vm: Vm, place: Place, **fields: object) -> PlanVm:
+    """Return the plan that leaves a guest with its pins on node 0."""
+    assert vm.current is not None
+    return place(vm.spec, (0,), **{"name": vm.name, "pins": vm.current.pins, **fields})
+
+
+def test_what_stays_keeps_every_byte(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, planned: Planned, fleet_of: FleetOf
+) -> None:
+    """Encoding, line ends, quotes, a soft memory policy and threads without a pin are as they were; no script lines."""
+    vm, xml = guest()
+    plan = planned(kept(vm, place, emulator=frozenset({0, 2, 4, 6})))
+    assert domain_files(plan, fleet_of(vm)) == {"kvm-a/g.xml": xml}
+    script = virsh_script(plan, fleet_of(vm))
+    assert not re.search(rb"^ +(if )?(domain|vcpu|emulator|memory) ", script, re.MULTILINE)
+    subprocess.run(["bash", "-n"], input=script, check=True)
+
+
+def test_a_cpuset_that_follows_is_the_only_change(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, planned: Planned, fleet_of: FleetOf
+) -> None:
+    """Where dedicated vCPUs come, the sets of those that stay shrink: their vcpupin, and nothing else."""
+    vm, _ = guest()
+    less = dict.fromkeys(range(2), frozenset({4, 6}))
+    plan = planned(kept(vm, place, pins=less))
+    (xml,) = domain_files(plan, fleet_of(vm)).values()
+    after = read_domain(xml, "g.xml")
+    assert after.pins == less and after.emulator is None
+    assert after.numatune.memory is not None and after.numatune.memory.mode == "preferred"
+    script = virsh_script(plan, fleet_of(vm)).decode()
+    assert "    vcpu 0 4,6\n    vcpu 1 4,6\n  fi" in script
+
+
+@pytest.mark.parametrize("tune", ["<cputune><emulatorpin cpuset='1'/></cputune>", ""])
+def test_an_emulatorpin_that_the_plan_changes_is_written(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, planned: Planned, fleet_of: FleetOf, tune: str
+) -> None:
+    """What the fleet says of the emulator beside the XML goes into the XML."""
+    vm, xml = guest(tune)
+    assert vm.current is not None
+    now = replace(vm.current, emulator=frozenset({3}))
+    plan = planned(kept(vm, place, emulator=frozenset({3})))
+    (made,) = domain_files(plan, fleet_of(replace(vm, current=now))).values()
+    assert made != xml and read_domain(made, "g.xml").emulator == {3}
+
+
+@pytest.mark.parametrize("mode", ["preferred", "restrictive", "strict"])
+def test_another_node_in_the_mode_it_has(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, host: Host, mode: str
+) -> None:
+    """A guest that goes to another node is bound to that as softly as it was to the old one."""
+    vm, xml = guest(mode=mode)
+    plan = place(vm.spec, (1,), name=vm.name, change=Change.RENODE)
+    policy = read_domain(patch_domain(xml, plan, vm.spec, host, known=vm), "g.xml").numatune.memory
+    assert policy is not None and (policy.mode, policy.nodeset) == (mode, {1})
