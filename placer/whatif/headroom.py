@@ -29,7 +29,10 @@ MOST_SOLVES = 2_000
 _WORDS = {
     "threads": "CPUs",
     "free threads": "CPUs",
+    "threads of whole cores": "whole cores",
     "whole wide cores": "whole cores",
+    "shared vCPUs beside cores": "CPUs beside shared vCPUs",
+    "shared beside free threads": "CPUs beside shared vCPUs",
     "shared beside dedicated": "CPUs beside shared vCPUs",
 }
 
@@ -222,7 +225,11 @@ def _resources(names: Sequence[tuple[int | None, str]], rows: IntArray) -> dict[
     for row in rows.tolist():
         name = names[row][1]
         kind, _, what = name.partition(" ")
-        word = f"{format_kib(int(what.split()[1]))} pages" if kind == "pages" else _WORDS.get(name, name)
+        word = (
+            f"{format_kib(int(what.split()[1]))} pages"
+            if kind == "pages"
+            else _WORDS.get(name.partition(" by ")[0], name)
+        )
         out[word].append(row)
     return out
 

@@ -1,4 +1,4 @@
-"""Engine D: give the counts of one node their CPUs. Whatever `solvers.pins.cpu_rows` allows can be pinned."""
+"""Give the counts of one node their CPUs. Whatever `solvers.pins.cpu_rows` allows can be pinned."""
 
 from __future__ import annotations
 
@@ -6,21 +6,38 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from solvers.pins.cpu_rows import CpuPolicy, fits, main_width, node_cpu_rows
+from solvers.pins.cpu_rows import WHOLE, CoreRoom, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """A core seen from its node: its free CPUs, its width in threads, its L3 domain (None: not known)."""
+    """A core seen from its node: its free CPUs for dedicated vCPUs, its width in threads, its L3 domain (None: not
+    known); those of its free threads that shared vCPUs may float over, and those that are not for dedicated vCPUs but
+    may be left idle beside them.
+    """
 
     cpus: tuple[int, ...]
     width: int
     l3: int | None = None
+    floats: frozenset[int] = frozenset()
+    beside: tuple[int, ...] = ()
 
     @property
     def whole(self) -> bool:
-        """Tell whether all its threads are free."""
-        return len(self.cpus) == self.width
+        """Tell whether nobody has any of its threads."""
+        return len(self.cpus) + len(self.beside) == self.width
+
+    @property
+    def room(self) -> CoreRoom:
+        """The core in numbers."""
+        both = sum(cpu in self.floats for cpu in self.cpus)
+        return CoreRoom(
+            width=self.width,
+            dedicated=len(self.cpus) - both,
+            both=both,
+            floating=sum(cpu in self.floats for cpu in self.beside),
+            whole=self.whole,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +67,49 @@ class PinResult:
     held: frozenset[int]
 
 
-def pin_node(cores: Sequence[Core], items: Sequence[Item]) -> PinResult | None:
-    """Pin the items of one node; None where they do not fit.
+def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) -> PinResult | None:
+    """Pin the items of one node, and leave `floating` of the CPUs that may be floated over; None where they do not fit.
 
     Items keep the CPUs they have now where they still may; where what is new then finds no room, the smallest items
     that use loose threads give theirs up first, until all fit. Cores shared between items are few where all is pinned
-    anew: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains.
+    anew: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains. What
+    is not found so (cores of many widths, half of them isolated) is searched.
     """
-    rows = node_cpu_rows([(core.width, len(core.cpus)) for core in cores])
-    demands: list[tuple[CpuPolicy, int]] = [(item.policy, item.vcpus) for item in items]
-    if not fits(rows, [*demands, ("extra", sum(item.extra for item in items))]):
+    if _too_much(cores, items):
         return None
     current = [index for index, item in enumerate(items) if item.current is not None]
     current.sort(key=lambda index: (items[index].policy == "prefer", -items[index].vcpus, index))
+    thrifty = (False, True) if floating and any(set(core.cpus) - core.floats for core in cores) else (False,)
     for kept in range(len(current), -1, -1):
-        seating = _Seating(cores, items)
-        for index in current[:kept]:
-            seating.keep(index)
-        if seating.seat_rest():
-            return seating.result()
-    return None
+        for spare in thrifty:
+            seating = _Seating(cores, items, spare)
+            for index in current[:kept]:
+                seating.keep(index)
+            if seating.seat_rest():
+                found = seating.result()
+                if sum(len(core.floats - found.held) for core in cores) >= floating:
+                    return found
+    from solvers.pins.exact import pin_node_exact
+
+    return pin_node_exact(cores, items, floating=floating)
+
+
+def _too_much(cores: Sequence[Core], items: Sequence[Item]) -> bool:
+    """Tell whether rows that are exact say that the items do not fit."""
+    demands: list[tuple[CpuPolicy, int]] = [(item.policy, item.vcpus) for item in items]
+    found = node_cpu_rows([core.room for core in cores], WholeDemand.of(demands))
+    return found.exact and not fits(found.rows, [*demands, ("extra", sum(item.extra for item in items))])
 
 
 @dataclass(slots=True)
 class _Seating:
-    """Cores with what is still free of them, and what each item has so far."""
+    """Cores with what is still free of them, and what each item has so far. `thrifty` takes CPUs that nobody may float
+    over before all others, even where that leaves more cores half taken.
+    """
 
     cores: Sequence[Core]
     items: Sequence[Item]
+    thrifty: bool = False
     free: list[list[int]] = field(default_factory=list)
     got: list[list[int]] = field(default_factory=list)
     extra: list[list[int]] = field(default_factory=list)
@@ -88,7 +120,7 @@ class _Seating:
 
     def __post_init__(self) -> None:
         """Start with everything free and nobody seated."""
-        self.free = [list(core.cpus) for core in self.cores]
+        self.free = [sorted(core.cpus, key=lambda cpu: (cpu in core.floats, cpu)) for core in self.cores]
         self.got = [[] for _ in self.items]
         self.extra = [[] for _ in self.items]
         self.width = main_width([core.width for core in self.cores])
@@ -110,34 +142,32 @@ class _Seating:
         for cpu in wanted:
             self.free[where[cpu]].remove(cpu)
             self.used.add(where[cpu])
-        if item.policy in ("isolate", "require"):
+        if item.policy in WHOLE:
             for number in {where[cpu] for cpu in wanted[: item.vcpus]}:
-                self.idle.update(self.free[number])
-                self.free[number].clear()
+                self._leave_idle(number)
         self.seated.add(index)
         self.got[index], self.extra[index] = wanted[: item.vcpus], wanted[item.vcpus :]
 
     def _may_keep(self, item: Item, where: dict[int, int]) -> bool:
-        if item.policy not in ("isolate", "require") or item.current is None:
+        if item.policy not in WHOLE or item.current is None:
             return True
         touched = Counter(where[cpu] for cpu in item.current)
         if any(where[cpu] in touched for cpu in item.current_extra[: item.extra]):
             return False
-        if any(len(self.free[number]) < self.cores[number].width for number in touched):
+        if not all(self._untouched(number) for number in touched):
             return False
         if item.policy == "isolate":
             return all(count == 1 for count in touched.values())
-        return len(touched) == -(-item.vcpus // self.width) and all(
-            self.cores[number].width == self.width for number in touched
-        )
+        return sum(count < self.cores[number].width for number, count in touched.items()) <= 1
 
     def seat_rest(self) -> bool:
         """Seat all items that have nothing yet: whole cores first, then loose threads; False where room runs out."""
         todo = [index for index in range(len(self.items)) if index not in self.seated]
         order = sorted(todo, key=lambda index: (-self.items[index].vcpus, index))
-        for policy in ("require", "isolate"):
-            if not all(self._seat_whole(index) for index in order if self.items[index].policy == policy):
-                return False
+        if not all(self._fill_cores(index) for index in order if self.items[index].policy in ("require", "pairs")):
+            return False
+        if not all(self._seat_alone(index) for index in order if self.items[index].policy == "isolate"):
+            return False
         loose = {index: self._loose_demand(index) for index in order}
         for index in order:
             loose[index] -= self._seat_full_cores(index, loose[index])
@@ -155,38 +185,64 @@ class _Seating:
         item = self.items[index]
         return item.vcpus + item.extra if item.policy == "prefer" else 0
 
-    def _seat_whole(self, index: int) -> bool:
-        item = self.items[index]
-        isolate = item.policy == "isolate"
-        count = item.vcpus if isolate else -(-item.vcpus // self.width)
-        whole = [
-            n
-            for n, core in enumerate(self.cores)
-            if core.whole
-            and len(self.free[n]) == core.width
-            and (core.width == self.width or (isolate and core.width == 1))
-        ]
+    def _untouched(self, number: int) -> bool:
+        """Tell whether a core is whole and nobody has been seated on it."""
+        core = self.cores[number]
+        return core.whole and len(self.free[number]) == len(core.cpus) > 0
+
+    def _whole(self) -> list[int]:
+        """Return the cores that may be taken whole, those first that waste least."""
+        found = [number for number in range(len(self.cores)) if self._untouched(number)]
+        return sorted(found, key=lambda n: (self._cost(n), n))
+
+    def _seat_alone(self, index: int) -> bool:
+        count = self.items[index].vcpus
+        whole = self._whole()
         # A core of one thread is the cheapest for an isolated vCPU: no sibling is left idle.
-        chosen = self._by_l3(
-            sorted(whole, key=lambda n: (isolate and self.cores[n].width, n)), count, narrow_first=isolate
-        )
-        if len(chosen) < count:
-            return False
+        alike = len(set(map(self._cost, whole))) == 1
+        return self._take_whole(index, self._by_l3(whole, count) if alike else whole[:count])
+
+    def _fill_cores(self, index: int) -> bool:
+        """Fill cores: a small item the cheapest one, others those of the main width and, for what is left over or what
+        they lack, cores of one thread.
+        """
+        vcpus, whole = self.items[index].vcpus, self._whole()
+        if not vcpus:
+            return True
+        if whole and vcpus <= min(len(self.cores[n].cpus) for n in whole):
+            alike = len(set(map(self._cost, whole))) == 1
+            return self._take_whole(index, self._by_l3(whole, 1) if alike else whole[:1])
+        wide = [n for n in whole if self.cores[n].width == self.width == len(self.cores[n].cpus)]
+        narrow = [n for n in whole if self.cores[n].width == 1 < self.width]
+        rest = 1 if narrow and vcpus % self.width == 1 else 0
+        need = -(-(vcpus - rest) // self.width)
+        rest += self.width * max(0, need - len(wide))
+        return self._take_whole(index, [*self._by_l3(wide, need), *narrow[:rest]])
+
+    def _cost(self, number: int) -> tuple[int, int]:
+        return len(self.cores[number].cpus), len(self.cores[number].floats)
+
+    def _take_whole(self, index: int, chosen: Sequence[int]) -> bool:
+        """Seat all vCPUs of an item on cores that it has for itself; False where these are too few."""
+        item = self.items[index]
         for number in chosen:
-            take = 1 if isolate else min(self.width, item.vcpus - len(self.got[index]))
-            self._take(index, number, take)
-            self.idle.update(self.free[number])
-            self.free[number].clear()
-        return True
+            room = 1 if item.policy == "isolate" else len(self.free[number])
+            self._take(index, number, min(room, item.vcpus - len(self.got[index])))
+            self._leave_idle(number)
+        return len(self.got[index]) == item.vcpus
+
+    def _leave_idle(self, number: int) -> None:
+        self.idle.update(self.free[number], self.cores[number].beside)
+        self.free[number].clear()
 
     def _seat_full_cores(self, index: int, threads: int) -> int:
         """Give a `prefer` item as many whole cores as its threads fill; return how many threads that seats."""
         whole = [
             n
             for n, core in enumerate(self.cores)
-            if core.whole and len(self.free[n]) == core.width and core.width == self.width
+            if len(self.free[n]) == core.width == self.width and not (self.thrifty and core.floats)
         ]
-        chosen = self._by_l3(whole, threads // self.width)
+        chosen = self._by_l3(sorted(whole, key=lambda n: (len(self.cores[n].floats), n)), threads // self.width)
         for number in chosen:
             self._take(index, number, self.width)
         return self.width * len(chosen)
@@ -197,15 +253,18 @@ class _Seating:
         """
         near = {self.cores[n].l3 for n in range(len(self.cores)) if set(self.cores[n].cpus) & set(self.got[index])}
 
-        def rank(number: int) -> tuple[bool, bool, bool, bool, int, int]:
+        def rank(number: int) -> tuple[bool, bool, bool, bool, bool, bool, int, int]:
             room = len(self.free[number])
+            floats = self._first_floats(number)
             mine = bool(set(self.cores[number].cpus) & set(self.got[index]))
             whole = self.cores[number].whole and number not in self.used
             return (
+                self.thrifty and floats,
                 number in self.used and not mine,
                 room < threads,
                 whole,
                 bool(near) and self.cores[number].l3 not in near,
+                floats,
                 room,
                 number,
             )
@@ -215,7 +274,8 @@ class _Seating:
             if not open_cores:
                 return False
             number = min(open_cores, key=rank)
-            take = min(threads, len(self.free[number]))
+            apart = sum(cpu not in self.cores[number].floats for cpu in self.free[number])
+            take = min(threads, apart if self.thrifty and apart else len(self.free[number]))
             self._take(index, number, take)
             threads -= take
         return True
@@ -229,7 +289,14 @@ class _Seating:
         while len(self.extra[index]) < item.extra:
             number = min(
                 (n for n in range(len(self.cores)) if self.free[n]),
-                key=lambda n: (n in self.used, self.cores[n].whole, len(self.free[n]), n),
+                key=lambda n: (
+                    self.thrifty and self._first_floats(n),
+                    n in self.used,
+                    self.cores[n].whole,
+                    self._first_floats(n),
+                    len(self.free[n]),
+                    n,
+                ),
                 default=None,
             )
             if number is None:
@@ -243,19 +310,17 @@ class _Seating:
         del self.free[number][:count]
         self.used.add(number)
 
-    def _by_l3(self, candidates: Iterable[int], count: int, *, narrow_first: bool = False) -> list[int]:
+    def _first_floats(self, number: int) -> bool:
+        """Tell whether the next CPU to be taken of a core is one that shared vCPUs may float over."""
+        return self.free[number][0] in self.cores[number].floats
+
+    def _by_l3(self, candidates: Iterable[int], count: int) -> list[int]:
         """Return `count` of the candidate cores (or all, where they are fewer) over few L3 domains.
 
         The smallest domain that holds all of them is taken; where none does, the largest ones first.
         """
         found = list(candidates)
         if count >= len(found):
-            return found[:count]
-        if (
-            narrow_first
-            and any(self.cores[n].width == 1 for n in found)
-            and any(self.cores[n].width > 1 for n in found)
-        ):
             return found[:count]
         domains: dict[int | None, list[int]] = {}
         for number in found:

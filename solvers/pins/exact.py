@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
 
 from solvers.pins.construct import Core, Item, PinnedItem, PinResult
-from solvers.pins.cpu_rows import main_width
 
 EFFORT = 5.0
 """Deterministic time a node; the best answer found by then is taken."""
@@ -24,13 +23,19 @@ class L3Rule:
 
 
 def pin_node_exact(
-    cores: Sequence[Core], items: Sequence[Item], rules: Sequence[L3Rule] = (), *, hint: PinResult | None = None
+    cores: Sequence[Core],
+    items: Sequence[Item],
+    rules: Sequence[L3Rule] = (),
+    *,
+    hint: PinResult | None = None,
+    floating: int = 0,
 ) -> PinResult | None:
     """Pin the items of one node under L3 rules, over as few L3 domains an item and then as few shared cores as can be.
 
-    Returns None where no pinning keeps the rules, or none was found within `EFFORT`. `hint` is an answer to start from.
+    Returns None where no pinning keeps the rules, or none was found within `EFFORT`. `hint` is an answer to start from;
+    `floating` of the CPUs that may be floated over are left.
     """
-    build = _Model(cores, items)
+    build = _Model(cores, items, floating)
     for rule in rules:
         build.keep(rule)
     build.minimise()
@@ -45,13 +50,22 @@ def pin_node_exact(
 
 
 class _Model:
-    """Threads that an item takes of a core: ``threads[i, c]`` for its vCPUs, ``extra[i, c]`` for its emulator."""
+    """Threads that an item takes of a core: ``threads[i, s]`` for its vCPUs, ``extra[i, s]`` for its emulator.
 
-    def __init__(self, cores: Sequence[Core], items: Sequence[Item]) -> None:
+    A spot s is the CPUs of a core that may be floated over, or its others: within one they are the same.
+    """
+
+    def __init__(self, cores: Sequence[Core], items: Sequence[Item], floating: int) -> None:
         self.cores = cores
         self.items = items
         self.model = cp_model.CpModel()
-        self.width = main_width([core.width for core in cores])
+        self.spots: list[tuple[int, tuple[int, ...]]] = []
+        for c, core in enumerate(cores):
+            parts = ([cpu for cpu in core.cpus if (cpu in core.floats) is floats] for floats in (False, True))
+            self.spots += [(c, tuple(part)) for part in parts if part]
+        self.of_core: dict[int, list[int]] = defaultdict(list)
+        for s, (c, _) in enumerate(self.spots):
+            self.of_core[c].append(s)
         self.threads: dict[tuple[int, int], cp_model.IntVar] = {}
         self.extra: dict[tuple[int, int], cp_model.IntVar] = {}
         self.sits: dict[tuple[int, int], cp_model.IntVar] = {}
@@ -60,45 +74,74 @@ class _Model:
             self._item(i)
         for c in range(len(cores)):
             self._core(c)
+        if floating:
+            self._leave(floating)
 
     def _item(self, i: int) -> None:
-        """An item takes all its threads, by its thread policy: isolated one a core, required ones on whole cores
-        only.
+        """An item takes all its threads, by its thread policy: isolated one a core, others that want whole cores fill
+        them, all but one.
         """
         model, item = self.model, self.items[i]
+        partly = []
+        for s, (_, cpus) in enumerate(self.spots):
+            self.threads[i, s] = model.new_int_var(0, min(len(cpus), item.vcpus), "")
+            self.extra[i, s] = model.new_int_var(0, min(len(cpus), item.extra), "")
         for c, core in enumerate(self.cores):
-            whole = core.whole and core.width in ((self.width, 1) if item.policy == "isolate" else (self.width,))
-            most = len(core.cpus)
-            if item.policy == "isolate":
-                most = int(whole)
-            elif item.policy == "require" and not whole:
-                most = 0
-            self.threads[i, c] = model.new_int_var(0, min(most, item.vcpus), "")
-            self.extra[i, c] = model.new_int_var(0, min(len(core.cpus), item.extra), "")
+            here = self._on_core((i,), c)
             self.sits[i, c] = model.new_bool_var("")
-            model.add(self.threads[i, c] <= most * self.sits[i, c])
-            model.add(self.threads[i, c] >= self.sits[i, c])
-        every = range(len(self.cores))
-        model.add(sum(self.threads[i, c] for c in every) == item.vcpus)
-        model.add(sum(self.extra[i, c] for c in every) == item.extra)
-        if item.policy == "require":
-            model.add(sum(self.sits[i, c] for c in every) == -(-item.vcpus // self.width))
-        for l3 in sorted({core.l3 for core in self.cores if core.l3 is not None}):
+            most = 1 if item.policy == "isolate" else len(core.cpus)
+            if item.policy != "prefer" and not core.whole:
+                most = 0
+            model.add(here <= most * self.sits[i, c])
+            model.add(here >= self.sits[i, c])
+            if item.policy in ("require", "pairs"):
+                partly.append(model.new_bool_var(""))
+                model.add(core.width * (self.sits[i, c] - partly[-1]) <= here)
+        model.add(sum(self.threads[i, s] for s in range(len(self.spots))) == item.vcpus)
+        model.add(sum(self.extra[i, s] for s in range(len(self.spots))) == item.extra)
+        model.add(sum(partly) <= 1)
+        for l3 in {core.l3 for core in self.cores if core.l3 is not None}:
             self.domains[i, l3] = model.new_bool_var("")
             for c, core in enumerate(self.cores):
                 if core.l3 == l3:
                     model.add_implication(self.sits[i, c], self.domains[i, l3])
 
+    def _on_core(self, items: Iterable[int], c: int) -> cp_model.LinearExprT:
+        return cp_model.LinearExpr.sum([self.threads[i, s] for i in items for s in self.of_core[c]])
+
     def _core(self, c: int) -> None:
-        """A core has its free threads; one that holds an isolated or required item holds nobody else."""
+        """A core holds no more threads than are free; one that an item wants whole holds nobody else's."""
         every = range(len(self.items))
+        for s in self.of_core[c]:
+            taken = sum(self.threads[i, s] + self.extra[i, s] for i in every)
+            self.model.add(taken <= len(self.spots[s][1]))
         free = len(self.cores[c].cpus)
-        self.model.add(sum(self.threads[i, c] + self.extra[i, c] for i in every) <= free)
         for i in every:
             if self.items[i].policy == "prefer":
                 continue
-            others = sum(self.threads[j, c] for j in every if j != i) + sum(self.extra[j, c] for j in every)
-            self.model.add(others <= free * (1 - self.sits[i, c]))
+            others = self._on_core((j for j in every if j != i), c)
+            emulators = [self.extra[j, s] for j in every for s in self.of_core[c]]
+            self.model.add(cp_model.LinearExpr.sum([others, *emulators]) <= free * (1 - self.sits[i, c]))
+
+    def _leave(self, floating: int) -> None:
+        """So many of the CPUs that may be floated over are held by nobody: a core taken whole gives up all of its."""
+        left = []
+        for c, core in enumerate(self.cores):
+            if not core.floats:
+                continue
+            free = self.model.new_int_var(0, len(core.floats), "")
+            taken = [
+                self.threads[i, s] + self.extra[i, s]
+                for s in self.of_core[c]
+                if self.spots[s][1][0] in core.floats
+                for i in range(len(self.items))
+            ]
+            self.model.add(free <= len(core.floats) - sum(taken))
+            for i, item in enumerate(self.items):
+                if item.policy != "prefer":
+                    self.model.add(free <= len(core.floats) * (1 - self.sits[i, c]))
+            left.append(free)
+        self.model.add(sum(left) >= floating)
 
     def keep(self, rule: L3Rule) -> None:
         """Hold one rule in every L3 domain."""
@@ -120,9 +163,9 @@ class _Model:
         changed = []
         for i, item in enumerate(self.items):
             now = set(item.current or ())
-            for c, core in enumerate(self.cores):
-                kept = self.model.new_int_var(0, len(now & set(core.cpus)), "")
-                self.model.add(kept <= self.threads[i, c])
+            for s, (_, cpus) in enumerate(self.spots):
+                kept = self.model.new_int_var(0, len(now.intersection(cpus)), "")
+                self.model.add(kept <= self.threads[i, s])
                 changed.append(kept)
         most = sum(item.vcpus for item in self.items) + 1
         self.model.minimize(most * (pairs * sum(self.domains.values()) + shared) - sum(changed))
@@ -130,33 +173,34 @@ class _Model:
     def start_from(self, hint: PinResult) -> None:
         """Hint an answer."""
         for i, pinned in enumerate(hint.items):
+            for s, (_, cpus) in enumerate(self.spots):
+                self.model.add_hint(self.threads[i, s], len(set(pinned.cpus).intersection(cpus)))
+                self.model.add_hint(self.extra[i, s], len(set(pinned.extra).intersection(cpus)))
             for c, core in enumerate(self.cores):
-                count = len(set(pinned.cpus) & set(core.cpus))
-                self.model.add_hint(self.threads[i, c], count)
-                self.model.add_hint(self.sits[i, c], count > 0)
-                self.model.add_hint(self.extra[i, c], len(set(pinned.extra) & set(core.cpus)))
+                self.model.add_hint(self.sits[i, c], not set(pinned.cpus).isdisjoint(core.cpus))
 
     def answer(self, solver: cp_model.CpSolver) -> PinResult:
-        """Give each item CPUs of its cores: those it has now where it may, then the lowest."""
-        free = [set(core.cpus) for core in self.cores]
+        """Give each item CPUs of its spots: those it has now where it may, then the lowest."""
+        free = [set(cpus) for _, cpus in self.spots]
         got: dict[int, list[int]] = defaultdict(list)
         extra: dict[int, list[int]] = defaultdict(list)
         for stay in (True, False):
             for i, item in enumerate(self.items):
-                for c, core in enumerate(self.cores):
-                    want = solver.value(self.threads[i, c]) - len(set(got[i]) & set(core.cpus))
-                    mine = set(item.current or ())
-                    usable = [cpu for cpu in sorted(free[c]) if not stay or cpu in mine]
+                mine = set(item.current or ())
+                for s, (_, cpus) in enumerate(self.spots):
+                    want = solver.value(self.threads[i, s]) - len(set(got[i]).intersection(cpus))
+                    usable = [cpu for cpu in sorted(free[s]) if not stay or cpu in mine]
                     got[i].extend(usable[: max(0, want)])
-                    free[c].difference_update(got[i])
+                    free[s].difference_update(got[i])
         idle: set[int] = set()
         for i, item in enumerate(self.items):
+            for s in range(len(self.spots)):
+                for _ in range(solver.value(self.extra[i, s])):
+                    extra[i].append(min(free[s]))
+                    free[s].discard(extra[i][-1])
             for c, core in enumerate(self.cores):
-                for _ in range(solver.value(self.extra[i, c])):
-                    extra[i].append(min(free[c]))
-                    free[c].discard(extra[i][-1])
                 if item.policy != "prefer" and solver.value(self.sits[i, c]):
-                    idle.update(core.cpus)
+                    idle.update(core.cpus, core.beside)
         pinned = tuple(PinnedItem(self._ordered(i, got[i]), tuple(extra[i])) for i in range(len(self.items)))
         held = idle.union(*(set(item.cpus) | set(item.extra) for item in pinned))
         return PinResult(items=pinned, held=frozenset(held))
@@ -181,7 +225,7 @@ def fewest_l3(cores: Sequence[Core], item: Item) -> int:
     room: dict[int, int] = defaultdict(int)
     for core in cores:
         if core.l3 is not None:
-            room[core.l3] += int(core.whole) if item.policy == "isolate" else len(core.cpus)
+            room[core.l3] += int(core.whole and bool(core.cpus)) if item.policy == "isolate" else len(core.cpus)
     need, used = item.vcpus, 0
     for size in sorted(room.values(), reverse=True):
         if need <= 0:

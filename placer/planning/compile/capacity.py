@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from placer.model.host import Host, NodeKind
-from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm
 
 
 @dataclass(frozen=True, slots=True)
 class FreeCore:
     """A core seen from one node: its free CPUs for dedicated vCPUs, ascending, its full width (threads), its L3
-    domain.
+    domain; those of its free CPUs that shared vCPUs may float over, and those that dedicated vCPUs may not have but
+    leave idle beside them.
     """
 
     cpus: tuple[int, ...]
     width: int
     l3: int | None
+    floats: frozenset[int]
+    beside: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
     topology = host.topology
     dedicated = host.dedicated_pool - taken
     shared = host.shared_pool - taken
+    unheld = host.usable_cpus - taken
     reserved = reserved_memory(host)
     nodes = []
     for position, node in enumerate(topology.nodes):
@@ -73,7 +77,15 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
         for index in sorted({topology.core_of_cpu[cpu] for cpu in node.cpus & dedicated}):
             core = topology.cores[index]
             free = tuple(sorted(core & node.cpus & dedicated))
-            cores.append(FreeCore(cpus=free, width=len(core), l3=topology.l3_of_cpu.get(free[0])))
+            cores.append(
+                FreeCore(
+                    cpus=free,
+                    width=len(core),
+                    l3=topology.l3_of_cpu.get(free[0]),
+                    floats=core & node.cpus & shared,
+                    beside=tuple(sorted((core & node.cpus & unheld) - dedicated)),
+                )
+            )
         pages = {size: max(0, count - reserved_pages(host, node.id, size)) for size, count in node.pages.items()}
         ordinary = max(
             0,
@@ -144,11 +156,13 @@ def _count(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def held_cpus(vm: Vm, host: Host) -> set[int]:
-    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, and siblings that its thread policy
-    leaves idle.
+    """Return the CPUs that a VM's fixed pins keep from others: pinned ones, siblings that its thread policy leaves
+    idle, and the one that its emulator threads have for themselves.
     """
     held: set[int] = set()
     spec = vm.spec
+    if spec.emulator_threads is EmulatorPolicy.ISOLATE and vm.current is not None and vm.current.emulator:
+        held |= vm.current.emulator
     for vcpu, cpus in (vm.current.pins if vm.current else {}).items():
         if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
             continue

@@ -11,7 +11,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
 from placer.model.usage_levels import usage_levels
-from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
+from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.capacity import HostCapacity
 from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.compile.host_classes import ClassBuilder
@@ -20,6 +20,7 @@ from placer.planning.compile.objectives import objectives_of
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.shapes import ShapeFactory
 from placer.planning.compile.structures import ONE_L3
+from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
 WITHIN_HOST = ("host", "node", "l3")
@@ -69,10 +70,11 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         groups=groups,
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
-        any_shared=any(part.shared for group in groups for parts in group.needs.options for part in parts)
-        or any(fleet.vms[number].spec.cpu_policy is not CpuPolicy.DEDICATED for number in flavors.fixed),
     )
     kinds = {goal.kind for goal in goals}
+    fixed = {id(fleet.vms[number].spec): fleet.vms[number].spec for number in flavors.fixed}.values()
+    every = [group.needs for group in groups] + [spec_needs(spec) for spec in fixed]
+    parts = [(needs.thread_policy, part) for needs in every for option in needs.options for part in option]
     builder = ClassBuilder(
         fleet=fleet,
         flavors=flavors,
@@ -82,6 +84,8 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         cross={number: n for n, number in enumerate(cross)},
         balance=tuple(sorted(goal.name for goal in goals if goal.kind == "balance")),
         cores="cores" in kinds,
+        whole=WholeDemand.of((policy, part.dedicated) for policy, part in parts),
+        any_shared=any(part.shared for _, part in parts),
     )
     built = builder.build()
     problem = Problem(

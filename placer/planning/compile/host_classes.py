@@ -28,6 +28,7 @@ from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.compile.structures import MAY_BE_OVER, ONE_L3, PLENTY, balance_units, structure_of
+from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
 
@@ -100,6 +101,8 @@ class ClassBuilder:
     cross: Mapping[int, int]
     balance: tuple[str, ...]
     cores: bool
+    whole: WholeDemand
+    any_shared: bool
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
@@ -211,7 +214,14 @@ class ClassBuilder:
         )
         if key not in self._rooms:
             capacity = host_capacity(host, taken)
-            structure, cpu = structure_of(view_of(host), capacity, balance=self.balance, cores=self.cores)
+            structure, cpu = structure_of(
+                view_of(host),
+                capacity,
+                whole=self.whole,
+                any_shared=self.any_shared,
+                balance=self.balance,
+                cores=self.cores,
+            )
             self._rooms[key] = _Room(draft=self.factory.draft_of(structure), cpu=cpu, capacity=capacity)
         return self._rooms[key]
 
@@ -267,7 +277,7 @@ class ClassBuilder:
                 taken[row] += amount * len(vms)
         for row, amount in taken.items():
             name = table.names[row][1]
-            if amount > out[row] and (name in MAY_BE_OVER or name.startswith(("rule ", ONE_L3))):
+            if amount > out[row] and name.startswith((*MAY_BE_OVER, "rule ", ONE_L3)):
                 out[row] = amount
         for flavor, vms in loaded.floating.items():
             for rule in self.groups[flavor].rules:

@@ -72,7 +72,6 @@ class ShapeFactory:
     groups: Sequence[FlavorGroup]
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
-    any_shared: bool
     drafts: list[ShapeDraft] = field(default_factory=list)
     _index: dict[Structure, int] = field(default_factory=dict)
     _maps: dict[tuple[Needs, NodeView], tuple[list[Placement], bool]] = field(default_factory=dict)
@@ -81,7 +80,7 @@ class ShapeFactory:
         """Return the number of the structure's draft, made with all regular placements if it is new."""
         if structure not in self._index:
             self._index[structure] = len(self.drafts)
-            draft = ShapeDraft(structure=structure, table=RowTable(structure=structure, any_shared=self.any_shared))
+            draft = ShapeDraft(structure=structure, table=RowTable(structure=structure), complete=structure.exact)
             self.drafts.append(draft)
             for flavor, group in enumerate(self.groups):
                 self._enumerate(draft, flavor, group)

@@ -14,11 +14,12 @@ import numpy as np
 
 from placer.model.goals import BALANCE_USAGE
 from placer.model.usage_levels import THOUSAND
-from placer.planning.compile.capacity import HostCapacity
+from placer.planning.compile.capacity import FreeCore, HostCapacity
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.needs import Needs, Part
 from placer.planning.compile.placements import NodeView, Placement
-from solvers.pins.cpu_rows import CpuRow, node_cpu_rows
+from solvers.pins.construct import Core
+from solvers.pins.cpu_rows import CpuRow, WholeDemand, node_cpu_rows
 from solvers.problem import COST_UNIT, Hinge, IntArray
 
 PLENTY = 1 << 40
@@ -28,10 +29,9 @@ ONE_L3 = "one-l3"
 """The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
 rows are limits alone: what the rule is broken by now shows in the pins."""
 FLOATS = 1 << 20
-MAY_BE_OVER = ("memory", "shared vCPUs", "shared beside dedicated")
-"""Rows of a node of which a host that runs may hold more than it has, rules aside: that may stay, but not get worse."""
-_ROWS_OF_ONE_WIDTH = 2
-"""So many CPU rows has a node whose cores all have as many threads; a node that mixes widths has more."""
+MAY_BE_OVER = ("memory", "shared ")
+"""How the rows of a node begin of which a host that runs may hold more than it has, rules aside: that may stay, but not
+get worse."""
 _LOAD, _USED = "load", "used"
 _LOADS = {_LOAD: ("balance", 1), _USED: (BALANCE_USAGE, THOUSAND)}
 """Row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
@@ -41,17 +41,18 @@ _LOADS = {_LOAD: ("balance", 1), _USED: (BALANCE_USAGE, THOUSAND)}
 class Structure:
     """What placements and rows of a host depend on; hosts of equal structure share one shape.
 
-    `cpu_rows` are the exact CPU rows of each node with their capacity left out; `ratio` shared vCPUs a CPU; `split`
-    whether
-    dedicated and shared CPUs are apart; `page_sizes` (KiB) that any node pools; `usable` and `whole` enter only where a
-    convex goal needs them, `balance` are those goals that look at the load of nodes.
+    `cpu_rows` are the CPU rows of each node with their capacity left out, `exact` whether they all allow whatever can
+    be pinned; `widths` the threads of each node's widest core, `even` whether all its cores have as many; `ratio`
+    shared vCPUs a CPU; `page_sizes` (KiB) that any node pools; `usable` and `whole` enter only where a convex goal
+    needs them, `balance` are those goals that look at the load of nodes.
     """
 
     view: NodeView
     cpu_rows: tuple[tuple[CpuRow, ...], ...]
+    exact: bool
     widths: tuple[int, ...]
+    even: tuple[bool, ...]
     ratio: Fraction
-    split: bool
     page_sizes: tuple[int, ...]
     node_resources: tuple[str, ...]
     host_resources: tuple[str, ...]
@@ -62,21 +63,32 @@ class Structure:
 
 
 def structure_of(
-    view: NodeView, capacity: HostCapacity, *, balance: tuple[str, ...], cores: bool
+    view: NodeView,
+    capacity: HostCapacity,
+    *,
+    whole: WholeDemand,
+    any_shared: bool,
+    balance: tuple[str, ...],
+    cores: bool,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
-    rows, room = [], []
+    rows, room, widths = [], [], []
+    exact = True
     for node in capacity.nodes:
-        found = node_cpu_rows([(core.width, len(core.cpus)) for core in node.cores])
-        rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found))
-        room.append(tuple(row.capacity for row in found))
-    widths = tuple(found[0].width for found in rows)
+        elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
+        cpus = [core_of(core).room for core in node.cores]
+        found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=any_shared)
+        rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found.rows))
+        room.append(tuple(row.capacity for row in found.rows))
+        widths.append({core.width for core in node.cores} or {1})
+        exact &= found.exact
     return Structure(
         view=view,
         cpu_rows=tuple(rows),
-        widths=widths,
+        exact=exact,
+        widths=tuple(max(found) for found in widths),
+        even=tuple(len(found) == 1 for found in widths),
         ratio=capacity.ratio,
-        split=capacity.split,
         page_sizes=tuple(sorted({size for node in capacity.nodes for size in node.pages})),
         node_resources=tuple(sorted({name for node in capacity.nodes for name in node.resources})),
         host_resources=tuple(sorted(capacity.resources)),
@@ -87,12 +99,16 @@ def structure_of(
     ), tuple(room)
 
 
+def core_of(core: FreeCore) -> Core:
+    """Return a free core as it is pinned."""
+    return Core(cpus=core.cpus, width=core.width, l3=core.l3, floats=core.floats, beside=core.beside)
+
+
 @dataclass(slots=True)
 class RowTable:
     """The rows of one structure: names, and how much of each a placement takes and a host has."""
 
     structure: Structure
-    any_shared: bool
     names: list[tuple[int | None, str]] = field(default_factory=list)
     index: dict[tuple[int | None, str], int] = field(default_factory=dict)
 
@@ -143,8 +159,9 @@ class RowTable:
         """
         if part.shared:
             return FLOATS
-        width = self.structure.widths[node] if len(self.structure.cpu_rows[node]) <= _ROWS_OF_ONE_WIDTH else 1
-        whole = {"isolate": width * part.dedicated, "require": width * -(-part.dedicated // width)}
+        width = self.structure.widths[node] if self.structure.even[node] else 1
+        filled = width * -(-part.dedicated // width)
+        whole = {"isolate": width * part.dedicated, "require": filled, "pairs": filled}
         return whole.get(needs.thread_policy, part.dedicated)
 
     def _l3_touched(self, parts: Sequence[Part], placement: Placement) -> dict[int, int]:
@@ -158,28 +175,15 @@ class RowTable:
         return out
 
     def _cpu(self, out: dict[int, int], needs: Needs, part: Part, node: int, extra: int) -> None:
-        structure = self.structure
-        taken = Fraction(0)
-        if part.dedicated or extra:
-            width = structure.widths[node]
-            for row in structure.cpu_rows[node]:
-                demand = row.demand(needs.thread_policy, part.dedicated) + (row.demand("extra", extra) if extra else 0)
+        ratio = self.structure.ratio
+        for row in self.structure.cpu_rows[node]:
+            demand = row.demand(needs.thread_policy, part.dedicated) + row.demand("extra", extra)
+            if row.shared:
+                amount = ratio.numerator * demand + ratio.denominator * part.shared
+                if amount:
+                    _add(out, self.row(node, row.name), amount)
+            elif part.dedicated or extra:
                 _add(out, self.row(node, row.name), demand)
-            whole = {
-                "isolate": width * part.dedicated,
-                "require": width * -(-part.dedicated // width),
-                "prefer": part.dedicated,
-            }
-            taken = Fraction(whole[needs.thread_policy] + extra)
-        ratio = structure.ratio
-        if part.shared:
-            _add(out, self.row(node, "shared vCPUs"), part.shared * ratio.denominator)
-        if self.any_shared and not structure.split and (part.shared or taken):
-            _add(
-                out,
-                self.row(node, "shared beside dedicated"),
-                int(taken * ratio.numerator) + part.shared * ratio.denominator,
-            )
 
     def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
         """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
@@ -241,13 +245,9 @@ class RowTable:
         here = host.nodes[node]
         for row, room in zip(self.structure.cpu_rows[node], cpu_room, strict=True):
             if row.name == name:
-                return room
+                return ratio.numerator * room if row.shared else room
         if name == "memory":
             return here.memory_kib
-        if name == "shared vCPUs":
-            return ratio.numerator * len(here.shared_cpus)
-        if name == "shared beside dedicated":
-            return ratio.numerator * len(here.shared_cpus | here.dedicated_cpus)
         if name in (*_LOADS, "cores"):
             return PLENTY
         kind, _, what = name.partition(" ")

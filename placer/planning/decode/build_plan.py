@@ -58,12 +58,14 @@ class PlanBuilder:
         if key not in self._shared:
             self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, slot, len(placement.cpu_nodes)))
         cells, vcpus = self._shared[key]
+        kept_pins = vm.current if vm.pins_fixed and vm.current is not None and vm.current.host == host.name else None
+        if kept_pins is not None:
+            vcpus = {**vcpus, **kept_pins.pins}
         emulator = _emulator(vm.spec, host, slot, vcpus)
         threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
-        if vm.pins_fixed and vm.current is not None and vm.current.host == host.name:
-            vcpus = {**vcpus, **vm.current.pins}
-            emulator = vm.current.emulator or emulator
-            threads = {**threads, **vm.current.iothread_pins}
+        if kept_pins is not None:
+            emulator = kept_pins.emulator or emulator
+            threads = {**threads, **kept_pins.iothread_pins}
         parts = len(placement.cpu_nodes)
         kept = current_parts(vm)
         new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or kept is None or len(kept[0]) != parts)

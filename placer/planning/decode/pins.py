@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from placer.errors import NothingFoundError, PlacerError
 from placer.model.rules import RuleKind
@@ -15,6 +16,7 @@ from placer.planning.compile.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement
+from placer.planning.compile.structures import core_of
 from solvers.pins.construct import Core, Item, PinResult, pin_node
 
 
@@ -115,15 +117,14 @@ class Pinner:
             for slot, node in enumerate(placement.cpu_nodes):
                 on_node[node].append((number, slot))
         for node, wanted in sorted(on_node.items()):
-            self._pin_node(
-                f"{name}, node {node}", capacity.nodes[node], wanted, vms, needs, tied, cpus, floating, extra
-            )
+            self._pin_node(f"{name}, node {node}", capacity, node, wanted, vms, needs, tied, cpus, floating, extra)
         return HostPins(slots=tuple(SlotPins(tuple(cpus[n]), tuple(floating[n]), extra[n]) for n in range(len(vms))))
 
     def _pin_node(
         self,
         where: str,
-        node: NodeCapacity,
+        capacity: HostCapacity,
+        at: int,
         wanted: Sequence[tuple[int, int]],
         vms: Sequence[Vm],
         needs: Sequence[Needs],
@@ -132,6 +133,7 @@ class Pinner:
         floating: list[list[frozenset[int]]],
         extra: list[frozenset[int] | None],
     ) -> None:
+        node = capacity.nodes[at]
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         for number, slot in wanted:
@@ -152,13 +154,16 @@ class Pinner:
                     )
                 )
                 owners.append((number, slot))
-        cores = [Core(cpus=core.cpus, width=core.width, l3=core.l3) for core in node.cores]
-        answer = pin_node(cores, items)
+        cores = [core_of(core) for core in node.cores]
+        shared = sum(needs[number].options[0][slot].shared for number, slot in wanted)
+        floats = _floating(node, capacity.ratio, shared)
+        # What runs already may be more than the CPUs to float over carry: then as much as is left is.
+        answer = pin_node(cores, items, floats) or (pin_node(cores, items) if floats else None)
         if answer is None:
             raise PlacerError(
                 f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file"
             )
-        answer = self._over_l3(where, cores, items, answer, [tied[number] for number, _ in owners])
+        answer = self._over_l3(where, cores, items, answer, [tied[number] for number, _ in owners], floats)
         for (number, slot), pinned in zip(owners, answer.items, strict=True):
             cpus[number][slot] = pinned.cpus
             if pinned.extra:
@@ -175,6 +180,7 @@ class Pinner:
         items: Sequence[Item],
         answer: PinResult,
         tied: Sequence[tuple[int, ...]],
+        floats: int,
     ) -> PinResult:
         """Return pins that keep the rules over L3 domains and, where that is a goal, use as few domains as can be."""
         if not any(tied) and not self.minimise_l3:
@@ -188,7 +194,7 @@ class Pinner:
             rules.append(L3Rule(members=members, max_per=rule.max_per if rule.kind is RuleKind.ANTI_AFFINITY else None))
         if not rules and l3_used(cores, answer) <= sum(fewest_l3(cores, item) for item in items):
             return answer
-        better = pin_node_exact(cores, items, rules, hint=answer)
+        better = pin_node_exact(cores, items, rules, hint=answer, floating=floats)
         if better is not None:
             return better
         # A rule that is broken on this node now may stay so, as long as its VMs keep the CPUs they have.
@@ -209,6 +215,12 @@ def _as_of(vm: Vm, host: str) -> Vm:
     if vm.current is None or vm.current.host == host:
         return vm
     return replace(vm, current=None, pins_fixed=False)
+
+
+def _floating(node: NodeCapacity, ratio: Fraction, shared: int) -> int:
+    """Return how many CPUs of a node's cores so many shared vCPUs need to float over."""
+    elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
+    return max(0, -(-shared * ratio.denominator // ratio.numerator) - elsewhere)
 
 
 def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:

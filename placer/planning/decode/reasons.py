@@ -95,8 +95,11 @@ def row_words(compiled: Compiled, row: str) -> str:
     plain = {
         "memory": "free memory on a node",
         "threads": "free CPUs on a node",
+        "threads of whole cores": "whole cores on a node",
         "free threads": "free CPUs on a node",
         "shared vCPUs": "CPUs for shared vCPUs on a node",
+        "shared vCPUs beside cores": "CPUs beside the pinned ones on a node",
+        "shared beside free threads": "CPUs beside the pinned ones on a node",
         "shared beside dedicated": "CPUs beside the pinned ones on a node",
     }
-    return plain.get(row, f"{row} on a node" if kind == "whole" else f"{what} ({kind})")
+    return plain.get(row.partition(" by ")[0], f"{row} on a node" if kind == "whole" else f"{what} ({kind})")

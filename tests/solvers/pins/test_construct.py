@@ -1,13 +1,20 @@
-"""Engine D: what the CPU rows allow can be pinned, with few shared cores, and stays where it is."""
+"""Pinning: what the CPU rows allow can be pinned, with few shared cores, and stays where it is."""
 
 from __future__ import annotations
 
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
 from solvers.pins.construct import Core, Item, PinResult, pin_node
-from solvers.pins.cpu_rows import CpuPolicy, node_cpu_rows
+from solvers.pins.cpu_rows import CpuPolicy, WholeDemand, fits, node_cpu_rows
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from nodes import KINDS, can_be_pinned, cores_of
+from nodes import random_node as any_node
 
 POLICIES: tuple[CpuPolicy, ...] = ("isolate", "require", "prefer")
 
@@ -27,10 +34,9 @@ def random_node(rng: random.Random) -> tuple[list[Core], list[Item]]:
 
 def rows_allow(cores: list[Core], items: list[Item]) -> bool:
     """Tell whether the counts fit the CPU rows."""
-    rows = node_cpu_rows([(core.width, len(core.cpus)) for core in cores])
-    return all(
-        sum(row.demand(i.policy, i.vcpus) + row.demand("extra", i.extra) for i in items) <= row.capacity for row in rows
-    )
+    asked = [(item.policy, item.vcpus) for item in items] + [("extra", item.extra) for item in items]
+    found = node_cpu_rows([core.room for core in cores], WholeDemand.of(asked))
+    return fits(found.rows, asked)
 
 
 def assert_valid(cores: list[Core], items: list[Item], answer: PinResult) -> None:
@@ -46,25 +52,51 @@ def assert_valid(cores: list[Core], items: list[Item], answer: PinResult) -> Non
             assert len(used) == item.vcpus
         if item.policy != "prefer":
             assert not others & {cpu for number in used for cpu in cores[number].cpus}
-            assert all(len(cores[number].cpus) == cores[number].width for number in used)
-            assert answer.held >= {cpu for number in used for cpu in cores[number].cpus}
-        if item.policy == "require":
+            assert all(cores[number].whole for number in used)
+            assert answer.held >= {c for number in used for c in cores[number].cpus + cores[number].beside}
+        if item.policy in ("require", "pairs"):
             filled = [sum(where[cpu] == number for cpu in pinned.cpus) for number in used]
             assert sum(count < cores[number].width for count, number in zip(filled, used, strict=True)) <= 1
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_what_the_rows_allow_is_pinned(seed: int) -> None:
-    """Counts that fit the rows are pinned, counts that do not are refused."""
-    rng = random.Random(seed)
-    for _ in range(500):
-        cores, items = random_node(rng)
-        answer = pin_node(cores, items)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_be_pinned_is_pinned(kind: str) -> None:
+    """What a search over cores can seat is pinned, and leaves the CPUs that shared vCPUs need; nothing else is."""
+    rng = random.Random(kind)
+    seen = 0
+    for _ in range(400):
+        node = any_node(rng, kind)
+        cores = cores_of(node, rng)
+        items = [Item(p, 0, n) if p == "extra" else Item(p, n) for p, n in node.asked]
+        items = [Item("prefer", 0, item.extra) if item.policy == "extra" else item for item in items]
+        floating = max(0, -(-node.shared // node.ratio) - node.elsewhere)
+        answer = pin_node(cores, items, floating)
+        assert (answer is not None) == can_be_pinned(node), node
         if answer is None:
-            assert not rows_allow(cores, items)
-        else:
-            assert rows_allow(cores, items)
-            assert_valid(cores, items, answer)
+            continue
+        assert_valid(cores, items, answer)
+        assert sum(len(core.floats - answer.held) for core in cores) >= floating
+        now = [Item(i.policy, i.vcpus, i.extra, p.cpus, p.extra) for i, p in zip(items, answer.items, strict=True)]
+        assert pin_node(cores, now, floating) == answer
+        seen += 1
+    assert seen > 50
+
+
+def test_isolated_cpus_are_for_dedicated_vcpus() -> None:
+    """A dedicated vCPU sits on the isolated CPU, so that the other one is left to float over."""
+    cores = [Core((0,), 1, floats=frozenset({0})), Core((1,), 1)]
+    answer = pin_node(cores, [Item("prefer", 1)], floating=1)
+    assert answer is not None
+    assert answer.items[0].cpus == (1,)
+
+
+def test_a_core_cut_by_two_sets_leaves_its_other_thread_idle() -> None:
+    """An isolated vCPU on the one dedicated thread of a core keeps the shared thread from everybody."""
+    cores = [Core((7,), 2, floats=frozenset({6}), beside=(6,))]
+    answer = pin_node(cores, [Item("isolate", 1)])
+    assert answer is not None
+    assert answer.held == {6, 7}
+    assert pin_node(cores, [Item("isolate", 1)], floating=1) is None
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -124,7 +156,7 @@ def test_newcomers_leave_no_item_worse_than_needed(seed: int) -> None:
             continue
         now = [Item(i.policy, i.vcpus, i.extra, p.cpus, p.extra) for i, p in zip(items[1:], first.items, strict=True)]
         answer = pin_node(cores, [items[0], *now])
-        assert (answer is not None) == rows_allow(cores, items)
+        assert answer is not None or not rows_allow(cores, items)
         if answer is not None:
             assert_valid(cores, items, answer)
             seen += 1
