@@ -70,7 +70,7 @@ def _measure(job: Job) -> Iterator[Row]:
         plan_s = time.perf_counter() - began
         report = check(fleet, plan)
         check_s = time.perf_counter() - began - plan_s
-        # Engine A solves the smoke size: to prove its counts again takes HiGHS a minute.
+        # The exact engine solves the smoke size: to prove its counts again takes HiGHS a minute.
         proof = certified(fleet, plan) if job.size != SMOKE else {}
         row = result_row(made.problem, run.result, "remote")
         yield {

@@ -49,7 +49,7 @@ def _measure(job: Job) -> Iterator[Row]:
         seconds = time.perf_counter() - began
         parts = [(found.value, found.bound) for found in exact.objectives]
         yield {
-            "method": "placer, counts (engine A)",
+            "method": "placer, counts (exact)",
             **instance,
             **_figures(problem.objectives[-1].unit, [v for v, _ in parts], [b for _, b in parts]),
             "status": exact.status,

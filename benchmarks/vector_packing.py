@@ -178,7 +178,7 @@ def _one(record: Record, size: _Size, seed: int) -> Iterator[Row]:
     best = fit_each(problem, order, "best")
     bins = peer_row(problem, first, "hosts")["hosts"]
     problem, _ = packing_problem(record, int(bins))
-    ways: tuple[tuple[str, Engine], ...] = ((PLACER, "auto"), ("placer, engine B alone", "states"))
+    ways: tuple[tuple[str, Engine], ...] = ((PLACER, "auto"), ("placer, columns alone", "columns"))
     for method, engine in ways:
         run = run_placer(problem, time_limit_s=size.time_limit_s, seed=seed, engine=engine)
         row = _judged(record, result_row(problem, run.result, "hosts"))

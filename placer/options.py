@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Engine = Literal["auto", "exact", "states", "greedy"]
+Engine = Literal["auto", "exact", "columns", "states", "greedy"]
+"""``states`` is the older name of ``columns``."""
 DEFAULT_TIME_LIMIT_S = 60.0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -13,20 +12,21 @@ from solvers.evaluate import evaluate
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result, Status
 
-Engine = Literal["auto", "exact", "states", "greedy"]
+Engine = Literal["auto", "exact", "columns", "states", "greedy"]
+"""``states`` is the older name of ``columns``."""
 
 EXACT_COUNTS = 20_000
-"""Engine A alone is chosen up to this many counts (hosts × placements): it proves that much in seconds."""
+"""The exact engine alone is chosen up to this many counts (hosts × placements): it proves that much in seconds."""
 EXACT_HOSTS = 12
-"""And up to so many hosts: from there on engine B is the faster one, whatever the counts."""
+"""And up to so many hosts: from there on the columns engine is the faster one, whatever the counts."""
 EXACT_LIMIT = 400_000
-"""Above this many counts engine A's model alone is too large to be of use."""
+"""Above this many counts the exact engine's model alone is too large to be of use."""
 PATIENCE, LONG_PATIENCE = 4, 12
 """Rounds of one kind that may bring nothing before the engines and after them."""
 BRIEF_SWEEPS = 1
-"""Engine A's short turn on small problems."""
+"""The exact engine's short turn on small problems."""
 BRIEF_ROUNDS = 16
-"""Engine B's short turn after that."""
+"""The columns engine's short turn after that."""
 
 
 class UnsupportedError(ValueError):
@@ -49,9 +49,9 @@ def solve(
 
     Parameters
     ----------
-    engine : ``auto`` takes engine A (``exact``) for small problems and engine B (``states``) for large ones.
+    engine : ``auto`` takes ``exact`` for small problems and ``columns`` for large ones.
     limits : seconds, or rounds; the greedy answer is always found.
-    workers, executor : for engine B, which works in many independent tasks; the answer does not depend on them.
+    workers, executor : for the columns engine, whose work is many tasks; the answer does not depend on them.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def solve(
     elif chosen == "exact":
         run.exact()
     else:
-        run.states()
+        run.columns()
     return run.result()
 
 
@@ -129,7 +129,7 @@ class _Ladder:
 
     def climb(self, chosen: Engine) -> None:
         """Take the steps that suit the problem until all is proven or the limits are met."""
-        able = not _states_cannot(self.problem)
+        able = not _columns_cannot(self.problem)
         if chosen == "exact":
             if able and not self.problem.rules:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
@@ -137,17 +137,17 @@ class _Ladder:
                 self.fill_in()
                 self.improve(PATIENCE)
                 if self.goes_on:
-                    self.states(BRIEF_ROUNDS)
+                    self.columns(BRIEF_ROUNDS)
             if self.goes_on or not self.climbed:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
         self.improve(PATIENCE)
         self.fill_in()
-        self.states()
+        self.columns()
         if not any(objective.tolerance for objective in self.problem.objectives):
             # Tolerance is used up for later goals: to win it back would undo them.
             self.improve(LONG_PATIENCE)
-        # What engine B leaves open, engine A may still close where its model is small enough.
+        # What the columns engine leaves open, the exact engine may still close where its model is small enough.
         if self.goes_on and counts_of(self.problem) <= EXACT_LIMIT:
             self.exact()
 
@@ -194,7 +194,7 @@ class _Ladder:
             self.tell("improve", "better answer")
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
-        """Let engine A work on the best answer."""
+        """Let the exact engine work on the best answer."""
         from solvers.exact.search import solve_exact
 
         found = solve_exact(
@@ -209,14 +209,14 @@ class _Ladder:
         )
         self._take(found)
 
-    def states(self, rounds: int | None = None) -> None:
-        """Let engine B work on the best answer, for some rounds at most."""
+    def columns(self, rounds: int | None = None) -> None:
+        """Let the columns engine work on the best answer, for some rounds at most."""
         limits = self.left
         if rounds is not None:
             limits = replace(limits, rounds=rounds if limits.rounds is None else min(rounds, limits.rounds))
-        self._take(self._by_states(limits))
+        self._take(self._by_columns(limits))
 
-    def _by_states(self, limits: Limits) -> Result:
+    def _by_columns(self, limits: Limits) -> Result:
         from solvers.columns.engine import solve_states
 
         def run(
@@ -342,7 +342,7 @@ def _better(known: Result, found: Result) -> Result:
 
 
 def counts_of(problem: Problem) -> int:
-    """Return hosts × placements: how many integers engine A's model has at most."""
+    """Return hosts × placements: how many integers the exact engine's model has at most."""
     return sum(host_class.count * problem.shapes[host_class.shape].placements for host_class in problem.classes)
 
 
@@ -352,28 +352,26 @@ def choose(problem: Problem, engine: Engine) -> Engine:
     Raises
     ------
     UnsupportedError
-        If engine B was asked for by name and cannot do what the problem asks.
+        If the columns engine was asked for by name and cannot do what the problem asks.
     """
     if engine in ("exact", "greedy"):
         return engine
-    if engine == "states":
-        reasons = _states_cannot(problem)
+    if engine in ("columns", "states"):
+        reasons = _columns_cannot(problem)
         if reasons:
-            raise UnsupportedError(f"engine 'states' cannot do {', '.join(reasons)}; engine 'exact' can")
-        return "states"
+            raise UnsupportedError(f"engine 'columns' cannot do {', '.join(reasons)}; engine 'exact' can")
+        return "columns"
     counts = counts_of(problem)
-    if (counts > EXACT_COUNTS or problem.host_count > EXACT_HOSTS) and not _states_cannot(problem):
-        return "states"
+    if (counts > EXACT_COUNTS or problem.host_count > EXACT_HOSTS) and not _columns_cannot(problem):
+        return "columns"
     return "exact" if counts <= EXACT_LIMIT else "greedy"
 
 
-def _states_cannot(problem: Problem) -> list[str]:
-    """Return what of the problem engine B cannot do, in its own words; rules over hosts are taken apart beforehand."""
+def _columns_cannot(problem: Problem) -> list[str]:
+    """Return what of the problem the columns engine cannot do; rules over hosts are taken apart beforehand."""
     if any(rule.kind == "spread" and rule.scope in ("host", "node") for rule in problem.rules):
         return ["rules that spread VMs over hosts or nodes unless they are rows"]
     problem = replace(problem, rules=())
-    if importlib.util.find_spec("solvers.columns.engine") is None:
-        return ["anything: it is not part of this build"]
     from solvers.columns.engine import unsupported
 
     return list(unsupported(problem))

@@ -34,7 +34,8 @@ class EngineChoice(StrEnum):
 
     AUTO = "auto"
     EXACT = "exact"
-    STATES = "states"
+    COLUMNS = "columns"
+    STATES = "states"  # the older name of ``columns``
     GREEDY = "greedy"
 
 

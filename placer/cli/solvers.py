@@ -21,7 +21,7 @@ ENGINES = (
         "proves": "optimality of each goal, or a bound on it",
     },
     {
-        "name": "states",
+        "name": "columns",
         "module": "solvers.columns.engine",
         "for": "fleets of many hosts alike, empty or live",
         "how": "Dantzig-Wolfe over host states: GLOP master, exact pricing, then integers and a neighbourhood search",
@@ -35,7 +35,7 @@ ENGINES = (
         "proves": "nothing, except where no cost is negative and nothing costs anything",
     },
 )
-"""`auto` takes ``exact`` for small problems and ``states`` for large ones, as far as it knows what is asked."""
+"""`auto` takes ``exact`` for small problems and ``columns`` for large ones, as far as it knows what is asked."""
 
 
 def solvers(terminal: Terminal) -> Answer:

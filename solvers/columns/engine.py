@@ -1,10 +1,11 @@
-"""Engine B: Dantzig-Wolfe over host states, for fleets from dozens to tens of thousands of hosts, empty or live.
+"""The columns engine: Dantzig-Wolfe over host states, for fleets of dozens to tens of thousands of hosts.
 
 Objectives are taken in order, each with the earlier ones held at their incumbents. For one objective: columns are
-generated until master and bound meet (`states_generate`), recombined by an integer program over nodes and hosts
-(`states_program`), and the answer is improved a few hosts at a time (`states_search`). When all objectives have had
-their turn, those not proven get further turns until the limit. The work is cut in rounds; wall clock and interrupt
-are looked at between them, and a round that the clock has to cut off counts as never begun.
+generated until master and bound meet (`solvers.columns.generate`), recombined by an integer program over nodes and
+hosts (`solvers.columns.integer.program`), and the answer is improved a few hosts at a time
+(`solvers.columns.integer.neighbourhoods`). When all objectives have had their turn, those not proven get further
+turns until the limit. The work is cut in rounds; wall clock and interrupt are looked at between them, and a round
+that the clock has to cut off counts as never begun.
 """
 
 from __future__ import annotations

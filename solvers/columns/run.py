@@ -1,4 +1,4 @@
-"""What all phases of engine B share: the model and its pricers, the incumbent, the bounds, the clock and the
+"""What all phases of the columns engine share: the model and its pricers, the incumbent, the bounds, the clock and the
 reports.
 """
 
@@ -30,7 +30,7 @@ from solvers.evaluate import violations
 from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
 
-ENGINE = "states"
+ENGINE = "columns"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
-"""Engine A's variables, integers ``y[host, placement]``, and every rule of the problem, one method each.
+"""The exact engine's variables, integers ``y[host, placement]``, and every rule of the problem, one method each.
 
-All variables but y and `unplaced` are derived (`exact_rows`), so a full solution follows from patterns alone.
+All variables but y and `unplaced` are derived (`solvers.backends.cpsat_rows`), so a full solution follows from
+patterns alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engine A's model: the goals over what hosts hold, the stage of one goal, and the way from patterns and back."""
+"""The exact engine's model: goals over what hosts hold, the stage of one goal, patterns and back."""
 
 from __future__ import annotations
 

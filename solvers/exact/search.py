@@ -1,4 +1,4 @@
-"""Engine A: CP-SAT on counts per host and placement, objectives one after the other, each with its bound.
+"""The exact engine: CP-SAT on counts per host and placement, objectives one after the other, each with its bound.
 
 The objectives are worked on in *sweeps*: every objective that is not proven gets its rounds, subject to the earlier
 ones being as good as their incumbents; each sweep doubles the rounds' deterministic budget. So there is a good answer

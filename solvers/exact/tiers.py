@@ -1,4 +1,4 @@
-"""What engine A knows of each objective while it works, and what it says of it in the end."""
+"""What the exact engine knows of each objective while it works, and what it says of it in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prove engine A's bounds once more with another solver: the same counts, without symmetry rows, by HiGHS."""
+"""Prove the exact engine's bounds once more with another solver: the same counts, without symmetry rows, by HiGHS."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult, const
 
 
 def mathopt_model(source: ExactModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
-    """Return the rows of engine A's model for another solver, and its variables in the same order."""
+    """Return the rows of the exact engine's model for another solver, and its variables in the same order."""
     model = mathopt.Model()
     variables = [
         model.add_integer_variable(lb=variable.domain[0], ub=variable.domain[1]) for variable in source.proto.variables
@@ -104,7 +104,7 @@ def run_highs(model: mathopt.Model, time_limit_s: float, *, node_limit: int | No
 
 
 def expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:
-    """Return an expression of engine A's model over another solver's variables, its constant left out."""
+    """Return an expression of the exact engine's model over another solver's variables, its constant left out."""
     index, factor = total.arrays()
     return mathopt.LinearSum(int(c) * variables[int(v)] for v, c in zip(index, factor, strict=True))
 

@@ -1,9 +1,10 @@
-"""Price engine B's certificates again: the same integer duals, every state by HiGHS, and the bound summed anew.
+"""Price the columns engine's certificates again: the same duals, every state by HiGHS, the bound summed anew.
 
-A certificate holds integer duals of a Lagrangian relaxation (`states_duals`), which make a valid bound whatever they
-are, or a tree of branches (`states_branch`) with such duals at each leaf. What has to be trusted is the least cost over
-a state's patterns; here it comes from another solver and another model of the state: one host of it beside a place
-without limits that takes whatever leaves. The model gets only placements that can be of use (`useful`).
+A certificate holds integer duals of a Lagrangian relaxation (`solvers.columns.duals`), which make a valid bound
+whatever they are, or a tree of branches (`solvers.columns.branching.rows`) with such duals at each leaf. What has to
+be trusted is the least cost over a state's patterns; here it comes from another solver and another model of the
+state: one host of it beside a place without limits that takes whatever leaves. The model gets only placements that
+can be of use (`useful`).
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_excess_never_gets_worse_and_is_mended_where_moves_allow(first: int) -> 
 
 @pytest.mark.parametrize("engine", ["states", "greedy"])
 def test_other_engines_answer_too_and_claim_no_more_than_holds(engine: Literal["states", "greedy"]) -> None:
-    """Engine B and the greedy engine answer within the rules, and no bound is above the proven value."""
+    """The columns engine and the greedy engine answer within the rules, and no bound is above the proven value."""
     for seed in BROKEN[:8]:
         fleet = broken_fleet(seed)
         index = rule_index(fleet)

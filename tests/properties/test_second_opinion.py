@@ -18,7 +18,7 @@ from solvers.result import Limits
 
 @pytest.mark.parametrize("seed", range(24))
 def test_true_bounds_are_confirmed_and_false_ones_refuted(seed: int) -> None:
-    """HiGHS confirms every bound of engine A, and refutes the same bound raised by one."""
+    """HiGHS confirms every bound of the exact engine, and refutes the same bound raised by one."""
     fleet = small_fleet(seed) if seed % 2 else small_live_fleet(seed)
     problem = compile_fleet(fleet, parse_goals("placed,rules,remote,hosts,cores,moves", fleet)).problem
     result = solve_exact(problem, limits=Limits(time_limit_s=60))

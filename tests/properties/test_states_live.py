@@ -1,4 +1,4 @@
-"""Engine B on live fleets where everything happens in one solve: the exact engine's optimum, and rest afterwards."""
+"""The columns engine on live fleets where everything happens at once: the exact engine's optimum, then rest."""
 
 from __future__ import annotations
 

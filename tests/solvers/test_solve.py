@@ -24,19 +24,19 @@ def with_rule(problem: Problem, scope: str) -> Problem:
 
 
 def test_size_decides() -> None:
-    """Small fleets go to engine A, large ones to engine B, large ones that B cannot do to A again or to greedy."""
+    """Small fleets go to the exact engine, large ones to the columns engine, and back where it cannot do them."""
     small, large = synthetic_fleet(10, 100), synthetic_fleet(1000, 10_000)
-    assert (choose(small, "auto"), choose(large, "auto")) == ("exact", "states")
+    assert (choose(small, "auto"), choose(large, "auto")) == ("exact", "columns")
     assert counts_of(large) > solvers.solve.EXACT_LIMIT
     assert choose(with_rule(synthetic_fleet(100, 1000), "host"), "auto") == "exact"
     assert choose(with_rule(large, "host"), "auto") == "greedy"
-    for engine in ("exact", "greedy", "states"):
+    for engine in ("exact", "greedy", "columns"):
         assert choose(small, engine) == engine
 
 
 def test_engine_asked_for_by_name_is_refused_by_name() -> None:
     """The message names the engine, what it cannot do, and the one that can."""
-    with pytest.raises(UnsupportedError, match=r"engine 'states' cannot do .*rules.*; engine 'exact' can"):
+    with pytest.raises(UnsupportedError, match=r"engine 'columns' cannot do .*rules.*; engine 'exact' can"):
         choose(with_rule(synthetic_fleet(10, 100), "host"), "states")
 
 
@@ -61,7 +61,7 @@ def test_first_answer_is_told_before_anything_else() -> None:
 
 
 def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What engine B leaves open goes on to engine A: no goal is worse than by B alone."""
+    """What the columns engine leaves open goes on to the exact engine: no goal is worse than by columns alone."""
     monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(20, 284)
     alone = solve(problem, engine="states", limits=Limits(time_limit_s=600, rounds=4))
@@ -95,7 +95,7 @@ def test_warm_start_is_used() -> None:
 
 
 def test_any_number_of_workers_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One worker, two, a pool of threads and a pool of processes agree in everything, engine B and A by turns."""
+    """One worker, two, a pool of threads and a pool of processes agree in everything, columns and exact by turns."""
     monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(10, 140)
     limits = Limits(time_limit_s=600, rounds=8)

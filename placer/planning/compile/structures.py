@@ -203,7 +203,7 @@ class RowTable:
         _add(out, self.row(node, f"pages of {needs.page_kib} KiB"), part.memory_kib // needs.page_kib)
 
     def _core_load(self, out: dict[int, int], needs: Needs, placement: Placement) -> None:
-        """Count the fewest cores the VM touches on each node: a lower bound of what engine D can reach."""
+        """Count the fewest cores the VM touches on each node: a lower bound of what pinning can reach."""
         vcpus: dict[int, int] = {}
         for slot, part in enumerate(needs.options[placement.option]):
             extra = 1 if needs.extra_cpu and slot == 0 and needs.thread_policy == "prefer" else 0

@@ -17,13 +17,14 @@ from solvers.result import ObjectiveResult, Result
 NO_PROOF_NEEDED = "no cost is negative"
 ENGINE_A = "CP-SAT"
 COUNTS = "counts"
-"""The certificate of a bound that engine A proved: the problem itself, to be proven again by HiGHS."""
+"""The certificate of a bound that the exact engine proved: the problem itself, to be proven again by HiGHS."""
 
 
 def certificate_of(result: Result) -> Mapping[str, Any] | None:
     """Return what goes to the plan's side file: the duals behind the bounds, and what is to be proven on the counts.
 
-    Duals are engine B's own certificate. What engine A proved, all or what the duals do not, has values and bounds.
+    Duals are the columns engine's own certificate. What the exact engine proved, all or what the duals do not, has
+    values and bounds.
     """
     duals = result.certificate
     if duals is None and result.engine != "exact":
@@ -46,7 +47,7 @@ def certificate_of(result: Result) -> Mapping[str, Any] | None:
 
 
 def _beyond(found: ObjectiveResult, entry: Mapping[str, Any] | None) -> bool:
-    """Tell whether engine A proved more of an objective than the duals do."""
+    """Tell whether the exact engine proved more of an objective than the duals do."""
     return (
         found.source == ENGINE_A
         and found.bound is not None

@@ -1,4 +1,4 @@
-"""Engine A on a few hosts of a fleet: all the VMs on them, and those left out, placed anew as well as can be."""
+"""The exact engine on a few hosts of a fleet: all the VMs on them, and those left out, placed anew."""
 
 from __future__ import annotations
 

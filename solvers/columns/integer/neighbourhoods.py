@@ -1,4 +1,4 @@
-"""Large neighbourhoods: a few hosts, chosen by what the duals say they cost too much, placed anew by engine A."""
+"""Large neighbourhoods: a few hosts, those that cost too much by the duals, placed anew exactly."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The grid of a shape: which rows of a node bind, in which steps they count, and which placements lie on one node.
 
-Knapsack tables (`states_tables`) are arrays over what a node has left of its binding rows. Where the rows count in
-steps coarse enough, a table is exact; else it is built twice, with uses rounded up (patterns that fit) and down
-(bounds).
+Knapsack tables (`solvers.columns.pricing.knapsack`) are arrays over what a node has left of its binding rows. Where
+the rows count in steps coarse enough, a table is exact; else it is built twice, with uses rounded up (patterns that
+fit) and down (bounds).
 """
 
 from __future__ import annotations

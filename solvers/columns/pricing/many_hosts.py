@@ -1,7 +1,8 @@
 """Cheap pricing of many live hosts at once: the tables of all their nodes as one array, VMs over several nodes in step.
 
-The same search as `states_build.greedy`, for all states of a shape together: per host it would be numpy's overhead that
-counts. What a pattern holds on single nodes is read from tables made again for the few states whose pattern pays.
+The same search as `solvers.columns.pricing.from_tables.greedy`, for all states of a shape together: per host it would
+be numpy's overhead that counts. What a pattern holds on single nodes is read from tables made again for the few
+states whose pattern pays.
 """
 
 from __future__ import annotations

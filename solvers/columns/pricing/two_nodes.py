@@ -1,4 +1,4 @@
-"""Exact pricing of many live hosts of two nodes at once: the tables of `states_cheap`, for all of them as arrays.
+"""Exact pricing of many live hosts of two nodes at once: the tables of `by_tables` as arrays.
 
 What a host holds of VMs over both nodes is read from a third table, over what these take alike of each node. VMs whose
 CPUs and memory are on different nodes take of them unevenly: every choice of those to keep is an entry of its own.

@@ -1,4 +1,4 @@
-"""Engine B's bounds on 200 small problems of which every answer is known: bound <= optimum <= value, always."""
+"""The columns engine's bounds on 200 small problems with every answer known: bound <= optimum <= value."""
 
 from __future__ import annotations
 

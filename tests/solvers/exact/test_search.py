@@ -1,4 +1,4 @@
-"""Engine A against enumeration, with its bounds, limits and determinism."""
+"""The exact engine against enumeration, with its bounds, limits and determinism."""
 
 from __future__ import annotations
 

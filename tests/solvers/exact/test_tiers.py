@@ -1,4 +1,4 @@
-"""What engine A knows of an objective: bounds hold under what they were proven with."""
+"""What the exact engine knows of an objective: bounds hold under what they were proven with."""
 
 from __future__ import annotations
 

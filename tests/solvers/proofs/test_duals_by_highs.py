@@ -1,4 +1,4 @@
-"""Certificates of engine B, priced again by HiGHS."""
+"""Certificates of the columns engine, priced again by HiGHS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEEDS = [seed for seed in range(200) if not unsupported(small_problem(seed))][:4
 
 @pytest.mark.parametrize("seed", SEEDS[:20])
 def test_certificates_are_confirmed_and_raised_ones_refuted(seed: int) -> None:
-    """What engine B claims is confirmed; the same claim raised by more than rounding is a fault."""
+    """What the columns engine claims is confirmed; the same claim raised by more than rounding is a fault."""
     problem = small_problem(seed)
     result = solve_states(problem, limits=Limits(time_limit_s=5))
     if result.certificate is None:
