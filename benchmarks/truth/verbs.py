@@ -1,0 +1,199 @@
+"""What the other verbs say of a plan, against solves of the reference that are forced into the same situation."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import placer
+from benchmarks.truth.cases import Case
+from benchmarks.truth.goals import parse
+from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of
+from benchmarks.truth.reading import read
+from benchmarks.truth.reference import Placed, solve
+from benchmarks.truth.witness import placed_of
+from placer.model.fleet import Fleet
+from placer.model.goals import parse_flavor
+from placer.model.plan import Plan
+from placer.options import SweepOptions
+from placer.sweeps.tasks import Variant
+
+FLAVORS = ("2x512MiB", "1x0", "2x512MiB/2")
+
+
+def all_verbs(case: Case) -> tuple[list[str], Counter[str]]:
+    """Return what is wrong with what the verbs say of a plan of the case, and how many statements were compared."""
+    fleet = fleet_of(case.inventory)
+    plan = placer.solve(
+        fleet,
+        goals=case.goals,
+        time_limit_s=TIME_LIMIT_S,
+        max_moves=case.max_moves,
+        max_migrations=case.max_migrations,
+    )
+    wrong: list[str] = []
+    done: Counter[str] = Counter()
+    for verb in (failures, headroom, explained, smallest):
+        found, compared = verb(case, fleet, plan)
+        wrong += found
+        done[verb.__name__] += compared
+    return wrong, done
+
+
+def settled(case: Case, placed: Mapping[str, Placed]) -> dict[str, Any]:
+    """Return the inventory as a plan leaves it, with the VMs that have a place: each where it is, free to be re-pinned
+    within its nodes.
+    """
+    data: dict[str, Any] = copy.deepcopy(dict(case.inventory))
+    data["vms"] = [vm for vm in data["vms"] if vm["name"] in placed]
+    for vm in data["vms"]:
+        where = placed[vm["name"]]
+        stays = vm.get("host") == where.host and vm.get("pins_fixed")
+        vm["host"] = where.host
+        vm["nodes"] = list(where.cpu_nodes)
+        vm["memory_nodes"] = list(where.memory_nodes)
+        if not stays:
+            for key in ("pins", "emulator", "pins_fixed", "iothread_pins"):
+                vm.pop(key, None)
+    return data
+
+
+def with_failed(data: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Return an inventory in which a host failed."""
+    hosts = [{**one, "state": "failed"} if one["name"] == host else one for one in data["hosts"]]
+    return {**data, "hosts": hosts}
+
+
+def failures(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
+    """Compare the worst failure of the plan's summary, and every failure of `whatif --fail-each host`."""
+    from placer.failures.sweep import sweep_failures
+
+    inventory = read(case.inventory)
+    working = [host.name for host in inventory.hosts if not host.failed]
+    if len(working) < 2:
+        return [], 0
+    after = settled(case, placed_of(inventory, plan))
+    lost: dict[str, int] = {}
+    for host in working:
+        truth = solve(with_failed(after, host), "placed")
+        if truth.status != "optimal":
+            return [], 0
+        lost[host] = int(truth.value("placed"))
+    wrong = []
+    worst = plan.summary.get("worst_host_failure") or {}
+    said = worst.get("vcpus_without_place", 0)
+    if worst.get("proven") and worst.get("states") == worst.get("states_in_all") and said != max(lost.values()):
+        wrong.append(f"WORST FAILURE {said} vCPUs of {worst.get('host')} proven, the reference loses {lost}")
+    sweep = sweep_failures(Variant(name="", fleet=fleet), plan, "host", SweepOptions(time_limit_s=TIME_LIMIT_S))
+    harmful = {one["domains"][0]: one for one in sweep.harmful}
+    for host in working:
+        one = harmful.get(host, {"vcpus_lost": 0, "proven": True})
+        if one["vcpus_lost"] < lost[host] or (one["proven"] and one["vcpus_lost"] != lost[host]):
+            unknown = any(host in other["domains"] for other in sweep.unknown)
+            if not unknown:
+                text = f"loses {one['vcpus_lost']} vCPUs, proven {one['proven']}; the reference {lost[host]}"
+                wrong.append(f"FAILURE of {host} {text}")
+    return wrong, len(working) + 1
+
+
+def headroom(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
+    """Compare how many more VMs of some flavors fit beside the plan."""
+    from placer.whatif.headroom import headroom as count
+
+    after = settled(case, placed_of(read(case.inventory), plan))
+    wrong, compared = [], 0
+    for text, found in zip(FLAVORS, count(fleet, [parse_flavor(one) for one in FLAVORS], plan=plan), strict=True):
+        truth = solve(after, f"headroom:{text}")
+        if truth.status != "optimal":
+            continue
+        fits = truth.value(f"headroom:{text}")
+        compared += 1
+        if found.total > fits or (found.at_most is not None and found.at_most < fits):
+            wrong.append(f"HEADROOM {text} {found.total} to {found.at_most}, the reference fits {fits:g}")
+    return wrong, compared
+
+
+def smallest(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
+    """Compare `minfleet` of the first host's shape with the same demand on as many copies of the host."""
+    from placer.errors import PlacerError
+    from placer.whatif.minfleet import smallest_fleet
+
+    shape = case.inventory["hosts"][0]
+    try:
+        found = smallest_fleet(fleet, [shape["name"]], time_limit_s=TIME_LIMIT_S)
+    except PlacerError:
+        return [], 0
+    used = found.hosts[shape["name"]]
+    if not 0 < used <= 4:
+        return [], 0
+    vms = [{key: value for key, value in vm.items() if key not in _NOW} for vm in copy.deepcopy(case.inventory["vms"])]
+    hosts = [{**shape, "name": f"{shape['name']}-{n + 1}"} for n in range(used)]
+    for host in hosts:
+        if host.get("state") == "failed":
+            host.pop("state")
+    truth = solve({**case.inventory, "hosts": hosts, "vms": vms}, "placed,rules,hosts")
+    if truth.status != "optimal" or truth.value("placed"):
+        return ([f"MINFLEET {used} hosts hold all, the reference cannot"] if truth.status == "optimal" else []), 1
+    best = truth.value("hosts")
+    wrong = []
+    if found.status == "optimal" and found.cost > best + NEAR:
+        wrong.append(f"MINFLEET {found.cost:g} optimal, the reference needs {best:g}")
+    if found.bound is not None and found.bound > best + NEAR:
+        wrong.append(f"MINFLEET bound {found.bound:g} beyond the optimum {best:g}")
+    return wrong, 1
+
+
+_NOW = ("host", "nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins", "movable", "running")
+
+
+def explained(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
+    """Compare what `explain` says of the other places of a VM of an empty fleet: blocked, or worse by how much."""
+    from placer.explain.alternatives import Verdict, alternatives
+
+    if any(vm.current is not None for vm in fleet.vms) or not plan.vms:
+        return [], 0
+    placed = {
+        name: replace(where, cpus=tuple(() for _ in where.cpus), emulator=None)
+        for name, where in placed_of(read(case.inventory), plan).items()
+    }
+    judged = [name for name, _ in parse(case.goals) if name in ("placed", "rules", "remote", "hosts", "balance")]
+    if judged != [name for name, _ in parse(case.goals)]:
+        return [], 0
+    values = {goal.name: goal.value or 0.0 for goal in plan.goals}
+    wrong, compared = [], 0
+    for vm in plan.vms[:2]:
+        for other in alternatives(fleet, plan, vm.name).places:
+            if other.planned or len(other.cpu_nodes) != len(placed[vm.name].cpu_nodes) or placed[vm.name].devices:
+                continue
+            for host in other.hosts[:1]:
+                there = replace(placed[vm.name], host=host, cpu_nodes=other.cpu_nodes, memory_nodes=other.memory_nodes)
+                truth = solve(case.inventory, case.goals, fixed={**placed, vm.name: there})
+                if truth.status == "gave up":
+                    continue
+                compared += 1
+                what = f"EXPLAIN {vm.name} on {host} {other.cpu_nodes}: {other.verdict.value}"
+                if other.verdict is Verdict.BLOCKED:
+                    if truth.status == "optimal":
+                        wrong.append(f"{what} by {other.constraint}, the reference keeps that place")
+                    continue
+                if truth.status == "impossible":
+                    wrong.append(f"{what}, and the reference keeps it not")
+                    continue
+                first = _first_difference(judged, values, {name: truth.value(name) for name in judged})
+                if first is None and other.verdict is Verdict.WORSE:
+                    wrong.append(f"{what} by {other.by} {other.goal}, the reference sees no difference")
+                if first is not None and (other.goal != first[0] or abs((other.by or 0) - first[1]) > NEAR):
+                    wrong.append(f"{what} by {other.by} {other.goal}, the reference by {first[1]:g} {first[0]}")
+    return wrong, compared
+
+
+def _first_difference(
+    names: Sequence[str], planned: Mapping[str, float], there: Mapping[str, float]
+) -> tuple[str, float] | None:
+    for name in names:
+        if abs(there[name] - planned[name]) > NEAR:
+            return name, there[name] - planned[name]
+    return None
