@@ -51,7 +51,7 @@ def damaged(case: Case, seed: int, tries: int = 6) -> tuple[list[str], int]:
             wrong.append(f"DAMAGE {what} is accepted, the reference refuses it")
         elif truth.status == "optimal":
             wrong += [
-                f"DAMAGE {what}: {goal.name} {goal.value:g} is accepted, the reference measures {truth.value(goal.name):g}"
+                f"DAMAGE {what}: {goal.name} {goal.value:g} is accepted, and {truth.value(goal.name):g} is measured"
                 for goal in changed.goals
                 if goal.value is not None
                 and not goal.name.startswith("headroom")

@@ -176,7 +176,7 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         kept = rng.sample(cpus, 1)
         reserve["cpus"] = cpu_text(kept)
         free = [cpu for cpu in cpus if cpu not in kept]
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 and "pages" not in features:
         reserve["memory"] = f"{rng.choice((240, 480, 960))}MiB"
     if any("2MiB" in node.get("pages", {}) for node in machine["nodes"]) and rng.random() < 0.25:
         reserve["pages"] = {"2MiB": 12}

@@ -68,8 +68,10 @@ def _some(fleet: Fleet, rng: np.random.Generator) -> list[tuple[int, int]]:
 
 
 def _left_out(fleet: Fleet, rng: np.random.Generator) -> list[int]:
-    """Return the flavors of a few VMs that are left out."""
-    waiting = [f for f in np.flatnonzero(fleet.out).tolist() if not fleet.frozen[f]]
+    """Return the flavors of a few VMs that are left out and that some host could hold."""
+    waiting = [
+        f for f in np.flatnonzero(fleet.out).tolist() if not fleet.frozen[f] and len(fleet.tables.placements_of(f))
+    ]
     if not waiting:
         return []
     return [int(f) for f in rng.choice(waiting, size=min(len(waiting), 4), replace=False)]

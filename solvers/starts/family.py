@@ -123,7 +123,7 @@ def orders(fleet: Fleet) -> list[list[int]]:
     share = shares(fleet)
     waiting = [flavor for flavor in np.flatnonzero(fleet.out).tolist() if not fleet.frozen[flavor]]
     wanted = (share[waiting] * fleet.out[waiting][:, None]).sum(axis=0)
-    sizes = (share.sum(axis=1), share @ wanted, share.max(axis=1))
+    sizes = (share.sum(axis=1), share @ wanted, share.max(axis=1, initial=0.0))
     flavors = fleet.tables.problem.flavors
     found = []
     for size in sizes:

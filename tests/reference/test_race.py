@@ -71,3 +71,22 @@ def test_shrinking_keeps_what_fails() -> None:
     small = shrink(case, lambda one: len(one.inventory["vms"]) >= 2)
     assert len(small.inventory["vms"]) == 2 and len(small.inventory["hosts"]) <= 1
     assert "rules" not in small.inventory or not small.inventory["rules"]
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+def test_nothing_fits_anywhere(engine: Engine) -> None:
+    """A fleet in which no VM has any placement at all is an ordinary one: all stay out, proven."""
+    host = {"name": "h", "nodes": [{"id": 0, "cpus": "0", "memory": "4GiB"}]}
+    vms = [{"name": f"v{number}", "vcpus": 2, "memory": "256MiB"} for number in range(2)]
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": vms}
+    assert_holds(Case(inventory=inventory, goals="placed,rules,hosts,remote"), engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+def test_some_fit_nowhere(engine: Engine) -> None:
+    """Beside VMs that have places, one that has none on any host stays out and disturbs no engine."""
+    hosts = [{"name": f"h{n}", "nodes": [{"id": 0, "cpus": "0-1", "memory": "4GiB"}]} for n in range(2)]
+    vms = [{"name": f"v{number}", "vcpus": 1, "memory": "256MiB"} for number in range(3)]
+    vms.append({"name": "wide", "vcpus": 5, "memory": "256MiB"})
+    inventory = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
+    assert_holds(Case(inventory=inventory, goals="placed,hosts,remote"), engine)
