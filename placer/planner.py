@@ -111,10 +111,13 @@ def solve_fleet(
         interrupt is not None and interrupt.requested
     ):
         plan = _with_reserve(fleet, plan, time_limit_s, seed)
+    from placer.failures.worst_host import worst_failure
     from placer.planning.accepted import accepted
     from placer.planning.decode.mending import with_mending
 
     plan = with_mending(fleet, plan)
+    # Of the plan that is written, whatever became of the answer that it began as.
+    plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
     return accepted(fleet, plan)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.problem import BoolArray, CrossRule, IntArray, Objective, Problem
+from solvers.problem import BoolArray, CrossRule, HostClass, IntArray, Objective, Problem
 from solvers.result import HostPattern
 
 _LISTED = 20
@@ -165,8 +165,6 @@ def _excess(problem: Problem, state: _State, index: int) -> tuple[dict[object, i
             {domain: max(0, starts[domain] - rule.max_per) for domain in domains},
         )
     used, was = (sum(1 for many in found.values() if many) for found in (ends, starts))
-    if rule.scope == "node":
-        was += _floating_nodes(problem, rule)
     return {"rule": max(0, used - 1)}, {"rule": max(0, was - 1)}
 
 
@@ -180,34 +178,36 @@ def _members(
     for n, pattern in enumerate(state.patterns):
         host_class = problem.classes[pattern.host_class]
         if rule.scope == "node":
-            shape = problem.shapes[host_class.shape]
-            for found, entries in ((ends, pattern.placements), (starts, host_class.content)):
-                for placement, many in entries:
-                    if int(shape.flavor[placement]) in rule.members:
-                        for node in np.flatnonzero(shape.touches[placement]):
-                            for copy in range(pattern.count):
-                                found[n, copy, int(node)] += many
+            fixed = host_class.fixed_on.get(index, np.zeros(problem.shapes[host_class.shape].nodes, dtype=np.int64))
+            floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
+            now = fixed + _on_nodes(problem, rule, host_class, pattern.placements)
+            then = fixed + floating + _on_nodes(problem, rule, host_class, host_class.content)
+            for copy in range(pattern.count):
+                for node in range(len(fixed)):
+                    ends[n, copy, node] += int(now[node])
+                    starts[n, copy, node] += int(then[node])
             continue
         immovable = host_class.fixed_members.get(index, 0)
-        now, then = immovable + int(state.vms[n, chosen].sum()), immovable + int(state.before[n, chosen].sum())
+        many, before = immovable + int(state.vms[n, chosen].sum()), immovable + int(state.before[n, chosen].sum())
         domain = -1 if rule.scope == "host" else host_class.domain.get(rule.scope, -1)
         if domain >= 0:
-            ends[domain] += now * pattern.count
-            starts[domain] += then * pattern.count
-        elif rule.scope == "host" or rule.kind == "together":
+            ends[domain] += many * pattern.count
+            starts[domain] += before * pattern.count
+        elif rule.scope == "host":
             for copy in range(pattern.count):
-                ends[-1, n, copy] += now
-                starts[-1, n, copy] += then
+                ends[-1, n, copy] += many
+                starts[-1, n, copy] += before
     return ends, starts
 
 
-def _floating_nodes(problem: Problem, rule: CrossRule) -> int:
-    return sum(
-        many * host_class.count * problem.shapes[host_class.shape].nodes
-        for host_class in problem.classes
-        for flavor, many in host_class.floating
-        if flavor in rule.members
-    )
+def _on_nodes(problem: Problem, rule: CrossRule, host_class: HostClass, placed: Sequence[tuple[int, int]]) -> IntArray:
+    """Return (nodes,): members of a rule so placed on a host of a class that have CPUs on each node."""
+    shape = problem.shapes[host_class.shape]
+    out = np.zeros(shape.nodes, dtype=np.int64)
+    for placement, many in placed:
+        if int(shape.flavor[placement]) in rule.members:
+            out += many * shape.touches[placement]
+    return out
 
 
 def _malformed(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequence[int]) -> list[str]:

@@ -102,7 +102,8 @@ class HostClass:
     stay_penalty : (F,) rule excess counted for each VM of the flavor that is there in the end (drain, within, outside).
     cost : cost of the host in the goal ``hosts`` (COST_UNIT = 1.0), paid when it holds any VM; 0 if it is used anyway.
     domain : scope name -> domain index, -1 (or no entry) for none.
-    fixed_members : index of a cross rule -> immovable VMs of its members on one host of the class.
+    fixed_members : index of a cross rule -> immovable VMs of its members on one host of the class. `fixed_on` : index
+        of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
     chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no
     optimum.
     members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
@@ -119,6 +120,7 @@ class HostClass:
     cost: int = COST_UNIT
     domain: Mapping[str, int] = field(default_factory=dict)
     fixed_members: Mapping[int, int] = field(default_factory=dict)
+    fixed_on: Mapping[int, IntArray] = field(default_factory=dict)
     chains: tuple[IntArray, ...] = ()
     members: tuple[int, ...] = ()
 
@@ -134,11 +136,10 @@ class CrossRule:
 
     ``spread``: at most `max_per` VMs of `members` in a domain; excess = VMs over it, summed over domains.
     ``together``: all in one domain; excess = domains used - 1. `scope` is ``host`` (each host a domain), ``node`` (each
-    node of each host; a VM is in all nodes its placement touches, `HostClass.fixed_members` are in none) or a key of
-    `HostClass.domain`. A host without a domain is none for ``spread`` (nothing is counted there), and one of its own
-    for ``together``. The excess of a domain (spread) or of the rule (together) may not exceed what it is at the start,
-    and counts towards the goal ``rules``. A floating VM is on its host at the start; with scope ``node`` it may be on
-    each node of it, so that settling it never breaks a rule.
+    node of each host; a VM is in all nodes its placement touches) or a key of `HostClass.domain`; nothing is counted on
+    a host without a domain. The excess of a domain (spread) or of the rule (together) may not exceed what it is at the
+    start, and counts towards the goal ``rules``. A floating VM is on its host at the start; with scope ``node`` on each
+    node of it, so that settling it never breaks a rule.
     """
 
     name: str

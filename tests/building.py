@@ -13,7 +13,7 @@ from placer.model.host import Host, Node, NodeKind, Topology
 from placer.model.plan import Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.rules import Rule
 from placer.model.units import KIB_PER_GIB
-from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, Current, Movable, Vm, VmSpec
 
 
 class Build:
@@ -136,6 +136,7 @@ class Build:
         fields: dict[str, Any] = {"gap": gap, "source": "exact", "status": status}
         return GoalResult(name=name, value=value, bound=bound, **{**fields, **more})
 
+    NO = Movable.NO
     replace = staticmethod(replace)
     Change = Change
 

@@ -162,7 +162,7 @@ def _memory(spec: VmSpec, topology: Topology, cell: PlanCell, kept: bool) -> Ite
         return
     if spec.cell_mode is not CellMode.NONE or spec.interleave < 2:
         yield "its memory is interleaved, which the VM does not ask for"
-    elif len(cell.nodes) > spec.interleave:
+    elif len(cell.nodes) > spec.interleave or (len(cell.nodes) < spec.interleave and not kept):
         yield f"its memory lies on {len(cell.nodes)} nodes, and {spec.interleave} were asked for"
     if max(cell.nodes.values()) - min(cell.nodes.values()) > (spec.page_kib or SMALLEST_PAGE_KIB):
         yield "interleaved memory lies in equal parts on its nodes, and these are not equal"

@@ -1,12 +1,14 @@
-"""Headroom: how many VMs of a flavor would still fit beside a plan, counted without a solver.
+"""Headroom: how many VMs of a flavor would still fit beside a plan, counted from what its hosts have left.
 
 For k equal cells on distinct nodes, with b_i whole cells that fit on node i, sorted down, B their sum, as many VMs fit
-as ``min over 0 <= r < k of floor((B − b_1 − … − b_r) / (k − r))``.
+as ``min over 0 <= r < k of floor((B − b_1 − … − b_r) / (k − r))``. Where not every node reaches every other's memory,
+or one with CPUs has none of its own, the ways to place a VM are listed; how many fit is a small integer program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,10 +16,15 @@ from placer.measure.cpu_use import cpu_use, shared_vcpus
 from placer.measure.memory_use import Pool, memory_room, memory_taken
 from placer.measure.rule_excess import rule_index
 from placer.model.fleet import Fleet
-from placer.model.host import Host, Node, NodeKind
+from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import RuleKind
 from placer.model.vm import Vm, VmSpec
+
+MOST_WAYS = 20_000
+"""Above so many ways to place a VM on one host, how many fit there is not counted."""
+BUDGET = 5.0
+"""Deterministic seconds of CP-SAT for one host's integer program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +37,11 @@ class Slot:
 
 
 def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
-    """Return how many more VMs fit on all hosts together beside the plan's, or None where that has no formula.
+    """Return how many more VMs fit on all hosts together beside the plan's, or None where that is not counted.
 
-    Failed and drained hosts, and hosts without KVM, hold none. A flavor without memory takes no overhead either; others
-    take the default overhead. There is no formula where a node with CPUs has no memory of its own.
+    Failed and drained hosts, and hosts without KVM, hold none. A flavor without memory takes no overhead either and
+    fits wherever its CPUs do; others take the default overhead, each cell on a node's own memory or, where it has none,
+    on a node's that it reaches.
     """
     drained: set[str] = set()
     for rule, hosts in zip(fleet.rules, rule_index(fleet).hosts, strict=True):
@@ -44,23 +52,31 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
         placed.setdefault(planned.host, []).append((fleet.vm_by_name[planned.name], planned))
     total = 0
     rooms: dict[tuple[int, int, float], Mapping[Pool, int]] = {}
+    known: dict[tuple[object, ...], int | None] = {}
     for host in fleet.hosts:
         if host.failed or not host.kvm or host.name in drained:
             continue
-        nodes = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus & host.usable_cpus]
-        if slot.memory_kib and any(not node.memory_kib for node in nodes):
-            return None
         key = (id(host.topology), id(host.reserve), host.memory_ratio)
         if key not in rooms:
             rooms[key] = memory_room(host)
-        total += slots_on_host(host, placed.get(host.name, ()), slot, nodes, rooms[key])
+        nodes = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus & host.usable_cpus]
+        cells = _cells(host, placed.get(host.name, ()), slot, rooms[key])
+        alike = (id(host.topology), tuple(node.id for node in nodes), tuple(sorted(cells.items(), key=str)))
+        if alike not in known:
+            known[alike] = _whole_vms(host, nodes, cells, slot)
+        fits = known[alike]
+        if fits is None:
+            return None
+        total += fits
     return total
 
 
-def slots_on_host(
-    host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, nodes: Sequence[Node], room: Mapping[Pool, int]
-) -> int:
-    """Return how many VMs fit on one host beside those placed there."""
+_Cells = Mapping[tuple[str, int], int]
+"""("CPUs" or "memory", node id) -> cells for which the node has enough of it."""
+
+
+def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> _Cells:
+    """Return for how many cells each node of a host has CPUs and memory left beside the VMs placed there."""
     free = dict(room)
     for vm, planned in placed:
         for pool, kib in memory_taken(vm.spec, host.topology, planned):
@@ -71,13 +87,69 @@ def slots_on_host(
     if slot.memory_kib:
         spec = VmSpec(vcpus=slot.vcpus, memory_kib=slot.memory_kib)
         memory += -(-spec.overhead_taken_kib // slot.cells)
-    cells = []
-    for node in nodes:
-        fits = _free_cpus(host, node, taken, floating.get(node.id, 0.0)) // (slot.vcpus // slot.cells)
+    cells = {}
+    for node in host.topology.nodes:
+        cells["CPUs", node.id] = _free_cpus(host, node, taken, floating.get(node.id, 0.0)) // (slot.vcpus // slot.cells)
         if memory:
-            fits = min(fits, max(0, free.get((node.id, None), 0)) // memory)
-        cells.append(fits)
-    return whole_vms(cells, slot.cells)
+            cells["memory", node.id] = max(0, free.get((node.id, None), 0)) // memory
+    return cells
+
+
+def _whole_vms(host: Host, nodes: Sequence[Node], cells: _Cells, slot: Slot) -> int | None:
+    """Return how many VMs can be made of so many cells a node, None where there are too many ways."""
+    if not slot.memory_kib:
+        return whole_vms([cells["CPUs", node.id] for node in nodes], slot.cells)
+    ids, distances = host.topology.node_ids, host.topology.distances
+    far = {
+        (i, j) for i, row in zip(ids, distances, strict=True) for j, d in zip(ids, row, strict=True) if d >= UNREACHABLE
+    }
+    own = [node.id for node in nodes]
+    if all(node.memory_kib for node in nodes) and not any(i in own and j in own for i, j in far):
+        return whole_vms([min(cells["CPUs", i], cells["memory", i]) for i in own], slot.cells)
+    lending = [node.id for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.memory_kib]
+    pairs = [(node.id, j) for node in nodes for j in ([node.id] if node.memory_kib else lending)]
+    pairs = [(i, j) for i, j in pairs if (i, j) not in far and cells["CPUs", i] and cells["memory", j]]
+    ways = list(itertools.islice(_ways(pairs, slot.cells, far), MOST_WAYS + 1))
+    return None if len(ways) > MOST_WAYS else _most(ways, cells)
+
+
+_Way = tuple[tuple[int, int], ...]
+"""The nodes of each cell's CPUs and of its memory."""
+
+
+def _ways(pairs: Sequence[tuple[int, int]], count: int, far: set[tuple[int, int]], chosen: _Way = ()) -> Iterator[_Way]:
+    """Yield the ways to place a VM: its cells' CPUs on distinct nodes that all reach the memory of each cell."""
+    if len(chosen) == count:
+        yield chosen
+        return
+    for number, (i, j) in enumerate(pairs):
+        if all(i != a and (i, b) not in far and (a, j) not in far for a, b in chosen):
+            yield from _ways(pairs[number + 1 :], count, far, (*chosen, (i, j)))
+
+
+def _most(ways: Sequence[_Way], cells: _Cells) -> int | None:
+    """Return how many VMs fit, each placed in one of these ways; None where that is not settled in its time."""
+    if not ways:
+        return 0
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    takes: dict[tuple[str, int], list[cp_model.IntVar]] = {}
+    counts = []
+    for way in ways:
+        many = model.new_int_var(0, min(min(cells["CPUs", i], cells["memory", j]) for i, j in way), "")
+        counts.append(many)
+        for i, j in way:
+            takes.setdefault(("CPUs", i), []).append(many)
+            takes.setdefault(("memory", j), []).append(many)
+    for what, parts in takes.items():
+        model.add(sum(parts) <= cells[what])
+    model.maximize(sum(counts))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.catch_sigint_signal = False  # the caller's: CP-SAT's own handler ends the process
+    solver.parameters.max_deterministic_time = BUDGET
+    return round(solver.objective_value) if solver.solve(model) == cp_model.OPTIMAL else None
 
 
 def _free_cpus(host: Host, node: Node, taken: set[int], shared: float) -> int:

@@ -77,9 +77,10 @@ class _Program:
         self.columns = 0
         self.cost: list[float] = []
         self.most: list[float] = []
-        self.row: list[IntArray] = []
-        self.column: list[IntArray] = []
-        self.value: list[FloatArray] = []
+        # Of VMs that fit nowhere there is nothing more to put here.
+        self.row: list[IntArray] = [np.zeros(0, dtype=np.int64)]
+        self.column: list[IntArray] = [np.zeros(0, dtype=np.int64)]
+        self.value: list[FloatArray] = [np.zeros(0)]
         self.entries = 0
 
     def _put(self, row: IntArray, column: IntArray, value: FloatArray) -> None:

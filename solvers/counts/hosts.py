@@ -249,13 +249,6 @@ class HostModel(RowWriter):
         used, was = Sum(constant=-1), sum(1 for many in start.values() if many)
         for members in domains.values():
             used.plus(self.is_positive(members))
-        if rule.scope == "node":
-            was += sum(
-                many * self.views[number].shape.nodes
-                for number, _ in self.hosts
-                for flavor, many in self.problem.classes[number].floating
-                if flavor in rule.members
-            )
         self.row(used, None, max(0, was - 1))
         return self.positive_part(used)
 
@@ -268,13 +261,15 @@ class HostModel(RowWriter):
             view, y = self.here(host)
             chosen = np.isin(view.flavor, rule.members)
             if rule.scope == "node":
+                fixed = view.host_class.fixed_on.get(index, np.zeros(view.shape.nodes, dtype=np.int64))
+                floating = sum(many for flavor, many in view.host_class.floating if flavor in rule.members)
                 for node in range(view.shape.nodes):
                     on = chosen & view.shape.touches[view.placements, node]
-                    members[host, node].add(y[on], 1)
-                    start[host, node] += int(view.content[on].sum())
+                    members[host, node].add(y[on], 1).constant += int(fixed[node])
+                    start[host, node] += int(view.content[on].sum()) + int(fixed[node]) + floating
                 continue
             domain = -1 if rule.scope == "host" else view.host_class.domain.get(rule.scope, -1)
-            if domain < 0 and rule.kind == "spread" and rule.scope != "host":
+            if domain < 0 and rule.scope != "host":
                 continue
             key = domain if domain >= 0 else (-1, host)
             immovable = view.host_class.fixed_members.get(index, 0)

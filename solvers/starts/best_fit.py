@@ -200,7 +200,7 @@ class _Packing:
                 most = min(many, total)
                 if fit <= 0 or most <= 0:
                     break
-                alone = self.rules.is_alone(flavor, groups.host_class[group]) and groups.count[group] > 1
+                alone = self.rules.is_alone(flavor) and groups.count[group] > 1
                 many -= self._fill(flavor, shape, groups.split(group, 1) if alone else group, placement, fit, most)
                 if not alone:
                     break

@@ -50,6 +50,10 @@ class RuleKeeper:
                     while groups.count[group] > 1:
                         groups.split(group, 1)
 
+    def _is_counted(self, rule: CrossRule, number: int) -> bool:
+        """Tell whether hosts of a class are, or are in, a domain of the rule's scope."""
+        return rule.scope in ("host", "node") or self._domain(rule, number) is not None
+
     def _members(self, index: int, groups: Groups, group: int) -> int:
         """Return the VMs of a rule on each host of a group, immovable ones too."""
         host_class = self.problem.classes[groups.host_class[group]]
@@ -59,6 +63,8 @@ class RuleKeeper:
         """Note what is in each domain at the start of the problem, and what the groups hold already."""
         starting: set[Hashable] = set()
         for number, host_class in enumerate(self.problem.classes):
+            if not self._is_counted(rule, number):
+                continue
             immovable = host_class.fixed_members.get(index, 0)
             then = immovable + int(self.problem.content_of(number)[list(rule.members)].sum())
             domain = self._domain(rule, number)
@@ -66,7 +72,7 @@ class RuleKeeper:
                 self._start[index, domain] += then * host_class.count
                 starting.update({domain} if then else ())
             else:
-                places = self._node_places(rule, number) if rule.scope == "node" else range(1 if then else 0)
+                places = self._node_places(index, number) if rule.scope == "node" else range(1 if then else 0)
                 starting.update((number, copy, place) for copy in range(host_class.count) for place in places)
         self._domains[index] = max(1, len(starting))
         for shape, groups in enumerate(self.groups):
@@ -74,24 +80,33 @@ class RuleKeeper:
                 many = self._members(index, groups, group)
                 if many:
                     self._note(index, shape, group, many * groups.count[group], tuple(groups.held[group]))
+                fixed = self.problem.classes[groups.host_class[group]].fixed_on.get(index)
+                if fixed is not None:
+                    self._used[index].update(("node", shape, group, int(node)) for node in np.flatnonzero(fixed))
 
-    def _node_places(self, rule: CrossRule, number: int) -> range:
-        """Return as many places as nodes that a host's members may be on now; floating ones may be on any."""
+    def _node_places(self, index: int, number: int) -> range:
+        """Return as many places as nodes that a host's members may be on now; floating ones are on all."""
         host_class = self.problem.classes[number]
         shape = self.problem.shapes[host_class.shape]
-        held = [placement for placement, _ in host_class.content if int(shape.flavor[placement]) in rule.members]
-        floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
-        return range(int(shape.touches[held].any(axis=0).sum()) + floating * shape.nodes)
+        members = self.problem.rules[index].members
+        if any(flavor in members for flavor, _ in host_class.floating):
+            return range(shape.nodes)
+        held = [placement for placement, _ in host_class.content if int(shape.flavor[placement]) in members]
+        on = shape.touches[held].any(axis=0)
+        return range(int((on | (host_class.fixed_on.get(index, on) > 0)).sum()))
 
     def _domain(self, rule: CrossRule, number: int) -> int | None:
-        """Return the named domain of a class; None where each host is one by itself."""
+        """Return the named domain of a class; None where each host is one by itself, or is in none."""
         domain = -1 if rule.scope in ("host", "node") else self.problem.classes[number].domain.get(rule.scope, -1)
         return domain if domain >= 0 else None
 
     def _keys(self, index: int, shape: int, group: int, placements: Sequence[int]) -> set[Hashable]:
         """Return the domains that VMs of the rule at `placements` of a group are in."""
         rule = self.problem.rules[index]
-        domain = self._domain(rule, self.groups[shape].host_class[group])
+        number = self.groups[shape].host_class[group]
+        if not self._is_counted(rule, number):
+            return set()
+        domain = self._domain(rule, number)
         if domain is not None:
             return {domain}
         if rule.scope != "node":
@@ -137,6 +152,8 @@ class RuleKeeper:
                 keys: dict[int, Hashable | None] = {n: self._domain(rule, n) for n in set(groups.host_class)}
                 for group, number in enumerate(groups.host_class):
                     domain = keys[number]
+                    if domain is None and rule.scope != "host":
+                        continue
                     out[group] &= (("host", shape, group) if domain is None else domain) in used
         return out
 
@@ -158,10 +175,10 @@ class RuleKeeper:
             return min(each, room), total
         return each, total
 
-    def is_alone(self, flavor: int, number: int) -> bool:
-        """Tell whether a host of a class is a domain that a rule holds the flavor together in: a group of its own."""
+    def is_alone(self, flavor: int) -> bool:
+        """Tell whether each host is a domain that a rule holds the flavor together in: a group of its own."""
         rules = [self.problem.rules[index] for index in self.rules_of.get(flavor, ())]
-        return any(rule.kind == "together" and self._domain(rule, number) is None for rule in rules)
+        return any(rule.kind == "together" and rule.scope in ("host", "node") for rule in rules)
 
     def place(self, flavor: int, shape: int, group: int, placement: int, many: int) -> None:
         """Count `many` VMs more in all at a placement of a group."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from placer.measure.score import PlanValues, goal_values
 from placer.model.host import Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
+from placer.planner import solve_fleet
 
 
 def value(build: Any, goal: str, hosts: Any, *placed: Any, rules: Any = ()) -> Any:
@@ -255,11 +257,13 @@ def test_headroom_beside_shared_vcpus(build: Any) -> None:
     assert value(build, "headroom:1x0", [split], alone) == 2
 
 
-def test_headroom_without_a_formula_is_unknown(build: Any) -> None:
-    """Where a node with CPUs has no memory of its own the count is not known, rather than wrong."""
+def test_headroom_of_a_node_without_memory(build: Any) -> None:
+    """Where a node with CPUs has no memory of its own, its VMs take that of a node that it reaches."""
     topology = build.topology()
     bare = replace(topology, nodes=(topology.nodes[0], replace(topology.nodes[1], memory_kib=0)))
-    assert value(build, "headroom:1x1GiB", [build.host(topology=bare)]) is None
+    assert (
+        value(build, "headroom:1x1GiB", [build.host(topology=bare)]) == 8
+    )  # the other node's memory, reached from both
     assert value(build, "headroom:1x0", [build.host(topology=bare)]) == 8
 
 
@@ -283,6 +287,49 @@ def test_whole_vms_equals_enumeration() -> None:
             if list(cells) == sorted(cells):
                 for per_vm in range(1, 4):
                     assert whole_vms(cells, per_vm) == search(cells, per_vm), (cells, per_vm)
+
+
+def test_headroom_where_not_all_memory_is_reached(build: Any) -> None:
+    """Cells of a VM reach each other's memory: of three nodes in a row, two pairs share the middle one."""
+    rows = [[10, 20, 255], [20, 10, 20], [255, 20, 10]]
+    hosts = [build.host(topology=build.topology(3, 4, distances=rows))]
+    assert value(build, "headroom:2x1GiB/2", hosts) == 4
+    assert value(build, "headroom:3x1536MiB/3", hosts) == 0
+    assert value(build, "headroom:1x1GiB", hosts) == 12
+    assert value(build, "headroom:3x0/3", hosts) == 4  # CPU slots, whatever the memory
+    apart = [build.host(topology=build.topology(2, 4, far=255))]
+    assert value(build, "headroom:2x1GiB/2", apart) == 0
+
+
+def test_headroom_where_nodes_lend_memory(build: Any) -> None:
+    """Two nodes without memory share that of the third, which holds fewer cells than they have CPUs."""
+    topology = build.topology(3, 4, memory_gib=7)
+    nodes = [build.replace(node, memory_kib=0) for node in topology.nodes[:2]]
+    lent = build.host(topology=build.replace(topology, nodes=(*nodes, topology.nodes[2])))
+    assert value(build, "headroom:1x1GiB", [lent]) == 6
+    assert value(build, "headroom:3x3GiB/3", [lent]) == 2
+    cut = build.topology(3, 4, memory_gib=7, far=255)
+    none = build.host(topology=build.replace(cut, nodes=(*nodes, cut.nodes[2])))
+    assert value(build, "headroom:1x1GiB", [none]) == 4
+    no_memory = build.topology(1, 4, memory_gib=0)
+    assert value(build, "headroom:1x0", [build.host(topology=no_memory)]) == 4
+
+
+def test_the_solver_counts_the_same_headroom(build: Any) -> None:
+    """On hosts with nodes that do not reach each other, have no memory or no CPUs, engines and measure agree."""
+    rng = random.Random(12)
+    for _ in range(12):
+        count = rng.randint(1, 3)
+        rows = [[10 if i == j else rng.choice((20, 255)) for j in range(count)] for i in range(count)]
+        only = [n for n in range(1, count) if rng.random() < 0.2]
+        topology = build.topology(count, 2, threads=1, memory_gib=3, distances=rows, memory_only=only)
+        nodes = [build.replace(n, memory_kib=0) if rng.random() < 0.3 else n for n in topology.nodes]
+        fleet = build.fleet([build.host(topology=build.replace(topology, nodes=tuple(nodes)))], [build.vm()])
+        for flavor in ("1x0", "2x0/2", "1x512MiB", "2x1GiB/2"):
+            plan = solve_fleet(fleet, goals=f"headroom:{flavor}")  # our own check refuses what it does not measure
+            goal = plan.goals[0]
+            assert goal.status == "optimal"
+            assert goal.value == goal_values(fleet, plan, [goal.name])[goal.name]
 
 
 def test_unknown_goals_are_refused(build: Any) -> None:

@@ -166,7 +166,7 @@ def test_arrivals_are_told_from_migrants_as_well_as_can_be() -> None:
         (CrossRule(name="r", kind="spread", members=(0,), scope="hall", max_per=1), 0, False),
         (CrossRule(name="r", kind="together", members=(0, 1), scope="rack"), 1, True),
         (CrossRule(name="r", kind="together", members=(1,), scope="rack"), 0, False),
-        (CrossRule(name="r", kind="together", members=(0, 1), scope="hall"), 1, True),
+        (CrossRule(name="r", kind="together", members=(0, 1), scope="hall"), 0, False),
         (CrossRule(name="r", kind="together", members=(0,), scope="node"), 3, True),
     ],
 )
@@ -193,3 +193,15 @@ def test_immovable_members_count() -> None:
     found = patterns({2: 1, 3: 1}, {1: 1})
     assert evaluate(problem, found, (1, 0, 0)) == (1,)
     assert any("excess 1 in 1, 0 at the start" in line for line in violations(problem, found, (1, 0, 0)))
+
+
+def test_immovable_members_hold_their_nodes() -> None:
+    """A member that cannot move is on its node: one that gathers elsewhere is in a second domain."""
+    rule = CrossRule(name="r", kind="together", members=(0,), scope="node")
+    goal = Objective(goal="rules", cross_rules=True)
+    nodes = PROBLEM.shapes[EMPTY.shape].nodes
+    classes = (host_class(), replace(EMPTY, fixed_on={0: np.eye(nodes, dtype=np.int64)[0]}))
+    problem = replace(PROBLEM, rules=(rule,), objectives=(goal,), classes=classes)
+    beside = evaluate(problem, patterns({2: 1, 3: 1}, {}), (2, 0, 0))
+    without = evaluate(replace(problem, classes=(host_class(), EMPTY)), patterns({2: 1, 3: 1}, {}), (2, 0, 0))
+    assert beside == (without[0] + 1,)

@@ -154,6 +154,17 @@ def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     return (nodes, memory) if len(nodes) == len(memory) == expected[spec.cell_mode] else None
 
 
+def current_positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not known."""
+    parts = current_parts(vm)
+    if parts is None:
+        return None
+    position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
+    if any(node not in position for nodes in parts for node in nodes):
+        return None
+    return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
+
+
 def _known_nodes(vm: Vm) -> tuple[int, ...] | None:
     if vm.current is None:
         return None

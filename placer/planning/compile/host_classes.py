@@ -20,14 +20,15 @@ from placer.planning.compile.flavors import (
     FlavorGroup,
     Flavors,
     broken_here,
-    current_parts,
+    current_positions,
     drain_counts,
     may_arrive,
 )
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
+from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.compile.structures import MAY_BE_OVER, ONE_L3, PLENTY, balance_units, structure_of
+from placer.planning.compile.structures import MAY_BE_OVER, ONE_L3, balance_units, structure_of
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
 
@@ -57,6 +58,8 @@ class _Loaded:
     fixed: list[int] = field(default_factory=list)
     now: dict[int, list[int]] = field(default_factory=dict)
     floating: dict[int, list[int]] = field(default_factory=dict)
+    tied_on: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    """Rule that ties hosts -> node -> fixed VMs with CPUs there, where its domains are nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class _State:
     content: tuple[tuple[int, int], ...]
     floating: tuple[tuple[int, int], ...]
     tied: tuple[tuple[int, int], ...]
+    tied_on: tuple[tuple[int, tuple[int, ...]], ...] = ()
     domains: tuple[tuple[str, int], ...] = ()
     permission: int = 0
     cost: int = 0
@@ -192,7 +196,7 @@ class ClassBuilder:
         where = None if current is None else (current.nodes, current.memory_nodes)
         key = (id(draft), id(host.topology), flavor, where)
         if key not in self._now:
-            nodes = _positions(host, vm)
+            nodes = current_positions(host, vm)
             needs = self.groups[flavor].needs
             option = None if nodes is None else _option(needs, len(nodes[0]))
             self._now[key] = (
@@ -232,7 +236,7 @@ class ClassBuilder:
         total: dict[int, int] = defaultdict(int)
         for index in loaded.fixed:
             vm = self.fleet.vms[index]
-            nodes = _positions(host, vm)
+            nodes = current_positions(host, vm)
             if nodes is None:
                 continue
             group = self._group_of(index, len(nodes[0]))
@@ -241,6 +245,9 @@ class ClassBuilder:
             placement = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
             self._constants["remote"] += placement_cost(group.needs, placement, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
+            for rule in group.rules:
+                if rule in self.cross and self.fleet.rules[rule].scope in ("node", "l3"):
+                    loaded.tied_on[self.cross[rule]].update(set(placement.cpu_nodes))
             used = draft.table.use(
                 without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules
             )
@@ -267,7 +274,8 @@ class ClassBuilder:
         table = draft.table
         key = id(loaded.room)
         if key not in self._base or len(self._base[key]) != len(table.names):
-            self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, self._rule_room(draft, loaded.room))
+            allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules)
+            self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, allowed)
         out = self._base[key].copy()
         for row, amount in fixed.items():
             out[row] = max(0, out[row] - amount)
@@ -280,25 +288,9 @@ class ClassBuilder:
             if amount > out[row] and name.startswith((*MAY_BE_OVER, "rule ", ONE_L3)):
                 out[row] = amount
         for flavor, vms in loaded.floating.items():
-            for rule in self.groups[flavor].rules:
-                on_host = table.index.get((None, f"rule {rule}"))
-                if on_host is not None and self.factory.spread_rules[rule] == "host":
-                    taken[on_host] += len(vms)
-                    out[on_host] = max(out[on_host], taken[on_host])
-        return out
-
-    def _rule_room(self, draft: ShapeDraft, room: _Room) -> dict[tuple[int | None, str], int]:
-        out: dict[tuple[int | None, str], int] = {}
-        for node, name in draft.table.names:
-            kind, _, what = name.partition(" ")
-            if kind == "rule":
-                domains = 1
-                if node is not None and self.factory.spread_rules[int(what)] == "l3":
-                    domains = room.capacity.nodes[node].l3_domains
-                out[node, name] = self.max_per[int(what)] * domains
-            elif kind == ONE_L3 and node is not None:
-                own = room.capacity.nodes[node]
-                out[node, name] = PLENTY if own.floats_in_one_l3 else own.largest_l3
+            for row in rows_of_floating(table, self.groups[flavor].rules, self.factory.spread_rules):
+                taken[row] += len(vms)
+                out[row] = max(out[row], taken[row])
         return out
 
     def _classes(
@@ -341,6 +333,7 @@ class ClassBuilder:
                     cost=state.cost,
                     domain=dict(state.domains),
                     fixed_members=dict(state.tied),
+                    fixed_on={rule: np.array(nodes, dtype=np.int64) for rule, nodes in state.tied_on},
                     chains=chains.of(state.draft, room, self.fleet.hosts[who[0]]) if empty else (),
                     members=tuple(who),
                 )
@@ -361,6 +354,9 @@ class ClassBuilder:
             content=tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items())),
             floating=tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items())),
             tied=tuple(sorted(tied.items())),
+            tied_on=tuple(
+                (rule, tuple(map(on.__getitem__, range(done.shape.nodes)))) for rule, on in host.tied_on.items()
+            ),
         )
         if bare:
             self._bare[id(host.room)] = state
@@ -386,14 +382,3 @@ def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host
 
 def _option(needs: Needs, parts: int) -> int | None:
     return next((number for number, option in enumerate(needs.options) if len(option) == parts), None)
-
-
-def _positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not known."""
-    parts = current_parts(vm)
-    if parts is None:
-        return None
-    position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
-    if any(node not in position for nodes in parts for node in nodes):
-        return None
-    return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])

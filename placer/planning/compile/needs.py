@@ -55,6 +55,11 @@ class Needs:
     devices: tuple[tuple[str, str, int], ...]
     resources: tuple[tuple[str, int], ...]
 
+    @property
+    def takes_memory(self) -> bool:
+        """Tell whether it takes any: CPU slots of a headroom goal, whatever the memory, do not."""
+        return any(part.memory_kib or part.overhead_kib for part in self.options[0])
+
     def transfer(self, option: int) -> list[list[float]]:
         """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to
         1).

@@ -155,12 +155,14 @@ def _maps(needs: Needs, option: int, view: NodeView) -> Iterator[tuple[tuple[int
 
 
 def _memory_choices(needs: Needs, node: int, view: NodeView) -> Sequence[int]:
+    if not needs.takes_memory:
+        return (node,)
     return view.near_memory[node] + view.tier_memory[node] if needs.any_tier else view.near_memory[node]
 
 
 def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int, ...], view: NodeView) -> bool:
     shares = needs.transfer(option)
-    return all(
+    return not needs.takes_memory or all(
         view.distances[node][other] is not None or not shares[own][slot]
         for own, node in enumerate(cpu)
         for slot, other in enumerate(memory)

@@ -23,7 +23,6 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     from placer.planning.decode.reasons import unplaced_reasons
     from placer.planning.decode.results import MEASURED, goal_results
     from placer.planning.decode.summary import capacity_summary
-    from placer.planning.decode.worst_host import worst_failure
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
@@ -37,7 +36,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     measured = {goal.name: measured[goal.name] for goal in compiled.goals if goal.kind in pinned}
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
-    summary = {**capacity_summary(fleet, vms), "worst_host_failure": worst_failure(compiled, result)}
+    summary = capacity_summary(fleet, vms)
     return Plan(
         fleet_path=fleet.path,
         fleet_digest=fleet.digest,

@@ -1,0 +1,93 @@
+"""The worst single host failure in one line: of the plan as it is, found greedily, proven where it can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from placer.failures.worst_host import worst_failure
+from placer.model.rules import Rule, RuleKind
+from placer.planner import solve_fleet
+
+
+def worst(build: Any, hosts: int, *vms: tuple[int, str, int], cpus: int = 4) -> dict[str, Any]:
+    """Return the worst failure of hosts of two nodes of so many CPUs; a VM is (vCPUs, host, node)."""
+    made = [
+        build.vm(f"v{n}", build.spec(vcpus, 1, cells=1), current=build.now(host, (node,)))
+        for n, (vcpus, host, node) in enumerate(vms)
+    ]
+    fleet = build.fleet([build.host(f"h{n}", build.topology(2, cpus)) for n in range(hosts)], made)
+    return worst_failure(fleet, solve_fleet(fleet, engine="greedy"))
+
+
+def test_all_find_a_place(build: Any) -> None:
+    """Two full nodes find two empty ones."""
+    found = worst(build, 2, (4, "h0", 0), (4, "h0", 1))
+    assert (found["host"], found["vms_without_place"], found["proven"]) == ("h0", 0, True)
+
+
+def test_no_room_is_proven(build: Any) -> None:
+    """Three wide VMs on two hosts: one host left has one free node, so that of two VMs one finds none."""
+    found = worst(build, 2, (4, "h0", 0), (4, "h0", 1), (4, "h1", 0))
+    assert (found["host"], found["vms_without_place"], found["vcpus_without_place"]) == ("h0", 1, 4)
+    assert found["proven"]
+
+
+def test_what_a_solve_might_find_is_not_claimed(build: Any) -> None:
+    """VMs of 3, 2, 2 and 2 vCPUs fit free nodes of 5 and 4, if the 3 goes to the 5: what greed misses is not proven."""
+    vms = ((3, "h0", 0), (2, "h0", 0), (2, "h0", 1), (2, "h0", 1), (2, "h1", 0), (1, "h1", 1))
+    found = worst(build, 2, *vms, cpus=6)
+    assert (found["host"], found["vms_without_place"], found["vcpus_without_place"]) == ("h0", 1, 2)
+    assert not found["proven"]
+
+
+def test_one_host_alone_loses_all(build: Any) -> None:
+    """Where there is no other host, nothing finds a place, which is proven."""
+    found = worst(build, 1, (2, "h0", 0))
+    assert (found["vms_without_place"], found["proven"]) == (1, True)
+
+
+def test_a_plan_without_vms(build: Any) -> None:
+    """Nothing is lost where nothing is placed."""
+    fleet = build.fleet([build.host()], [build.vm(spec=build.spec(99, 1))])
+    assert worst_failure(fleet, build.plan(unplaced=["v"]))["host"] is None
+
+
+def test_rules_over_racks_count(build: Any) -> None:
+    """Two VMs that are to be on racks apart: the other rack has its own already, so that there is room and no place."""
+    hosts = [build.host(f"h{n}", labels={"rack": f"r{n}"}) for n in range(2)]
+    spec = build.spec(2, 1, cells=1, labels={"app": "db"})
+    vms = [build.vm(f"v{n}", spec, current=build.now(f"h{n}")) for n in range(2)]
+    apart = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "db"}, scope="rack")
+    found = worst_failure(fleet := build.fleet(hosts, vms, [apart]), solve_fleet(fleet, engine="greedy"))
+    assert (found["vms_without_place"], found["proven"]) == (1, False)  # by room alone there is a place
+    named = Rule(kind=RuleKind.OUTSIDE, members={"name": "v0"}, hosts={"name": "h1"})
+    plain = build.fleet(hosts, vms[:1], [named])
+    assert worst_failure(plain, solve_fleet(plain, engine="greedy"))["vms_without_place"] == 1
+
+
+def test_immovable_vms_and_migration_domains(build: Any) -> None:
+    """VMs of a host that has failed start anew: what cannot move is lost with it, and no domain holds it back."""
+    hosts = [build.host(f"h{n}", migration_domain=f"d{n}") for n in range(2)]
+    vms = [build.vm("v", build.spec(2, 1, cells=1), current=build.now("h0"), movable=build.NO)]
+    fleet = build.fleet(hosts, vms)
+    assert worst_failure(fleet, solve_fleet(fleet, engine="greedy"))["vms_without_place"] == 0
+    fleet = build.fleet(hosts[:1], vms)
+    assert worst_failure(fleet, solve_fleet(fleet, engine="greedy"))["vcpus_without_place"] == 2
+
+
+def test_the_summary_is_of_the_plan_that_is_written(build: Any) -> None:
+    """The reserve parts what the first plan for fewest hosts puts together: what is written is of the later plan."""
+    large = [build.host(f"big{n}", build.topology(1, 8), cost=1.0) for n in range(2)]
+    small = [build.host(f"s{n}", build.topology(1, 4), cost=3.0) for n in range(3)]
+    vms = [build.vm("wide", build.spec(8, 1, cells=1)), *(build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in (0, 1))]
+    fleet = build.fleet([*large, *small], vms, [Rule(kind=RuleKind.RESERVE, scope="host", fail=1)])
+    plan = solve_fleet(fleet, goals="placed,rules,remote,hosts")
+    assert plan.summary["worst_host_failure"] == worst_failure(fleet, plan)
+    assert plan.summary["worst_host_failure"]["vms_without_place"] == 0
+
+
+def test_hosts_not_looked_at_are_not_vouched_for(build: Any, monkeypatch: Any) -> None:
+    """Of two kinds of host only the fullest is looked at: that the other loses no more is not proven."""
+    monkeypatch.setattr("placer.failures.worst_host.MOST_STATES", 1)
+    found = worst(build, 3, (4, "h0", 0), (1, "h0", 1), (2, "h1", 0))
+    assert (found["vms_without_place"], found["states"], found["states_in_all"], found["proven"]) == (0, 1, 2, False)
