@@ -25,6 +25,7 @@ from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.problem import IntArray, Problem
+from solvers.proofs.floors import load_floor, saving_floor
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result, Status
 
 FEW, MANY = 40, 1_000
@@ -171,18 +172,14 @@ class _Run:
         return hosts, out
 
     def _floors(self) -> None:
-        """Claim what costs that are never negative prove by themselves."""
+        """Claim what costs that are never negative prove by themselves, and how little few moves can change."""
         kit = self.kit
-        for number, objective in enumerate(kit.model.problem.objectives):
+        problem = kit.model.problem
+        for number, objective in enumerate(problem.objectives):
             if (kit.model.cost[:, number] < 0).any():
                 continue
-            floor = 0
-            for state in kit.model.states:
-                for hinge in kit.model.problem.shapes[state.shape].hinges:
-                    if hinge.goal == objective.hinge:
-                        load = hinge.scale * int(state.lead.fixed[hinge.row]) - hinge.offset
-                        floor += state.count * hinge.slope * max(0, load)
-            kit.claim(number, floor, "no cost is negative")
+            floor = saving_floor(problem, objective) + load_floor(problem, objective)
+            kit.claim(number, floor, "no cost is negative" if not floor else "what the moves allowed can save at most")
 
     def _closed(self, objective: int) -> bool:
         bound = self.kit.bounds[objective].value

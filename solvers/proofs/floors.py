@@ -1,0 +1,216 @@
+"""What every plan costs at least, from the problem alone: by what few moves can save, and by how even loads can be.
+
+Two relaxations that need no search. Costs of places: a VM that is not moved costs what it costs now, any other one at
+least the least that it costs anywhere, and no more than so many VMs move; what the largest savings leave is below every
+plan. Convex costs of loads: wherever VMs are, they take as much of a resource in all, and no more of it changes place
+than the largest VMs that may move take; load flows from where it costs most to where it costs least, as if VMs could be
+cut.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, lcm
+
+import numpy as np
+
+from solvers.problem import Hinge, HostClass, IntArray, Objective, Problem, Shape
+
+MOST_SEGMENTS = 400_000
+"""Above so many pieces of convex costs the second floor is not computed."""
+FINEST = 1_000_000
+"""Largest common multiple of the hinges' scales up to which loads are counted in whole steps."""
+
+Segments = list[tuple[int, int]]
+"""(slope, length) of pieces of a convex function, from where it begins; lengths in steps."""
+
+
+def saving_floor(problem: Problem, objective: Objective) -> int:
+    """Return what the places of VMs cost at least in an objective: an integer below every plan's costs of placements.
+
+    It is 0 where costs of real VMs are negative, which is no floor at all; nothing is said of phantoms then.
+    """
+    if objective.cost is None:
+        return 0
+    least = _least_costs(problem, objective.cost)
+    if least is None:
+        return 0
+    total, savings = 0, []
+    for host_class in problem.classes:
+        shape = problem.shapes[host_class.shape]
+        cost = shape.cost.get(objective.cost)
+        for placement, many in host_class.content:
+            now = 0 if cost is None else int(cost[placement])
+            total += now * many * host_class.count
+            if now > least[shape.flavor[placement]]:
+                savings.append((now - int(least[shape.flavor[placement]]), many * host_class.count))
+        for flavor, many in host_class.floating:
+            total += int(least[flavor]) * many * host_class.count
+    left = problem.budget.moves
+    for saving, many in sorted(savings, reverse=True):
+        taken = many if left is None else min(many, left)
+        total -= saving * taken
+        left = None if left is None else left - taken
+    return total
+
+
+def _least_costs(problem: Problem, key: str) -> IntArray | None:
+    """Return (F,) what a VM that comes to a place costs at least, 0 where it has none; None if costs are negative."""
+    none = np.iinfo(np.int64).max
+    least = np.full(len(problem.flavors), none)
+    for shape in problem.shapes:
+        cost = shape.cost.get(key, np.zeros(shape.placements, dtype=np.int64))
+        if (cost < 0).any():
+            return None
+        keep = ~shape.stay_only
+        np.minimum.at(least, shape.flavor[keep], cost[keep])
+    return np.where(least == none, 0, least)
+
+
+def load_floor(problem: Problem, objective: Objective) -> int:
+    """Return what the loads cost at least in an objective of hinges, immovable VMs included: below every plan."""
+    resources: dict[str, dict[int, list[Hinge]]] = defaultdict(lambda: defaultdict(list))
+    for number, shape in enumerate(problem.shapes):
+        for hinge in shape.hinges:
+            if hinge.goal == objective.hinge:
+                resources[str(shape.row_names[hinge.row][1])][number].append(hinge)
+    return sum(_of_resource(problem, hinges) for hinges in resources.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """`count` places alike: what their load costs in pieces, with nothing there, and the load now in steps."""
+
+    count: int
+    pieces: Segments
+    load: int
+    base: int
+
+
+def _of_resource(problem: Problem, hinges: dict[int, list[Hinge]]) -> int:
+    """Return the floor of one resource."""
+    immovable = sum(
+        host_class.count * _cost(hinge, int(host_class.fixed[hinge.row]))
+        for host_class in problem.classes
+        for hinge in hinges.get(host_class.shape, ())
+    )
+    step = lcm(*(hinge.scale for own in hinges.values() for hinge in own if hinge.scale > 0))
+    sizes = _sizes(problem, hinges)
+    wrong = any(hinge.scale <= 0 or hinge.slope < 0 for own in hinges.values() for hinge in own)
+    pieces = sum(len(hinges.get(host_class.shape, ())) for host_class in problem.classes)
+    if sizes is None or wrong or step > FINEST or pieces > MOST_SEGMENTS:
+        return immovable
+    budget = problem.budget
+    places = []
+    for host_class in problem.classes:
+        own = hinges.get(host_class.shape)
+        if own:
+            whole = bool(host_class.floating) or budget.moves is None
+            places.extend(_places(problem.shapes[host_class.shape], host_class, own, sizes, step, whole=whole))
+    limits = [limit for limit in (budget.moves, budget.migrations) if limit is not None]
+    if budget.moves is None and budget.migrations is None:
+        flow = None
+    else:
+        flow = step * _largest(problem, sizes, min(limits) if budget.moves is None else budget.moves)
+    return max(immovable, _flow(places, flow, step))
+
+
+def _cost(hinge: Hinge, load: int) -> int:
+    return hinge.slope * max(0, hinge.scale * load - hinge.offset)
+
+
+def _sizes(problem: Problem, hinges: dict[int, list[Hinge]]) -> IntArray | None:
+    """Return (F,) what a VM takes of the resource wherever it is; None where that is not the same everywhere."""
+    low = np.full(len(problem.flavors), np.iinfo(np.int64).max)
+    high = np.full(len(problem.flavors), -1)
+    for number, shape in enumerate(problem.shapes):
+        rows = sorted({hinge.row for hinge in hinges.get(number, ())})
+        taken = shape.use[:, rows].sum(axis=1)
+        np.minimum.at(low, shape.flavor, taken)
+        np.maximum.at(high, shape.flavor, taken)
+    real = np.array([not flavor.phantom for flavor in problem.flavors])
+    low[high < 0] = high[high < 0] = 0
+    return low if (low == high)[real].all() else None
+
+
+def _largest(problem: Problem, sizes: IntArray, moves: int) -> int:
+    """Return what the largest VMs that are somewhere now take, as many as may move."""
+    present = problem.demand() - np.array([flavor.arriving for flavor in problem.flavors])
+    total = 0
+    for flavor in np.argsort(-sizes, kind="stable").tolist():
+        taken = min(moves, int(present[flavor]))
+        total += taken * int(sizes[flavor])
+        moves -= taken
+    return total
+
+
+def _places(
+    shape: Shape, host_class: HostClass, hinges: list[Hinge], sizes: IntArray, step: int, *, whole: bool
+) -> list[_Place]:
+    """Return the rows of a class as places, or its hosts as one place each, where VMs change rows without a move."""
+    rows = sorted({hinge.row for hinge in hinges})
+    loads = dict.fromkeys(rows, 0)
+    for placement, many in host_class.content:
+        for row in rows:
+            loads[row] += many * int(shape.use[placement, row])
+    found = []
+    for row in rows:
+        fixed = int(host_class.fixed[row])
+        own = [hinge for hinge in hinges if hinge.row == row]
+        pieces = _pieces(own, fixed * step, step)
+        found.append(_Place(host_class.count, pieces, loads[row] * step, sum(_cost(hinge, fixed) for hinge in own)))
+    if not whole:
+        return found
+    floating = sum(many * int(sizes[flavor]) for flavor, many in host_class.floating) * step
+    return [
+        _Place(
+            host_class.count,
+            sorted(piece for place in found for piece in place.pieces),
+            sum(place.load for place in found) + floating,
+            sum(place.base for place in found),
+        )
+    ]
+
+
+def _pieces(hinges: list[Hinge], begin: int, step: int) -> Segments:
+    """Return the pieces of a row's cost from a load on, in units of 1 / step; the last one has no end."""
+    breaks = sorted({max(begin, hinge.offset * (step // hinge.scale)) for hinge in hinges} | {begin})
+    pieces = []
+    for at, end in zip(breaks, [*breaks[1:], None], strict=True):
+        slope = sum(hinge.slope * hinge.scale for hinge in hinges if hinge.offset * (step // hinge.scale) <= at)
+        pieces.append((slope, 1 << 60 if end is None else end - at))
+    return pieces
+
+
+def _flow(places: list[_Place], most: int | None, step: int) -> int:
+    """Return the least cost when at most so much load, in steps, goes from place to place."""
+    total = Fraction(0)
+    down: list[tuple[int, int]] = []
+    up: list[tuple[int, int]] = []
+    for place in places:
+        left = place.load
+        total += place.base * place.count
+        for slope, length in place.pieces:
+            taken = min(left, length)
+            left -= taken
+            total += Fraction(place.count * slope * taken, step)
+            if taken:
+                down.append((slope, taken * place.count))
+            if length > taken:
+                up.append((slope, (length - taken) * place.count))
+    down.sort(reverse=True)
+    up.sort()
+    moved = 0
+    i = j = used_down = used_up = 0
+    while i < len(down) and j < len(up) and up[j][0] < down[i][0] and (most is None or moved < most):
+        amount = min(down[i][1] - used_down, up[j][1] - used_up)
+        amount = amount if most is None else min(amount, most - moved)
+        total -= Fraction((down[i][0] - up[j][0]) * amount, step)
+        moved, used_down, used_up = moved + amount, used_down + amount, used_up + amount
+        if used_down == down[i][1]:
+            i, used_down = i + 1, 0
+        if used_up == up[j][1]:
+            j, used_up = j + 1, 0
+    return ceil(total)

@@ -1,0 +1,139 @@
+"""What every plan costs at least: never above the best of all answers, and reached where moves alone decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from small_problems import small_case
+
+from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Objective, Problem, Shape
+from solvers.proofs.floors import load_floor, saving_floor
+from solvers.result import Limits
+from solvers.solve import solve
+
+
+def test_no_answer_is_below_a_floor() -> None:
+    """Of every objective of small fleets with every feature, the least value of all answers is at least its floor."""
+    compared = above = 0
+    for seed in range(150):
+        problem, answers = small_case(seed)
+        if not answers:
+            continue
+        for number, objective in enumerate(problem.objectives):
+            negative = any(
+                objective.cost in shape.cost and (shape.cost[objective.cost] < 0).any() for shape in problem.shapes
+            )
+            if negative:
+                assert saving_floor(problem, objective) == 0
+                continue
+            floor = saving_floor(problem, objective) + load_floor(problem, objective)
+            assert floor <= min(value[number] for value in answers), (seed, number)
+            compared += 1
+            above += floor > 0
+    assert compared > 150 and above > 10
+
+
+def _fleet(budget: MoveBudget, *, floating: bool) -> Problem:
+    """Hosts of one row and 8, 4 and 4 units with 24 units on the first; the load costs more with every eighth."""
+    sizes = (1, 2)
+    hinges = [
+        tuple(Hinge(goal="balance", row=0, offset=8 * n, slope=8 // capacity, scale=8 // capacity) for n in range(16))
+        for capacity in (8, 4)
+    ]
+    shapes = tuple(
+        Shape(
+            name=f"s{number}",
+            nodes=1,
+            row_names=((0, "cpu"),),
+            flavor=np.arange(2),
+            use=np.array(sizes, dtype=np.int64)[:, None],
+            cost={},
+            touches=np.ones((2, 1), dtype=np.bool_),
+            stay_only=np.zeros(2, dtype=np.bool_),
+            hinges=own,
+        )
+        for number, own in enumerate(hinges)
+    )
+    there = ((0, 8), (1, 8))
+    classes = (
+        HostClass(
+            shape=0,
+            count=1,
+            capacity=np.array([1000]),
+            fixed=np.array([0]),
+            content=() if floating else there,
+            floating=there if floating else (),
+            allowed=np.ones(2, dtype=np.bool_),
+            stay_penalty=np.zeros(2, dtype=np.int64),
+        ),
+        HostClass(
+            shape=1,
+            count=2,
+            capacity=np.array([1000]),
+            fixed=np.array([2]),
+            allowed=np.ones(2, dtype=np.bool_),
+            stay_penalty=np.zeros(2, dtype=np.int64),
+        ),
+    )
+    return Problem(
+        flavors=(Flavor(name="a", vcpus=1), Flavor(name="b", vcpus=2)),
+        shapes=shapes,
+        classes=classes,
+        objectives=(Objective(goal="balance", hinge="balance"), Objective(goal="moves", migrations=1, moves=1)),
+        budget=budget,
+    )
+
+
+def test_balance_is_proven_by_its_floor() -> None:
+    """With any number of moves, of VMs on known nodes or not, the floor is the optimum where VMs fill it exactly."""
+    for floating in (False, True):
+        for moves in (0, 1, 3, 5, None):
+            problem = _fleet(MoveBudget(moves=moves), floating=floating)
+            best = solve(problem, limits=Limits(time_limit_s=600), engine="exact").objectives[0]
+            assert best.status == "optimal" and best.value is not None
+            floor = load_floor(problem, problem.objectives[0])
+            assert floor <= best.value
+            if moves is not None and moves <= 3:
+                assert floor == best.value
+
+
+def test_loads_that_differ_from_place_to_place_prove_nothing() -> None:
+    """A VM that takes more in one shape than in another could lower the load by moving: there is no floor then."""
+    problem = _fleet(MoveBudget(moves=1), floating=False)
+    other = replace(problem.shapes[1], use=np.array([[1], [1]]))
+    problem = replace(problem, shapes=(problem.shapes[0], other))
+    immovable = sum(max(0, hinge.scale * 2 - hinge.offset) * hinge.slope for hinge in other.hinges) * 2
+    assert load_floor(problem, problem.objectives[0]) == immovable
+
+
+def test_a_saving_for_every_move() -> None:
+    """Of places that cost 5, 3 and 1 more than the least, two moves save 8 at most."""
+    shape = Shape(
+        name="s",
+        nodes=1,
+        row_names=((0, "cpu"),),
+        flavor=np.array([0, 0, 0, 0]),
+        use=np.ones((4, 1), dtype=np.int64),
+        cost={"remote": np.array([0, 1, 3, 5])},
+        touches=np.ones((4, 1), dtype=np.bool_),
+        stay_only=np.array([False, True, True, True]),
+    )
+    host = HostClass(
+        shape=0,
+        count=1,
+        capacity=np.array([10]),
+        fixed=np.array([0]),
+        content=((1, 2), (2, 1), (3, 1)),
+        allowed=np.ones(1, dtype=np.bool_),
+        stay_penalty=np.zeros(1, dtype=np.int64),
+    )
+    problem = Problem(
+        flavors=(Flavor(name="a", vcpus=1),),
+        shapes=(shape,),
+        classes=(host,),
+        objectives=(Objective(goal="remote", cost="remote"),),
+        budget=MoveBudget(moves=2),
+    )
+    assert saving_floor(problem, problem.objectives[0]) == 2
+    assert saving_floor(replace(problem, budget=MoveBudget()), problem.objectives[0]) == 0
