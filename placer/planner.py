@@ -123,10 +123,7 @@ def solve_fleet(
 
 def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> Plan:
     """Return a plan that survives the failures its reserve rules name, or the best found and a warning."""
-    if len(fleet.hosts) > RESERVE_HOSTS:
-        text = f"rules that reserve room were not verified on {len(fleet.hosts)} hosts: see placer whatif --fail-each"
-        return replace(plan, warnings=(*plan.warnings, text))
-    from placer.failures.reserve import plan_with_reserve
+    from placer.failures.reserve import LARGE_ROUNDS, ROUNDS, plan_with_reserve
 
     options = SweepOptions(
         goals=tuple(str(name) for name in plan.options["goals"]),
@@ -135,7 +132,8 @@ def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> P
         max_moves=plan.options["max_moves"],
         max_migrations=plan.options["max_migrations"],
     )
-    found = plan_with_reserve(fleet, options, solve_with)
+    rounds = ROUNDS if len(fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
+    found = plan_with_reserve(fleet, options, solve_with, rounds=rounds)
     summary = {**plan.summary, **found.plan.summary}
     warnings = plan.warnings
     if not found.clean:

@@ -50,7 +50,11 @@ def headroom(
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
     from placer.model.goals import parse_flavor
+    from placer.model.rules import RuleKind
+    from placer.options import SweepOptions
+    from placer.planning.after import fleet_after
     from placer.whatif.headroom import headroom as count_headroom
+    from placer.whatif.headroom_reserved import reserved_headroom
     from placer.whatif.wanted import wanted_flavors, wanted_like
 
     flavors = [parse_flavor(text) for text in flavor or ()]
@@ -68,6 +72,10 @@ def headroom(
             "--moves counts flavors in ordinary pages", field="--moves", cure="say the cells in the flavor: 16x64GiB/2"
         )
     found = count_headroom(model, wanted, plan=plan, label=None if by in (None, "host") else by)
+    if any(rule.kind is RuleKind.RESERVE for rule in model.rules):
+        settled = model if plan is None else fleet_after(model, plan)
+        options = SweepOptions(time_limit_s=time_limit)
+        found = tuple(reserved_headroom(settled, one, plain, options) for one, plain in zip(wanted, found, strict=True))
     after = {} if moves is None else {text.text: _after_moves(model, text, moves, time_limit) for text in flavors}
 
     def data() -> dict[str, Any]:

@@ -64,6 +64,9 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
         elif least_possible(goal) > 0:
             text = f"proven impossible: at best {figure(goal.bound)} remain, by {goal.source}"
             impossible.append(Fault(message=text, field=name))
+        elif name == "rules" and (lost := _reserves_not_kept(plan)):
+            cure = "give more time, or see placer whatif --fail-each"
+            missed += [Fault(message=f"required and not proven: {text}", field=name, cure=cure) for text in lost]
         elif goal.value is None or worst_part(goal) > 0:
             text = f"required and not reached: {figure(goal.value)} remain, at least {figure(goal.bound)} is proven"
             missed.append(Fault(message=text, field=name, cure="give more time, or ease the goals before it"))
@@ -75,6 +78,19 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
     if impossible:
         return ImpossibleError([*impossible, *missed])
     return RequirementError(missed) if missed else None
+
+
+def _reserves_not_kept(plan: Plan) -> list[str]:
+    """Return a sentence for each reserve rule of which no plan was proven to survive its failures."""
+    out = []
+    for one in plan.summary.get("reserve") or ():
+        if not one.get("proven"):
+            worst = one.get("worst")
+            said = f"{one['unknown']} failures are not known"
+            if worst is not None:
+                said = f"the failure of {' and '.join(worst['domains'])} leaves {worst['vms_lost']} VMs without a place"
+            out.append(f"{one.get('rule', 'reserve')}: {said}")
+    return out
 
 
 def least_possible(goal: GoalResult) -> float:

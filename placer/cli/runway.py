@@ -88,7 +88,8 @@ def _draw(console: Console, found: Runway) -> None:
     for heading in ("month", "VMs", "without a place"):
         table.add_column(heading, justify="right")
     for month in found.months:
-        table.add_row(figure(month.month), figure(month.vms), figure(month.unplaced))
+        said = figure(month.unplaced) + ("" if month.reserve is not False else ", a failure is not survived")
+        table.add_row(figure(month.month), figure(month.vms), said)
     console.print(table)
     if found.full is None:
         console.print(f"everything fits through month {found.fits}, as far as was looked")

@@ -11,9 +11,10 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from placer.errors import InputError
-from placer.failures.sweep import FailureSweep, sweep_failures
+from placer.failures.sweep import Failure, FailureSweep, domains_of, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
@@ -28,8 +29,13 @@ from placer.sweeps.executors import Pool
 from placer.sweeps.tasks import Variant
 
 ROUNDS = 8
+LARGE_ROUNDS = 2
+"""On large fleets, where a solve takes its time, fewer."""
 STAND_IN = "placer.stand-in"
 """Label of the VMs that only keep room."""
+MOST_SOLVES = 64
+"""Failures that no greedy fit shows to be harmless are planned for, so many a rule and round at most."""
+_CONFINED = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
 FIRM = ("placed", "rules")
 """Goals that no reserve makes worse, where they come first."""
 TOLERANCE = 1e-6
@@ -77,7 +83,8 @@ def plan_with_reserve(
         sweeps = tuple(_sweep(fleet, plan, rule, options, pool) for rule in rules)
         lost = sum(one["vcpus_lost"] for sweep in sweeps for one in sweep.harmful)
         clean = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
-        found = ReservedPlan(plan=_finished(fleet, plan, bounds, sweeps), sweeps=sweeps, clean=clean, rounds=number)
+        finished = _finished(fleet, plan, bounds, rules, sweeps)
+        found = ReservedPlan(plan=finished, sweeps=sweeps, clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
         worse = number > 1 and _worse(found.plan, bounds)
         if clean and not worse:
@@ -85,7 +92,7 @@ def plan_with_reserve(
         if best is None or (worse, lost) < best[0]:
             best = ((worse, lost), found)
         # The same room to keep as before would give the same plan again.
-        if number == rounds or not _note(room, sweeps):
+        if number == rounds or not (_note(room, sweeps) or _note_all(room, fleet, plan, sweeps)):
             break
         plan = _without(fleet, solve(_with_room(fleet, room), options))
     assert best is not None
@@ -107,7 +114,55 @@ def _worse(plan: Plan, free: Plan) -> bool:
 
 
 def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Pool | None) -> FailureSweep:
-    return sweep_failures(Variant(name="reserve", fleet=fleet), plan, rule.scope, options, at_once=rule.fail, pool=pool)
+    """Let the domains of a rule fail. What survives stays where it is, whatever the plan itself may move."""
+    return sweep_failures(
+        Variant(name="reserve", fleet=fleet),
+        plan,
+        rule.scope,
+        dataclasses.replace(options, max_moves=None, max_migrations=None),
+        at_once=rule.fail,
+        pool=pool,
+        members=rule.members,
+        most_solves=MOST_SOLVES,
+    )
+
+
+def impossible_reserve(
+    fleet: Fleet, rule: Rule, options: SweepOptions, solve: Callable[[Fleet, SweepOptions], Plan]
+) -> Failure | None:
+    """Return domains without which not all VMs of the rule have a place, wherever they are put; None: not proven.
+
+    No plan that places all VMs survives their failure: those that must survive would all be on the other hosts then.
+    Looked at are the domains with the most CPUs, and those with the most memory.
+    """
+    domains = domains_of(fleet, rule.scope)
+    hosts = fleet.host_by_name
+    demand = tuple(
+        dataclasses.replace(vm, current=None, pins_fixed=False)
+        for vm in fleet.vms
+        if rule.covers(vm.name, vm.spec.labels)
+    )
+    rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
+
+    def cpus(name: str) -> float:
+        return sum(len(hosts[host].usable_cpus) * hosts[host].cpu_ratio for host in domains[name])
+
+    def memory(name: str) -> float:
+        return sum(node.memory_kib for host in domains[name] for node in hosts[host].topology.nodes)
+
+    asked = dataclasses.replace(options, goals=("placed",), max_moves=None, max_migrations=None)
+    for failed in dict.fromkeys(
+        tuple(sorted(domains, key=lambda name: (-weight(name), name))[: rule.fail]) for weight in (cpus, memory)
+    ):
+        gone = {host for name in failed for host in domains[name]}
+        left = tuple(host for host in fleet.hosts if host.name not in gone and not host.failed)
+        if demand and not left:
+            return failed
+        rest = dataclasses.replace(fleet, hosts=left, vms=demand, rules=rules, digest="")
+        bound = solve(rest, asked).goal("placed").bound
+        if bound is not None and bound > TOLERANCE:
+            return failed
+    return None
 
 
 def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep, ...]) -> bool:
@@ -120,6 +175,24 @@ def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep,
         for one in sweep.harmful:
             for name in one["domains"]:
                 needed = Counter(one["lost"] or ())
+                more |= not needed <= room[sweep.scope, name]
+                room[sweep.scope, name] |= needed
+    return more
+
+
+def _note_all(
+    room: dict[tuple[str, str], Counter[str]], fleet: Fleet, plan: Plan, sweeps: tuple[FailureSweep, ...]
+) -> bool:
+    """Keep room for all VMs of the worst failure, not only for those lost, and tell whether that is more than before.
+
+    What is lost depends on where the others of the failing hosts would go: room for one of them need not do.
+    """
+    more = False
+    for sweep in sweeps:
+        domains = domains_of(fleet, sweep.scope)
+        for one in sweep.harmful[:1]:
+            for name in one["domains"]:
+                needed = Counter(vm.name for vm in plan.vms if vm.host in domains[name])
                 more |= not needed <= room[sweep.scope, name]
                 room[sweep.scope, name] |= needed
     return more
@@ -185,21 +258,24 @@ def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
     )
 
 
-def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, ...]) -> Plan:
+def _finished(fleet: Fleet, plan: Plan, free: Plan, rules: Sequence[Rule], sweeps: tuple[FailureSweep, ...]) -> Plan:
     """Return the plan with its own values, the bounds of the fleet without the reserve, and what the sweeps said."""
     names = [goal.name for goal in free.goals]
     values = goal_values(fleet, plan, names)
-    goals = _goals(free.goals, values)
+    kept = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
+    goals = _goals(free.goals, values, kept=kept)
     said = [
         {
+            "rule": rule.label,
             "scope": sweep.scope,
             "fail": sweep.at_once,
             "proven": not sweep.harmful and not sweep.unknown,
             "failures": sweep.combinations,
             "harmful": len(sweep.harmful),
             "unknown": len(sweep.unknown),
+            "worst": _worst(sweep),
         }
-        for sweep in sweeps
+        for rule, sweep in zip(rules, sweeps, strict=True)
     ]
     broken = [one for one in said if not one["proven"]]
     warnings = tuple(
@@ -211,21 +287,52 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, sweeps: tuple[FailureSweep, 
         plan,
         goals=goals,
         status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
-        summary={**plan.summary, "reserve": said},
+        summary={**plan.summary, **_worst_host(plan, sweeps), "reserve": said},
         warnings=(*plan.warnings, *warnings),
     )
     return accepted(fleet, finished)
 
 
-def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None]) -> tuple[GoalResult, ...]:
-    """Return the goals with own values; a bound holds only while all earlier goals are as without the reserve."""
+def _worst(sweep: FailureSweep) -> dict[str, Any] | None:
+    """Return the failure that leaves the most vCPUs out, None where all are harmless."""
+    if not sweep.harmful:
+        return None
+    one = sweep.harmful[0]
+    return {"domains": one["domains"], "vms_lost": one["vms_lost"], "vcpus_lost": one["vcpus_lost"]}
+
+
+def _worst_host(plan: Plan, sweeps: tuple[FailureSweep, ...]) -> dict[str, Any]:
+    """Return the worst failure of one host as the summary has it, where a sweep has looked at all of them."""
+    for sweep in sweeps:
+        if (sweep.scope, sweep.at_once) == ("host", 1) and not sweep.unknown:
+            on = Counter(vm.host for vm in plan.vms)
+            worst = sweep.harmful[0] if sweep.harmful else None
+            fullest = min(on, key=lambda name: (-on[name], name), default=None)
+            return {
+                "worst_host_failure": {
+                    "host": fullest if worst is None else worst["domains"][0],
+                    "vms_without_place": 0 if worst is None else worst["vms_lost"],
+                    "vcpus_without_place": 0 if worst is None else worst["vcpus_lost"],
+                    "proven": worst is None or worst["proven"],
+                    "states": sweep.combinations,
+                    "states_in_all": sweep.combinations,
+                }
+            }
+    return {}
+
+
+def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None], *, kept: bool) -> tuple[GoalResult, ...]:
+    """Return the goals with own values; a bound holds only while all earlier goals are as without the reserve.
+
+    While the reserve is not `kept` for certain, no proof is claimed for the rules, nor for what comes after them.
+    """
     out: list[GoalResult] = []
     alike, held_at = True, None
     for goal in free:
         value = values[goal.name]
         bound = goal.bound if alike else None
         reached = value is not None and bound is not None and abs(value - bound) <= TOLERANCE
-        proven = reached and goal.status == "optimal" and held_at is None
+        proven = reached and goal.status == "optimal" and held_at is None and (kept or goal.name != "rules")
         out.append(
             dataclasses.replace(
                 goal,

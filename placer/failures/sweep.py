@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import InputError
+from placer.failures.refit import harmless_hosts
+from placer.failures.refuge import Refuge, refuge
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, matches
 from placer.model.same_host import same_shape
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.budget import move_budget
-from placer.planning.compile.compile import WITHIN_HOST, Compiled, compile_fleet
+from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.names import assign_names
 from placer.planning.room import Room
 from placer.sweeps.executors import Outcome, Pool, Task
@@ -34,6 +36,9 @@ from solvers.result import Limits, Result
 from solvers.solve import solve
 
 NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
+
+FITS: dict[str, Any] = {"lost": [], "vcpus_lost": 0, "proven": True}
+"""The outcome of a failure whose VMs all fit by the greedy fit."""
 
 Failure = tuple[str, ...]
 """Names of the domains that fail together."""
@@ -47,7 +52,8 @@ class FailureSweep:
     ----------
     scope, at_once : ``host`` or a label; how many domains fail together.
     domains, combinations : how many there are of each.
-    alike, slack, solved : combinations answered by one just like it, by room enough for each apart, and by a plan.
+    alike, slack, solved : combinations answered by one just like it, by room enough (a greedy fit, or places of two
+        failures apart from each other), and by a plan.
     harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost`` and
         ``proven`` (no plan loses fewer vCPUs), the worst first.
     unknown : combinations that no plan was found for, with why.
@@ -77,8 +83,15 @@ def sweep_failures(
     pool: Pool | None = None,
     results: Path | None = None,
     on_done: OnDone | None = None,
+    members: Mapping[str, str] | None = None,
+    most_solves: int | None = None,
 ) -> FailureSweep:
     """Let every domain of a scope fail under a plan of the variant, alone or two at once.
+
+    Parameters
+    ----------
+    members : the VMs that are to find a place; None for all. Others are gone with their hosts.
+    most_solves : failures that are planned for at most; of the others left over it is not known what they do.
 
     Raises
     ------
@@ -92,14 +105,16 @@ def sweep_failures(
     if len(domains) <= at_once:
         raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
     identity = identity_of(f"failures {scope} {at_once}", [Variant(name=variant.name, fleet=fleet)], options)
-    run = _Run(fleet, domains, options, identity, pool, results, on_done)
+    counted = None
+    if members is not None:
+        counted = frozenset(vm.name for vm in fleet.vms if matches(members, vm.name, vm.spec.labels))
+    run = _Run(fleet, domains, options, identity, pool, results, on_done, counted, most_solves)
     singles, alike = run.singles(share=at_once == 1)
     slack = 0
     found = singles
     if at_once == 2:
         found, slack, alike = run.pairs(singles)
-    solved = len({id(outcome) for outcome in found.values()})
-    return _summary(run, scope, at_once, found, alike, slack, solved)
+    return _summary(run, scope, at_once, found, alike, slack + run.fitted, run.solved)
 
 
 def settled(fleet: Fleet, plan: Plan) -> Fleet:
@@ -120,13 +135,21 @@ def domains_of(fleet: Fleet, scope: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(hosts) for name, hosts in out.items()}
 
 
-def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str], bool]) -> dict[str, Any]:
+def fail_hosts(
+    context: tuple[Fleet, SweepOptions, frozenset[str] | None], failed: tuple[Sequence[str], bool]
+) -> dict[str, Any]:
     """Let hosts fail and plan for it; what a worker runs. Plain data: see `FailureSweep`.
 
-    The second part of `failed` asks where the VMs go too, and where they would go with every second host closed.
+    The third part of `context` are the VMs that need a place (None: all); the second part of `failed` asks where the
+    VMs go too, and where they would go with every second host closed.
     """
-    fleet, options = context
+    fleet, options, counted = context
     names, roomy = set(failed[0]), failed[1]
+    if counted is not None:
+        fleet = with_vms(
+            fleet,
+            (vm for vm in fleet.vms if vm.current is None or vm.current.host not in names or vm.name in counted),
+        )
     hit = dataclasses.replace(
         fleet, hosts=tuple(dataclasses.replace(h, failed=True) if h.name in names else h for h in fleet.hosts)
     )
@@ -144,14 +167,14 @@ def fail_hosts(context: tuple[Fleet, SweepOptions], failed: tuple[Sequence[str],
         "proven": sure or all(objective.status == "optimal" for objective in result.objectives),
     }
     if roomy and not left:
-        found = [_refuge(compiled, result, names)]
+        found = [refuge(compiled, result, names)]
         for parity in (0, 1):
             closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
             rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
             compiled, result, _ = _solved(half, options, engine="greedy")
             if result.is_answer and not assign_names(compiled, result).unplaced:
-                found.append(_refuge(compiled, result, names))
+                found.append(refuge(compiled, result, names))
         out["into"] = [one for one in found if one is not None]
     return out
 
@@ -189,68 +212,6 @@ def _without_room(compiled: Compiled) -> int:
     return total
 
 
-def _refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, Any] | None:
-    """Return where the VMs of the failed hosts go, None where others move to make room for them.
-
-    ``hosts`` take some; ``spread`` are the (rule, domain) pairs where some arrive that a rule over hosts keeps apart,
-    ``together`` the rules that hold some of them together: what another failure must not touch.
-    """
-    fleet = compiled.fleet
-    hosts: set[str] = set()
-    spread: set[tuple[int, str]] = set()
-    together: set[int] = set()
-    for entry in assign_names(compiled, result).hosts:
-        host = fleet.hosts[entry.host]
-        for placement, number in entry.vms:
-            current = fleet.vms[number].current
-            if current is None:
-                continue
-            if current.host not in failed:
-                stays = number in compiled.now[entry.host].get(placement, ())
-                flavor = compiled.flavors.of_vm[number]
-                if not stays and number not in compiled.floating[entry.host].get(flavor, ()):
-                    return None
-                continue
-            hosts.add(host.name)
-            for tied in compiled.flavors.groups[compiled.flavors.of_vm[number]].rules:
-                rule = fleet.rules[tied]
-                if rule.kind is RuleKind.AFFINITY:
-                    together.add(tied)
-                elif rule.scope not in WITHIN_HOST and rule.scope in host.labels:
-                    spread.add((tied, host.labels[rule.scope]))
-    return {"hosts": sorted(hosts), "spread": sorted(map(list, spread)), "together": sorted(together)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Refuge:
-    """Where the VMs of one failure find room; see `_refuge`."""
-
-    hosts: frozenset[str]
-    spread: frozenset[tuple[int, str]]
-    together: frozenset[int]
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> _Refuge:
-        """Return it from plain data."""
-        return cls(
-            frozenset(data["hosts"]),
-            frozenset((int(rule), str(domain)) for rule, domain in data["spread"]),
-            frozenset(data["together"]),
-        )
-
-    def apart_from(self, other: _Refuge) -> bool:
-        """Tell whether both plans hold at once.
-
-        Each host takes VMs of one failure only, and so does each domain of a rule that keeps VMs apart: there are then
-        no more of them in it than one of the two plans has. Rules that hold VMs together see the VMs of one failure.
-        """
-        return (
-            self.hosts.isdisjoint(other.hosts)
-            and self.spread.isdisjoint(other.spread)
-            and self.together.isdisjoint(other.together)
-        )
-
-
 class _Run:
     """One sweep over the failures of a settled fleet."""
 
@@ -263,8 +224,11 @@ class _Run:
         pool: Pool | None,
         results: Path | None,
         on_done: OnDone | None,
+        counted: frozenset[str] | None,
+        most_solves: int | None,
     ) -> None:
-        self.fleet, self.domains, self.options = fleet, domains, options
+        self.fleet, self.domains, self.options, self.counted = fleet, domains, options, counted
+        self.most_solves, self.solved, self.fitted = most_solves, 0, 0
         self.identity, self.pool, self.results, self.on_done = identity, pool, results, on_done
         self.kind = self._kinds()
 
@@ -276,7 +240,11 @@ class _Run:
         for number, host_class in enumerate(compiled.problem.classes):
             for member in host_class.members:
                 fixed = sorted(
-                    (specs.of(self.fleet.vms[vm].spec), tuple(sorted(self.fleet.vms[vm].spec.labels.items())))
+                    (
+                        specs.of(self.fleet.vms[vm].spec),
+                        tuple(sorted(self.fleet.vms[vm].spec.labels.items())),
+                        self.counted is None or self.fleet.vms[vm].name in self.counted,
+                    )
                     for vm in compiled.fixed.get(member, ())
                 )
                 of_host[self.fleet.hosts[member].name] = (number, tuple(fixed))
@@ -293,7 +261,7 @@ class _Run:
         Two failures that find room apart from each other, neither on the other's hosts, find it at once too.
         """
         into = {
-            name: [] if outcome.value is None else [_Refuge.of(one) for one in outcome.value.get("into", ())]
+            name: [] if outcome.value is None else [Refuge.of(one) for one in outcome.value.get("into", ())]
             for (name,), outcome in singles.items()
         }
         hosts = {name: set(own) for name, own in self.domains.items()}
@@ -315,18 +283,26 @@ class _Run:
         first: dict[Any, Failure] = {}
         for failure in failures:
             first.setdefault(self._key(failure) if share else failure, failure)
-        tasks = [
-            Task(key=" + ".join(failure), payload=([host for name in failure for host in self.domains[name]], roomy))
-            for failure in first.values()
-        ]
+        hosts = {key: [host for name in failure for host in self.domains[name]] for key, failure in first.items()}
+        # Where a greedy fit into what is free takes all, no plan need be solved; where the VMs go is not known then.
+        harmless = set() if roomy else harmless_hosts(self.fleet, hosts, self.counted)
+        open_keys = [key for key in first if key not in harmless]
+        asked = open_keys[: self.most_solves]
+        self.solved, self.fitted = len(asked), len(harmless)
+        tasks = [Task(key=" + ".join(first[key]), payload=(hosts[key], roomy)) for key in asked]
         # Results of single failures and of pairs are kept apart: their tasks are others.
         path = self.results
         if path is not None and roomy:
             path = path.with_name(path.name + ".singles")
-        outcomes = swept(fail_hosts, (self.fleet, self.options), tasks, self.identity, self.pool, path, self.on_done)
-        by_key = dict(zip(first, outcomes, strict=True))
+        context = (self.fleet, self.options, self.counted)
+        outcomes = swept(fail_hosts, context, tasks, self.identity, self.pool, path, self.on_done)
+        by_key: dict[Any, Outcome] = dict(zip(asked, outcomes, strict=True))
+        for key in harmless:
+            by_key[key] = Outcome(key=" + ".join(first[key]), value={**FITS})
+        for key in open_keys[len(asked) :]:
+            by_key[key] = Outcome(key=" + ".join(first[key]), value={"unknown": "not looked at: too many failures"})
         found = {failure: by_key[self._key(failure) if share else failure] for failure in failures}
-        return found, len(failures) - len(tasks)
+        return found, len(failures) - len(first)
 
     def _key(self, failure: Failure) -> Any:
         return tuple(sorted(self.kind[name] for name in failure))
@@ -382,7 +358,7 @@ def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
     for number in range(1, len(patterns) + 1):
         bought = patterns[:number]
         fleet = dataclasses.replace(run.fleet, hosts=(*run.fleet.hosts, *_copies(bought, run.fleet)))
-        value = fail_hosts((fleet, run.options), (failed, False))
+        value = fail_hosts((fleet, run.options, run.counted), (failed, False))
         like = dict(Counter(pattern.name for pattern in bought))
         if "unknown" not in value and not value["lost"]:
             return {"hosts": number, "like": like, "proven": proven and (same or number == 1)}

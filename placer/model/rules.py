@@ -24,7 +24,8 @@ class Rule:
 
     `members` selects VMs, `hosts` selects hosts: label -> value, where the label ``name`` is the object's own name and
     every pair must match. `scope` is ``host``, ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many
-    members one domain may hold (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve).
+    members one domain may hold (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve);
+    its `members` are the VMs that find a place then, None for all.
     An anti-affinity over a host label does not hold on the hosts that `unless` selects. `line` is where the inventory
     says it.
     """
@@ -46,6 +47,10 @@ class Rule:
             return self.name
         chosen = ",".join(f"{key}={value}" for key, value in sorted((self.members or self.hosts or {}).items()))
         return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
+
+    def covers(self, vm: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether a reserve is kept for a VM of this name and these labels: for all where no members are said."""
+        return self.members is None or matches(self.members, vm, labels)
 
     @property
     def domains(self) -> str:

@@ -13,13 +13,17 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
-from placer.options import DEFAULT_TIME_LIMIT_S
-from placer.planner import solve_fleet
+from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
+from placer.planner import solve_fleet, solve_with
 
 SPARE = 1.25
 """The first offer of hosts is what the CPUs and memory need at least, times this; it doubles until the demand fits."""
 TRIES = 6
+MORE_HOSTS = 16
+"""So many hosts more are tried for failures to be survived."""
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +50,23 @@ def smallest_fleet(
     ----------
     shapes : names of hosts of the fleet, each the pattern of a shape to buy as many of as needed.
 
+    Notes
+    -----
+    Where reserve rules say that hosts may fail, so many are bought that those left hold all VMs while nothing else
+    moves. At least so many more are needed as fail: the others must hold everything by themselves.
+
     Raises
     ------
     InputError
-        A shape that is no host, or a VM that no host of any shape could hold.
+        A shape that is no host, a reserve over a label, which new hosts have none of, or a VM that no host of any shape
+        could hold.
     """
     patterns = [_pattern(fleet, name) for name in shapes]
     demand = tuple(dataclasses.replace(vm, current=None) for vm in fleet.vms)
+    rules = tuple(rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE)
+    _refuse_labels(rules)
+    options = SweepOptions(goals=("placed", "rules"), time_limit_s=time_limit_s, seed=seed)
+    fleet = dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule not in rules))
     _refuse_impossible(dataclasses.replace(fleet, hosts=tuple(patterns), vms=demand))
     offer = [_least(pattern, demand) for pattern in patterns]
     for _ in range(TRIES):
@@ -64,12 +78,63 @@ def smallest_fleet(
         offered = dataclasses.replace(fleet, hosts=hosts, vms=demand, digest="")
         plan = solve_fleet(offered, goals="placed,rules,hosts", time_limit_s=time_limit_s, seed=seed, workers=workers)
         if not plan.unplaced:
-            return _answer(offered, plan, shapes)
+            found = _answer(offered, plan, shapes)
+            return _surviving(found, rules, options) if rules else found
         offer = [2 * count for count in offer]
     raise InputError(
         f"{len(plan.unplaced)} VMs found no place on {sum(offer) // 2} hosts: {plan.unplaced[0].reason}",
         cure="loosen the rules, or offer larger shapes",
     )
+
+
+def _refuse_labels(rules: Sequence[Rule]) -> None:
+    labels = sorted({rule.scope for rule in rules if rule.scope != "host"})
+    if labels:
+        raise InputError(
+            f"a rule keeps room for the failure of a {labels[0]}, and new hosts are in none yet",
+            field="shapes",
+            cure="say scope: host, or solve with the hosts written out",
+        )
+
+
+def _surviving(found: SmallestFleet, rules: tuple[Rule, ...], options: SweepOptions) -> SmallestFleet:
+    """Return the answer with as many more hosts as it takes to survive the failures of the rules.
+
+    The hosts left after a failure hold all VMs, so their cost is at least the bound without failures, and those that
+    failed cost at least as much as the cheapest. A reserve for some VMs only adds nothing to the bound.
+    """
+    fails = max(rule.fail for rule in rules)
+    whole = max((rule.fail for rule in rules if rule.members is None), default=0)
+    patterns = {host.name.rpartition("-")[0]: host for host in found.fleet.hosts}
+    bound = None if found.bound is None else found.bound + whole * min(host.cost for host in patterns.values())
+    # What is added is as large as anything that may fail, and of those the cheapest.
+    used = [shape for shape, many in found.hosts.items() if many]
+    spare = max(used, key=lambda shape: (_size(patterns[shape]), -patterns[shape].cost))
+    most = fails + MORE_HOSTS
+    for more in range(whole, most + 1):
+        bought = {shape: many + (more if shape == spare else 0) for shape, many in found.hosts.items()}
+        hosts = tuple(
+            dataclasses.replace(patterns[shape], name=f"{shape}-{number + 1}")
+            for shape, many in bought.items()
+            for number in range(many)
+        )
+        if len(hosts) <= fails:
+            continue
+        fleet = dataclasses.replace(found.fleet, hosts=hosts, rules=(*found.fleet.rules, *rules), digest="")
+        plan = solve_with(fleet, options)
+        if not plan.unplaced and all(one["proven"] for one in plan.summary["reserve"]):
+            cost = sum(host.cost for host in hosts)
+            proven = bound is not None and abs(cost - bound) <= TOLERANCE
+            status = "optimal" if proven else "feasible"
+            return SmallestFleet(hosts=bought, cost=cost, bound=bound, status=status, plan=plan, fleet=fleet)
+    raise InputError(
+        f"with {most} hosts more no plan was found that survives every failure",
+        cure="give more time, or loosen the rules",
+    )
+
+
+def _size(host: Host) -> tuple[int, int]:
+    return len(host.usable_cpus), sum(node.memory_kib for node in host.topology.nodes)
 
 
 def _pattern(fleet: Fleet, name: str) -> Host:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.failures.reserve import impossible_reserve
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
+from placer.model.rules import RuleKind
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.sweeps.executors import Pool, Task, kept_open, serial
@@ -26,13 +28,23 @@ OnMonth = Callable[[int, bool], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """One month that was solved: VMs in all, VMs without a place, and whether a plan with fewer is proven not to be."""
+    """One month that was solved: VMs in all, VMs without a place, and whether a plan with fewer is proven not to be.
+
+    `reserve` is False where a failure that reserve rules name is not survived, True where all are, None without such
+    rules.
+    """
 
     month: int
     vms: int
     unplaced: int
     proven: bool
     reason: str | None = None
+    reserve: bool | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether everything fits, failures to be survived included."""
+        return self.unplaced == 0 and self.reserve is not False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +148,8 @@ class _Probes:
         self.wanted.add(month)
         found = self.solved[month]
         if self.on_month is not None:
-            self.on_month(month, found.unplaced == 0)
-        return found.unplaced == 0
+            self.on_month(month, found.fits)
+        return found.fits
 
     def month(self, number: int) -> Month:
         """Return a month that was solved."""
@@ -199,9 +211,25 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
         proven = isinstance(error, ImpossibleError)
         return asdict(Month(month=month, vms=count, unplaced=count, proven=proven, reason=str(error)))
     reason = plan.unplaced[0].reason if plan.unplaced else None
+    proven, kept = _some_stay_out(plan), None
+    said = plan.summary.get("reserve")
+    if said is not None:
+        kept = all(one["proven"] for one in said)
+        if not kept and not plan.unplaced:
+            reason, proven = _not_survived(later, asked)
     return asdict(
-        Month(month=month, vms=count, unplaced=len(plan.unplaced), proven=_some_stay_out(plan), reason=reason)
+        Month(month=month, vms=count, unplaced=len(plan.unplaced), proven=proven, reason=reason, reserve=kept)
     )
+
+
+def _not_survived(fleet: Fleet, options: SweepOptions) -> tuple[str, bool]:
+    """Return what is known of failures that no plan found survives: a sentence, and whether none can."""
+    for rule in fleet.rules:
+        if rule.kind is RuleKind.RESERVE:
+            failed = impossible_reserve(fleet, rule, options, solve_with)
+            if failed is not None:
+                return f"without {rule.scope} {' and '.join(failed)} the others do not hold all VMs", True
+    return "no plan was found that survives every failure of the reserve rules", False
 
 
 def _some_stay_out(plan: Plan) -> bool:

@@ -95,8 +95,16 @@ class RuleBuilder:
         )
         if kind == "reserve" and entry.reserve is not None:
             self._check_scope(entry.reserve.scope, ("reserve", "scope"), problems, within_host=False)
+            members = None
+            if entry.reserve.members is not None:
+                members = self._selection(entry.reserve.members, "reserve", "VM", self.vms, problems)
             return Rule(
-                kind=RuleKind.RESERVE, scope=entry.reserve.scope, fail=entry.reserve.fail, name=entry.name, line=line
+                kind=RuleKind.RESERVE,
+                members=members,
+                scope=entry.reserve.scope,
+                fail=entry.reserve.fail,
+                name=entry.name,
+                line=line,
             )
         scope = entry.scope or "host"
         if entry.scope is not None:

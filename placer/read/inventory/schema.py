@@ -286,6 +286,7 @@ class FailureEntry(Entry):
 
     fail: Positive
     scope: Text = "host"
+    members: Selection | None = None
 
 
 class RuleEntry(Entry):

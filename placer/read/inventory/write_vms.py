@@ -136,7 +136,8 @@ def rule_text(rule: Rule) -> str:
     out: dict[str, str] = {}
     kind = rule.kind.value
     if rule.kind is RuleKind.RESERVE:
-        out[kind] = y.flow_map({"fail": str(rule.fail), "scope": y.scalar(rule.scope)})
+        said = {"fail": str(rule.fail), "scope": y.scalar(rule.scope)}
+        out[kind] = y.flow_map(said if rule.members is None else {**said, "members": _selection(rule.members)})
     elif rule.kind is RuleKind.DRAIN:
         out[kind] = _selection(rule.hosts)
     else:

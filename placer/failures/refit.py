@@ -1,0 +1,157 @@
+"""Failures that are harmless by a greedy fit: what fails is put into what the other hosts have free, on arrays.
+
+Every fit found is a proof: nothing else moves, every VM has a placement of its own. A failure that does not fit so may
+still be harmless, and is planned for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from placer.measure.rule_excess import TYING
+from placer.measure.spec_numbers import SpecNumbers
+from placer.model.fleet import Fleet
+from placer.model.goals import Goal
+from placer.model.rules import matches
+from placer.model.vm import Vm
+from placer.planning.compile.compile import compile_fleet
+from placer.planning.room import Room
+from solvers.problem import IntArray, Problem
+
+ROOMIEST = 128
+"""VMs are first fitted on so many of the roomiest kinds of host of a shape, on all only if they do not fit there."""
+
+
+def harmless_hosts(
+    fleet: Fleet, failures: Mapping[Hashable, Sequence[str]], counted: frozenset[str] | None
+) -> set[Hashable]:
+    """Return the failures, each the hosts that fail together, after which all VMs of theirs fit on the others.
+
+    Parameters
+    ----------
+    fleet : with the VMs that are somewhere.
+    counted : names of the VMs that need a place; None for all.
+
+    Notes
+    -----
+    VMs that rules tie to others, or that rules name one by one, are left to the planner.
+    """
+    wanted = _wanted(fleet, failures, counted)
+    probes: list[Vm] = []
+    numbers: dict[int, int] = {}
+    specs = SpecNumbers()
+    names = fleet.vm_by_name
+    tied = [rule for rule in fleet.rules if rule.kind in TYING or (rule.members or {}).keys() == {"name"}]
+    for name in sorted({name for demand in wanted.values() for name in demand}):
+        vm = names[name]
+        number = specs.of(vm.spec)
+        if number not in numbers:
+            numbers[number] = len(probes)
+            probes.append(Vm(name=f"\0{number}", spec=vm.spec))
+    if not probes:
+        return {key for key, demand in wanted.items() if not demand}
+    asked = dataclasses.replace(fleet, vms=(*fleet.vms, *probes), digest="")
+    compiled = compile_fleet(asked, [Goal(name="placed", kind="placed")])
+    flavors = compiled.flavors.of_vm[len(fleet.vms) :]
+    fit = _Fit(compiled.problem)
+    class_of: dict[str, int] = {}
+    for number, one in enumerate(compiled.problem.classes):
+        class_of.update({fleet.hosts[member].name: number for member in one.members})
+    loose = {name: not any(matches(rule.members, name, names[name].spec.labels) for rule in tied) for name in names}
+    found: set[Hashable] = set()
+    for key, demand in wanted.items():
+        if not all(loose[name] for name in demand):
+            continue
+        gone = Counter(class_of[host] for host in failures[key] if host in class_of)
+        need = Counter(int(flavors[numbers[specs.of(names[name].spec)]]) for name in demand)
+        if fit.holds(gone, need):
+            found.add(key)
+    return found
+
+
+def _wanted(
+    fleet: Fleet, failures: Mapping[Hashable, Sequence[str]], counted: frozenset[str] | None
+) -> dict[Hashable, list[str]]:
+    """Return the VMs that each failure leaves without a host."""
+    on: dict[str, list[str]] = {}
+    for vm in fleet.vms:
+        if vm.current is not None and (counted is None or vm.name in counted):
+            on.setdefault(vm.current.host, []).append(vm.name)
+    return {key: [name for host in hosts for name in on.get(host, ())] for key, hosts in failures.items()}
+
+
+class _Fit:
+    """Free rows of every kind of host, the roomiest first, into which VMs are put one after the other."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        room = Room(problem)
+        self.which: dict[int, IntArray] = {}
+        self.free: dict[int, IntArray] = {}
+        self.allowed: dict[int, Any] = {}
+        for shape, numbers in room.numbers.items():
+            # Beside VMs on no known node nobody knows what is free.
+            known = np.array([not problem.classes[n].floating for n in numbers.tolist()], dtype=bool)
+            capacity = np.array([problem.classes[n].capacity for n in numbers.tolist()])
+            share = (room.free[shape] / np.maximum(capacity, 1)).sum(axis=1)
+            order = np.argsort(-share, kind="stable")
+            order = order[known[order]]
+            self.which[shape] = numbers[order]
+            self.free[shape] = room.free[shape][order]
+            self.allowed[shape] = room.allowed[shape][order]
+        self.placements = {
+            (shape, flavor): own[np.argsort(problem.shapes[shape].cost["remote"][own], kind="stable")]
+            if "remote" in problem.shapes[shape].cost
+            else own
+            for shape in self.which
+            for flavor in range(len(problem.flavors))
+            if len(own := room.placements(shape, flavor))
+        }
+
+    def holds(self, gone: Mapping[int, int], need: Mapping[int, int]) -> bool:
+        """Tell whether VMs (flavor -> how many) fit when hosts (class -> how many) are gone."""
+        if self._holds(gone, need, ROOMIEST):
+            return True
+        return any(len(own) > ROOMIEST for own in self.which.values()) and self._holds(gone, need, None)
+
+    def _holds(self, gone: Mapping[int, int], need: Mapping[int, int], most: int | None) -> bool:
+        classes, flavors = self.problem.classes, self.problem.flavors
+        free = {shape: rows[:most].copy() for shape, rows in self.free.items()}
+        allowed = {shape: rows[:most] for shape, rows in self.allowed.items()}
+        count = {
+            shape: np.array([classes[n].count - gone.get(n, 0) for n in own[:most].tolist()], dtype=np.int64)
+            for shape, own in self.which.items()
+        }
+        for flavor in sorted(need, key=lambda number: (-flavors[number].vcpus, number)):
+            for _ in range(need[flavor]):
+                if not any(self._put(shape, flavor, free, allowed, count) for shape in free):
+                    return False
+        return True
+
+    def _put(
+        self, shape: int, flavor: int, free: dict[int, IntArray], allowed: dict[int, Any], count: dict[int, IntArray]
+    ) -> bool:
+        """Put one VM where the least is left free; that host is a kind of its own from now on."""
+        use = self.problem.shapes[shape].use
+        open_rows = allowed[shape][:, flavor] & (count[shape] > 0)
+        for placement in self.placements.get((shape, flavor), ()):
+            fits = np.flatnonzero(open_rows & (use[placement] <= free[shape]).all(axis=1))
+            if not len(fits):
+                continue
+            taken = use[placement] > 0
+            at = int(fits[np.argmin(free[shape][fits][:, taken].sum(axis=1))])
+            left = free[shape][at] - use[placement]
+            if count[shape][at] == 1:
+                free[shape][at] = left
+            else:
+                count[shape][at] -= 1
+                free[shape] = np.vstack([free[shape], left])
+                allowed[shape] = np.vstack([allowed[shape], allowed[shape][at]])
+                count[shape] = np.append(count[shape], 1)
+            return True
+        return False

@@ -1,0 +1,87 @@
+"""Headroom while reserve rules are kept: how many more VMs fit so that every failure is still survived."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+from placer.failures.sweep import domains_of
+from placer.model.fleet import Fleet
+from placer.model.rules import RuleKind
+from placer.model.vm import Vm
+from placer.options import SweepOptions
+from placer.planner import solve_with
+from placer.planning.after import with_vms
+from placer.whatif.headroom import Headroom
+from placer.whatif.wanted import Wanted
+
+
+def reserved_headroom(fleet: Fleet, wanted: Wanted, plain: Headroom, options: SweepOptions) -> Headroom:
+    """Return the headroom of a flavor that leaves every failure of the reserve rules survivable.
+
+    Parameters
+    ----------
+    plain : the headroom without the rules, of this fleet and flavor.
+    options : how each number of VMs is solved for.
+
+    Notes
+    -----
+    A number counts when a plan with so many more VMs, in which nothing moves, survives every failure. No more can fit
+    than on the hosts left when the domains fail that hold the most.
+    """
+    if not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
+        return plain
+    present = with_vms(fleet, (vm for vm in fleet.vms if vm.current is not None))
+    most = _bound(present, plain)
+    found = _placed(present, wanted, most, options)
+    low, high = (most, most) if found is not None else (0, most)
+    best = found
+    if best is None:
+        best = _placed(present, wanted, 0, options)
+        while best is not None and high - low > 1:
+            middle = (low + high) // 2
+            found = _placed(present, wanted, middle, options)
+            low, high = (low, middle) if found is None else (middle, high)
+            best = best if found is None else found
+    counts = best or Counter()
+    return dataclasses.replace(
+        plain,
+        total=counts.total(),
+        at_most=None if plain.at_most is None else most,
+        counts=[counts.get(host, 0) for host in plain.hosts],
+        per_label={},
+    )
+
+
+def _bound(fleet: Fleet, plain: Headroom) -> int:
+    """Return how many fit at most on what is left, whichever domains fail."""
+    whole = plain.total if plain.at_most is None else plain.at_most
+    if plain.total != plain.at_most:
+        return whole
+    least = whole
+    per_host = plain.per_host
+    for rule in fleet.rules:
+        # What is to be survived by some VMs only says nothing of VMs to come.
+        if rule.kind is RuleKind.RESERVE and rule.members is None:
+            domains = domains_of(fleet, rule.scope)
+            largest = sorted((sum(per_host[host] for host in hosts) for hosts in domains.values()), reverse=True)
+            least = min(least, whole - sum(largest[: rule.fail]))
+    return least
+
+
+def _placed(fleet: Fleet, wanted: Wanted, number: int, options: SweepOptions) -> Counter[str] | None:
+    """Return host -> VMs of a plan with so many more VMs that survives every failure, None where none was found."""
+    names = set(fleet.vm_by_name)
+    more = []
+    for index in range(number):
+        name = f"wanted {index}"
+        while name in names:
+            name += "'"
+        more.append(Vm(name=name, spec=wanted.spec))
+    asked = dataclasses.replace(fleet, vms=(*fleet.vms, *more), digest="")
+    if not asked.vms:
+        return Counter()
+    plan = solve_with(asked, dataclasses.replace(options, goals=("placed", "rules"), max_moves=None))
+    if plan.unplaced or not all(one["proven"] for one in plan.summary["reserve"]):
+        return None
+    return Counter(vm.host for vm in plan.vms if vm.name not in names)
