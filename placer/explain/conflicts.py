@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from placer.explain.cures import Cure, find_cures
+from placer.explain.trials import TRIAL_S, Parts, Trials, fewest
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_goals
-from placer.model.rules import Rule, RuleKind, matches
-from placer.planning.after import with_vms
-from placer.planning.compile.budget import move_budget
-from placer.planning.compile.compile import compile_fleet
-from solvers.problem import MoveBudget
-from solvers.result import Limits
+from placer.model.rules import RuleKind, matches
 
-TRIAL_S = 5.0
-MOST_TRIALS = 400
 SEARCH_S = 30.0
 LIMIT_ON_MOVES = "the limit on moves"
-
-Rules = Mapping[int, Rule]
-"""Rules in place of those of a fleet, by index."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cure:
-    """One change that lets every VM of the conflict be placed.
-
-    `kind` is ``relax-rule``, ``lift-in-one``, ``lift-rule``, ``more-nodes``, ``drop-vms``, ``allow-moves`` or
-    ``add-hosts``; `fleet` and `max_moves` are what to solve with it. `cures_all` says whether then every VM of the
-    whole fleet has a place (a solve found it).
-    """
-
-    kind: str
-    text: str
-    fleet: Fleet
-    max_moves: int | None
-    cures_all: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,65 +42,6 @@ class Conflict:
         return f"{what} place {where}{under}"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a trial keeps of a fleet: VMs and rules by index, and the limit on moves."""
-
-    vms: tuple[int, ...]
-    rules: tuple[int, ...]
-    limit: bool
-
-
-class Trials:
-    """Solves of parts of one fleet for placing alone, remembered and counted."""
-
-    def __init__(
-        self, fleet: Fleet, max_moves: int | None, max_migrations: int | None, trial_s: float, search_s: float
-    ) -> None:
-        """Take the fleet and the limits of the solve that is explained."""
-        self.fleet, self.trial_s = fleet, trial_s
-        self.budget = move_budget(fleet, max_moves, max_migrations)
-        self.left = MOST_TRIALS
-        self.until = time.monotonic() + search_s
-        self.end = self.until + search_s
-        self.undecided = False
-        self._known: dict[Parts, bool] = {}
-
-    def part(self, parts: Parts, changed: Rules | None = None) -> Fleet:
-        """Return the fleet with these parts alone, `changed` rules replaced, without rules that then select no VM."""
-        rules = tuple((changed or {}).get(n, self.fleet.rules[n]) for n in parts.rules)
-        ruled = dataclasses.replace(self.fleet, rules=rules)
-        return with_vms(ruled, (self.fleet.vms[n] for n in parts.vms))
-
-    def impossible(self, parts: Parts) -> bool:
-        """Tell whether it is proven that the VMs of these parts cannot all be placed."""
-        if parts not in self._known:
-            if self.left <= 0 or (self._known and time.monotonic() > self.until):
-                self.undecided = True
-                return False
-            self.left -= 1
-            placed = self.all_placed(self.part(parts), self.budget if parts.limit else MoveBudget())
-            self.undecided |= placed is None
-            self._known[parts] = placed is False
-        return self._known[parts]
-
-    def all_placed(self, fleet: Fleet, budget: MoveBudget) -> bool | None:
-        """Tell whether all VMs of a fleet can be placed; None where a solve does not decide it in time."""
-        from solvers.solve import solve
-
-        if self._known and time.monotonic() > self.end:
-            return None
-        compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
-        result = solve(compiled.problem, limits=Limits(time_limit_s=self.trial_s))
-        if result.status == "infeasible":
-            return False
-        if result.is_answer and not any(result.unplaced):
-            return True
-        if any(one.bound is not None and one.bound > 0 for one in result.objectives):
-            return False
-        return None
-
-
 def explain_conflict(
     fleet: Fleet,
     *,
@@ -140,11 +55,9 @@ def explain_conflict(
     Parameters
     ----------
     max_moves, max_migrations : the limits of the solve that is explained, with the same defaults.
-    trial_s : seconds of one trial; there are at most `MOST_TRIALS`.
+    trial_s : seconds of one trial; there are at most `trials.MOST_TRIALS`.
     search_s : seconds after which the core is not made smaller; after as many more no further cure is tried.
     """
-    from placer.explain.cures import find_cures
-
     trials = Trials(fleet, max_moves, max_migrations, trial_s, search_s)
     limited = trials.budget.moves is not None or trials.budget.migrations is not None
     whole = Parts(vms=tuple(range(len(fleet.vms))), rules=tuple(range(len(fleet.rules))), limit=limited)
@@ -179,23 +92,6 @@ def _with(parts: Parts, name: str, kept: tuple[int, ...]) -> Parts:
     return Parts(
         vms=kept if name == "vms" else parts.vms, rules=kept if name == "rules" else parts.rules, limit=parts.limit
     )
-
-
-def fewest(items: tuple[int, ...], holds: Callable[[tuple[int, ...]], bool]) -> tuple[int, ...]:
-    """Return a subset that holds and none of whose items can be left out, for a property that more items keep."""
-    kept, size = items, max(1, len(items) // 2)
-    while kept:
-        first = 0
-        while first < len(kept):
-            trial = kept[:first] + kept[first + size :]
-            if holds(trial):
-                kept = trial
-            else:
-                first += size
-        if size == 1:
-            break
-        size //= 2
-    return kept
 
 
 def _hosts(core: Fleet) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
-from placer.explain.conflicts import Cure, Parts, Rules, Trials, fewest
+from placer.explain.trials import Parts, Rules, Trials, fewest
 from placer.measure.moved import is_present
 from placer.measure.rule_excess import OWN_SCOPES
 from placer.model.fleet import Fleet
@@ -22,6 +23,22 @@ _NAMED = 5
 
 Change = Callable[[Parts, int], Fleet]
 """Parts of the fleet after so much of a change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cure:
+    """One change that lets every VM of the conflict be placed.
+
+    `kind` is ``relax-rule``, ``lift-in-one``, ``lift-rule``, ``more-nodes``, ``drop-vms``, ``allow-moves`` or
+    ``add-hosts``; `fleet` and `max_moves` are what to solve with it. `cures_all` says whether then every VM of the
+    whole fleet has a place (a solve found it).
+    """
+
+    kind: str
+    text: str
+    fleet: Fleet
+    max_moves: int | None
+    cures_all: bool
 
 
 def find_cures(trials: Trials, whole: Parts, core: Parts) -> tuple[Cure, ...]:

@@ -6,65 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from solvers.pins.cpu_rows import WHOLE, CoreRoom, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """A core seen from its node: its free CPUs for dedicated vCPUs, its width in threads, its L3 domain (None: not
-    known); those of its free threads that shared vCPUs may float over, and those that are not for dedicated vCPUs but
-    may be left idle beside them.
-    """
-
-    cpus: tuple[int, ...]
-    width: int
-    l3: int | None = None
-    floats: frozenset[int] = frozenset()
-    beside: tuple[int, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether nobody has any of its threads."""
-        return len(self.cpus) + len(self.beside) == self.width
-
-    @property
-    def room(self) -> CoreRoom:
-        """The core in numbers."""
-        both = sum(cpu in self.floats for cpu in self.cpus)
-        return CoreRoom(
-            width=self.width,
-            dedicated=len(self.cpus) - both,
-            both=both,
-            floating=sum(cpu in self.floats for cpu in self.beside),
-            whole=self.whole,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Dedicated vCPUs of one VM on the node and `extra` emulator CPUs; `current` are kept where they may be."""
-
-    policy: CpuPolicy
-    vcpus: int
-    extra: int = 0
-    current: tuple[int, ...] | None = None
-    current_extra: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedItem:
-    """An item's CPUs, siblings next to each other, and those of its emulator."""
-
-    cpus: tuple[int, ...]
-    extra: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PinResult:
-    """CPUs of every item in order; `held` are all that nobody else may use, siblings left idle included."""
-
-    items: tuple[PinnedItem, ...]
-    held: frozenset[int]
+from solvers.pins.cores import Core, Item, PinnedItem, PinResult
+from solvers.pins.cpu_rows import WHOLE, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
 
 
 def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) -> PinResult | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
 
-from solvers.pins.construct import Core, Item, PinnedItem, PinResult
+from solvers.pins.cores import Core, Item, PinnedItem, PinResult
 
 EFFORT = 5.0
 """Deterministic time a node; the best answer found by then is taken."""

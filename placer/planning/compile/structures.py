@@ -18,7 +18,7 @@ from placer.planning.compile.capacity import FreeCore, HostCapacity
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.needs import Needs, Part
 from placer.planning.compile.placements import NodeView, Placement
-from solvers.pins.construct import Core
+from solvers.pins.cores import Core
 from solvers.pins.cpu_rows import CpuRow, WholeDemand, node_cpu_rows
 from solvers.problem import COST_UNIT, Hinge, IntArray
 

@@ -17,7 +17,8 @@ from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
-from solvers.pins.construct import Core, Item, PinResult, pin_node
+from solvers.pins.construct import pin_node
+from solvers.pins.cores import Core, Item, PinResult
 
 
 @dataclass(frozen=True, slots=True)

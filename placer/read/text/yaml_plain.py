@@ -11,7 +11,9 @@ import re
 from io import StringIO
 from typing import Any
 
+from placer.errors import InputError
 from placer.read.text.located import FaultLog, LineList, LineMap
+from placer.read.text.yaml_events import load_yaml_lines
 
 _LINE = re.compile(r"""( *)(- )?(?:([A-Za-z0-9_][A-Za-z0-9_.-]*):(?: +(.+))?|([{\["'].*))""")
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+@:-]*")
@@ -113,9 +115,6 @@ def _value(text: str, memo: dict[str, Any]) -> Any:
     if _PLAIN.fullmatch(text) and not text.endswith(":") and text not in _NULLS and text != "-":
         value: Any = text
     elif text[0] in "{[\"'":
-        from placer.errors import InputError
-        from placer.read.text.yaml_lines import load_yaml_lines
-
         log = FaultLog(None)
         try:
             value = load_yaml_lines(text, log)

@@ -11,7 +11,7 @@ import pytest
 from placer.errors import InputError
 from placer.read.inventory.inventory import parse_fleet
 from placer.read.text.located import FaultLog
-from placer.read.text.yaml_lines import load_yaml_lines
+from placer.read.text.yaml_events import load_yaml_lines
 
 PIECES = [
     *(b"{", b"}", b"[", b"]", b":", b"-", b'"', b"'", b"#", b"|", b"?", b"%", b"@", b">", b",", b"\n", b"  ", b"\t"),

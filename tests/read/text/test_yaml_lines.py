@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from placer.errors import InputError
 from placer.read.text.json_lines import load_json_lines
 from placer.read.text.located import FaultLog, LineList, LineMap, field_path, freeze, locate
-from placer.read.text.yaml_lines import decode, load_lines, load_yaml_lines
+from placer.read.text.yaml_events import load_yaml_lines
+from placer.read.text.yaml_lines import decode, load_lines
 from placer.read.text.yaml_plain import load_plain_lines
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from solvers.pins.construct import Core
+from solvers.pins.cores import Core
 from solvers.pins.cpu_rows import CoreRoom, CpuPolicy
 
 Ask = tuple[CpuPolicy, int]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from solvers.pins.construct import Core, Item, PinResult, pin_node
+from solvers.pins.construct import pin_node
+from solvers.pins.cores import Core, Item, PinResult
 from solvers.pins.cpu_rows import CpuPolicy, WholeDemand, fits, node_cpu_rows
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from solvers.pins.construct import Core, Item, pin_node
+from solvers.pins.construct import pin_node
+from solvers.pins.cores import Core, Item
 from solvers.pins.exact import L3Rule, fewest_l3, l3_used, pin_node_exact
 
 DOMAINS = [Core((2 * n, 2 * n + 1), 2, n // 2) for n in range(6)]

@@ -1,0 +1,65 @@
+"""The cores of a node, what is to be pinned on them, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solvers.pins.cpu_rows import CoreRoom, CpuPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A core seen from its node: its free CPUs for dedicated vCPUs, its width in threads, its L3 domain (None: not
+    known); those of its free threads that shared vCPUs may float over, and those that are not for dedicated vCPUs but
+    may be left idle beside them.
+    """
+
+    cpus: tuple[int, ...]
+    width: int
+    l3: int | None = None
+    floats: frozenset[int] = frozenset()
+    beside: tuple[int, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nobody has any of its threads."""
+        return len(self.cpus) + len(self.beside) == self.width
+
+    @property
+    def room(self) -> CoreRoom:
+        """The core in numbers."""
+        both = sum(cpu in self.floats for cpu in self.cpus)
+        return CoreRoom(
+            width=self.width,
+            dedicated=len(self.cpus) - both,
+            both=both,
+            floating=sum(cpu in self.floats for cpu in self.beside),
+            whole=self.whole,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Dedicated vCPUs of one VM on the node and `extra` emulator CPUs; `current` are kept where they may be."""
+
+    policy: CpuPolicy
+    vcpus: int
+    extra: int = 0
+    current: tuple[int, ...] | None = None
+    current_extra: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedItem:
+    """An item's CPUs, siblings next to each other, and those of its emulator."""
+
+    cpus: tuple[int, ...]
+    extra: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PinResult:
+    """CPUs of every item in order; `held` are all that nobody else may use, siblings left idle included."""
+
+    items: tuple[PinnedItem, ...]
+    held: frozenset[int]
