@@ -16,11 +16,13 @@ from solvers.columns.duals import Duals, Prices, bound_of, prices_of, rounded_du
 from solvers.columns.first_prices import resource_prices
 from solvers.columns.master import FloatArray, Master, MasterAnswer
 from solvers.columns.model import Pattern, State
-from solvers.columns.pool import Pool
-from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.points import Offers, Point
+from solvers.columns.pool import Pool, reduced_costs
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.pricing.exact import ExactPricer, row_bound
+from solvers.columns.pricing.layouts import Layouts
 from solvers.columns.pricing.listed import Enumerator
-from solvers.columns.pricing.many_hosts import BatchPricer
+from solvers.columns.pricing.many_hosts import LiveBatches, LivePricing
 from solvers.columns.pricing.narrow import Narrow
 from solvers.columns.pricing.packed import Packer
 from solvers.problem import IntArray
@@ -41,26 +43,6 @@ class Bound:
     least: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Duals before rounding, in the objective's own unit."""
-
-    flavor: FloatArray
-    hold: FloatArray
-    moves: float
-    migrations: float
-
-    def towards(self, other: Point, weight: float) -> Point:
-        """Return the point that lies `weight` of the way to another."""
-        keep = 1.0 - weight
-        return Point(
-            keep * self.flavor + weight * other.flavor,
-            keep * self.hold + weight * other.hold,
-            keep * self.moves + weight * other.moves,
-            keep * self.migrations + weight * other.migrations,
-        )
-
-
 @dataclass(slots=True, kw_only=True)
 class Generator:
     """Generates columns for one objective with the earlier ones held.
@@ -70,7 +52,7 @@ class Generator:
     """
 
     pool: Pool
-    cheap: CheapPricer
+    layouts: Layouts
     exact: ExactPricer
     objective: int
     held: tuple[int, ...]
@@ -80,7 +62,7 @@ class Generator:
     seed: int
     packer: Packer
     enumerator: Enumerator
-    batch: BatchPricer
+    batches: LiveBatches
     clock: Clock
     master: Master = field(init=False)
     answer: MasterAnswer | None = None
@@ -131,8 +113,7 @@ class Generator:
         model = self.pool.evaluator.model
         zero = Point(np.zeros(len(model.phantom)), np.zeros(model.objectives), 0.0, 0.0)
         duals = self._duals(zero)
-        least, _ = self._offers(duals)
-        self._note(zero, duals, least)
+        self._note(zero, duals, self._offers(duals).least)
         self._center = None
         if model.problem.objectives[self.objective].host_cost:
             self._volume_bounds()
@@ -145,9 +126,9 @@ class Generator:
         if worth is not None:
             point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
             duals = self._duals(point)
-            least, patterns = self._offers(duals)
-            self._note(point, duals, least)
-            self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
+            offers = self._offers(duals)
+            self._note(point, duals, offers.least)
+            self._add(offers.found)
 
     def _volume_bounds(self) -> None:
         """Bound the cost of hosts by what the VMs take of each kind of row: duals in proportion to it."""
@@ -168,7 +149,7 @@ class Generator:
             if worth.any():
                 point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
                 duals = self._duals(point)
-                self._note(point, duals, self._offers(duals)[0])
+                self._note(point, duals, self._offers(duals).least)
 
     def resume(self, bound: Bound) -> None:
         """Go on from a bound known to hold here, and from its duals."""
@@ -246,35 +227,36 @@ class Generator:
 
     def _price(self, point: Point) -> int:
         duals = self._duals(point)
-        least, patterns = self._offers(duals)
+        offers = self._offers(duals)
         if self.whole:
-            self._note(point, duals, least)
-        return self._add([(index, pattern) for index, found in enumerate(patterns) for pattern in found])
+            self._note(point, duals, offers.least)
+        return self._add(offers.found)
 
-    def _offers(self, duals: Duals) -> tuple[list[int], list[tuple[Pattern, ...]]]:
-        """Return for each state a bound on its least reduced cost, and patterns; 0 and none for states already full."""
+    def _offers(self, duals: Duals) -> Offers:
+        """Return what pricing says of every state; 0 and no patterns for states already full."""
         model = self.pool.evaluator.model
         prices = prices_of(model, duals)
-        self.cheap.start(prices)
-        together = self.batch.most(prices) if 4 * np.count_nonzero(self.hosts) > len(model.states) else {}
+        tables = TablePricing(self.layouts, prices)
+        many = 4 * np.count_nonzero(self.hosts) > len(model.states)
+        live = LivePricing(self.batches, tables) if many else None
         leaving = self._all_leave(prices)
         paying: dict[int, Pattern] = {}
-        if together and self.answer is not None:
+        if live is not None and live.most and self.answer is not None:
             sigma = np.floor(self.answer.state * self.scale)
-            paying = self.batch.patterns(prices, leaving - sigma.astype(np.int64))
+            paying = live.patterns(leaving - sigma.astype(np.int64))
         least: list[int] = []
         patterns: list[tuple[Pattern, ...]] = []
         for state in model.states:
             bound: int = 0
             found: tuple[Pattern, ...] = ()
-            if state.index in together:
-                bound = int(leaving[state.index]) - together[state.index]
+            if live is not None and state.index in live.most:
+                bound = int(leaving[state.index]) - live.most[state.index]
                 found = (paying[state.index],) if state.index in paying else ()
             elif self.hosts[state.index]:
-                bound, found = self._offer(state, duals, prices, int(leaving[state.index]))
+                bound, found = self._offer(state, duals, tables, int(leaving[state.index]))
             least.append(bound)
             patterns.append(found)
-        return least, patterns
+        return Offers(least, patterns, live)
 
     def _all_leave(self, prices: Prices) -> IntArray:
         """Return (states,): what it costs when all VMs present leave."""
@@ -282,19 +264,19 @@ class Generator:
         out: IntArray = present * (prices.leave_place + prices.leave_host)
         return out
 
-    def _offer(self, state: State, duals: Duals, prices: Prices, leaving: int) -> tuple[int, tuple[Pattern, ...]]:
+    def _offer(self, state: State, duals: Duals, tables: TablePricing, leaving: int) -> tuple[int, tuple[Pattern, ...]]:
         """Return a bound on a state's least reduced cost, and patterns: from a list of all, from tables, or by
         packing; `leaving` is what it costs when all VMs present leave.
         """
-        listed = self.enumerator.price(state, prices)
+        listed = self.enumerator.price(state, tables.prices)
         if listed is not None:
             return -listed[0], listed[1]
-        offer = self.cheap.offer(state)
+        offer = tables.offer(state)
         least, patterns = None, offer.patterns
         if offer.most is not None:
             least = leaving - offer.most
-        if not self.cheap.exact(state):
-            patterns = (*patterns, *self.packer.patterns(state, prices))
+        if not self.layouts.exact(state):
+            patterns = (*patterns, *self.packer.patterns(state, tables.prices))
             bound = row_bound(self.pool.evaluator.model, state, duals)
             least = bound if least is None else max(least, bound)
         assert least is not None
@@ -321,7 +303,8 @@ class Generator:
         if self._center is not None and self.whole and smooth:
             point = point.towards(self._center, SMOOTHING)
         duals = self._duals(point)
-        least, patterns = self._offers(duals)
+        offers = self._offers(duals)
+        least = offers.least
         slack = [
             (float(self.answer.state[state.index]) * self.scale - least[state.index]) * int(self.hosts[state.index])
             for state in model.states
@@ -335,23 +318,11 @@ class Generator:
                 break
             chosen.append(model.states[index])
             rest -= slack[index]
-        narrows: list[Narrow | None] = []
-        leaving = self._all_leave(prices_of(model, duals))
-        known = {index: int(leaving[index]) - value for index, value in self.batch.known.items()}
-        for state in tuple(chosen):
-            if state.index not in self.batch.known or model.problem.budget.host_out is not None:
-                narrows.append(None)
-                continue
-            narrow = self.batch.narrow(state)
-            if narrow is None:
-                chosen.remove(state)
-                least[state.index] = known[state.index]
-            else:
-                narrows.append(narrow)
+        chosen, narrows, known = self._narrowed(chosen, duals, offers)
         answers = self.exact.price(
             chosen,
             duals,
-            [next(iter(patterns[state.index]), None) for state in chosen],
+            [next(iter(offers.patterns[state.index]), None) for state in chosen],
             narrows,
             budget=self._exact_budget,
             seed=self.seed,
@@ -359,6 +330,8 @@ class Generator:
         if answers is None:
             self.clock.cut_round()
             return 0
+        for index in known.keys() - {state.index for state in chosen}:
+            least[index] = known[index]
         found = []
         for priced in answers:
             # Where narrowed, no pattern is better than the known one but those that were looked at.
@@ -374,3 +347,30 @@ class Generator:
         if any(not priced.optimal for priced in answers):
             self._exact_budget *= 2
         return self._add(found)
+
+    def _narrowed(
+        self, chosen: list[State], duals: Duals, offers: Offers
+    ) -> tuple[list[State], list[Narrow | None], dict[int, int]]:
+        """Return which states CP-SAT still has to look at, what of each (None: all), and what is known of the narrowed
+        ones: the least reduced cost of a pattern.
+        """
+        model, live = self.pool.evaluator.model, offers.live
+        best = (
+            {} if live is None or model.problem.budget.host_out is not None else {s.index: live.best(s) for s in chosen}
+        )
+        found = [(index, pattern) for index, pattern in best.items() if pattern is not None]
+        columns = self.pool.evaluator.evaluate([index for index, _ in found], [pattern for _, pattern in found])
+        costs = reduced_costs(columns, duals).tolist()
+        known = {index: cost for (index, _), cost in zip(found, costs, strict=True)}
+        leaving = self._all_leave(prices_of(model, duals))
+        rest: list[State] = []
+        narrows: list[Narrow | None] = []
+        for state in chosen:
+            narrow = None
+            if live is not None and state.index in known:
+                narrow = live.narrow(state, int(leaving[state.index]) - known[state.index])
+                if narrow is None:
+                    continue
+            rest.append(state)
+            narrows.append(narrow)
+        return rest, narrows, known

@@ -18,6 +18,7 @@ from solvers.columns.integer.neighbourhoods import HostSearch
 from solvers.columns.integer.program import ColumnProgram, Task
 from solvers.columns.lattice import lattice_of
 from solvers.columns.pool import reduced_costs
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.run import Kit
 from solvers.problem import IntArray
 
@@ -56,7 +57,7 @@ class Phase:
         unit = kit.model.problem.objectives[self.objective].unit
         self.generator = Generator(
             pool=kit.pool,
-            cheap=kit.cheap,
+            layouts=kit.layouts,
             exact=kit.exact,
             objective=self.objective,
             held=self.held,
@@ -65,7 +66,7 @@ class Phase:
             step_size=kit.steps[self.objective],
             packer=kit.packer,
             enumerator=kit.enumerator,
-            batch=kit.batch,
+            batches=kit.batches,
             clock=kit.clock,
             seed=kit.seed,
         )
@@ -187,8 +188,7 @@ class Phase:
         for _ in range(VARIATIONS):
             part = duals.flavor * rng.integers(-AMPLITUDE // 2, AMPLITUDE // 2, len(vcpus)) // 1000
             more = per_vcpu * vcpus * rng.integers(0, AMPLITUDE, len(vcpus)) // 1000
-            kit.cheap.start(kit.prices(duals, duals.flavor + part + more))
-            kit.book.vary()
+            kit.book.vary(TablePricing(kit.layouts, kit.prices(duals, duals.flavor + part + more)))
 
     def _enrich(self) -> None:
         """Add the best patterns of states whose patterns are all listed: with them the program may prove the

@@ -21,10 +21,10 @@ from solvers.columns.incumbent import Incumbent, Ledger, Settler
 from solvers.columns.integer.node_configs import NodeBook
 from solvers.columns.model import StateModel
 from solvers.columns.pool import Pool
-from solvers.columns.pricing.by_tables import CheapPricer
 from solvers.columns.pricing.exact import ExactPricer
+from solvers.columns.pricing.layouts import Layouts
 from solvers.columns.pricing.listed import Enumerator
-from solvers.columns.pricing.many_hosts import BatchPricer
+from solvers.columns.pricing.many_hosts import LiveBatches
 from solvers.columns.pricing.packed import Packer
 from solvers.evaluate import violations
 from solvers.problem import IntArray
@@ -60,8 +60,8 @@ class Kit:
     executor: Executor | None
     on_progress: OnProgress | None
     evaluator: Evaluator = field(init=False)
-    cheap: CheapPricer = field(init=False)
-    batch: BatchPricer = field(init=False)
+    layouts: Layouts = field(init=False)
+    batches: LiveBatches = field(init=False)
     exact: ExactPricer = field(init=False)
     packer: Packer = field(init=False)
     enumerator: Enumerator = field(init=False)
@@ -78,15 +78,15 @@ class Kit:
         """Make the parts."""
         model = self.model
         self.evaluator = Evaluator(model)
-        self.cheap = CheapPricer(model)
-        self.batch = BatchPricer(self.cheap)
+        self.layouts = Layouts(model)
+        self.batches = LiveBatches(self.layouts)
         self.exact = ExactPricer(model, self.executor, self.clock)
         self.packer = Packer(model, self.seed)
         self.enumerator = Enumerator(model)
         self.pool = Pool(self.evaluator)
         self.ledger = Ledger(self.evaluator)
         self.settler = Settler(self.ledger)
-        self.book = NodeBook(model, self.cheap)
+        self.book = NodeBook(model, self.layouts)
         self.claims = [{} for _ in range(model.objectives)]
         self.steps = tuple(self._step(objective) for objective in range(model.objectives))
 

@@ -17,9 +17,10 @@ from solvers.columns.generate import Bound, Generator
 from solvers.columns.lattice import Lattice, lattice_of
 from solvers.columns.model import Pattern, StateModel, least_cost
 from solvers.columns.pool import Pool
-from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.pricing.exact import ExactPricer
-from solvers.columns.pricing.many_hosts import BatchPricer
+from solvers.columns.pricing.layouts import Layouts
+from solvers.columns.pricing.many_hosts import LiveBatches
 from solvers.columns.pricing.packed import Packer
 from solvers.columns.run import Kit
 from solvers.problem import IntArray
@@ -92,7 +93,7 @@ class Tree:
         """Return the node of some rows, from what proves the bound of the one above; None if the clock stopped it."""
         kit = self.kit
         model = StateModel(problem=branched(kit.model.problem, self.objective, rows), active=kit.model.active)
-        cheap = kit.cheap.on(model)
+        layouts = kit.layouts.on(model)
         pool = Pool(Evaluator(model))
         columns = kit.pool.all()
         pool.add([*zip(columns.state.tolist(), columns.patterns, strict=True), *self.found])
@@ -102,7 +103,7 @@ class Tree:
         soft[: self.objective] = self.soft[: self.objective] / model.problem.objectives[-1].unit
         generator = Generator(
             pool=pool,
-            cheap=cheap,
+            layouts=layouts,
             exact=ExactPricer(model, kit.executor, kit.clock),
             objective=model.objectives - 1,
             held=held,
@@ -111,7 +112,7 @@ class Tree:
             step_size=1,
             packer=Packer(model, kit.seed),
             enumerator=kit.enumerator.on(model),
-            batch=BatchPricer(cheap),
+            batches=LiveBatches(layouts),
             clock=kit.clock,
             seed=kit.seed,
         )
@@ -129,22 +130,22 @@ class Tree:
         self.found.update(dict.fromkeys(zip(new.state[known:].tolist(), new.patterns[known:], strict=True)))
         split = None
         if bound() < self.value:
-            split = None if rows or lattice is None else self._coarser(cheap, generator.best, lattice)
+            split = None if rows or lattice is None else self._coarser(layouts, generator.best, lattice)
             split = split or self._choice.best(_counts(generator))
         entry = certificate(held, generator.best, lattice)
         return Node(rows=rows, bound=bound(), entry=entry, proof=generator.best, split=split)
 
-    def _coarser(self, cheap: CheapPricer, proof: Bound, lattice: Lattice) -> Row | None:
+    def _coarser(self, layouts: Layouts, proof: Bound, lattice: Lattice) -> Row | None:
         """Return the row that bans places which an answer to be found can hardly afford, if that makes steps coarser.
 
         What a place loses under the duals tells which these are; whether it is so, the branch without the row proves.
         """
-        model = cheap.model
-        cheap.start(prices_of(model, proof.duals))
+        model = layouts.model
+        tables = TablePricing(layouts, prices_of(model, proof.duals))
         room = (self.value - proof.value) * proof.duals.scale
         dear = [np.ones(shape.placements, dtype=np.bool_) for shape in model.problem.shapes]
         for state in model.states:
-            losses = cheap.losses(state)
+            losses = tables.losses(state)
             if losses is None:
                 return None
             dear[state.shape] &= losses >= room

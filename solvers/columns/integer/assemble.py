@@ -47,7 +47,7 @@ class _Builder:
     ) -> tuple[int, tuple[tuple[int, int], ...]] | None:
         model = self.book.model
         state = model.states[self.state]
-        grid = self.book.cheap.grids[state.shape]
+        grid = self.book.layouts.grids[state.shape]
         assert grid is not None
         inside = np.zeros(len(grid.nodes), dtype=np.bool_)
         inside[list(positions)] = True
@@ -117,7 +117,7 @@ def _add_whole(book: NodeBook, block: Block, positions: Sequence[int], into: dic
     """Add the VMs on single nodes of a block."""
     model = book.model
     state = model.states[book.kinds[block.kind].state]
-    grid = book.cheap.grids[state.shape]
+    grid = book.layouts.grids[state.shape]
     assert grid is not None
     for config, position in zip(block.configs, positions, strict=True):
         node = grid.nodes[position]

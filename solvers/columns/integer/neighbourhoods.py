@@ -13,6 +13,7 @@ from solvers.columns.generate import Bound
 from solvers.columns.integer.few_hosts import Subset, SubsetModel
 from solvers.columns.model import Pattern
 from solvers.columns.pool import reduced_costs
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.run import Kit
 from solvers.problem import IntArray
 
@@ -146,10 +147,10 @@ class HostSearch:
             int(w) * (kit.incumbent.values[o] - (bound.value if o == self.objective else 0))
             for o, w in enumerate(self.weight)
         )
-        kit.cheap.start(prices_of(kit.model, bound.duals))
+        tables = TablePricing(kit.layouts, prices_of(kit.model, bound.duals))
         out = {}
         for index in sorted(states):
-            losses = kit.cheap.losses(kit.model.states[index])
+            losses = tables.losses(kit.model.states[index])
             if losses is not None:
                 out[index] = np.nonzero(losses <= bound.duals.scale * to_win)[0]
         return out

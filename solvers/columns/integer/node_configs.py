@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solvers.columns.model import Pattern, StateModel
-from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.pricing.grid import NodeGrid, ShapeGrid
+from solvers.columns.pricing.layouts import Layouts
 from solvers.problem import IntArray
 
 Config = tuple[tuple[int, int], ...]
@@ -42,7 +43,7 @@ class NodeBook:
     """
 
     model: StateModel
-    cheap: CheapPricer
+    layouts: Layouts
     kinds: tuple[NodeKind, ...] = field(init=False)
     configs: list[dict[Config, None]] = field(init=False)
     _kind_at: dict[tuple[int, int], int] = field(init=False)
@@ -51,7 +52,7 @@ class NodeBook:
         """Find the states that can be taken apart, and their kinds of nodes."""
         kinds = []
         for state in self.model.states:
-            grid = self.cheap.grids[state.shape]
+            grid = self.layouts.grids[state.shape]
             if grid is None or grid.host_rows or state.present.any() or self.model.problem.shapes[state.shape].hinges:
                 continue
             alike: dict[object, list[int]] = defaultdict(list)
@@ -67,7 +68,7 @@ class NodeBook:
         """Take a pattern apart."""
         if (state, 0) not in self._kind_at:
             return
-        grid = self.cheap.grids[self.model.states[state].shape]
+        grid = self.layouts.grids[self.model.states[state].shape]
         assert grid is not None
         nodes: list[dict[int, int]] = [{} for _ in grid.nodes]
         for placement, count in pattern:
@@ -77,11 +78,11 @@ class NodeBook:
         for position, held in enumerate(nodes):
             self.configs[self._kind_at[state, position]].setdefault(tuple(sorted(held.items())))
 
-    def vary(self) -> None:
-        """Add every kind's best configuration under the prices that the tables stand at."""
+    def vary(self, tables: TablePricing) -> None:
+        """Add every kind's best configuration under the prices of some tables."""
         for kind, known in zip(self.kinds, self.configs, strict=True):
             state = self.model.states[kind.state]
-            stock = self.cheap.stock(state, up=True)
+            stock = tables.stock(state, up=True)
             node = kind.positions[0]
             read = stock.arrivals(node, parts=True).read(stock.grid.levels(state.lead.capacity)[node])
             known.setdefault(tuple(sorted(read.items())))
@@ -116,6 +117,6 @@ class NodeBook:
         return self._grid(kind).nodes[self.kinds[kind].positions[0]]
 
     def _grid(self, kind: int) -> ShapeGrid:
-        grid = self.cheap.grids[self.model.states[self.kinds[kind].state].shape]
+        grid = self.layouts.grids[self.model.states[self.kinds[kind].state].shape]
         assert grid is not None
         return grid

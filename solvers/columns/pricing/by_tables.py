@@ -11,19 +11,18 @@ pays, at the price of what the tables say that their room is worth.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from solvers.columns.duals import Prices
 from solvers.columns.model import Pattern, State, StateModel, pattern_of
 from solvers.columns.pricing.from_tables import assembled, fitted, greedy, read_single
-from solvers.columns.pricing.grid import ShapeGrid, shape_grid
 from solvers.columns.pricing.knapsack import Item, Table
-from solvers.columns.pricing.shape_tables import Levels, Stock
+from solvers.columns.pricing.layouts import Layout, Layouts
+from solvers.columns.pricing.shape_tables import Stock
 from solvers.problem import IntArray
 
 NEVER = -(1 << 61)
@@ -42,95 +41,32 @@ class Offer:
     patterns: tuple[Pattern, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What of a state never changes: levels of its nodes, and (placement, VMs) there, on one node and over several."""
-
-    levels: tuple[Levels, ...]
-    single: tuple[tuple[tuple[int, int], ...], ...]
-    multi: tuple[tuple[int, int], ...]
-
-
 @dataclass(slots=True)
-class CheapPricer:
-    """Prices every state by tables; states of shapes without a grid get no offer."""
+class TablePricing:
+    """What tables make of every state under one set of prices; they are built as states ask for them.
 
-    model: StateModel
-    grids: tuple[ShapeGrid | None, ...] = field(init=False)
-    layouts: tuple[Layout | None, ...] = field(init=False)
-    permission: tuple[int, ...] = field(init=False)
-    _scale: tuple[int, ...] = field(init=False)
-    tops: tuple[tuple[Levels, ...], ...] = field(init=False)
+    A value: it belongs to its prices for good, and no other pricing changes what it says.
+    """
+
+    layouts: Layouts
+    prices: Prices
     _stocks: dict[tuple[int, bool], Stock] = field(default_factory=dict)
-    _prices: Prices | None = None
 
-    def __post_init__(self) -> None:
-        """Lay out the states on their shapes' grids."""
-        model = self.model
-        grids: list[ShapeGrid | None] = []
-        for s, shape in enumerate(model.problem.shapes):
-            room = [state.lead.capacity for state in model.states if state.shape == s]
-            grids.append(shape_grid(shape, np.unique(np.stack(room), axis=0)) if room and shape.placements else None)
-        self.grids = tuple(grids)
-        self.layouts = tuple(self._layout(state) for state in model.states)
-        known: dict[object, int] = {}
-        self.permission = tuple(
-            known.setdefault(
-                (state.shape, state.lead.allowed.tobytes(), state.lead.stay_penalty.tobytes()), state.index
-            )
-            for state in model.states
-        )
-        self._scale = tuple(
-            1 if grid is None else math.lcm(*range(1, int((grid.part_of >= 0).sum(axis=1).max(initial=1)) + 1))
-            for grid in grids
-        )
-        tops = []
-        for s, grid in enumerate(grids):
-            mine = [
-                layout.levels
-                for layout, state in zip(self.layouts, model.states, strict=True)
-                if layout and state.shape == s
-            ]
-            tops.append(
-                tuple(
-                    tuple(max(row) for row in zip(*(levels[node] for levels in mine), strict=True))
-                    for node in range(len(mine[0]))
-                )
-                if grid is not None and mine
-                else ()
-            )
-        self.tops = tuple(tops)
+    @property
+    def staying(self) -> TablePricing:
+        """The same with nothing to pay for leaving a host: with `gift` beside it, bounds hold for these prices."""
+        if not self.prices.leave_host:
+            return self
+        return TablePricing(self.layouts, replace(self.prices, leave_host=0))
 
-    def _layout(self, state: State) -> Layout | None:
-        grid = self.grids[state.shape]
-        if grid is None:
-            return None
-        single: list[list[tuple[int, int]]] = [[] for _ in grid.nodes]
-        multi = []
-        for placement, count in sorted(state.own.items()):
-            node = int(grid.node_of[placement])
-            if node < 0:
-                multi.append((placement, count))
-            else:
-                single[node].append((placement, count))
-        return Layout(grid.levels(state.lead.capacity), tuple(tuple(part) for part in single), tuple(multi))
+    def gift(self, state: State) -> int:
+        """Return what all VMs present on a host of the state earn by staying on it, wherever there."""
+        return self.prices.leave_host * int(state.present.sum())
 
-    def on(self, model: StateModel) -> CheapPricer:
-        """Return a pricer of the same hosts and placements under other objectives; what is laid out serves both."""
-        other = copy.copy(self)
-        other.model, other._stocks, other._prices = model, {}, None
-        return other
-
-    def start(self, prices: Prices) -> None:
-        """Take new prices; tables are built as states ask for them."""
-        if prices is not self._prices:
-            self._prices = prices
-            self._stocks.clear()
-
-    def exact(self, state: State) -> bool:
-        """Tell whether a state's tables lose nothing by rounding."""
-        grid = self.grids[state.shape]
-        return grid is not None and grid.exact
+    @property
+    def model(self) -> StateModel:
+        """The model of the layouts."""
+        return self.layouts.model
 
     def losses(self, state: State) -> IntArray | None:
         """Return (P,): how much less than the bound on its value any pattern is worth that holds one VM newly so
@@ -138,7 +74,7 @@ class CheapPricer:
 
         None for shapes without a grid.
         """
-        layout = self.layouts[state.index]
+        layout = self.layouts.layouts[state.index]
         if layout is None:
             return None
         stock = self.stock(state, up=False)
@@ -154,31 +90,31 @@ class CheapPricer:
 
     def stock(self, state: State, *, up: bool) -> Stock:
         """Return the tables of a state's shape and permission."""
-        grid = self.grids[state.shape]
-        assert grid is not None and self._prices is not None
+        grid = self.layouts.grids[state.shape]
+        assert grid is not None
         up = up or grid.exact
-        key = (self.permission[state.index], up)
+        key = (self.layouts.permission[state.index], up)
         if key not in self._stocks:
             model, shape = self.model, self.model.problem.shapes[state.shape]
-            worth = self._prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
-            if self._prices.penalty:
-                worth = worth - self._prices.penalty * state.lead.stay_penalty[shape.flavor]
+            worth = self.prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
+            if self.prices.penalty:
+                worth = worth - self.prices.penalty * state.lead.stay_penalty[shape.flavor]
             most = np.where(model.phantom, 1 << 20, model.demand)
             self._stocks[key] = Stock(
                 grid=grid,
-                top=self.tops[state.shape],
+                top=self.layouts.tops[state.shape],
                 worth=worth,
                 may=state.lead.allowed[shape.flavor] & ~shape.stay_only,
                 movable=~shape.stay_only,
                 most=most,
                 up=up,
-                scale=self._scale[state.shape],
+                scale=self.layouts.scale[state.shape],
             )
         return self._stocks[key]
 
     def offer(self, state: State) -> Offer:
         """Return a bound on the value of any pattern of the state, and patterns."""
-        layout, grid = self.layouts[state.index], self.grids[state.shape]
+        layout, grid = self.layouts.layouts[state.index], self.layouts.grids[state.shape]
         if layout is None or grid is None:
             return Offer(state.index, None, ())
         found: list[Pattern] = []
@@ -196,48 +132,33 @@ class CheapPricer:
 
     def _opened(self, state: State, most: int) -> int:
         """Take the cost of opening the host off a bound; phantoms alone do not open it."""
-        assert self._prices is not None
-        opening = self._prices.opening * state.lead.cost
+        opening = self.prices.opening * state.lead.cost
         if not opening or (self.model.phantom.any()):
             return most
         return max(0, most - opening)
 
-    def layout(self, state: State) -> Layout:
-        """Return the layout of a state whose shape has a grid."""
-        layout = self.layouts[state.index]
-        assert layout is not None
-        return layout
-
-    def grid(self, state: State) -> ShapeGrid:
-        """Return the grid of a state whose shape has one."""
-        grid = self.grids[state.shape]
-        assert grid is not None
-        return grid
-
     def read_singles(self, state: State, stock: Stock, left: IntArray, into: dict[int, int]) -> None:
         """Add the best choice of VMs on single nodes with (nodes, rows) steps left, read from the tables."""
-        layout = self.layout(state)
+        layout = self.layouts.layout(state)
         for node in range(len(layout.levels)):
             table = self._table(state, layout, stock, node, parts=False)
             read_single(stock, node, table.read([int(x) for x in left[node]]), into)
 
     def keep_value(self, state: State, placement: int, stock: Stock) -> int:
         """Return what a VM that stays in place is worth, not times the scale."""
-        assert self._prices is not None
-        return int(stock.worth[placement]) + self._prices.leave_place + self._prices.leave_host
+        return int(stock.worth[placement]) + self.prices.leave_place + self.prices.leave_host
 
     def _bonus(self, state: State) -> tuple[tuple[int, int, int], ...]:
         """Return (flavor, bonus, VMs) of VMs present that earn by staying on the host in another place, or may only
         so.
         """
-        assert self._prices is not None
         out = []
         for f in np.nonzero(state.present)[0]:
             floats = int(state.floating[f])
-            if floats and self._prices.leave_place + self._prices.leave_host:
-                out.append((int(f), self._prices.leave_place + self._prices.leave_host, floats))
-            if self._prices.leave_host or not state.lead.allowed[f]:
-                out.append((int(f), self._prices.leave_host, int(state.present[f])))
+            if floats and self.prices.leave_place + self.prices.leave_host:
+                out.append((int(f), self.prices.leave_place + self.prices.leave_host, floats))
+            if self.prices.leave_host or not state.lead.allowed[f]:
+                out.append((int(f), self.prices.leave_host, int(state.present[f])))
         return tuple(out)
 
     def _items(self, state: State, layout: Layout, stock: Stock, node: int, *, parts: bool) -> tuple[Item, ...]:
@@ -292,12 +213,15 @@ class CheapPricer:
             (alike if (parts[0] == parts[1]).all() else odd).append((placement, count, parts))
         if math.prod(count + 1 for _, count, _ in odd) > SUBSETS:
             return None
+        moved = stock.pair_extras(self._bonus(state))
+        if moved is None:
+            return None
         kept = (
             *(
                 stock.kept(0, placement, 1, self.keep_value(state, placement, stock), count)
                 for placement, count, _ in alike
             ),
-            *stock.pair_extras(self._bonus(state)),
+            *moved,
         )
         best: tuple[int, Pattern] | None = None
         for choice in itertools.product(*(range(count, -1, -1) for _, count, _ in odd)):

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.columns.model import State
-from solvers.columns.pricing.by_tables import CheapPricer, Layout
+from solvers.columns.pricing.by_tables import TablePricing
+from solvers.columns.pricing.layouts import Layout, Layouts
 from solvers.columns.pricing.shape_tables import Stock
 from solvers.problem import BoolArray, IntArray
 
@@ -45,10 +46,10 @@ class Batch:
     position : (kinds,) of those the position on the host.
     multi : (S, E) placement of each VM over several nodes, -1 where there are fewer.
     multi_use, multi_use_down : (S, E, nodes, rows) steps that they take, rounded up and down.
-    plain : whether every VM present may also arrive.
+    present : flavor -> (S,) VMs of it on each host, of the flavors that are on any.
     """
 
-    cheap: CheapPricer
+    layouts: Layouts
     states: tuple[State, ...]
     levels: IntArray = field(init=False)
     layers: tuple[Layer, ...] = field(init=False)
@@ -57,19 +58,20 @@ class Batch:
     multi: IntArray = field(init=False)
     multi_use: IntArray = field(init=False)
     multi_use_down: IntArray = field(init=False)
-    plain: bool = field(init=False)
+    present: dict[int, IntArray] = field(init=False)
     _rooms: dict[bool, tuple[NDArray[np.int32], BoolArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Lay the states out."""
-        layouts = [self.cheap.layout(state) for state in self.states]
+        layouts = [self.layouts.layout(state) for state in self.states]
         self.levels = np.array([layout.levels for layout in layouts], dtype=np.int64)
-        self.plain = all(bool(state.lead.allowed[state.present > 0].all()) for state in self.states)
+        there = np.stack([state.present for state in self.states])
+        self.present = {f: there[:, f] for f in np.flatnonzero(there.any(axis=0)).tolist()}
         self._lay_multi(layouts)
         self._lay_layers(layouts)
 
     def _lay_multi(self, layouts: list[Layout]) -> None:
-        model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
+        model, grid, shape = self.layouts.model, self.layouts.grid(self.states[0]), self.states[0].shape
         cost = model.cost[model.offset[shape] : model.offset[shape + 1]]
         most = max((sum(count for _, count in layout.multi) for layout in layouts), default=0)
         self.multi = np.full((len(self.states), most), -1, dtype=np.int64)
@@ -89,7 +91,7 @@ class Batch:
     @property
     def size(self) -> tuple[int, ...]:
         """The size of the nodes' tables."""
-        tops = self.cheap.tops[self.states[0].shape]
+        tops = self.layouts.tops[self.states[0].shape]
         return tuple(max(levels[k] for levels in tops) + 1 for k in range(self.levels.shape[2]))
 
     def rooms(self, *, up: bool) -> tuple[NDArray[np.int32], BoolArray]:
@@ -109,20 +111,20 @@ class Batch:
             self._rooms[up] = at, fits
         return self._rooms[up]
 
-    def kept_values(self, stock: Stock, s: int | None = None) -> IntArray:
+    def kept_values(self, pricing: TablePricing, stock: Stock, s: int | None = None) -> IntArray:
         """Return (S, E): what each VM over several nodes is worth where it is, times the stock's scale; (E,) of one
         state.
         """
         multi = self.multi if s is None else self.multi[s]
         kinds, which = np.unique(multi, return_inverse=True)
         worth = [
-            0 if placement < 0 else self.cheap.keep_value(self.states[0], placement, stock) * stock.scale
+            0 if placement < 0 else pricing.keep_value(self.states[0], placement, stock) * stock.scale
             for placement in kinds.tolist()
         ]
         return np.array(worth, dtype=np.int64)[which].reshape(multi.shape)
 
     def _lay_layers(self, layouts: list[Layout]) -> None:
-        model, grid, shape = self.cheap.model, self.cheap.grid(self.states[0]), self.states[0].shape
+        model, grid, shape = self.layouts.model, self.layouts.grid(self.states[0]), self.states[0].shape
         flavor = model.problem.shapes[shape].flavor
         cost = model.cost[model.offset[shape] : model.offset[shape + 1]]
         number: dict[Kind, int] = {}
@@ -152,7 +154,7 @@ class Batch:
         self.layers = tuple(layers)
 
 
-def kind_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
+def kind_tables(pricing: TablePricing, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
     """Return (kinds, steps...): the table of every kind of node, of new VMs (their parts too if asked) and those on it
     alone.
     """
@@ -161,7 +163,7 @@ def kind_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) 
     padded = [np.pad(t, [(0, x - y) for x, y in zip(size, t.shape, strict=True)], mode="edge") for t in base]
     out: IntArray = np.stack(padded)[batch.position]
     for layer in batch.layers:
-        value = cheap.keep_value(batch.states[0], layer.placement, stock) * stock.scale
+        value = pricing.keep_value(batch.states[0], layer.placement, stock) * stock.scale
         lay_on(out, layer.copies, layer.up if stock.up else layer.down, value)
     return out
 
@@ -182,18 +184,31 @@ def lay_on(tables: IntArray, copies: Sequence[IntArray], steps: Sequence[int], v
         tables[rows] = part
 
 
-def node_tables(cheap: CheapPricer, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
-    """Return (S, nodes, steps...): the same for every node of every state."""
-    out: IntArray = kind_tables(cheap, batch, stock, parts=parts)[batch.kind]
+def node_tables(pricing: TablePricing, batch: Batch, stock: Stock, *, parts: bool) -> IntArray:
+    """Return (S, nodes, steps...): the same for every node of every state; VMs that may only change places too."""
+    out: IntArray = kind_tables(pricing, batch, stock, parts=parts)[batch.kind]
+    bound = elsewhere(batch)
+    for node in range(out.shape[1] if bound else 0):
+        there = out[:, node]
+        for item in stock.extras(node, parts=parts, bonus=bound):
+            rows = batch.present[int(stock.grid.nodes[node].group_flavor[item.tag % stock.groups(node)])]
+            lay_on(there, [np.flatnonzero(rows > copy) for copy in range(item.bound)], item.use, item.value)
+        out[:, node] = there
     return out
 
 
-def best_kept(batch: Batch, stock: Stock, tables: IntArray) -> IntArray:
+def elsewhere(batch: Batch) -> list[tuple[int, int, int]]:
+    """Return (flavor, 0, most VMs of a host) of flavors of which no new VM may come: those there may change places."""
+    allowed = batch.states[0].lead.allowed
+    return [(f, 0, int(many.max())) for f, many in batch.present.items() if not allowed[f]]
+
+
+def best_kept(pricing: TablePricing, batch: Batch, stock: Stock, tables: IntArray) -> IntArray:
     """Return (S,): the most over all choices of VMs over several nodes to keep, each with the nodes' best beside it.
 
     Only new VMs are cut into parts then. Of more than `CHOICES` VMs the rest counts as kept without taking room.
     """
-    value = batch.kept_values(stock)
+    value = batch.kept_values(pricing, stock)
     at, fits = batch.rooms(up=stock.up)
     count = min(value.shape[1], CHOICES)
     total = value[:, :count] @ _subsets(count).T
@@ -203,11 +218,13 @@ def best_kept(batch: Batch, stock: Stock, tables: IntArray) -> IntArray:
     return out
 
 
-def subset_bounds(batch: Batch, s: int, stock: Stock, tables: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+def subset_bounds(
+    pricing: TablePricing, batch: Batch, s: int, stock: Stock, tables: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
     """Return the same for one state by choice: (choices, VMs) kept or not, (choices,) bounds, (choices, nodes, rows)
     left.
     """
-    value = batch.kept_values(stock, s)
+    value = batch.kept_values(pricing, stock, s)
     use = batch.multi_use[s] if stock.up else batch.multi_use_down[s]
     subsets = _subsets(min(int((batch.multi[s] >= 0).sum()), CHOICES))
     count = subsets.shape[1]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.columns.duals import Prices
 from solvers.columns.model import Pattern, State, pattern_of
-from solvers.columns.pricing.by_tables import CheapPricer
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.pricing.from_tables import fitted
+from solvers.columns.pricing.layouts import Layouts
 from solvers.columns.pricing.live_layout import NEVER, Batch, best_kept, node_tables
 from solvers.columns.pricing.narrow import Narrow, narrowed
 from solvers.columns.pricing.shape_tables import Stock
@@ -31,101 +31,131 @@ PAIR_SHARE = 16
 
 
 @dataclass(slots=True)
-class BatchPricer:
-    """Prices the live states that can be laid out together: several nodes alike in their rows, no rounding of
-    bonuses.
-    """
+class LiveBatches:
+    """The live states that can be priced together: several nodes alike in their rows, none with floating VMs."""
 
-    cheap: CheapPricer
-    batches: tuple[Batch, ...] = field(init=False)
+    layouts: Layouts
+    many: tuple[Batch, ...] = field(init=False)
     pairs: tuple[PairBatch, ...] = field(init=False)
-    known: dict[int, int] = field(default_factory=dict)
-    _at: dict[int, tuple[Batch, int]] = field(init=False)
-    _parts: dict[int, IntArray] = field(default_factory=dict)
-    _pairs: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Put states together."""
         groups: dict[int, list[State]] = defaultdict(list)
-        for state in self.cheap.model.states:
-            grid = self.cheap.grids[state.shape]
+        for state in self.layouts.model.states:
+            grid = self.layouts.grids[state.shape]
             if grid is None or len(grid.nodes) < 3 or not state.own or state.floating.any():
                 continue
             if len({len(node.rows) for node in grid.nodes}) == 1:
-                groups[self.cheap.permission[state.index]].append(state)
-        self.batches = tuple(Batch(self.cheap, tuple(states)) for states in groups.values() if len(states) >= FEWEST)
-        self.pairs = pair_batches(self.cheap, FEWEST)
-        self._at = {state.index: (batch, s) for batch in self.batches for s, state in enumerate(batch.states)}
-
-    def most(self, prices: Prices) -> dict[int, int]:
-        """Return for each state a bound on the value of any pattern."""
-        self.cheap.start(prices)
-        out: dict[int, int] = {}
-        for batch in self.batches:
-            if prices.leave_host or not batch.plain:
-                # VMs that gain by staying on the host in another place are not in these tables.
-                continue
-            stock = self.cheap.stock(batch.states[0], up=False)
-            tables = self._parts[batch.states[0].index] = node_tables(self.cheap, batch, stock, parts=True)
-            total = best_kept(batch, stock, tables) // stock.scale
-            out.update({state.index: int(value) for state, value in zip(batch.states, total, strict=True)})
-        self._pairs = {} if prices.leave_host else self._most_of_pairs(prices)
-        return out | self._pairs
-
-    def _most_of_pairs(self, prices: Prices) -> dict[int, int]:
-        """Return the value of the best pattern of each live host of two nodes, the cost of opening it taken off."""
-        out: dict[int, int] = {}
-        for batch in self.pairs:
-            most = batch.most()
-            if most is None:
-                continue
-            for state, value in zip(batch.states, most.tolist(), strict=True):
-                opening = 0 if self.cheap.model.phantom.any() else prices.opening * state.lead.cost
-                out[state.index] = max(0, value - opening) if opening else value
-        return out
-
-    def patterns(self, prices: Prices, worst: IntArray) -> dict[int, Pattern]:
-        """Return a pattern for each state whose best one found is worth more than ``worst[state]``.
-
-        `known` then has the value of the best one found of every state.
-        """
-        self.cheap.start(prices)
-        out: dict[int, Pattern] = {}
-        for batch in self.batches:
-            patterns, values = _Run(self.cheap, batch).patterns(worst)
-            out.update(patterns)
-            self.known.update({state.index: int(v) for state, v in zip(batch.states, values, strict=True)})
-        paying = sorted((worst[s] - value, s) for s, value in self._pairs.items() if value > worst[s])
-        for _, s in paying[: max(FEWEST, len(self._pairs) // PAIR_SHARE)]:
-            out.update((s, pattern) for pattern in self.cheap.offer(self.cheap.model.states[s]).patterns)
-        return out
-
-    def narrow(self, state: State) -> Narrow | None:
-        """Return what a pattern can hold that is worth more than the one known, under the prices of the last
-        pricing.
-        """
-        batch, s = self._at[state.index]
-        stock = self.cheap.stock(batch.states[0], up=False)
-        return narrowed(batch, s, stock, self._parts[batch.states[0].index][s], self.known[state.index])
+                groups[self.layouts.permission[state.index]].append(state)
+        self.many = tuple(Batch(self.layouts, tuple(states)) for states in groups.values() if len(states) >= FEWEST)
+        self.pairs = pair_batches(self.layouts, FEWEST)
 
 
 @dataclass(slots=True)
-class _Run:
-    """One pricing of a batch."""
+class LivePricing:
+    """What one set of prices makes of the live states that are priced together; a value, as its tables are.
 
-    cheap: CheapPricer
+    A VM that stays on its host in another place earns what leaving the host would cost, and tables of single nodes do
+    not see how many do. So bounds give that to every VM there and take it from no one who leaves (a Lagrangian
+    multiplier on their number): little is lost where few leave.
+
+    Attributes
+    ----------
+    tables : under these prices. most : state -> a bound on the value of any pattern.
+    """
+
+    batches: LiveBatches
+    tables: TablePricing
+    _bounding: TablePricing = field(init=False)
+    most: dict[int, int] = field(init=False)
+    _pairs: dict[int, int] = field(init=False)
+    _parts: list[IntArray] = field(init=False)
+    _at: dict[int, tuple[int, int]] = field(init=False)
+    _searches: list[_Search] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Bound every state."""
+        self.most, self._parts = {}, []
+        self._bounding = self.tables.staying
+        many = self.batches.many
+        self._at = {state.index: (b, s) for b, batch in enumerate(many) for s, state in enumerate(batch.states)}
+        for batch in many:
+            stock = self._bounding.stock(batch.states[0], up=False)
+            parts = node_tables(self._bounding, batch, stock, parts=True)
+            self._parts.append(parts)
+            total = best_kept(self._bounding, batch, stock, parts) // stock.scale
+            for state, value in zip(batch.states, total.tolist(), strict=True):
+                self.most[state.index] = value + self.tables.gift(state)
+        self._pairs = self._most_of_pairs()
+        self.most |= self._pairs
+
+    def _most_of_pairs(self) -> dict[int, int]:
+        """Return the value of the best pattern of each live host of two nodes, the cost of opening it taken off."""
+        out: dict[int, int] = {}
+        phantoms = self.tables.model.phantom.any()
+        for batch in self.batches.pairs:
+            most = batch.most(self._bounding)
+            if most is None:
+                continue
+            for state, value in zip(batch.states, most.tolist(), strict=True):
+                opening = 0 if phantoms else self.tables.prices.opening * state.lead.cost
+                worth = value + self.tables.gift(state)
+                out[state.index] = max(0, worth - opening) if opening else worth
+        return out
+
+    def patterns(self, worst: IntArray) -> dict[int, Pattern]:
+        """Return patterns of states whose best one found is worth more than ``worst[state]``, of many the best."""
+        out: dict[int, Pattern] = {}
+        for search in self._searched():
+            over = search.total - worst[[state.index for state in search.batch.states]]
+            order = np.lexsort((np.arange(len(over)), -over))[: max(FEWEST, len(over) // SHARE)]
+            out.update({search.batch.states[s].index: search.read(s) for s in order[over[order] > 0].tolist()})
+        paying = sorted((worst[s] - value, s) for s, value in self._pairs.items() if value > worst[s])
+        for _, s in paying[: max(FEWEST, len(self._pairs) // PAIR_SHARE)]:
+            out.update((s, pattern) for pattern in self.tables.offer(self.tables.model.states[s]).patterns)
+        return out
+
+    def _searched(self) -> list[_Search]:
+        if not self._searches:
+            self._searches = [_Search(self.tables, batch) for batch in self.batches.many]
+        return self._searches
+
+    def best(self, state: State) -> Pattern | None:
+        """Return the best pattern found of a state that can be narrowed; None for others."""
+        at = self._at.get(state.index)
+        return None if at is None else self._searched()[at[0]].read(at[1])
+
+    def narrow(self, state: State, known: int) -> Narrow | None:
+        """Return what a pattern of a state with a `best` one can hold that is worth more than `known`."""
+        b, s = self._at[state.index]
+        stock = self._bounding.stock(state, up=False)
+        movers = self.tables.prices.leave_host > 0
+        beaten = known - self.tables.gift(state)
+        return narrowed(self._bounding, self.batches.many[b], s, stock, self._parts[b][s], beaten, movers=movers)
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for good patterns of a batch; `total` (S,) is what the tables say that the one found is worth."""
+
+    pricing: TablePricing
     batch: Batch
     stock: Stock = field(init=False)
     tables: IntArray = field(init=False)
     adds: IntArray = field(init=False)
     worth: IntArray = field(init=False)
+    left: IntArray = field(init=False)
+    kept: BoolArray = field(init=False)
+    added: list[dict[int, int]] = field(init=False)
+    total: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the tables of all nodes."""
-        self.stock = stock = self.cheap.stock(self.batch.states[0], up=True)
-        self.tables = node_tables(self.cheap, self.batch, stock, parts=False)
+        """Make the tables of all nodes, and search."""
+        self.stock = stock = self.pricing.stock(self.batch.states[0], up=True)
+        self.tables = node_tables(self.pricing, self.batch, stock, parts=False)
         multi = stock.grid.multi[stock.may[stock.grid.multi] & (stock.worth[stock.grid.multi] > 0)]
         self.adds, self.worth = multi, stock.worth[multi] * stock.scale
+        self._run()
 
     def _now(self, which: IntArray, left: IntArray) -> IntArray:
         """Return (s, nodes): what the room left on each node is worth; NEVER where it is negative."""
@@ -154,12 +184,12 @@ class _Run:
         gain = total[np.arange(len(which)), best]
         return np.maximum(gain, 0), np.where(gain > 0, best, -1)
 
-    def patterns(self, worst: IntArray) -> tuple[dict[int, Pattern], IntArray]:
-        """Return the patterns worth more than ``worst``, and (S,) the value of the best one found of each state."""
+    def _run(self) -> None:
+        """Take and leave VMs over several nodes one by one on every host while it pays."""
         batch, stock = self.batch, self.stock
         count = len(batch.states)
         kept = batch.multi >= 0
-        values = batch.kept_values(stock)
+        values = batch.kept_values(self.pricing, stock)
         left = batch.levels - (batch.multi_use * kept[:, :, None, None]).sum(axis=1)
         added: list[dict[int, int]] = [{} for _ in range(count)]
         total = (values * kept).sum(axis=1)
@@ -178,13 +208,8 @@ class _Run:
                     added[s][placement] = added[s].get(placement, 0) + 1
                     left[s] -= self._use(placement)
                     total[s] += self.worth[a]
-        total = (total + self._now(np.arange(count), left).sum(axis=1)) // stock.scale
-        out = {}
-        over = total - worst[[state.index for state in batch.states]]
-        order = np.lexsort((np.arange(count), -over))[: max(FEWEST, count // SHARE)]
-        for s in order[over[order] > 0].tolist():
-            out[batch.states[s].index] = self._read(s, left[s], kept[s], added[s])
-        return out, total
+        self.left, self.kept, self.added = left, kept, added
+        self.total = (total + self._now(np.arange(count), left).sum(axis=1)) // stock.scale
 
     def _step(
         self, active: IntArray, left: IntArray, kept: BoolArray, values: IntArray
@@ -216,10 +241,11 @@ class _Run:
             out[node] = self.stock.steps(node)[part[node]]
         return out
 
-    def _read(self, s: int, left: IntArray, kept: BoolArray, added: dict[int, int]) -> Pattern:
+    def read(self, s: int) -> Pattern:
+        """Return the pattern found of ``batch.states[s]``."""
         state = self.batch.states[s]
-        taken = dict(added)
-        for placement in self.batch.multi[s][kept].tolist():
+        taken = dict(self.added[s])
+        for placement in self.batch.multi[s][self.kept[s]].tolist():
             taken[placement] = taken.get(placement, 0) + 1
-        self.cheap.read_singles(state, self.stock, left, taken)
-        return fitted(self.cheap.model, state, pattern_of(taken), self.stock.worth)
+        self.pricing.read_singles(state, self.stock, self.left[s], taken)
+        return fitted(self.pricing.model, state, pattern_of(taken), self.stock.worth)

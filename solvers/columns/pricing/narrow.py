@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.pricing.live_layout import Batch, subset_bounds
 from solvers.columns.pricing.shape_tables import Stock
 from solvers.problem import IntArray
@@ -15,7 +16,8 @@ from solvers.problem import IntArray
 class Narrow:
     """What a pattern worth more than the known one can hold.
 
-    `candidates` placements that new VMs may take; `least`, `most` VMs that stay at each placement over several nodes.
+    `candidates` placements that new VMs may take, or VMs of the host that change their place on it; `least`, `most`
+    VMs that stay at each placement over several nodes.
     """
 
     candidates: IntArray
@@ -23,20 +25,24 @@ class Narrow:
     most: dict[int, int]
 
 
-def narrowed(batch: Batch, s: int, stock: Stock, tables: IntArray, known: int) -> Narrow | None:
+def narrowed(
+    pricing: TablePricing, batch: Batch, s: int, stock: Stock, tables: IntArray, known: int, *, movers: bool
+) -> Narrow | None:
     """Return what a pattern of ``batch.states[s]`` worth more than `known` can hold; None where there is none.
 
     `tables` (nodes, steps...) are the state's own, with parts of new VMs. A choice of VMs to keep, or a new VM beside
-    it,
-    that bounds the value to `known` is out.
+    it, that bounds the value to `known` is out. `movers` : a VM of the host may have reason to go where it costs.
     """
     floor = (known + 1) * stock.scale
-    subsets, total, left = subset_bounds(batch, s, stock, tables)
+    subsets, total, left = subset_bounds(pricing, batch, s, stock, tables)
     alive = total >= floor
     if not alive.any():
         return None
     subsets, total, left = subsets[alive], total[alive], left[alive]
-    placements = np.nonzero(stock.may & (stock.worth > 0))[0]
+    flavor = pricing.model.problem.shapes[batch.states[s].shape].flavor
+    there = stock.movable & (batch.states[s].present[flavor] > 0)
+    pays = (stock.may | there) & (stock.worth > 0)
+    placements = np.nonzero(pays | there if movers else pays)[0]
     bound = total[:, None] + (stock.worth[placements] * stock.scale)[None, :]
     for node in range(left.shape[1]):
         used, position = np.unique(stock.grid.part_of[placements, node], return_inverse=True)

@@ -46,6 +46,10 @@ class Stock:
         grid = self.grid.nodes[node]
         return grid.group_up if self.up else grid.group_down
 
+    def groups(self, node: int) -> int:
+        """Return how many kinds of parts a node can hold: tags of VMs that stay elsewhere are shifted by it."""
+        return len(self.grid.nodes[node].group_flavor)
+
     def share(self, placements: IntArray, parts: IntArray, bonus: int = 0) -> IntArray:
         """Return what one of `parts` equal parts is worth, rounded up, times `scale`."""
         return -(-(self.worth[placements] + bonus) * self.scale // parts)
@@ -123,15 +127,21 @@ class Stock:
             self._pairs = undominated(items, room), bool(alike.all())
         return self._pairs
 
-    def pair_extras(self, bonus: Sequence[tuple[int, int, int]]) -> list[Item]:
-        """Return items for VMs over both nodes of a two-node host that stay on it in another place."""
+    def pair_extras(self, bonus: Sequence[tuple[int, int, int]]) -> list[Item] | None:
+        """Return items for VMs over both nodes of a two-node host that stay on it in another place; None where such a
+        place would take unlike of the two.
+        """
         grid = self.grid.nodes[0]
         out = []
         for flavor, extra, count in bonus:
             multi = self.grid.multi[self.movable[self.grid.multi]]
             multi = multi[grid.group_flavor[self.grid.part_of[multi, 0]] == flavor]
-            for g in np.unique(self.grid.part_of[multi, 0]):
-                worth = int(self.worth[multi[self.grid.part_of[multi, 0] == g]].max()) + extra
+            multi = multi[self.worth[multi] + extra > 0]
+            first, second = self.grid.part_of[multi, 0], self.grid.part_of[multi, 1]
+            if (self.steps(0)[first] != self.steps(1)[second]).any():
+                return None
+            for g in np.unique(first):
+                worth = int(self.worth[multi[first == g]].max()) + extra
                 out.append(self._item(0, int(g), worth * self.scale, count, len(grid.group_flavor)))
         return out
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solvers.columns.model import State
-from solvers.columns.pricing.by_tables import SUBSETS, CheapPricer
-from solvers.columns.pricing.live_layout import NEVER, Batch, kind_tables, lay_on
+from solvers.columns.pricing.by_tables import SUBSETS, TablePricing
+from solvers.columns.pricing.layouts import Layouts
+from solvers.columns.pricing.live_layout import NEVER, Batch, elsewhere, kind_tables, lay_on, node_tables
 from solvers.columns.pricing.shape_tables import Stock
 from solvers.problem import IntArray
 
@@ -47,7 +48,7 @@ class PairBatch:
     reached : (cells, rows) what VMs over both nodes can take of each: no other split is looked at.
     """
 
-    cheap: CheapPricer
+    layouts: Layouts
     states: tuple[State, ...]
     base: Batch = field(init=False)
     both: tuple[Both, ...] = field(init=False)
@@ -58,15 +59,15 @@ class PairBatch:
 
     def __post_init__(self) -> None:
         """Lay out what lies over both nodes."""
-        self.base = Batch(self.cheap, self.states)
-        grid = self.cheap.grid(self.states[0])
+        self.base = Batch(self.layouts, self.states)
+        grid = self.layouts.grid(self.states[0])
         both: dict[int, list[list[int]]] = defaultdict(list)
         kept: dict[int, list[int]] = defaultdict(list)
         entries: list[int] = []
         levels: list[IntArray] = []
         for s, state in enumerate(self.states):
             odd: list[tuple[int, int, IntArray]] = []
-            for placement, count in self.cheap.layout(state).multi:
+            for placement, count in self.layouts.layout(state).multi:
                 use = np.stack([grid.nodes[node].group_up[grid.part_of[placement, node]] for node in (0, 1)])
                 if (use[0] != use[1]).any():
                     odd.append((placement, count, use))
@@ -94,59 +95,76 @@ class PairBatch:
             )
             for placement, copies in sorted(both.items())
         )
-        may = grid.multi[~self.cheap.model.problem.shapes[self.states[0].shape].stay_only[grid.multi]]
+        may = grid.multi[~self.layouts.model.problem.shapes[self.states[0].shape].stay_only[grid.multi]]
         new = grid.nodes[0].group_up[np.unique(grid.part_of[may, 0])]
         self.reached = _sums([kind.steps for kind in self.both] + [tuple(use) for use in new.tolist()], self.base.size)
 
-    def most(self) -> IntArray | None:
+    def most(self, pricing: TablePricing) -> IntArray | None:
         """Return (S,) the value of the best pattern of each state; None where new VMs over both nodes are uneven."""
-        stock = self.cheap.stock(self.states[0], up=False)
-        if not stock.pairs()[1]:
+        stock = pricing.stock(self.states[0], up=False)
+        over = self._over_both(pricing, stock) if stock.pairs()[1] else None
+        if over is None:
             return None
         rows = math.prod(self.base.size)
         out = np.full(len(self.states), NEVER, dtype=np.int64)
-        tables = kind_tables(self.cheap, self.base, stock, parts=False).reshape(-1, rows)
-        over = self._over_both(stock)
+        kind = self.base.kind
+        if elsewhere(self.base):
+            tables = node_tables(pricing, self.base, stock, parts=False).reshape(-1, rows)
+            kind = np.arange(len(tables)).reshape(-1, 2)
+        else:
+            tables = kind_tables(pricing, self.base, stock, parts=False).reshape(-1, rows)
         value = np.zeros(len(self.state), dtype=np.int64)
         for placement, entries in self.kept.items():
-            worth = self.cheap.keep_value(self.states[0], placement, stock) * stock.scale
+            worth = pricing.keep_value(self.states[0], placement, stock) * stock.scale
             value += worth * np.bincount(entries, minlength=len(value))
         step = max(1, CHUNK // len(self.reached))
         for first in range(0, len(self.state), step):
             part = slice(first, first + step)
-            best = value[part] + self._split(self.state[part], self.levels[part], tables, over)
-            np.maximum.at(out, self.state[part], best)
+            state = self.state[part]
+            best = value[part] + self._split(over[state], kind[state], self.levels[part], tables)
+            np.maximum.at(out, state, best)
         return out // stock.scale
 
-    def _over_both(self, stock: Stock) -> IntArray:
-        """Return (S, steps...): the table of what lies on both nodes, new VMs and those there."""
+    def _over_both(self, pricing: TablePricing, stock: Stock) -> IntArray | None:
+        """Return (S, steps...): the table of what lies on both nodes, new VMs and those there; None where some that
+        stay on the host elsewhere are uneven.
+        """
         size = self.base.size
+        moved = stock.pair_extras(elsewhere(self.base))
+        if moved is None:
+            return None
         new = stock.pair_table(tuple(most - 1 for most in self._least_top()), ()).values
         padded = np.pad(new, [(0, x - y) for x, y in zip(size, new.shape, strict=True)], mode="edge")
         out = np.repeat(padded[None], len(self.states), axis=0)
         for kind in self.both:
-            value = self.cheap.keep_value(self.states[0], kind.placement, stock) * stock.scale
+            value = pricing.keep_value(self.states[0], kind.placement, stock) * stock.scale
             lay_on(out, kind.copies, kind.steps, value)
+        for item in moved:
+            rows = self.base.present[int(stock.grid.nodes[0].group_flavor[item.tag % stock.groups(0)])]
+            lay_on(out, [np.flatnonzero(rows > copy) for copy in range(item.bound)], item.use, item.value)
         return out.reshape(len(self.states), -1)
 
     def _least_top(self) -> tuple[int, ...]:
-        first, second = self.cheap.tops[self.states[0].shape]
+        first, second = self.layouts.tops[self.states[0].shape]
         return tuple(min(a, b) + 1 for a, b in zip(first, second, strict=True))
 
-    def _split(self, state: IntArray, levels: IntArray, tables: IntArray, over: IntArray) -> IntArray:
-        """Return (entries,) the most over every split of the nodes' room between VMs over both and those on one."""
+    def _split(self, over: IntArray, kind: IntArray, levels: IntArray, tables: IntArray) -> IntArray:
+        """Return (entries,) the most over every split of the nodes' room between VMs over both and those on one.
+
+        `over` (entries, cells) what lies over both is worth, `kind` (entries, 2) the nodes' tables.
+        """
         size = self.base.size
         stride = np.cumprod([1, *size[:0:-1]])[::-1]
         shared = levels.min(axis=1)
-        within = np.ones((len(state), len(self.reached)), dtype=np.bool_)
+        within = np.ones((len(levels), len(self.reached)), dtype=np.bool_)
         for row in range(len(size)):
             within &= self.reached[None, :, row] <= shared[:, row, None]
         flat = (self.reached * stride).sum(axis=1)
-        total = over[state[:, None], flat[None, :]]
+        total = over[:, flat]
         for node in (0, 1):
             # What lies over both is no longer there for the VMs on one node.
             at = np.maximum((levels[:, node] * stride).sum(axis=1)[:, None] - flat[None, :], 0)
-            total += tables[self.base.kind[state, node][:, None], at]
+            total += tables[kind[:, node][:, None], at]
         out: IntArray = np.where(within, total, NEVER).max(axis=1)
         return out
 
@@ -169,25 +187,24 @@ def _sums(steps: Sequence[tuple[int, ...]], size: tuple[int, ...]) -> IntArray:
     return np.argwhere(reached)
 
 
-def pair_batches(cheap: CheapPricer, fewest: int) -> tuple[PairBatch, ...]:
+def pair_batches(layouts: Layouts, fewest: int) -> tuple[PairBatch, ...]:
     """Return the live states of two nodes that can be priced together, at least `fewest` of a kind."""
     groups: dict[int, list[State]] = defaultdict(list)
-    for state in cheap.model.states:
-        grid = cheap.grids[state.shape]
+    for state in layouts.model.states:
+        grid = layouts.grids[state.shape]
         if grid is None or not grid.exact or len(grid.nodes) != 2 or not state.own or state.floating.any():
             continue
-        if len({len(node.rows) for node in grid.nodes}) == 1 and _choices(cheap, state) <= SUBSETS:
-            groups[cheap.permission[state.index]].append(state)
-    made = (PairBatch(cheap, tuple(states)) for states in groups.values() if len(states) >= fewest)
-    return tuple(batch for batch in made if batch.base.plain)
+        if len({len(node.rows) for node in grid.nodes}) == 1 and _choices(layouts, state) <= SUBSETS:
+            groups[layouts.permission[state.index]].append(state)
+    return tuple(PairBatch(layouts, tuple(states)) for states in groups.values() if len(states) >= fewest)
 
 
-def _choices(cheap: CheapPricer, state: State) -> int:
+def _choices(layouts: Layouts, state: State) -> int:
     """Return how many choices of uneven VMs to keep there are."""
-    grid = cheap.grid(state)
+    grid = layouts.grid(state)
     counts = [
         count + 1
-        for placement, count in cheap.layout(state).multi
+        for placement, count in layouts.layout(state).multi
         if (
             grid.nodes[0].group_up[grid.part_of[placement, 0]] != grid.nodes[1].group_up[grid.part_of[placement, 1]]
         ).any()
