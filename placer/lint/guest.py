@@ -1,85 +1,18 @@
-"""Lint of guests: vNUMA sizing, and domain XML that defeats its own pins and memory policy."""
+"""Lint of guests: vNUMA sizing, and domain XML that defeats its own memory policy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from placer.errors import InputError
-from placer.lint.remark import Remark
+from placer.lint.seen import Guest, Said
 from placer.model.cpuset import format_cpuset, parse_cpuset
-from placer.model.host import Host, NodeKind, Topology
 from placer.model.units import format_kib, libvirt_kib
-from placer.model.vm import CellMode, CpuPolicy, Vm
+from placer.model.vm import CellMode
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSize:
-    """The largest node that a guest may meet, each figure by itself: CPUs, cores and ordinary memory or pools (KiB)."""
-
-    cpus: int
-    cores: int
-    memory_kib: int
-
-    @classmethod
-    def of(cls, topology: Topology) -> NodeSize:
-        """Return the largest of a host."""
-        nodes = [node for node in topology.nodes if node.kind is not NodeKind.DEVICE]
-        return cls(
-            cpus=max(len(node.cpus) for node in nodes),
-            cores=max(len({topology.core_of_cpu[cpu] for cpu in node.cpus}) for node in nodes),
-            memory_kib=max(node.memory_kib for node in nodes),
-        )
-
-    def with_larger(self, other: NodeSize) -> NodeSize:
-        """Return the larger of both in each figure."""
-        return NodeSize(
-            cpus=max(self.cpus, other.cpus),
-            cores=max(self.cores, other.cores),
-            memory_kib=max(self.memory_kib, other.memory_kib),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guest:
-    """What guest rules look at: the VM, its host, the nodes it may meet, its XML; host and XML where it has any."""
-
-    vm: Vm
-    host: Host | None
-    node: NodeSize
-    root: _Element | None = None
-
-    @cached_property
-    def dedicated(self) -> dict[int, int]:
-        """The CPU of each vCPU that has one of its own now."""
-        if self.vm.current is None:
-            return {}
-        pins = self.vm.current.pins
-        return {
-            vcpu: next(iter(cpus)) for vcpu, cpus in pins.items() if len(cpus) == 1 and self.vm.spec.is_dedicated(vcpu)
-        }
-
-    @property
-    def strict(self) -> bool:
-        """Whether the memory is bound to nodes: by the XML where there is one, else by placer itself."""
-        if self.root is None:
-            return True
-        policies = [*self.root.findall("numatune/memory"), *self.root.findall("numatune/memnode")]
-        return any(policy.get("mode", "strict") == "strict" for policy in policies)
-
-    def topology(self, level: str, default: int = 1) -> int:
-        """Return a figure of ``<cpu><topology>``."""
-        element = None if self.root is None else self.root.find("cpu/topology")
-        text = "" if element is None else (element.get(level) or "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
-
-
-Said = tuple[str, str]
 
 
 def odd_vcpus(guest: Guest) -> Iterator[Said]:
@@ -104,14 +37,20 @@ def more_cells_than_needed(guest: Guest) -> Iterator[Said]:
 
 
 def cell_wider_than_cores(guest: Guest) -> Iterator[Said]:
-    """A cell of more vCPUs than a node has cores runs on SMT siblings."""
-    spec, cores = guest.vm.spec, guest.node.cores
-    if cores == guest.node.cpus:
+    """A cell of more dedicated vCPUs than a node has cores runs on SMT siblings, and the guest does not know.
+
+    Pins that are there tell more than sizes (`pins-over-siblings`), guest threads say it to the guest, and vCPUs that
+    float run where there is room.
+    """
+    spec, cores, now = guest.vm.spec, guest.node.cores, guest.vm.current
+    floats = now is not None and (now.nodes is None or now.pins)
+    if cores == guest.node.cpus or floats or guest.topology("threads") > 1 or spec.interleave > 1:
         return
     for number, cell in enumerate(spec.cells):
-        if cores < len(cell.vcpus) <= guest.node.cpus:
+        own = sum(spec.is_dedicated(vcpu) for vcpu in cell.vcpus)
+        if cores < own <= guest.node.cpus:
             yield (
-                f"cell {number} has {len(cell.vcpus)} vCPUs, a node has {cores} cores: they share cores by SMT",
+                f"cell {number} has {own} vCPUs, a node has {cores} cores: they share cores by SMT",
                 "cut it into more cells, or accept the siblings",
             )
 
@@ -148,46 +87,6 @@ def hotplug_with_numa(guest: Guest) -> Iterator[Said]:
         yield (
             f"{spec.vcpus_current} of {spec.vcpus} vCPUs are plugged in a guest with {len(spec.cells)} cells",
             "plug all of them, or leave the cells out",
-        )
-
-
-def pins_over_siblings(guest: Guest) -> Iterator[Said]:
-    """VCPUs pinned to SMT siblings that the guest takes for whole cores."""
-    if guest.host is None or guest.root is None or guest.topology("threads") > 1:
-        return
-    cores: dict[int, list[int]] = {}
-    for vcpu, cpu in guest.dedicated.items():
-        core = guest.host.topology.core_of_cpu.get(cpu)
-        if core is not None:
-            cores.setdefault(core, []).append(vcpu)
-    shared = sorted(vcpu for vcpus in cores.values() if len(vcpus) > 1 for vcpu in vcpus)
-    if shared:
-        yield (
-            f"vCPUs {format_cpuset(shared)} are pinned to SMT siblings, and the guest sees whole cores",
-            "show it threads='2', or thread_policy: isolate",
-        )
-
-
-def emulator_on_own_cpus(guest: Guest) -> Iterator[Said]:
-    """Emulator threads on the CPUs of dedicated vCPUs steal their time."""
-    emulator = None if guest.vm.current is None else guest.vm.current.emulator
-    both = (emulator or frozenset()) & frozenset(guest.dedicated.values())
-    if both:
-        yield (
-            f"emulator threads may run on CPUs {format_cpuset(both)} of its own vCPUs",
-            "emulator_threads: housekeeping or isolate, and reserve CPUs for the host",
-        )
-
-
-def pins_over_isolated(guest: Guest) -> Iterator[Said]:
-    """The kernel does not balance over isolated CPUs: all vCPUs of a wide cpuset stay on its first CPU."""
-    if guest.host is None or guest.vm.current is None:
-        return
-    wide = {vcpu for vcpu, cpus in guest.vm.current.pins.items() if len(cpus) > 1 and cpus & guest.host.isolated_cpus}
-    if wide:
-        yield (
-            f"vCPUs {format_cpuset(wide)} float over isolated CPUs, where the kernel balances nothing",
-            "pin each to one CPU, or keep shared vCPUs off isolated_cpus",
         )
 
 
@@ -246,9 +145,6 @@ RULES: tuple[tuple[str, Callable[[Guest], Iterator[Said]]], ...] = (
     ("memory-over-node", memory_over_node),
     ("sockets-not-cells", sockets_not_cells),
     ("hotplug-with-numa", hotplug_with_numa),
-    ("pins-over-siblings", pins_over_siblings),
-    ("emulator-on-own-cpus", emulator_on_own_cpus),
-    ("pins-over-isolated", pins_over_isolated),
     ("ballooning-beside-strict", ballooning_beside_strict),
     ("numad-placement", numad_beside_pins),
     ("hugepages-name-host-nodes", hugepages_name_host_nodes),
@@ -256,20 +152,8 @@ RULES: tuple[tuple[str, Callable[[Guest], Iterator[Said]]], ...] = (
 )
 
 
-def lint_guest(guest: Guest) -> Iterator[Remark]:
-    """Yield what the rules say of one VM."""
-    for name, rule in RULES:
-        for message, cure in rule(guest):
-            yield Remark(rule=name, subject=f"VM {guest.vm.name!r}", message=message, cure=cure)
-
-
 def _kib(element: _Element | None) -> int | None:
     try:
         return None if element is None else libvirt_kib(element.text or "", element.get("unit"))
     except InputError:
         return None
-
-
-def pins_something(vm: Vm) -> bool:
-    """Tell whether a VM has CPUs of its own, so that daemons that move threads work against it."""
-    return vm.spec.cpu_policy is not CpuPolicy.SHARED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from placer.lint.guest import pins_something
 from placer.lint.remark import Remark
+from placer.lint.seen import Said, pins_something
+from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.vm import Vm
 
-Said = tuple[str, str]
+_NAMED = 5
 
 
 def numa_balancing(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
@@ -45,11 +46,44 @@ def numad(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
         yield "numad runs beside pinned VMs, and moves them", "stop and disable numad"
 
 
+def cpus_pinned_twice(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """Two VMs with the same CPU of their own, as copied XML leaves it."""
+    holders: dict[int, list[str]] = {}
+    for vm in vms:
+        now = vm.current
+        if now is not None and now.host == host.name:
+            own = {
+                cpu for vcpu, cpus in now.pins.items() if len(cpus) == 1 and vm.spec.is_dedicated(vcpu) for cpu in cpus
+            }
+            for cpu in own:
+                holders.setdefault(cpu, []).append(vm.name)
+    together: dict[tuple[str, ...], list[int]] = {}
+    for cpu, sharers in holders.items():
+        if len(sharers) > 1:
+            together.setdefault(tuple(sharers), []).append(cpu)
+    for names, cpus in together.items():
+        named = ", ".join(repr(name) for name in names[:_NAMED]) + (" and more" if len(names) > _NAMED else "")
+        yield f"VMs {named} are pinned to the same CPUs {format_cpuset(cpus)}", "give each CPUs of its own"
+
+
+def floating_unbalanced(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
+    """Where nothing binds a VM and the kernel does not balance either, its pages stay where they happened to fall."""
+    if host.settings.numa_balancing is False and len(host.topology.nodes) > 1:
+        floating = [vm for vm in vms if vm.current is not None and vm.current.nodes is None and not vm.current.pins]
+        if floating:
+            yield (
+                f"{len(floating)} VMs float over its nodes, and automatic NUMA balancing is off",
+                "sysctl kernel.numa_balancing=1, or bind them",
+            )
+
+
 RULES: tuple[tuple[str, Callable[[Host, Sequence[Vm]], Iterator[Said]]], ...] = (
     ("numa-balancing", numa_balancing),
     ("ksm-across-nodes", ksm_across_nodes),
     ("thp", thp),
     ("numad", numad),
+    ("cpus-pinned-twice", cpus_pinned_twice),
+    ("floating-unbalanced", floating_unbalanced),
 )
 
 

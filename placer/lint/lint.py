@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 
 from placer.lint.guest import RULES as GUEST_RULES
-from placer.lint.guest import Guest, NodeSize, lint_guest, pins_something
 from placer.lint.host import RULES as HOST_RULES
 from placer.lint.host import lint_host
+from placer.lint.pins import RULES as PIN_RULES
 from placer.lint.remark import Remark
+from placer.lint.seen import Guest, NodeSize, pins_something
 from placer.model.fleet import Fleet
 from placer.model.vm import Vm
 
-RULE_NAMES = tuple(name for name, _ in (*GUEST_RULES, *HOST_RULES))
+RULE_NAMES = tuple(name for name, _ in (*GUEST_RULES, *PIN_RULES, *HOST_RULES))
 
 
 def lint(fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]) -> tuple[Remark, ...]:
@@ -42,9 +43,10 @@ def _guests(fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]) -> Iterat
         host = fleet.host_by_name.get(vm.current.host) if vm.current is not None else None
         xml = source(vm, fleet)
         root = parse_xml(xml, vm.domain.path) if xml is not None and vm.domain is not None else None
-        yield from lint_guest(
-            Guest(vm=vm, host=host, node=sizes[id(host.topology)] if host is not None else largest, root=root)
-        )
+        guest = Guest(vm=vm, host=host, node=sizes[id(host.topology)] if host is not None else largest, root=root)
+        for name, rule in (*GUEST_RULES, *PIN_RULES):
+            for message, cure in rule(guest):
+                yield Remark(rule=name, subject=f"VM {vm.name!r}", message=message, cure=cure)
 
 
 def _hosts(fleet: Fleet) -> Iterator[Remark]:

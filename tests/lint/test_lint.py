@@ -14,6 +14,7 @@ from placer.emit.domain.files import source_xml
 from placer.lint.lint import RULE_NAMES, lint
 from placer.model.fleet import Fleet
 from placer.model.host import HostSettings
+from placer.model.vm import CpuPolicy, ThreadPolicy
 
 Build = Any
 GIB = 1024 * 1024
@@ -41,6 +42,20 @@ def without_xml(build: Build, rule: str, bad: bool) -> Fleet:
         case "emulator-on-own-cpus":
             pins = {0: frozenset({0}), 1: frozenset({2})}
             current = build.now(pins=pins, emulator=frozenset({0 if bad else 1}))
+        case "vcpus-on-one-cpu":
+            current = build.now(pins={0: frozenset({0}), 1: frozenset({0 if bad else 2})})
+        case "iothread-on-vcpu":
+            spec = build.spec(2, 2, iothreads=(1,))
+            pins = {0: frozenset({0}), 1: frozenset({2})}
+            current = build.now(pins=pins, iothread_pins={1: frozenset({0 if bad else 1})})
+        case "cpus-pinned-twice":
+            here = [{0: frozenset({0}), 1: frozenset({2})}, {0: frozenset({4}), 1: frozenset({2 if bad else 5})}]
+            vms = [build.vm(f"v{n}", spec, current=build.now(pins=pins)) for n, pins in enumerate(here)]
+            both: Fleet = build.fleet([host], vms)
+            return both
+        case "floating-unbalanced":
+            host = build.host(settings=HostSettings(numa_balancing=not bad))
+            current = build.now(nodes=None)
         case "pins-over-isolated":
             host = build.host(isolated_cpus=frozenset({0} if bad else {4}))
             current = build.now(pins={0: frozenset({0, 1}), 1: frozenset({2})})
@@ -70,6 +85,18 @@ XML: Mapping[str, tuple[str, str]] = {
         "<cpu><topology sockets='2' cores='4' threads='1'/></cpu>",
         "<cpu><topology sockets='2' cores='2' threads='2'/></cpu>",
     ),
+    "threads-that-are-none": (
+        "<cpu><topology sockets='1' cores='4' threads='2'/></cpu>",
+        "<cpu><topology sockets='1' cores='8' threads='1'/></cpu>",
+    ),
+    "emulator-on-real-time": (
+        "<cputune><vcpusched vcpus='1' scheduler='rr' priority='1'/></cputune>",
+        "<cputune><vcpusched vcpus='0' scheduler='rr' priority='1'/></cputune>",
+    ),
+    "memory-far-from-pins": (
+        "<numatune><memory mode='strict' nodeset='1'/></numatune>",
+        "<numatune><memory mode='strict' nodeset='0'/></numatune>",
+    ),
     "ballooning-beside-strict": (
         "<memory unit='GiB'>2</memory><currentMemory unit='MiB'>1024</currentMemory>"
         "<numatune><memory mode='strict'/></numatune>",
@@ -86,6 +113,8 @@ XML: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Rule -> the inside of a domain that offends it, and of one that does not."""
+WIDE = ("sockets-not-cells", "pins-over-siblings", "threads-that-are-none")
+"""Rules that are shown on a guest of eight vCPUs in two cells, the others on a flat one of two."""
 
 
 def with_xml(build: Build, folder: Path, rule: str, bad: bool) -> Fleet:
@@ -94,9 +123,11 @@ def with_xml(build: Build, folder: Path, rule: str, bad: bool) -> Fleet:
 
     data = f"<domain>{XML[rule][0 if bad else 1]}</domain>".encode()
     (folder / "v.xml").write_bytes(data)
-    spec = build.spec(8, 2, cells=2) if rule in ("sockets-not-cells", "pins-over-siblings") else build.spec(2, 2)
-    pins = {vcpu: frozenset({vcpu}) for vcpu in range(spec.vcpus)}
-    vm = build.vm("v", spec, current=build.now(pins=pins))
+    spec = build.spec(8, 2, cells=2) if rule in WIDE else build.spec(2, 2)
+    # vCPUs of one guest core on two host cores, where that is what the rule is about.
+    step = 2 if rule == "threads-that-are-none" else 1
+    pins = {vcpu: frozenset({vcpu * step % 8}) for vcpu in range(spec.vcpus // step)}
+    vm = build.vm("v", spec, current=build.now(pins=pins, emulator=frozenset({1})))
     vm = replace(vm, domain=DomainSource(path="v.xml", sha256=hashlib.sha256(data).hexdigest()))
     made: Fleet = build.fleet([build.host()], [vm], base_dir=str(folder))
     return made
@@ -133,3 +164,33 @@ def test_hostile_name_stays_on_one_line(build: Build) -> None:
         build.fleet([build.host()], [build.vm("a\nodd-vcpus: b", build.spec(5, 2, cells="auto"))]), source_xml
     )
     assert len(remarks) == 1 and "\n" not in str(remarks[0])
+
+
+def test_guest_threads_on_a_host_without_any(build: Build, tmp_path: Path) -> None:
+    """Two threads a core over whole cores, and beside siblings that a policy keeps idle, are told apart."""
+    fleet = with_xml(build, tmp_path, "threads-that-are-none", bad=True)
+    bare = replace(fleet.hosts[0], topology=build.topology(threads=1))
+    said = [remark.message for remark in lint(replace(fleet, hosts=(bare,)), source_xml)]
+    assert "the guest sees 2 threads a core, the host has one" in said
+    alone = replace(fleet.vms[0], spec=replace(fleet.vms[0].spec, thread_policy=ThreadPolicy.ISOLATE))
+    said = [remark.message for remark in lint(replace(fleet, vms=(alone,)), source_xml)]
+    assert any("leaves the siblings idle" in message for message in said)
+
+
+def test_a_wide_cell_is_named_only_where_it_would_share_cores(build: Build, tmp_path: Path) -> None:
+    """Guest threads explain it, known pins tell more, and what floats or is shared runs where there is room."""
+    spec = build.spec(3, 2, cells=1)
+    for vm in (
+        build.vm("v", spec, current=build.now(nodes=None)),
+        build.vm("v", spec, current=build.now(pins={n: frozenset({n}) for n in range(3)})),
+        build.vm("v", replace(spec, cpu_policy=CpuPolicy.SHARED), current=build.now()),
+    ):
+        assert "cell-wider-than-cores" not in rules_of(build.fleet([build.host()], [vm]))
+    assert "cell-wider-than-cores" in rules_of(build.fleet([build.host()], [build.vm("v", spec)]))
+
+
+def test_memory_on_a_node_without_cpus_is_meant(build: Build, tmp_path: Path) -> None:
+    """Strict memory of an expander is far from every CPU: nobody need be told."""
+    fleet = with_xml(build, tmp_path, "memory-far-from-pins", bad=True)
+    bare = replace(fleet.hosts[0], topology=build.topology(nodes=2, memory_only=(1,)))
+    assert "memory-far-from-pins" not in rules_of(replace(fleet, hosts=(bare,)))

@@ -1,0 +1,165 @@
+"""Lint of pins: guests against the CPUs and nodes of the host where they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from placer.lint.seen import Guest, Said
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Topology
+from placer.model.vm import CellMode, ThreadPolicy
+from placer.read.domains.pins import core_pairs, real_time_vcpus
+
+
+def pins_over_siblings(guest: Guest) -> Iterator[Said]:
+    """VCPUs pinned to SMT siblings that the guest takes for whole cores."""
+    if guest.host is None or guest.root is None or guest.topology("threads") > 1:
+        return
+    cores: dict[int, list[int]] = {}
+    for vcpu, cpu in guest.dedicated.items():
+        core = guest.host.topology.core_of_cpu.get(cpu)
+        if core is not None:
+            cores.setdefault(core, []).append(vcpu)
+    shared = sorted(vcpu for vcpus in cores.values() if len(vcpus) > 1 for vcpu in vcpus)
+    if shared:
+        yield (
+            f"vCPUs {format_cpuset(shared)} are pinned to SMT siblings, and the guest sees whole cores",
+            "show it threads='2', or thread_policy: isolate",
+        )
+
+
+def emulator_on_own_cpus(guest: Guest) -> Iterator[Said]:
+    """Emulator threads on the CPUs of dedicated vCPUs steal their time."""
+    emulator = None if guest.vm.current is None else guest.vm.current.emulator
+    both = (emulator or frozenset()) & guest.held
+    if both:
+        yield (
+            f"emulator threads may run on CPUs {format_cpuset(both)} of its own vCPUs",
+            "emulator_threads: housekeeping or isolate, and reserve CPUs for the host",
+        )
+
+
+def pins_over_isolated(guest: Guest) -> Iterator[Said]:
+    """The kernel does not balance over isolated CPUs: all vCPUs of a wide cpuset stay on its first CPU."""
+    if guest.host is None or guest.vm.current is None:
+        return
+    wide = {vcpu for vcpu, cpus in guest.vm.current.pins.items() if len(cpus) > 1 and cpus & guest.host.isolated_cpus}
+    if wide:
+        yield (
+            f"vCPUs {format_cpuset(wide)} float over isolated CPUs, where the kernel balances nothing",
+            "pin each to one CPU, or keep shared vCPUs off isolated_cpus",
+        )
+
+
+def vcpus_on_one_cpu(guest: Guest) -> Iterator[Said]:
+    """Two vCPUs pinned to the same CPU wait for each other, and a spinning one for nothing."""
+    if guest.vm.current is None:
+        return
+    alone = {vcpu: min(cpus) for vcpu, cpus in guest.vm.current.pins.items() if len(cpus) == 1}
+    many = Counter(alone.values())
+    twice = sorted(vcpu for vcpu, cpu in alone.items() if many[cpu] > 1)
+    if twice:
+        cpus = format_cpuset(cpu for cpu, count in many.items() if count > 1)
+        yield f"vCPUs {format_cpuset(twice)} are pinned together to CPU {cpus}", "give each a CPU of its own"
+
+
+def iothread_on_vcpu(guest: Guest) -> Iterator[Said]:
+    """An IOThread on the CPU of a dedicated vCPU takes that from it at every request."""
+    pins = {} if guest.vm.current is None else guest.vm.current.iothread_pins
+    for thread, cpus in sorted(pins.items()):
+        both = cpus & guest.held
+        if both:
+            yield (
+                f"IOThread {thread} may run on CPUs {format_cpuset(both)} of its own vCPUs",
+                "pin it to other CPUs near its device",
+            )
+
+
+def emulator_on_real_time(guest: Guest) -> Iterator[Said]:
+    """Emulator threads starve on the CPU of a vCPU that runs under FIFO or RR, and the guest hangs with them."""
+    if guest.root is None or guest.vm.current is None:
+        return
+    pins = guest.vm.current.pins
+    ruled = frozenset[int]().union(*(pins.get(vcpu, frozenset()) for vcpu in real_time_vcpus(guest.root)))
+    now = guest.vm.current
+    helpers = {"emulator threads": now.emulator or frozenset()}
+    helpers |= {f"IOThread {thread}": cpus for thread, cpus in sorted(now.iothread_pins.items())}
+    for name, cpus in helpers.items():
+        if cpus & ruled:
+            yield (
+                f"{name} may run on CPUs {format_cpuset(cpus & ruled)} of real-time vCPUs, where they starve",
+                "pin them to the CPUs of the others, or of the host",
+            )
+
+
+def memory_far_from_pins(guest: Guest) -> Iterator[Said]:
+    """Strict memory on a node where none of the cell's vCPUs may run: every access is remote."""
+    if guest.host is None or guest.vm.current is None or guest.root is None:
+        return
+    node_of = guest.host.topology.node_of_cpu
+    flat = guest.vm.spec.cell_mode is CellMode.NONE
+    for number, cell in enumerate(guest.vm.spec.cells):
+        bound = guest.bound_nodes(-1 if flat else number)
+        sets = [guest.vm.current.pins.get(vcpu, frozenset()) for vcpu in cell.vcpus if guest.vm.spec.is_online(vcpu)]
+        if bound is None or not sets or not all(sets):
+            continue
+        near = {node_of[cpu] for cpus in sets for cpu in cpus if cpu in node_of}
+        # A node without CPUs is far from all of them, and then by intention.
+        chosen = any(guest.host.topology.node(node).cpus for node in bound if node in guest.host.topology.node_ids)
+        if near and not near & bound and chosen:
+            what = "its memory is" if flat else f"the memory of cell {number} is"
+            yield (
+                f"{what} strict on node {format_cpuset(bound)}, its vCPUs are pinned on node {format_cpuset(near)}",
+                "bind both to one node",
+            )
+
+
+def threads_that_are_none(guest: Guest) -> Iterator[Said]:
+    """Guest threads that do not lie on the threads of one core: the guest's scheduler shares what is not shared."""
+    threads = guest.topology("threads")
+    if guest.host is None or threads < 2:
+        return
+    topology = guest.host.topology
+    if all(len(core) == 1 for core in topology.cores):
+        yield f"the guest sees {threads} threads a core, the host has one", "threads='1'"
+        return
+    if guest.vm.spec.thread_policy is ThreadPolicy.ISOLATE:
+        yield (
+            f"the guest sees {threads} threads a core, and thread_policy isolate leaves the siblings idle",
+            "threads='1', or thread_policy: require",
+        )
+        return
+    apart = [core for core in _guest_cores(guest, threads) if len(_host_cores(guest, core, topology)) > 1]
+    if apart:
+        vcpus = frozenset(vcpu for core in apart for vcpu in core)
+        yield (
+            f"vCPUs {format_cpuset(vcpus)} are threads of {len(apart)} cores to the guest, and pinned to other cores",
+            "pin vCPUs 2k and 2k+1 to the siblings of one core, or show threads='1'",
+        )
+
+
+def _guest_cores(guest: Guest, threads: int) -> Iterator[tuple[int, ...]]:
+    """Yield the vCPUs of each guest core whose vCPUs all have a CPU or a pair of their own."""
+    pairs = frozenset() if guest.vm.current is None else core_pairs(guest.vm.current.pins)
+    for first in range(0, guest.vm.spec.vcpus - threads + 1, threads):
+        core = tuple(range(first, first + threads))
+        if all(vcpu in guest.dedicated or vcpu in pairs for vcpu in core):
+            yield core
+
+
+def _host_cores(guest: Guest, core: tuple[int, ...], topology: Topology) -> set[int | None]:
+    pins = guest.vm.current.pins if guest.vm.current is not None else {}
+    return {topology.core_of_cpu.get(cpu) for vcpu in core for cpu in pins[vcpu]}
+
+
+RULES: tuple[tuple[str, Callable[[Guest], Iterator[Said]]], ...] = (
+    ("pins-over-siblings", pins_over_siblings),
+    ("threads-that-are-none", threads_that_are_none),
+    ("vcpus-on-one-cpu", vcpus_on_one_cpu),
+    ("emulator-on-own-cpus", emulator_on_own_cpus),
+    ("emulator-on-real-time", emulator_on_real_time),
+    ("iothread-on-vcpu", iothread_on_vcpu),
+    ("pins-over-isolated", pins_over_isolated),
+    ("memory-far-from-pins", memory_far_from_pins),
+)

@@ -1,0 +1,105 @@
+"""What lint looks at: a VM, the host where it is, the nodes it may meet, and its own XML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from placer.errors import InputError
+from placer.model.cpuset import parse_cpuset
+from placer.model.host import Host, NodeKind, Topology
+from placer.model.vm import CpuPolicy, Vm
+from placer.read.domains.pins import core_pairs
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSize:
+    """The largest node that a guest may meet, each figure by itself: CPUs, cores and ordinary memory or pools (KiB)."""
+
+    cpus: int
+    cores: int
+    memory_kib: int
+
+    @classmethod
+    def of(cls, topology: Topology) -> NodeSize:
+        """Return the largest of a host."""
+        nodes = [node for node in topology.nodes if node.kind is not NodeKind.DEVICE]
+        return cls(
+            cpus=max(len(node.cpus) for node in nodes),
+            cores=max(len({topology.core_of_cpu[cpu] for cpu in node.cpus}) for node in nodes),
+            memory_kib=max(node.memory_kib for node in nodes),
+        )
+
+    def with_larger(self, other: NodeSize) -> NodeSize:
+        """Return the larger of both in each figure."""
+        return NodeSize(
+            cpus=max(self.cpus, other.cpus),
+            cores=max(self.cores, other.cores),
+            memory_kib=max(self.memory_kib, other.memory_kib),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """What guest rules look at: the VM, its host, the nodes it may meet, its XML; host and XML where it has any."""
+
+    vm: Vm
+    host: Host | None
+    node: NodeSize
+    root: _Element | None = None
+
+    @cached_property
+    def dedicated(self) -> dict[int, int]:
+        """The CPU of each vCPU that has one of its own now."""
+        if self.vm.current is None:
+            return {}
+        pins = self.vm.current.pins
+        return {
+            vcpu: next(iter(cpus)) for vcpu, cpus in pins.items() if len(cpus) == 1 and self.vm.spec.is_dedicated(vcpu)
+        }
+
+    @cached_property
+    def held(self) -> frozenset[int]:
+        """The CPUs of its dedicated vCPUs, pairs on the threads of a core included."""
+        if self.vm.current is None:
+            return frozenset()
+        pairs = core_pairs(self.vm.current.pins)
+        own = [cpus for vcpu, cpus in self.vm.current.pins.items() if vcpu in pairs and self.vm.spec.is_dedicated(vcpu)]
+        return frozenset(self.dedicated.values()).union(*own)
+
+    @property
+    def strict(self) -> bool:
+        """Whether the memory is bound to nodes: by the XML where there is one, else by placer itself."""
+        if self.root is None:
+            return True
+        policies = [*self.root.findall("numatune/memory"), *self.root.findall("numatune/memnode")]
+        return any(policy.get("mode", "strict") == "strict" for policy in policies)
+
+    def topology(self, level: str, default: int = 1) -> int:
+        """Return a figure of ``<cpu><topology>``."""
+        element = None if self.root is None else self.root.find("cpu/topology")
+        text = "" if element is None else (element.get(level) or "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
+
+    def bound_nodes(self, number: int) -> frozenset[int] | None:
+        """Return the host nodes that the XML binds a cell's memory to; None where it is not strict, or has none."""
+        cell = None if self.root is None else self.root.find(f"numatune/memnode[@cellid='{number}']")
+        policy = cell if cell is not None or self.root is None else self.root.find("numatune/memory")
+        if policy is None or policy.get("mode", "strict") != "strict" or policy.get("placement") == "auto":
+            return None
+        try:
+            return parse_cpuset(policy.get("nodeset") or "") or None
+        except InputError:
+            return None
+
+
+Said = tuple[str, str]
+
+
+def pins_something(vm: Vm) -> bool:
+    """Tell whether a VM has CPUs of its own, so that daemons that move threads work against it."""
+    return vm.spec.cpu_policy is not CpuPolicy.SHARED
