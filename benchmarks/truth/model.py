@@ -119,6 +119,9 @@ class ReferenceModel:
             return True
         if here and (self._stays_put(vm) or (vm.movable == "live" and vm.running and self._crosses(vm, host))):
             return False
+        smt = any(len(core) > 1 for core in host.core_of.values())
+        if vm.thread_policy == "require" and vm.dedicated and not smt:
+            return False
         return not forbidden(self.inventory, vm, host)
 
     def _crosses(self, vm: Vm, host: Host) -> bool:

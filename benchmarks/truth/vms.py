@@ -19,7 +19,7 @@ def random_vm(rng: random.Random, features: frozenset[str], number: int) -> dict
     elif policy == "shared":
         vm["cpu_policy"] = "shared"
     if "smt" in features and vm.get("cpu_policy") != "shared" and rng.random() < 0.5:
-        vm["thread_policy"] = rng.choice(("isolate", "require", "prefer"))
+        vm["thread_policy"] = rng.choice(("isolate", "require", "pairs", "prefer"))
     if rng.random() < 0.25:
         vm["emulator_threads"] = rng.choice(("isolate", "isolate", "share", "housekeeping"))
     if rng.random() < 0.1:

@@ -54,7 +54,7 @@ def impossible_vms(fleet: Fleet, index: RuleIndex | None = None) -> dict[str, st
     for number, vm in enumerate(fleet.vms):
         if is_present(fleet, vm):
             continue
-        where = allowed.of(number, vm.spec.kvm)
+        where = allowed.of(number, vm.spec)
         key = (specs.of(vm.spec), where)
         if key not in known:
             known[key] = kinds.reason(vm.spec, allowed.masks[where])
@@ -72,6 +72,7 @@ class _Allowed:
         self._kinds = kinds
         self._open = np.array([not host.failed for host in fleet.hosts], dtype=bool)
         self._kvm = np.array([host.kvm for host in fleet.hosts], dtype=bool)
+        self._smt = np.array([host.smt for host in fleet.hosts], dtype=bool)
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
         for number, rule in enumerate(fleet.rules):
@@ -86,12 +87,13 @@ class _Allowed:
                     self._rules.setdefault(vm, []).append(number)
         self.masks: dict[Hashable, Truths] = {}
 
-    def of(self, vm: int, kvm: bool) -> Hashable:
+    def of(self, vm: int, spec: VmSpec) -> Hashable:
         """Return the key in `masks` of the kinds of host that the VM with this index may be on."""
-        key = (kvm, tuple(self._rules.get(vm, ())))
+        rules = tuple(self._rules.get(vm, ()))
+        key = (spec.kvm, spec.needs_smt, rules)
         if key not in self.masks:
-            hosts = self._open & self._kvm if kvm else self._open.copy()
-            for number in key[1]:
+            hosts = self._open & (self._kvm | (not spec.kvm)) & (self._smt | (not spec.needs_smt))
+            for number in rules:
                 hosts &= self._hosts[number]
             self.masks[key] = self._kinds.with_any(hosts)
         return key
@@ -145,7 +147,7 @@ class _HostKinds:
     def reason(self, spec: VmSpec, kinds: Truths) -> str | None:
         """Return why a VM fits on no host of these kinds, None where it may fit on one."""
         if not kinds.any():
-            return "no host may take it: KVM support, rules, drains and failures leave none"
+            return "no host may take it: KVM support, thread siblings, rules, drains and failures leave none"
         short = self._host_level(spec, kinds)
         if isinstance(short, str):
             return short
@@ -209,7 +211,7 @@ class _HostKinds:
         """Yield (what, how much a part needs, how much each node has, how to say an amount)."""
         if part.dedicated and spec.thread_policy is ThreadPolicy.ISOLATE:
             yield "whole cores", part.dedicated, self.cores, _count
-        elif part.dedicated and spec.thread_policy is ThreadPolicy.REQUIRE:
+        elif part.dedicated and spec.thread_policy.fills_cores:
             yield "CPUs of whole cores", part.dedicated, self.whole, _count
         if part.dedicated + part.emulator:
             yield (

@@ -37,6 +37,9 @@ def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings)
             found.vm(planned, "the host has failed and holds nothing", where="host")
         if vm.spec.kvm and not host.kvm:
             found.vm(planned, "the host cannot run KVM, and the VM does not say kvm: false", where="host")
+        stays = vm.current is not None and vm.current.host == host.name
+        if vm.spec.needs_smt and not host.smt and not stays:
+            found.vm(planned, "its thread policy is require, and no core of the host has a sibling", where="host")
         place = (id(host.topology), vm.spec.vcpus, places.of(planned))
         if place in good or _places_exist(host, vm, planned, found):
             good.add(place)

@@ -12,7 +12,7 @@ from placer.measure.moved import has_fixed_pins
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import PlanVm
-from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import CpuPolicy, EmulatorPolicy, Vm, VmSpec
 
 RATIO_TOLERANCE = 1e-6
 """Shared vCPUs are counted in fractions where a cpuset spans nodes; such rounding is no fault."""
@@ -75,7 +75,7 @@ def _exclusive(use: CpuUse, found: Findings) -> None:
 
 
 def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
-    """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` whole cores but the last."""
+    """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` and ``pairs`` it fills cores."""
     if spec.cpu_policy is CpuPolicy.SHARED:
         return
     dedicated = planned.pins
@@ -91,24 +91,30 @@ def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Itera
     outside = own - host.dedicated_pool
     if outside:
         yield "pins", f"CPUs {format_cpuset(outside)} are not for dedicated vCPUs: {_why_not(host, min(outside))}"
-    if spec.thread_policy is ThreadPolicy.REQUIRE:
-        yield from _whole_cores(host, planned, own)
+    if spec.thread_policy.fills_cores:
+        yield from _filled_cores(host, spec, planned)
 
 
-def _whole_cores(host: Host, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
-    topology = host.topology
-    partly: Counter[int] = Counter()
-    for core in {topology.core_of_cpu[cpu] for cpu in own}:
-        if not topology.cores[core] <= own:
-            partly[topology.node_of_cpu[min(topology.cores[core] & own)]] += 1
-    if not partly:
-        return
-    cells: Counter[int] = Counter()
+def _filled_cores(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """The vCPUs of a cell fill cores that no other cell has, but for one core on each node that they are on."""
+    topology, policy = host.topology, spec.thread_policy.value
+    owner: dict[int, int] = {}
     for cell in planned.cells:
-        cells.update({topology.node_of_cpu[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu] if cpu in own})
-    for node, cores in sorted(partly.items()):
-        if cores > cells[node]:
-            yield "pins", f"thread policy require leaves {cores} cores of node {node} partly empty; one a cell may be"
+        own = {cpu for vcpu in cell.vcpus if spec.is_dedicated(vcpu) for cpu in planned.pins[vcpu]}
+        partly: Counter[int] = Counter()
+        for core in sorted({topology.core_of_cpu[cpu] for cpu in own}):
+            if owner.setdefault(core, cell.id) != cell.id:
+                cpus = format_cpuset(topology.cores[core])
+                yield (
+                    "pins",
+                    f"thread policy {policy}: cells {owner[core]} and {cell.id} are on the core of CPUs {cpus}",
+                )
+            if not topology.cores[core] <= own:
+                partly[topology.node_of_cpu[min(topology.cores[core] & own)]] += 1
+        for node, cores in sorted(partly.items()):
+            if cores > 1:
+                partial = f"cell {cell.id} leaves {cores} cores of node {node} partly empty; one may be"
+                yield "pins", f"thread policy {policy}: {partial}"
 
 
 def _why_not(host: Host, cpu: int) -> str:

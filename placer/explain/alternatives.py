@@ -349,8 +349,9 @@ class _Search:
                 return f"the rule {rule.label}"
         if host.failed:
             return "the host has failed"
-        if self.vm.spec.kvm and not host.kvm:
-            return "the host cannot run KVM"
+        for needs, has, what in ((self.vm.spec.kvm, host.kvm, "KVM"), (self.vm.spec.needs_smt, host.smt, "SMT")):
+            if needs and not has:
+                return f"the host has no {what}"
         return f"its migration domain: the host is of {host.migration_domain or 'none'}"
 
     def _holders(self, host: str, node: int | None, row: str) -> tuple[str, ...]:

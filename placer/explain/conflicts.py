@@ -104,7 +104,8 @@ def _hosts(core: Fleet) -> tuple[str, ...]:
         ):
             continue
         for vm in core.vms:
-            barred = (vm.spec.kvm and not host.kvm) or any(
+            barred = (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt)
+            barred |= any(
                 (rule.kind is RuleKind.WITHIN and not here) or (rule.kind is RuleKind.OUTSIDE and here)
                 for rule, here in zip(core.rules, inside, strict=True)
                 if matches(rule.members, vm.name, vm.spec.labels)

@@ -38,8 +38,8 @@ class CpuUse:
 def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
     """Return which CPUs the VMs of one host hold and leave idle.
 
-    With thread policy ``isolate`` the siblings of every dedicated vCPU stay idle; with ``require`` those siblings that
-    the VM itself does not fill. Fixed pins over several CPUs hold all of them.
+    With thread policy ``isolate`` the siblings of every dedicated vCPU stay idle; with ``require`` and ``pairs`` those
+    siblings that the VM itself does not fill. Fixed pins over several CPUs hold all of them.
     """
     use = CpuUse(host=host, placed=placed)
     holders = use.holders
@@ -53,7 +53,7 @@ def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
                 holders.setdefault(cpu, []).append(position)
         if vm.spec.thread_policy is not ThreadPolicy.PREFER and own:
             mates = _siblings(host.topology, own)
-            if vm.spec.thread_policy is ThreadPolicy.REQUIRE:
+            if vm.spec.thread_policy.fills_cores:
                 mates = mates.difference(own)
             for cpu in mates:
                 use.idle.setdefault(cpu, []).append(position)
@@ -111,7 +111,8 @@ def extra_l3(use: CpuUse) -> int:
 
     What counts are a cell's dedicated vCPUs on a node. The fewest possible is what they would touch alone on that node:
     domains taken from the largest down, counted in CPUs of the host's dedicated pool (thread policy ``prefer``) or in
-    cores of it (``isolate``, one vCPU a core; ``require``, whole cores). CPUs without an L3 domain do not count.
+    cores of it (``isolate``, one vCPU a core; ``require`` and ``pairs``, whole cores). CPUs without an L3 domain do not
+    count.
     """
     topology = use.host.topology
     l3_of, node_of = topology.l3_of_cpu, topology.node_of_cpu

@@ -13,7 +13,7 @@ from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind, matches
 
 Pair = tuple[int, Hashable]
-"""Index of a rule, and the domain: a host, a label's value, (host, node id) or (host, number of the L3 domain)."""
+"""Index of a rule, and the domain: a host, a label's value, (host, node id) or (host, `Topology.l3_domain_of_cpu`)."""
 
 Domains = Callable[[Rule, int], Iterable[Hashable]]
 """Which domains of a rule's scope the VM with this index is in: none where it is nowhere."""
@@ -99,7 +99,7 @@ def _planned_domains(fleet: Fleet, plan: Plan) -> Domains:
             return ()
         at = fleet.host_by_name[vm.host]
         if rule.scope in ("node", "l3"):
-            where = at.topology.node_of_cpu if rule.scope == "node" else at.topology.l3_of_cpu
+            where = at.topology.node_of_cpu if rule.scope == "node" else at.topology.l3_domain_of_cpu
             return {(at.name, where[cpu]) for pin in set(vm.pins.values()) for cpu in pin if cpu in where}
         return _host_domains(rule, at)
 
@@ -130,7 +130,8 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
         cpus = set().union(*now.pins.values())
         if len(now.pins) < fleet.vms[number].spec.vcpus:
             cpus |= {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
-        return {(at.name, topology.l3_of_cpu[cpu]) for cpu in cpus if cpu in topology.l3_of_cpu}
+        where = topology.l3_domain_of_cpu
+        return {(at.name, where[cpu]) for cpu in cpus if cpu in where}
 
     return _excess(fleet.rules, index, domains, host)
 

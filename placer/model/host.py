@@ -122,6 +122,11 @@ class Topology:
             raise InputError("cores and nodes do not name the same CPUs", file=self.source)
 
     @cached_property
+    def smt(self) -> bool:
+        """Whether any core has several threads online."""
+        return any(len(core) > 1 for core in self.cores)
+
+    @cached_property
     def cpus(self) -> frozenset[int]:
         """All online CPUs."""
         return frozenset().union(*(node.cpus for node in self.nodes))
@@ -145,6 +150,13 @@ class Topology:
     def l3_of_cpu(self) -> Mapping[int, int]:
         """Index into `l3` of every online CPU that has an L3 domain."""
         return {cpu: index for index, group in enumerate(self.l3) for cpu in group}
+
+    @cached_property
+    def l3_domain_of_cpu(self) -> Mapping[int, int]:
+        """The L3 domain of every online CPU as rules see it: its index into `l3`; of those on a node that no domain is
+        told of, one domain for the node: −1 − its id.
+        """
+        return {cpu: self.l3_of_cpu.get(cpu, -1 - node) for cpu, node in self.node_of_cpu.items()}
 
     def node(self, node_id: int) -> Node:
         """Return the node with this real id; KeyError if the host has none."""
@@ -216,6 +228,11 @@ class Host:
     def usable_cpus(self) -> frozenset[int]:
         """Online CPUs that are not reserved for the host."""
         return self.topology.cpus - self.reserve.cpus
+
+    @property
+    def smt(self) -> bool:
+        """Tell whether any core has several threads online."""
+        return self.topology.smt
 
     @property
     def dedicated_pool(self) -> frozenset[int]:

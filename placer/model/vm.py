@@ -23,11 +23,19 @@ class CpuPolicy(StrEnum):
 
 
 class ThreadPolicy(StrEnum):
-    """How dedicated vCPUs use SMT siblings: as it comes, alone on a core, or only whole cores."""
+    """How dedicated vCPUs use SMT siblings: as it comes, alone on a core, or filling whole cores: on a host with SMT
+    only, as OpenStack has it, or on any host.
+    """
 
     PREFER = "prefer"
     ISOLATE = "isolate"
     REQUIRE = "require"
+    PAIRS = "pairs"
+
+    @property
+    def fills_cores(self) -> bool:
+        """Tell whether the vCPUs of a cell fill whole cores, all but one."""
+        return self in (ThreadPolicy.REQUIRE, ThreadPolicy.PAIRS)
 
 
 class EmulatorPolicy(StrEnum):
@@ -159,6 +167,11 @@ class VmSpec:
         if self.offline_vcpus:
             return vcpu not in self.offline_vcpus
         return self.vcpus_current is None or vcpu < self.vcpus_current
+
+    @property
+    def needs_smt(self) -> bool:
+        """Tell whether only a host with SMT may take it, as OpenStack has it."""
+        return self.thread_policy is ThreadPolicy.REQUIRE and self.cpu_policy is not CpuPolicy.SHARED
 
     def is_dedicated(self, vcpu: int) -> bool:
         """Tell whether this vCPU gets a CPU of its own."""

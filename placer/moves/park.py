@@ -90,7 +90,7 @@ class Parking:
                 yield place, claims
 
     def _allowed(self, vm: Vm, host: Host, home: Host) -> bool:
-        if host.failed or (vm.spec.kvm and not host.kvm):
+        if host.failed or (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt):
             return False
         if host.migration_domain != home.migration_domain and vm.movable is Movable.LIVE and vm.running:
             return False

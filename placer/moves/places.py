@@ -153,7 +153,8 @@ def _domains(rule: Rule, host: Host, place: Place) -> Iterable[Hashable]:
     cpus: set[int] = set().union(*place.pins.values())
     if not cpus:
         cpus = {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
-    return {(host.name, topology.l3_of_cpu[cpu]) for cpu in cpus if cpu in topology.l3_of_cpu}
+    where = topology.l3_domain_of_cpu
+    return {(host.name, where[cpu]) for cpu in cpus if cpu in where}
 
 
 def _cpus(vm: Vm, host: Host, planned: PlanVm) -> tuple[frozenset[int], frozenset[int]]:
@@ -182,7 +183,7 @@ def _dedicated(vm: Vm, host: Host, place: Place, known: frozenset[int]) -> Count
         width = max((len(core) for core in topology.cores), default=1)
         if vcpus and vm.spec.thread_policy is ThreadPolicy.ISOLATE:
             vcpus *= width
-        elif vm.spec.thread_policy is ThreadPolicy.REQUIRE:
+        elif vm.spec.thread_policy.fills_cores:
             vcpus = -(-vcpus // width) * width
         if number == 0 and vm.spec.emulator_threads is EmulatorPolicy.ISOLATE:
             vcpus += 1

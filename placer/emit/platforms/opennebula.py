@@ -58,9 +58,9 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
 
 def _topology(vm: PlanVm, known: Vm) -> Iterator[str]:
     """Yield the attributes that give a VM its cells."""
-    policy = {ThreadPolicy.PREFER: "THREAD", ThreadPolicy.REQUIRE: "CORE", ThreadPolicy.ISOLATE: "CORE"}
     pinned = known.spec.cpu_policy is CpuPolicy.DEDICATED
-    words = [f'PIN_POLICY = "{policy[known.spec.thread_policy] if pinned else "NONE"}"', f'SOCKETS = "{len(vm.cells)}"']
+    policy = "THREAD" if known.spec.thread_policy is ThreadPolicy.PREFER else "CORE"
+    words = [f'PIN_POLICY = "{policy if pinned else "NONE"}"', f'SOCKETS = "{len(vm.cells)}"']
     nodes = {node for cell in vm.cells for node in cell.nodes}
     if len(nodes) == 1 and pinned:
         words.append(f'NODE_AFFINITY = "{min(nodes)}"')

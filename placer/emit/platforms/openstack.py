@@ -13,7 +13,7 @@ from placer.emit.platforms.waves import Form, changes_of, wave_script
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
-from placer.model.vm import CpuPolicy, Vm
+from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 
 _SERVER = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _LISTED = 20
@@ -102,7 +102,9 @@ def _extra_specs(vm: PlanVm, known: Vm) -> Iterator[str]:
     if spec.cpu_policy is CpuPolicy.MIXED:
         yield f"hw:cpu_dedicated_mask={format_cpuset(spec.dedicated_vcpus)}"
     if spec.cpu_policy is not CpuPolicy.SHARED:
-        yield f"hw:cpu_thread_policy={spec.thread_policy.value}"
+        # Nova knows no pairs: of its policies prefer is the one that takes siblings and needs no SMT.
+        policy = spec.thread_policy if spec.thread_policy is not ThreadPolicy.PAIRS else ThreadPolicy.PREFER
+        yield f"hw:cpu_thread_policy={policy.value}"
     if spec.page_kib is not None:
         yield f"hw:mem_page_size={spec.page_kib}"
 

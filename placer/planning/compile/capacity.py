@@ -28,8 +28,9 @@ class FreeCore:
 @dataclass(frozen=True, slots=True)
 class NodeCapacity:
     """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in
-    KiB. `largest_l3` is how many CPUs for dedicated vCPUs one L3 domain has at most, those of fixed pins included;
-    `floats_in_one_l3` says whether all CPUs that may carry shared vCPUs are in one.
+    KiB. `cores_span` says whether a core of it has threads on other nodes too. `largest_l3` is how many CPUs for
+    dedicated vCPUs one L3 domain has at most, those of fixed pins included; `floats_in_one_l3` says whether all CPUs
+    that may carry shared vCPUs are in one.
     """
 
     cores: tuple[FreeCore, ...]
@@ -37,6 +38,7 @@ class NodeCapacity:
     usable_cpus: int
     largest_l3: int
     floats_in_one_l3: bool
+    cores_span: bool
     memory_kib: int
     pages: Mapping[int, int]
     devices: Mapping[str, int]
@@ -99,6 +101,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
                 usable_cpus=len(node.cpus & host.usable_cpus),
                 largest_l3=_largest_l3(host, node.cpus),
                 floats_in_one_l3=len({topology.l3_of_cpu.get(cpu) for cpu in node.cpus & host.shared_pool}) <= 1,
+                cores_span=any(not topology.cores[topology.core_of_cpu[cpu]] <= node.cpus for cpu in node.cpus),
                 memory_kib=ordinary if planable else 0,
                 pages=pages if planable else {},
                 devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id),
@@ -117,10 +120,10 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
 
 
 def _largest_l3(host: Host, cpus: frozenset[int]) -> int:
-    """Return the most CPUs for dedicated vCPUs that an L3 domain has on a node; those in no domain are in any."""
-    counts = Counter(host.topology.l3_of_cpu.get(cpu) for cpu in cpus & host.dedicated_pool)
-    loose = counts.pop(None, 0)
-    return max(counts.values(), default=0) + loose
+    """Return the most CPUs for dedicated vCPUs that an L3 domain has on a node; those that no domain is told of are
+    one.
+    """
+    return max(Counter(host.topology.l3_of_cpu.get(cpu) for cpu in cpus & host.dedicated_pool).values(), default=0)
 
 
 def reserved_memory(host: Host) -> list[int]:

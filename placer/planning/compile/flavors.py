@@ -78,7 +78,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
             fixed[number] = (rules, confined.of(vm))
             of_vm.append(-1)
             continue
-        locked = _locked_cells(vm) if present else None
+        locked = _locked_cells(vm)
         confinement = Confinement(rules=confined.of(vm))
         if present and host is not None:
             if vm.movable is Movable.NO:
@@ -114,6 +114,8 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
 def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequence[Rule], drained: int) -> bool:
     """Tell whether a VM of this confinement may newly arrive on the host, which `drained` drain rules select."""
     if drained or host.failed or (needs.kvm and not host.kvm):
+        return False
+    if needs.thread_policy == "require" and needs.pins and not host.smt:
         return False
     if confinement.only_host is not None and confinement.only_host != host.name:
         return False
@@ -172,7 +174,9 @@ def _known_nodes(vm: Vm) -> tuple[int, ...] | None:
 
 
 def _locked_cells(vm: Vm) -> int | None:
-    """Return how many cells a placed ``auto`` VM has: its guest's topology stays, unless it may be reshaped."""
+    """Return how many cells an ``auto`` VM that was placed has: its guest's topology stays, unless it may be reshaped,
+    and also where its host failed.
+    """
     nodes = _known_nodes(vm)
     return None if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or nodes is None else len(nodes)
 

@@ -364,7 +364,8 @@ class ClassBuilder:
 
     def _permission(self, host: Host, drained: int) -> _Permission:
         confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
-        key = (host.kvm, host.migration_domain, drained, host.name if host.name in self._bound else None, confining)
+        only = host.name if host.name in self._bound else None
+        key = (host.kvm, host.smt, host.migration_domain, drained, only, confining)
         if key not in self._permissions:
             rules = self.fleet.rules
             allowed = np.array(

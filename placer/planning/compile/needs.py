@@ -60,6 +60,11 @@ class Needs:
         """Tell whether it takes any: CPU slots of a headroom goal, whatever the memory, do not."""
         return any(part.memory_kib or part.overhead_kib for part in self.options[0])
 
+    @property
+    def pins(self) -> bool:
+        """Tell whether it has dedicated vCPUs."""
+        return any(part.dedicated for part in self.options[0])
+
     def transfer(self, option: int) -> list[list[float]]:
         """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to
         1).

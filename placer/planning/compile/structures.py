@@ -81,7 +81,8 @@ def structure_of(
         rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found.rows))
         room.append(tuple(row.capacity for row in found.rows))
         widths.append({core.width for core in node.cores} or {1})
-        exact &= found.exact
+        # A core that spans nodes is whole on none of them: what could take it is left out.
+        exact &= found.exact and not (node.cores_span and whole.any)
     return Structure(
         view=view,
         cpu_rows=tuple(rows),

@@ -124,16 +124,22 @@ def as_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:
 
 
 def change_of(vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet) -> Change:
-    """Return what the plan does to a VM; one that is nowhere yet has no change, and one whose host failed restarts."""
+    """Return what the plan does to a VM; one that is nowhere yet has no change, one whose host failed or whose cells
+    become others restarts.
+    """
     if vm.current is None:
         return Change.NONE
     old = fleet.host_by_name.get(vm.current.host)
-    if vm.current.host != host.name:
-        return Change.RESTART if vm.movable is Movable.COLD or old is None or old.failed else Change.MIGRATE
     kept = current_parts(vm)
+    parts = len(placement.cpu_nodes)
+    auto, now = vm.spec.cell_mode is CellMode.AUTO, vm.current.nodes
+    other_cells = auto and now is not None and len(now) != parts
+    if vm.current.host != host.name:
+        cold = vm.movable is Movable.COLD or old is None or old.failed or other_cells
+        return Change.RESTART if cold else Change.MIGRATE
     if kept is None:
         return Change.REPIN
-    if len(kept[0]) != len(placement.cpu_nodes):
+    if other_cells or len(kept[0]) != parts:
         return Change.RESTART
     ids = host.topology.node_ids
     if kept != (tuple(ids[n] for n in placement.cpu_nodes), tuple(ids[n] for n in placement.memory_nodes)):

@@ -77,7 +77,7 @@ def _reason(
             else f"no place was found in time ({held} is not proven); {fitting} hosts have room for its {vcpus} vCPUs"
         )
     if not lacking:
-        return "no host may take it: rules, drains, KVM support or migration domains leave none"
+        return "no host may take it: rules, drains, KVM support, thread siblings or migration domains leave none"
     what, hosts = lacking.most_common(1)[0]
     rest = f"; {forbidden} hosts may not take it" if forbidden else ""
     return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"

@@ -233,7 +233,7 @@ class VmEntry(Entry):
     page_size: PageKib | None = None
     cpu_policy: Literal["dedicated", "shared", "mixed"] | None = None
     dedicated_vcpus: SomeCpus | None = None
-    thread_policy: Literal["prefer", "isolate", "require"] | None = None
+    thread_policy: Literal["prefer", "isolate", "require", "pairs"] | None = None
     emulator_threads: Literal["share", "isolate", "housekeeping"] | None = None
     iothreads: IoThreadIds | None = None
     overhead: Kib | None = None

@@ -1,0 +1,32 @@
+"""What a plan calls its change of a VM, and the cells that a guest keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from placer.check.check import check
+from placer.model.plan import Change
+from placer.planner import solve_fleet
+
+
+def test_new_cells_on_another_host_are_a_restart(build: Any) -> None:
+    """A guest of two cells becomes one of one cell on a host with one node: it restarts, it does not migrate."""
+    small = build.host("one", build.topology(nodes=1, cpus=8))
+    spec = build.spec(4, 2, "auto", reshape=True)
+    vm = build.vm("v", spec, current=build.now("two", (0, 1)))
+    fleet = build.fleet([build.host("two", cost=5.0), small], [vm])
+    plan = solve_fleet(fleet, goals="placed,hosts", max_moves=1, time_limit_s=20)
+    (planned,) = plan.vms
+    assert (planned.host, len(planned.cells), planned.change) == ("one", 1, Change.RESTART)
+    assert check(fleet, plan).ok
+
+
+def test_a_guest_whose_host_failed_keeps_its_cells(build: Any) -> None:
+    """A guest of one cell is not cut in two where its host failed, though two would fit; with `reshape` it is."""
+    failed = build.host("gone", failed=True)
+    for reshape, left_out in ((False, ["v"]), (True, [])):
+        vm = build.vm("v", build.spec(6, 2, "auto", reshape=reshape), current=build.now("gone", (1,)))
+        fleet = build.fleet([build.host("here"), failed], [vm])
+        plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
+        assert [unplaced.name for unplaced in plan.unplaced] == left_out
+        assert check(fleet, plan).ok
