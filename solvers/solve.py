@@ -176,6 +176,20 @@ class _Ladder:
                 self.best = replace(found, objectives=_carried(self.problem, self.best, found))
                 self.tell("linear", "fuller first answer")
 
+    def full_hosts(self) -> None:
+        """Look for a first answer on as few hosts as there must be, where they have to be full: a round."""
+        from solvers.starts.full_hosts import full_hosts
+
+        if self.best.patterns and self.goes_on:
+            self.best, searched = full_hosts(
+                self.problem,
+                self.best,
+                seed=self.seed,
+                time_limit_s=self.left.guard_s,
+                interrupt=self.interrupt,
+            )
+            self.rounds += searched
+
     def improve(self, patience: int) -> None:
         """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""
         from solvers.improve.stage import stage_of
