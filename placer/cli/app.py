@@ -23,6 +23,14 @@ IMPORT_VERBS = (
     ),
     Verb(name="openstack", help="From the JSON of the openstack command.", target="placer.cli.import_:openstack"),
     Verb(name="proxmox", help="From the JSON of pvesh, and VM configurations.", target="placer.cli.import_:proxmox"),
+    Verb(name="kubevirt", help="From the JSON of kubectl.", target="placer.cli.import_platforms:kubevirt"),
+    Verb(
+        name="opennebula",
+        help="From the JSON of onehost and onevm.",
+        target="placer.cli.import_platforms:opennebula",
+    ),
+    Verb(name="ovirt", help="From the JSON of oVirt's REST API.", target="placer.cli.import_platforms:ovirt"),
+    Verb(name="incus", help="From the JSON of incus query.", target="placer.cli.import_platforms:incus"),
     Verb(name="csv", help="From tables of hosts and VMs, with a map.", target="placer.cli.import_:tables"),
     Verb(name="xlsx", help="The same from workbooks.", target="placer.cli.import_:tables"),
 )

@@ -70,7 +70,7 @@ def libvirt(
         capabilities=None if capabilities is None else Path(capabilities),
         domains=None if domains is None else Path(domains),
         bundles=[Path(bundle) for bundle in bundles or ()],
-        folder=_folder(output),
+        folder=folder_of(output),
     )
     failure = PartialError(imported.failures) if imported.failures else None
     return written(imported, output, update, force, terminal, failure)
@@ -97,7 +97,7 @@ def tables(
     from placer.read.imports.table import import_table
 
     given = {name: Path(file) for name, file in (("hosts", hosts), ("vms", vms)) if file is not None}
-    imported = import_table(Path(map_), folder=_folder(output), files=given)
+    imported = import_table(Path(map_), folder=folder_of(output), files=given)
     return written(imported, output, update, force, terminal)
 
 
@@ -138,7 +138,7 @@ def openstack(
         services=None if services is None else Path(services),
     )
     hosts = None if topology is None else Path(topology)
-    imported = import_openstack(files, topology=hosts, folder=_folder(output))
+    imported = import_openstack(files, topology=hosts, folder=folder_of(output))
     return written(imported, output, update, force, terminal)
 
 
@@ -151,6 +151,10 @@ def proxmox(
     configs: Annotated[
         str, typer.Option("--configs", metavar="DIR", help="<vmid>.conf of each VM, or <vmid>.json of pvesh.")
     ],
+    ha_rules: Annotated[
+        str | None,
+        typer.Option("--ha-rules", metavar="FILE", help="pvesh get /cluster/ha/rules --output-format json"),
+    ] = None,
     topology: Topology = None,
     update: Update = False,
     force: Force = False,
@@ -159,11 +163,17 @@ def proxmox(
     from placer.read.imports.proxmox import import_proxmox
 
     hosts = None if topology is None else Path(topology)
-    imported = import_proxmox(resources=Path(resources), configs=Path(configs), topology=hosts, folder=_folder(output))
+    imported = import_proxmox(
+        resources=Path(resources),
+        configs=Path(configs),
+        topology=hosts,
+        folder=folder_of(output),
+        ha_rules=None if ha_rules is None else Path(ha_rules),
+    )
     return written(imported, output, update, force, terminal)
 
 
-def _folder(output: str) -> Path:
+def folder_of(output: str) -> Path:
     """Return the folder that paths in the inventory are relative to."""
     return Path() if output == STDIN else Path(output).parent
 

@@ -18,6 +18,7 @@ from placer.read.hosts.host import read_file, read_topology
 from placer.read.imports.entries import HostFiles, entry, imported, load_objects, said, unique_names
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import RESERVE_NOTE
+from placer.read.imports.proxmox_ha import ha_rule_entries
 from placer.read.text.located import LineMap
 from placer.read.text.text import text_lines
 
@@ -52,7 +53,9 @@ class _Cluster:
         self.left.setdefault(what, []).append(name)
 
 
-def import_proxmox(*, resources: Path, configs: Path, topology: Path | None, folder: Path) -> Imported:
+def import_proxmox(
+    *, resources: Path, configs: Path, topology: Path | None, folder: Path, ha_rules: Path | None = None
+) -> Imported:
     """Read a cluster.
 
     Parameters
@@ -67,6 +70,8 @@ def import_proxmox(*, resources: Path, configs: Path, topology: Path | None, fol
         memory.
     folder
         Where the inventory will stand.
+    ha_rules
+        ``pvesh get /cluster/ha/rules --output-format json`` (Proxmox VE 9).
 
     Raises
     ------
@@ -85,18 +90,17 @@ def import_proxmox(*, resources: Path, configs: Path, topology: Path | None, fol
     if files.unused:
         cluster.warnings.append(f"no node is called like the host files {', '.join(files.unused)}")
     vms = _vms([tree for tree in listed if said(tree, "type") == "qemu"], configs, cluster)
-    containers = sum(said(tree, "type") == "lxc" for tree in listed)
-    if containers:
-        cluster.warnings.append(
-            f"{containers} containers are no VMs: left out, though they take CPUs and memory; reserve for them"
-        )
+    vms += _containers([tree for tree in listed if said(tree, "type") == "lxc"], {vm["name"] for vm in vms}, cluster)
+    rules: list[LineMap] = []
+    if ha_rules is not None:
+        rules = ha_rule_entries(load_objects(ha_rules), vms, cluster.hosts, cluster.warnings)
     for what, names in sorted(cluster.left.items()):
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
         cluster.warnings.append(f"{what} of VM {', '.join(sorted(names)[:_NAMES_SHOWN])}{more} is not carried over")
-    if any(said(tree, "hastate") for tree in listed):
-        cluster.warnings.append("HA groups and rules are not in these files: not carried over")
+    if ha_rules is None and any(said(tree, "hastate") for tree in listed):
+        cluster.warnings.append("HA groups and rules are not in these files: not carried over; see --ha-rules")
     cluster.warnings.append(RESERVE_NOTE)
-    return imported("Proxmox VE", resources, folder, list(cluster.hosts.values()), vms, [], cluster.warnings)
+    return imported("Proxmox VE", resources, folder, list(cluster.hosts.values()), vms, rules, cluster.warnings)
 
 
 def _host(name: str, tree: LineMap, files: HostFiles, cluster: _Cluster, folder: Path) -> list[str]:
@@ -163,6 +167,42 @@ def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[Li
         raise InputError(faults)
     for node, count in sorted(gone.items()):
         cluster.warnings.append(f"{count} VMs on node {node}, which is not in the inventory, are left out")
+    return made
+
+
+def _containers(listed: Sequence[LineMap], taken: set[str], cluster: _Cluster) -> list[LineMap]:
+    """Return running containers as load that does not move: CPUs and memory that are gone, on no node of the host."""
+    made: list[LineMap] = []
+    bare = 0
+    for tree in listed:
+        cpus, memory, node = said(tree, "maxcpu") or "", said(tree, "maxmem") or "", said(tree, "node")
+        if node not in cluster.hosts or said(tree, "status") not in (None, "running") or said(tree, "template") == "1":
+            continue
+        if not (cpus.isdigit() and memory.isdigit() and 0 < int(cpus) < 10**5):
+            bare += 1
+            continue
+        vmid = said(tree, "vmid") or "?"
+        name = said(tree, "name") or f"ct{vmid}"
+        one = entry(
+            name=f"{name}/{vmid}" if name in taken else name,
+            manager_id=vmid,
+            host=node,
+            vcpus=int(cpus),
+            memory=f"{int(memory) // 1024}KiB",
+            overhead="0KiB",
+            cells="none",
+            cpu_policy="shared",
+            labels={"container": "true"} | ({"pool": said(tree, "pool")} if said(tree, "pool") else {}),
+            movable="false",
+            movable_why=["a container: load that placer does not plan"],
+        )
+        one.line = tree.line
+        taken.add(one["name"])
+        made.append(one)
+    if bare:
+        cluster.warnings.append(f"{bare} containers tell no CPUs or memory: left out, though they take some")
+    if made:
+        cluster.warnings.append(f"{len(made)} containers are load that does not move, on no known node of their hosts")
     return made
 
 

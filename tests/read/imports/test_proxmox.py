@@ -154,7 +154,7 @@ def test_what_cannot_be_carried_over_is_listed(tmp_path: Path) -> None:
         "cpu of VM web is not carried over",
         "numa0 (policy interleave on host nodes 0-1) of VM web",
         "affinity to CPUs 900, which its node lacks, of VM web",
-        "1 containers are no VMs",
+        "1 containers tell no CPUs",
         "1 templates are left out",
         "node pve2 is offline",
         "1 VMs on node pve2, which is not in the inventory",
@@ -187,3 +187,55 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, config: str | None, word
     """A configuration that is missing or contradicts itself is named with its file or VM."""
     with pytest.raises(InputError, match=words):
         take(tmp_path, {} if config is None else {100: config}, [NODE, VM])
+
+
+def test_containers_are_load_that_stays(tmp_path: Path) -> None:
+    """A running container takes CPUs and memory on its node and does not move; others take nothing."""
+    ct = {"type": "lxc", "vmid": 200, "name": "dns", "node": "pve1", "status": "running", "maxcpu": 2, "maxmem": 2**30}
+    resources = [
+        NODE,
+        {**VM, "vmid": 100},
+        ct,
+        {**ct, "vmid": 201, "status": "stopped"},
+        {**ct, "vmid": 202, "maxcpu": 0},
+    ]
+    fleet = take(tmp_path, {100: CONFIG}, resources)
+    (load,) = [vm for vm in fleet.vms if vm.spec.labels.get("container")]
+    assert (load.name, load.manager_id, load.spec.vcpus, load.spec.memory_kib) == ("dns", "200", 2, 2**20)
+    assert (load.movable, load.spec.cpu_policy, load.spec.overhead_kib) == (Movable.NO, CpuPolicy.SHARED, 0)
+    assert any("1 containers tell no CPUs" in text for text in fleet.warnings)
+
+
+def test_ha_rules_are_rules(tmp_path: Path) -> None:
+    """Apart, together, and on named nodes; what only prefers, is disabled, or names nobody here is said or left out."""
+    nodes = [NODE, {**NODE, "node": "pve2"}]
+    resources = [*nodes, *({**VM, "vmid": vmid, "name": f"vm{vmid}"} for vmid in (100, 101))]
+    rules = [
+        {"rule": "apart", "type": "resource-affinity", "affinity": "negative", "resources": "vm:100,vm:101"},
+        {"rule": "near", "type": "resource-affinity", "affinity": "positive", "resources": "vm:100,ct:9,vm:101"},
+        {"rule": "home", "type": "node-affinity", "resources": "vm:100", "nodes": "pve1:2,pve2", "strict": 1},
+        {"rule": "wish", "type": "node-affinity", "resources": "vm:100", "nodes": "pve1", "strict": 0},
+        {"rule": "off", "type": "resource-affinity", "affinity": "negative", "resources": "vm:100", "disable": 1},
+        {"rule": "gone", "type": "resource-affinity", "affinity": "negative", "resources": "vm:999"},
+    ]
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    (tmp_path / "resources.json").write_text(json.dumps(resources))
+    (tmp_path / "configs").mkdir()
+    for vmid in (100, 101):
+        (tmp_path / f"configs/{vmid}.conf").write_text(CONFIG.replace("000100", f"000{vmid}"))
+    imported = import_proxmox(
+        resources=tmp_path / "resources.json",
+        configs=tmp_path / "configs",
+        topology=None,
+        folder=tmp_path,
+        ha_rules=tmp_path / "rules.json",
+    )
+    fleet = parse_fleet(imported.text().encode(), "fleet.yaml", tmp_path)
+    assert [(rule.kind.value, rule.name) for rule in fleet.rules] == [
+        ("anti_affinity", "ha:apart"),
+        ("affinity", "ha:near"),
+        ("within", "ha:home"),
+    ]
+    assert [host.labels for host in fleet.hosts] == [{"ha:home": "true"}] * 2
+    said = "\n".join(imported.fleet.warnings)
+    assert "HA rule wish only prefers" in said and "HA rule gone" in said and "off" not in said
