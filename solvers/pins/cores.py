@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from solvers.pins.cpu_rows import CoreRoom, CpuPolicy
 
@@ -63,3 +64,17 @@ class PinResult:
 
     items: tuple[PinnedItem, ...]
     held: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L3Rule:
+    """A rule over the items of a node: at most `max_per` of `members` in an L3 domain, or (None) all in one.
+
+    `there` says how many members that are no items are in a domain already. What is broken may stay so: `more` members
+    in a domain, or under None so many domains more than one.
+    """
+
+    members: tuple[int, ...]
+    max_per: int | None
+    there: Mapping[int | None, int] = field(default_factory=dict)
+    more: Mapping[int | None, int] = field(default_factory=dict)

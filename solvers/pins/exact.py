@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
 
-from solvers.pins.cores import Core, Item, PinnedItem, PinResult
+from solvers.pins.cores import Core, Item, L3Rule, PinnedItem, PinResult
 
 EFFORT = 5.0
 """Deterministic time a node; the best answer found by then is taken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class L3Rule:
-    """A rule over the items of a node: at most `max_per` of `members` in an L3 domain, or (None) all in one."""
-
-    members: tuple[int, ...]
-    max_per: int | None
 
 
 def pin_node_exact(
@@ -69,7 +60,8 @@ class _Model:
         self.threads: dict[tuple[int, int], cp_model.IntVar] = {}
         self.extra: dict[tuple[int, int], cp_model.IntVar] = {}
         self.sits: dict[tuple[int, int], cp_model.IntVar] = {}
-        self.domains: dict[tuple[int, int], cp_model.IntVar] = {}
+        self.domains: dict[tuple[int, int | None], cp_model.IntVar] = {}
+        self.homes: list[cp_model.IntVar] = []
         for i in range(len(items)):
             self._item(i)
         for c in range(len(cores)):
@@ -100,7 +92,7 @@ class _Model:
         model.add(sum(self.threads[i, s] for s in range(len(self.spots))) == item.vcpus)
         model.add(sum(self.extra[i, s] for s in range(len(self.spots))) == item.extra)
         model.add(sum(partly) <= 1)
-        for l3 in {core.l3 for core in self.cores if core.l3 is not None}:
+        for l3 in {core.l3 for core in self.cores}:
             self.domains[i, l3] = model.new_bool_var("")
             for c, core in enumerate(self.cores):
                 if core.l3 == l3:
@@ -144,20 +136,25 @@ class _Model:
         self.model.add(sum(left) >= floating)
 
     def keep(self, rule: L3Rule) -> None:
-        """Hold one rule in every L3 domain."""
-        domains = sorted({l3 for _, l3 in self.domains})
+        """Hold one rule in every L3 domain; CPUs that none is told of are one."""
+        domains = sorted({core.l3 for core in self.cores} | rule.there.keys(), key=lambda l3: -1 if l3 is None else l3)
         if rule.max_per is not None:
             for l3 in domains:
-                self.model.add(sum(self.domains[i, l3] for i in rule.members) <= rule.max_per)
+                inside = sum(self.domains[i, l3] for i in rule.members if (i, l3) in self.domains)
+                self.model.add(inside + rule.there.get(l3, 0) <= rule.max_per + rule.more.get(l3, 0))
             return
         home = {l3: self.model.new_bool_var("") for l3 in domains}
-        self.model.add(sum(home.values()) <= 1)
-        for i in rule.members:
-            for l3 in domains:
-                self.model.add_implication(self.domains[i, l3], home[l3])
+        self.homes += home.values()
+        self.model.add(sum(home.values()) <= 1 + rule.more.get(None, 0))
+        for l3 in domains:
+            if rule.there.get(l3):
+                self.model.add(home[l3] == 1)
+            for i in rule.members:
+                if (i, l3) in self.domains:
+                    self.model.add_implication(self.domains[i, l3], home[l3])
 
     def minimise(self) -> None:
-        """L3 domains first, then cores that two items share, then CPUs that change."""
+        """Domains of rules and L3 domains first, then cores that two items share, then CPUs that change."""
         pairs = len(self.sits) + 1
         shared = sum(self.sits.values())
         changed = []
@@ -168,7 +165,9 @@ class _Model:
                 self.model.add(kept <= self.threads[i, s])
                 changed.append(kept)
         most = sum(item.vcpus for item in self.items) + 1
-        self.model.minimize(most * (pairs * sum(self.domains.values()) + shared) - sum(changed))
+        told = [var for (_, l3), var in self.domains.items() if l3 is not None]
+        used = (len(told) + 1) * sum(self.homes) + sum(told)
+        self.model.minimize(most * (pairs * used + shared) - sum(changed))
 
     def start_from(self, hint: PinResult) -> None:
         """Hint an answer."""

@@ -86,6 +86,11 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         cores="cores" in kinds,
         whole=WholeDemand.of((policy, part.dedicated) for policy, part in parts),
         any_shared=any(part.shared for _, part in parts),
+        floating_l3=any(
+            fleet.rules[rule].scope == "l3" and any(part.shared for option in group.needs.options for part in option)
+            for group in groups
+            for rule in group.rules
+        ),
     )
     built = builder.build()
     problem = Problem(

@@ -107,6 +107,7 @@ class ClassBuilder:
     cores: bool
     whole: WholeDemand
     any_shared: bool
+    floating_l3: bool
     _rooms: dict[Hashable, _Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
@@ -227,6 +228,9 @@ class ClassBuilder:
                 cores=self.cores,
             )
             self._rooms[key] = _Room(draft=self.factory.draft_of(structure), cpu=cpu, capacity=capacity)
+            # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
+            if self.floating_l3 and any(not node.floats_in_one_l3 for node in capacity.nodes):
+                self.factory.drafts[self._rooms[key].draft].complete = False
         return self._rooms[key]
 
     def _fixed_use(self, number: int, loaded: _Loaded, drained: int) -> dict[int, int]:

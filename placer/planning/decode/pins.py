@@ -4,12 +4,13 @@ the answer.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from placer.errors import NothingFoundError, PlacerError
+from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
 from placer.model.vm import Vm
 from placer.planning.compile.capacity import HostCapacity, NodeCapacity
@@ -18,7 +19,7 @@ from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
 from solvers.pins.construct import pin_node
-from solvers.pins.cores import Core, Item, PinResult
+from solvers.pins.cores import Core, Item, L3Rule, PinResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Pinner:
     minimise_l3: bool = False
     _answers: dict[Hashable, HostPins] = field(default_factory=dict)
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
+    _broken: Mapping[Pair, int] | None = None
 
     def pin(self, host: int, placed: Sequence[tuple[Placement, int]]) -> HostPins:
         """Return the pins of the VMs (placement, index into the fleet) on a host.
@@ -64,8 +66,10 @@ class Pinner:
         needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
+        broken = self._broken_by(name, {rule for rules in tied for rule in rules})
         key = (
             id(capacity),
+            tuple(sorted(broken.items(), key=str)),
             tuple(
                 (need[0], placement, pins, rules)
                 for need, (placement, _), pins, rules in zip(needs, placed, here, tied, strict=True)
@@ -73,7 +77,7 @@ class Pinner:
         )
         if key not in self._answers:
             self._answers[key] = self._pin(
-                name, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied
+                host, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied, broken
             )
         return self._answers[key]
 
@@ -92,6 +96,20 @@ class Pinner:
         tied = flavors.groups[flavor].rules if flavor >= 0 else flavors.fixed[number][0]
         return tuple(rule for rule in tied if self.compiled.fleet.rules[rule].scope == "l3")
 
+    def _broken_by(self, host: str, rules: Set[int]) -> dict[tuple[int, int | None], int]:
+        """Return (rule, L3 domain of a host, None for an affinity) -> by how much it is broken now, where it is."""
+        if not rules:
+            return {}
+        if self._broken is None:
+            self._broken = start_excess(self.compiled.fleet, rule_index(self.compiled.fleet))
+        found: dict[tuple[int, int | None], int] = {}
+        for (rule, domain), excess in self._broken.items():
+            if rule in rules and domain is None:
+                found[rule, None] = excess
+            elif rule in rules and isinstance(domain, tuple) and domain[0] == host:
+                found[rule, domain[1]] = excess
+        return found
+
     def _current(self, vm: Vm, host: str) -> Hashable:
         if vm.current is None or vm.current.host != host or not vm.current.pins:
             return None
@@ -103,12 +121,13 @@ class Pinner:
 
     def _pin(
         self,
-        name: str,
+        host: int,
         capacity: HostCapacity,
         vms: Sequence[Vm],
         needs: Sequence[Needs],
         placements: Sequence[Placement],
         tied: Sequence[tuple[int, ...]],
+        broken: Mapping[tuple[int, int | None], int],
     ) -> HostPins:
         cpus: list[list[tuple[int, ...]]] = [[() for _ in placement.cpu_nodes] for placement in placements]
         floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in placements]
@@ -118,23 +137,25 @@ class Pinner:
             for slot, node in enumerate(placement.cpu_nodes):
                 on_node[node].append((number, slot))
         for node, wanted in sorted(on_node.items()):
-            self._pin_node(f"{name}, node {node}", capacity, node, wanted, vms, needs, tied, cpus, floating, extra)
+            rules = self._l3_rules(host, node, wanted, vms, tied, broken)
+            self._pin_node(host, node, capacity, wanted, vms, needs, rules, cpus, floating, extra)
         return HostPins(slots=tuple(SlotPins(tuple(cpus[n]), tuple(floating[n]), extra[n]) for n in range(len(vms))))
 
     def _pin_node(
         self,
-        where: str,
-        capacity: HostCapacity,
+        host: int,
         at: int,
+        capacity: HostCapacity,
         wanted: Sequence[tuple[int, int]],
         vms: Sequence[Vm],
         needs: Sequence[Needs],
-        tied: Sequence[tuple[int, ...]],
+        rules: Mapping[int, L3Rule],
         cpus: list[list[tuple[int, ...]]],
         floating: list[list[frozenset[int]]],
         extra: list[frozenset[int] | None],
     ) -> None:
         node = capacity.nodes[at]
+        where = f"{self.compiled.fleet.hosts[host].name}, node {at}"
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         for number, slot in wanted:
@@ -164,7 +185,11 @@ class Pinner:
             raise PlacerError(
                 f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file"
             )
-        answer = self._over_l3(where, cores, items, answer, [tied[number] for number, _ in owners], floats)
+        members = {
+            number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
+            for number, rule in rules.items()
+        }
+        answer = self._over_l3(where, cores, items, answer, members, floats)
         for (number, slot), pinned in zip(owners, answer.items, strict=True):
             cpus[number][slot] = pinned.cpus
             if pinned.extra:
@@ -174,37 +199,61 @@ class Pinner:
             if needs[number].options[0][slot].shared:
                 floating[number][slot] = free
 
+    def _l3_rules(
+        self,
+        host: int,
+        at: int,
+        wanted: Sequence[tuple[int, int]],
+        vms: Sequence[Vm],
+        tied: Sequence[tuple[int, ...]],
+        broken: Mapping[tuple[int, int | None], int],
+    ) -> dict[int, L3Rule]:
+        """Return the rules over L3 domains that VMs on a node are in, their members by number, and what fixed pins
+        and the start say of its domains.
+        """
+        here = sorted({number for number, _ in wanted})
+        topology = self.compiled.fleet.hosts[host].topology
+        own = topology.nodes[at]
+        domains = {topology.l3_of_cpu.get(cpu) for cpu in own.cpus}
+        found = {}
+        for number in sorted({rule for vm in here for rule in tied[vm]}):
+            rule = self.compiled.fleet.rules[number]
+            there: Counter[int | None] = Counter()
+            for vm in here:
+                now = vms[vm].current
+                if vms[vm].pins_fixed and number in tied[vm] and now is not None:
+                    held = own.cpus & frozenset().union(*now.pins.values())
+                    there.update({topology.l3_of_cpu.get(cpu) for cpu in held})
+            apart = rule.kind is RuleKind.ANTI_AFFINITY
+            named = {l3: broken.get((number, -1 - own.id if l3 is None else l3), 0) for l3 in domains}
+            found[number] = L3Rule(
+                members=tuple(vm for vm in here if number in tied[vm] and not vms[vm].pins_fixed),
+                max_per=rule.max_per if apart else None,
+                there=there,
+                more=named if apart else {None: broken.get((number, None), 0)},
+            )
+        return found
+
     def _over_l3(
         self,
         where: str,
         cores: Sequence[Core],
         items: Sequence[Item],
         answer: PinResult,
-        tied: Sequence[tuple[int, ...]],
+        rules: Mapping[int, L3Rule],
         floats: int,
     ) -> PinResult:
         """Return pins that keep the rules over L3 domains and, where that is a goal, use as few domains as can be."""
-        if not any(tied) and not self.minimise_l3:
+        if not rules and not self.minimise_l3:
             return answer
-        from solvers.pins.exact import L3Rule, fewest_l3, l3_used, pin_node_exact
+        from solvers.pins.exact import fewest_l3, l3_used, pin_node_exact
 
-        rules = []
-        for number in sorted({rule for own in tied for rule in own}):
-            rule = self.compiled.fleet.rules[number]
-            members = tuple(n for n, own in enumerate(tied) if number in own)
-            rules.append(L3Rule(members=members, max_per=rule.max_per if rule.kind is RuleKind.ANTI_AFFINITY else None))
         if not rules and l3_used(cores, answer) <= sum(fewest_l3(cores, item) for item in items):
             return answer
-        better = pin_node_exact(cores, items, rules, hint=answer, floating=floats)
+        better = pin_node_exact(cores, items, tuple(rules.values()), hint=answer, floating=floats)
         if better is not None:
             return better
-        # A rule that is broken on this node now may stay so, as long as its VMs keep the CPUs they have.
-        bound = [n for n, own in enumerate(tied) if own]
-        if all(set(answer.items[n].cpus) == set(items[n].current or ()) for n in bound):
-            return answer
-        names = ", ".join(
-            self.compiled.fleet.rules[number].label for number in sorted({rule for own in tied for rule in own})
-        )
+        names = ", ".join(self.compiled.fleet.rules[number].label for number in rules)
         raise NothingFoundError(
             f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
             cure="give the rule the scope node or host, or a larger max_per",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from solvers.pins.construct import pin_node
-from solvers.pins.cores import Core, Item
-from solvers.pins.exact import L3Rule, fewest_l3, l3_used, pin_node_exact
+from solvers.pins.cores import Core, Item, L3Rule
+from solvers.pins.exact import fewest_l3, l3_used, pin_node_exact
 
 DOMAINS = [Core((2 * n, 2 * n + 1), 2, n // 2) for n in range(6)]
 """Three L3 domains of two SMT-2 cores each."""
