@@ -95,6 +95,11 @@ def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     root = root_command(words, terminal)
     try:
         code = root.main(args=given or ["--help"], prog_name="placer", standalone_mode=False)
+    except SystemExit as error:
+        # The command-line library ends with 1 where nobody reads any more, as in `placer ... | head`.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise BrokenPipeError from None
+        raise
     except TyperException as error:
         raise UsageFault([Fault(message=error.format_message().rstrip("."), cure=_cure(words))]) from None
     if not given:

@@ -6,7 +6,8 @@ import re
 from enum import StrEnum
 
 from placer.errors import InputError
-from placer.read.text.text import as_utf_8
+from placer.read.others import name_of_other
+from placer.read.text.text import as_utf_8, without_page_tags
 
 
 class Format(StrEnum):
@@ -114,6 +115,8 @@ def recognise(data: bytes, source: str) -> Format:
     text = _plain(head.removeprefix(b"\xef\xbb\xbf"))
     found = _xml(text) if text.lstrip()[:1] == b"<" else _text(data, text)
     if found is None:
+        if (other := name_of_other(text)) is not None:
+            raise InputError(f"this is {other.name}, which placer does not read", file=source, cure=other.cure)
         kinds = ", ".join(kind.value for kind in Format)
         raise InputError(
             "the content is of no kind that placer reads",
@@ -125,7 +128,7 @@ def recognise(data: bytes, source: str) -> Format:
 
 def _plain(head: bytes) -> bytes:
     """Return the head without what terminals, mail programs and PowerShell add to text; `text_lines` does the same."""
-    return _ESCAPES.sub(b"", as_utf_8(head).replace(_NO_BREAK_SPACE, b" "))
+    return without_page_tags(_ESCAPES.sub(b"", as_utf_8(head).replace(_NO_BREAK_SPACE, b" ")))
 
 
 def _xml(text: bytes) -> Format | None:

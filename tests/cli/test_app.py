@@ -202,7 +202,8 @@ def test_interrupt_and_broken_pipe(placer: Placer, monkeypatch: pytest.MonkeyPat
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
-    process.wait(timeout=60)
+    # Nothing was said, and nothing failed: 141 is what a shell reports, 0 that all was written before it went away.
+    assert process.wait(timeout=60) in (0, 141)
     process.stderr.close()
 
 

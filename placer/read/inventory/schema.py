@@ -15,6 +15,7 @@ from placer.read.inventory.types import (
     Bool,
     Count,
     Cpus,
+    FileNames,
     Int,
     IoThreads,
     Kib,
@@ -144,7 +145,7 @@ class HostEntry(Entry):
     count: Count | None = None
     uuid: Uuid | None = None
     uri: Text | None = None
-    topology: Text | None = None
+    topology: FileNames | None = None
     nodes: list[NodeEntry] | None = None
     siblings: list[SomeCpus] | None = None
     threads_per_core: Threads | None = None

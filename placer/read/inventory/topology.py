@@ -79,6 +79,7 @@ class TopologyBuilder:
             return None
 
     def _from_file(self, entry: HostEntry, problems: list[Problem]) -> Topology | None:
+        from placer.read.hosts.combine import combine
         from placer.read.hosts.host import read_topology
 
         problems.extend(
@@ -86,11 +87,15 @@ class TopologyBuilder:
             for name in _INLINE_ONLY
             if entry.given(name)
         )
-        path = self.files.path(str(entry.topology), ("topology",), problems)
-        if path is None:
+        names = entry.topology or []
+        paths = [self.files.path(name, ("topology",), problems) for name in names]
+        found = [(name, path) for name, path in zip(names, paths, strict=True) if path is not None]
+        if problems or len(found) < len(names):
             return None
+        path = found[0][1]
         try:
-            return self._with_groups(replace(read_topology(path), source=str(entry.topology)), entry, problems)
+            read = [replace(read_topology(path), source=name) for name, path in found]
+            return self._with_groups(combine(read), entry, problems)
         except PlacerError as error:
             problems.extend(
                 (

@@ -205,6 +205,15 @@ def unit_share(value: Any) -> Any:
     return value
 
 
+def file_names(value: Any) -> list[str]:
+    """Read the name of a file, or a list of names."""
+    if isinstance(value, list) and value:
+        return [text(name) for name in value]
+    if isinstance(value, list | dict):
+        raise Refused(f"{shown(value)} is neither the name of a host file nor a list of names")
+    return [text(value)]
+
+
 def node_set(value: Any) -> frozenset[int] | None:
     """Read ``host`` (None) or a list of node ids."""
     if value is None or value == "host":
@@ -230,4 +239,5 @@ Cpus = Annotated[frozenset[int], BeforeValidator(cpuset)]
 SomeCpus = Annotated[frozenset[int], BeforeValidator(some_cpus)]
 Uuid = Annotated[str, BeforeValidator(uuid)]
 Amount = Annotated[tuple[int, bool], BeforeValidator(amount)]
+FileNames = Annotated[list[str], BeforeValidator(file_names)]
 NodeSet = Annotated[frozenset[int] | None, BeforeValidator(node_set)]

@@ -19,6 +19,9 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # Colours of a terminal; a no-break space, as web pages and mail programs put it.
 _ESCAPES = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 _NO_BREAK_SPACE = "\u00a0"
+# What stays of a web page around text that was copied out of its source.
+_PAGE_TAGS = re.compile(r"</?(?:pre|code|samp|blockquote|p|br)(?:\s[^<>]{0,100})?/?>", re.IGNORECASE)
+_PAGE_TAG_BYTES = re.compile(_PAGE_TAGS.pattern.encode(), re.IGNORECASE)
 # No tool pads so far; patterns that look for the end of a value would take a time that is quadratic in the run.
 _LONG_BLANK = re.compile(r"[^\S\r\n]{65,}")
 
@@ -49,7 +52,12 @@ def text_lines(data: bytes, source: str) -> list[str]:
     if b"\0" in data:
         raise InputError("this is no text: it holds NUL bytes", file=source)
     text = data.decode("utf-8-sig", errors="replace").replace(_NO_BREAK_SPACE, " ")
-    return _LONG_BLANK.sub(" " * 64, _ESCAPES.sub("", text)).splitlines()
+    return _LONG_BLANK.sub(" " * 64, _PAGE_TAGS.sub("", _ESCAPES.sub("", text))).splitlines()
+
+
+def without_page_tags(data: bytes) -> bytes:
+    """Return text without the tags that stand around preformatted text in the source of a web page."""
+    return _PAGE_TAG_BYTES.sub(b"", data)
 
 
 def _longest_line(data: bytes) -> int:

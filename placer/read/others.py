@@ -1,0 +1,72 @@
+"""Texts that people have and placer does not read: told by name, with the command that gives what is needed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_HOST = "LC_ALL=C numactl --hardware, virsh capabilities, or lstopo --of xml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """The text of another tool: what it is called, and what to give in its place."""
+
+    name: str
+    cure: str
+
+
+_PREFIX = rb"^[ \t>|]*+"
+_KINDS: tuple[tuple[bytes, Other], ...] = (
+    (
+        rb"(?:Machine|System|HostBridge|Package|NUMANode|Group0)\b.{0,40}(?:L#\d|total\))",
+        Other(name="a drawing of lstopo", cure="lstopo --of xml gives it whole"),
+    ),
+    (
+        rb"(?:Per-node (?:system memory usage|numastat info|process memory usage)|numa_hit[ \t]+\d)",
+        Other(name="numastat, which tells how memory is used and not what there is", cure=f"give {_HOST}"),
+    ),
+    (
+        rb"(?:xen_major|xen_version|numa_info|cpu_topology|nr_nodes|xen_caps)[ \t]*:",
+        Other(name="xl info of Xen", cure="lstopo --of xml on the machine under plain Linux; placer plans for KVM"),
+    ),
+    (
+        rb"Name[ \t]+ID[ \t]+VCPU[ \t]+CPU[ \t]+State",
+        Other(name="xl vcpu-list of Xen", cure="an inventory that lists the VMs; placer plans for KVM"),
+    ),
+    (
+        rb"apiVersion:[ \t]*[\"']?kubevirt\.io/",
+        Other(
+            name="a VM of KubeVirt",
+            cure="virsh dumpxml in its virt-launcher pod gives the domain; or list it in an inventory",
+        ),
+    ),
+    (
+        rb"(?:limits\.(?:cpu|memory)|volatile\.\S+|security\.\S+)[ \t]*:",
+        Other(name="an instance of LXD or Incus", cure="list it under vms in an inventory: vcpus, memory, host, pins"),
+    ),
+    (
+        rb"HOST \d+ INFORMATION",
+        Other(name="onehost show of OpenNebula", cure=f"on the host itself: {_HOST}"),
+    ),
+    (
+        rb"(?:ostype|scsihw|vmgenid|smbios1|onboot|numa\d+)[ \t]*:",
+        Other(
+            name="a configuration of Proxmox (qm config)",
+            cure="placer import proxmox --configs DIR --resources FILE reads it as <vmid>.conf",
+        ),
+    ),
+    (
+        rb"<(?:VM|HOST|VMPOOL)>",
+        Other(name="XML of OpenNebula", cure="virsh dumpxml gives the domain, virsh capabilities the host"),
+    ),
+)
+_PATTERNS = tuple((re.compile(_PREFIX + pattern, re.MULTILINE), other) for pattern, other in _KINDS)
+
+
+def name_of_other(text: bytes) -> Other | None:
+    """Return what this text is, if it is one of those that are known by name."""
+    for pattern, other in _PATTERNS:
+        if pattern.search(text):
+            return other
+    return None
