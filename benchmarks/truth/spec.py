@@ -16,7 +16,7 @@ from benchmarks.truth.shrink import shrink
 from placer.errors import InputError
 from solvers.solve import Engine
 
-ENGINES: Sequence[Engine] = ("auto", "exact", "states", "greedy")
+ENGINES: Sequence[Engine] = ("auto", "exact", "columns", "greedy")
 ALL = "all"
 WITNESS = "check of the reference's plan"
 _SMOKE_SEEDS = 1

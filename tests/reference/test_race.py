@@ -14,7 +14,7 @@ from solvers.solve import Engine
 
 FLEETS = 12
 """Fleets a family at every run; `placer bench truth` races as many as one likes."""
-ENGINES: tuple[Engine, ...] = ("exact", "states", "greedy")
+ENGINES: tuple[Engine, ...] = ("exact", "columns", "greedy")
 
 
 def assert_holds(case: Case, engine: Engine) -> Outcome:
