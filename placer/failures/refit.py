@@ -18,7 +18,7 @@ from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
 from placer.model.rules import matches
-from placer.model.vm import Vm
+from placer.model.vm import Current, Vm
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.room import Room
 from solvers.problem import IntArray, Problem
@@ -43,16 +43,16 @@ def harmless_hosts(
     """
     wanted = _wanted(fleet, failures, counted)
     probes: list[Vm] = []
-    numbers: dict[int, int] = {}
+    numbers: dict[tuple[int, int | None], int] = {}
     specs = SpecNumbers()
     names = fleet.vm_by_name
     tied = [rule for rule in fleet.rules if rule.kind in TYING or (rule.members or {}).keys() == {"name"}]
     for name in sorted({name for demand in wanted.values() for name in demand}):
         vm = names[name]
-        number = specs.of(vm.spec)
-        if number not in numbers:
-            numbers[number] = len(probes)
-            probes.append(Vm(name=f"\0{number}", spec=vm.spec))
+        kind = (specs.of(vm.spec), _cells_now(vm))
+        if kind not in numbers:
+            numbers[kind] = len(probes)
+            probes.append(_homeless(vm, f"\0{len(probes)}"))
     if not probes:
         return {key for key, demand in wanted.items() if not demand}
     asked = dataclasses.replace(fleet, vms=(*fleet.vms, *probes), digest="")
@@ -68,10 +68,21 @@ def harmless_hosts(
         if not all(loose[name] for name in demand):
             continue
         gone = Counter(class_of[host] for host in failures[key] if host in class_of)
-        need = Counter(int(flavors[numbers[specs.of(names[name].spec)]]) for name in demand)
+        need = Counter(int(flavors[numbers[specs.of(names[name].spec), _cells_now(names[name])]]) for name in demand)
         if fit.holds(gone, need):
             found.add(key)
     return found
+
+
+def _cells_now(vm: Vm) -> int | None:
+    nodes = None if vm.current is None else vm.current.nodes
+    return None if nodes is None else len(nodes)
+
+
+def _homeless(vm: Vm, name: str) -> Vm:
+    """Return a VM like one whose host failed: it looks for a place anew, with the cells that its guest has."""
+    nodes = None if vm.current is None else vm.current.nodes
+    return Vm(name=name, spec=vm.spec, current=Current(host="\0", nodes=nodes))
 
 
 def _wanted(

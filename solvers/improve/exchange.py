@@ -72,7 +72,8 @@ class Exchange:
         self.step += 1
         fleet, tables = self.fleet, self.fleet.tables
         odds = np.cumsum([self.weight[f] for f in waiting])
-        flavor = waiting[int(np.searchsorted(odds, self.rng.random() * odds[-1], side="right"))]
+        drawn = int(np.searchsorted(odds, self.rng.random() * odds[-1], side="right"))
+        flavor = waiting[min(drawn, len(waiting) - 1)]  # where all weigh nothing, any will do
         places = self._places(flavor)
         able = np.flatnonzero(places >= 0)
         if not len(able):
