@@ -337,7 +337,12 @@ def flavor_vm(flavor: Flavor) -> Vm:
 
 
 def forbidden(inventory: Inventory, vm: Vm, host: Host) -> bool:
-    """Tell whether a rule keeps a VM from newly coming to a host. A VM to come that no rule names is kept by drains."""
+    """Tell whether something keeps a VM from newly coming to a host: no SMT for ``require``, or a rule.
+
+    Drains keep every VM away.
+    """
+    if vm.thread_policy == "require" and all(len(core) == 1 for core in host.core_of.values()):
+        return True
     for rule in inventory.rules:
         if rule.kind == "drain" and host.name in rule.hosts:
             return True

@@ -19,7 +19,7 @@ FLEETS = 3
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_verbs_agree_with_the_reference(family: str) -> None:
-    """Failures, headroom, explain and minfleet say what holds, and no damaged plan is accepted that breaks something."""
+    """Failures, headroom, explain and minfleet say what holds, and no damaged plan that breaks something passes."""
     compared: Counter[str] = Counter()
     for seed in range(FLEETS):
         case = draw(family, seed)
