@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +89,11 @@ def test_folders_are_small_and_names_say_more_than_a_prefix(modules: dict[str, P
         if count > PREFIX_MAX
     }
     assert shared == {}
+
+
+def test_the_architecture_page_names_what_is_there() -> None:
+    """Every file and folder that the page names exists."""
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
+    named = set(re.findall(r"`((?:placer|solvers|tests|docs)/[\w/.]+)`", text))
+    assert len(named) > 30
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
