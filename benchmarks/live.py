@@ -23,6 +23,8 @@ class _Size:
 
     hosts: int
     many_nodes: bool = False
+    planner: bool = False
+    own_sizes: bool = False
     goal: str = _SLOTS
     moves: tuple[int, ...]
     loads: tuple[float, ...] = (0.84,)
@@ -32,6 +34,8 @@ class _Size:
     @property
     def about(self) -> str:
         nodes = "4 and 8 nodes" if self.many_nodes else "2 nodes"
+        if self.planner:
+            nodes = "2 and 8 nodes, each run in its own way" + (", VMs of their own sizes" if self.own_sizes else "")
         return f"{self.hosts} hosts of {nodes}, goal {self.goal}, {' or '.join(map(str, self.moves))} moves"
 
 
@@ -44,13 +48,21 @@ _SIZES = {
     "many-node-1000": _Size(
         hosts=1000, many_nodes=True, goal=_REMOTE, moves=(300,), loads=(0.84, 0.95), time_limit_s=180.0
     ),
+    "planner": _Size(hosts=400, planner=True, goal=_REMOTE, moves=(50,)),
+    "own-sizes-40": _Size(hosts=40, planner=True, own_sizes=True, goal=_REMOTE, moves=(30,)),
+    "own-sizes-160": _Size(hosts=160, planner=True, own_sizes=True, goal=_REMOTE, moves=(30,)),
+    "own-sizes-400": _Size(hosts=400, planner=True, own_sizes=True, goal=_REMOTE, moves=(50,), time_limit_s=120.0),
+    "planner-smoke": _Size(hosts=4, planner=True, own_sizes=True, goal=_REMOTE, moves=(2,), time_limit_s=10.0),
     SMOKE: _Size(hosts=4, moves=(3,), time_limit_s=10.0, peers=True),
 }
 
 
 def _fleet(size: _Size, seed: int, load: float) -> Fleet:
     from benchmarks.live_fleets import many_node_fleet, two_node_fleet
+    from benchmarks.planner_fleets import planner_fleet
 
+    if size.planner:
+        return planner_fleet(seed=seed, hosts=size.hosts, own_sizes=size.own_sizes)
     if size.many_nodes:
         return many_node_fleet(seed=seed, hosts=size.hosts, load=load, remote_share=_BADLY_PLACED)
     return two_node_fleet(seed=seed, hosts=size.hosts, remote_share=_BADLY_PLACED if size.goal == _REMOTE else 0.0)
@@ -76,14 +88,16 @@ def _measure(job: Job) -> Iterator[Row]:
 def _one(fleet: Fleet, size: _Size, moves: int, seed: int) -> Iterator[Row]:
     from benchmarks.contest import PLACER, compiled, peak_mib, peer_row, result_row, run_placer
     from benchmarks.peers.highs import solve_highs
+    from benchmarks.peers.hill_climb import hill_climb
     from placer.check.check import check
     from placer.planning.decode.plan import plan_from_result
     from solvers.problem import MoveBudget
+    from solvers.starts.best_fit import solve_greedy
 
     if size.peers:
-        still, _ = compiled(fleet, size.goal, MoveBudget(moves=0))
-        now = run_placer(still.problem, time_limit_s=size.time_limit_s, seed=seed)
-        yield {"method": "no moves", **result_row(still.problem, now.result, size.goal), "seconds": now.seconds}
+        unmoved, _ = compiled(fleet, size.goal, MoveBudget(moves=0))
+        now = run_placer(unmoved.problem, time_limit_s=size.time_limit_s, seed=seed)
+        yield {"method": "no moves", **result_row(unmoved.problem, now.result, size.goal), "seconds": now.seconds}
     made, compile_s = compiled(fleet, size.goal, MoveBudget(moves=moves))
     run = run_placer(made.problem, time_limit_s=size.time_limit_s, seed=seed)
     began = time.perf_counter()
@@ -102,6 +116,12 @@ def _one(fleet: Fleet, size: _Size, moves: int, seed: int) -> Iterator[Row]:
         "check_s": time.perf_counter() - began - plan_s,
         "peak_mib": peak_mib(),
     }
+    if size.planner:
+        # From where every VM stays as it is, as the first answer has it.
+        still = solve_greedy(made.problem)
+        goal = next(n for n, objective in enumerate(made.problem.objectives) if objective.goal == size.goal)
+        answer = hill_climb(made.problem, still.patterns, still.unplaced, goal)
+        yield {"method": "hill climb, single moves", **peer_row(made.problem, answer, size.goal)}
     if size.peers:
         answer = solve_highs(made.problem, time_limit_s=size.time_limit_s, seed=seed)
         yield {"method": "counts per host (HiGHS)", **peer_row(made.problem, answer, size.goal)}

@@ -85,6 +85,7 @@ _MODULES = {
     "greenfield": "benchmarks.greenfield",
     "exact-fit": "benchmarks.exact_fit",
     "vector-packing": "benchmarks.vector_packing",
+    "many-sizes": "benchmarks.many_sizes",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
     "truth": "benchmarks.truth.spec",

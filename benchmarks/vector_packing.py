@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from solvers.solve import Engine
 
 MAX_LINE = 1 << 22
+TRIPLETS_FROM = 60
+"""Sizes with more items than this have triplets among their records, whose optimum is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class _Size:
 _SIZES = {
     "60": _Size(records=60, items=(20, 40, 60), resources=(3, 5, 10)),
     "all": _Size(records=10_000, items=(20, 40, 60), resources=(3, 5, 10)),
+    "500": _Size(records=12, items=(249, 300, 501), resources=(3, 5, 10), time_limit_s=60.0, rebalancer=False),
     SMOKE: _Size(records=2, items=(12,), resources=(3,), time_limit_s=10.0, rebalancer=False),
 }
 
@@ -90,6 +93,14 @@ def made_records(seed: int, size: _Size) -> Iterator[Record]:
     """Yield random records: items of 10 to 40 % or 5 to 60 % of a bin, resources independent or correlated."""
     for number in range(min(size.records, 60)):
         random_ = random.Random(f"{seed} {number}")
+        if max(size.items) > TRIPLETS_FROM and number % 2 == 0:
+            yield _triplets(
+                random_,
+                f"triplets {number}",
+                size.items[number // 2 % len(size.items)] // 3,
+                size.resources[number // 2 // len(size.items) % len(size.resources)],
+            )
+            continue
         count = size.items[number % len(size.items)]
         resources = size.resources[number // len(size.items) % len(size.resources)]
         low, high = ((100, 400), (50, 600))[number % 2]
@@ -99,6 +110,20 @@ def made_records(seed: int, size: _Size) -> Iterator[Record]:
             base = random_.randint(low, high)
             items.append(tuple(min(high, max(low, base + random_.randint(-spread, spread))) for _ in range(resources)))
         yield Record(name=f"made {number}", capacity=(1000,) * resources, items=tuple(items))
+
+
+def _triplets(random_: random.Random, name: str, bins: int, resources: int) -> Record:
+    """Return three items for every bin that fill it in every resource, each between a quarter and half of it."""
+    items = []
+    for _ in range(bins):
+        parts = []
+        for _ in range(resources):
+            one = random_.randint(250, 500)
+            two = random_.randint(250, min(500, 750 - one))
+            parts.append((one, two, 1000 - one - two))
+        items += [tuple(part[number] for part in parts) for number in range(3)]
+    random_.shuffle(items)
+    return Record(name=name, capacity=(1000,) * resources, items=tuple(items), lower=bins, optimum=bins)
 
 
 def packing_problem(record: Record, bins: int) -> tuple[Problem, list[int]]:
@@ -222,6 +247,7 @@ SPEC = Spec(
     sizes={
         "60": "60 records of 20 to 60 items, drawn evenly from the file where one is given",
         "all": "every record of the file",
+        "500": "12 records of 249 to 501 items, nearly all different: triplets, correlated and independent resources",
         SMOKE: "2 records of 12 items",
     },
     measure=_measure,

@@ -1,4 +1,6 @@
-"""First fit and best fit, VM by VM, over every place that a host has: what a scheduler without a solver does."""
+"""First fit, best fit and what is like them, VM by VM, over every place of a host: what a scheduler without a solver
+does.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern
 
-Rule = Literal["first", "best"]
+Rule = Literal["first", "best", "cosine", "dot", "distance"]
 
 
 def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
@@ -25,7 +27,9 @@ def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
     ----------
     order : flavor of each VM, in the order they come.
     rule : ``first`` takes the first host that has a place, and there the cheapest place; ``best`` the place, of all
-        hosts, after which the nodes used have the least room (as a share, summed over rows).
+        hosts, after which the nodes used have the least room (as a share, summed over rows). Of what the VM takes and
+        what is free, as shares, ``cosine`` and ``dot`` take the place with the largest, ``distance`` the one where
+        they are nearest to each other.
 
     Raises
     ------
@@ -94,9 +98,10 @@ class _Hosts:
                 host = int(fits[0])
                 key = (float(self.first + host), float(rank))
             else:
-                left = ((self.room[np.ix_(fits, rows)] - use[rows]) / self.whole[np.ix_(fits, rows)]).mean(axis=1)
-                host = int(fits[int(left.argmin())])
-                key = (float(left.min()), float(rank))
+                whole = self.whole[np.ix_(fits, rows)]
+                badness = _badness(use[rows] / whole, self.room[np.ix_(fits, rows)] / whole, rule)
+                host = int(fits[int(badness.argmin())])
+                key = (float(badness.min()), float(rank))
             if best is None or key < best[0]:
                 best = (key, self.number, host, placement)
         return best
@@ -112,3 +117,15 @@ class _Hosts:
             HostPattern(host_class=int(cls), count=1, placements=tuple(sorted(self.held[host].items())))
             for host, cls in enumerate(self.class_of)
         ]
+
+
+def _badness(take: NDArray[np.float64], free: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
+    """Return (hosts,) how badly places suit a VM by a rule; shares (hosts, rows) are what it takes and what is free."""
+    if rule == "best":
+        return np.asarray((free - take).mean(axis=1))
+    if rule == "distance":
+        return np.asarray(((free - take) ** 2).sum(axis=1))
+    product = (take * free).sum(axis=1)
+    if rule == "dot":
+        return np.asarray(-product)
+    return np.asarray(-product / np.maximum(1e-12, np.sqrt((take**2).sum(axis=1) * (free**2).sum(axis=1))))

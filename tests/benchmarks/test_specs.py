@@ -19,10 +19,18 @@ EXPECTED = {
     "exact-fit": {"placer", "first fit", "best fit", "counts per host (HiGHS)", "a boolean per VM and place (CP-SAT)"},
     "greenfield": {"placer", "first fit, largest first", "best fit, largest first"},
     "vector-packing": {"placer", "first fit, largest first", "counts per bin (HiGHS)"},
+    "many-sizes": {"placer", "cosine, largest first", "best fit, largest first"},
     "live": {"placer", "no moves", "counts per host (HiGHS)"},
     "rules": {"placer", "placer's greedy engine"},
 }
-VALUE = {"exact-fit": "remote", "greenfield": "remote", "vector-packing": "hosts", "live": "value", "rules": "remote"}
+VALUE = {
+    "exact-fit": "remote",
+    "greenfield": "remote",
+    "vector-packing": "hosts",
+    "many-sizes": "unplaced_vcpus",
+    "live": "value",
+    "rules": "remote",
+}
 MAXIMISED = {"live"}
 
 
