@@ -20,6 +20,7 @@ from placer.check.names import check_names
 from placer.check.pins import check_pins
 from placer.check.rules import check_rules
 from placer.check.start import start_warnings
+from placer.check.summary import check_summary
 from placer.measure.cpu_use import cpu_use
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import Move, is_present
@@ -81,6 +82,7 @@ def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> 
         found.warn(warning)
     measured = _measured(values)
     if rest is plan:
+        check_summary(fleet, plan, found)
         measured["goals"] = check_goals(values, plan, found)
     return measured
 
@@ -133,3 +135,9 @@ def _check_bound(fleet: Fleet, plan: Plan, found: Findings) -> None:
     faults, remarks = certificate.check_certificate(fleet, plan)
     found.faults.extend(faults)
     found.warnings.extend(remarks)
+    said = plan.summary.get("worst_host_failure")
+    if said is not None and not found.faults:
+        own = importlib.import_module("placer.failures.worst_host").worst_failure(fleet, plan)
+        if said != own:
+            message = f"the summary says {str(said)[:200]}, and {own} is found"
+            found.fault(message, where="summary.worst_host_failure", cure="solve again: placer found it otherwise then")

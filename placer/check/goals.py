@@ -139,11 +139,18 @@ def _proof_claims(goal: GoalResult, room: float, slack: float, unproven: str | N
 
 
 def _tiers(goal: GoalResult, measured: Mapping[str, float], room: float, found: Findings) -> None:
-    """Compare the parts of a goal that are known by name."""
+    """Compare the parts of a goal with what is measured, with their bounds, and these with the goal's own."""
+    where = f"goals.{goal.name}.tiers"
     for tier in goal.tiers:
-        part, value = tier.get("part"), tier.get("value")
-        if not isinstance(part, str) or part not in measured or value is None:
-            continue
-        if not isinstance(value, (int, float)) or not _near(value, measured[part], room):
-            message = f"goal {goal.name!r}, {part}: its value is {value!r}, and {measured[part]:g} is measured"
-            found.fault(message, where=f"goals.{goal.name}.tiers")
+        part, value, bound = str(tier.get("part")), tier.get("value"), tier.get("bound")
+        if part in measured and value is not None and not _near(value, measured[part], room):
+            message = f"goal {goal.name!r}, {part}: its value is {value:g}, and {measured[part]:g} is measured"
+            found.fault(message, where=where)
+        if value is not None and bound is not None and bound > value + room + RELATIVE * abs(value):
+            found.fault(f"goal {goal.name!r}, {part}: its bound {bound:g} is above its value {value:g}", where=where)
+    # `placed` adds up its tiers of vCPUs over the priorities; the second tier of `moves` refines the first.
+    counted = [tier.get("bound") for tier in (goal.tiers[::2] if goal.name == "placed" else goal.tiers[:1])]
+    known = [bound for bound in counted if bound is not None]
+    if goal.bound is not None and counted and len(known) == len(counted) and not _near(sum(known), goal.bound, room):
+        message = f"goal {goal.name!r}: the bounds of its parts make {sum(known):g}, and its bound is {goal.bound:g}"
+        found.fault(message, where=where)

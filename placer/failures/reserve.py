@@ -17,14 +17,15 @@ from placer.errors import InputError
 from placer.failures.sweep import Failure, FailureSweep, domains_of, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.score import goal_values
+from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.accepted import accepted
+from placer.planning.decode.certificate import UNCOVERED
 from placer.planning.decode.results import gap_of
-from placer.planning.decode.summary import capacity_summary
 from placer.sweeps.executors import Pool
 from placer.sweeps.tasks import Variant
 
@@ -283,12 +284,14 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, rules: Sequence[Rule], sweep
         f"{one['harmful']} failures leave VMs without a place and {one['unknown']} are not known"
         for one in broken
     )
+    own = tuple(text for text in free.warnings if text.startswith(UNCOVERED))
     finished = dataclasses.replace(
         plan,
         goals=goals,
         status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
         summary={**plan.summary, **_worst_host(plan, sweeps), "reserve": said},
-        warnings=(*plan.warnings, *warnings),
+        warnings=(*(text for text in plan.warnings if not text.startswith(UNCOVERED)), *own, *warnings),
+        certificate=free.certificate,  # as are the bounds
     )
     return accepted(fleet, finished)
 

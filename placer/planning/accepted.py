@@ -60,7 +60,8 @@ def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:
         goals.append(replace(kept, status=status, held_at=first))
         if first is None and status != "optimal":
             first = goal.name
-    return replace(plan, goals=tuple(goals), status="feasible", certificate=None)
+    # The certificate stays: it holds the bounds that are left, as far as it did before.
+    return replace(plan, goals=tuple(goals), status="feasible")
 
 
 def _without_bound(goal: GoalResult) -> GoalResult:

@@ -29,6 +29,8 @@ from solvers.proofs.counts_by_highs import expression, mathopt_model, run_highs
 PRICE = "price"
 """The goal of the pricing problem that holds what the duals pay for a VM."""
 STATE_LIMIT_S = 20.0
+MOST = 2**62
+"""Prices above this would not be whole numbers of 64 bits any more."""
 SLACK = 1e-9
 """HiGHS works in floating point: its bound is taken lower by so much of itself, and never above the claim for that."""
 
@@ -91,11 +93,13 @@ def _proven_leaf(
     problem: Problem, number: int, rows: Sequence[Row], leaf: Mapping[str, Any]
 ) -> tuple[int | None, bool]:
     model = StateModel(problem=branched(problem, number, rows))
+    if len(leaf["flavor"]) != len(problem.flavors) or min(len(leaf["hold"]), len(leaf["held"])) < number:
+        raise ValueError("duals of another number of flavors or goals")
     duals = Duals(
         objective=int(leaf["objective"]),
         scale=int(leaf["scale"]),
         flavor=np.array(leaf["flavor"], dtype=np.int64),
-        hold=np.array(leaf["hold"][: model.objectives], dtype=np.int64),
+        hold=np.array([*leaf["hold"], *[0] * model.objectives][: model.objectives], dtype=np.int64),
         moves=int(leaf["moves"]),
         migrations=int(leaf["migrations"]),
     )
@@ -103,6 +107,10 @@ def _proven_leaf(
     signs = (duals.flavor < 0).any() or (duals.hold < 0).any() or duals.moves < 0 or duals.migrations < 0
     if duals.objective != number + len(rows) or len(held) != duals.objective or duals.scale <= 0 or signs:
         raise ValueError("duals of another goal, or of the wrong sign")
+    largest = max(int(duals.flavor.max(initial=0)), int(duals.hold.max(initial=0)), duals.scale)
+    largest = max(largest, duals.moves, duals.migrations)
+    if largest * (1 + int(np.abs(model.cost).max(initial=0))) * (1 + model.objectives) >= MOST:
+        raise ValueError("duals too large to be reckoned with exactly")
     least, finished = least_costs(model, duals)
     bound = bound_of(model, duals, held, least)
     if bound is not None and leaf.get("below") is not None:

@@ -10,7 +10,7 @@ from small_fleets import small_fleet, small_live_fleet
 from placer.model.goals import parse_goals
 from placer.planner import solve_fleet
 from placer.planning.compile.compile import compile_fleet
-from placer.planning.decode.certificate import check_certificate
+from placer.planning.decode.certificate import check_certificate, uncovered_warning
 from solvers.exact.search import solve_exact
 from solvers.proofs.counts_by_highs import second_opinion
 from solvers.result import Limits
@@ -43,8 +43,29 @@ def test_a_plan_may_not_claim_more_than_its_certificate() -> None:
 
 
 def test_a_plan_without_certificate_is_named() -> None:
-    """Without a certificate nothing can be proven again, and the cure is said."""
+    """A bound that no certificate holds is a fault, with its cure, unless the plan says so; 0 needs no proof."""
+    fleet, plan = next(
+        (fleet, plan)
+        for fleet, plan in ((small_fleet(seed), solve_fleet(small_fleet(seed))) for seed in range(20))
+        if any(goal.bound for goal in plan.goals)
+    )
+    without = dataclasses.replace(plan, certificate=None)
+    faults, _ = check_certificate(fleet, without)
+    open_ = [goal.name for goal in plan.goals if goal.bound]
+    assert len(faults) == len(open_) and "no certificate holds it" in faults[0].message and faults[0].cure
+    said = dataclasses.replace(without, warnings=(*plan.warnings, uncovered_warning(open_)))
+    faults, remarks = check_certificate(fleet, said)
+    assert not faults and "not proven again" in remarks[-1]
+
+
+def test_a_certificate_of_better_values_proves_nothing() -> None:
+    """Bounds proven with an earlier goal held at less than the plan has are of another plan."""
     fleet = small_fleet(3)
-    faults, _ = check_certificate(fleet, dataclasses.replace(solve_fleet(fleet), certificate=None))
-    assert "no certificate" in faults[0].message
-    assert faults[0].cure
+    plan = solve_fleet(fleet, engine="exact")
+    assert plan.certificate is not None
+    entries = [dict(entry) for entry in plan.certificate["objectives"]]
+    entries[0]["value"] -= 1
+    forged = dataclasses.replace(plan, certificate={**plan.certificate, "objectives": entries})
+    assert any("holds it at less" in fault.message for fault in check_certificate(fleet, forged)[0])
+    fewer = dataclasses.replace(plan, certificate={**plan.certificate, "objectives": entries[1:]})
+    assert "objectives" in check_certificate(fleet, fewer)[0][0].message

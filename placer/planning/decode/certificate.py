@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from placer.errors import Fault
@@ -11,13 +11,16 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.plan import Plan
 from placer.planning.compile.compile import Compiled, compile_fleet
+from placer.planning.decode.results import MEASURED
 from solvers.problem import MoveBudget, Problem
 from solvers.result import ObjectiveResult, Result
 
-NO_PROOF_NEEDED = "no cost is negative"
 ENGINE_A = "CP-SAT"
 COUNTS = "counts"
 """The certificate of a bound that the exact engine proved: the problem itself, to be proven again by HiGHS."""
+UNCOVERED = "no certificate holds the bounds of"
+LARGEST = 1e15
+"""Values above this are garbage."""
 
 
 def certificate_of(result: Result) -> Mapping[str, Any] | None:
@@ -55,77 +58,179 @@ def _beyond(found: ObjectiveResult, entry: Mapping[str, Any] | None) -> bool:
     )
 
 
+def uncovered(compiled: Compiled, plan: Plan) -> tuple[str, ...]:
+    """Return the goals whose bound the plan's certificate does not hold: `check` cannot prove these again."""
+    certificate = plan.certificate
+    bounds = (
+        [None] * len(compiled.problem.objectives) if certificate is None else _bounds(compiled.problem, certificate)
+    )
+    certified = _certified(compiled, bounds)
+    signs = {objective.goal: objective.sign for objective in compiled.problem.objectives}
+    out = []
+    for found in plan.goals:
+        if found.bound is None or found.name not in signs:
+            continue
+        sign = signs[found.name]
+        if sign > 0 and found.bound <= 0:
+            continue  # no cost is negative
+        claimed = certified.get(found.name)
+        if claimed is None or sign * (found.bound - claimed) > 1e-6 * max(1.0, abs(found.bound)):
+            out.append(found.name)
+    return tuple(out)
+
+
+def uncovered_warning(goals: Sequence[str]) -> str:
+    """Return the sentence by which a plan says which of its bounds nobody can prove again."""
+    return f"{UNCOVERED} {', '.join(goals)}: placer check --bound does not prove what is claimed there"
+
+
 def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]:
     """Recompute the bounds of a plan's certificate; return faults, and remarks on what could not be settled.
 
-    A bound that the second solver refutes is a fault, as is a plan that claims more than its certificate does.
+    A bound that the second solver refutes is a fault, as is a plan that claims more than its certificate does and does
+    not say so.
     """
-    if plan.certificate is None:
-        return [
-            Fault(
-                message="the plan has no certificate, so its bounds cannot be proven again",
-                field="certificate",
-                cure="solve again with -o, which writes one beside the plan",
-            )
-        ], []
-    compiled = compile_fleet(fleet, parse_goals(plan.options.get("goals"), fleet), _budget(plan))
-    objectives = plan.certificate["objectives"]
-    if plan.certificate.get("kind") == COUNTS:
-        more, remarks = _counts(compiled.problem, objectives)
+    goals = parse_goals(plan.options.get("goals"), fleet)
+    compiled = compile_fleet(fleet, goals, _budget(plan))
+    faults: list[Fault] = []
+    remarks: list[str] = []
+    if plan.certificate is not None:
+        faults = _misfits(compiled, plan, plan.certificate)
+        if faults:
+            return faults, []
+        if plan.certificate.get("kind") == COUNTS:
+            faults, remarks = _counts(compiled.problem, plan.certificate["objectives"])
+        else:
+            faults, remarks = _duals(compiled.problem, plan.certificate)
+            if COUNTS in plan.certificate:
+                more, said = _counts(compiled.problem, plan.certificate[COUNTS])
+                faults, remarks = [*faults, *more], [*remarks, *said]
+    open_ = uncovered(compiled, plan)
+    if open_ and set(open_) <= _said(plan):
+        remarks.append(f"the bounds of {', '.join(open_)} have no certificate, as the plan says: not proven again")
     else:
-        more, remarks = _duals(compiled.problem, plan.certificate)
-        # Duals prove no bound that needs no proof: those are left out, and named by their goals here.
-        objectives = [
-            {"goal": objective.goal, "part": objective.part, "bound": None if entry is None else entry["bound"]}
-            for objective, entry in zip(compiled.problem.objectives, objectives, strict=True)
-        ]
-        if COUNTS in plan.certificate:
-            counts = plan.certificate[COUNTS]
-            faults, said = _counts(compiled.problem, counts)
-            more, remarks = [*more, *faults], [*remarks, *said]
-            objectives = [
-                {**entry, "bound": _larger(entry["bound"], count["bound"])}
-                for entry, count in zip(objectives, counts, strict=True)
-            ]
-    return _claims(compiled, plan, objectives) + more, remarks
+        faults += [_claims_more(plan, name) for name in open_]
+    return faults, remarks
+
+
+def _said(plan: Plan) -> set[str]:
+    """Return the goals of which the plan says that no certificate holds their bounds."""
+    lists = [text[len(UNCOVERED) :].rpartition(": ")[0] for text in plan.warnings if text.startswith(UNCOVERED)]
+    return {name.strip() for text in lists for name in text.split(",")}
+
+
+def _claims_more(plan: Plan, name: str) -> Fault:
+    bound = next(goal.bound for goal in plan.goals if goal.name == name)
+    return Fault(
+        message=f"goal {name!r}: the plan claims the bound {bound:g}, and no certificate holds it",
+        field="goals",
+        cure="solve again with -o, which writes one beside the plan" if plan.certificate is None else None,
+    )
 
 
 def _budget(plan: Plan) -> MoveBudget:
     return MoveBudget(moves=plan.options.get("max_moves"), migrations=plan.options.get("max_migrations"))
 
 
-def _claims(compiled: Compiled, plan: Plan, objectives: Sequence[Mapping[str, Any]]) -> list[Fault]:
-    """Compare the plan's bounds with the certificate's: the plan may not claim more."""
+def _misfits(compiled: Compiled, plan: Plan, certificate: Mapping[str, Any]) -> list[Fault]:
+    """Return where a certificate is of other objectives than the plan's, or holds them at better values than it has."""
+    objectives = compiled.problem.objectives
+    lists = [certificate["objectives"], *([certificate[COUNTS]] if COUNTS in certificate else [])]
+    if any(len(entries) != len(objectives) for entries in lists):
+        numbers = " and ".join(str(len(entries)) for entries in lists)
+        message = f"the certificate is of {numbers} objectives, and the plan's goals are {len(objectives)}"
+        return [Fault(message=message, field="certificate")]
     faults = []
-    certified: dict[str, float] = {}
-    units = {objective.goal: (objective.unit, objective.sign) for objective in compiled.problem.objectives}
-    counted: dict[str, int] = {}
-    for entry in objectives:
-        goal, number = entry["goal"], counted.get(entry["goal"], 0)
-        counted[goal] = number + 1
-        if entry["bound"] is None or (goal != "placed" and number) or (goal == "placed" and number % 2):
-            continue
-        unit, sign = units[goal]
-        grain = _grain(compiled.problem, goal)
-        bound = -(-entry["bound"] // grain) * grain
-        constant = compiled.constants.get(goal, 0) if not number else 0
-        certified[goal] = certified.get(goal, 0.0) + sign * (bound + constant) / unit
-    for found in plan.goals:
-        if found.bound is None or found.name not in counted:
-            continue
-        sign = units[found.name][1]
-        if found.name not in certified and found.source == NO_PROOF_NEEDED:
-            continue
-        if found.name not in certified or sign * (found.bound - certified[found.name]) > 1e-6 * max(
-            1.0, abs(found.bound)
-        ):
-            faults.append(
-                Fault(
-                    message=f"goal {found.name!r}: the plan claims the bound {found.bound:g}, its certificate does not",
-                    field="goals",
-                )
+    own = _own_values(compiled, plan)
+    for number, (objective, value) in enumerate(zip(objectives, own, strict=True)):
+        name = f"goal {objective.goal!r}" + (f" ({objective.part})" if objective.part else "")
+        held = []
+        for entries in lists:
+            entry = entries[number]
+            if entry is not None and "goal" in entry:
+                if (entry["goal"], entry["part"]) != (objective.goal, objective.part):
+                    message = f"the certificate has {entry['goal']!r} ({entry['part']}) where the plan has {name}"
+                    faults.append(Fault(message=message[:300], field="certificate"))
+                held.append(entry["value"])
+            held += [
+                leaf["held"][number]
+                for later in entries[number + 1 :]
+                if later is not None
+                for leaf in _leaves(later)
+                if number < len(leaf["held"])
+            ]
+        if value is not None and any(one is not None and one < value for one in held):
+            message = (
+                f"{name}: the certificate holds it at less than the plan's value, so it proves nothing of this plan"
             )
+            faults.append(Fault(message=message, field="certificate"))
     return faults
+
+
+def _leaves(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the duals of an entry: of each leaf where it is a tree of branches."""
+    open_ = [entry["tree"]] if "tree" in entry else [{"leaf": entry} if "held" in entry else {}]
+    while open_:
+        node = open_.pop()
+        if "leaf" in node:
+            yield node["leaf"]
+        elif node:
+            open_ += [node["many"], node["few"]]
+
+
+def _own_values(compiled: Compiled, plan: Plan) -> list[int | None]:
+    """Return the plan's value of each objective in its own unit, None where pins settle it or it is not known."""
+    results = {goal.name: goal for goal in plan.goals}
+    kinds = {goal.name: goal.kind for goal in compiled.goals}
+    seen: set[str] = set()
+    out: list[int | None] = []
+    for objective in compiled.problem.objectives:
+        found = results.get(objective.goal)
+        value = None
+        if found is not None and kinds.get(objective.goal) not in MEASURED and not _in_l3(compiled, objective.goal):
+            parts = {tier.get("part"): tier.get("value") for tier in found.tiers}
+            value = parts.get(objective.part) if parts else found.value
+        constant = 0 if objective.goal in seen else compiled.constants.get(objective.goal, 0)
+        seen.add(objective.goal)
+        known = isinstance(value, (int, float)) and abs(value) < LARGEST
+        out.append(round(objective.sign * value * objective.unit) - constant if known and value is not None else None)
+    return out
+
+
+def _in_l3(compiled: Compiled, goal: str) -> bool:
+    return goal == "rules" and any(rule.scope == "l3" for rule in compiled.fleet.rules)
+
+
+def _bounds(problem: Problem, certificate: Mapping[str, Any]) -> list[int | None]:
+    """Return the bound that a certificate holds of each objective: the better one of duals and counts."""
+    lists = [certificate["objectives"], *([certificate[COUNTS]] if COUNTS in certificate else [])]
+    if any(len(entries) != len(problem.objectives) for entries in lists):
+        return [None] * len(problem.objectives)
+    out: list[int | None] = [None] * len(problem.objectives)
+    for entries in lists:
+        out = [_larger(one, entry["bound"] if entry else None) for one, entry in zip(out, entries, strict=True)]
+    return out
+
+
+def _certified(compiled: Compiled, bounds: Sequence[int | None]) -> dict[str, float]:
+    """Return goal -> the bound on its value that bounds on its objectives make."""
+    certified: dict[str, float | None] = {}
+    counted: dict[str, int] = {}
+    for objective, bound in zip(compiled.problem.objectives, bounds, strict=True):
+        goal, number = objective.goal, counted.get(objective.goal, 0)
+        counted[goal] = number + 1
+        if (goal != "placed" and number) or (goal == "placed" and number % 2):
+            continue
+        before = certified.get(goal, 0.0)
+        if bound is None and objective.sign > 0:
+            bound = 0  # no cost is negative
+        if bound is None or before is None:
+            certified[goal] = None
+            continue
+        grain = _grain(compiled.problem, goal)
+        constant = compiled.constants.get(goal, 0) if not number else 0
+        certified[goal] = before + objective.sign * (-(-bound // grain) * grain + constant) / objective.unit
+    return {goal: bound for goal, bound in certified.items() if bound is not None}
 
 
 def _larger(one: int | None, other: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from placer.model.fleet import Fleet
@@ -16,13 +17,13 @@ from solvers.result import Result
 
 def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     """Give an engine's answer names, pins, measures and reasons."""
+    from placer.measure.summary import capacity_summary
     from placer.planning.decode.build_plan import PlanBuilder
-    from placer.planning.decode.certificate import certificate_of
+    from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
     from placer.planning.decode.names import assign_names
     from placer.planning.decode.pins import Pinner
     from placer.planning.decode.reasons import unplaced_reasons
     from placer.planning.decode.results import MEASURED, goal_results
-    from placer.planning.decode.summary import capacity_summary
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
@@ -37,7 +38,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = capacity_summary(fleet, vms)
-    return Plan(
+    plan = Plan(
         fleet_path=fleet.path,
         fleet_digest=fleet.digest,
         seed=seed,
@@ -52,6 +53,8 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
         warnings=_warnings(fleet, compiled.goals),
         certificate=certificate_of(result),
     )
+    open_ = uncovered(compiled, plan)
+    return replace(plan, warnings=(*plan.warnings, uncovered_warning(open_))) if open_ else plan
 
 
 def versions() -> dict[str, str]:

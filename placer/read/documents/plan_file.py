@@ -40,7 +40,7 @@ def read_plan(path: str | os.PathLike[str], *, certificate: bool = False) -> Pla
     Parameters
     ----------
     certificate
-        Also read the side file with the certificate of the bounds, and refuse one of another plan.
+        Also read the side file with the certificate of the bounds, where there is one; refuse one of another plan.
 
     Raises
     ------
@@ -270,12 +270,10 @@ def _refuse_number(text: str) -> NoReturn:
     raise _NotPlain(f"{_short(text)} is not a finite number")
 
 
-def _read_certificate(name: str, raw: bytes) -> Mapping[str, Any]:
+def _read_certificate(name: str, raw: bytes) -> Mapping[str, Any] | None:
     side = certificate_path(name)
     if name == "-" or not side.exists():
-        raise InputError(
-            "the plan has no certificate beside it", file=str(side), cure="solve again with -o, which writes both"
-        )
+        return None  # a plan may have no bound that needs one
     tree = _parse(_read_bytes(str(side)), str(side))
     if (
         not isinstance(tree, dict)
@@ -287,7 +285,12 @@ def _read_certificate(name: str, raw: bytes) -> Mapping[str, Any]:
         raise InputError(
             "is the certificate of another plan", file=str(side), cure="solve again: the plan was changed since"
         )
-    certificate: Mapping[str, Any] = tree["certificate"]
+    certificate: dict[str, Any] = tree["certificate"]
+    from placer.read.documents.certificate_schema import certificate_faults  # pydantic takes its time to import
+
+    faults = certificate_faults(certificate, str(side))
+    if faults:
+        raise InputError(faults)
     return certificate
 
 

@@ -64,6 +64,27 @@ class VmData(TypedDict):
     devices: NotRequired[list[DeviceData]]
 
 
+class TierData(TypedDict):
+    """One objective of a goal that is several."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    part: str
+    value: Figure
+    bound: Figure
+    source: str
+    status: Literal["optimal", "feasible", "unknown", "infeasible"]
+
+
+class OptionsData(TypedDict, total=False):
+    """What the plan was asked for; more may be noted."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)  # type: ignore[misc]
+    goals: list[Annotated[str, Field(max_length=200)]]
+    max_moves: Count | None
+    max_migrations: Count | None
+    running_only: bool
+
+
 class GoalData(TypedDict):
     """One goal's result."""
 
@@ -76,7 +97,7 @@ class GoalData(TypedDict):
     status: Literal["optimal", "feasible", "unknown", "infeasible"]
     stopped: NotRequired[str]
     held_at: NotRequired[str | None]
-    tiers: NotRequired[list[dict[str, Any]]]
+    tiers: NotRequired[list[TierData]]
 
 
 class UnplacedData(TypedDict):
@@ -100,7 +121,7 @@ class PlanData(TypedDict):
     vms: list[VmData]
     unplaced: list[UnplacedData]
     versions: NotRequired[dict[str, str]]
-    options: NotRequired[dict[str, Any]]
+    options: NotRequired[OptionsData]
     summary: NotRequired[dict[str, Any]]
     warnings: NotRequired[list[str]]
 

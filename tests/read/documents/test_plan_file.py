@@ -59,7 +59,9 @@ def plan_vms(draw: st.DrawFn) -> PlanVm:
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     """Draw a whole plan, sense or nonsense."""
-    tiers = st.dictionaries(st.text(max_size=5), plain, max_size=2)
+    states = st.sampled_from(["optimal", "feasible", "unknown", "infeasible"])
+    text = st.text(max_size=5)
+    tiers = st.fixed_dictionaries({"part": text, "value": figures, "bound": figures, "source": text, "status": states})
     goal = st.builds(
         GoalResult,
         name=names,
@@ -82,10 +84,27 @@ def plans(draw: st.DrawFn) -> Plan:
         vms=tuple(draw(st.lists(plan_vms(), max_size=3))),
         unplaced=tuple(draw(st.lists(st.builds(Unplaced, name=names, reason=st.text(max_size=8)), max_size=2))),
         versions=draw(st.dictionaries(names, st.text(max_size=4), max_size=2)),
-        options=draw(st.dictionaries(names, plain, max_size=2)),
+        options={f"x{key}": value for key, value in draw(st.dictionaries(names, plain, max_size=2)).items()},
         summary=draw(st.dictionaries(names, plain, max_size=2)),
         warnings=tuple(draw(st.lists(st.text(max_size=8), max_size=2))),
-        certificate=draw(st.none() | st.dictionaries(names, plain, max_size=2)),
+        certificate=draw(st.none() | certificates()),
+    )
+
+
+def certificates() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw certificates: counts, or duals, or a tree of branches with duals."""
+    big = st.integers(0, 2**40)
+    duals = {name: st.lists(big, max_size=2) for name in ("flavor", "hold", "held", "least")}
+    duals |= dict.fromkeys(("objective", "moves", "migrations", "bound"), big) | {"scale": st.integers(1, 99)}
+    duals["objective"] = st.integers(0, 9)
+    leaf = st.fixed_dictionaries(duals)
+    split = st.fixed_dictionaries({"flavor": st.integers(-1, 3), "most": big, "placements": st.just([[0], []])})
+    branch = st.fixed_dictionaries({"leaf": leaf})
+    tree = branch | st.fixed_dictionaries({"split": split, "few": branch, "many": branch})
+    grown = st.fixed_dictionaries({"bound": big, "tree": tree})
+    count = st.fixed_dictionaries({"goal": names, "part": names, "value": st.none() | big, "bound": st.none() | big})
+    return st.fixed_dictionaries({"kind": st.just("counts"), "objectives": st.lists(count, max_size=2)}) | (
+        st.fixed_dictionaries({"objectives": st.lists(st.none() | leaf | grown, max_size=2)})
     )
 
 
@@ -148,7 +167,7 @@ def test_sizes_are_mib_and_vcpus_are_counted() -> None:
 def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     """A plan or a side file that is there stays unless force is given; then a stale side file goes."""
     path = tmp_path / "plan.json"
-    write_plan(replace(small_plan(), certificate={"duals": [1]}), path)
+    write_plan(replace(small_plan(), certificate=COUNTS), path)
     before = path.read_bytes()
     with pytest.raises(InputError, match="--force"):
         write_plan(small_plan(), path)
@@ -200,8 +219,8 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_the_certificate_of_another_plan_is_refused(tmp_path: Path) -> None:
     """A plan changed after its certificate was written no longer owns it; a plan without one says so."""
     path = tmp_path / "plan.json"
-    write_plan(replace(small_plan(), certificate={"duals": [1]}), path)
-    assert read_plan(path, certificate=True).certificate == {"duals": [1]}
+    write_plan(replace(small_plan(), certificate=COUNTS), path)
+    assert read_plan(path, certificate=True).certificate == COUNTS
     assert read_plan(path).certificate is None
     path.write_text(path.read_text().replace('"db"', '"dc"'))
     with pytest.raises(InputError, match="certificate of another plan"):
@@ -210,8 +229,45 @@ def test_the_certificate_of_another_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a certificate"):
         read_plan(path, certificate=True)
     certificate_path(path).unlink()
-    with pytest.raises(InputError, match="no certificate"):
+    assert read_plan(path, certificate=True).certificate is None
+
+
+COUNTS: dict[str, Any] = {"kind": "counts", "objectives": [{"goal": "remote", "part": "", "value": 5, "bound": 5}]}
+LEAF: dict[str, Any] = {
+    **{name: [0] for name in ("flavor", "hold", "held", "least")},
+    "objective": 1,
+    "moves": 0,
+    "migrations": 0,
+    "bound": 3,
+    "scale": 1,
+}
+SPLIT: dict[str, Any] = {"flavor": 0, "most": 1, "placements": [[0]]}
+
+
+@pytest.mark.parametrize(
+    ("certificate", "message"),
+    [
+        ({"kind": "faith", "objectives": []}, "is no kind of certificate"),
+        (
+            {"kind": "counts", "objectives": [{"goal": "remote", "part": "", "value": 5}]},
+            "objectives[0].bound: is missing",
+        ),
+        ({"objectives": [{**LEAF, "scale": 0}]}, "objectives[0].scale"),
+        ({"objectives": [{**LEAF, "flavor": ["x"]}]}, "objectives[0].flavor[0]"),
+        ({"objectives": [{"bound": 3}]}, "objectives[0].held: is missing"),
+        ({"objectives": [{"bound": 3, "tree": {"few": 1}}]}, "objectives[0].tree: is neither a leaf nor a split"),
+        ({"objectives": [{"bound": 3, "tree": {"split": SPLIT, "few": {"leaf": LEAF}, "many": 7}}]}, "tree.many"),
+        ({"objectives": [{"bound": 3, "tree": {"leaf": {**LEAF, "moves": -1}}}]}, "tree.leaf.moves"),
+        ({"objectives": "all"}, "certificate.objectives"),
+    ],
+)
+def test_a_damaged_certificate_is_named(tmp_path: Path, certificate: dict[str, Any], message: str) -> None:
+    """What has not the form of a certificate is refused with file and field."""
+    path = tmp_path / "plan.json"
+    write_plan(replace(small_plan(), certificate=certificate), path)
+    with pytest.raises(InputError) as caught:
         read_plan(path, certificate=True)
+    assert message in str(caught.value) and "plan.cert.json" in str(caught.value)
 
 
 DAMAGED: dict[str, tuple[Any, str]] = {

@@ -10,12 +10,13 @@ from typing import Any
 from placer.measure.alike import HostGroup, PlaceNumbers, alike_hosts
 from placer.measure.cpu_use import cpu_use, shared_vcpus
 from placer.measure.memory_use import memory_taken
+from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
-from placer.model.plan import PlanVm
+from placer.model.host import Host
+from placer.model.plan import Plan, PlanVm
 from placer.model.units import mib_number
 from placer.model.vm import Vm
-from placer.planning.compile.capacity import reserved_memory
 
 _Slot = tuple[int, int, str, int]
 """CPUs, KiB, host and node id."""
@@ -63,7 +64,7 @@ def capacity_summary(fleet: Fleet, vms: Sequence[PlanVm]) -> dict[str, Any]:
 def _of_host(group: HostGroup) -> tuple[Counter[str], _Slot | None]:
     """Return what one host of a group has, uses and reserves (CPUs, KiB), and its largest free slot."""
     host = group.host
-    reserved = reserved_memory(host)
+    reserved = _reserved(host)
     use = cpu_use(host, group.placed)
     held, shared = use.taken, shared_vcpus(use)
     memory: Counter[int] = Counter()
@@ -87,3 +88,31 @@ def _of_host(group: HostGroup) -> tuple[Counter[str], _Slot | None]:
         if slot[0] > 0 and slot[1] > 0 and (largest is None or slot[:2] > largest[:2]):
             largest = slot
     return figures, largest
+
+
+def _reserved(host: Host) -> list[int]:
+    """Return KiB reserved on each node: its own, and an equal part of the host's over nodes with CPUs and memory."""
+    nodes, reserve = host.topology.nodes, host.reserve.memory_kib
+    sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
+    part = -(-reserve.get(None, 0) // len(sharing))
+    return [reserve.get(node.id, 0) + (part if node.id in sharing else 0) for node in nodes]
+
+
+def mended(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
+    """Return each rule that a live fleet breaks now: by how much, and by how much it does under the plan.
+
+    Excess is counted as for the goal ``rules``.
+    """
+    if not fleet.is_live or not fleet.rules:
+        return []
+    index = rule_index(fleet)
+    before: Counter[int] = Counter()
+    for (number, _), many in start_excess(fleet, index).items():
+        before[number] += many
+    after: Counter[int] = Counter()
+    for (number, _), many in plan_excess(fleet, plan, index).items() if before else ():
+        after[number] += many
+    return [
+        {"rule": fleet.rules[number].label, "excess_before": many, "excess": after[number]}
+        for number, many in sorted(before.items())
+    ]

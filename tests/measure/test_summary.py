@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from placer.measure.summary import capacity_summary
 from placer.model.host import Reserve
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
-from placer.planning.decode.summary import capacity_summary
 
 
 def test_cpus_held_and_kept_idle_are_used(build: Any) -> None:

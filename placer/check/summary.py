@@ -1,0 +1,45 @@
+"""Check what a plan's summary says: figures as they are measured, host and node of the fleet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from placer.check.findings import Findings
+from placer.measure.summary import capacity_summary, mended
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+
+SLOT = ("cpus", "memory_mib")
+"""What is compared of the largest free slot: several nodes may have one as large."""
+
+
+def check_summary(fleet: Fleet, plan: Plan, found: Findings) -> None:
+    """Note every figure of the summary that is not so; what it leaves out, it leaves out.
+
+    The worst failure of one host takes a solver's code to be found again: `check` with ``bound`` does so. What a
+    reserve or the search for cycles did is a note, and looked at by nobody.
+    """
+    said = plan.summary
+    own: dict[str, Any] = {}
+    if {"cpus", "memory_mib", "largest_free_slot"} & said.keys():
+        own = capacity_summary(fleet, plan.vms)
+        slot, largest = said.get("largest_free_slot"), own["largest_free_slot"]
+        if isinstance(slot, dict) and isinstance(largest, dict) and _is_there(fleet, slot):
+            own["largest_free_slot"] = {**slot, **{key: largest[key] for key in SLOT}}
+    if "rules_broken_before" in said:
+        own["rules_broken_before"] = mended(fleet, plan)
+    for key, value in own.items():
+        if key in said and said[key] != value:
+            message = f"the summary says {_short(said[key])}, and {_short(value)} is measured"
+            found.fault(message, where=f"summary.{key}")
+
+
+def _is_there(fleet: Fleet, slot: dict[str, Any]) -> bool:
+    host = fleet.host_by_name.get(slot["host"]) if isinstance(slot.get("host"), str) else None
+    return host is not None and slot.get("node") in host.topology.node_ids
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 160 else text[:157] + "..."
