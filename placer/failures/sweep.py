@@ -295,7 +295,7 @@ class _Run:
         if path is not None and roomy:
             path = path.with_name(path.name + ".singles")
         context = (self.fleet, self.options, self.counted)
-        outcomes = swept(fail_hosts, context, tasks, self.identity, self.pool, path, self.on_done)
+        outcomes = swept(fail_hosts, context, tasks, self.identity, self.pool, path, self.on_done, answers="failure")
         by_key: dict[Any, Outcome] = dict(zip(asked, outcomes, strict=True))
         for key in harmless:
             by_key[key] = Outcome(key=" + ".join(first[key]), value={**FITS})

@@ -154,6 +154,7 @@ def run_sweep(
     results: Path | None = None,
     on_done: Callable[[int, int], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    fault: Callable[[Any], str | None] = lambda _: None,
 ) -> tuple[Outcome, ...]:
     """Run every task and return the outcomes in the order of the tasks.
 
@@ -165,17 +166,18 @@ def run_sweep(
         tasks that were given up are.
     on_done : told how many tasks are done, and how many there are.
     stopped : asked between tasks; once true, no further task is begun and the outcomes so far are returned.
+    fault : tells what is wrong with a value that the results file holds.
 
     Raises
     ------
     LostError
         The executor is gone; the results file keeps what was done.
     ResumeError
-        The results file is of another sweep.
+        The results file is of another sweep, or holds a value that is none of it.
     """
     if len({task.key for task in tasks}) < len(tasks):
         raise ValueError("two tasks have one key")
-    done: dict[str, Outcome] = {} if results is None else _resume(results, identity)
+    done: dict[str, Outcome] = {} if results is None else _resume(results, identity, fault)
     sheet = None if results is None else _open_sheet(results, identity)
     try:
         wanted = deque(task for task in tasks if task.key not in done)
@@ -333,7 +335,7 @@ def _line(outcome: Outcome) -> Mapping[str, Any]:
     return {"key": outcome.key, "value": outcome.value, "error": outcome.error}
 
 
-def _resume(path: Path, identity: str) -> dict[str, Outcome]:
+def _resume(path: Path, identity: str, fault: Callable[[Any], str | None]) -> dict[str, Outcome]:
     """Return what the file holds; a last line that was cut off in writing counts as not there."""
     if not path.exists() or not path.stat().st_size:
         return {}
@@ -341,23 +343,32 @@ def _resume(path: Path, identity: str) -> dict[str, Outcome]:
         lines = file.read().splitlines(keepends=True)
     try:
         head = json.loads(lines[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         head = None
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
         raise ResumeError("it is no results file of a sweep")
     if head.get("identity") != identity:
         raise ResumeError("it holds the results of another sweep: another fleet, other scenarios or other options")
     done = {}
-    for line in lines[1:]:
+    for number, line in enumerate(lines[1:], start=2):
         if not line.endswith("\n"):
             break
         try:
             entry = json.loads(line)
-            outcome = Outcome(key=entry["key"], value=entry["value"], error=entry["error"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError):
+            continue  # a line that was cut off, and another after it
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("key"), str)
+            or not {"value", "error"} <= entry.keys()
+        ):
+            raise ResumeError(f"line {number} is no result of a sweep: it has not a key, a value and an error")
+        if entry["error"] is not None:
             continue
-        if outcome.error is None:
-            done[outcome.key] = outcome
+        wrong = fault(entry["value"])
+        if wrong is not None:
+            raise ResumeError(f"line {number} is no result of this sweep: {wrong}")
+        done[entry["key"]] = Outcome(key=entry["key"], value=entry["value"])
     return done
 
 

@@ -7,12 +7,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.options import SweepOptions
 from placer.sweeps.executors import Outcome, Pool, ResumeError, Task, run_sweep, serial
+
+if TYPE_CHECKING:
+    from placer.sweeps.answers import Kind
 
 OnDone = Callable[[int, int], None]
 
@@ -34,11 +37,26 @@ def swept(
     pool: Pool | None,
     results: Path | None,
     on_done: OnDone | None,
+    *,
+    answers: Kind,
 ) -> tuple[Outcome, ...]:
-    """Run a sweep of the planner; a results file of another sweep is bad input."""
+    """Run a sweep of the planner, whose tasks have answers of this kind; a damaged results file is bad input."""
+
+    def fault(value: Any) -> str | None:
+        from placer.sweeps.answers import answer_fault  # pydantic takes its time to import
+
+        return answer_fault(answers, value)
+
     try:
         return run_sweep(
-            work, context, tasks, pool=pool or serial(), identity=identity, results=results, on_done=on_done
+            work,
+            context,
+            tasks,
+            pool=pool or serial(),
+            identity=identity,
+            results=results,
+            on_done=on_done,
+            fault=fault,
         )
     except ResumeError as error:
         raise InputError(str(error), file=str(results), cure="name another file with --results") from None

@@ -56,7 +56,9 @@ def compare(
         parse_flavor(text)
     tasks = [Task(key=variant.name, payload=number) for number, variant in enumerate(variants)]
     context = (tuple(variants), options)
-    outcomes = swept(solve_variant, context, tasks, identity_of("whatif", variants, options), pool, results, on_done)
+    outcomes = swept(
+        solve_variant, context, tasks, identity_of("whatif", variants, options), pool, results, on_done, answers="row"
+    )
     return tuple(_row(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=False))
 
 

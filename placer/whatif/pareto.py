@@ -47,7 +47,14 @@ def pareto(
     tasks = [Task(key=f"moves {limit}, slack {slack}", payload=(limit, slack)) for limit, slack in asked]
     base = Variant(name="pareto", fleet=fleet)
     outcomes = swept(
-        solve_point, (base, options), tasks, identity_of("pareto", [base], options), pool, results, on_done
+        solve_point,
+        (base, options),
+        tasks,
+        identity_of("pareto", [base], options),
+        pool,
+        results,
+        on_done,
+        answers="point",
     )
     rows = [outcome.value for outcome in outcomes if outcome.value is not None and "goals" in outcome.value]
     if not rows:

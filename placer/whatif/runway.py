@@ -173,6 +173,7 @@ class _Probes:
             self.pool,
             self.results,
             None,
+            answers="month",
         )
         for month, outcome in zip(asked, outcomes, strict=True):
             if outcome.error is None:
