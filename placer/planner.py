@@ -116,8 +116,9 @@ def solve_fleet(
     from placer.planning.decode.mending import with_mending
 
     plan = with_mending(fleet, plan)
-    # Of the plan that is written, whatever became of the answer that it began as.
-    plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
+    # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
+    if "worst_host_failure" not in plan.summary:
+        plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
     return accepted(fleet, plan)
 
 

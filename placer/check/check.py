@@ -20,7 +20,7 @@ from placer.check.names import check_names
 from placer.check.pins import check_pins
 from placer.check.rules import check_rules
 from placer.check.start import start_warnings
-from placer.check.summary import check_summary
+from placer.check.summary import check_summary, check_worst_failure
 from placer.measure.cpu_use import cpu_use
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import Move, is_present
@@ -135,9 +135,6 @@ def _check_bound(fleet: Fleet, plan: Plan, found: Findings) -> None:
     faults, remarks = certificate.check_certificate(fleet, plan)
     found.faults.extend(faults)
     found.warnings.extend(remarks)
-    said = plan.summary.get("worst_host_failure")
-    if said is not None and not found.faults:
+    if "worst_host_failure" in plan.summary and not found.faults:
         own = importlib.import_module("placer.failures.worst_host").worst_failure(fleet, plan)
-        if said != own:
-            message = f"the summary says {str(said)[:200]}, and {own} is found"
-            found.fault(message, where="summary.worst_host_failure", cure="solve again: placer found it otherwise then")
+        check_worst_failure(plan.summary["worst_host_failure"], own, found)

@@ -35,6 +35,27 @@ def check_summary(fleet: Fleet, plan: Plan, found: Findings) -> None:
             found.fault(message, where=f"summary.{key}")
 
 
+def check_worst_failure(said: Any, own: dict[str, Any], found: Findings) -> None:
+    """Compare the worst failure of one host in a summary with the one that a greedy fit finds, which loses no less.
+
+    A plan that keeps a reserve has had its failures solved, and may know better than greed: what then is not refuted is
+    named as not found again.
+    """
+    if said == own:
+        return
+    worse: int = own["vcpus_without_place"]
+    vcpus, vms = (_count(said, key) for key in ("vcpus_without_place", "vms_without_place"))
+    if vcpus is None or vms is None or vcpus > worse or (vcpus < worse and own["proven"]) or vcpus < vms:
+        found.fault(f"the summary says {_short(said)}, and {_short(own)} is found", where="summary.worst_host_failure")
+    elif vcpus < worse or (said.get("proven") is not False and not own["proven"]):
+        found.warn("the worst failure of one host takes solves to be found again: placer whatif FLEET --fail-each host")
+
+
+def _count(said: Any, key: str) -> int | None:
+    found = said.get(key) if isinstance(said, dict) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
 def _is_there(fleet: Fleet, slot: dict[str, Any]) -> bool:
     host = fleet.host_by_name.get(slot["host"]) if isinstance(slot.get("host"), str) else None
     return host is not None and slot.get("node") in host.topology.node_ids

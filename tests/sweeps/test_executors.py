@@ -16,6 +16,7 @@ import pytest
 from sweep_work import Place, die_on, die_once, fail_on, square
 
 from placer.sweeps import executors
+from placer.sweeps.answers import answer_fault
 from placer.sweeps.executors import (
     LostError,
     Pool,
@@ -222,3 +223,36 @@ def test_a_killed_scheduler_is_one_error_and_a_second_run_goes_on(tmp_path: Path
     )
     assert told == list(range(before, len(TASKS) + 1))
     assert outcomes == run_sweep(square, 1, TASKS, pool=serial())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "wrong"),
+    [
+        ("row", {"status": "impossible", "reason": "full"}, None),
+        ("row", {"status": "optimal", "vms": 3}, "reason: Field required"),
+        ("point", ["no"], "valid dictionary"),
+        ("failure", {"vms": 1, "unknown": "no plan"}, None),
+        ("failure", {"vms": 1, "lost": ["a"], "vcpus_lost": 2, "proven": True}, None),
+        ("failure", {"vms": 1, "lost": "a", "vcpus_lost": 2, "proven": True}, "lost: "),
+        ("month", {"month": 1, "vms": 2, "unplaced": -1, "proven": True}, "unplaced: "),
+    ],
+)
+def test_what_is_no_answer_is_named(kind: Any, value: Any, wrong: str | None) -> None:
+    """A value of a results file has the shape of its sweep's answers, or the place where it has not is told."""
+    found = answer_fault(kind, value)
+    assert found is None if wrong is None else wrong in (found or "")
+
+
+def test_a_damaged_line_of_results_is_refused(tmp_path: Path) -> None:
+    """A whole line that holds no answer of the sweep is refused by its number; one that was cut off is run again."""
+    path = tmp_path / "r.jsonl"
+    run_sweep(square, 1, TASKS[:3], pool=serial(), identity="i", results=path)
+    whole = path.read_text()
+    path.write_text(whole + '{"key": 3}\n')
+    with pytest.raises(ResumeError, match="line 5 is no result of a sweep"):
+        run_sweep(square, 1, TASKS, pool=serial(), identity="i", results=path)
+    path.write_text(whole)
+    with pytest.raises(ResumeError, match="line 2 is no result of this sweep: odd"):
+        run_sweep(square, 1, TASKS, pool=serial(), identity="i", results=path, fault=lambda _: "odd")
+    path.write_text(whole[:-5])
+    assert len(run_sweep(square, 1, TASKS[:3], pool=serial(), identity="i", results=path)) == 3
