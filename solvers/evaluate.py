@@ -136,6 +136,13 @@ def _value(problem: Problem, state: _State, objective: Objective, unplaced: Sequ
                 if hinge.goal == objective.hinge:
                     load = int(host_class.fixed[hinge.row] + state.loads[n][hinge.row])
                     one += hinge.slope * max(0, hinge.scale * load - hinge.offset)
+        if objective.shortage is not None and host_class.room is not None:
+            over = np.maximum(0, state.loads[n] - host_class.room)
+            one += sum(
+                max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
+                for shortage in shape.shortages
+                if shortage.part == objective.shortage
+            )
         if objective.host_cost and any(many for _, many in pattern.placements):
             one += host_class.cost
         if objective.stay_penalty:
@@ -247,7 +254,31 @@ def _rows(problem: Problem, patterns: Sequence[HostPattern], state: _State) -> l
             f" of {host_class.capacity[row]}"
             for row in over
         )
+        broken.extend(
+            f"pattern {n} (class {pattern.host_class}): row {names[row]} is over its room {host_class.room[row]}"
+            f" and flavor {flavor} takes more of it than now"
+            for row, flavor in _newcomers(problem, pattern, state.taken[n])
+            if host_class.room is not None
+        )
     return broken[:_LISTED]
+
+
+def _newcomers(problem: Problem, pattern: HostPattern, taken: IntArray) -> list[tuple[int, int]]:
+    """Return (row, flavor) where a row is over its room and a flavor takes more of it than at the start."""
+    host_class = problem.classes[pattern.host_class]
+    shape = problem.shapes[host_class.shape]
+    if host_class.room is None:
+        return []
+    out = []
+    for row in np.flatnonzero(taken > host_class.room).tolist():
+        then: dict[int, int] = defaultdict(int)
+        for placement, many in host_class.content:
+            then[int(shape.flavor[placement])] += many * int(shape.use[placement, row])
+        now: dict[int, int] = defaultdict(int)
+        for placement, many in (*pattern.placements, *pattern.phantoms):
+            now[int(shape.flavor[placement])] += many * int(shape.use[placement, row])
+        out += [(row, flavor) for flavor, units in sorted(now.items()) if units > then[flavor]]
+    return out
 
 
 def _permissions(problem: Problem, patterns: Sequence[HostPattern], state: _State) -> list[str]:

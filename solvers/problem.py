@@ -53,6 +53,18 @@ class Hinge:
     scale: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """How what has no place on a host counts, of one resource, towards `part` of the goal ``excess``.
+
+    Rows are over sets of nodes, so what has no place is the most that rows of sets without a common node are over
+    their room together (Ore's form of Hall's theorem). `apart` are these families, each of (row, value of a unit).
+    """
+
+    part: str
+    apart: tuple[tuple[tuple[int, int], ...], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What makes hosts interchangeable: rows and placements.
@@ -63,7 +75,7 @@ class Shape:
     flavor : (P,) flavor index of each placement.
     use : (P, K) units of each row that one VM so placed takes.
     cost : goal -> (P,) integer cost of one VM so placed; goals not named cost nothing.
-    hinges : convex costs on rows.
+    hinges : convex costs on rows. shortages : what counts on classes that hold more than they have room for.
     touches : (P, nodes) whether the placement has CPUs on the node.
     stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
     complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
@@ -78,6 +90,7 @@ class Shape:
     touches: BoolArray
     stay_only: BoolArray
     hinges: tuple[Hinge, ...] = ()
+    shortages: tuple[Shortage, ...] = ()
     complete: bool = True
 
     @property
@@ -94,6 +107,8 @@ class HostClass:
     ----------
     capacity : (K,) what the movable VMs and arrivals may take of each row; already less what cannot move, and never
         below what the content takes now (a row broken at the start may not get worse).
+    room : (K,) the same as it really is, below 0 where immovable VMs alone take too much; None where it is `capacity`.
+        A row that takes more than its room is over: then no flavor may take more of it than it does now.
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.
     floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.
@@ -113,6 +128,7 @@ class HostClass:
     count: int
     capacity: IntArray
     fixed: IntArray
+    room: IntArray | None = None
     content: tuple[tuple[int, int], ...] = ()
     floating: tuple[tuple[int, int], ...] = ()
     allowed: BoolArray
@@ -123,6 +139,11 @@ class HostClass:
     fixed_on: Mapping[int, IntArray] = field(default_factory=dict)
     chains: tuple[IntArray, ...] = ()
     members: tuple[int, ...] = ()
+
+    @property
+    def over_rows(self) -> tuple[int, ...]:
+        """Rows that may stay over their room."""
+        return () if self.room is None else tuple(np.flatnonzero(self.room < self.capacity).tolist())
 
     @property
     def is_empty(self) -> bool:
@@ -158,6 +179,7 @@ class Objective:
     goal : the goal it belongs to; `part` tells several apart (``vcpus of priority 3``).
     unplaced : (F,) cost of one arriving VM left out, or None.
     cost : key of `Shape.cost`, or None. `hinge` : value of `Hinge.goal` that counts, or None.
+    shortage : value of `Shortage.part` that counts, or None.
     host_cost, stay_penalty, cross_rules : whether `HostClass.cost`, `HostClass.stay_penalty`, the rules' excess count.
     migrations, moves : cost of a VM that changes host; of one that changes host or node.
     unit : divide by this for people. sign : -1 where the goal is a maximum for people.
@@ -169,6 +191,7 @@ class Objective:
     unplaced: IntArray | None = None
     cost: str | None = None
     hinge: str | None = None
+    shortage: str | None = None
     host_cost: bool = False
     stay_penalty: bool = False
     cross_rules: bool = False
@@ -227,6 +250,7 @@ class Problem:
                 or cls.fixed.shape != (rows,)
                 or cls.allowed.shape != (flavors,)
                 or cls.stay_penalty.shape != (flavors,)
+                or (cls.room is not None and (cls.room.shape != (rows,) or (cls.room > cls.capacity).any()))
             ):
                 raise ValueError(f"host class {number}: arrays do not fit {rows} rows and {flavors} flavors")
             if cls.count < 1 or (cls.members and len(cls.members) != cls.count):

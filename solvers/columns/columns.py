@@ -50,6 +50,7 @@ class Evaluator:
     _own_count: IntArray = field(init=False)
     _stride: int = field(init=False)
     _present: IntArray = field(init=False)
+    _over: BoolArray = field(init=False)
 
     def __post_init__(self) -> None:
         """Sort what is where now, for look-up by (state, placement)."""
@@ -63,6 +64,7 @@ class Evaluator:
         self._own_key = np.array([key for key, _ in pairs], dtype=np.int64)
         self._own_count = np.array([count for _, count in pairs], dtype=np.int64)
         self._present = model.present.sum(axis=1)
+        self._over = np.array([state.lead.room is not None for state in model.states], dtype=np.bool_)
 
     def evaluate(self, states: Sequence[int], patterns: Sequence[Pattern]) -> Columns:
         """Return the columns of patterns on states."""
@@ -87,6 +89,7 @@ class Evaluator:
         self._add_whole(cost, state, holds > 0, moves, migrations)
         self._add_penalties(cost, state, of, flavor, amount)
         self._add_hinges(cost, state, column, placement, count)
+        self._add_shortages(cost, state, patterns)
         return Columns(
             state=state,
             patterns=tuple(patterns),
@@ -145,6 +148,24 @@ class Evaluator:
             for hinge in hinges:
                 over = hinge.slope * np.maximum(hinge.scale * load[:, rows.index(hinge.row)] - hinge.offset, 0)
                 cost[:, goals[hinge.goal]] += np.where(mine, over, 0)
+
+    def _add_shortages(self, cost: IntArray, state: IntArray, patterns: Sequence[Pattern]) -> None:
+        """Add what has no place on hosts that hold more than they have room for: they are few, so one by one."""
+        model = self.model
+        parts = {goal.shortage: o for o, goal in enumerate(model.problem.objectives) if goal.shortage is not None}
+        if not parts or not self._over.any():
+            return
+        for n in np.flatnonzero(self._over[state]).tolist():
+            lead, shape = model.states[state[n]].lead, model.problem.shapes[model.shape_of[state[n]]]
+            load = np.zeros(shape.use.shape[1], dtype=np.int64)
+            for placement, count in patterns[n]:
+                if not model.phantom[shape.flavor[placement]]:
+                    load += count * shape.use[placement]
+            over = np.maximum(load - (lead.capacity if lead.room is None else lead.room), 0)
+            for shortage in shape.shortages:
+                if shortage.part in parts:
+                    most = max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
+                    cost[n, parts[shortage.part]] += most
 
 
 def _sum_by(index: IntArray, values: IntArray, length: int) -> IntArray:

@@ -203,6 +203,7 @@ class _Run:
             model.cost[:, number].any()
             or (objective.host_cost and any(state.lead.cost for state in model.states))
             or (objective.hinge is not None and any(shape.hinges for shape in model.problem.shapes))
+            or objective.shortage is not None
         )
 
     def _phase(self, objective: int, targets: dict[int, int] | None = None) -> None:

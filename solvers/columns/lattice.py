@@ -51,6 +51,7 @@ def lattice_of(
     """
     goal = model.problem.objectives[objective]
     others = goal.host_cost or goal.stay_penalty or goal.cross_rules or goal.hinge is not None
+    others = others or goal.shortage is not None
     if goal.cost is None or others or goal.unplaced is not None or goal.moves or goal.migrations:
         return None
     if model.cost[~model.real, objective].any():

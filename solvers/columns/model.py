@@ -133,6 +133,7 @@ class StateModel:
         arrays = (cls.capacity, cls.fixed, cls.allowed, cls.stay_penalty)
         return (
             cls.shape,
+            None if cls.room is None else cls.room.tobytes(),
             *(array.tobytes() for array in arrays),
             tuple(sorted(cls.content)),
             tuple(sorted(cls.floating)),
@@ -164,7 +165,8 @@ class StateModel:
     def fits(self, state: State, pattern: Pattern) -> bool:
         """Tell whether a pattern keeps every row and limit of its host, and holds only what may be there."""
         shape, lead, budget = self.problem.shapes[state.shape], state.lead, self.problem.budget
-        if (self.load(state, pattern) > lead.capacity).any():
+        load = self.load(state, pattern)
+        if (load > lead.capacity).any() or (lead.room is not None and self._brings(state, pattern, load)):
             return False
         amounts = np.where(self.phantom, 0, self.amounts(state, pattern))
         if (~lead.allowed & (amounts > state.present)).any():
@@ -177,6 +179,20 @@ class StateModel:
         if budget.host_out is not None and np.maximum(state.present - amounts, 0).sum() > budget.host_out:
             return False
         return all(count <= state.own.get(placement, 0) for placement, count in pattern if shape.stay_only[placement])
+
+    def _brings(self, state: State, pattern: Pattern, load: IntArray) -> bool:
+        """Tell whether a pattern takes more of a row that is over its room, in any flavor, than the host holds now."""
+        shape, room = self.problem.shapes[state.shape], state.lead.room
+        for row in state.lead.over_rows:
+            if room is None or load[row] <= room[row]:
+                continue
+            more = np.zeros(len(self.problem.flavors), dtype=np.int64)
+            for sign, held in ((1, pattern), (-1, state.null)):
+                for placement, count in held:
+                    more[shape.flavor[placement]] += sign * count * shape.use[placement, row]
+            if (more > 0).any():
+                return True
+        return False
 
 
 def pattern_of(taken: dict[int, int]) -> Pattern:

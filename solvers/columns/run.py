@@ -101,6 +101,9 @@ class Kit:
                 parts.append(math.gcd(*state.lead.stay_penalty.tolist()))
         if objective.hinge is not None:
             parts.append(1)
+        if objective.shortage is not None:
+            families = [f for shape in model.problem.shapes for short in shape.shortages for f in short.apart]
+            parts += [each for family in families for _, each in family]
         return max(1, math.gcd(*parts))
 
     def claim(

@@ -9,6 +9,7 @@ import numpy as np
 
 from solvers.backends.cpsat_rows import RowWriter, Sum
 from solvers.columns.model import Pattern, State, StateModel
+from solvers.counts.overfull import keep_out, shortage_of
 from solvers.problem import IntArray, Shape
 
 
@@ -61,6 +62,7 @@ class HostBlock:
         use = self._shape.use[self.placements]
         for row in np.nonzero(use.any(axis=0))[0]:
             writer.row(Sum().add(self.y, use[:, row]), None, int(state.lead.capacity[row]))
+        keep_out(writer, self._shape, state.lead, self.placements, self.y)
         for f in np.unique(self.flavor[~state.lead.allowed[self.flavor] & ~model.phantom[self.flavor]]):
             writer.row(self.amount(int(f)), None, int(state.present[f]))
         if self.symmetry:
@@ -142,6 +144,9 @@ class HostBlock:
                     load = np.where(real, self._shape.use[self.placements, hinge.row], 0) * hinge.scale
                     start = hinge.scale * int(self.state.lead.fixed[hinge.row]) - hinge.offset
                     total.plus(self.writer.positive_part(Sum(constant=start).add(self.y, load)), hinge.slope)
+        if objective.shortage is not None:
+            chosen, y = self.placements[real], self.y[real]
+            total.plus(shortage_of(self.writer, self._shape, self.state.lead, chosen, y, objective.shortage))
         if objective.host_cost and self.state.lead.cost and real.any():
             total.add(self._used(real), self.state.lead.cost)
         if objective.migrations and self.state.present.any():

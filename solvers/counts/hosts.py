@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
+from solvers.counts.overfull import keep_out
 from solvers.problem import BoolArray, HostClass, IntArray, Problem, Shape
 
 _NO_LIMIT = 1 << 53
@@ -117,6 +118,7 @@ class HostModel(RowWriter):
             view, y = self.here(host)
             for row, room in enumerate(view.host_class.capacity.tolist()):
                 self.row(Sum().add(y, view.use[:, row]), None, room)
+            keep_out(self, view.shape, view.host_class, view.placements, y)
 
     def _demand_rows(self) -> None:
         """Every VM is somewhere, once; only arriving ones may stay out; phantoms come in any number."""

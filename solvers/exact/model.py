@@ -10,6 +10,7 @@ from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat_rows import Sum, total_of
 from solvers.counts.hosts import HostModel
+from solvers.counts.overfull import shortage_of
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern
 
@@ -39,6 +40,11 @@ class ExactModel(HostModel):
                 total.add(y, np.where(view.phantom, 0, view.host_class.stay_penalty[view.flavor]))
             if objective.hinge is not None:
                 total.plus(self._hinges(host, objective.hinge))
+            if objective.shortage is not None:
+                real = ~view.phantom
+                total.plus(
+                    shortage_of(self, view.shape, view.host_class, view.placements[real], y[real], objective.shortage)
+                )
             if objective.host_cost and view.host_class.cost:
                 total.plus(self._host_used(host), view.host_class.cost)
         if objective.cross_rules:

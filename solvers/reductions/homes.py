@@ -137,12 +137,13 @@ def _piece(
             room.append(sum(int(column[placement]) * many for placement, many in host_class.content))
         else:
             room.append(int(problem.demand()[list(problem.rules[rule].members)].sum()))
-    nothing = np.zeros(len(added), dtype=np.int64)
+    nothing, more = np.zeros(len(added), dtype=np.int64), np.array(room, dtype=np.int64)
     return replace(
         host_class,
         count=count,
         members=(),
-        capacity=np.concatenate([host_class.capacity, np.array(room, dtype=np.int64)]),
+        capacity=np.concatenate([host_class.capacity, more]),
+        room=None if host_class.room is None else np.concatenate([host_class.room, more]),
         fixed=np.concatenate([host_class.fixed, nothing]),
         domain=host_class.domain if home is None else {**host_class.domain, f"home of rule {home.rule}": 0},
         # Orders of nodes hold only where they are alike.

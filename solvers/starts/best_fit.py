@@ -96,9 +96,13 @@ class _Packing:
             self.places.append(own)
 
     def evict(self) -> None:
-        """Take VMs off hosts that hold more than fits, those that take most of a broken row first."""
+        """Take VMs off hosts that hold more than fits, those that take most of a broken row first; what a row may stay
+        over its room stays.
+        """
         for groups in self.groups:
             for group in np.flatnonzero((groups.room[: len(groups)] < 0).any(axis=1)).tolist():
+                if self.problem.classes[groups.host_class[group]].room is not None:
+                    continue
                 while (short := np.maximum(0, -groups.room[group])).any():
                     held = groups.held[group]
                     helps = {placement: int(np.minimum(groups.shape.use[placement], short).sum()) for placement in held}

@@ -43,7 +43,8 @@ class Groups:
         """Add a group of hosts that hold this much; room may be below 0. Return its index."""
         at = self._new_line()
         self.capacity[at] = np.maximum(1, host_class.capacity)
-        self.room[at] = host_class.capacity
+        # Nobody comes to a row that is over.
+        self.room[at] = host_class.capacity if host_class.room is None else host_class.room
         for placement, many in held.items():
             self.room[at] -= many * self.shape.use[placement]
         self.host_class.append(number)

@@ -66,7 +66,7 @@ class Enumerator:
 
     def _list(self, state: State) -> Listing | None:
         model, shape = self.model, self.model.problem.shapes[state.shape]
-        if state.present.any() or shape.hinges or model.phantom.any():
+        if state.present.any() or state.lead.room is not None or shape.hinges or model.phantom.any():
             return None
         placements, upper = admissible(model, state)
         use = shape.use[placements]

@@ -43,7 +43,9 @@ class LiveBatches:
         groups: dict[int, list[State]] = defaultdict(list)
         for state in self.layouts.model.states:
             grid = self.layouts.grids[state.shape]
-            if grid is None or len(grid.nodes) < 3 or not state.own or state.floating.any():
+            if grid is None or len(grid.nodes) < 3 or not state.own:
+                continue
+            if state.floating.any() or state.lead.room is not None:
                 continue
             if len({len(node.rows) for node in grid.nodes}) == 1:
                 groups[self.layouts.permission[state.index]].append(state)

@@ -192,7 +192,9 @@ def pair_batches(layouts: Layouts, fewest: int) -> tuple[PairBatch, ...]:
     groups: dict[int, list[State]] = defaultdict(list)
     for state in layouts.model.states:
         grid = layouts.grids[state.shape]
-        if grid is None or not grid.exact or len(grid.nodes) != 2 or not state.own or state.floating.any():
+        if grid is None or not grid.exact or len(grid.nodes) != 2 or not state.own:
+            continue
+        if state.floating.any() or state.lead.room is not None:
             continue
         if len({len(node.rows) for node in grid.nodes}) == 1 and _choices(layouts, state) <= SUBSETS:
             groups[layouts.permission[state.index]].append(state)

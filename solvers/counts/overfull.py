@@ -1,0 +1,68 @@
+"""Hosts that hold more than they have room for: who may take of a row that is over, and what has no place there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
+from solvers.problem import HostClass, IntArray, Shape
+
+
+def keep_out(writer: RowWriter, shape: Shape, host_class: HostClass, placements: IntArray, y: IntArray) -> None:
+    """Write that a row is within its room, or that no flavor takes more of it than it does now.
+
+    Parameters
+    ----------
+    placements, y : (A,) the placements that a host may have, and the variable of each.
+    """
+    if host_class.room is None:
+        return
+    flavor, use = shape.flavor[placements], shape.use[placements]
+    for row in host_class.over_rows:
+        column, room = use[:, row], int(host_class.room[row])
+        if not column.any():
+            continue
+        beyond = Sum(constant=-room).add(y, column)
+        over = writer.derive(beyond, 0, 1)
+        writer.row(Sum().plus(beyond).add(over, room - int(host_class.capacity[row])), None, 0)
+        now = units_now(shape, host_class, row)
+        for one in np.unique(flavor[column > 0]).tolist():
+            mine = flavor == one
+            most = int((column[mine] * writer.upper[y[mine]]).sum())
+            if most > now.get(one, 0):
+                spare = most - now.get(one, 0)
+                writer.row(Sum().add(y[mine], column[mine]).add(over, spare), None, most)
+
+
+def units_now(shape: Shape, host_class: HostClass, row: int) -> dict[int, int]:
+    """Return flavor -> units of a row that its VMs take now on a host of the class."""
+    now: dict[int, int] = {}
+    for placement, many in host_class.content:
+        flavor = int(shape.flavor[placement])
+        now[flavor] = now.get(flavor, 0) + many * int(shape.use[placement, row])
+    return now
+
+
+def shortage_of(
+    writer: RowWriter, shape: Shape, host_class: HostClass, placements: IntArray, y: IntArray, part: str
+) -> Sum:
+    """Return what has no place on a host, of one part of the goal ``excess``; `y` 0 where phantoms are left out."""
+    total = Sum()
+    room = host_class.room
+    if room is None:
+        return total
+    for shortage in shape.shortages:
+        if shortage.part != part:
+            continue
+        over: dict[int, Sum] = {}
+        for row in sorted({row for family in shortage.apart for row, _ in family}):
+            load = Sum(constant=-int(room[row])).add(y, shape.use[placements, row])
+            over[row] = writer.positive_part(load)
+        most: Sum | None = None
+        for family in shortage.apart:
+            here = total_of(Sum().plus(over[row], each) for row, each in family)
+            # The larger of two expressions is the first and what the second is above it.
+            most = here if most is None else Sum().plus(most).plus(writer.positive_part(here.plus(most, -1)))
+        if most is not None:
+            total.plus(most)
+    return total
