@@ -32,6 +32,7 @@ def solve_fleet(
     seed: int = 0,
     max_moves: int | None = None,
     max_migrations: int | None = None,
+    max_repins: int | None = None,
     engine: Engine = "auto",
     workers: int = 1,
     executor: Executor | None = None,
@@ -47,6 +48,7 @@ def solve_fleet(
     time_limit_s : seconds of wall time for the search, looked at between rounds.
     max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
         VMs keeps them on their nodes unless one of the two is given.
+    max_repins : most VMs that stay on their nodes and get other CPUs; None: no limit.
     rounds : replay that many deterministic rounds, as a plan records them.
     on_progress, interrupt : see `solvers.result`.
 
@@ -91,7 +93,7 @@ def solve_fleet(
     result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
     if not result.is_answer:
         raise _nothing(result)
-    plan = plan_from_result(compiled, result, seed=seed)
+    plan = plan_from_result(compiled, result, seed=seed, max_repins=max_repins)
     if fleet.is_live and not (interrupt is not None and interrupt.requested):
         from placer.moves.resolve import without_cycles
 
@@ -105,7 +107,11 @@ def solve_fleet(
             return run(problem, Limits(time_limit_s=left_s, rounds=left))
 
         plan = without_cycles(
-            compiled, result, plan, run_again, lambda found: plan_from_result(compiled, found, seed=seed)
+            compiled,
+            result,
+            plan,
+            run_again,
+            lambda found: plan_from_result(compiled, found, seed=seed, max_repins=max_repins),
         )
     if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not (
         interrupt is not None and interrupt.requested

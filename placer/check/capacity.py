@@ -4,77 +4,168 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from fractions import Fraction
 
-from placer.check.findings import Findings
+from placer.check.findings import Findings, some
+from placer.measure.as_now import as_now
 from placer.measure.measure import device_places
-from placer.measure.memory_use import Pool, memory_now, memory_room, memory_taken
-from placer.measure.spec_numbers import SpecNumbers
+from placer.measure.sets_taken import Nodes, taken_by
+from placer.measure.shortage import BEYOND, Short, memory_pools
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.units import format_kib
 from placer.model.vm import Vm
 
 Placed = Sequence[tuple[Vm, PlanVm]]
+MOST_UNIONS = 256
+BESIDE = "CPUs for shared vCPUs beside dedicated ones"
 
 
-@dataclass(slots=True)
-class CapacityChecker:
-    """Checks hosts one by one; what VMs of one spec take on the same nodes is computed once.
+def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Sequence[Short], found: Findings) -> None:
+    """Note what of a host has no place, and refuse that anything came to a place that is over.
 
-    The caches key objects by identity: keep the fleet alive as long as the checker.
+    `residents` are the VMs that are there now, `shorts` what has no place under the plan. On every set of nodes that
+    is over no kind of VM takes more than now; what stays as it is may stay, and is only told.
     """
+    for short in shorts:
+        if short.what == BEYOND:
+            found.warn(f"host {host.name!r}: {short.units:g} {BEYOND}: they wait for each other")
+    now = [(vm, planned) for vm in residents if (planned := as_now(vm, host)) is not None]
+    before, after = _by_kind(host, now), _by_kind(host, placed)
+    for resource, room in _rooms(host, placed).items():
+        for union in sorted(_unions(_sets(after, resource)), key=lambda nodes: (len(nodes), sorted(nodes))):
+            total = sum(_within(kinds, resource, union) for kinds in after.values())
+            has = sum(room.get(node, 0) for node in union)
+            if total <= has:
+                continue
+            message = f"host {host.name!r}, {_nodes_words(union)}: {_words(host, resource, union, has, after)}"
+            more = [
+                kind
+                for kind, kinds in after.items()
+                if _within(kinds, resource, union) > _within(before.get(kind, {}), resource, union)
+            ]
+            if not more:
+                then = sum(_within(kinds, resource, union) for kinds in before.values())
+                found.warn(f"{message}; now they take {_amount(resource, host, then)}")
+                continue
+            names = [p.name for vm, p in placed if _kind(vm) in more]
+            found.fault(f"{message}; VMs like {some(names)} take more of it than now", where="vms.cells")
 
-    residents: Mapping[str, Sequence[Vm]]
-    """Host name -> VMs that are there now."""
-    specs: SpecNumbers
-    _taken: dict[tuple[object, ...], tuple[tuple[Pool, int], ...]] = field(default_factory=dict)
-    _rooms: dict[tuple[int, int, float], dict[Pool, int]] = field(default_factory=dict)
 
-    def check(self, host: Host, placed: Placed, arrivals: set[str], found: Findings) -> None:
-        """Note everything of which a host has less than its VMs take.
+Resource = tuple[str, int | None]
+"""What is counted, and the page size of its pool."""
+Kinds = dict[tuple[Resource, Nodes], float]
 
-        What is short now already may stay so but not get worse: memory by its amount, all else as long as none of
-        `arrivals` (VMs that are not on their planned nodes now) takes of it. That warns.
-        """
-        self._memory(host, placed, found)
-        if any(vm.spec.devices for vm, _ in placed):
-            _devices(host, placed, arrivals, found)
-        if any(vm.spec.resources for vm, _ in placed):
-            _resources(host, placed, arrivals, found)
 
-    def _memory(self, host: Host, placed: Placed, found: Findings) -> None:
-        total: dict[Pool, int] = {}
-        for vm, planned in placed:
-            for pool, kib in self._taken_by(vm, host.topology, planned):
-                total[pool] = total.get(pool, 0) + kib
-        room = self._room(host)
-        over = {pool: kib for pool, kib in total.items() if kib > room.get(pool, 0)}
-        if not over:
-            return
-        now = memory_now(host.topology, self.residents.get(host.name, ()))
-        for (node, size), kib in sorted(over.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
-            what = "memory" if size is None else f"the pool of {format_kib(size)} pages"
-            has = room.get((node, size), 0)
-            message = f"host {host.name!r}, node {node}: {what} has {format_kib(has)}, and VMs take {format_kib(kib)}"
-            if kib <= now.get((node, size), 0):
-                found.warn(f"{message}; now they take {format_kib(now[node, size])}")
-            else:
-                found.fault(message, where="vms.cells")
+def _kind(vm: Vm) -> object:
+    spec = vm.spec
+    return (spec.vcpus, spec.memory_kib, spec.page_kib, spec.cpu_policy, spec.thread_policy, spec.overhead_taken_kib)
 
-    def _taken_by(self, vm: Vm, topology: Topology, planned: PlanVm) -> tuple[tuple[Pool, int], ...]:
-        key = (self.specs.of(vm.spec), id(topology), tuple([tuple(cell.nodes.items()) for cell in planned.cells]))
-        taken = self._taken.get(key)
-        if taken is None:
-            taken = self._taken[key] = tuple(memory_taken(vm.spec, topology, planned))
-        return taken
 
-    def _room(self, host: Host) -> dict[Pool, int]:
-        key = (id(host.topology), id(host.reserve), host.memory_ratio)
-        room = self._rooms.get(key)
-        if room is None:
-            room = self._rooms[key] = memory_room(host)
-        return room
+def _by_kind(host: Host, placed: Iterable[tuple[Vm, PlanVm]]) -> dict[object, Kinds]:
+    """Return what the VMs of each kind take of each resource, by sets of nodes."""
+    out: dict[object, Kinds] = {}
+    ratio = Fraction(str(host.cpu_ratio))
+    for vm, planned in placed:
+        kinds = out.setdefault(_kind(vm), {})
+        taken = taken_by(vm, host, planned)
+        parts: list[tuple[Resource, Nodes, float]] = [
+            (("memory", size), nodes, kib) for (nodes, size), kib in taken.memory.items()
+        ]
+        parts += [(("shared vCPUs", None), nodes, many * ratio.denominator) for nodes, many in taken.shared.items()]
+        parts += [((BESIDE, None), nodes, many * ratio.denominator) for nodes, many in taken.shared.items()]
+        for node, many in taken.threads.items():
+            parts.append((("CPUs", None), frozenset((node,)), many))
+            parts.append(((BESIDE, None), frozenset((node,)), many * ratio.numerator))
+        for resource, nodes, units in parts:
+            kinds[resource, nodes] = kinds.get((resource, nodes), 0) + units
+    return out
+
+
+def _sets(after: Mapping[object, Kinds], resource: Resource) -> set[Nodes]:
+    return {nodes for kinds in after.values() for what, nodes in kinds if what == resource}
+
+
+def _rooms(host: Host, placed: Placed) -> dict[Resource, dict[int, int]]:
+    """Return what each node has of each resource, in the units of `_by_kind`.
+
+    Pools that the host does not tell of hold what is there: nobody new may take of them.
+    """
+    rooms: dict[Resource, dict[int, int]] = {("memory", size): room for size, room in memory_pools(host).items()}
+    ratio = Fraction(str(host.cpu_ratio))
+    nodes = host.topology.nodes
+    rooms["shared vCPUs", None] = {node.id: ratio.numerator * len(node.cpus & host.shared_pool) for node in nodes}
+    rooms["CPUs", None] = {node.id: len(node.cpus & host.dedicated_pool) for node in nodes}
+    if host.dedicated_cpus is None and host.shared_cpus is None:
+        rooms[BESIDE, None] = {node.id: ratio.numerator * len(node.cpus & host.usable_cpus) for node in nodes}
+    rooms.update({("memory", size): {} for size in _sizes(placed) if ("memory", size) not in rooms})
+    return rooms
+
+
+def lacks_pools(host: Host, placed: Placed) -> bool:
+    """Tell whether VMs take pages of a size that the host tells no pool of."""
+    told = {size for node in host.topology.nodes for size in node.pages}
+    return any(size not in told for size in _sizes(placed) if size != host.topology.page_kib)
+
+
+def _sizes(placed: Placed) -> set[int | None]:
+    return {vm.spec.page_kib for vm, _ in placed if vm.spec.page_kib not in (None, 4)}
+
+
+def _within(kinds: Kinds, resource: Resource, union: Nodes) -> float:
+    return sum(units for (what, nodes), units in kinds.items() if what == resource and nodes <= union)
+
+
+def _unions(sets: set[Nodes]) -> set[Nodes]:
+    """Return the sets and all unions of sets that share a node."""
+    found, queue = set(sets), list(sets)
+    while queue and len(found) < MOST_UNIONS:
+        one = queue.pop()
+        for other in list(found):
+            if one & other and one | other not in found:
+                found.add(one | other)
+                queue.append(one | other)
+    return found
+
+
+def _nodes_words(nodes: Nodes) -> str:
+    return f"node {min(nodes)}" if len(nodes) == 1 else f"nodes {', '.join(map(str, sorted(nodes)))}"
+
+
+def _words(host: Host, resource: Resource, union: Nodes, has: float, after: Mapping[object, Kinds]) -> str:
+    total = sum(_within(kinds, resource, union) for kinds in after.values())
+    what, size = resource
+    if what == "memory":
+        pool = "memory" if size is None else f"the pool of {format_kib(size)} pages"
+        return f"{pool} has {format_kib(int(has))}, and VMs take {format_kib(int(total))}"
+    if what == "CPUs":
+        return f"{has:g} CPUs for dedicated vCPUs, and VMs take {total:g}"
+    ratio = Fraction(str(host.cpu_ratio))
+    shared = sum(_within(kinds, ("shared vCPUs", None), union) for kinds in after.values()) / ratio.denominator
+    held = sum(_within(kinds, ("CPUs", None), union) for kinds in after.values()) if what == BESIDE else 0
+    cpus = has / ratio.numerator - held
+    return (
+        f"{shared:g} shared vCPUs, and {cpus:g} unpinned CPUs × overcommit {host.cpu_ratio:g} carry"
+        f" {cpus * host.cpu_ratio:g}"
+    )
+
+
+def _amount(resource: Resource, host: Host, units: float) -> str:
+    if resource[0] == "memory":
+        return format_kib(int(units))
+    return f"{units if resource[0] == 'CPUs' else units / Fraction(str(host.cpu_ratio)).denominator:g}"
+
+
+def check_devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) -> None:
+    """Note every device and free resource of which a host has less than its VMs take.
+
+    What is short now already may stay so, as long as none of `arrivals` (VMs that are not on their planned nodes now)
+    takes of it. That warns.
+    """
+    if any(vm.spec.devices for vm, _ in placed):
+        _devices(host, placed, arrivals, found)
+    if any(vm.spec.resources for vm, _ in placed):
+        _resources(host, placed, arrivals, found)
 
 
 def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) -> None:
@@ -106,7 +197,7 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
                 newly.add(request.kind)
             if node is not None or arrives:
                 given[request.kind, node] += request.count
-            if request.policy == "required" and node is not None and node not in own:
+            if request.policy == "required" and node is not None and node not in own and arrives:
                 found.vm(
                     planned,
                     f"requires a {request.kind} on a node of its own, and has one on node {node}",

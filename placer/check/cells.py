@@ -10,7 +10,8 @@ from placer.measure.measure import NodeShares, ScoreCache, access_shares
 from placer.measure.moved import has_fixed_pins
 from placer.model.host import UNREACHABLE, NodeKind, Topology
 from placer.model.plan import PlanCell, PlanVm
-from placer.model.vm import MAX_AUTO_CELLS, CellMode, Vm, VmSpec
+from placer.model.sets import bounds_now, known_nodes
+from placer.model.vm import MAX_AUTO_CELLS, CellMode, PinPolicy, Vm, VmSpec
 
 SMALLEST_PAGE_KIB = 4
 """The unit in which an ``auto`` VM's ordinary memory must divide by its cells."""
@@ -46,6 +47,8 @@ class CellChecker:
             nodes = tuple([node_shares(pin) for pin in planned.pins.values()])
             cells = tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells])
             key = (spec, id(topology), planned.shown, cells, tuple(planned.pins), nodes, rest)
+            if planned.bound:
+                return tuple(self._check(vm, topology, planned, kept, locked))
             found = self._by_nodes.get(key)
             if found is None:
                 found = self._by_nodes[key] = tuple(self._check(vm, topology, planned, kept, locked))
@@ -59,6 +62,9 @@ class CellChecker:
         wrong = list(_layout(spec, planned))
         yield from wrong
         if wrong:
+            return
+        if planned.bound:
+            yield from _bound(vm, topology, planned)
             return
         yield from _as_spec(spec, planned, locked)
         for cell in planned.cells:
@@ -98,6 +104,32 @@ def locked_cells(vm: Vm) -> int | None:
     if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or vm.current is None or vm.current.nodes is None:
         return None
     return len(vm.current.nodes)
+
+
+def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """A VM that is not bound to one node a cell keeps what it is bound to, or floats over a host that it comes to."""
+    stays = vm.current is not None and vm.current.host == planned.host
+    if stays:
+        if planned.bound != bounds_now(vm):
+            yield "bound", "is bound to other nodes than now: on its host a VM keeps its sets, or is bound to nodes"
+        for vcpu, cpus in sorted((vm.current.pins if vm.current else {}).items()):
+            if planned.pins.get(vcpu) != cpus:
+                yield f"pins.{vcpu}", f"is not bound to one node a cell, and vCPU {vcpu} gets another cpuset"
+                break
+    elif any(one.cpus is not None or one.memory is not None for one in planned.bound):
+        yield "bound", "is bound to sets of nodes on a host that it comes to: there it floats, or is bound to nodes"
+    elif vm.pin is PinPolicy.ALLOWED and (vm.current is None or known_nodes(vm) is not None):
+        yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
+    given = [(cell.vcpus, cell.memory_kib) for cell in vm.spec.cells]
+    if vm.spec.cell_mode is CellMode.GIVEN and [(c.vcpus, c.memory_kib) for c in planned.cells] != given:
+        yield "cells", "its cells are not those of its guest"
+    if sum(cell.memory_kib for cell in planned.cells) != vm.spec.memory_kib:
+        yield "cells", f"its cells do not hold the {vm.spec.memory_kib} KiB that it has"
+    for cell in planned.cells:
+        if cell.mode != "floats" and sum(cell.nodes.values()) != cell.memory_kib:
+            yield f"cells[{cell.id}].nodes", f"{sum(cell.nodes.values())} KiB lie on nodes, not {cell.memory_kib}"
+    if any(not cpus <= topology.cpus for cpus in planned.pins.values()):
+        yield "pins", "names CPUs that the host has not"
 
 
 def _layout(spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:

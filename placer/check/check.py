@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from placer.check.capacity import CapacityChecker
+from placer.check.capacity import check_devices, check_excess, lacks_pools
 from placer.check.cells import CellChecker
 from placer.check.findings import CheckReport, Findings
 from placer.check.fleet import check_fleet, fleet_totals
@@ -74,7 +74,7 @@ def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> 
     moves = values.moves
     _check_cells(values, sound, found)
     check_moves(fleet, sound, moves, found)
-    check_limits(plan.options, moves, found)
+    check_limits(plan.options, sound, moves, found)
     check_unplaced(fleet, plan, found)
     _check_hosts(fleet, values, found)
     check_rules(fleet, rest, values.rules, values.excess, found)
@@ -103,14 +103,18 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
         if vm.current is not None and is_present(fleet, vm):
             residents.setdefault(vm.current.host, []).append(vm)
     arrivals = {name for name, move in values.moves.items() if move is not Move.STAYS}
-    capacity = CapacityChecker(residents=residents, specs=values.scores.specs)
     for use, group in zip(values.uses, values.groups, strict=True):
         before = found.count
-        check_pins(use, residents.get(use.host.name, ()), arrivals, found)
-        capacity.check(use.host, use.placed, arrivals, found)
+        check_pins(use, arrivals, found)
+        check_devices(use.host, use.placed, arrivals, found)
         for host, placed in group.others if found.count > before else ():  # the same is wrong there, by other names
-            check_pins(cpu_use(host, placed), residents.get(host.name, ()), arrivals, found)
-            capacity.check(host, placed, arrivals, found)
+            check_pins(cpu_use(host, placed), arrivals, found)
+            check_devices(host, placed, arrivals, found)
+    for group in values.groups:
+        for host, placed in ((group.host, group.placed), *group.others):
+            untold = lacks_pools(host, placed)
+            if host.name in values.short or untold:
+                check_excess(host, placed, residents.get(host.name, ()), values.short.get(host.name, ()), found)
 
 
 def _measured(values: PlanValues) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from placer.check.findings import Findings, some
 from placer.measure.moved import Move, fitting_changes, is_present
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Movable, Vm
 
 
@@ -54,11 +54,18 @@ def check_unplaced(fleet: Fleet, plan: Plan, found: Findings) -> None:
             found.fault(f"VM {entry.name!r} is unplaced without a reason", where="unplaced")
 
 
-def check_limits(options: Mapping[str, Any], moves: Mapping[str, Move], found: Findings) -> None:
+def check_limits(
+    options: Mapping[str, Any], placed: Sequence[tuple[Vm, PlanVm]], moves: Mapping[str, Move], found: Findings
+) -> None:
     """Note limits on moves that the plan was made with and does not keep."""
     hosts = [name for name, move in moves.items() if move is Move.CHANGES_HOST]
     both = [name for name, move in moves.items() if move in (Move.CHANGES_HOST, Move.CHANGES_NODE)]
-    for key, names, what in (("max_migrations", hosts, "change host"), ("max_moves", both, "change host or node")):
+    pinned = [planned.name for _, planned in placed if planned.change is Change.REPIN]
+    for key, names, what in (
+        ("max_migrations", hosts, "change host"),
+        ("max_moves", both, "change host or node"),
+        ("max_repins", pinned, "get other CPUs where they are"),
+    ):
         limit = options.get(key)
         if limit is None:
             continue

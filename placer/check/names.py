@@ -35,7 +35,9 @@ def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings)
             found.vm(planned, f"its UUID is {vm.uuid}, and the plan says {planned.uuid}", where="uuid")
         if host.failed:
             found.vm(planned, "the host has failed and holds nothing", where="host")
-        if vm.spec.kvm and not host.kvm:
+        if vm.spec.kvm and not host.kvm and vm.current is not None and vm.current.host == planned.host:
+            found.warn(f"VM {vm.name!r} runs on host {planned.host!r}, which is said not to run KVM")
+        elif vm.spec.kvm and not host.kvm:
             found.vm(planned, "the host cannot run KVM, and the VM does not say kvm: false", where="host")
         stays = vm.current is not None and vm.current.host == host.name
         if vm.spec.needs_smt and not host.smt and not stays:
@@ -80,7 +82,7 @@ def _places_exist(host: Host, vm: Vm, planned: PlanVm, found: Findings) -> bool:
     ids = host.topology.node_ids
     for cell in planned.cells:
         unknown = [node for node in cell.nodes if node not in ids]
-        if unknown or not cell.nodes:
+        if unknown or not (cell.nodes or (planned.bound and cell.mode == "floats")):
             lacking = f"the host has no node {unknown[0]}" if unknown else "lies on no node"
             found.vm(planned, f"memory of cell {cell.id}: {lacking}", where="cells")
         if cell.memory_kib < 0 or any(kib < 0 for kib in cell.nodes.values()):
@@ -89,6 +91,11 @@ def _places_exist(host: Host, vm: Vm, planned: PlanVm, found: Findings) -> bool:
             found.vm(planned, f"cell {cell.id} names vCPUs that have no pin", where="cells")
     if not planned.cells:
         found.vm(planned, "it has no cells", where="cells")
+    for one in planned.bound:
+        if strangers := ((one.cpus or frozenset()) | (one.memory or frozenset())).difference(ids):
+            found.vm(planned, f"is bound to node {min(strangers)}, which the host has not", where="bound")
+    if len(planned.bound) not in (0, 1, len(planned.cells)):
+        found.vm(planned, f"{len(planned.bound)} cells are bound, and it has {len(planned.cells)}", where="bound")
     for kind, device_node in planned.devices:
         if device_node is not None and device_node not in ids:
             found.vm(planned, f"device {kind!r}: the host has no node {device_node}", where="devices")

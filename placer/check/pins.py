@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from placer.check.findings import Findings
-from placer.measure.cpu_use import CpuUse, cpu_use, shared_vcpus
-from placer.measure.moved import has_fixed_pins
+from placer.measure.cpu_use import NOBODY, CpuUse
+from placer.measure.moved import has_fixed_pins, left_as_it_is
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
-from placer.model.plan import PlanVm
+from placer.model.plan import Change, PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, Vm, VmSpec
 
-RATIO_TOLERANCE = 1e-6
-"""Shared vCPUs are counted in fractions where a cpuset spans nodes; such rounding is no fault."""
 
+def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
+    """Note every CPU of a host that a plan gives away wrongly; VMs that keep the CPUs that they have are facts.
 
-def check_pins(use: CpuUse, residents: Sequence[Vm], arrivals: set[str], found: Findings) -> None:
-    """Note every CPU of a host that a plan gives away wrongly.
-
-    `residents` are the VMs that are on the host now, `arrivals` names those that are not on their planned nodes now: an
-    overload of a node that is no worse than now, or to which nobody came, warns only.
+    `arrivals` names the VMs that are not on their planned nodes now.
     """
     _exclusive(use, found)
     floors = _Floors(use)
@@ -37,13 +33,17 @@ def check_pins(use: CpuUse, residents: Sequence[Vm], arrivals: set[str], found: 
                         f"VM {vm.name!r} on host {planned.host!r} floats by fixed pins over CPUs {taken} of others"
                     )
             continue
+        if left_as_it_is(vm, planned) or planned.bound:
+            continue
         for where, message in _own_cpus(use.host, vm.spec, planned, own):
             found.vm(planned, message, where=where)
-        for where, message in floors.wrong(vm.spec, planned):
+        for where, message in floors.wrong(vm, planned):
             found.vm(planned, message, where=where)
+        stays = vm.name not in arrivals and planned.change is Change.NONE
+        if stays and vm.current is not None and planned.emulator == vm.current.emulator:
+            continue
         for where, message in _helpers(use.host, vm.spec, planned):
             found.vm(planned, message, where=where)
-    _overcommit(use, residents, arrivals, found)
 
 
 def _exclusive(use: CpuUse, found: Findings) -> None:
@@ -52,14 +52,14 @@ def _exclusive(use: CpuUse, found: Findings) -> None:
     def clash(cpu: int, one: int, other: int, how: str) -> None:
         (a, planned), (b, second) = use.placed[one], use.placed[other]
         message = f"CPU {cpu} {how} VM {second.name!r}"
-        if has_fixed_pins(a, planned) and has_fixed_pins(b, second):
-            found.warn(f"VM {planned.name!r} on host {planned.host!r}: {message}; both have fixed pins")
+        if left_as_it_is(a, planned) and left_as_it_is(b, second):
+            found.warn(f"VM {planned.name!r} on host {planned.host!r}: {message}; both are as they are now")
         else:
             found.vm(planned, message, where="pins")
 
     for cpu, holders in use.holders.items():
         if len(holders) > 1:
-            for one, other in itertools.pairwise(sorted(holders, key=lambda n: has_fixed_pins(*use.placed[n]))):
+            for one, other in itertools.pairwise(sorted(holders, key=lambda n: left_as_it_is(*use.placed[n]))):
                 clash(cpu, one, other, "is also pinned for")
     for cpu in use.holders.keys() & use.idle.keys():
         for one, other in itertools.product(use.holders[cpu], use.idle[cpu]):
@@ -69,7 +69,7 @@ def _exclusive(use: CpuUse, found: Findings) -> None:
     if reserved:
         for cpu in sorted(use.idle.keys() & reserved):
             for vm, planned in (use.placed[position] for position in use.idle[cpu]):
-                if not has_fixed_pins(vm, planned):
+                if not (has_fixed_pins(vm, planned) or left_as_it_is(vm, planned)):
                     policy = vm.spec.thread_policy.value
                     found.vm(planned, f"its thread policy is {policy}, and sibling {cpu} is reserved", where="pins")
 
@@ -137,8 +137,10 @@ class _Floors:
             self._sets[node] = found
         return found
 
-    def wrong(self, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
-        """Yield the shared vCPUs whose cpuset is not that of their node."""
+    def wrong(self, vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
+        """Yield the shared vCPUs whose cpuset is not that of their node, nor what they have less what others took."""
+        spec = vm.spec
+        now = vm.current.pins if vm.current is not None and vm.current.host == planned.host else {}
         if spec.cpu_policy is CpuPolicy.DEDICATED:
             return
         node_of = self.use.host.topology.node_of_cpu
@@ -148,7 +150,8 @@ class _Floors:
                 continue
             checked.add(pin)
             free = self.on(node_of[min(pin)])
-            if pin != free:
+            known = now.get(vcpu, NOBODY)
+            if pin != free and not (pin <= known and known - pin <= self.use.taken):
                 want = format_cpuset(free) or "none: all its CPUs are taken"
                 yield (
                     f"pins.{vcpu}",
@@ -221,44 +224,3 @@ def _fixed(vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
     for thread, pin in sorted(now.iothread_pins.items()):
         if planned.iothreads.get(thread, pin) != pin:
             yield f"iothreads.{thread}", f"its pins are fixed, and IOThread {thread} leaves {_words(pin)}"
-
-
-def _overcommit(use: CpuUse, residents: Sequence[Vm], arrivals: set[str], found: Findings) -> None:
-    """On each node r × (CPUs of the shared pool that are taken) + shared vCPUs <= r × CPUs of the shared pool."""
-    shared = shared_vcpus(use)
-    if not shared:
-        return
-    host, taken = use.host, use.taken
-    node_of = host.topology.node_of_cpu
-    for node, vcpus in sorted(shared.items()):
-        pool = host.topology.node(node).cpus & host.shared_pool
-        room = host.cpu_ratio * len(pool - taken)
-        if vcpus <= room + RATIO_TOLERANCE:
-            continue
-        message = (
-            f"node {node}: {vcpus:g} shared vCPUs, and {len(pool - taken)} unpinned CPUs × overcommit"
-            f" {host.cpu_ratio:g} carry {room:g}"
-        )
-        new = [
-            p.name
-            for _, p in use.placed
-            if p.name in arrivals and any(node_of[cpu] == node for pin in p.pins.values() for cpu in pin)
-        ]
-        if not new:
-            found.warn(f"host {host.name!r}, {message}; all of them are there already")
-        elif vcpus - room <= _overload_now(host, residents, node) + RATIO_TOLERANCE:
-            found.warn(f"host {host.name!r}, {message}; now it is no less")
-        else:
-            found.fault(f"host {host.name!r}, {message}", where="vms.pins")
-
-
-def _overload_now(host: Host, residents: Sequence[Vm], node: int) -> float:
-    """Return by how much the shared vCPUs on a node go beyond what its CPUs carry now, as far as pins are known."""
-    placed = [
-        (vm, PlanVm(name=vm.name, host=host.name, cells=(), pins=vm.current.pins, emulator=vm.current.emulator))
-        for vm in residents
-        if vm.current is not None
-    ]
-    use = cpu_use(host, placed)
-    pool = host.topology.node(node).cpus & host.shared_pool
-    return shared_vcpus(use).get(node, 0.0) - host.cpu_ratio * len(pool - use.taken)

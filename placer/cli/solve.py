@@ -56,6 +56,10 @@ def solve(
     max_migrations: Annotated[
         int | None, typer.Option("--max-migrations", min=0, help="Most VMs that change host.")
     ] = None,
+    max_repins: Annotated[
+        int | None,
+        typer.Option("--max-repins", min=0, help="Most VMs that stay on their nodes and get other CPUs; no limit."),
+    ] = None,
     require: Annotated[
         str | None,
         typer.Option("--require", metavar="LIST", help="placed, rules, gap=0.5%: exit 3 or 5 where not reached."),
@@ -95,6 +99,7 @@ def solve(
                     seed=seed,
                     max_moves=max_moves,
                     max_migrations=max_migrations,
+                    max_repins=max_repins,
                     engine=engine.value,
                     workers=workers,
                     executor=pool,

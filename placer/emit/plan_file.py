@@ -15,6 +15,7 @@ from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
 from placer.model.units import mib_number
+from placer.model.vm import Bound
 from placer.read.documents.plan_file import CERTIFICATE_SCHEMA, certificate_path
 
 _ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
@@ -150,6 +151,15 @@ def _vm(vm: PlanVm) -> dict[str, Any]:
         "emulator": None if vm.emulator is None else format_cpuset(vm.emulator),
         "iothreads": {str(number): format_cpuset(pin) for number, pin in vm.iothreads.items()},
         "devices": [{"kind": kind, "node": node} for kind, node in vm.devices],
+        **({"bound": [_bound(one) for one in vm.bound]} if vm.bound else {}),
+    }
+
+
+def _bound(bound: Bound) -> dict[str, Any]:
+    return {
+        "cpus": None if bound.cpus is None else sorted(bound.cpus),
+        "memory": None if bound.memory is None else sorted(bound.memory),
+        **({"wish": sorted(bound.wish)} if bound.wish else {}),
     }
 
 

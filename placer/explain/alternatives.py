@@ -19,6 +19,7 @@ from placer.model.rules import RuleKind, matches
 from placer.model.vm import Movable, Vm
 from placer.planning.after import fleet_after, part_nodes
 from placer.planning.compile.compile import Compiled, compile_fleet
+from placer.planning.compile.loose import Loose
 from placer.planning.compile.placements import Placement, canonical
 from placer.planning.decode.reasons import row_words
 from solvers.evaluate import evaluate, violations
@@ -175,7 +176,11 @@ class _Search:
         left = sum(len(self._hosts(target)) for target in targets if target not in looked)
         own, looked = self._narrow(own, looked)
         self.base = None if planned is None or own is None else self._planned_place(planned, own)
-        base = None if self.base is None else evaluate(self.problem, self._patterns(*self.base), self._unplaced())
+        base = (
+            None
+            if self.base is None
+            else evaluate(self.problem, self._patterns(*self.base), [0] * len(self.problem.flavors))
+        )
         places: list[_Judged] = []
         for target in looked:
             found = sorted(self._places(target, base), key=lambda judged: judged[0])
@@ -240,19 +245,16 @@ class _Search:
         return [int(n) for n in np.flatnonzero(shape.flavor == self.flavor)]
 
     def _is_at(self, planned: PlanVm, shape: int, placement: int) -> bool:
-        host = self.fleet.host_by_name[planned.host]
+        host, found = self.fleet.host_by_name[planned.host], self.compiled.placements[shape][placement]
+        if isinstance(found, Loose) or planned.bound:
+            return isinstance(found, Loose) and bool(planned.bound)
         position = {node: n for n, node in enumerate(host.topology.node_ids)}
         nodes, memory = part_nodes(self.vm, planned, host.topology)
-        found = self.compiled.placements[shape][placement]
         if len(found.cpu_nodes) != len(nodes):
             return False
         needs = self.compiled.flavors.groups[self.flavor].needs
-        at = Placement(
-            found.option,
-            tuple(position[node] for node in nodes),
-            tuple(position[node] for node in memory),
-            found.device_nodes,
-        )
+        cpus, far = (tuple(position[node] for node in ids) for ids in (nodes, memory))
+        at = Placement(found.option, cpus, far, found.device_nodes)
         return canonical(needs, at) == canonical(needs, found)
 
     def _patterns(self, target: _Target, placement: int) -> list[HostPattern]:
@@ -278,9 +280,6 @@ class _Search:
         if here:
             content[placement] = content.get(placement, 0) + 1
         return tuple(sorted((p, many) for p, many in content.items() if many))
-
-    def _unplaced(self) -> list[int]:
-        return [0] * len(self.problem.flavors)
 
     def _places(self, target: _Target, base: tuple[int, ...] | None) -> Iterator[_Judged]:
         cls = self.problem.classes[target.number]
@@ -315,7 +314,7 @@ class _Search:
         for index, many in self._content(target.number, target.own, False, placement):
             taken += many * shape.use[index]
         short = np.flatnonzero((taken > cls.capacity) & (shape.use[placement] > 0))
-        broken = [] if place.planned else violations(self.problem, patterns, self._unplaced())
+        broken = [] if place.planned else violations(self.problem, patterns, [0] * len(self.problem.flavors))
         if not broken:
             return self._priced(place, patterns, base)
         if len(short):
@@ -327,7 +326,7 @@ class _Search:
         return (1, (len(broken),)), blocked
 
     def _priced(self, place: Alternative, patterns: list[HostPattern], base: tuple[int, ...] | None) -> _Judged:
-        values = evaluate(self.problem, patterns, self._unplaced())
+        values = evaluate(self.problem, patterns, [0] * len(self.problem.flavors))
         if base is None:
             return (0, values), place
         change = tuple(value - was for value, was in zip(values, base, strict=True))

@@ -14,9 +14,9 @@ from placer.measure.memory_use import cells_now
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
+from placer.model.sets import known_nodes
 from placer.model.vm import Vm
 from placer.planning.after import part_nodes
-from placer.planning.compile.flavors import current_parts
 from placer.planning.compile.needs import part_vcpus
 
 MOST_COSTLY = 10
@@ -187,7 +187,7 @@ def _scores_now(fleet: Fleet) -> Iterator[tuple[str, VmScore]]:
     """Yield the measure of every VM that is on known nodes; a vCPU without a known pin counts by its node's CPUs."""
     cache = ScoreCache()
     for vm in fleet.vms:
-        parts, cells = current_parts(vm), cells_now(vm)
+        parts, cells = known_nodes(vm), cells_now(vm)
         if vm.current is None or not is_present(fleet, vm) or parts is None or not cells:
             continue
         topology = fleet.host_by_name[vm.current.host].topology

@@ -41,6 +41,7 @@ def _value(planned: PlanVm) -> Hashable:
         tuple(planned.pins.items()),
         tuple([(c.id, c.vcpus, c.memory_kib, c.mode, tuple(c.nodes.items())) for c in planned.cells]),
         (planned.shown, planned.new_cells, planned.emulator, tuple(planned.iothreads.items()), planned.devices),
+        planned.bound,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from placer.measure.sets_taken import has_own_cpu
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
@@ -44,7 +45,7 @@ def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
     use = CpuUse(host=host, placed=placed)
     holders = use.holders
     for position, (vm, planned) in enumerate(placed):
-        own = dedicated_cpus(vm.spec, planned)
+        own = dedicated_cpus(vm.spec, planned, wide=vm.pins_fixed)
         use.own.append(own)
         for cpu in own:
             holders.setdefault(cpu, []).append(position)
@@ -70,17 +71,18 @@ def hosts_in_use(fleet: Fleet, plan: Plan) -> Iterator[tuple[Host, list[tuple[Vm
             yield host, placed[host.name]
 
 
-def dedicated_cpus(spec: VmSpec, planned: PlanVm) -> set[int]:
-    """Return the CPUs of the VM's dedicated vCPUs."""
+def dedicated_cpus(spec: VmSpec, planned: PlanVm, *, wide: bool = True) -> set[int]:
+    """Return the CPUs of the VM's dedicated vCPUs; not `wide`: only of those that are pinned to one alone."""
     if spec.cpu_policy is CpuPolicy.SHARED:
         return set()
-    if spec.cpu_policy is CpuPolicy.DEDICATED:
-        return set().union(*planned.pins.values())
-    return set().union(*(pin for vcpu, pin in planned.pins.items() if vcpu in spec.dedicated_vcpus))
+    own = (pin for vcpu, pin in planned.pins.items() if has_own_cpu(spec, vcpu, planned) and (wide or len(pin) == 1))
+    return set().union(*own)
 
 
 def emulator_cpus(spec: VmSpec, planned: PlanVm) -> frozenset[int]:
     """Return the CPUs that the VM's emulator threads have for themselves."""
+    if planned.bound and planned.emulator is not None and len(planned.emulator) != 1:
+        return NOBODY
     return planned.emulator or NOBODY if spec.emulator_threads is EmulatorPolicy.ISOLATE else NOBODY
 
 
@@ -119,7 +121,7 @@ def extra_l3(use: CpuUse) -> int:
     total = 0
     for vm, planned in use.placed:
         spec = vm.spec
-        if spec.cpu_policy is CpuPolicy.SHARED:
+        if spec.cpu_policy is CpuPolicy.SHARED or planned.bound:
             continue
         for cell in planned.cells:
             by_node: dict[int, set[int]] = {}
@@ -170,12 +172,11 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
     node_of = use.host.topology.node_of_cpu
     found: dict[int, float] = {}
     for vm, planned in use.placed:
-        if vm.spec.cpu_policy is CpuPolicy.DEDICATED:
+        if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not planned.bound:
             continue
-        dedicated = vm.spec.dedicated_vcpus if vm.spec.cpu_policy is CpuPolicy.MIXED else NOBODY
         sets: dict[frozenset[int], int] = {}
         for vcpu, pin in planned.pins.items():
-            if vcpu not in dedicated and vm.spec.is_online(vcpu):
+            if vm.spec.is_online(vcpu) and not has_own_cpu(vm.spec, vcpu, planned):
                 sets[pin] = sets.get(pin, 0) + 1
         for pin, count in sets.items():
             nodes: dict[int, int] = {}

@@ -234,7 +234,11 @@ class ScoreCache:
         return rows
 
     def score(self, spec: VmSpec, topology: Topology, vm: PlanVm) -> VmScore:
-        """Return the score of a placed VM."""
+        """Return the score of a placed VM; one that is not bound to one node a cell is known to be nowhere: 0."""
+        if vm.bound:
+            return VmScore(
+                vcpus=spec.vcpus, extra_distance=0.0, device_distance=0.0, remote_vcpus=0.0, weight=spec.weight
+            )
         key = (self.specs.of(spec), id(topology), self.places.of(vm))
         found = self._scores.get(key)
         if found is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Literal
 
+from placer.measure.sets_taken import memory_items
 from placer.model.host import Host, NodeKind, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.vm import CellMode, Vm, VmSpec
@@ -18,17 +19,24 @@ def memory_taken(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[
     """Yield (pool, KiB) of everything a placed VM takes.
 
     Where a page size is set, a cell takes whole pages on each of its nodes. The overhead is taken from ordinary memory
-    in equal parts, each rounded up to a KiB: a part a node of every cell.
+    in equal parts, each rounded up to a KiB: a part a node of every cell. Memory that floats counts on each node that
+    may hold it in proportion to what the node has of its kind: where it lies nobody knows.
     """
-    size = pool_size(spec, topology)
-    page = spec.page_kib or 1
-    parts = [node for cell in planned.cells for node in cell.nodes]
-    for cell in planned.cells:
-        for node, kib in cell.nodes.items():
-            yield (node, size), -(-kib // page) * page
-    share = -(-spec.overhead_taken_kib // len(parts))
-    for node in parts:
-        yield (node, None), share
+    for nodes, size, kib in memory_items(spec, topology, planned):
+        if len(nodes) == 1:
+            yield (min(nodes), size), kib
+            continue
+        has = {node: _amount(topology, node, size) for node in sorted(nodes)}
+        whole, left = sum(has.values()), kib
+        for number, (node, amount) in enumerate(has.items()):
+            share = left if number == len(has) - 1 else kib * amount // whole if whole else kib // len(has)
+            left -= share
+            yield (node, size), share
+
+
+def _amount(topology: Topology, node_id: int, size: int | None) -> int:
+    node = topology.node(node_id)
+    return node.memory_kib - node.pool_kib if size is None else node.pages.get(size, 0) * size
 
 
 def pool_size(spec: VmSpec, topology: Topology) -> int | None:
@@ -91,7 +99,7 @@ def memory_room(host: Host) -> dict[Pool, int]:
             continue
         kept = reserve.memory_kib.get(node.id, 0)
         if node.id in sharing:
-            kept += reserve.memory_kib.get(None, 0) // len(sharing)
+            kept += -(-reserve.memory_kib.get(None, 0) // len(sharing))
         room[node.id, None] = max(0, int((node.memory_kib - node.pool_kib - kept) * ratio))
         for size, count in node.pages.items():
             pools = sum(1 for other in nodes if other.pages.get(size))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from placer.measure.sets_taken import bound_memory
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Change, PlanVm
+from placer.model.sets import CellSets, bounds_now, cell_sets, known_nodes
 from placer.model.vm import CellMode, Movable, Vm
 
 
@@ -39,6 +41,9 @@ def move_of(fleet: Fleet, vm: Vm, planned: PlanVm) -> Move:
         return Move.ARRIVES
     if vm.current.host != planned.host:
         return Move.CHANGES_HOST
+    if planned.bound or known_nodes(vm) is None:
+        topology = fleet.host_by_name[planned.host].topology
+        return Move.STAYS if _within_sets(vm, planned, topology) else Move.CHANGES_NODE
     if has_other_cells(vm, planned):
         return Move.CHANGES_NODE
     topology = fleet.host_by_name[planned.host].topology
@@ -55,9 +60,51 @@ def move_of(fleet: Fleet, vm: Vm, planned: PlanVm) -> Move:
     return Move.STAYS
 
 
+def _within_sets(vm: Vm, planned: PlanVm, topology: Topology) -> bool:
+    """Tell whether the CPUs and memory of a VM go nowhere where they are known not to be: to nodes of its sets."""
+    now = cell_sets(vm, topology)
+    node_of = topology.node_of_cpu
+    given = len(planned.cells) == len(now)
+    whole = CellSets(
+        cpus=frozenset().union(*(one.cpus for one in now)), memory=frozenset().union(*(one.memory for one in now))
+    )
+    for number, cell in enumerate(planned.cells):
+        sets = now[number] if given else whole
+        cpus = {node_of[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu]}
+        memory = bound_memory(topology, planned, number) if cell.mode == "floats" else frozenset(cell.nodes)
+        if not memory <= sets.memory or not (cpus <= sets.cpus or _pins_kept(vm, planned, cell.vcpus)):
+            return False
+    return True
+
+
+def _pins_kept(vm: Vm, planned: PlanVm, vcpus: frozenset[int]) -> bool:
+    now = vm.current.pins if vm.current is not None else {}
+    return all(planned.pins[vcpu] == now[vcpu] for vcpu in vcpus if vcpu in now)
+
+
+def left_as_it_is(vm: Vm, planned: PlanVm) -> bool:
+    """Tell whether a plan leaves a VM on its host with the CPUs that it has: what runs is a fact, not a fault.
+
+    Dedicated vCPUs whose CPUs are not known are left so where they are given none of their own, and vCPUs of a VM that
+    is not bound to one node a cell where they are not known.
+    """
+    now = vm.current
+    if now is None or now.host != planned.host:
+        return False
+    for vcpu, pin in planned.pins.items():
+        known = now.pins.get(vcpu)
+        if known is None and not planned.bound and (len(pin) == 1 or not vm.spec.is_dedicated(vcpu)):
+            return False
+        if known is not None and known != pin:
+            return False
+    return True
+
+
 def has_other_cells(vm: Vm, planned: PlanVm) -> bool:
     """Tell whether the plan gives a present VM another number of cells than its guest has now."""
     if vm.current is None:
+        return False
+    if planned.bound:
         return False
     if vm.spec.cell_mode is not CellMode.AUTO:
         return planned.new_cells
@@ -121,6 +168,11 @@ def _pin_changes(vm: Vm, planned: PlanVm) -> frozenset[Change]:
     now = vm.current
     if now is None:
         return frozenset({Change.NONE})
+    if planned.bound:
+        kept = tuple(planned.bound) == bounds_now(vm) and left_as_it_is(vm, planned)
+        return frozenset({Change.NONE if kept else Change.REPIN})
+    if not now.pins and known_nodes(vm) is not None:
+        return frozenset({Change.NONE, Change.REPIN})
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vm.spec.is_dedicated(vcpu)}
     if any(now.pins.get(vcpu) != pin for vcpu, pin in dedicated.items()):
         return frozenset({Change.REPIN})

@@ -21,10 +21,13 @@ from placer.measure.cpu_use import (
 from placer.measure.measure import FleetScore, ScoreCache, score_fleet
 from placer.measure.moved import Move, is_present, move_of
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
+from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, parse_flavor
+from placer.model.goals import BALANCE_USAGE, PART_WORDS, parse_flavor
 from placer.model.plan import Plan
+from placer.model.sets import known_nodes
+from placer.model.vm import CpuPolicy
 
 Tier = tuple[str, float]
 
@@ -77,12 +80,38 @@ class PlanValues:
         """How far each placed VM goes."""
         return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
 
+    @cached_property
+    def shared_now(self) -> frozenset[str]:
+        """Hosts that hold shared or floating vCPUs now."""
+        return frozenset(
+            vm.current.host
+            for vm in self.fleet.vms
+            if vm.current is not None
+            and is_present(self.fleet, vm)
+            and (vm.spec.cpu_policy is not CpuPolicy.DEDICATED or known_nodes(vm) is None)
+        )
+
+    @cached_property
+    def short(self) -> dict[str, list[Short]]:
+        """What has no place, by host; hosts where all has one are left out."""
+        out: dict[str, list[Short]] = {}
+        for group in self.groups:
+            known: dict[bool, list[Short]] = {}
+            for host in (group.host, *(host for host, _ in group.others)):
+                had = host.name in self.shared_now
+                if had not in known:
+                    known[had] = shortages(HostTaken.of(group.host, group.placed, had_shared=had))
+                if known[had]:
+                    out[host.name] = known[had]
+        return out
+
     def value(self, goal: str) -> float | None:
         """Return the value of a goal by its name (a tolerance behind ``~`` is ignored), None where it has no formula.
 
-        ``placed``: vCPUs unplaced. ``rules``: excess over all rules and domains. ``remote``: weighted remote access.
-        ``hosts``: cost of the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that
-        change host. ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
+        ``placed``: vCPUs unplaced. ``excess``: what has no place where it is, its parts added up. ``rules``: excess
+        over all rules and domains. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of
+        the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that change host.
+        ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
         ------
@@ -105,6 +134,9 @@ class PlanValues:
         """Return the parts of a goal that is several objectives in order: (part, value); empty for a plain goal."""
         if goal.startswith("placed"):
             return tuple(self._unplaced())
+        if goal.startswith("excess"):
+            parts = excess_parts([short for shorts in self.short.values() for short in shorts])
+            return tuple((words, parts[part]) for part, words in PART_WORDS.items())
         if goal.startswith("moves"):
             moves = list(self.moves.values())
             hosts, nodes = moves.count(Move.CHANGES_HOST), moves.count(Move.CHANGES_NODE)
@@ -144,6 +176,7 @@ class PlanValues:
 
 _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "placed": lambda values: values._vcpus_unplaced(),
+    "excess": lambda values: math.fsum(value for _, value in values.tiers("excess")),
     "rules": lambda values: sum(values.excess.values()),
     "remote": lambda values: values.score.remote_access,
     "hosts": lambda values: values._host_cost(),

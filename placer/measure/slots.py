@@ -41,8 +41,10 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
 
     Failed and drained hosts, and hosts without KVM, hold none. A flavor without memory takes no overhead either and
     fits wherever its CPUs do; others take the default overhead, each cell on a node's own memory or, where it has none,
-    on a node's that it reaches.
+    on a node's that it reaches. None where VMs are placed that are not bound to one node a cell.
     """
+    if any(planned.bound for planned in plan.vms):
+        return None
     drained: set[str] = set()
     for rule, hosts in zip(fleet.rules, rule_index(fleet).hosts, strict=True):
         if rule.kind is RuleKind.DRAIN:

@@ -12,9 +12,17 @@ from placer.model.fleet import Fleet
 from placer.model.units import parse_kib
 from placer.model.usage_levels import usage_known
 
-GOAL_NAMES = ("placed", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "headroom")
+GOAL_NAMES = ("placed", "excess", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "headroom")
 EMPTY_FLEET_GOALS = ("placed", "rules", "remote", "hosts", "moves")
-LIVE_FLEET_GOALS = ("placed", "rules", "remote", "moves")
+LIVE_FLEET_GOALS = ("placed", "excess", "rules", "remote", "moves")
+
+PART_WORDS = {
+    "memory": "KiB of memory",
+    "CPUs": "dedicated vCPUs",
+    "vCPUs": "CPUs for shared vCPUs",
+    "others": "devices and free resources",
+}
+"""Parts of the goal ``excess``, in their order, and what is counted."""
 
 BALANCE_USAGE = "balance:usage"
 """The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""

@@ -8,6 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from placer.model.vm import Bound
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -28,13 +30,14 @@ class Change(StrEnum):
 class PlanCell:
     """A guest cell: its vCPUs and on which host nodes its memory lies (node id -> KiB).
 
-    `mode` is ``strict`` (one node) or ``interleave`` (equal parts). A flat guest has one cell with id 0.
+    `mode` is ``strict`` (one node), ``interleave`` (equal parts) or ``floats`` (the kernel puts it where it likes, so
+    no nodes are named). A flat guest has one cell with id 0.
     """
 
     id: int
     vcpus: frozenset[int]
     memory_kib: int
-    mode: Literal["strict", "interleave"]
+    mode: Literal["strict", "interleave", "floats"]
     nodes: Mapping[int, int]
 
 
@@ -42,7 +45,9 @@ class PlanCell:
 class PlanVm:
     """One placed VM: host, cells, and the hard affinity of every vCPU, the emulator threads and the IOThreads.
 
-    A vCPU whose cpuset holds one CPU of its own is dedicated; shared vCPUs float over several. `shown` says whether the
+    A vCPU whose cpuset holds one CPU of its own is dedicated; shared vCPUs float over several. `bound` says what the VM
+    is bound to where that is not one node a cell, in the terms of `Current.bound`: its `pins` then are the CPUs that
+    its vCPUs may run on, and what is the whole host there is not pinned. `shown` says whether the
     guest sees its cells (False: flat guest). `new_cells` says that the solver chose the cells, so the guest's ABI is
     new.
     """
@@ -57,6 +62,7 @@ class PlanVm:
     emulator: frozenset[int] | None = None
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
     devices: tuple[tuple[str, int | None], ...] = ()
+    bound: tuple[Bound, ...] = ()
     change: Change = Change.NONE
     from_host: str | None = None
 

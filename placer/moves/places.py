@@ -72,7 +72,7 @@ def place_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Place:
     """Return where a plan puts a VM."""
     return Place(
         host=planned.host,
-        nodes=part_nodes(vm, planned, topology)[0],
+        nodes=None if planned.bound else part_nodes(vm, planned, topology)[0],
         cells=planned.cells,
         pins=planned.pins,
         emulator=planned.emulator,

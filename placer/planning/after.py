@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from placer.measure.sets_taken import bound_memory
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import matches
+from placer.model.sets import bounds_now
 from placer.model.vm import CellMode, Current, Vm
 from placer.planning.compile.needs import part_vcpus
 
@@ -27,6 +29,11 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
 
 
 def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+    if planned.bound:
+        now = vm.current
+        if now is not None and now.host == planned.host and bounds_now(vm) == planned.bound:
+            return vm
+        return dataclasses.replace(vm, current=Current(host=planned.host, bound=planned.bound))
     nodes, memory = part_nodes(vm, planned, topology)
     return dataclasses.replace(
         vm,
@@ -42,16 +49,21 @@ def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
 
 
 def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the node ids of each part's vCPUs and of its memory, as `Current` holds them."""
+    """Return the node ids of each part's vCPUs and of its memory, as `Current` holds them; of a VM that is not bound
+    to one node a cell all nodes that it may use.
+    """
     node_of = topology.node_of_cpu
+    if planned.bound:
+        memory = {node for number in range(len(planned.cells)) for node in bound_memory(topology, planned, number)}
+        return tuple(sorted({node_of[cpu] for pin in planned.pins.values() for cpu in pin})), tuple(sorted(memory))
     if vm.spec.cell_mode is CellMode.NONE:
         runs = part_vcpus(vm.spec, vm.spec.interleave)
-        memory = tuple(node for cell in planned.cells for node in cell.nodes)
+        far = tuple(node for cell in planned.cells for node in cell.nodes)
     else:
         runs = tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells)
-        memory = tuple(next(iter(cell.nodes)) for cell in planned.cells)
+        far = tuple(next(iter(cell.nodes)) for cell in planned.cells)
     nodes = tuple(node_of[min(planned.pins[run[0]])] for run in runs)
-    return nodes, memory
+    return nodes, far
 
 
 def with_vms(fleet: Fleet, vms: Iterable[Vm]) -> Fleet:

@@ -939,7 +939,7 @@ def test_fixed_pins_are_taken_as_they_are(build: Any) -> None:
     now = build.now(pins=pins(0, 1), emulator=frozenset({3}))
     vms = [build.vm(name, current=now, pins_fixed=True) for name in "vw"]
     stay = [build.placed(vm, [0, 1], [0], emulator=frozenset({3})) for vm in vms]
-    assert warned(build.fleet([build.host()], vms), build.plan(*stay), "both have fixed pins")
+    assert warned(build.fleet([build.host()], vms), build.plan(*stay), "both are as they are now")
     third = build.vm("z", build.spec(1))
     fleet = build.fleet([build.host()], [*vms, third])
     assert not check(fleet, build.plan(*stay, build.placed(third, [1], [0]))).ok

@@ -7,6 +7,7 @@ from typing import Any
 from placer.check.check import check
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
+from placer.model.vm import PinPolicy
 from placer.planner import solve_fleet
 
 AFFINITY, APART = RuleKind.AFFINITY, RuleKind.ANTI_AFFINITY
@@ -57,8 +58,9 @@ def test_unknown_nodes_are_each_node_of_the_host_once(build: Any) -> None:
 def test_an_anti_affinity_over_nodes_that_unknown_nodes_may_break(build: Any) -> None:
     """A VM over all nodes and one on no known node may be together now: both may stay, at an excess of one."""
     host = build.host(topology=build.topology(2, 4))
-    wide = build.vm("wide", build.spec(4, 1, cells=2, labels=APP), current=build.now("a", None))
-    small = build.vm("small", build.spec(1, 1, labels=APP), current=build.now("a", None))
+    now = build.now("a", None)
+    wide = build.vm("wide", build.spec(4, 1, cells=2, labels=APP), current=now, pin=PinPolicy.MUST)
+    small = build.vm("small", build.spec(1, 1, labels=APP), current=now, pin=PinPolicy.MUST)
     fleet = build.fleet([host], [wide, small], [Rule(kind=APART, members=APP, scope="node")])
     plan = solve_fleet(fleet, goals="rules,moves")
     assert value(plan, "rules") == (1, 1, "optimal") and value(plan, "moves")[0] == 0

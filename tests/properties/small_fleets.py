@@ -8,7 +8,18 @@ import random
 from placer.model.fleet import Fleet
 from placer.model.host import Device, Host, Node, NodeKind, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import Cell, CellMode, CpuPolicy, Current, DeviceRequest, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import (
+    Cell,
+    CellMode,
+    CpuPolicy,
+    Current,
+    DeviceRequest,
+    EmulatorPolicy,
+    PinPolicy,
+    ThreadPolicy,
+    Vm,
+    VmSpec,
+)
 
 GIB = 1024 * 1024
 
@@ -59,7 +70,7 @@ def small_live_fleet(seed: int) -> Fleet:
         if vm.current is None or draw < 0.15:
             vms.append(dataclasses.replace(vm, current=None))
         elif draw < 0.3:
-            vms.append(dataclasses.replace(vm, current=Current(host=vm.current.host)))
+            vms.append(dataclasses.replace(vm, current=Current(host=vm.current.host), pin=PinPolicy.MUST))
         else:
             vms.append(vm)
     return dataclasses.replace(fleet, vms=tuple(vms), rules=())

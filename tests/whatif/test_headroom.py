@@ -13,7 +13,7 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
 from placer.model.host import Host, Node, Reserve, Topology
-from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, PinPolicy, ThreadPolicy, Vm, VmSpec
 from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
@@ -100,9 +100,10 @@ def random_fleet(rng: random.Random) -> Fleet:
         for number, vm in entry.vms:
             where = compiled.placements[shape][number]
             current = Current(host=host.name, nodes=where.cpu_nodes, memory_nodes=where.memory_nodes)
+            pin = PinPolicy.ALLOWED
             if rng.random() < 0.2:
-                current = Current(host=host.name)
-            placed.append(dataclasses.replace(fleet.vms[vm], current=current))
+                current, pin = Current(host=host.name), PinPolicy.MUST
+            placed.append(dataclasses.replace(fleet.vms[vm], current=current, pin=pin))
     return dataclasses.replace(fleet, vms=tuple(placed))
 
 
@@ -176,7 +177,12 @@ def test_limits_of_hosts_with_other_rows() -> None:
 def test_vms_on_no_known_node_take_their_room() -> None:
     """Two of 4 vCPUs in auto cells on nodes of 6: one whole and one in halves leave one node with room for another."""
     vms = [
-        Vm(name=f"v{n}", spec=VmSpec(vcpus=4, memory_kib=GIB, overhead_kib=0), current=Current(host="h"))
+        Vm(
+            name=f"v{n}",
+            spec=VmSpec(vcpus=4, memory_kib=GIB, overhead_kib=0),
+            current=Current(host="h"),
+            pin=PinPolicy.MUST,
+        )
         for n in range(2)
     ]
     fleet = Fleet(hosts=(one_host(6, 6, memory_gib=64),), vms=tuple(vms))

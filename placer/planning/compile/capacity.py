@@ -43,6 +43,7 @@ class NodeCapacity:
     pages: Mapping[int, int]
     devices: Mapping[str, int]
     resources: Mapping[str, int]
+    memory_told: bool = True
 
     @property
     def l3_domains(self) -> int:
@@ -106,6 +107,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
                 pages=pages if planable else {},
                 devices=_count((device.kind, device.count) for device in topology.devices if device.node == node.id),
                 resources=node.resources,
+                memory_told=node.memory_kib > 0,
             )
         )
     return HostCapacity(

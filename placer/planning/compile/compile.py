@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
+from placer.model.sets import cell_sets, known_nodes
 from placer.model.usage_levels import usage_levels
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.capacity import HostCapacity
@@ -17,9 +18,8 @@ from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, g
 from placer.planning.compile.host_classes import ClassBuilder
 from placer.planning.compile.needs import part_vcpus, spec_needs
 from placer.planning.compile.objectives import objectives_of
-from placer.planning.compile.placements import Placement
 from placer.planning.compile.shapes import ShapeFactory
-from placer.planning.compile.structures import ONE_L3
+from placer.planning.compile.structures import ONE_L3, Place
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
@@ -44,7 +44,7 @@ class Compiled:
     goals: tuple[Goal, ...]
     problem: Problem
     flavors: Flavors
-    placements: tuple[tuple[Placement, ...], ...]
+    placements: tuple[tuple[Place, ...], ...]
     now: Mapping[int, Mapping[int, tuple[int, ...]]]
     floating: Mapping[int, Mapping[int, tuple[int, ...]]]
     fixed: Mapping[int, tuple[int, ...]]
@@ -75,6 +75,10 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     fixed = {id(fleet.vms[number].spec): fleet.vms[number].spec for number in flavors.fixed}.values()
     every = [group.needs for group in groups] + [spec_needs(spec) for spec in fixed]
     parts = [(needs.thread_policy, part) for needs in every for option in needs.options for part in option]
+    whole = WholeDemand.of((policy, part.dedicated) for policy, part in parts)
+    factory.only_threads = not whole.any
+    bound = [group.needs for group in groups if group.online is None] + [spec_needs(spec) for spec in fixed]
+    any_shared = any(part.shared for needs in bound for option in needs.options for part in option)
     builder = ClassBuilder(
         fleet=fleet,
         flavors=flavors,
@@ -84,8 +88,8 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         cross={number: n for n, number in enumerate(cross)},
         balance=tuple(sorted(goal.name for goal in goals if goal.kind == "balance")),
         cores="cores" in kinds,
-        whole=WholeDemand.of((policy, part.dedicated) for policy, part in parts),
-        any_shared=any(part.shared for _, part in parts),
+        whole=whole,
+        any_shared=any_shared or _one_node_sets(fleet, groups),
         floating_l3=any(
             fleet.rules[rule].scope == "l3" and any(part.shared for option in group.needs.options for part in option)
             for group in groups
@@ -97,7 +101,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
         shapes=built.shapes,
         classes=built.classes,
-        objectives=objectives_of(goals, flavors.groups, len(headroom), built.balance_units),
+        objectives=objectives_of(goals, flavors.groups, len(headroom), built.units, built.excess),
         rules=tuple(cross.values()),
         budget=budget or MoveBudget(),
     )
@@ -112,6 +116,20 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         fixed=built.fixed,
         capacities=built.capacities,
         constants=built.constants,
+    )
+
+
+def _one_node_sets(fleet: Fleet, groups: Sequence[FlavorGroup]) -> bool:
+    """Tell whether vCPUs that have no CPU of their own may run on a single node alone, of VMs that are not bound."""
+    if any(group.online is not None for group in groups) and any(
+        sum(1 for node in host.topology.nodes if node.cpus) == 1 for host in fleet.hosts
+    ):
+        return True
+    return any(
+        len(one.cpus) == 1
+        for vm in fleet.vms
+        if vm.current is not None and known_nodes(vm) is None and vm.current.host in fleet.host_by_name
+        for one in cell_sets(vm, fleet.host_by_name[vm.current.host].topology)
     )
 
 

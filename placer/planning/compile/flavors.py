@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, matches
-from placer.model.vm import CellMode, Movable, Vm
+from placer.model.sets import known_nodes
+from placer.model.vm import CellMode, Movable, PinPolicy, Vm
+from placer.planning.compile.loose import online
 from placer.planning.compile.needs import Needs, spec_key, spec_needs
 
 TYING = (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)
@@ -30,6 +32,7 @@ class Confinement:
 class FlavorGroup:
     """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet).
 
+    `online` are the vCPUs of VMs that float wherever they come; None: they are bound to one node a cell.
     `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
     """
 
@@ -40,6 +43,7 @@ class FlavorGroup:
     present: int = 0
     immovable: bool = False
     busy: int | None = None
+    online: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
         host = fleet.host_by_name.get(vm.current.host) if vm.current else None
         present = host is not None and not host.failed
         rules = tied.of(vm)
-        if present and (vm.pins_fixed or vm.movable is Movable.NO) and current_parts(vm) is not None:
+        floats = floats_of(fleet, vm)
+        known = floats is not None or known_nodes(vm) is not None
+        if present and (vm.pins_fixed or vm.movable is Movable.NO) and known:
             fixed[number] = (rules, confined.of(vm))
             of_vm.append(-1)
             continue
@@ -90,7 +96,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
             keys[short] = spec_key(vm.spec, locked)
         immovable = present and vm.movable is Movable.NO
         used = busy[number] if busy else None
-        key = (keys[short], rules, confinement, immovable, used)
+        key = (keys[short], rules, confinement, immovable, used, floats)
         if key not in index:
             index[key] = len(groups)
             groups.append(
@@ -100,6 +106,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
                     confinement=confinement,
                     immovable=immovable,
                     busy=used,
+                    online=floats,
                 )
             )
         flavor = index[key]
@@ -142,23 +149,20 @@ def drain_counts(fleet: Fleet) -> tuple[int, ...]:
     )
 
 
-def current_parts(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the node ids of a VM's parts and of their memory as they are now; None where they are not (all) known.
+def floats_of(fleet: Fleet, vm: Vm) -> int | None:
+    """Return how many vCPUs of a VM float wherever it comes, None where it is bound to one node a cell.
 
-    Where only the memory's nodes are known, the vCPUs float: wherever they are pinned, what may not move is the memory.
+    A VM that is bound to sets of nodes on its host keeps them there and floats elsewhere, unless it must be bound.
     """
-    nodes = _known_nodes(vm)
-    if nodes is None or vm.current is None:
-        return None
-    memory = vm.current.memory_nodes or nodes
-    spec = vm.spec
-    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(nodes)}
-    return (nodes, memory) if len(nodes) == len(memory) == expected[spec.cell_mode] else None
+    now = vm.current
+    if now is None or now.host not in fleet.host_by_name:
+        return online(vm.spec) if vm.pin is PinPolicy.NEVER else None
+    return None if vm.pin is PinPolicy.MUST or known_nodes(vm) is not None else online(vm.spec)
 
 
 def current_positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not known."""
-    parts = current_parts(vm)
+    """Return the VM's CPU and memory nodes as positions in the topology; None where they are not one a cell."""
+    parts = known_nodes(vm)
     if parts is None:
         return None
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
@@ -167,18 +171,14 @@ def current_positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, .
     return tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
 
 
-def _known_nodes(vm: Vm) -> tuple[int, ...] | None:
-    if vm.current is None:
-        return None
-    return vm.current.nodes if vm.current.nodes is not None else vm.current.memory_nodes
-
-
 def _locked_cells(vm: Vm) -> int | None:
     """Return how many cells an ``auto`` VM that was placed has: its guest's topology stays, unless it may be reshaped,
     and also where its host failed.
     """
-    nodes = _known_nodes(vm)
-    return None if vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape or nodes is None else len(nodes)
+    if vm.current is None or vm.spec.cell_mode is not CellMode.AUTO or vm.spec.reshape:
+        return None
+    nodes = vm.current.nodes if vm.current.nodes is not None else vm.current.memory_nodes
+    return None if nodes is None else len(nodes)
 
 
 class _RuleIndex:

@@ -10,72 +10,30 @@ import numpy as np
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind, matches
-from placer.model.vm import CellMode, Vm
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import CellMode, CpuPolicy, Vm
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
+from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
 from placer.planning.compile.flavors import (
-    CONFINING,
     Confinement,
     FlavorGroup,
     Flavors,
     broken_here,
     current_positions,
     drain_counts,
-    may_arrive,
 )
+from placer.planning.compile.loaded import Loaded, Room, State
+from placer.planning.compile.loose import NodeSet
+from placer.planning.compile.loose_places import LoosePlaces, unions_on
 from placer.planning.compile.needs import Needs, spec_needs
+from placer.planning.compile.permissions import Permission, Permissions
 from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.compile.structures import MAY_BE_OVER, ONE_L3, balance_units, structure_of
+from placer.planning.compile.structures import BESIDE, ONE_L3, SHARED, Place, structure_of
 from solvers.pins.cpu_rows import WholeDemand
-from solvers.problem import COST_UNIT, BoolArray, HostClass, IntArray, Shape
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What one distinct host configuration gives: its draft, capacities of CPU rows a node, and the capacity itself."""
-
-    draft: int
-    cpu: tuple[tuple[int, ...], ...]
-    capacity: HostCapacity
-
-
-@dataclass(frozen=True, slots=True)
-class _Permission:
-    """Who may arrive on hosts of one signature, and the rule excess each VM that stays there counts."""
-
-    allowed: BoolArray
-    penalty: IntArray
-
-
-@dataclass(slots=True)
-class _Loaded:
-    """One host with its VMs sorted into what is fixed, known and floating."""
-
-    room: _Room
-    fixed: list[int] = field(default_factory=list)
-    now: dict[int, list[int]] = field(default_factory=dict)
-    floating: dict[int, list[int]] = field(default_factory=dict)
-    tied_on: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    """Rule that ties hosts -> node -> fixed VMs with CPUs there, where its domains are nodes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    """What makes hosts interchangeable: those of equal states are one class. Arrays are bytes, to be compared."""
-
-    draft: int
-    room: bytes
-    fixed: bytes
-    content: tuple[tuple[int, int], ...]
-    floating: tuple[tuple[int, int], ...]
-    tied: tuple[tuple[int, int], ...]
-    tied_on: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    domains: tuple[tuple[str, int], ...] = ()
-    permission: int = 0
-    cost: int = 0
+from solvers.problem import COST_UNIT, HostClass, IntArray, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +42,14 @@ class Built:
 
     shapes: tuple[Shape, ...]
     classes: tuple[HostClass, ...]
-    placements: tuple[tuple[Placement, ...], ...]
+    placements: tuple[tuple[Place, ...], ...]
     now: Mapping[int, Mapping[int, tuple[int, ...]]]
     floating: Mapping[int, Mapping[int, tuple[int, ...]]]
     fixed: Mapping[int, tuple[int, ...]]
     capacities: tuple[HostCapacity, ...]
     constants: Mapping[str, int]
-    balance_units: Mapping[str, int]
+    units: Mapping[str, int]
+    excess: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -108,35 +67,37 @@ class ClassBuilder:
     whole: WholeDemand
     any_shared: bool
     floating_l3: bool
-    _rooms: dict[Hashable, _Room] = field(default_factory=dict)
+    _rooms: dict[Hashable, Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
-    _bare: dict[int, _State] = field(default_factory=dict)
-    _permissions: dict[Hashable, _Permission] = field(default_factory=dict)
+    _loose: LoosePlaces = field(init=False)
+    _bare: dict[int, State] = field(default_factory=dict)
+    _permissions: Permissions = field(init=False)
     _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _confining: tuple[Rule, ...] = ()
-    _bound: frozenset[str | None] = frozenset()
 
     def __post_init__(self) -> None:
-        """Note what permissions depend on: the confining rules, and the hosts that some VM cannot leave."""
-        self._confining = tuple(rule for rule in self.fleet.rules if rule.kind in CONFINING)
-        self._bound = frozenset(group.confinement.only_host for group in self.groups)
+        """Take what permissions depend on."""
+        self._permissions = Permissions(self.fleet, self.groups)
+        self._loose = LoosePlaces(self.fleet)
 
     def build(self) -> Built:
         """Return shapes, classes and the way back."""
         loaded = self._load_hosts()
         drained = drain_counts(self.fleet)
         fixed_use = {number: self._fixed_use(number, host, drained[number]) for number, host in loaded.items()}
-        capacity = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
+        rooms = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
+        capacity = {number: held for number, (held, _) in rooms.items()}
         drafts = self.factory.drafts
-        units = balance_units([draft.structure for draft in drafts])
+        units = goal_units([draft.structure for draft in drafts], only_threads=self.factory.only_threads)
         finished = []
+        over = {host.room.draft for number, host in loaded.items() if (rooms[number][1] < capacity[number]).any()}
         largest = [np.zeros(len(draft.table.names), dtype=np.int64) for draft in drafts]
         for number, host in loaded.items():
             np.maximum(largest[host.room.draft], capacity[number], out=largest[host.room.draft])
         for index, draft in enumerate(drafts):
-            finished.append(self.factory.finish(draft, f"shape {index}", largest[index], self.max_per, units))
-        classes = self._classes(loaded, capacity, fixed_use, finished, drained)
+            shape = f"shape {index}"
+            finished.append(self.factory.finish(draft, shape, largest[index], self.max_per, units, over=index in over))
+        classes = self._classes(loaded, rooms, fixed_use, finished, drained)
         now = {
             number: {int(finished[host.room.draft].renumber[old]): tuple(vms) for old, vms in host.now.items()}
             for number, host in loaded.items()
@@ -155,10 +116,11 @@ class ClassBuilder:
                 for n, host in enumerate(self.fleet.hosts)
             ),
             constants=dict(self._constants),
-            balance_units=units,
+            units=units,
+            excess=excess_parts(classes, [done.shape for done in finished], self._constants),
         )
 
-    def _load_hosts(self) -> dict[int, _Loaded]:
+    def _load_hosts(self) -> dict[int, Loaded]:
         """Sort every VM that is on a host that works into fixed, known or floating there."""
         position = {host.name: number for number, host in enumerate(self.fleet.hosts) if not host.failed}
         pinned: dict[int, set[int]] = defaultdict(set)
@@ -171,20 +133,31 @@ class ClassBuilder:
             if vm.pins_fixed and self.flavors.of_vm[number] < 0:
                 pinned[at] |= held_cpus(vm, self.fleet.hosts[at])
         loaded = {}
+        roams = any(group.online is not None for group in self.groups)
+        widest = max((group.online or 0 for group in self.groups), default=0)
         for at in position.values():
             host = self.fleet.hosts[at]
-            loaded[at] = _Loaded(room=self._room(host, frozenset(pinned.get(at, ()))))
+            loose = [self._loose.of(n, host) for n in on_host.get(at, ()) if self._loose.has(n)]
+            unions, complete = unions_on(host, loose, roams=roams)
+            room = self._room(host, frozenset(pinned.get(at, ())), unions, widest)
+            self.factory.drafts[room.draft].complete &= complete
+            loaded[at] = Loaded(room=room)
             for number in on_host.get(at, ()):
                 self._sort_vm(loaded[at], host, number)
         return loaded
 
-    def _sort_vm(self, loaded: _Loaded, host: Host, number: int) -> None:
+    def _sort_vm(self, loaded: Loaded, host: Host, number: int) -> None:
         flavor = self.flavors.of_vm[number]
+        vm = self.fleet.vms[number]
+        loaded.shares |= vm.spec.cpu_policy is not CpuPolicy.DEDICATED or self._loose.has(number)
         if flavor < 0:
             loaded.fixed.append(number)
             return
         draft = self.factory.drafts[loaded.room.draft]
-        placed = self._current_placement(draft, host, self.fleet.vms[number], flavor)
+        if self._loose.has(number):
+            placed: int | None = self.factory.loose(draft, flavor, self._loose.of(number, host))
+        else:
+            placed = self._current_placement(draft, host, self.fleet.vms[number], flavor)
         if placed is None:
             loaded.floating.setdefault(flavor, []).append(number)
         else:
@@ -205,7 +178,13 @@ class ClassBuilder:
             )
         return self._now[key]
 
-    def _room(self, host: Host, taken: frozenset[int]) -> _Room:
+    def _room(
+        self,
+        host: Host,
+        taken: frozenset[int],
+        unions: tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]],
+        widest: int,
+    ) -> Room:
         key = (
             id(host.topology),
             id(host.reserve),
@@ -216,6 +195,7 @@ class ClassBuilder:
             host.memory_ratio,
             tuple(sorted(host.resources.items())),
             taken,
+            unions,
         )
         if key not in self._rooms:
             capacity = host_capacity(host, taken)
@@ -226,35 +206,42 @@ class ClassBuilder:
                 any_shared=self.any_shared,
                 balance=self.balance,
                 cores=self.cores,
+                unions=unions,
+                widest=widest,
             )
-            self._rooms[key] = _Room(draft=self.factory.draft_of(structure), cpu=cpu, capacity=capacity)
+            self._rooms[key] = Room(draft=self.factory.draft_of(structure, host), cpu=cpu, capacity=capacity)
             # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
             if self.floating_l3 and any(not node.floats_in_one_l3 for node in capacity.nodes):
                 self.factory.drafts[self._rooms[key].draft].complete = False
         return self._rooms[key]
 
-    def _fixed_use(self, number: int, loaded: _Loaded, drained: int) -> dict[int, int]:
+    def _fixed_use(self, number: int, loaded: Loaded, drained: int) -> dict[int, int]:
         """Return row -> what the host's immovable VMs take; add their share of the goals to the constants."""
         host = self.fleet.hosts[number]
         draft = self.factory.drafts[loaded.room.draft]
         total: dict[int, int] = defaultdict(int)
         for index in loaded.fixed:
             vm = self.fleet.vms[index]
-            nodes = current_positions(host, vm)
-            if nodes is None:
+            nodes = None if self._loose.has(index) else current_positions(host, vm)
+            if nodes is None and not self._loose.has(index):
                 continue
-            group = self._group_of(index, len(nodes[0]))
+            group = self._group_of(index, len(nodes[0]) if nodes is not None else 1)
             view = draft.structure.view
-            devices = nearest_devices(group.needs, view, nodes[0])
-            placement = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
-            self._constants["remote"] += placement_cost(group.needs, placement, view)
+            place: Place
+            if nodes is None:
+                place = self._loose.of(index, host)
+                self._constants[VCPUS] += place.beyond
+                if vm.pins_fixed:
+                    place = replace(place, parts=tuple(replace(part, own=()) for part in place.parts))
+            else:
+                devices = nearest_devices(group.needs, view, nodes[0])
+                place = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
+                self._constants["remote"] += placement_cost(group.needs, place, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
             for rule in group.rules:
                 if rule in self.cross and self.fleet.rules[rule].scope in ("node", "l3"):
-                    loaded.tied_on[self.cross[rule]].update(set(placement.cpu_nodes))
-            used = draft.table.use(
-                without_pinned(group) if vm.pins_fixed else group, placement, self.factory.spread_rules
-            )
+                    loaded.tied_on[self.cross[rule]].update(set(place.cpu_nodes))
+            used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, place, self.factory.spread_rules)
             for row, amount in used.items():
                 total[row] += amount
         if loaded.fixed:
@@ -272,35 +259,38 @@ class ClassBuilder:
             busy=self.flavors.busy_of(number),
         )
 
-    def _capacity(self, loaded: _Loaded, fixed: Mapping[int, int]) -> IntArray:
-        """Return what movable VMs may take: of memory, CPUs for shared vCPUs and rules never less than they do now."""
+    def _capacity(self, loaded: Loaded, fixed: Mapping[int, int]) -> tuple[IntArray, IntArray]:
+        """Return what movable VMs may take, never below what is there now, and what they have room for.
+
+        The room of rows of rules is what they may take: what is broken now may stay so and is counted with the rules.
+        """
         draft = self.factory.drafts[loaded.room.draft]
         table = draft.table
         key = id(loaded.room)
         if key not in self._base or len(self._base[key]) != len(table.names):
             allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules)
             self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, allowed)
-        out = self._base[key].copy()
+        room = self._base[key].copy()
         for row, amount in fixed.items():
-            out[row] = max(0, out[row] - amount)
-        taken: dict[int, int] = defaultdict(int)
+            room[row] -= amount
+        taken = np.zeros(len(room), dtype=np.int64)
         for placement, vms in loaded.now.items():
             for row, amount in draft.uses[placement].items():
                 taken[row] += amount * len(vms)
-        for row, amount in taken.items():
-            name = table.names[row][1]
-            if amount > out[row] and name.startswith((*MAY_BE_OVER, "rule ", ONE_L3)):
-                out[row] = amount
         for flavor, vms in loaded.floating.items():
             for row in rows_of_floating(table, self.groups[flavor].rules, self.factory.spread_rules):
                 taken[row] += len(vms)
-                out[row] = max(out[row], taken[row])
-        return out
+        out = np.maximum(np.maximum(room, 0), taken)
+        for row, (_, name) in enumerate(table.names):
+            alone = name.startswith((SHARED, BESIDE)) and not loaded.shares
+            if name.startswith(("rule ", ONE_L3)) or alone or table.is_untold(row):
+                room[row] = out[row]
+        return out, room
 
     def _classes(
         self,
-        loaded: Mapping[int, _Loaded],
-        capacity: Mapping[int, IntArray],
+        loaded: Mapping[int, Loaded],
+        rooms: Mapping[int, tuple[IntArray, IntArray]],
         fixed_use: Mapping[int, Mapping[int, int]],
         finished: Sequence[FinishedShape],
         drained: Sequence[int],
@@ -309,27 +299,30 @@ class ClassBuilder:
         seen = {rule.domains: rule for rule in tying if rule.scope not in ("host", "node", "l3")}
         scopes = sorted(seen.items(), key=lambda item: item[0])
         domain_index: dict[tuple[str, str], int] = {}
-        members: dict[_State, list[int]] = defaultdict(list)
-        permissions: dict[int, _Permission] = {}
+        members: dict[State, list[int]] = defaultdict(list)
+        permissions: dict[int, Permission] = {}
         for number, host in loaded.items():
             own = self.fleet.hosts[number]
-            permission = self._permission(own, drained[number])
+            permission = self._permissions.of(own, drained[number])
             permissions[id(permission)] = permission
             domains = tuple((name, _domain(domain_index, name, rule, own)) for name, rule in scopes)
-            state = self._state(host, finished[host.room.draft], capacity[number], fixed_use[number])
+            state = self._state(host, finished[host.room.draft], rooms[number], fixed_use[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
             members[replace(state, domains=domains, permission=id(permission), cost=cost)].append(number)
         chains = ChainKeys(finished)
         out = []
         for state, who in members.items():
-            room, fixed = np.frombuffer(state.room, dtype=np.int64), np.frombuffer(state.fixed, dtype=np.int64)
+            held, room, fixed = (
+                np.frombuffer(one, dtype=np.int64) for one in (state.capacity, state.room, state.fixed)
+            )
             empty = not state.content and not state.floating and not fixed.any()
             out.append(
                 HostClass(
                     shape=state.draft,
                     count=len(who),
-                    capacity=room,
+                    capacity=held,
                     fixed=fixed,
+                    room=room if (room < held).any() else None,
                     content=state.content,
                     floating=state.floating,
                     allowed=permissions[state.permission].allowed,
@@ -338,22 +331,29 @@ class ClassBuilder:
                     domain=dict(state.domains),
                     fixed_members=dict(state.tied),
                     fixed_on={rule: np.array(nodes, dtype=np.int64) for rule, nodes in state.tied_on},
-                    chains=chains.of(state.draft, room, self.fleet.hosts[who[0]]) if empty else (),
+                    chains=chains.of(state.draft, held, self.fleet.hosts[who[0]]) if empty else (),
                     members=tuple(who),
                 )
             )
         return tuple(out)
 
-    def _state(self, host: _Loaded, done: FinishedShape, room: IntArray, fixed_use: Mapping[int, int]) -> _State:
+    def _state(
+        self,
+        host: Loaded,
+        done: FinishedShape,
+        rooms: tuple[IntArray, IntArray],
+        fixed_use: Mapping[int, int],
+    ) -> State:
         """Return what of a host's content and capacity makes it interchangeable, in the finished shape's rows."""
         bare = not (host.fixed or host.now or host.floating)
         if bare and id(host.room) in self._bare:
             return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
         tied = Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross)
-        state = _State(
+        state = State(
             draft=host.room.draft,
-            room=(room[done.rows] // done.divisor).tobytes(),
+            capacity=(rooms[0][done.rows] // done.divisor).tobytes(),
+            room=(rooms[1][done.rows] // done.divisor).tobytes(),
             fixed=np.array(fixed, dtype=np.int64).tobytes(),
             content=tuple(sorted((int(done.renumber[old]), len(vms)) for old, vms in host.now.items())),
             floating=tuple(sorted((flavor, len(vms)) for flavor, vms in host.floating.items())),
@@ -365,19 +365,6 @@ class ClassBuilder:
         if bare:
             self._bare[id(host.room)] = state
         return state
-
-    def _permission(self, host: Host, drained: int) -> _Permission:
-        confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
-        only = host.name if host.name in self._bound else None
-        key = (host.kvm, host.smt, host.migration_domain, drained, only, confining)
-        if key not in self._permissions:
-            rules = self.fleet.rules
-            allowed = np.array(
-                [may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool
-            )
-            penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
-            self._permissions[key] = _Permission(allowed=allowed, penalty=penalty)
-        return self._permissions[key]
 
 
 def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from placer.model.goals import Goal
+from placer.model.goals import PART_WORDS, Goal
+from placer.planning.compile.convex import EXCESS_PARTS, VCPUS
 from placer.planning.compile.flavors import FlavorGroup
 from solvers.problem import COST_UNIT, Objective
 
 
 def objectives_of(
-    goals: Sequence[Goal], groups: Sequence[FlavorGroup], phantoms: int, units: Mapping[str, int]
+    goals: Sequence[Goal],
+    groups: Sequence[FlavorGroup],
+    phantoms: int,
+    units: Mapping[str, int],
+    excess: Collection[str] = (),
 ) -> tuple[Objective, ...]:
     """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's.
 
-    `units` maps the goals whose unit the shapes settle (those of balance) to it.
+    `units` maps the goals and parts whose unit the shapes settle (balance, excess) to it; `excess` are the parts of
+    that goal of which anything can have no place.
     """
     out: list[Objective] = []
     for goal in goals:
         if goal.kind == "placed":
             out.extend(_placed(goal, groups, phantoms))
+        elif goal.kind == "excess":
+            out.extend(
+                Objective(
+                    goal="excess",
+                    part=PART_WORDS[part],
+                    shortage=part,
+                    cost=part if part == VCPUS else None,
+                    unit=units[part],
+                    tolerance=goal.tolerance,
+                )
+                for part in EXCESS_PARTS
+                if part in excess
+            )
         elif goal.kind == "rules":
             out.append(
                 Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)

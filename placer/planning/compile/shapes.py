@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from placer.model.host import Host
+from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.flavors import FlavorGroup
+from placer.planning.compile.loose import Loose, floating
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
     NodeView,
@@ -21,7 +24,7 @@ from placer.planning.compile.placements import (
     placement_cost,
     placements_of,
 )
-from placer.planning.compile.structures import RowTable, Structure
+from placer.planning.compile.structures import Place, RowTable, Structure
 from solvers.problem import BoolArray, IntArray, Shape
 
 
@@ -32,15 +35,15 @@ class ShapeDraft:
     structure: Structure
     table: RowTable
     flavor: list[int] = field(default_factory=list)
-    placements: list[Placement] = field(default_factory=list)
+    placements: list[Place] = field(default_factory=list)
     uses: list[dict[int, int]] = field(default_factory=list)
     costs: list[int] = field(default_factory=list)
     stay_only: list[bool] = field(default_factory=list)
-    index: dict[tuple[int, Placement], int] = field(default_factory=dict)
+    index: dict[tuple[int, Place], int] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
     complete: bool = True
 
-    def add(self, flavor: int, placement: Placement, use: dict[int, int], cost: int, *, stay_only: bool = False) -> int:
+    def add(self, flavor: int, placement: Place, use: dict[int, int], cost: int, *, stay_only: bool = False) -> int:
         """Add a placement and return its index."""
         number = len(self.placements)
         self.flavor.append(flavor)
@@ -59,7 +62,7 @@ class FinishedShape:
     """
 
     shape: Shape
-    placements: tuple[Placement, ...]
+    placements: tuple[Place, ...]
     rows: IntArray
     divisor: IntArray
     renumber: IntArray
@@ -72,37 +75,66 @@ class ShapeFactory:
     groups: Sequence[FlavorGroup]
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
+    only_threads: bool = True
     drafts: list[ShapeDraft] = field(default_factory=list)
     _index: dict[Structure, int] = field(default_factory=dict)
     _maps: dict[tuple[Needs, NodeView], tuple[list[Placement], bool]] = field(default_factory=dict)
 
-    def draft_of(self, structure: Structure) -> int:
-        """Return the number of the structure's draft, made with all regular placements if it is new."""
+    def draft_of(self, structure: Structure, host: Host) -> int:
+        """Return the number of the structure's draft, made with all regular placements if it is new; `host` is one of
+        them.
+        """
         if structure not in self._index:
             self._index[structure] = len(self.drafts)
             draft = ShapeDraft(structure=structure, table=RowTable(structure=structure), complete=structure.exact)
             self.drafts.append(draft)
             for flavor, group in enumerate(self.groups):
-                self._enumerate(draft, flavor, group)
+                if group.online is None:
+                    self._enumerate(draft, flavor, group)
+                else:
+                    self._float(draft, flavor, group, host)
         return self._index[structure]
 
     def current(
         self, draft: ShapeDraft, flavor: int, option: int, cpu: tuple[int, ...], memory: tuple[int, ...]
-    ) -> int | None:
+    ) -> int:
         """Return the index of a current placement, added as one that only those already there may keep if it is
         irregular.
         """
         group = self.groups[flavor]
         needs, view = group.needs, draft.structure.view
         devices = nearest_devices(needs, view, cpu)
-        if devices is None:
-            return None
-        placement = canonical(needs, Placement(option, cpu, memory, devices))
+        nowhere = tuple(None for _ in needs.devices)
+        placement = canonical(needs, Placement(option, cpu, memory, nowhere if devices is None else devices))
         known = draft.index.get((flavor, placement))
         if known is not None:
             return known
         use = draft.table.use(group, placement, self.spread_rules)
         return draft.add(flavor, placement, use, placement_cost(needs, placement, view), stay_only=True)
+
+    def loose(self, draft: ShapeDraft, flavor: int, loose: Loose) -> int:
+        """Return the index of a place of sets that a VM has now: if it is new, only those already there may keep it."""
+        group = self.groups[flavor]
+        devices = nearest_devices(group.needs, draft.structure.view, loose.cpu_nodes)
+        nowhere = tuple(None for _ in group.needs.devices)
+        placement = dataclasses.replace(loose, device_nodes=nowhere if devices is None else devices)
+        known = draft.index.get((flavor, placement))
+        if known is not None:
+            return known
+        use = draft.table.use(group, placement, self.spread_rules)
+        return draft.add(flavor, placement, use, 0, stay_only=True)
+
+    def _float(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> None:
+        """Add the one way in which a VM floats over the host, unless it is wider than all of it."""
+        view = draft.structure.view
+        loose = floating(group.needs, group.online or 0, host)
+        if loose.beyond or not loose.cpu_nodes:
+            return
+        devices = nearest_devices(group.needs, view, loose.cpu_nodes)
+        if devices is None:
+            return
+        placement = dataclasses.replace(loose, device_nodes=devices)
+        draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), 0)
 
     def _enumerate(self, draft: ShapeDraft, flavor: int, group: FlavorGroup) -> None:
         view = draft.structure.view
@@ -116,9 +148,19 @@ class ShapeFactory:
             draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
 
     def finish(
-        self, draft: ShapeDraft, name: str, largest: IntArray, max_per: Mapping[int, int], units: Mapping[str, int]
+        self,
+        draft: ShapeDraft,
+        name: str,
+        largest: IntArray,
+        max_per: Mapping[int, int],
+        units: Mapping[str, int],
+        *,
+        over: bool,
     ) -> FinishedShape:
-        """Return the shape; `largest` is the most that any host has of each row, `units` those of balance.
+        """Return the shape; `largest` is the most that any host has of each row, `units` those of balance and excess.
+
+        `over` says that some host holds more than it has room for: then rows are not divided, for what has no place
+        counts to the last unit.
 
         Placements that not even the roomiest host could hold are dropped, then rows that nothing takes; the others are
         divided by their common divisor, those with a hinge excepted.
@@ -130,8 +172,10 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = draft.table.hinges(max_per, self.spread_rules, units)
+        hinges = hinges_of(draft.table, max_per, self.spread_rules, units)
+        shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
         hinged = {hinge.row for hinge in hinges}
+        hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
         divisor = np.array(
             [1 if k in hinged else math.gcd(*map(int, np.unique(use[:, k]))) for k in rows], dtype=np.int64
@@ -146,6 +190,9 @@ class ShapeFactory:
         costs = {"remote": np.array(draft.costs, dtype=np.int64)[keep]}
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)
+        beyond = [placement.beyond * units[VCPUS] if isinstance(placement, Loose) else 0 for placement in placements]
+        if any(beyond):
+            costs[VCPUS] = np.array(beyond, dtype=np.int64)
         shape = Shape(
             name=name,
             nodes=nodes,
@@ -157,6 +204,13 @@ class ShapeFactory:
             stay_only=np.array(draft.stay_only, dtype=bool)[keep],
             complete=draft.complete,
             hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
+            shortages=tuple(
+                dataclasses.replace(
+                    shortage,
+                    apart=tuple(tuple((position[row], each) for row, each in family) for family in shortage.apart),
+                )
+                for shortage in shortages
+            ),
         )
         renumber = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int64)
         return FinishedShape(shape=shape, placements=placements, rows=rows, divisor=divisor, renumber=renumber)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from placer.measure.as_now import as_now
+from placer.measure.cpu_use import dedicated_cpus, emulator_cpus
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, PlanCell, PlanVm
-from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable, Vm, VmSpec
+from placer.model.sets import known_nodes
+from placer.model.vm import Bound, CellMode, EmulatorPolicy, Movable, Vm, VmSpec
 from placer.planning.compile.compile import Compiled
-from placer.planning.compile.flavors import current_parts
+from placer.planning.compile.loose import Loose, loose_now
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement, canonical, nearest_devices, view_of
-from placer.planning.decode.names import Assignment
+from placer.planning.compile.structures import Place
+from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
 
 
@@ -36,38 +40,88 @@ class PlanBuilder:
         for number in sorted(entries.keys() | self.compiled.fixed.keys()):
             host = fleet.hosts[number]
             entry = entries.get(number)
-            placed = (
-                []
-                if entry is None
-                else [(self._as_now(entry.shape, placement, host, vm), vm) for placement, vm in entry.vms]
-            )
-            placed += [(fixed_placement(host, fleet.vms[vm]), vm) for vm in self.compiled.fixed.get(number, ())]
-            pins = self.pinner.pin(number, placed)
+            placed: list[tuple[Placement, int]] = []
+            held: set[int] = set()
+            for place, vm in self._places(number, entry):
+                if isinstance(place, Loose):
+                    one = found[vm] = self._loose_vm(host, fleet.vms[vm], place)
+                    held |= dedicated_cpus(fleet.vms[vm].spec, one) | emulator_cpus(fleet.vms[vm].spec, one)
+                else:
+                    placed.append((place, vm))
+            pins = self.pinner.pin(number, placed, frozenset(held))
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
                 found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
         return tuple(found[vm] for vm in sorted(found))
 
-    def _as_now(self, shape: int, placement: int, host: Host, vm: int) -> Placement:
-        flavor = self.compiled.flavors.groups[self.compiled.flavors.of_vm[vm]]
-        return as_now(self.compiled.placements[shape][placement], flavor.needs, host, self.compiled.fleet.vms[vm])
+    def _places(self, number: int, entry: HostAssignment | None) -> Iterator[tuple[Place, int]]:
+        """Yield the place of every VM on a host, immovable ones last."""
+        fleet, flavors = self.compiled.fleet, self.compiled.flavors
+        host = fleet.hosts[number]
+        if entry is not None:
+            for placement, vm in entry.vms:
+                place = self.compiled.placements[entry.shape][placement]
+                if isinstance(place, Placement):
+                    place = in_order_now(place, flavors.groups[flavors.of_vm[vm]].needs, host, fleet.vms[vm])
+                yield place, vm
+        for vm in self.compiled.fixed.get(number, ()):
+            one = fleet.vms[vm]
+            yield (loose_now(one, host) if known_nodes(one) is None else fixed_placement(host, one)), vm
+
+    def _loose_vm(self, host: Host, vm: Vm, place: Loose) -> PlanVm:
+        """Return a VM that is not bound to one node a cell: as it is where it stays, floating where it comes."""
+        fleet = self.compiled.fleet
+        ids = host.topology.node_ids
+        devices = _devices_of(vm.spec, place.device_nodes, ids)
+        now = as_now(vm, host)
+        if now is not None:
+            return replace(now, devices=devices)
+        pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+        parts = len(place.parts) if vm.spec.cell_mode is CellMode.GIVEN else 1
+        cells = tuple(
+            PlanCell(id=n, vcpus=frozenset(vcpus), memory_kib=kib, mode="floats", nodes={})
+            for n, (vcpus, kib) in enumerate(zip(part_vcpus(vm.spec, parts), part_memory(vm.spec, parts), strict=True))
+        )
+        old = None if vm.current is None else fleet.host_by_name.get(vm.current.host)
+        change = Change.NONE
+        if vm.current is not None:
+            cold = vm.movable is Movable.COLD or old is None or old.failed
+            change = Change.RESTART if cold else Change.MIGRATE
+        return PlanVm(
+            name=vm.name,
+            uuid=vm.uuid,
+            host=host.name,
+            cells=cells,
+            pins=dict.fromkeys(range(vm.spec.vcpus), pool),
+            shown=_shown(vm.spec, parts),
+            new_cells=vm.spec.cell_mode is CellMode.AUTO and vm.current is None,
+            devices=devices,
+            bound=(Bound(),),
+            change=change,
+            from_host=vm.current.host if vm.current is not None else None,
+        )
 
     def _plan_vm(
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
     ) -> PlanVm:
         key = (id(vm.spec), id(host.topology), placement, slot)
         if key not in self._shared:
-            self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, slot, len(placement.cpu_nodes)))
+            self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, host, placement, slot))
         cells, vcpus = self._shared[key]
         kept_pins = vm.current if vm.pins_fixed and vm.current is not None and vm.current.host == host.name else None
         if kept_pins is not None:
             vcpus = {**vcpus, **kept_pins.pins}
         emulator = _emulator(vm.spec, host, slot, vcpus)
         threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
+        parts = len(placement.cpu_nodes)
+        kept = known_nodes(vm)
+        change = change_of(vm, host, placement, vcpus, fleet, hold=self.pinner.hold)
         if kept_pins is not None:
             emulator = kept_pins.emulator or emulator
             threads = {**threads, **kept_pins.iothread_pins}
-        parts = len(placement.cpu_nodes)
-        kept = current_parts(vm)
+        elif change is Change.NONE and vm.current is not None:
+            vcpus = _followed(vm, vcpus, pins.newly)
+            emulator = vm.current.emulator or emulator
+            threads = {**threads, **vm.current.iothread_pins}
         new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or kept is None or len(kept[0]) != parts)
         ids = host.topology.node_ids
         return PlanVm(
@@ -80,22 +134,36 @@ class PlanBuilder:
             new_cells=new_cells,
             emulator=emulator,
             iothreads=threads,
-            devices=tuple(
-                (request.kind, None if node is None else ids[node])
-                for request, node in zip(
-                    sorted(vm.spec.devices, key=lambda r: (r.kind, r.policy, r.count)),
-                    placement.device_nodes,
-                    strict=False,
-                )
-            ),
-            change=change_of(vm, host, placement, vcpus, fleet),
+            devices=_devices_of(vm.spec, placement.device_nodes, ids),
+            change=change,
             from_host=vm.current.host if vm.current and vm.current.host != host.name else None,
         )
 
 
+def _devices_of(spec: VmSpec, nodes: Sequence[int | None], ids: Sequence[int]) -> tuple[tuple[str, int | None], ...]:
+    requests = sorted(spec.devices, key=lambda request: (request.kind, request.policy, request.count))
+    return tuple(
+        (request.kind, None if node is None else ids[node]) for request, node in zip(requests, nodes, strict=False)
+    )
+
+
+def _followed(vm: Vm, pins: Mapping[int, frozenset[int]], newly: frozenset[int]) -> Mapping[int, frozenset[int]]:
+    """Return the pins of a VM that stays: cpusets that it has, less what dedicated vCPUs newly hold of them."""
+    now = vm.current.pins if vm.current is not None else {}
+    out = dict(pins)
+    for vcpu, cpus in now.items():
+        if vcpu not in out:
+            continue
+        if len(cpus) == 1 and vm.spec.is_dedicated(vcpu):
+            out[vcpu] = cpus
+        elif left := cpus - newly:
+            out[vcpu] = left
+    return out
+
+
 def fixed_placement(host: Host, vm: Vm) -> Placement:
     """Return the placement that an immovable VM has now."""
-    parts = current_parts(vm)
+    parts = known_nodes(vm)
     assert parts is not None, f"{vm.name} is immovable but its nodes are not known"
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
     cpu, memory = tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
@@ -103,12 +171,12 @@ def fixed_placement(host: Host, vm: Vm) -> Placement:
     return Placement(0, cpu, memory, tuple(None for _ in vm.spec.devices) if devices is None else devices)
 
 
-def as_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:
+def in_order_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:
     """Return the placement with cells that are alike in the order they have now, where the VM stays on its nodes.
 
     Counting does not tell equal cells apart; a running guest does: to exchange two cells would move their memory.
     """
-    parts = current_parts(vm) if vm.current and vm.current.host == host.name else None
+    parts = known_nodes(vm) if vm.current and vm.current.host == host.name else None
     if parts is None or len(parts[0]) != len(placement.cpu_nodes):
         return placement
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
@@ -123,29 +191,38 @@ def as_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:
     return now if canonical(needs, now) == canonical(needs, placement) else placement
 
 
-def change_of(vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet) -> Change:
+def change_of(
+    vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet, *, hold: bool
+) -> Change:
     """Return what the plan does to a VM; one that is nowhere yet has no change, one whose host failed or whose cells
     become others restarts.
+
+    With `hold` CPUs that are not known stay so: naming them is no change.
     """
     if vm.current is None:
         return Change.NONE
     old = fleet.host_by_name.get(vm.current.host)
-    kept = current_parts(vm)
+    nodes = known_nodes(vm)
     parts = len(placement.cpu_nodes)
-    auto, now = vm.spec.cell_mode is CellMode.AUTO, vm.current.nodes
-    other_cells = auto and now is not None and len(now) != parts
+    auto, now_on = vm.spec.cell_mode is CellMode.AUTO, vm.current.nodes
+    other_cells = auto and now_on is not None and len(now_on) != parts
     if vm.current.host != host.name:
         cold = vm.movable is Movable.COLD or old is None or old.failed or other_cells
         return Change.RESTART if cold else Change.MIGRATE
-    if kept is None:
+    if nodes is None:
         return Change.REPIN
-    if other_cells or len(kept[0]) != parts:
+    if other_cells or len(nodes[0]) != parts:
         return Change.RESTART
     ids = host.topology.node_ids
-    if kept != (tuple(ids[n] for n in placement.cpu_nodes), tuple(ids[n] for n in placement.memory_nodes)):
+    if nodes != (tuple(ids[n] for n in placement.cpu_nodes), tuple(ids[n] for n in placement.memory_nodes)):
         return Change.RENODE
-    shared = vm.spec.cpu_policy is CpuPolicy.SHARED
-    return Change.NONE if shared or dict(vm.current.pins) == dict(pins) else Change.REPIN
+    now = vm.current.pins
+    if hold:
+        return (
+            Change.NONE if all(now.get(v, pin) == pin or len(now[v]) > 1 for v, pin in pins.items()) else Change.REPIN
+        )
+    own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
+    return Change.NONE if all(now.get(vcpu) == pin for vcpu, pin in own.items()) else Change.REPIN
 
 
 def _shown(spec: VmSpec, parts: int) -> bool:
@@ -178,15 +255,20 @@ def _cells(spec: VmSpec, host: Host, placement: Placement) -> tuple[PlanCell, ..
     )
 
 
-def _vcpu_pins(spec: VmSpec, slot: SlotPins, parts: int) -> Mapping[int, frozenset[int]]:
+def _vcpu_pins(spec: VmSpec, host: Host, placement: Placement, slot: SlotPins) -> Mapping[int, frozenset[int]]:
     """Return vCPU -> cpuset: dedicated vCPUs of a part take its CPUs in order, shared ones float over its node's
-    shared CPUs.
+    shared CPUs. Dedicated ones for which a node that is over has no CPU may run on all of it.
     """
     pins: dict[int, frozenset[int]] = {}
-    for vcpus, cpus, floating in zip(part_vcpus(spec, parts), slot.cpus, slot.floating, strict=True):
+    parts = part_vcpus(spec, len(placement.cpu_nodes))
+    for node, vcpus, cpus, floating in zip(placement.cpu_nodes, parts, slot.cpus, slot.floating, strict=True):
         own = iter(cpus)
+        whole = host.topology.nodes[node].cpus
         for vcpu in vcpus:
-            pins[vcpu] = _single(next(own)) if spec.is_dedicated(vcpu) else floating
+            if spec.is_dedicated(vcpu):
+                pins[vcpu] = _single(next(own)) if cpus else whole & host.usable_cpus or whole
+            else:
+                pins[vcpu] = floating or whole
     return dict(sorted(pins.items()))
 
 

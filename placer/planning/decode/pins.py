@@ -12,8 +12,9 @@ from fractions import Fraction
 from placer.errors import NothingFoundError, PlacerError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
+from placer.model.sets import known_nodes
 from placer.model.vm import Vm
-from placer.planning.compile.capacity import HostCapacity, NodeCapacity
+from placer.planning.compile.capacity import FreeCore, HostCapacity, NodeCapacity
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement
@@ -35,23 +36,32 @@ class SlotPins:
 
 @dataclass(frozen=True, slots=True)
 class HostPins:
-    """Pins of one host, a slot each of its placed VMs in the order they were given."""
+    """Pins of one host, a slot each of its placed VMs in the order they were given; `newly` are CPUs that dedicated
+    vCPUs hold, siblings left idle included, which were not theirs before.
+    """
 
     slots: tuple[SlotPins, ...]
+    newly: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
 class Pinner:
-    """Pins hosts one by one; equal capacities, patterns and current pins are answered once."""
+    """Pins hosts one by one; equal capacities, patterns and current pins are answered once.
+
+    With `hold` every VM that stays on its nodes keeps the CPUs that it has; else only where the VMs of a node find no
+    CPUs otherwise.
+    """
 
     compiled: Compiled
     minimise_l3: bool = False
+    hold: bool = False
     _answers: dict[Hashable, HostPins] = field(default_factory=dict)
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
     _broken: Mapping[Pair, int] | None = None
 
-    def pin(self, host: int, placed: Sequence[tuple[Placement, int]]) -> HostPins:
-        """Return the pins of the VMs (placement, index into the fleet) on a host.
+    def pin(self, host: int, placed: Sequence[tuple[Placement, int]], held: frozenset[int] = frozenset()) -> HostPins:
+        """Return the pins of the VMs (placement, index into the fleet) on a host; `held` are CPUs that VMs have which
+        are not bound to one node a cell.
 
         Raises
         ------
@@ -66,19 +76,23 @@ class Pinner:
         needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
+        ids = self.compiled.fleet.hosts[host].topology.node_ids
+        stays = [_stays(vm, placement, ids) for vm, (placement, _) in zip(vms, placed, strict=True)]
         broken = self._broken_by(name, {rule for rules in tied for rule in rules})
         key = (
             id(capacity),
+            held,
             tuple(sorted(broken.items(), key=str)),
             tuple(
-                (need[0], placement, pins, rules)
-                for need, (placement, _), pins, rules in zip(needs, placed, here, tied, strict=True)
+                (need[0], placement, pins, rules, stay)
+                for need, (placement, _), pins, rules, stay in zip(needs, placed, here, tied, stays, strict=True)
             ),
         )
         if key not in self._answers:
-            self._answers[key] = self._pin(
-                host, capacity, vms, [need[1] for need in needs], [placement for placement, _ in placed], tied, broken
-            )
+            placements = [placement for placement, _ in placed]
+            needed = [need[1] for need in needs]
+            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held)
+            self._answers[key] = self._pin(work)
         return self._answers[key]
 
     def _needs_of(self, vm: Vm, parts: int) -> tuple[int, Needs]:
@@ -119,85 +133,96 @@ class Pinner:
             vm.current.emulator,
         )
 
-    def _pin(
-        self,
-        host: int,
-        capacity: HostCapacity,
-        vms: Sequence[Vm],
-        needs: Sequence[Needs],
-        placements: Sequence[Placement],
-        tied: Sequence[tuple[int, ...]],
-        broken: Mapping[tuple[int, int | None], int],
-    ) -> HostPins:
-        cpus: list[list[tuple[int, ...]]] = [[() for _ in placement.cpu_nodes] for placement in placements]
-        floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in placements]
-        extra: list[frozenset[int] | None] = [None] * len(vms)
+    def _pin(self, work: _HostWork) -> HostPins:
         on_node: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for number, placement in enumerate(placements):
+        for number, placement in enumerate(work.placements):
             for slot, node in enumerate(placement.cpu_nodes):
                 on_node[node].append((number, slot))
         for node, wanted in sorted(on_node.items()):
-            rules = self._l3_rules(host, node, wanted, vms, tied, broken)
-            self._pin_node(host, node, capacity, wanted, vms, needs, rules, cpus, floating, extra)
-        return HostPins(slots=tuple(SlotPins(tuple(cpus[n]), tuple(floating[n]), extra[n]) for n in range(len(vms))))
+            rules = self._l3_rules(work.host, node, wanted, work.vms, work.tied, work.broken)
+            self._pin_node(work, node, wanted, rules)
+        return HostPins(
+            slots=tuple(
+                SlotPins(tuple(work.cpus[n]), tuple(work.floating[n]), work.extra[n]) for n in range(len(work.vms))
+            ),
+            newly=frozenset(work.newly),
+        )
 
     def _pin_node(
-        self,
-        host: int,
-        at: int,
-        capacity: HostCapacity,
-        wanted: Sequence[tuple[int, int]],
-        vms: Sequence[Vm],
-        needs: Sequence[Needs],
-        rules: Mapping[int, L3Rule],
-        cpus: list[list[tuple[int, ...]]],
-        floating: list[list[frozenset[int]]],
-        extra: list[frozenset[int] | None],
+        self, work: _HostWork, node: int, wanted: Sequence[tuple[int, int]], rules: Mapping[int, L3Rule]
     ) -> None:
-        node = capacity.nodes[at]
-        where = f"{self.compiled.fleet.hosts[host].name}, node {at}"
-        items: list[Item] = []
-        owners: list[tuple[int, int]] = []
-        for number, slot in wanted:
-            vm, part = vms[number], needs[number].options[0][slot]
-            if vm.pins_fixed:
-                cpus[number][slot] = _fixed_cpus(vm, slot, len(needs[number].options[0]))
-                extra[number] = vm.current.emulator if vm.current and needs[number].extra_cpu else None
-                continue
-            emulator = 1 if needs[number].extra_cpu and slot == 0 else 0
-            if part.dedicated or emulator:
-                items.append(
-                    Item(
-                        policy=needs[number].thread_policy,
-                        vcpus=part.dedicated,
-                        extra=emulator,
-                        current=_current_cpus(vm, slot, needs[number]),
-                        current_extra=_current_extra(vm) if emulator else (),
-                    )
-                )
-                owners.append((number, slot))
-        cores = [core_of(core) for core in node.cores]
-        shared = sum(needs[number].options[0][slot].shared for number, slot in wanted)
-        floats = _floating(node, capacity.ratio, shared)
-        # What runs already may be more than the CPUs to float over carry: then as much as is left is.
-        answer = pin_node(cores, items, floats) or (pin_node(cores, items) if floats else None)
+        where, capacity = f"{work.name}, node {node}", work.capacity.nodes[node]
+        shared = sum(work.needs[number].options[0][slot].shared for number, slot in wanted)
+        floats = _floating(capacity, work.capacity.ratio, shared)
+        answer, hold = None, self.hold
+        for hold in (False, True) if not self.hold else (True,):
+            items, owners, held = self._items(work, wanted, hold=hold)
+            cores = [core_of(core) for core in _without(capacity.cores, held)]
+            # What runs already may be more than the CPUs to float over carry: then as much as is left is.
+            answer = pin_node(cores, items, floats) or (pin_node(cores, items) if floats else None)
+            if answer is not None:
+                break
+        if answer is None:
+            # Where more is there than the node has CPUs, those whose CPUs are not known stay so.
+            unknown = [n for n, (number, _) in enumerate(owners) if work.stays[number]]
+            items = [item for n, item in enumerate(items) if n not in unknown]
+            owners = [owner for n, owner in enumerate(owners) if n not in unknown]
+            answer = pin_node(cores, items)
         if answer is None:
             raise PlacerError(
                 f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file"
             )
-        members = {
-            number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
-            for number, rule in rules.items()
-        }
-        answer = self._over_l3(where, cores, items, answer, members, floats)
-        for (number, slot), pinned in zip(owners, answer.items, strict=True):
-            cpus[number][slot] = pinned.cpus
+        if not hold:
+            members = {
+                number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
+                for number, rule in rules.items()
+            }
+            answer = self._over_l3(where, cores, items, answer, members, floats)
+        for (number, slot), item, pinned in zip(owners, items, answer.items, strict=True):
+            work.cpus[number][slot] = pinned.cpus
             if pinned.extra:
-                extra[number] = frozenset(pinned.extra)
-        free = node.shared_cpus - answer.held
+                work.extra[number] = frozenset(pinned.extra)
+            if item.current != pinned.cpus:
+                work.newly.update(pinned.cpus)
+        work.newly |= {cpu for cpu in answer.held if not any(cpu in (item.current or ()) for item in items)}
+        free = capacity.shared_cpus - answer.held - held
         for number, slot in wanted:
-            if needs[number].options[0][slot].shared:
-                floating[number][slot] = free
+            if work.needs[number].options[0][slot].shared:
+                work.floating[number][slot] = free or capacity.shared_cpus
+
+    def _items(
+        self, work: _HostWork, wanted: Sequence[tuple[int, int]], *, hold: bool
+    ) -> tuple[list[Item], list[tuple[int, int]], set[int]]:
+        """Return what is to be pinned on a node, whose it is, and the CPUs that are held as they are."""
+        items: list[Item] = []
+        owners: list[tuple[int, int]] = []
+        held = set(work.held)
+        for number, slot in wanted:
+            vm, needs = work.vms[number], work.needs[number]
+            part = needs.options[0][slot]
+            if vm.pins_fixed:
+                work.cpus[number][slot] = _fixed_cpus(vm, slot, len(needs.options[0]))
+                work.extra[number] = vm.current.emulator if vm.current and needs.extra_cpu else None
+                continue
+            emulator = 1 if needs.extra_cpu and slot == 0 else 0
+            if not part.dedicated and not emulator:
+                continue
+            item = Item(
+                policy=needs.thread_policy,
+                vcpus=part.dedicated,
+                extra=emulator,
+                current=_current_cpus(vm, slot, needs),
+                current_extra=_current_extra(vm) if emulator else (),
+            )
+            if hold and work.stays[number] and item.current is not None and (item.current_extra or not emulator):
+                work.cpus[number][slot] = item.current
+                if emulator:
+                    work.extra[number] = frozenset(item.current_extra)
+                held |= set(item.current) | set(item.current_extra)
+                continue
+            items.append(item)
+            owners.append((number, slot))
+        return items, owners, held
 
     def _l3_rules(
         self,
@@ -258,6 +283,54 @@ class Pinner:
             f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
             cure="give the rule the scope node or host, or a larger max_per",
         )
+
+
+@dataclass(slots=True)
+class _HostWork:
+    """One host being pinned: its VMs with their needs and placements, and what each has so far.
+
+    `stays` tells the VMs that are on these nodes now; `held` are CPUs of VMs that are not bound to one node a cell.
+    """
+
+    host: int
+    name: str
+    capacity: HostCapacity
+    vms: Sequence[Vm]
+    needs: Sequence[Needs]
+    placements: Sequence[Placement]
+    tied: Sequence[tuple[int, ...]]
+    broken: Mapping[tuple[int, int | None], int]
+    stays: Sequence[bool]
+    held: frozenset[int]
+    cpus: list[list[tuple[int, ...]]] = field(init=False)
+    floating: list[list[frozenset[int]]] = field(init=False)
+    extra: list[frozenset[int] | None] = field(init=False)
+    newly: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Start with nobody pinned."""
+        self.cpus = [[() for _ in placement.cpu_nodes] for placement in self.placements]
+        self.floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in self.placements]
+        self.extra = [None] * len(self.vms)
+
+
+def _stays(vm: Vm, placement: Placement, ids: Sequence[int]) -> bool:
+    """Tell whether a VM is on the CPU nodes of a placement now."""
+    known = known_nodes(vm)
+    return known is not None and known[0] == tuple(ids[node] for node in placement.cpu_nodes)
+
+
+def _without(cores: Sequence[FreeCore], held: set[int]) -> list[FreeCore]:
+    """Return the cores less CPUs that are held: what their siblings may still carry is as it was."""
+    if not held:
+        return list(cores)
+    out = []
+    for core in cores:
+        left = tuple(cpu for cpu in core.cpus if cpu not in held)
+        beside = tuple(cpu for cpu in core.beside if cpu not in held)
+        if left:
+            out.append(replace(core, cpus=left, floats=core.floats - held, beside=beside))
+    return out
 
 
 def _as_of(vm: Vm, host: str) -> Vm:

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
+from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal
-from placer.model.plan import Plan, PlanVm, Unplaced
+from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
 from solvers.problem import MoveBudget
 from solvers.result import Result
 
 
-def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
-    """Give an engine's answer names, pins, measures and reasons."""
+def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repins: int | None = None) -> Plan:
+    """Give an engine's answer names, pins, measures and reasons.
+
+    Where pinning needs more than `max_repins` VMs to get other CPUs, all that stay keep those that they have.
+    """
     from placer.measure.summary import capacity_summary
     from placer.planning.decode.build_plan import PlanBuilder
     from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
@@ -28,14 +32,22 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
     kinds = {goal.kind for goal in compiled.goals}
-    vms = PlanBuilder(compiled=compiled, pinner=Pinner(compiled=compiled, minimise_l3="l3" in kinds)).build(assignment)
+
+    def built(*, hold: bool) -> tuple[PlanVm, ...]:
+        pinner = Pinner(compiled=compiled, minimise_l3="l3" in kinds, hold=hold)
+        return PlanBuilder(compiled=compiled, pinner=pinner).build(assignment)
+
+    vms = built(hold=max_repins == 0)
+    if max_repins and sum(vm.change is Change.REPIN for vm in vms) > max_repins:
+        vms = built(hold=True)
     unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
     pinned = kinds & set(MEASURED)
     if any(rule.scope == "l3" for rule in fleet.rules):
         pinned |= kinds & {"rules"}
-    measured = _measured(compiled, vms, unplaced) if pinned else {}
-    measured = {goal.name: measured[goal.name] for goal in compiled.goals if goal.kind in pinned}
-    goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured)
+    values = _values(compiled, vms, unplaced)
+    measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
+    excess = values.tiers("excess") if "excess" in kinds else ()
+    goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = capacity_summary(fleet, vms)
     plan = Plan(
@@ -48,7 +60,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int) -> Plan:
         vms=vms,
         unplaced=unplaced,
         versions=versions(),
-        options=_options(compiled.goals, problem.budget),
+        options=_options(compiled.goals, problem.budget, max_repins),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
         certificate=certificate_of(result),
@@ -68,9 +80,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _measured(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> dict[str, float | None]:
-    from placer.measure.score import goal_values
-
+def _values(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> PlanValues:
+    """Return the measure of a plan in the making."""
     fleet = compiled.fleet
     draft = Plan(
         fleet_path=fleet.path,
@@ -82,12 +93,17 @@ def _measured(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unpla
         vms=vms,
         unplaced=unplaced,
     )
-    return dict(goal_values(fleet, draft, [goal.name for goal in compiled.goals]))
+    return PlanValues(fleet, draft)
 
 
-def _options(goals: Sequence[Goal], budget: MoveBudget) -> dict[str, object]:
+def _options(goals: Sequence[Goal], budget: MoveBudget, max_repins: int | None) -> dict[str, object]:
     named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in goals]
-    return {"goals": named, "max_moves": budget.moves, "max_migrations": budget.migrations}
+    options: dict[str, object] = {
+        "goals": named,
+        "max_moves": budget.moves,
+        "max_migrations": budget.migrations,
+    }
+    return options if max_repins is None else {**options, "max_repins": max_repins}
 
 
 def _warnings(fleet: Fleet, goals: Sequence[Goal]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from placer.model.plan import GoalResult
 from solvers.problem import Objective
 from solvers.result import ObjectiveResult
 
-MEASURED = ("cores", "l3", "balance")
+MEASURED = ("cores", "l3", "balance", "excess")
 """Goals that pinning settles: the plan is measured, the counts only bound it."""
 
 NOTHING_COUNTS = "nothing counts towards it"
@@ -32,6 +32,7 @@ def goal_results(
     results: Sequence[ObjectiveResult],
     constants: Mapping[str, int],
     measured: Mapping[str, float | None],
+    excess: Sequence[tuple[str, float]] = (),
 ) -> tuple[GoalResult, ...]:
     """Return one result a goal, in order.
 
@@ -40,6 +41,7 @@ def goal_results(
     constants : goal -> what immovable VMs add to it, in the objective's integer unit.
     measured : goal -> its value in the finished plan, for goals that the counts only bound: those of `MEASURED`, and
         `rules` where a rule is over L3 domains.
+    excess : (part, value) of the goal ``excess`` in the finished plan.
     """
     paired: dict[str, list[tuple[Objective, ObjectiveResult]]] = {}
     for objective, result in zip(objectives, results, strict=True):
@@ -48,6 +50,11 @@ def goal_results(
     held: str | None = None
     for goal in goals:
         own = paired.get(goal.name, [])
+        if goal.kind == "excess":
+            found = _excess(goal, own, constants, held, excess)
+            out.append(found)
+            held = goal.name if held is None and found.status != "optimal" else held
+            continue
         found = _combine(goal, own, constants.get(goal.name, 0), held)
         if goal.kind in MEASURED or goal.name in measured:
             found = _with_measured(found, measured.get(goal.name), held)
@@ -55,6 +62,48 @@ def goal_results(
         if held is None and found.status != "optimal":
             held = goal.name
     return tuple(out)
+
+
+def _excess(
+    goal: Goal,
+    own: Sequence[tuple[Objective, ObjectiveResult]],
+    constants: Mapping[str, int],
+    held: str | None,
+    parts: Sequence[tuple[str, float]],
+) -> GoalResult:
+    """Return what has no place: the value as measured, part by part; parts that no count bounds are never below 0."""
+    known = {objective.part: (objective, result) for objective, result in own}
+    tiers: list[dict[str, Any]] = []
+    optimal, stopped = held is None, ""
+    for part, value in parts:
+        bound, source = 0.0, "it is never below 0"
+        if part in known:
+            objective, result = known[part]
+            constant = constants.get(objective.shortage or "", 0)
+            bound = 0.0 if result.bound is None else max(0.0, (result.bound + constant) / objective.unit)
+            source, stopped = result.source or source, stopped or result.stopped
+        elif not value:
+            continue
+        met = abs(value - bound) <= 1e-6 * max(1.0, abs(value))
+        optimal = optimal and met
+        status = "optimal" if optimal else "feasible"
+        tiers.append(
+            {"part": part, "value": value, "bound": value if met else bound, "source": source, "status": status}
+        )
+    total, least = _sum(tier["value"] for tier in tiers), _sum(tier["bound"] for tier in tiers)
+    return GoalResult(
+        name=goal.name,
+        value=total,
+        bound=least,
+        gap=gap_of(total, least),
+        source=next((tier["source"] for tier in tiers if tier["status"] != "optimal"), tiers[0]["source"])
+        if tiers
+        else NOTHING_COUNTS,
+        status="optimal" if optimal else "feasible",
+        stopped=stopped,
+        held_at=held,
+        tiers=tuple(tiers),
+    )
 
 
 def _combine(

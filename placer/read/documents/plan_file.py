@@ -19,9 +19,10 @@ from placer.errors import Fault, InputError
 from placer.model.cpuset import parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.units import KIB_PER_MIB
+from placer.model.vm import Bound
 
 if TYPE_CHECKING:
-    from placer.read.documents.plan_schema import CellData, GoalData, PlanData, VmData
+    from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData
 
 CERTIFICATE_SCHEMA = "placer.certificate/v1"
 LARGEST_NODE = 65535
@@ -128,6 +129,7 @@ class _Reader:
             emulator=None if emulator is None else self.cpus(emulator, where, "emulator"),
             iothreads=self.cpusets(data.get("iothreads", {}), where, "iothreads"),
             devices=tuple([(device["kind"], device["node"]) for device in data.get("devices", ())]),
+            bound=tuple([_bound(one) for one in data.get("bound", ())]),
         )
 
     def cell(self, data: CellData, vm: Where, number: int) -> PlanCell:
@@ -206,6 +208,15 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _bound(data: BoundData) -> Bound:
+    cpus, memory = data["cpus"], data["memory"]
+    return Bound(
+        cpus=None if cpus is None else frozenset(cpus),
+        memory=None if memory is None else frozenset(memory),
+        wish=frozenset(data.get("wish", ())),
+    )
 
 
 def _goal(data: GoalData) -> GoalResult:

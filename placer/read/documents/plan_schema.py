@@ -34,8 +34,17 @@ class CellData(TypedDict):
     vcpus: Count
     cpus: str
     memory_mib: Mib
-    mode: Literal["strict", "interleave"]
-    nodes: Annotated[dict[str, Mib], Field(min_length=1)]
+    mode: Literal["strict", "interleave", "floats"]
+    nodes: dict[str, Mib]
+
+
+class BoundData(TypedDict):
+    """The nodes that a cell's vCPUs may run on and its memory may lie on; null: the whole host."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    cpus: list[Count] | None
+    memory: list[Count] | None
+    wish: NotRequired[list[Count]]
 
 
 class DeviceData(TypedDict):
@@ -62,6 +71,7 @@ class VmData(TypedDict):
     emulator: NotRequired[str | None]
     iothreads: NotRequired[dict[str, str]]
     devices: NotRequired[list[DeviceData]]
+    bound: NotRequired[list[BoundData]]
 
 
 class TierData(TypedDict):

@@ -1,0 +1,142 @@
+"""What placed VMs take of a host by sets of nodes: memory by pool, shared vCPUs, dedicated CPUs a node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from placer.model.host import Host, Topology
+from placer.model.plan import PlanVm
+from placer.model.sets import memory_set
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+
+Nodes = frozenset[int]
+SMALLEST_PAGE_KIB = 4
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one VM takes. Keys are sets of node ids; a set of one is that node.
+
+    `memory` maps (nodes, page size or None) to KiB; `shared` nodes to shared vCPUs; `beyond` are those above the CPUs
+    that they may run on; `threads` and `cores` what dedicated vCPUs and own emulator CPUs take on a node, siblings left
+    idle included; `devices` and `resources` by node (None: the host).
+    """
+
+    memory: Counter[tuple[Nodes, int | None]] = field(default_factory=Counter)
+    shared: Counter[Nodes] = field(default_factory=Counter)
+    beyond: int = 0
+    threads: Counter[int] = field(default_factory=Counter)
+    cores: Counter[int] = field(default_factory=Counter)
+    devices: Counter[tuple[int | None, str]] = field(default_factory=Counter)
+    resources: Counter[tuple[int | None, str]] = field(default_factory=Counter)
+
+
+def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
+    """Return what a placed VM takes of its host."""
+    topology, spec = host.topology, vm.spec
+    out = Taken()
+    for nodes, size, kib in memory_items(spec, topology, planned):
+        out.memory[nodes, size] += kib
+    node_of = topology.node_of_cpu
+    for number, cell in enumerate(planned.cells):
+        own: list[int] = []
+        floating: list[int] = []
+        for vcpu in sorted(cell.vcpus):
+            (own if has_own_cpu(spec, vcpu, planned) else floating).append(vcpu)
+        by_node = Counter(min(node_of[cpu] for cpu in planned.pins[vcpu]) for vcpu in own)
+        for node, count in by_node.items():
+            width = _width(topology, node)
+            cores = 0 if spec.thread_policy is ThreadPolicy.PREFER else -(-count // width)
+            cores = count if spec.thread_policy is ThreadPolicy.ISOLATE else cores
+            out.threads[node] += count
+            out.cores[node] += cores if width > 1 else 0
+        # Siblings that are left idle are gone too, as far as they are usable at all, and an emulator's own CPU.
+        pinned = {cpu for vcpu in own if len(planned.pins[vcpu]) == 1 for cpu in planned.pins[vcpu]}
+        beside: set[int] = set()
+        if spec.thread_policy is not ThreadPolicy.PREFER:
+            beside.update(*(topology.cores[topology.core_of_cpu[cpu]] for cpu in pinned))
+        if spec.emulator_threads is EmulatorPolicy.ISOLATE and not number and own:
+            beside |= planned.emulator or frozenset()
+        for cpu in (beside - pinned) & host.dedicated_pool:
+            out.threads[node_of[cpu]] += 1
+        floating = [vcpu for vcpu in floating if spec.is_online(vcpu)]
+        if floating:
+            nodes = _cpu_set(topology, planned, number, floating)
+            most = len(floating)
+            if planned.bound:
+                carry = sum(len(topology.node(node).cpus & host.shared_pool) for node in nodes)
+                most = min(most, carry)
+            out.shared[nodes] += most
+            out.beyond += len(floating) - most
+    requests = sorted(spec.devices, key=lambda request: (request.kind, request.policy, request.count))
+    for request, (_, at) in zip(requests, planned.devices, strict=False):
+        out.devices[at, request.kind] += request.count
+    used = _resource_nodes(topology, vm, planned)
+    on_nodes = {name for node in topology.nodes for name in node.resources}
+    for name, amount in spec.resources.items():
+        for at in used if name in on_nodes else [None]:
+            out.resources[at, name] += -(-amount // len(used)) if name in on_nodes else amount
+    return out
+
+
+def memory_items(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[tuple[Nodes, int | None, int]]:
+    """Yield (nodes, page size of the pool or None, KiB) of all memory that a placed VM takes.
+
+    Where a page size is set, a cell takes whole pages on each of its nodes. The overhead is taken from ordinary memory
+    in equal parts, each rounded up to a KiB: a part a node of every cell, or one a cell that floats.
+    """
+    size = None if spec.page_kib == topology.page_kib else spec.page_kib
+    page = spec.page_kib or SMALLEST_PAGE_KIB
+    places: list[Nodes] = []
+    for number, cell in enumerate(planned.cells):
+        if cell.mode == "floats":
+            nodes = bound_memory(topology, planned, number)
+            places.append(nodes)
+            yield nodes, size, -(-cell.memory_kib // page) * page
+            continue
+        for node, kib in cell.nodes.items():
+            places.append(frozenset((node,)))
+            yield places[-1], size, -(-kib // page) * page
+    share = -(-spec.overhead_taken_kib // len(places)) if places else 0
+    for nodes in places:
+        yield nodes, None, share
+
+
+def bound_memory(topology: Topology, planned: PlanVm, cell: int) -> Nodes:
+    """Return the nodes that the memory of a cell may lie on."""
+    bound = planned.bound[cell if len(planned.bound) > 1 else 0] if planned.bound else None
+    return bound.memory if bound is not None and bound.memory is not None else memory_set(topology)
+
+
+def has_own_cpu(spec: VmSpec, vcpu: int, planned: PlanVm) -> bool:
+    """Tell whether a vCPU has a CPU of its own: dedicated, and of a VM that is not bound pinned to one alone."""
+    if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
+        return False
+    return not planned.bound or len(planned.pins[vcpu]) == 1
+
+
+def _cpu_set(topology: Topology, planned: PlanVm, number: int, vcpus: list[int]) -> Nodes:
+    node_of = topology.node_of_cpu
+    if planned.bound:
+        bound = planned.bound[number if len(planned.bound) > 1 else 0]
+        if bound.cpus is not None:
+            return bound.cpus
+    return frozenset(node_of[cpu] for vcpu in vcpus for cpu in planned.pins[vcpu])
+
+
+def _resource_nodes(topology: Topology, vm: Vm, planned: PlanVm) -> list[int]:
+    """Return the nodes that a free resource of nodes is taken on in equal parts: of each cell's vCPUs, once a cell."""
+    out: list[int] = []
+    for cell in planned.cells:
+        nodes = sorted({topology.node_of_cpu[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu]})
+        out += nodes if planned.bound or vm.spec.interleave > 1 else nodes[:1]
+    return sorted(set(out)) if planned.bound else out
+
+
+def _width(topology: Topology, node: int) -> int:
+    """Return the width of most of a node's cores."""
+    core_of, cores = topology.core_of_cpu, topology.cores
+    widths = Counter(len(cores[core_of[cpu]]) for cpu in topology.node(node).cpus)
+    return max(widths, key=lambda width: (widths[width], width), default=1)

@@ -1,0 +1,113 @@
+"""What a VM that runs is bound to where that is not one node a cell: sets of nodes for its vCPUs and its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from placer.model.host import NodeKind, Topology
+from placer.model.vm import Bound, CellMode, Current, Vm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSets:
+    """Node ids that a cell's vCPUs may run on, and those that its memory may lie on."""
+
+    cpus: frozenset[int]
+    memory: frozenset[int]
+
+
+def known_nodes(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the node ids of a VM's parts and of their memory, where each is one node; None where it is otherwise."""
+    now, spec = vm.current, vm.spec
+    if now is None:
+        return None
+    if now.bound:
+        parts = _one_a_cell(vm, now.bound)
+        if any(len(one.cpus or ()) != 1 or len(one.memory or ()) != 1 for one in parts):
+            return None
+        return tuple(min(one.cpus or ()) for one in parts), tuple(min(one.memory or ()) for one in parts)
+    if now.nodes is None:
+        return None
+    memory = now.memory_nodes or now.nodes
+    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(now.nodes)}
+    return (now.nodes, memory) if len(now.nodes) == len(memory) == expected[spec.cell_mode] else None
+
+
+def cell_sets(vm: Vm, topology: Topology) -> tuple[CellSets, ...]:
+    """Return the sets of a VM's cells (parts, where a flat guest's memory is interleaved) on the host where it is.
+
+    What nothing binds is the host: its nodes with CPUs, and those with memory but for devices'.
+    """
+    now = vm.current
+    if now is None:
+        return ()
+    if (known := known_nodes(vm)) is not None:
+        return tuple(
+            CellSets(cpus=frozenset((node,)), memory=frozenset((far,))) for node, far in zip(*known, strict=True)
+        )
+    runs = frozenset(node.id for node in topology.nodes if node.cpus)
+    holds = memory_set(topology)
+    if now.bound:
+        bound = _one_a_cell(vm, now.bound)
+    else:
+        memory = now.memory_nodes if now.memory_nodes is not None else now.nodes
+        count = len(memory) if memory is not None else max(1, len(vm.spec.cells))
+        bound = tuple(
+            Bound(
+                cpus=None if now.nodes is None else frozenset(now.nodes),
+                memory=None if memory is None else frozenset((memory[part],)),
+            )
+            for part in range(count)
+        )
+    return tuple(
+        CellSets(
+            cpus=one.cpus if one.cpus is not None else _pinned_nodes(now, topology, vcpus) or runs,
+            memory=one.memory if one.memory is not None else holds,
+        )
+        for one, vcpus in zip(bound, cell_vcpus(vm, len(bound)), strict=True)
+    )
+
+
+def bounds_now(vm: Vm) -> tuple[Bound, ...]:
+    """Return what a VM is bound to on its host, in the terms of `Current.bound`; empty where it is a node a cell."""
+    now = vm.current
+    if now is None or known_nodes(vm) is not None:
+        return ()
+    if now.bound:
+        return now.bound
+    memory = now.memory_nodes if now.memory_nodes is not None else now.nodes
+    cpus = None if now.nodes is None else frozenset(now.nodes)
+    if memory is None:
+        return (Bound(cpus=cpus),)
+    # Of a flat guest whose memory is in parts the whole is bound to all of their nodes.
+    if vm.spec.cell_mode is not CellMode.GIVEN or len(memory) != len(vm.spec.cells):
+        return (Bound(cpus=cpus, memory=frozenset(memory)),)
+    return tuple(Bound(cpus=cpus, memory=frozenset((node,))) for node in memory)
+
+
+def memory_set(topology: Topology) -> frozenset[int]:
+    """Return the nodes that the kernel may put a floating VM's memory on: all with any but devices'.
+
+    Where no node tells of memory, those with CPUs.
+    """
+    told = frozenset(node.id for node in topology.nodes if node.memory_kib and node.kind is not NodeKind.DEVICE)
+    return told or frozenset(node.id for node in topology.nodes if node.cpus)
+
+
+def cell_vcpus(vm: Vm, parts: int) -> tuple[frozenset[int], ...]:
+    """Return which vCPUs are in each cell; parts of a flat guest all have all of them."""
+    if vm.spec.cell_mode is CellMode.GIVEN and len(vm.spec.cells) == parts:
+        return tuple(cell.vcpus for cell in vm.spec.cells)
+    return (frozenset(range(vm.spec.vcpus)),) * parts
+
+
+def _one_a_cell(vm: Vm, bound: tuple[Bound, ...]) -> tuple[Bound, ...]:
+    return bound * max(1, len(vm.spec.cells)) if len(bound) == 1 else bound
+
+
+def _pinned_nodes(now: Current, topology: Topology, vcpus: frozenset[int]) -> frozenset[int] | None:
+    """Return the nodes of the vCPUs' cpusets where all have one."""
+    if not vcpus or not vcpus <= now.pins.keys():
+        return None
+    node_of = topology.node_of_cpu
+    return frozenset(node_of[cpu] for vcpu in vcpus for cpu in now.pins[vcpu] if cpu in node_of) or None

@@ -1,0 +1,133 @@
+"""What grows with the load of rows: excess of rules within a host, shared cores, balance, and what has no place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from placer.planning.compile.loose import NodeSet, families
+from placer.planning.compile.structures import BESIDE, LOADS, SHARED, RowTable, Structure
+from solvers.pins.cpu_rows import CpuRow
+from solvers.problem import COST_UNIT, Hinge, HostClass, Shape, Shortage
+
+BALANCE_STEPS = 10
+MEMORY, CPUS, VCPUS, OTHERS = "memory", "CPUs", "vCPUs", "others"
+EXCESS_PARTS = (MEMORY, CPUS, VCPUS, OTHERS)
+"""The parts of the goal ``excess`` in their order."""
+
+
+def hinges_of(
+    table: RowTable, max_per: Mapping[int, int], spread_rules: Mapping[int, str], units: Mapping[str, int]
+) -> tuple[Hinge, ...]:
+    """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
+
+    Balance is Σ_nodes Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / ratio) / usable CPUs; by usage it
+    is vCPUs × what they use / usable CPUs.
+    """
+    structure = table.structure
+    out = []
+    for k, (node, name) in enumerate(table.names):
+        kind, _, what = name.partition(" ")
+        if kind == "rule":
+            domains = 1
+            if node is not None and spread_rules[int(what)] == "l3":
+                domains = structure.l3_domains[node]
+            out.append(Hinge(goal="rules", row=k, offset=max_per[int(what)] * domains))
+        elif name == "cores" and structure.whole is not None and node is not None:
+            out.append(Hinge(goal="cores", row=k, offset=structure.whole[node]))
+        elif name in LOADS and structure.usable is not None and node is not None and structure.usable[node]:
+            goal, per_cpu = LOADS[name]
+            full = structure.ratio.numerator * structure.usable[node] * per_cpu
+            out.extend(
+                Hinge(
+                    goal=goal,
+                    row=k,
+                    offset=step * full,
+                    slope=units[goal] // (BALANCE_STEPS * full),
+                    scale=BALANCE_STEPS,
+                )
+                for step in range(BALANCE_STEPS)
+            )
+    return tuple(out)
+
+
+def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: bool) -> tuple[Shortage, ...]:
+    """Return how rows that are over count towards the goal ``excess``, in the unit of each part.
+
+    `only_threads` says that every dedicated vCPU takes one thread: else one that takes a whole core may be what has no
+    place, so a thread counts a core's part of a CPU.
+    """
+    structure = table.structure
+    sets: dict[str, list[tuple[int, NodeSet]]] = {}
+    for k, (node, name) in enumerate(table.names):
+        nodes, what = table.over.get(k, (() if node is None else (node,), name))
+        sets.setdefault(what, []).append((k, nodes))
+    out = []
+    for what, rows in sets.items():
+        kind, _, rest = what.partition(" ")
+        if kind == "pages" or (what == "memory" and structure.told):
+            each = int(rest.split()[1]) if kind == "pages" else 1
+            out.append(Shortage(part=MEMORY, apart=_apart(rows, each)))
+        elif kind in ("device", "resource"):
+            out += [Shortage(part=OTHERS, apart=(((row, 1),),)) for row, _ in rows]
+    whole = [(row, nodes) for what in (SHARED, BESIDE) for row, nodes in sets.get(what, ())]
+    if whole:
+        each = units[VCPUS] // structure.ratio.numerator
+        apart = [family for what in (SHARED, BESIDE) for family in _apart(sets.get(what, ()), each)]
+        out.append(Shortage(part=VCPUS, apart=tuple(apart)))
+    for node, cpu_rows in enumerate(structure.cpu_rows):
+        found = []
+        for one in cpu_rows:
+            row = table.index.get((node, one.name))
+            if row is not None and not one.shared:
+                found.append(((row, units[CPUS] // _most_a_vcpu(one, only_threads=only_threads)),))
+        if found:
+            out.append(Shortage(part=CPUS, apart=tuple(found)))
+    return tuple(out)
+
+
+def excess_parts(classes: Sequence[HostClass], shapes: Sequence[Shape], constants: Mapping[str, int]) -> frozenset[str]:
+    """Return the parts of the goal ``excess`` of which anything can have no place."""
+    found = {part for part in EXCESS_PARTS if constants.get(part)}
+    for cls in classes:
+        shape, over = shapes[cls.shape], set(cls.over_rows)
+        for shortage in shape.shortages if over else ():
+            if any(row in over for family in shortage.apart for row, _ in family):
+                found.add(shortage.part)
+        if VCPUS in shape.cost and any(shape.cost[VCPUS][placement] for placement, _ in cls.content):
+            found.add(VCPUS)
+    return frozenset(found)
+
+
+def _apart(rows: Sequence[tuple[int, NodeSet]], each: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    return tuple(tuple((row, each) for row in family) for family in families(rows)) if rows else ()
+
+
+def _most_a_vcpu(row: CpuRow, *, only_threads: bool) -> int:
+    """Return how much of a row a dedicated vCPU takes at most."""
+    return max(1, row.loose if only_threads else max(row.isolate, row.core + row.filled, row.loose))
+
+
+def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[str, int]:
+    """Return the unit of each goal of balance and of each part of ``excess``, in which their slopes are whole numbers.
+
+    Of balance it is a billionth where that would grow too large: then slopes are rounded down, and the bound is a
+    little lower than it could be.
+    """
+    out = {goal: _unit(structures, per_cpu) for goal, per_cpu in LOADS.values()}
+    out[MEMORY] = out[OTHERS] = 1
+    cpu_rows = [row for structure in structures for rows in structure.cpu_rows for row in rows if not row.shared]
+    out[CPUS] = math.lcm(*(_most_a_vcpu(row, only_threads=only_threads) for row in cpu_rows))
+    out[VCPUS] = math.lcm(*(structure.ratio.numerator for structure in structures))
+    return out
+
+
+def _unit(structures: Sequence[Structure], per_cpu: int) -> int:
+    unit = COST_UNIT
+    for structure in structures:
+        for usable in structure.usable or ():
+            if usable:
+                unit = math.lcm(unit, BALANCE_STEPS * structure.ratio.numerator * usable * per_cpu)
+                if unit > COST_UNIT * 10_000:
+                    return COST_UNIT * 1_000
+    return unit

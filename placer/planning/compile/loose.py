@@ -1,0 +1,184 @@
+"""Places of sets: VMs that are not bound to one node a cell, on the host where they are or floating over another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from placer.model.host import Host, NodeKind
+from placer.model.sets import cell_sets
+from placer.model.vm import CellMode, Vm, VmSpec
+from placer.planning.compile.needs import Needs, part_memory
+
+NodeSet = tuple[int, ...]
+"""Positions in a topology's `nodes`, ascending."""
+MOST_UNIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LoosePart:
+    """A cell: dedicated CPUs on nodes, (node, how many); shared vCPUs over `cpus`; memory (KiB) over `memory`.
+
+    `beyond` are shared vCPUs above the CPUs of `cpus`, which are not among `shared`.
+    """
+
+    own: tuple[tuple[int, int], ...]
+    shared: int
+    beyond: int
+    cpus: NodeSet
+    memory: NodeSet
+    memory_kib: int
+    overhead_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """One way in which a VM is on a host without a node a cell; `device_nodes` as those of a placement."""
+
+    parts: tuple[LoosePart, ...]
+    device_nodes: tuple[int | None, ...] = ()
+
+    @property
+    def cpu_nodes(self) -> NodeSet:
+        """Nodes that any of its vCPUs may run on."""
+        return tuple(sorted({node for part in self.parts for node in (*part.cpus, *(n for n, _ in part.own))}))
+
+    @property
+    def memory_nodes(self) -> NodeSet:
+        """Nodes that any of its memory may lie on."""
+        return tuple(sorted({node for part in self.parts for node in part.memory}))
+
+    @property
+    def beyond(self) -> int:
+        """Shared vCPUs above the CPUs that they may run on."""
+        return sum(part.beyond for part in self.parts)
+
+
+def loose_now(vm: Vm, host: Host) -> Loose:
+    """Return the place of sets that a VM has on its host; devices are still to be named."""
+    spec, topology = vm.spec, host.topology
+    position = {node_id: n for n, node_id in enumerate(topology.node_ids)}
+    sets = cell_sets(vm, topology)
+    pins = vm.current.pins if vm.current is not None else {}
+    flat = spec.cell_mode is not CellMode.GIVEN or len(spec.cells) != len(sets)
+    memory = part_memory(spec, len(sets)) if not flat else _split(spec.memory_kib, len(sets))
+    parts = []
+    for number, one in enumerate(sets):
+        # The vCPUs of a flat guest whose memory has several parts count once.
+        vcpus = (frozenset(range(spec.vcpus)) if not number else frozenset()) if flat else spec.cells[number].vcpus
+        own = Counter(
+            position[topology.node_of_cpu[cpu]]
+            for vcpu in vcpus
+            if is_own(spec, vcpu, pins.get(vcpu))
+            for cpu in pins[vcpu]
+            if cpu in topology.node_of_cpu
+        )
+        shared = sum(1 for vcpu in vcpus if not is_own(spec, vcpu, pins.get(vcpu)) and spec.is_online(vcpu))
+        cpus = _positions(position, one.cpus)
+        beyond = max(0, shared - _carrying(host, cpus)) if shared else 0
+        parts.append(
+            LoosePart(
+                own=tuple(sorted(own.items())),
+                shared=shared - beyond,
+                beyond=beyond,
+                cpus=cpus,
+                memory=_positions(position, one.memory),
+                memory_kib=_whole_pages(spec, memory[number]),
+                overhead_kib=-(-spec.overhead_taken_kib // len(sets)),
+            )
+        )
+    return Loose(tuple(parts))
+
+
+def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
+    """Return the place of a VM that floats over a host; devices are still to be named."""
+    cpus, memory = host_sets(host)
+    parts, left = [], online_vcpus
+    for part in needs.options[0]:
+        shared = min(part.vcpus, left)
+        left -= shared
+        beyond = max(0, shared - _carrying(host, cpus))
+        parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, part.memory_kib, part.overhead_kib))
+    return Loose(tuple(parts))
+
+
+def host_sets(host: Host) -> tuple[NodeSet, NodeSet]:
+    """Return the nodes whose CPUs a floating VM may run on, and those that its memory may lie on."""
+    nodes = host.topology.nodes
+    cpus = tuple(n for n, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.cpus)
+    memory = tuple(n for n, node in enumerate(nodes) if node.memory_kib and node.kind is not NodeKind.DEVICE)
+    # Memory that no node tells of is somewhere all the same.
+    return cpus, memory or cpus
+
+
+def online(spec: VmSpec) -> int:
+    """Return how many vCPUs of a VM are online: those that float count, hot-pluggable ones do not."""
+    return sum(map(spec.is_online, range(spec.vcpus)))
+
+
+def is_own(spec: VmSpec, vcpu: int, pin: frozenset[int] | None) -> bool:
+    """Tell whether a vCPU of a VM that is not bound has a CPU of its own: dedicated, and pinned to one."""
+    return pin is not None and len(pin) == 1 and spec.is_dedicated(vcpu)
+
+
+def unions_of(sets: Iterable[NodeSet]) -> tuple[tuple[NodeSet, ...], bool]:
+    """Return the connected unions of more than one node of sets in use beside single nodes, and whether all are there.
+
+    By Hall's condition whatever keeps these rows can be split into whole units on nodes.
+    """
+    found = {one for one in sets if len(one) > 1}
+    queue = sorted(found)
+    while queue:
+        one = queue.pop()
+        for other in sorted(found):
+            if set(one) & set(other):
+                union = tuple(sorted({*one, *other}))
+                if union not in found:
+                    if len(found) >= MOST_UNIONS:
+                        return tuple(sorted(found)), False
+                    found.add(union)
+                    queue.append(union)
+    return tuple(sorted(found)), True
+
+
+def families(rows: Sequence[tuple[int, NodeSet]], limit: int = 256) -> tuple[tuple[int, ...], ...]:
+    """Return the largest families of rows, (row, its nodes), of which no two share a node."""
+    order = sorted(rows, key=lambda row: (len(row[1]), row[1], row[0]))
+    found: list[tuple[int, ...]] = []
+
+    def grow(chosen: tuple[int, ...], used: frozenset[int], rest: Sequence[tuple[int, NodeSet]]) -> None:
+        if len(found) >= limit:
+            return
+        free = [row for row in rest if not used & set(row[1])]
+        if not free:
+            if not any(set(chosen) <= set(other) for other in found):
+                found.append(chosen)
+            return
+        # Some largest family has a row on this node, or one that shares a node with it.
+        first = set(free[0][1])
+        for number, (row, nodes) in enumerate(free):
+            if number == 0 or first & set(nodes):
+                grow((*chosen, row), used | set(nodes), free)
+
+    grow((), frozenset(), order)
+    return tuple(found)
+
+
+def _carrying(host: Host, cpus: NodeSet) -> int:
+    """Return how many CPUs of nodes may carry vCPUs that float."""
+    return len(frozenset().union(*(host.topology.nodes[n].cpus for n in cpus)) & host.shared_pool)
+
+
+def _positions(position: dict[int, int], nodes: Iterable[int]) -> NodeSet:
+    return tuple(sorted(position[node] for node in nodes if node in position))
+
+
+def _whole_pages(spec: VmSpec, kib: int) -> int:
+    page = spec.page_kib or 4
+    return -(-kib // page) * page
+
+
+def _split(total: int, parts: int) -> tuple[int, ...]:
+    low, more = divmod(total, parts)
+    return tuple(low + (number < more) for number in range(parts))

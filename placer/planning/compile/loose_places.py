@@ -1,0 +1,52 @@
+"""Which VMs keep a place of sets on their host, and the unions of nodes that have rows of their own for them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.sets import known_nodes
+from placer.model.vm import PinPolicy
+from placer.planning.compile.loose import Loose, LoosePart, NodeSet, host_sets, loose_now, unions_of
+
+
+@dataclass(slots=True)
+class LoosePlaces:
+    """Places of VMs that are present and not bound to one node a cell; those of one spec bound alike share theirs."""
+
+    fleet: Fleet
+    _known: dict[Hashable, Loose] = field(default_factory=dict)
+
+    def has(self, number: int) -> bool:
+        """Tell whether a VM that is present keeps such a place."""
+        return known_nodes(self.fleet.vms[number]) is None and self.fleet.vms[number].pin is not PinPolicy.MUST
+
+    def of(self, number: int, host: Host) -> Loose:
+        """Return the place of a VM on its host."""
+        vm = self.fleet.vms[number]
+        now = vm.current
+        assert now is not None, f"{vm.name} is nowhere"
+        key = (
+            (id(vm.spec), id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus),
+            (host.isolated_cpus, now.bound, now.nodes, now.memory_nodes, tuple(sorted(now.pins.items()))),
+        )
+        if key not in self._known:
+            self._known[key] = loose_now(vm, host)
+        return self._known[key]
+
+
+def unions_on(
+    host: Host, loose: Sequence[Loose], *, roams: bool
+) -> tuple[tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]], bool]:
+    """Return the unions of nodes with rows of their own, for CPUs and for memory, and whether all are there.
+
+    `roams` says that VMs may come which float over the host.
+    """
+    parts = [part for one in loose for part in one.parts]
+    if roams:
+        parts.append(LoosePart((), 0, 0, *host_sets(host), 0, 0))
+    cpus, all_cpus = unions_of(part.cpus for part in parts)
+    memory, all_memory = unions_of(part.memory for part in parts)
+    return (cpus, memory), all_cpus and all_memory
