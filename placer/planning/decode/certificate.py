@@ -142,8 +142,11 @@ def _misfits(compiled: Compiled, plan: Plan, certificate: Mapping[str, Any]) -> 
         return [Fault(message=message, field="certificate")]
     faults = []
     own = _own_values(compiled, plan)
+    claims = {goal.name for goal in plan.goals if goal.bound is not None}
     for number, (objective, value) in enumerate(zip(objectives, own, strict=True)):
         name = f"goal {objective.goal!r}" + (f" ({objective.part})" if objective.part else "")
+        # What is proven of later goals is proven with this one held, where the plan claims it.
+        later = [n for n in range(number + 1, len(objectives)) if objectives[n].goal in claims]
         held = []
         for entries in lists:
             entry = entries[number]
@@ -151,14 +154,10 @@ def _misfits(compiled: Compiled, plan: Plan, certificate: Mapping[str, Any]) -> 
                 if (entry["goal"], entry["part"]) != (objective.goal, objective.part):
                     message = f"the certificate has {entry['goal']!r} ({entry['part']}) where the plan has {name}"
                     faults.append(Fault(message=message[:300], field="certificate"))
-                held.append(entry["value"])
-            held += [
-                leaf["held"][number]
-                for later in entries[number + 1 :]
-                if later is not None
-                for leaf in _leaves(later)
-                if number < len(leaf["held"])
-            ]
+                if any(entries[n]["bound"] is not None for n in later):
+                    held.append(entry["value"])
+            leaves = (leaf for n in later if entries[n] is not None for leaf in _leaves(entries[n]))
+            held += [leaf["held"][number] for leaf in leaves if number < len(leaf["held"])]
         if value is not None and any(one is not None and one < value for one in held):
             message = (
                 f"{name}: the certificate holds it at less than the plan's value, so it proves nothing of this plan"
