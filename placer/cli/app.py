@@ -45,6 +45,7 @@ VERBS = (
     Verb(name="whatif", help="Compare a fleet with what it would be after edits.", target="placer.cli.whatif:whatif"),
     Verb(name="report", help="Write a plan as one HTML file with maps.", target="placer.cli.report:report"),
     Verb(name="usage", help="List VMs that use little of what they have.", target="placer.cli.usage:usage"),
+    Verb(name="fit", help="Find places and pins for new VMs.", target="placer.cli.fit:fit"),
     Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
     Verb(name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.minfleet:minfleet"),
     Verb(name="moves", help="Order a plan's moves in waves.", target="placer.cli.moves:moves"),

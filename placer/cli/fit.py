@@ -1,0 +1,110 @@
+"""``placer fit``: where new VMs would go, without touching what runs, and what would have to move to make room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.inputs import read_fleet
+from placer.cli.terminal import Terminal
+from placer.errors import InputError, RequirementError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from placer.model.plan import PlanVm
+    from placer.whatif.fit import Fit
+
+
+def fit(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    flavor: Annotated[
+        list[str] | None, typer.Option("--flavor", help="vCPUs x memory[/cells]: 16x64GiB/2; repeat for several.")
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="VM", help="A VM that needs what this one needs; repeatable.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=10_000, help="So many of each.")] = 1,
+    max_moves: Annotated[
+        int, typer.Option("--max-moves", metavar="N", min=0, help="Most VMs that may move where room is lacking.")
+    ] = 0,
+    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each plan that is tried.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+) -> Answer:
+    """Find places and pins for new VMs without touching what runs.
+
+    Where there is no room, VMs are pinned anew on their nodes, and then at most so many moved as --max-moves says. Exit
+    code 5: some have no place.
+    """
+    from placer.model.goals import parse_flavor
+    from placer.whatif.fit import fit as find_places
+    from placer.whatif.wanted import wanted_flavor, wanted_like
+
+    if not flavor and not like:
+        raise InputError("nothing to place is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
+    model = read_fleet(fleet, terminal)
+    wanted = [wanted_flavor(parse_flavor(text)) for text in flavor or ()]
+    wanted += [wanted_like(model, name) for name in like or ()]
+    found = find_places(
+        model, [(one, count) for one in wanted], max_moves=max_moves, time_limit_s=time_limit, seed=seed
+    )
+    failure = None
+    if found.unplaced:
+        first = found.unplaced[0]
+        failure = RequirementError(
+            f"{len(found.unplaced)} of the VMs have no place, {first.name!r} among them: {first.reason}",
+            cure="allow moves with --max-moves",
+        )
+    return Answer(data=lambda: _data(found), text=lambda console: _draw(console, found), failure=failure)
+
+
+def _data(found: Fit) -> dict[str, Any]:
+    return {
+        "vms": [_place(vm) for vm in found.vms],
+        "unplaced": [{"name": left.name, "reason": left.reason} for left in found.unplaced],
+        "moved": [{**_place(vm), "from_host": vm.from_host, "change": vm.change.value} for vm in found.moved],
+        "repinned": list(found.repinned),
+        "hosts_planned": found.hosts,
+        "hosts": found.hosts_in_all,
+        "no_more_fit": found.proven,
+    }
+
+
+def _place(vm: PlanVm) -> dict[str, Any]:
+    from placer.model.cpuset import format_cpuset
+
+    return {
+        "name": vm.name,
+        "host": vm.host,
+        "nodes": [sorted(cell.nodes) for cell in vm.cells],
+        "pins": {str(vcpu): format_cpuset(cpus) for vcpu, cpus in sorted(vm.pins.items())},
+        "emulator": None if vm.emulator is None else format_cpuset(vm.emulator),
+    }
+
+
+def _draw(console: Console, found: Fit) -> None:
+    from rich.table import Table
+
+    from placer.model.cpuset import format_cpuset
+    from placer.show.words import count
+
+    if found.vms:
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for heading in ("VM", "host", "nodes", "CPUs"):
+            table.add_column(heading)
+        for vm in found.vms:
+            nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
+            cpus = frozenset().union(*vm.pins.values())
+            table.add_row(vm.name, vm.host, format_cpuset(nodes), format_cpuset(cpus))
+        console.print(table)
+    for vm in found.moved:
+        where = f"to {vm.host}" if vm.from_host not in (None, vm.host) else f"to other nodes of {vm.host}"
+        console.print(f"first move {vm.name} {where}", highlight=False, markup=False)
+    if found.repinned:
+        shown = ", ".join(found.repinned[:5]) + (" …" if len(found.repinned) > 5 else "")
+        console.print(f"first pin anew {count(len(found.repinned), 'VM')}: {shown}", highlight=False, markup=False)
+    for left in found.unplaced[:5]:
+        console.print(f"no place for {left.name}: {left.reason}", highlight=False, markup=False)

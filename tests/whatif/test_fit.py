@@ -1,0 +1,89 @@
+"""New VMs in fleets where it is known by hand what has to give way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from placer.cli.app import main
+from placer.model.fleet import Fleet
+from placer.model.goals import parse_flavor
+from placer.read.inventory.inventory import parse_fleet
+from placer.whatif.fit import fit
+from placer.whatif.wanted import Wanted, wanted_flavor
+
+TEXT = """\
+schema: placer.inventory/v1
+hosts: [{name: h, count: 2, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}, {id: 1, cpus: "4-7", memory: 16GiB}]}]
+vms:
+"""
+PINNED = '  - {name: NAME, vcpus: 2, memory: 1GiB, cells: none, host: HOST, nodes: [NODE], pins: {0: "A", 1: "B"}}\n'
+
+
+def made(*vms: tuple[str, str, int, int, int], more: str = "") -> Fleet:
+    """Return two hosts of two nodes of four CPUs and these VMs: name, host, node, CPUs."""
+    text = TEXT
+    for name, host, node, one, other in vms:
+        line = PINNED.replace("NAME", name).replace("HOST", host).replace("NODE", str(node))
+        text += line.replace('"A"', f'"{one}"').replace('"B"', f'"{other}"')
+    return parse_fleet((text + more).encode(), "fleet.yaml", Path())
+
+
+def flavor(text: str) -> Wanted:
+    """Return a VM of a flavor."""
+    return wanted_flavor(parse_flavor(text))
+
+
+def test_what_runs_is_not_touched_where_there_is_room() -> None:
+    """The new VMs get CPUs that nobody has, on nodes with room for them."""
+    fleet = made(("a", "h-1", 0, 0, 2), ("b", "h-1", 1, 5, 6))
+    found = fit(fleet, [(flavor("2x1GiB"), 3), (flavor("4x1GiB"), 1)])
+    assert (len(found.vms), found.unplaced, found.moved, found.repinned) == (4, (), (), ())
+    taken: set[tuple[str, int]] = {("h-1", cpu) for cpu in (0, 2, 5, 6)}
+    for vm in found.vms:
+        own = {(vm.host, cpu) for pin in vm.pins.values() for cpu in pin}
+        assert len(own) == len(vm.pins) and not own & taken
+        taken |= own
+
+
+def test_others_move_only_where_that_is_allowed_and_needed() -> None:
+    """Two CPUs are free on each node: four on one take a move, which is named; without moves they have no place."""
+    nodes = [("h-1", 0, 0), ("h-1", 1, 4), ("h-2", 0, 0), ("h-2", 1, 4)]
+    fleet = made(*((f"v{n}", host, node, cpu, cpu + 1) for n, (host, node, cpu) in enumerate(nodes)))
+    none = fit(fleet, [(flavor("4x1GiB"), 1)])
+    assert (len(none.vms), len(none.unplaced), none.moved, none.proven) == (0, 1, (), True)
+    one = fit(fleet, [(flavor("4x1GiB"), 1)], max_moves=3)
+    assert len(one.vms) == 1 and len(one.moved) == 1
+    assert {cpu for pin in one.vms[0].pins.values() for cpu in pin} in ({0, 1, 2, 3}, {4, 5, 6, 7})
+
+
+def test_drained_hosts_take_nothing() -> None:
+    """Rules that close hosts hold for new VMs too."""
+    fleet = made(more="  - {name: x, vcpus: 1, memory: 1GiB, cells: none, host: h-1}\nrules: [{drain: h-1}]\n")
+    assert {vm.host for vm in fit(fleet, [(flavor("2x1GiB"), 2)]).vms} == {"h-2"}
+
+
+def test_hosts_are_looked_at_until_one_fits() -> None:
+    """Of a hundred hosts with the same room in sum only the last has it on one node: it is found."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: a, count: 99, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}, {id: 1, cpus: "4-7", memory: 16GiB}]}
+  - {name: b, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}]}
+vms: [{name: x, vcpus: 1, memory: 1GiB, cells: none, host: a-1, nodes: [0]}]
+"""
+    found = fit(parse_fleet(text.encode(), "fleet.yaml", Path()), [(flavor("6x1GiB"), 1)])
+    assert [vm.host for vm in found.vms] == ["b"] and found.hosts > 32
+
+
+@pytest.mark.parametrize(("flavor_text", "code"), [("2x1GiB", 0), ("6x1GiB", 5)])
+def test_the_verb(flavor_text: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints places as JSON, and exits with 5 where a VM has none."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(TEXT + "  - {name: x, vcpus: 1, memory: 1GiB, cells: none, host: h-1}\n")
+    assert main(["fit", str(path), "--flavor", flavor_text, "--like", "x", "--json"]) == code
+    data = json.loads(capsys.readouterr().out)["result"]
+    assert len(data["vms"]) == (2 if code == 0 else 1) and len(data["unplaced"]) == (code > 0)
+    assert main(["fit", str(path)]) == 2
