@@ -8,6 +8,7 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import fleet_path_of, read_bytes, read_fleet
+from placer.cli.metrics import MetricsFormat
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 
@@ -47,6 +48,7 @@ def headroom(
     ] = None,
     fleet: Annotated[str | None, typer.Option("--fleet", help="The plan's inventory, if not the one it names.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve of --moves.")] = 60.0,
+    format: Annotated[MetricsFormat, typer.Option("--format", help="How to print the result.")] = MetricsFormat.TABLE,
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
     from placer.model.goals import parse_flavor
@@ -81,6 +83,10 @@ def headroom(
     def data() -> dict[str, Any]:
         return {"headroom": [_data(entry, by, after.get(entry.flavor)) for entry in found]}
 
+    if format is MetricsFormat.PROMETHEUS:
+        from placer.emit.prometheus import exposition, headroom_families
+
+        return Answer(data=data, text=exposition(headroom_families(found, by)))
     return Answer(data=data, text=lambda console: _draw(console, found, by, after, moves))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import fleet_of_plan
 from placer.cli.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
+from placer.cli.metrics import MetricsFormat
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, PartialError, PlacerError
 from placer.show.words import count, percent, visible
@@ -24,6 +27,7 @@ def verify(
     fleet: FleetFile = None,
     ssh: Ssh = False,
     ssh_config: SshConfig = None,
+    format: Annotated[MetricsFormat, typer.Option("--format", help="How to print the result.")] = MetricsFormat.TABLE,
 ) -> Answer:
     """Compare a plan with its live hosts: definitions, live pins, threads and pages; drift ends with exit code 6.
 
@@ -46,6 +50,11 @@ def verify(
         failure = DifferenceError([*drifts, *found.failures])
     elif found.failures:
         failure = PartialError(found.failures)
+    if format is MetricsFormat.PROMETHEUS:
+        from placer.emit.prometheus import exposition
+        from placer.live.metrics import verify_families
+
+        return Answer(data=lambda: _data(found), text=exposition(verify_families(found)), failure=failure)
     return Answer(data=lambda: _data(found), text=lambda console: _draw(found, console), failure=failure)
 
 

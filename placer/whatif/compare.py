@@ -14,10 +14,10 @@ from placer.model.goals import parse_flavor, parse_goals
 from placer.model.plan import Change
 from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
 from placer.planner import solve_with
-from placer.planning.compile.compile import compile_fleet
 from placer.sweeps.executors import Outcome, Pool, Task
 from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
 from placer.whatif.headroom import headroom
+from placer.whatif.stuck import stuck_vms
 
 FEW_HOSTS = 20
 FEW_HOSTS_LIMIT_S = 2.0
@@ -69,7 +69,7 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
     try:
         plan = solve_with(fleet, options)
     except ImpossibleError as error:
-        return {"status": "impossible", "reason": stuck_vms(variants[number]) or str(error)}
+        return {"status": "impossible", "reason": stuck_vms(fleet, moves=_may_move(options)) or str(error)}
     except NothingFoundError as error:
         return {"status": "nothing found", "reason": str(error)}
     score = score_fleet(fleet, plan)
@@ -99,22 +99,8 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
     }
 
 
-def stuck_vms(variant: Variant) -> str | None:
-    """Name the VMs that are on a host that could not hold them even if it held nothing else; None if there are none."""
-    fleet = variant.fleet
-    compiled = compile_fleet(fleet, parse_goals("placed", fleet))
-    stuck: list[str] = []
-    for host_class in compiled.problem.classes:
-        shape = compiled.problem.shapes[host_class.shape]
-        holds = set(shape.flavor[(shape.use <= host_class.capacity).all(axis=1)].tolist())
-        for member in host_class.members:
-            for flavor, vms in compiled.floating.get(member, {}).items():
-                if flavor not in holds:
-                    stuck += [f"{fleet.vms[vm].name} on {fleet.hosts[member].name}" for vm in vms]
-    if not stuck:
-        return None
-    some = ", ".join(stuck[:3]) + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")
-    return f"no place on its own host for {some}; allow moves with --max-moves, or move it first"
+def _may_move(options: SweepOptions) -> bool:
+    return bool(options.max_moves or options.max_migrations)
 
 
 def _row(variant: Variant, outcome: Outcome) -> Row:

@@ -37,10 +37,14 @@ def homeless(vm: Vm) -> Vm:
     return replace(vm, current=None, pins_fixed=False, movable=Movable.LIVE)
 
 
-def unsettled(vm: Vm) -> Vm:
-    """Return a VM that is on its host still, on no known node: the host or the VM is started anew."""
+def unsettled(vm: Vm, *, off: bool = False) -> Vm:
+    """Return a VM that is on its host still, on no known node: the host or the VM is started anew.
+
+    Where its machine becomes one of another migration domain it is shut `off` for that, and so may go anywhere cold.
+    """
     assert vm.current is not None
-    return replace(vm, current=Current(host=vm.current.host), pins_fixed=False)
+    movable = Movable.COLD if off and vm.movable is Movable.LIVE else vm.movable
+    return replace(vm, current=Current(host=vm.current.host), pins_fixed=False, movable=movable)
 
 
 def grown(vms: Iterable[Vm], share: Fraction, taken: set[str]) -> tuple[Vm, ...]:

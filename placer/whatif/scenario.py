@@ -89,8 +89,13 @@ class _Work:
                 "fail": self._fail,
                 "drain": self._drain,
             }[edit.kind](edit)
-        if edit.kind in ("add_vms", "grow", "change_vms"):
-            return {"add_vms": self._add_vms, "grow": self._grow, "change_vms": self._change_vms}[edit.kind](edit)
+        if edit.kind in ("add_vms", "remove_vms", "grow", "change_vms"):
+            return {
+                "add_vms": self._add_vms,
+                "remove_vms": self._remove_vms,
+                "grow": self._grow,
+                "change_vms": self._change_vms,
+            }[edit.kind](edit)
         return self._edit_hosts(edit)
 
     def _hosts(self, selection: str | dict[str, str] | None) -> list[Host]:
@@ -135,8 +140,16 @@ class _Work:
         vms = self.fleet.vms
         if reshaped:
             anew = {name for name, host in changed.items() if host.topology != self.fleet.host_by_name[name].topology}
+            swapped = {
+                name
+                for name, host in changed.items()
+                if host.migration_domain != self.fleet.host_by_name[name].migration_domain
+            }
             vms = tuple(
-                on_vms.unsettled(vm) if vm.current is not None and vm.current.host in anew else vm for vm in vms
+                on_vms.unsettled(vm, off=vm.current.host in swapped)
+                if vm.current is not None and vm.current.host in anew | swapped
+                else vm
+                for vm in vms
             )
         self.fleet = dataclasses.replace(self.fleet, hosts=hosts, vms=vms)
 
@@ -197,6 +210,19 @@ class _Work:
         new = on_vms.listed(edit.tree["add_vms"], self.fleet.host_by_name, self.scenario.base_dir, self.log.file)
         self._append(new)
         return f"add {_count(len(new), 'VM')}"
+
+    def _remove_vms(self, edit: Edit) -> str:
+        gone = {vm.name for vm in self._vms(edit.entry.remove_vms)}
+        self._touch(["the state"], "VM", sorted(gone), edit.line)
+        left = tuple(vm for vm in self.fleet.vms if vm.name not in gone)
+        # A rule that is about nobody any more goes with its VMs.
+        rules = tuple(
+            rule
+            for rule in self.fleet.rules
+            if rule.members is None or any(matches(rule.members, vm.name, vm.spec.labels) for vm in left)
+        )
+        self.fleet = dataclasses.replace(self.fleet, vms=left, rules=rules)
+        return f"remove {_count(len(gone), 'VM')}"
 
     def _grow(self, edit: Edit) -> str:
         said = edit.entry.grow

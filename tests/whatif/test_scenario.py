@@ -11,9 +11,11 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, ThreadPolicy
+from placer.options import SweepOptions
 from placer.read.documents.scenario_file import parse_scenario, read_scenarios
 from placer.read.inventory.inventory import parse_fleet, read_fleet
 from placer.sweeps.tasks import Variant
+from placer.whatif.compare import compare
 from placer.whatif.scenario import apply_scenario, variants
 
 FLEET = b"""\
@@ -229,3 +231,47 @@ def test_bundled_scenarios_apply(path: Path) -> None:
     (scenario,) = read_scenarios([path])
     after = apply_scenario(live, scenario)
     assert after.changes and after.fleet.digest != live.digest
+
+
+REFRESH = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: old, nodes: [{id: 0, cpus: "0-31", memory: 128GiB}], migration_domain: intel}
+  - {name: new, nodes: &small [{id: 0, cpus: "0-31", memory: 32GiB}], migration_domain: amd}
+  - {name: spare, nodes: [{id: 0, cpus: "0-31", memory: 128GiB}], migration_domain: SPARE}
+vms: [{name: a, vcpus: 8, memory: 64GiB, cells: none, host: old, nodes: [0], movable: MOVABLE, labels: {app: a}}]
+rules: [{outside: {app: a}, hosts: {name: new}}]
+""".replace("&small ", "")
+
+
+@pytest.mark.parametrize(
+    ("spare", "movable", "like", "said"),
+    [
+        ("amd", "live", "new", None),
+        ("intel", "live", "new", None),
+        ("amd", "'false'", "new", "does not move"),
+        ("intel", "'false'", "new", "32GiB"),
+    ],
+)
+def test_a_refresh_names_what_keeps_a_vm(spare: str, movable: str, like: str, said: str | None, tmp_path: Path) -> None:
+    """Smaller nodes take a move, over another migration domain a cold one; where there is none the cause is named."""
+
+    text = REFRESH.replace("SPARE", spare).replace("MOVABLE", movable)
+    fleet = parse_fleet(text.encode(), "fleet.yaml", tmp_path)
+    edits = f"schema: placer.scenario/v1\nname: refresh\nedits: [{{replace_hosts: old, like: {like}}}]\n"
+    scenario = parse_scenario(edits.encode(), "s.yaml", tmp_path)
+    row = compare(variants(fleet, [scenario]), SweepOptions(time_limit_s=5, max_moves=2))[1]
+    if said is None:
+        assert (row["placed"], row["migrations"] + row["restarts"]) == (1, 1), row
+    else:
+        assert row["status"] == "impossible" and said in row["reason"] and "--max-moves" not in row["reason"]
+
+
+def test_vms_go_and_rules_about_nobody_else_with_them(tmp_path: Path) -> None:
+    """remove_vms takes VMs out by name or label; naming them again in the same file is a contradiction."""
+
+    text = REFRESH.replace("SPARE", "amd").replace("MOVABLE", "live")
+    fleet = parse_fleet(text.encode(), "fleet.yaml", tmp_path)
+    edits = "schema: placer.scenario/v1\nname: less\nedits: [{remove_vms: {app: a}}]\n"
+    less = variants(fleet, [parse_scenario(edits.encode(), "s.yaml", tmp_path)])[1]
+    assert (less.fleet.vms, less.fleet.rules, less.changes) == ((), (), ("remove 1 VM",))

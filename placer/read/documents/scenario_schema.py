@@ -98,6 +98,7 @@ class EditEntry(Entry):
     snc: Annotated[int, BeforeValidator(_clusters)] | None = None
     smt: Literal["off"] | None = None
     add_vms: list[Any] | None = None
+    remove_vms: Selection | None = None
     grow: (
         Annotated[
             Annotated[Percent, Tag("text")] | Annotated[dict[Text, Positive], Tag("mapping")],
@@ -126,6 +127,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "snc": ("hosts", "distance"),
     "smt": ("hosts",),
     "add_vms": (),
+    "remove_vms": (),
     "grow": ("vms",),
     "change_vms": ("vms",),
 }
