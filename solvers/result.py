@@ -26,8 +26,9 @@ class HostPattern:
 class ObjectiveResult:
     """One objective's incumbent and bound, integers in the objective's own unit; unknown is None.
 
-    `bound` is valid for the true lexicographic optimum as long as every earlier objective is held at its incumbent.
-    `source` says what proves the bound; `status` is ``optimal`` only where all earlier objectives are optimal too.
+    `bound` holds for answers in which no earlier objective is above its value in `held` (those not in it may have any):
+    for the true lexicographic optimum only if it is one of them, see `solvers.claims`. `source` says what proves it;
+    `status` is ``optimal`` only where all earlier objectives are optimal too.
     """
 
     goal: str
@@ -37,6 +38,7 @@ class ObjectiveResult:
     source: str
     status: Status
     stopped: str = ""
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate
 from solvers.problem import Problem
-from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result, Status
+from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
 
 Engine = Literal["auto", "exact", "columns", "states", "greedy"]
 """``states`` is the older name of ``columns``."""
@@ -173,7 +174,8 @@ class _Ladder:
             found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
             self.rounds += searched
             if found is not self.best:
-                self.best = replace(found, objectives=_carried(self.problem, self.best, found))
+                values = evaluate(self.problem, found.patterns, found.unplaced)
+                self.best = with_claims(replace(found, objectives=self.best.objectives), values, Claims.of(self.best))
                 self.tell("linear", "fuller first answer")
 
     def full_hosts(self) -> None:
@@ -292,67 +294,16 @@ class _Ladder:
             )
 
 
-def _holding(known: Sequence[ObjectiveResult], values: Sequence[int | None]) -> list[bool]:
-    """Return of each objective whether its bound holds for an answer: it is no worse in any earlier objective."""
-    out, holds = [], True
-    for row, value in zip(known, values, strict=True):
-        out.append(holds)
-        holds = holds and row.value is not None and value is not None and value <= row.value
-    return out
-
-
-def _carried(problem: Problem, known: Result, found: Result) -> tuple[ObjectiveResult, ...]:
-    """Return what is known of another answer: its values, and the bounds that hold for it."""
-    values = evaluate(problem, found.patterns, found.unplaced)
-    rows = []
-    optimal = True
-    for row, value, holds in zip(known.objectives, values, _holding(known.objectives, values), strict=True):
-        bound = row.bound if holds else None
-        optimal = optimal and bound is not None and value <= bound
-        rows.append(
-            replace(
-                row,
-                value=value,
-                bound=bound,
-                source=row.source if holds else "",
-                status="optimal" if optimal else "feasible",
-            )
-        )
-    return tuple(rows)
-
-
 def _better(known: Result, found: Result) -> Result:
-    """Return the later answer with the stronger of both bounds an objective, and what duals prove of them.
+    """Return the later answer with the strongest claims of both that hold for it.
 
-    The earlier one's certificate stays whole where the later one neither changed a value nor proved anything new.
+    It counts as the earlier engine's where it neither changed a value nor proved anything new.
     """
-    rows = []
-    optimal = True
-    values = [row.value for row in found.objectives]
-    news = [row.value for row in known.objectives] != values
-    valid = _holding(known.objectives, values)
-    for one, other, holds in zip(known.objectives, found.objectives, valid, strict=True):
-        bound, source = other.bound, other.source
-        if holds and one.bound is not None and (bound is None or one.bound >= bound):
-            bound, source = one.bound, one.source
-        news = news or bound != one.bound
-        optimal = optimal and other.value is not None and bound is not None and other.value <= bound
-        rows.append(
-            replace(
-                other,
-                bound=bound,
-                source=source,
-                status="optimal" if optimal else "feasible",
-            )
-        )
-    status: Status = "optimal" if optimal else "feasible"
-    if news:
-        certificate = found.certificate
-        if certificate is None and known.certificate is not None:
-            entries = zip(known.certificate["objectives"], valid, strict=True)
-            certificate = {**known.certificate, "objectives": [entry if holds else None for entry, holds in entries]}
-        return replace(found, objectives=tuple(rows), status=status, certificate=certificate)
-    return replace(found, objectives=tuple(rows), status=status, engine=known.engine, certificate=known.certificate)
+    values = [row.value for row in found.objectives if row.value is not None]
+    out = with_claims(found, values, Claims.of(known, found), base=known)
+    was = [(row.value, row.bound) for row in known.objectives]
+    news = was != [(row.value, row.bound) for row in out.objectives]
+    return out if news else replace(out, engine=known.engine, certificate=known.certificate)
 
 
 def counts_of(problem: Problem) -> int:

@@ -35,6 +35,7 @@ def check_goals(values: PlanValues, plan: Plan, found: Findings) -> dict[str, fl
             continue
         messages = _value_claims(goal, measured[goal.name], room, beside=_named(plan, "headroom:", before=goal))
         messages += _claims(goal, room, slack.get(goal.name, 0.0), unproven)
+        messages += _held(goal, measured, room)
         for message in messages:
             found.fault(f"goal {goal.name!r}: {message}", where=where)
         _tiers(goal, dict(values.tiers(goal.name)), room, found)
@@ -124,6 +125,20 @@ def _bound_claims(goal: GoalResult, room: float) -> list[str]:
         out.append(f"its gap is {goal.gap:g}, and {'its value' if value is None else 'its bound'} is unknown")
     if bound is not None and not goal.source.strip():
         out.append("it has a bound and does not say where it comes from")
+    return out
+
+
+def _held(goal: GoalResult, measured: Mapping[str, float | None], room: float) -> list[str]:
+    """Note where the plan is worse in an earlier goal than what its bound holds under: then it bounds nothing here."""
+    out = []
+    for name, most in goal.held.items():
+        value = measured.get(name)
+        if name == goal.name or name not in measured:
+            out.append(f"its bound is said to hold while {name!r} is held, which is no earlier goal")
+        elif value is not None:
+            worse = most - value if name.startswith("headroom") else value - most
+            if goal.bound is not None and worse > room + RELATIVE * abs(most):
+                out.append(f"its bound holds while {name!r} is no worse than {most:g}, and {value:g} is measured")
     return out
 
 

@@ -123,6 +123,7 @@ def _goal(goal: GoalResult) -> dict[str, Any]:
         "status": goal.status,
         "stopped": goal.stopped,
         "held_at": goal.held_at,
+        "held": dict(goal.held),
         "tiers": [dict(tier) for tier in goal.tiers],
     }
 

@@ -325,15 +325,15 @@ def _worst_host(plan: Plan, sweeps: tuple[FailureSweep, ...]) -> dict[str, Any]:
 
 
 def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None], *, kept: bool) -> tuple[GoalResult, ...]:
-    """Return the goals with own values; a bound holds only while all earlier goals are as without the reserve.
+    """Return the goals with own values; a bound holds only while no earlier goal is worse than it was proven under.
 
     While the reserve is not `kept` for certain, no proof is claimed for the rules, nor for what comes after them.
     """
     out: list[GoalResult] = []
-    alike, held_at = True, None
+    held_at = None
     for goal in free:
         value = values[goal.name]
-        bound = goal.bound if alike else None
+        bound = goal.bound if all(_no_worse(name, values[name], most) for name, most in goal.held.items()) else None
         reached = value is not None and bound is not None and abs(value - bound) <= TOLERANCE
         proven = reached and goal.status == "optimal" and held_at is None and (kept or goal.name != "rules")
         out.append(
@@ -345,9 +345,15 @@ def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None], *, ke
                 source="" if bound is None else goal.source,
                 status="optimal" if proven else "feasible",
                 held_at=held_at,
+                held={} if bound is None else goal.held,
                 tiers=(),
             )
         )
-        alike = alike and value is not None and goal.value is not None and abs(value - goal.value) <= TOLERANCE
         held_at = held_at if proven or held_at is not None else goal.name
     return tuple(out)
+
+
+def _no_worse(goal: str, value: float | None, most: float) -> bool:
+    """Tell whether a goal's value is known and no worse than another one."""
+    sign = -1 if goal.startswith("headroom") else 1
+    return value is not None and sign * (value - most) <= TOLERANCE

@@ -80,7 +80,9 @@ class GoalResult:
     """How good the plan is in one goal. `value` and `bound` are in the goal's own unit; unknown is None.
 
     `source` says where the bound comes from, `stopped` why the search ended. `held_at` names the first earlier goal
-    that is not proven, where there is one. `tiers` are the parts of a goal that is several objectives in order.
+    that is not proven, where there is one; `held` the values of earlier goals under which the bound holds: for every
+    plan that is no worse in them, and of goals that are not named whatever they are. `tiers` are the parts of a goal
+    that is several objectives in order.
     """
 
     name: str
@@ -91,6 +93,7 @@ class GoalResult:
     status: Literal["optimal", "feasible", "unknown", "infeasible"]
     stopped: str = ""
     held_at: str | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
     tiers: tuple[Mapping[str, Any], ...] = ()
 
 

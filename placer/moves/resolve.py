@@ -15,9 +15,10 @@ from placer.moves.model import Cycle
 from placer.moves.schedule import cyclic_moves
 from placer.planning.compile.compile import Compiled
 from placer.planning.decode.results import MEASURED
+from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate, violations
 from solvers.problem import BoolArray, Problem
-from solvers.result import ObjectiveResult, Result
+from solvers.result import Result
 
 PINNED_GOALS = (*MEASURED, "rules")
 """Goals that are measured on the finished pins, which a result in counts does not know, or not all of."""
@@ -89,19 +90,10 @@ def _merged(problem: Problem, first: Result, second: Result) -> Result | None:
     values = evaluate(problem, second.patterns, second.unplaced)
     if any(one.value is None or value > one.value for value, one in zip(values, first.objectives, strict=True)):
         return None
-    rows: list[ObjectiveResult] = []
-    optimal = True
-    for value, one in zip(values, first.objectives, strict=True):
-        optimal = optimal and one.bound is not None and value <= one.bound
-        rows.append(replace(one, value=value, status="optimal" if optimal else "feasible"))
-    return replace(
-        first,
-        patterns=second.patterns,
-        unplaced=second.unplaced,
-        objectives=tuple(rows),
-        status="optimal" if optimal else "feasible",
-        rounds=first.rounds + max(1, second.rounds),
+    other = replace(
+        first, patterns=second.patterns, unplaced=second.unplaced, rounds=first.rounds + max(1, second.rounds)
     )
+    return with_claims(other, values, Claims.of(first))
 
 
 def _as_good(other: Plan, plan: Plan) -> bool:

@@ -66,4 +66,4 @@ def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:
 
 def _without_bound(goal: GoalResult) -> GoalResult:
     tiers: list[dict[str, Any]] = [{**tier, "bound": None, "source": "", "status": "feasible"} for tier in goal.tiers]
-    return replace(goal, bound=None, gap=None, source="", status="feasible", tiers=tuple(tiers))
+    return replace(goal, bound=None, gap=None, source="", status="feasible", held={}, tiers=tuple(tiers))

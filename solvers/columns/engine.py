@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from solvers.claims import with_claims
 from solvers.clock import Clock
 from solvers.columns.branching.tree import Tree
 from solvers.columns.incumbent import Hosts
@@ -26,7 +27,7 @@ from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.problem import IntArray, Problem
 from solvers.proofs.floors import load_floor, saving_floor
-from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result, Status
+from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
 FEW, MANY = 40, 1_000
 """Hosts that the integer program decides on at least, in a first and in a second try."""
@@ -103,13 +104,7 @@ class _Run:
             return self._nothing()
         kit.pool_incumbent()
         self._floors()
-        under: list[int] = []
-        for number, known in enumerate(proven):
-            if known.bound is not None:
-                kit.claim(number, known.bound, known.source, held=tuple(under))
-            if known.value is None:
-                break
-            under.append(known.value)
+        kit.claims.take(proven)
         self._together()
         for objective in range(self._count):
             if not self._closed(objective):
@@ -319,28 +314,14 @@ class _Run:
 
     def _result(self) -> Result:
         kit = self.kit
-        rows, optimal = [], True
-        for number, objective in enumerate(kit.model.problem.objectives):
-            optimal = optimal and self._closed(number)
-            status: Status = "optimal" if optimal else "feasible"
-            claim = kit.bounds[number]
-            rows.append(
-                ObjectiveResult(
-                    goal=objective.goal,
-                    part=objective.part,
-                    value=kit.incumbent.values[number],
-                    bound=claim.value,
-                    source=claim.source,
-                    status=status,
-                    stopped="" if self._closed(number) else kit.clock.stopped,
-                )
-            )
-        return Result(
-            status="optimal" if optimal else "feasible",
-            objectives=tuple(rows),
+        rows = tuple(replace(row, stopped=kit.clock.stopped) for row in self._nothing().objectives)
+        found = Result(
+            status="feasible",
+            objectives=rows,
             patterns=kit.ledger.patterns(kit.incumbent),
             unplaced=tuple(int(n) for n in kit.incumbent.out),
             rounds=kit.clock.rounds,
             engine=ENGINE,
-            certificate={"objectives": [claim.certificate for claim in kit.bounds]},
+            certificate={"objectives": []},
         )
+        return with_claims(found, kit.incumbent.values, kit.claims)

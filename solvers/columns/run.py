@@ -14,6 +14,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat_model_run import CpAnswer, run_model
+from solvers.claims import Claim, Claims
 from solvers.clock import Clock
 from solvers.columns.columns import Evaluator
 from solvers.columns.duals import Duals, Prices, prices_of
@@ -31,23 +32,6 @@ from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
 
 ENGINE = "columns"
-
-
-@dataclass(slots=True)
-class Claim:
-    """A bound of an objective: its value, what proves it, and the certificate where duals do.
-
-    It holds while no earlier objective is above its value in `held`.
-    """
-
-    value: int | None = None
-    source: str = ""
-    certificate: dict[str, Any] | None = None
-    held: tuple[int, ...] = ()
-
-
-def _strength(claim: Claim) -> tuple[float, bool]:
-    return (-math.inf if claim.value is None else claim.value, claim.certificate is not None)
 
 
 @dataclass(slots=True)
@@ -70,7 +54,7 @@ class Kit:
     settler: Settler = field(init=False)
     book: NodeBook = field(init=False)
     incumbent: Incumbent = field(init=False)
-    claims: list[dict[tuple[int, ...], Claim]] = field(init=False)
+    claims: Claims = field(init=False)
     steps: tuple[int, ...] = field(init=False)
     _learned: int = 0
 
@@ -87,7 +71,7 @@ class Kit:
         self.ledger = Ledger(self.evaluator)
         self.settler = Settler(self.ledger)
         self.book = NodeBook(model, self.layouts)
-        self.claims = [{} for _ in range(model.objectives)]
+        self.claims = Claims(model.objectives)
         self.steps = tuple(self._step(objective) for objective in range(model.objectives))
 
     def _step(self, number: int) -> int:
@@ -116,21 +100,13 @@ class Kit:
     ) -> None:
         """Claim a bound with the earlier objectives at most at `held`; every value is a multiple of its step."""
         value = -(-value // self.steps[number]) * self.steps[number]
-        known = self.claims[number].get(held)
-        if known is None or known.value is None or value > known.value:
-            self.claims[number][held] = Claim(value, source, certificate, held)
+        self.claims.claim(number, Claim(value, source, certificate, held))
 
     @property
     def bounds(self) -> list[Claim]:
         """The best bound of each objective that holds now: an answer may be worse in some than what one held."""
         now = self.incumbent.values
-        out = []
-        for claims in self.claims:
-            hold = [c for c in claims.values() if all(v <= most for v, most in zip(now, c.held, strict=False))]
-            # Of equal ones that which duals prove: a second solver can prove it again.
-            best = max(hold, key=_strength, default=Claim())
-            out.append(best)
-        return out
+        return [self.claims.best(number, now[:number]) for number in range(self.model.objectives)]
 
     def offer(self, found: Incumbent | None, objective: int, held: tuple[int, ...]) -> bool:
         """Take an answer that keeps what is held and is better from `objective` on, or better in what should be held.

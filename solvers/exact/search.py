@@ -31,6 +31,7 @@ from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat import Answer, run_cp_sat
 from solvers.backends.cpsat_rows import Sum
+from solvers.claims import Claim, Claims
 from solvers.evaluate import violations
 from solvers.exact.model import ExactModel
 from solvers.exact.tiers import Tier, objective_results
@@ -111,6 +112,7 @@ class _Search:
     stopped: str = ""
     model: ExactModel = field(init=False)
     tiers: list[Tier] = field(init=False)
+    claims: Claims = field(init=False)
     complete: bool = field(init=False)
     _models: dict[bool, ExactModel] = field(default_factory=dict)
     _told: tuple[int, int | None, int | None] | None = None
@@ -122,22 +124,17 @@ class _Search:
             Tier(total=total, tolerance=objective.tolerance)
             for total, objective in zip(self.model.objectives, self.problem.objectives, strict=True)
         ]
-        for tier in self.tiers:
+        self.claims = Claims(len(self.tiers))
+        for number, tier in enumerate(self.tiers):
             _, factor = tier.total.arrays()
             if self.complete or not (factor < 0).any():
                 # A value of 0 where nothing costs less than 0 needs no solver.
-                tier.claim(self.model.least(tier.total), "no cost is negative", ())
-                tier.review(())
+                self.claims.claim(number, Claim(self.model.least(tier.total), "no cost is negative"))
+                self._review(number)
 
     def start(self, warm_start: Result, proven: Sequence[ObjectiveResult] = ()) -> None:
         """Take over bounds, and a first answer, if it has one that breaks nothing."""
-        under: list[int] = []
-        for tier, known in zip(self.tiers, proven, strict=False):
-            if known.bound is not None:
-                tier.claim(known.bound, known.source, tuple(under))
-            if known.value is None:
-                break
-            under.append(known.value)
+        self.claims.take(proven)
         if warm_start.status not in ("optimal", "feasible"):
             return
         if violations(self.problem, warm_start.patterns, warm_start.unplaced):
@@ -207,8 +204,12 @@ class _Search:
             value = tier.total.value(solution)
             if later >= number or tier.held is None or value < tier.held:
                 tier.held = value
-                tier.review(self._before(later))
+                self._review(later)
                 tier.done, tier.narrowed = tier.proven, False
+
+    def _review(self, number: int) -> None:
+        """Take the best bound of an objective that holds with the earlier ones as they are, maybe worse than before."""
+        self.tiers[number].claim = self.claims.best(number, self._before(number))
 
     def _before(self, number: int) -> tuple[int, ...]:
         """Return what the objectives before one are held at; they have no values before there is an answer."""
@@ -255,7 +256,7 @@ class _Search:
             return
         if answer.impossible and kind == "chained":
             bound = tier.held
-        before = tier.held
+        before, under = tier.held, self._before(number)
         if solution is not None and self._is_better(number, solution):
             self._accept(max(number, 0), self._with_phantoms(number, solution))
         if kind == "narrow":
@@ -263,8 +264,8 @@ class _Search:
         if number < 0 or kind in ("narrow", "part", "emptier"):
             return
         if bound is not None and self.complete:
-            tier.claim(bound, "CP-SAT", self._before(number))
-            tier.review(self._before(number))
+            self.claims.claim(number, Claim(bound, "CP-SAT", None, under))
+            self._review(number)
         tier.done = tier.proven or answer.finished
         self._report(number, self._value(number), tier.bound)
 
@@ -380,7 +381,7 @@ class _Search:
         """Return the incumbent with every objective's value, bound, status and reason for stopping."""
         values = [self._value(number) for number in range(len(self.tiers))]
         rows = objective_results(
-            self.problem.objectives, self.tiers, values, infeasible=self.infeasible, stopped=self.stopped
+            self.problem.objectives, self.tiers, values, self.claims, infeasible=self.infeasible, stopped=self.stopped
         )
         if self.incumbent is None:
             status: Status = "infeasible" if self.infeasible else "unknown"

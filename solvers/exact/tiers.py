@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from solvers.backends.cpsat_rows import Sum
+from solvers.claims import NOTHING, Claim, Claims
 from solvers.problem import Objective
 from solvers.result import ObjectiveResult, Status
 
@@ -14,37 +15,24 @@ from solvers.result import ObjectiveResult, Status
 class Tier:
     """What is known of one objective: `held` is its best value, kept by later ones; `done` when no round can help.
 
-    `narrowed` tells that a narrow search was finished, or found nothing better in its time. `claims` are bounds with
-    their sources, by the values of the earlier objectives that they were proven under; `bound` is the best of those
-    that hold now.
+    `narrowed` tells that a narrow search was finished, or found nothing better in its time. `claim` is the best bound
+    that holds now.
     """
 
     total: Sum
     tolerance: float
-    bound: int | None = None
-    source: str = ""
+    claim: Claim = NOTHING
     held: int | None = None
     done: bool = False
     narrowed: bool = False
-    claims: dict[tuple[int, ...], tuple[int, str]] = field(default_factory=dict)
 
-    def claim(self, bound: int, source: str, under: tuple[int, ...]) -> None:
-        """Note a bound that holds while no earlier objective is above its value in `under`."""
-        known = self.claims.get(under)
-        if known is None or bound > known[0]:
-            self.claims[under] = bound, source
-
-    def review(self, now: Sequence[int]) -> None:
-        """Take the best bound that holds with the earlier objectives at `now`, which may be worse than before."""
-        self.bound, self.source = None, ""
-        for under, (bound, source) in self.claims.items():
-            allowed = len(under) <= len(now) and all(value <= most for value, most in zip(now, under, strict=False))
-            if allowed and (self.bound is None or bound > self.bound):
-                self.bound, self.source = bound, source
+    @property
+    def bound(self) -> int | None:
+        return self.claim.value
 
     @property
     def proven(self) -> bool:
-        return self.bound is not None and self.held is not None and self.held <= self.bound
+        return self.claim.met(self.held)
 
     @property
     def ceiling(self) -> int | None:
@@ -61,27 +49,38 @@ def objective_results(
     objectives: Sequence[Objective],
     tiers: Sequence[Tier],
     values: Sequence[int | None],
+    claims: Claims,
     *,
     infeasible: bool,
     stopped: str,
 ) -> tuple[ObjectiveResult, ...]:
     """Return value, bound, status and reason for stopping of every objective; `values` are None without an answer."""
-    rows = []
-    optimal = True
-    for objective, tier, value in zip(objectives, tiers, values, strict=True):
-        optimal = optimal and tier.proven
-        status: Status = "optimal" if optimal else "feasible"
-        if value is None:
-            status = "infeasible" if infeasible else "unknown"
-        rows.append(
+    if infeasible or None in values:
+        status: Status = "infeasible" if infeasible else "unknown"
+        why = "no answer exists" if infeasible else stopped
+        return tuple(
             ObjectiveResult(
                 goal=objective.goal,
                 part=objective.part,
-                value=value,
+                value=None,
                 bound=None if infeasible else tier.bound,
-                source="" if tier.bound is None or infeasible else tier.source,
+                source="" if infeasible else tier.claim.source,
                 status=status,
-                stopped="no answer exists" if infeasible else tier.reason(value, stopped),
+                stopped=why if infeasible else tier.reason(None, stopped),
             )
+            for objective, tier in zip(objectives, tiers, strict=True)
         )
-    return tuple(rows)
+    known = [value for value in values if value is not None]
+    rows = [
+        ObjectiveResult(
+            goal=objective.goal,
+            part=objective.part,
+            value=value,
+            bound=None,
+            source="",
+            status="feasible",
+            stopped=tier.reason(value, stopped),
+        )
+        for objective, tier, value in zip(objectives, tiers, known, strict=True)
+    ]
+    return claims.judged(rows, known)[0]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.choose_domains import Ties
@@ -177,35 +178,9 @@ def _values(result: Result) -> tuple[int, ...]:
 
 def _judged(problem: Problem, answer: Result, values: tuple[int, ...], relaxed: Result, rounds: int) -> Result:
     """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
-    rows = []
-    certified = None if relaxed.certificate is None else list(relaxed.certificate["objectives"])
-    comparable = optimal = True
-    for number, (value, own, free) in enumerate(zip(values, answer.objectives, relaxed.objectives, strict=True)):
-        bound = free.bound if comparable else None
-        optimal = optimal and bound is not None and value <= bound
-        source = "" if bound is None else f"{free.source} without rules over hosts" if problem.rules else free.source
-        rows.append(
-            ObjectiveResult(
-                goal=own.goal,
-                part=own.part,
-                value=value,
-                bound=bound,
-                source=source,
-                status="optimal" if optimal else "feasible",
-                stopped=own.stopped,
-            )
-        )
-        if bound is None and certified is not None:
-            certified[number] = None
-        comparable = comparable and value == free.value
-    return replace(
-        answer,
-        objectives=tuple(rows),
-        status="optimal" if optimal else "feasible",
-        rounds=rounds,
-        engine=relaxed.engine,
-        certificate=None if relaxed.certificate is None else {**relaxed.certificate, "objectives": certified},
-    )
+    claims = Claims.of(relaxed, note=" without rules over hosts" if problem.rules else "")
+    found = replace(answer, rounds=rounds, engine=relaxed.engine, certificate=None)
+    return with_claims(found, values, claims, base=relaxed)
 
 
 def _unknown(problem: Problem) -> tuple[ObjectiveResult, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from placer.model.goals import Goal
@@ -14,6 +15,11 @@ MEASURED = ("cores", "l3", "balance", "excess")
 """Goals that pinning settles: the plan is measured, the counts only bound it."""
 
 NOTHING_COUNTS = "nothing counts towards it"
+
+PINNED = 1e-6
+"""By more than so much of itself a goal measured on the pins is worse than its counts."""
+
+_Paired = tuple[Objective, ObjectiveResult]
 
 _RANK = {"optimal": 0, "feasible": 1, "unknown": 2, "infeasible": 3}
 
@@ -58,6 +64,10 @@ def goal_results(
         found = _combine(goal, own, constants.get(goal.name, 0), held)
         if goal.kind in MEASURED or goal.name in measured:
             found = _with_measured(found, measured.get(goal.name), held)
+        if found.bound is not None and found.source != NOTHING_COUNTS:
+            found = _under(
+                found, goals[: len(out)], out, objectives, [one.held for _, one in _counted(goal, own)], constants
+            )
         out.append(found)
         if held is None and found.status != "optimal":
             held = goal.name
@@ -106,9 +116,45 @@ def _excess(
     )
 
 
-def _combine(
-    goal: Goal, own: Sequence[tuple[Objective, ObjectiveResult]], constant: int, held: str | None
+def _counted(goal: Goal, own: Sequence[_Paired]) -> Sequence[_Paired]:
+    """Return the parts that a goal's value is the sum of: `placed` adds up its vCPUs over the priorities; of the others
+    the first counts, and the rest refine it.
+    """
+    return own[::2] if goal.kind == "placed" else own[:1]
+
+
+def _under(
+    found: GoalResult,
+    goals: Sequence[Goal],
+    earlier: Sequence[GoalResult],
+    objectives: Sequence[Objective],
+    under: Sequence[tuple[int, ...]],
+    constants: Mapping[str, int],
 ) -> GoalResult:
+    """Say under which values of `earlier` goals the bound holds; without it where pins made one of them worse."""
+    held: dict[str, float] = {}
+    for goal, known in zip(goals, earlier, strict=True):
+        places = [(n, o) for n, o in enumerate(objectives) if o.goal == goal.name]
+        counted = {"placed": places[::2], "excess": places}.get(goal.kind, places[:1])
+        limits = [min((values[n] for values in under if n < len(values)), default=None) for n, _ in counted]
+        if not counted or None in limits:
+            continue
+        most = _uncounted(known, [o.part for _, o in counted]) if goal.kind == "excess" else 0
+        for (_, one), limit in zip(counted, limits, strict=True):
+            total = (limit or 0) + constants.get(one.shortage or goal.name, 0)
+            most += one.sign * (total / one.unit if total % one.unit else total // one.unit)
+        held[goal.name] = most
+        if known.value is not None and counted[0][1].sign * (known.value - most) > PINNED * max(1.0, abs(most)):
+            return replace(found, bound=None, gap=None, source="", status="feasible")
+    return replace(found, held=held)
+
+
+def _uncounted(excess: GoalResult, counted: Sequence[str]) -> float:
+    """Return the excess in parts that no objective counts: it is as measured."""
+    return sum(float(tier["value"] or 0) for tier in excess.tiers if tier["part"] not in counted)
+
+
+def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None) -> GoalResult:
     if not own:
         return GoalResult(
             name=goal.name,
@@ -121,8 +167,6 @@ def _combine(
         )
     tiers = [_tier(objective, result, constant if number == 0 else 0) for number, (objective, result) in enumerate(own)]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
-    # `placed` adds up its vCPU tiers over the priorities; `moves` is the VMs that change host, its second tier
-    # refines it.
     counted = tiers[::2] if goal.kind == "placed" else tiers[:1]
     value, bound = _sum(tier["value"] for tier in counted), _sum(tier["bound"] for tier in counted)
     # Measured after pinning, an earlier goal may be unproven although the counts of this one are.

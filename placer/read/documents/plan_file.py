@@ -229,6 +229,7 @@ def _goal(data: GoalData) -> GoalResult:
         status=data["status"],
         stopped=data.get("stopped", ""),
         held_at=data.get("held_at"),
+        held=data.get("held", {}),
         tiers=tuple(data.get("tiers", ())),
     )
 

@@ -107,6 +107,7 @@ class GoalData(TypedDict):
     status: Literal["optimal", "feasible", "unknown", "infeasible"]
     stopped: NotRequired[str]
     held_at: NotRequired[str | None]
+    held: NotRequired[dict[str, float]]
     tiers: NotRequired[list[TierData]]
 
 
