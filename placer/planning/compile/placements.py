@@ -10,8 +10,9 @@ from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind
 from placer.planning.compile.needs import Needs
 from solvers.problem import COST_UNIT
 
-MAX_MAPS = 5_000
-"""Above so many maps of one option the enumeration stops: the shape is then marked incomplete and claims no bound."""
+MAX_MAPS = 16_384
+"""Maps of one option that are enumerated at most, sets of nodes for parts that are alike: 8 of 16 nodes are 12,870.
+Where there are more, each node begins as many, and the shape is marked incomplete and claims no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,11 @@ def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
     found: list[Placement] = []
     complete = True
     for option in range(len(needs.options)):
-        for number, (cpu, memory) in enumerate(_maps(needs, option, view)):
-            if number >= MAX_MAPS:
-                complete = False
-                break
+        maps = list(itertools.islice(_maps(needs, option, view.cpu_nodes, view), MAX_MAPS + 1))
+        if len(maps) > MAX_MAPS:
+            complete = False
+            maps = _some_maps(needs, option, view)
+        for cpu, memory in maps:
             # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
             if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
                 continue
@@ -130,9 +132,23 @@ def _groups(needs: Needs, option: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _maps(needs: Needs, option: int, view: NodeView) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _some_maps(needs: Needs, option: int, view: NodeView) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return `MAX_MAPS` maps or so: from every node on those of nodes side by side first, so that none is left out."""
+    nodes = view.cpu_nodes
+    found: dict[Placement, None] = {}
+    for first in range(len(nodes)):
+        turned = (*nodes[first:], *nodes[:first])
+        for cpu, memory in itertools.islice(_maps(needs, option, turned, view), MAX_MAPS // len(nodes)):
+            found[canonical(needs, Placement(option, cpu, memory))] = None
+    return [(placement.cpu_nodes, placement.memory_nodes) for placement in found]
+
+
+def _maps(
+    needs: Needs, option: int, nodes: Sequence[int], view: NodeView
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield a CPU node and a memory node a part, of parts that are alike one order; the first of `nodes` come first."""
     parts = needs.options[option]
-    slots = [(node, memory) for node in view.cpu_nodes for memory in _memory_choices(needs, node, view)]
+    slots = [(node, memory) for node in nodes for memory in _memory_choices(needs, node, view)]
     groups = _groups(needs, option)
     chosen: list[tuple[int, int]] = [(-1, -1)] * len(parts)
 

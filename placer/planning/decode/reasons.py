@@ -80,6 +80,8 @@ def _reason(
         return "no host may take it: rules, drains, KVM support, thread siblings or migration domains leave none"
     what, hosts = lacking.most_common(1)[0]
     rest = f"; {forbidden} hosts may not take it" if forbidden else ""
+    if not all(problem.shapes[cls.shape].complete for cls in problem.classes if cls.allowed[flavor]):
+        return f"no place was found for its {vcpus} vCPUs; not every way to lay its cells on nodes was tried{rest}"
     return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"
 
 
