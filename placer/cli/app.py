@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from placer.cli.defaults import FILE, PROJECT, defaults
 from placer.cli.terminal import Terminal
 from placer.cli.verbs import Verb, build, guarded
 from placer.errors import Fault, InputError
@@ -67,6 +70,8 @@ Exit codes: 0 fine; 1 a fault of placer's own; 2 usage or bad input; 3 a require
 tool is missing; 8 partly done; 130 interrupted."""
 
 
+COMPLETES = "_PLACER_COMPLETE"
+"""Set by the scripts that `--install-completion` and `--show-completion` give to shells."""
 _COLLECT_AFTER = 100_000
 """Objects between two garbage collections. A fleet is millions of objects that stay: looking through them after every
 700 new ones, as Python does by default, takes a third of the time of `check`."""
@@ -81,21 +86,40 @@ class UsageFault(InputError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run placer and return its exit code."""
     gc.set_threshold(_COLLECT_AFTER)
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _asked_for_help(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    words = [word for word in given if not word.startswith("-")]
+    words = _words(given)
     terminal = Terminal(verb=words[0] if words and words[0] in {verb.name for verb in VERBS} else "")
     terminal.json = _asks_for_json(given)
     return guarded(lambda: _run(given, words, terminal), terminal)
 
 
+def _asked_for_help(given: list[str]) -> list[str]:
+    """Turn ``help VERB`` into what shows it."""
+    return [*given[1:], "--help"] if given[:1] == ["help"] else given
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    """Return the command line without its options; a shell that completes one passes it in the environment."""
+    if COMPLETES in os.environ:
+        given = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
+    return [word for word in given if not word.startswith("-")]
+
+
 def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     root = root_command(words, terminal)
     try:
-        code = root.main(args=given or ["--help"], prog_name="placer", standalone_mode=False)
+        code = root.main(
+            args=given or ["--help"],
+            prog_name="placer",
+            standalone_mode=False,
+            # Help names options alone: a variable behind each would double its length.
+            auto_envvar_prefix=None if not given or {"-h", "--help"} & set(given) else "PLACER",
+            default_map=_defaults(root, words),
+        )
     except SystemExit as error:
         # The command-line library ends with 1 where nobody reads any more, as in `placer ... | head`.
         if isinstance(error.__context__, BrokenPipeError):
@@ -108,6 +132,23 @@ def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _defaults(root: TyperGroup, words: list[str]) -> dict[str, Any] | None:
+    """Return what a file says of options, once it is known that the verb at hand has them."""
+    said = defaults(Path())
+    verb = root.commands.get(words[0]) if words and said else None
+    if said is None or verb is None:
+        return said
+    known = {parameter.name for parameter in verb.params}
+    if strange := sorted(set(said.get(words[0], {})) - known):
+        raise UsageFault(
+            [
+                Fault(message=f"{FILE} or {PROJECT}: {words[0]} has no option {name!r}", cure=_cure(words))
+                for name in strange
+            ]
+        )
+    return said
+
+
 def root_command(words: Sequence[str] | None, terminal: Terminal) -> TyperGroup:
     """Return the command with its verbs in the order of the table; `words` as for `build`."""
     root = typer.main.get_command(application(words, terminal))
@@ -118,7 +159,7 @@ def root_command(words: Sequence[str] | None, terminal: Terminal) -> TyperGroup:
 
 def application(words: Sequence[str] | None, terminal: Terminal) -> typer.Typer:
     """Return the whole application; `words` names the verb to import, None imports all of them (see `build`)."""
-    app = build(VERBS, words, terminal)
+    app = build(VERBS, words, terminal, completion=True)
 
     @app.callback(epilog=EXIT_CODES)
     def before_the_verb(
@@ -154,5 +195,8 @@ def _version(value: bool) -> None:
     if value:
         from placer import __version__
 
-        print(f"placer {__version__}")
+        if _asks_for_json(sys.argv[1:]):
+            print(f'{{"schema": "placer/v1", "ok": true, "result": {{"version": "{__version__}"}}}}')
+        else:
+            print(f"placer {__version__}")
         raise typer.Exit

@@ -104,7 +104,9 @@ def guarded(action: Callable[[], int], terminal: Terminal) -> int:
         return terminal.fail(InternalError(text, cure="run again with -v for where it happened, and report it"))
 
 
-def build(verbs: Sequence[Verb], words: Sequence[str] | None, terminal: Terminal) -> typer.Typer:
+def build(
+    verbs: Sequence[Verb], words: Sequence[str] | None, terminal: Terminal, *, completion: bool = False
+) -> typer.Typer:
     """Return an application of all verbs; those not named by `words` are only listed, not imported.
 
     Parameters
@@ -112,9 +114,16 @@ def build(verbs: Sequence[Verb], words: Sequence[str] | None, terminal: Terminal
     words
         The command line without options, so that its first word is the verb and the next perhaps a sub-verb; None
         imports all verbs.
+    completion
+        Whether shells may complete its verbs and options.
     """
     # Plain help: it names goals such as [~1%] that rich would take for markup, and rich takes a tenth of a second.
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        rich_markup_mode=None,
+        add_completion=completion,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     for verb in verbs:
         chosen = words is None or words[:1] == [verb.name]
         if verb.verbs:

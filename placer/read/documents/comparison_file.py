@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from placer.errors import Fault, InputError
+from placer.read.documents.kinds import refuse_other
 
 COMPARISON_SCHEMA = "placer.whatif/v1"
 LARGEST_BYTES = 64 << 20
@@ -136,6 +137,7 @@ def _tree(path: str) -> Any:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
     if len(data) > LARGEST_BYTES:
         raise InputError(f"is larger than {LARGEST_BYTES >> 20} MiB, which no comparison is", file=path)
+    refuse_other(data, "whatif", path)
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:

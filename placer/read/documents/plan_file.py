@@ -20,6 +20,7 @@ from placer.model.cpuset import parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.units import KIB_PER_MIB
 from placer.model.vm import Bound
+from placer.read.documents.kinds import refuse_other
 
 if TYPE_CHECKING:
     from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData
@@ -62,6 +63,7 @@ def parse_plan(raw: bytes, name: str) -> Plan:
     InputError
         As `read_plan`.
     """
+    refuse_other(raw, "plan", name)
     with _no_collection():
         tree = _parse(raw, name)
         if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:

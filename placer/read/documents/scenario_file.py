@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import Fault, InputError
+from placer.read.documents.kinds import refuse_other
 from placer.read.documents.scenario_schema import SCHEMA, TAKES, EditEntry
 from placer.read.hosts.host import read_file
 from placer.read.inventory.schema import Problem, VmEntry, further, note, validate
@@ -81,6 +82,7 @@ def read_scenarios(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
 
 def parse_scenario(data: bytes, source: str, base_dir: Path) -> Scenario:
     """Read a scenario from bytes; see `read_scenario`."""
+    refuse_other(data, "scenario", source)
     log = FaultLog(source)
     tree = load_lines(decode(data, source), log)
     if not isinstance(tree, LineMap):

@@ -1,0 +1,103 @@
+"""Help in every spelling, defaults in files and variables, completion, files of the wrong kind named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PLACER = Path(sys.executable).parent / "placer"
+FLEET = """
+schema: placer.inventory/v1
+hosts: [{name: h, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}]
+vms: [{name: v, vcpus: 2, memory: 1GiB}]
+"""
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return what runs placer in a folder of its own that holds a fleet."""
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+
+    def placer(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **variables}
+        return subprocess.run([PLACER, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return placer
+
+
+def goals_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the goals of the plan that was printed."""
+    assert done.returncode == 0, done.stderr
+    return [goal["name"] for goal in json.loads(done.stdout)["goals"]]
+
+
+def test_help_in_every_spelling(run: Run) -> None:
+    """``help solve``, ``solve -h`` and ``solve --help`` print the same."""
+    texts = {run(*words).stdout for words in (("help", "solve"), ("solve", "-h"), ("solve", "--help"))}
+    assert len(texts) == 1 and "--goals" in texts.pop()
+    assert run("help").stdout == run("-h").stdout
+
+
+def test_the_module_is_the_command() -> None:
+    """``python -m placer`` runs, and the version comes as JSON too."""
+    done = subprocess.run([sys.executable, "-m", "placer", "--json", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert set(json.loads(done.stdout)["result"]) == {"version"}
+
+
+def test_defaults_come_from_file_variable_and_command_line(run: Run, tmp_path: Path) -> None:
+    """A file gives defaults, a variable stands above it, the command line above both."""
+    solve = ("solve", "fleet.yaml", "-o", "-", "-q")
+    (tmp_path / "placer.toml").write_text('[solve]\ngoals = "placed"\n')
+    assert goals_of(run(*solve)) == ["placed"]
+    assert goals_of(run(*solve, PLACER_SOLVE_GOALS="placed,hosts")) == ["placed", "hosts"]
+    assert goals_of(run(*solve, "--goals", "hosts", PLACER_SOLVE_GOALS="placed")) == ["hosts"]
+    (tmp_path / "placer.toml").unlink()
+    (tmp_path / "pyproject.toml").write_text('[tool.placer.solve]\ngoals = "hosts"\n')
+    assert goals_of(run(*solve)) == ["hosts"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[solve\n", "cannot be read"),
+        ("solve = 3\n", "defaults stand under the verb"),
+        ('[solve]\ngaols = "placed"\n', "solve has no option 'gaols'"),
+    ],
+)
+def test_faults_of_the_file_are_told(run: Run, tmp_path: Path, text: str, said: str) -> None:
+    """A file that is no TOML, or names what there is not, is bad input and not passed over."""
+    (tmp_path / "placer.toml").write_text(text)
+    done = run("solve", "fleet.yaml", "-o", "-")
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_shells_complete_verbs_and_options(run: Run) -> None:
+    """The completion of a shell gets verbs, and the options of the verb at hand."""
+    asked = {"_PLACER_COMPLETE": "complete_bash"}
+    assert run(COMP_WORDS="placer sol", COMP_CWORD="1", **asked).stdout.split() == ["solve", "solvers"]
+    found = run(COMP_WORDS="placer solve --max", COMP_CWORD="2", **asked).stdout.split()
+    assert "--max-moves" in found and all(word.startswith("--max") for word in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("explain", "fleet.yaml"), "is an inventory; a plan belongs here"),
+        (("whatif", "fleet.yaml", "plan.json"), "is a plan; a scenario belongs here"),
+        (("report", "plan.json", "--compare", "plan.json", "-o", "x.html"), "is a plan; a comparison belongs here"),
+    ],
+)
+def test_a_file_of_the_wrong_kind_is_named_for_what_it_is(run: Run, words: tuple[str, ...], said: str) -> None:
+    """What was given is called by its name, and what makes the right one is said."""
+    assert run("solve", "fleet.yaml", "-o", "plan.json", "-q").returncode == 0
+    done = run(*words)
+    assert done.returncode == 2 and said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
