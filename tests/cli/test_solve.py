@@ -113,7 +113,7 @@ def test_engine_that_cannot_do_it(
     """An engine asked for by name that lacks what is needed is a usage fault with the engine's own words."""
     import solvers.solve
 
-    monkeypatch.setattr(solvers.solve, "_states_cannot", lambda _problem: ["rules between hosts"])
+    monkeypatch.setattr(solvers.solve, "_columns_cannot", lambda _problem: ["rules between hosts"])
     run = placer("solve", fleet_file, "-o", tmp_path / "plan.json", "--engine", "states")
     assert run.code == 2 and "rules between hosts" in run.err and "--engine" in run.err
 
