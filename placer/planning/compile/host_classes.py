@@ -15,6 +15,7 @@ from placer.model.vm import CellMode, CpuPolicy, Vm
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
 from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
+from placer.planning.compile.devices import DeviceNodes, devices_asked, devices_now, have_choice
 from placer.planning.compile.flavors import (
     Confinement,
     FlavorGroup,
@@ -28,7 +29,7 @@ from placer.planning.compile.loose import NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, unions_on
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.permissions import Permission, Permissions
-from placer.planning.compile.placements import Placement, nearest_devices, placement_cost, view_of
+from placer.planning.compile.placements import Placement, placement_cost, view_of
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.compile.structures import BESIDE, ONE_L3, SHARED, Place, structure_of
@@ -133,6 +134,7 @@ class ClassBuilder:
             if vm.pins_fixed and self.flavors.of_vm[number] < 0:
                 pinned[at] |= held_cpus(vm, self.fleet.hosts[at])
         loaded = {}
+        asked = devices_asked(self.fleet)
         roams = any(group.online is not None for group in self.groups)
         widest = max((group.online or 0 for group in self.groups), default=0)
         for at in position.values():
@@ -140,9 +142,12 @@ class ClassBuilder:
             loose = [self._loose.of(n, host) for n in on_host.get(at, ()) if self._loose.has(n)]
             unions, complete = unions_on(host, loose, roams=roams)
             room = self._room(host, frozenset(pinned.get(at, ())), unions, widest)
+            here = on_host.get(at, ())
+            if asked and have_choice(self.fleet, host, here, asked):
+                complete = False
             self.factory.drafts[room.draft].complete &= complete
-            loaded[at] = Loaded(room=room)
-            for number in on_host.get(at, ()):
+            loaded[at] = Loaded(room=room, devices=devices_now(self.fleet, host, here) if asked else {})
+            for number in here:
                 self._sort_vm(loaded[at], host, number)
         return loaded
 
@@ -157,24 +162,29 @@ class ClassBuilder:
         if self._loose.has(number):
             placed: int | None = self.factory.loose(draft, flavor, self._loose.of(number, host))
         else:
-            placed = self._current_placement(draft, host, self.fleet.vms[number], flavor)
+            placed = self._current_placement(draft, host, number, flavor, loaded.devices.get(number))
         if placed is None:
             loaded.floating.setdefault(flavor, []).append(number)
         else:
             draft.held.add(placed)
             loaded.now.setdefault(placed, []).append(number)
 
-    def _current_placement(self, draft: ShapeDraft, host: Host, vm: Vm, flavor: int) -> int | None:
+    def _current_placement(
+        self, draft: ShapeDraft, host: Host, number: int, flavor: int, devices: DeviceNodes | None
+    ) -> int | None:
         """Return the placement a VM has now; VMs of one flavor on the same nodes of a topology share the answer."""
+        vm = self.fleet.vms[number]
         current = vm.current
-        where = None if current is None else (current.nodes, current.memory_nodes)
+        where = None if current is None else (current.nodes, current.memory_nodes, devices)
         key = (id(draft), id(host.topology), flavor, where)
         if key not in self._now:
             nodes = current_positions(host, vm)
             needs = self.groups[flavor].needs
             option = None if nodes is None else _option(needs, len(nodes[0]))
             self._now[key] = (
-                None if nodes is None or option is None else self.factory.current(draft, flavor, option, *nodes)
+                None
+                if nodes is None or option is None
+                else self.factory.current(draft, flavor, option, *nodes, devices)
             )
         return self._now[key]
 
@@ -234,8 +244,7 @@ class ClassBuilder:
                 if vm.pins_fixed:
                     place = replace(place, parts=tuple(replace(part, own=()) for part in place.parts))
             else:
-                devices = nearest_devices(group.needs, view, nodes[0])
-                place = Placement(0, *nodes, tuple(None for _ in group.needs.devices) if devices is None else devices)
+                place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.devices)))
                 self._constants["remote"] += placement_cost(group.needs, place, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
             for rule in group.rules:

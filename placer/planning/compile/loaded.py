@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from placer.planning.compile.capacity import HostCapacity
+from placer.planning.compile.devices import DeviceNodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Loaded:
     fixed: list[int] = field(default_factory=list)
     now: dict[int, list[int]] = field(default_factory=dict)
     floating: dict[int, list[int]] = field(default_factory=dict)
+    devices: Mapping[int, DeviceNodes] = field(default_factory=dict)
     shares: bool = False
     """Whether any vCPU there now has no CPU of its own."""
     tied_on: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))

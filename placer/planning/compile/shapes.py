@@ -13,6 +13,7 @@ import numpy as np
 
 from placer.model.host import Host
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
+from placer.planning.compile.devices import DeviceNodes
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, floating
 from placer.planning.compile.needs import Needs
@@ -96,14 +97,19 @@ class ShapeFactory:
         return self._index[structure]
 
     def current(
-        self, draft: ShapeDraft, flavor: int, option: int, cpu: tuple[int, ...], memory: tuple[int, ...]
+        self,
+        draft: ShapeDraft,
+        flavor: int,
+        option: int,
+        cpu: tuple[int, ...],
+        memory: tuple[int, ...],
+        devices: DeviceNodes | None,
     ) -> int:
         """Return the index of a current placement, added as one that only those already there may keep if it is
         irregular.
         """
         group = self.groups[flavor]
         needs, view = group.needs, draft.structure.view
-        devices = nearest_devices(needs, view, cpu)
         nowhere = tuple(None for _ in needs.devices)
         placement = canonical(needs, Placement(option, cpu, memory, nowhere if devices is None else devices))
         known = draft.index.get((flavor, placement))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -14,9 +15,10 @@ from placer.model.plan import Change, PlanCell, PlanVm
 from placer.model.sets import known_nodes
 from placer.model.vm import Bound, CellMode, EmulatorPolicy, Movable, Vm, VmSpec
 from placer.planning.compile.compile import Compiled
+from placer.planning.compile.devices import DeviceNodes, devices_now
 from placer.planning.compile.loose import Loose, loose_now
-from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
-from placer.planning.compile.placements import Placement, canonical, nearest_devices, view_of
+from placer.planning.compile.needs import Needs, part_memory, part_vcpus
+from placer.planning.compile.placements import Placement, canonical
 from placer.planning.compile.structures import Place
 from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
@@ -31,6 +33,7 @@ class PlanBuilder:
     _shared: dict[tuple[int, int, Placement, SlotPins], tuple[tuple[PlanCell, ...], Mapping[int, frozenset[int]]]] = (
         field(default_factory=dict)
     )
+    _asking: dict[str, list[int]] | None = None
 
     def build(self, assignment: Assignment) -> tuple[PlanVm, ...]:
         """Return all placed VMs, immovable ones included, in the fleet's order."""
@@ -63,9 +66,22 @@ class PlanBuilder:
                 if isinstance(place, Placement):
                     place = in_order_now(place, flavors.groups[flavors.of_vm[vm]].needs, host, fleet.vms[vm])
                 yield place, vm
-        for vm in self.compiled.fixed.get(number, ()):
+        fixed = self.compiled.fixed.get(number, ())
+        asks = any(fleet.vms[vm].spec.devices for vm in fixed)
+        devices = devices_now(fleet, host, self._with_devices().get(host.name, ())) if asks else {}
+        for vm in fixed:
             one = fleet.vms[vm]
-            yield (loose_now(one, host) if known_nodes(one) is None else fixed_placement(host, one)), vm
+            known = known_nodes(one) is not None
+            yield (fixed_placement(host, one, devices.get(vm)) if known else loose_now(one, host)), vm
+
+    def _with_devices(self) -> dict[str, list[int]]:
+        """Return host -> the VMs there that have devices."""
+        if self._asking is None:
+            self._asking = defaultdict(list)
+            for number, vm in enumerate(self.compiled.fleet.vms):
+                if vm.current is not None and vm.spec.devices:
+                    self._asking[vm.current.host].append(number)
+        return self._asking
 
     def _loose_vm(self, host: Host, vm: Vm, place: Loose) -> PlanVm:
         """Return a VM that is not bound to one node a cell: as it is where it stays, floating where it comes."""
@@ -161,14 +177,13 @@ def _followed(vm: Vm, pins: Mapping[int, frozenset[int]], newly: frozenset[int])
     return out
 
 
-def fixed_placement(host: Host, vm: Vm) -> Placement:
-    """Return the placement that an immovable VM has now."""
+def fixed_placement(host: Host, vm: Vm, devices: DeviceNodes | None) -> Placement:
+    """Return the placement that an immovable VM has now, with its devices as `devices_now` takes them to be."""
     parts = known_nodes(vm)
     assert parts is not None, f"{vm.name} is immovable but its nodes are not known"
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
     cpu, memory = tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
-    devices = nearest_devices(spec_needs(vm.spec, locked_cells=len(cpu)), view_of(host), cpu) if vm.spec.devices else ()
-    return Placement(0, cpu, memory, tuple(None for _ in vm.spec.devices) if devices is None else devices)
+    return Placement(0, cpu, memory, (None,) * len(vm.spec.devices) if devices is None else devices)
 
 
 def in_order_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:

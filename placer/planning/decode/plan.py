@@ -27,7 +27,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     from placer.planning.decode.names import assign_names
     from placer.planning.decode.pins import Pinner
     from placer.planning.decode.reasons import unplaced_reasons
-    from placer.planning.decode.results import MEASURED, goal_results
+    from placer.planning.decode.results import MEASURED, goal_results, with_moves
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
@@ -48,6 +48,9 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess)
+    if "moves" in kinds and any(vm.current is not None and vm.spec.devices for vm in fleet.vms):
+        moved = dict(values.tiers("moves"))
+        goals = tuple(with_moves(goal, moved) if goal.name == "moves" else goal for goal in goals)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = capacity_summary(fleet, vms)
     plan = Plan(

@@ -184,6 +184,23 @@ def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None
     )
 
 
+def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:
+    """Put the moves of the finished plan in place of the counts' own, which take other devices for a move.
+
+    That happens on hosts whose devices could be given otherwise to those that stay; no bound is claimed there.
+    """
+    tiers = tuple(tier if tier["value"] == parts[tier["part"]] else _as_measured(tier, parts) for tier in goal.tiers)
+    if tiers == goal.tiers or not tiers:
+        return goal
+    status = "feasible" if goal.status == "optimal" else goal.status
+    value, bound = tiers[0]["value"], tiers[0]["bound"]
+    return replace(goal, tiers=tiers, value=value, bound=bound, gap=gap_of(value, bound), status=status)
+
+
+def _as_measured(tier: Mapping[str, Any], parts: Mapping[str, float]) -> dict[str, Any]:
+    return {**tier, "value": parts[tier["part"]], "bound": None, "source": "", "status": "feasible"}
+
+
 def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[str, Any]:
     def people(number: int | None) -> float | None:
         if number is None:
