@@ -173,7 +173,8 @@ class _Run:
         for number, objective in enumerate(problem.objectives):
             if (kit.model.cost[:, number] < 0).any():
                 continue
-            floor = saving_floor(problem, objective) + load_floor(problem, objective)
+            # What the least place of a VM costs is known only where all places are.
+            floor = saving_floor(problem, objective) + load_floor(problem, objective) if kit.complete else 0
             kit.claim(number, floor, "no cost is negative" if not floor else "what the moves allowed can save at most")
 
     def _closed(self, objective: int) -> bool:
