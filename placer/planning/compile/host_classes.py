@@ -11,7 +11,7 @@ import numpy as np
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import CellMode, CpuPolicy, Vm
+from placer.model.vm import CellMode, CpuPolicy
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
 from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
