@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from solvers.result import Interrupt, Limits
 
 
+class CutOffError(Exception):
+    """The time is up, or the work was interrupted, in the midst of a round: nothing of it counts."""
+
+
 @dataclass(slots=True)
 class Clock:
     """Counts rounds. `stopped` says why there will be no further one; the same number of rounds does the same work."""
@@ -31,10 +35,21 @@ class Clock:
         """Seconds until a round in progress is cut off."""
         return self.limits.guard_s - self.seconds
 
+    def check(self) -> None:
+        """Look at the clock in the midst of long work.
+
+        Raises
+        ------
+        CutOffError
+            Where not even a round in progress may go on, or the work was interrupted.
+        """
+        if self.interrupt.requested or self.left_s <= 0:
+            raise CutOffError
+
     def cut_round(self) -> None:
         """Take back a round that had to be cut off, and begin none any more."""
         self.rounds -= 1
-        self.stopped = "time limit"
+        self.stopped = "interrupted" if self.interrupt.requested else "time limit"
 
     def next_round(self, *, reserve: float = 0.0) -> bool:
         """Begin a round if the limits allow, with `reserve`, a share of the time, left for what has to follow."""

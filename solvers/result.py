@@ -105,6 +105,8 @@ class Interrupt:
     """
 
     requested: bool = False
+    preparing: bool = False
+    """Whether there is no answer to keep yet: then whoever handles the signal may end at once."""
     stops: list[Callable[[], None]] = field(default_factory=list)
 
     def request(self) -> None:

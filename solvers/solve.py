@@ -79,6 +79,7 @@ def solve(
         run.best = warm_start
     if warm_start is None and engine != "greedy":
         run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed))
+    run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
     if chosen == "greedy":

@@ -1,4 +1,7 @@
-"""Ctrl-C during a search: the first asks for the best plan so far, the second ends placer at once."""
+"""Ctrl-C during a search: the first asks for the best plan so far, the second ends placer at once.
+
+So does the first one where no answer is there yet: while a fleet is made into numbers there is nothing to keep.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def _was_signalled() -> bool:
 
 
 def _stop(interrupt: Interrupt, terminal: Terminal) -> None:
-    if not interrupt.requested:
+    if not interrupt.requested and not interrupt.preparing:
         _say("stopping with the best plan so far; Ctrl-C once more stops at once", terminal)
         interrupt.request()
         return

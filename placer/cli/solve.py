@@ -67,7 +67,10 @@ def solve(
     engine: Annotated[
         EngineChoice, typer.Option("--engine", help="Which engine; auto picks by size.")
     ] = EngineChoice.AUTO,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Processes that search side by side.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=1024, help="Threads that search; as many as cores if not said."),
+    ] = None,
     executor: Annotated[
         str | None, typer.Option("--executor", metavar="WHERE", help="A Dask cluster: dask:tcp://SCHEDULER:8786.")
     ] = None,
@@ -89,8 +92,10 @@ def solve(
 
         def work(interrupt: Interrupt) -> Plan:
             from placer.planner import solve_fleet
+            from placer.sweeps.executors import cores
             from solvers.solve import UnsupportedError
 
+            interrupt.preparing = True
             try:
                 return solve_fleet(
                     model,
@@ -101,7 +106,7 @@ def solve(
                     max_migrations=max_migrations,
                     max_repins=max_repins,
                     engine=engine.value,
-                    workers=workers,
+                    workers=workers or cores(),
                     executor=pool,
                     rounds=rounds,
                     on_progress=printer,

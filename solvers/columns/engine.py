@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from solvers.claims import with_claims
-from solvers.clock import Clock
+from solvers.clock import Clock, CutOffError
 from solvers.columns.branching.tree import Tree
 from solvers.columns.incumbent import Hosts
 from solvers.columns.lattice import lattice_of
@@ -105,11 +105,14 @@ class _Run:
         kit.pool_incumbent()
         self._floors()
         kit.claims.take(proven)
-        self._together()
-        for objective in range(self._count):
-            if not self._closed(objective):
-                self._phase(objective)
-        self._further()
+        try:
+            self._together()
+            for objective in range(self._count):
+                if not self._closed(objective):
+                    self._phase(objective)
+            self._further()
+        except CutOffError:
+            kit.clock.cut_round()
         return self._result()
 
     # -- where it starts -----------------------------------------------------------------------------------------------

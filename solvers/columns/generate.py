@@ -236,6 +236,7 @@ class Generator:
         """Return what pricing says of every state; 0 and no patterns for states already full."""
         model = self.pool.evaluator.model
         prices = prices_of(model, duals)
+        self.clock.check()
         tables = TablePricing(self.layouts, prices)
         many = 4 * np.count_nonzero(self.hosts) > len(model.states)
         live = LivePricing(self.batches, tables) if many else None
@@ -247,6 +248,7 @@ class Generator:
         least: list[int] = []
         patterns: list[tuple[Pattern, ...]] = []
         for state in model.states:
+            self.clock.check()
             bound: int = 0
             found: tuple[Pattern, ...] = ()
             if live is not None and state.index in live.most:

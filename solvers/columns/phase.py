@@ -186,6 +186,7 @@ class Phase:
         vcpus = np.array([flavor.vcpus for flavor in kit.model.problem.flavors], dtype=np.int64)
         per_vcpu = int((duals.flavor // np.maximum(vcpus, 1)).sum()) // len(vcpus)
         for _ in range(VARIATIONS):
+            kit.clock.check()
             part = duals.flavor * rng.integers(-AMPLITUDE // 2, AMPLITUDE // 2, len(vcpus)) // 1000
             more = per_vcpu * vcpus * rng.integers(0, AMPLITUDE, len(vcpus)) // 1000
             kit.book.vary(TablePricing(kit.layouts, kit.prices(duals, duals.flavor + part + more)))
@@ -200,6 +201,7 @@ class Phase:
         prices = prices_of(kit.model, self.bound.duals)
         found = []
         for state in kit.model.states:
+            kit.clock.check()
             listed = kit.enumerator.price(state, prices, best=LISTED)
             found += [] if listed is None else [(state.index, pattern) for pattern in listed[1]]
         kit.pool.add(found)

@@ -29,6 +29,10 @@ TIES = 4
 """How often groups are tied anew."""
 OTHER_ORDERS = 3
 """Orders of VMs that the greedy engine tries more where it leaves VMs out."""
+GRACE = 0.05
+"""By so much of the limit the search for an answer that places all may go beyond it."""
+LEAST_S = 0.5
+"""Seconds that an answer near tied groups gets at least."""
 SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
 
@@ -62,7 +66,9 @@ def solve_ruled(
     def over() -> bool:
         # An answer that leaves VMs out is not the end of it: other ties may have room for all.
         best = search.best
-        return search.closed or (best is not None and not any(best.unplaced) and left_s() <= 0)
+        late = left_s() <= 0 and (best is None or not any(best.unplaced))
+        stopped = interrupt is not None and interrupt.requested
+        return search.closed or (best is not None and (late or stopped or left_s() <= -GRACE * limits.time_limit_s))
 
     whole = search.best if search.best is not None and not any(search.best.unplaced) else None
     for near in (relaxed, None) if whole is None else (relaxed, whole, None):
@@ -78,7 +84,7 @@ def solve_ruled(
     for turn, chosen in enumerate(sorted(tried, key=lambda one: one.rank)):
         if over() or (turn and interrupt is not None and interrupt.requested):
             break
-        share = max(1.0, left_s() / (2 if turn + 1 < len(tried) else 1))
+        share = max(LEAST_S, left_s() / (2 if turn + 1 < len(tried) else 1))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         answer = engine(chosen.tied.problem, Limits(time_limit_s=share, rounds=rest), chosen.warm, relaxed.objectives)
         found = chosen.back(answer)

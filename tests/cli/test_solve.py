@@ -170,14 +170,18 @@ def test_shut_off_vms_can_be_left_out(placer: Placer, fleet_file: Path, tmp_path
     assert "off" in {vm.name for vm in read_plan(path).vms}
 
 
-def slow_solve(stops: bool) -> str:
-    """Return a script that solves with an engine that waits in C until it is interrupted, or for ever."""
+def slow_solve(stops: bool, answer: bool) -> str:
+    """Return a script that solves with an engine that waits in C until it is interrupted, or for ever.
+
+    `answer` says whether there is one already that it would keep.
+    """
     return f"""
 import sys, threading, time
 import placer.planner as door
 from placer.cli.app import main
 real = door.solve_fleet
 def slow(fleet, *, interrupt, **options):
+    interrupt.preparing = not {answer}
     print("ready", file=sys.stderr, flush=True)
     gate = threading.Event()
     if {stops}:
@@ -189,10 +193,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def interrupted(arguments: list[str], stops: bool, signals: int) -> tuple[int, str]:
+def interrupted(arguments: list[str], stops: bool, signals: int, *, answer: bool = True) -> tuple[int, str]:
     """Run the slow solve, send it so many SIGINTs, and return exit code and standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-c", slow_solve(stops), *arguments],
+        [sys.executable, "-c", slow_solve(stops, answer), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -219,6 +223,15 @@ def test_second_interrupt_stops_at_once(fleet_file: Path, tmp_path: Path) -> Non
     """Where the engine does not stop, a second Ctrl-C ends placer at once, exit 130, nothing written."""
     path = tmp_path / "plan.json"
     code, errors = interrupted(["solve", str(fleet_file), "-o", str(path)], stops=False, signals=2)
+    assert code == 130, errors
+    assert "stopped at once" in errors
+    assert not path.exists()
+
+
+def test_the_first_interrupt_stops_at_once_where_no_answer_is_there(fleet_file: Path, tmp_path: Path) -> None:
+    """While the fleet is made into numbers there is nothing to keep: exit 130, nothing written."""
+    path = tmp_path / "plan.json"
+    code, errors = interrupted(["solve", str(fleet_file), "-o", str(path)], stops=False, signals=1, answer=False)
     assert code == 130, errors
     assert "stopped at once" in errors
     assert not path.exists()

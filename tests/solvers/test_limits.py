@@ -1,0 +1,70 @@
+"""The limit and an interrupt are heard in the midst of long work, and what was found by then is kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from benchmarks.live_fleets import two_node_fleet
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
+from solvers import clock as clocks
+from solvers.clock import Clock, CutOffError
+from solvers.columns.engine import solve_states
+from solvers.problem import MoveBudget, Problem
+from solvers.result import Interrupt, Limits
+from solvers.starts.best_fit import solve_greedy
+
+
+@dataclass(slots=True)
+class LateClock:
+    """Seconds that pass by one a look from `after` looks on."""
+
+    after: int
+    looks: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        self.looks += 1
+        return self.began + max(0, self.looks - self.after)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    """Return a live fleet with a limit on moves."""
+    fleet = two_node_fleet(seed=3, hosts=24, remote_share=0.2)
+    return compile_fleet(fleet, parse_goals("placed,remote,moves", fleet), MoveBudget(moves=10)).problem
+
+
+def test_a_clock_cuts_off_where_time_is_up_or_the_work_is_interrupted() -> None:
+    """Nothing happens before; the round that was cut counts as never begun, and says why."""
+    clock = Clock(limits=Limits(time_limit_s=60), interrupt=Interrupt())
+    assert clock.next_round()
+    clock.check()
+    clock.interrupt.request()
+    with pytest.raises(CutOffError):
+        clock.check()
+    clock.cut_round()
+    assert (clock.rounds, clock.stopped) == (0, "interrupted")
+    with pytest.raises(CutOffError):
+        Clock(limits=Limits(time_limit_s=0), interrupt=Interrupt(), began=time.monotonic() - 5).check()
+
+
+@pytest.mark.parametrize("after", [0, 20, 60, 150, 400, 1_000])
+def test_the_columns_keep_what_they_have_wherever_time_runs_out(
+    problem: Problem, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many looks at the clock there are before it is late, the answer is no worse than the first one."""
+    start = solve_greedy(problem)
+    late = LateClock(after)
+    monkeypatch.setattr(clocks, "time", late)
+    found = solve_states(problem, limits=Limits(time_limit_s=3), warm_start=start)
+    values: Any = [row.value for row in found.objectives]
+    assert values <= [row.value for row in start.objectives]
+    assert late.looks <= after + 60
+    for row in found.objectives:
+        assert row.bound is None or row.bound <= row.value  # type: ignore[operator]
