@@ -88,6 +88,7 @@ GIVEN: dict[str, dict[str, str]] = {
         for form in ("kubevirt", "ovirt", "opennebula", "incus", "terraform")
     },
     "how-to/report.md": {"fleet.yaml": LIVE},
+    "how-to/maintenance.md": {"fleet.yaml": LIVE},
     "how-to/what-if.md": {"fleet.yaml": RACKS},
     "how-to/live-fleet.md": {
         "map.yaml": MAP,

@@ -52,6 +52,7 @@ VERBS = (
     Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
     Verb(name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.minfleet:minfleet"),
     Verb(name="moves", help="Order a plan's moves in waves.", target="placer.cli.moves:moves"),
+    Verb(name="maintain", help="Empty hosts in waves, each once.", target="placer.cli.maintain:maintain"),
     Verb(name="diff", help="Compare two plans, or now and a plan.", target="placer.cli.diff:diff"),
     Verb(name="explain", help="Say why a VM is where it is, or what rules cost.", target="placer.cli.explain:explain"),
     Verb(name="runway", help="Find how many months of growth fit.", target="placer.cli.runway:runway"),

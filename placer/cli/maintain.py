@@ -1,0 +1,146 @@
+"""``placer maintain``: rolling maintenance, in waves of hosts that are emptied together."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
+from placer.cli.inputs import read_fleet
+from placer.cli.moves import parse_bandwidth_gib_s
+from placer.cli.terminal import Terminal
+from placer.errors import InputError, PartialError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from placer.model.fleet import Fleet
+    from placer.whatif.maintain import Maintenance
+
+
+class MaintainFormat(StrEnum):
+    """The forms of a maintenance."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def maintain(
+    terminal: Terminal,
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory, with the VMs where they are.")],
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option("--hosts", metavar="HOST|LABEL=VALUE", help="Only these hosts; repeatable. All if not said."),
+    ] = None,
+    parallel: Annotated[int, typer.Option("--parallel", metavar="K", min=1, help="Most hosts empty together.")] = 1,
+    at_once: Annotated[int, typer.Option("--at-once", metavar="K", min=1, help="Most moves at once on a host.")] = 2,
+    bandwidth: Annotated[
+        str | None, typer.Option("--bandwidth", metavar="RATE", help="Of a host's network: 10Gbit/s or 1GiB/s.")
+    ] = None,
+    reboot: Annotated[
+        str, typer.Option("--reboot", metavar="TIME", help="What a wave takes once it is empty.")
+    ] = "10m",
+    per_night: Annotated[
+        str | None, typer.Option("--per-night", metavar="TIME", help="Spread the waves over nights of so long.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write a script, a ticket and the fleet after each wave."),
+    ] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each plan that is tried.")] = 10.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    format: Annotated[MaintainFormat, typer.Option("--format", help="How to print it.")] = MaintainFormat.TABLE,
+) -> Answer:
+    """Empty hosts in waves, each once, with rules and reserves kept all the way.
+
+    VMs stay where a wave takes them. Exit code 8: some hosts cannot be emptied; the others are in the waves.
+    """
+    from placer.emit.moves.maintenance import maintenance_data, maintenance_files, maintenance_markdown, nights_of
+    from placer.moves.model import MoveLimits
+    from placer.whatif.maintain import maintain as find_waves
+
+    rate = None if bandwidth is None else parse_bandwidth_gib_s(bandwidth)
+    if per_night is not None and rate is None:
+        raise InputError(
+            "how much fits into a night depends on the network", field="--per-night", cure="give --bandwidth"
+        )
+    night = None if per_night is None else parse_duration_s(per_night, "--per-night") / 60
+    down = parse_duration_s(reboot, "--reboot") / 60
+    model = read_fleet(fleet, terminal)
+    found = find_waves(
+        model,
+        _chosen(model, hosts or ()),
+        parallel=parallel,
+        limits=MoveLimits(per_host=at_once, bandwidth_gib_s=rate),
+        time_limit_s=time_limit,
+        seed=seed,
+        on_wave=lambda done, wanted: terminal.note(f"{done} of {wanted} hosts have a wave"),
+    )
+    nights = nights_of(found.waves, down, night)
+    if output is not None:
+        from placer.emit.writer import write_files
+
+        files = {Path(output) / name: data for name, data in maintenance_files(found, nights).items()}
+        write_files(files, force=force)
+        terminal.note(f"wrote {len(files)} files to {output}")
+    failure = None
+    if found.stuck:
+        name, why = next(iter(found.stuck.items()))
+        failure = PartialError(f"{len(found.stuck)} hosts cannot be emptied, {name!r} among them: {why}")
+    if format is MaintainFormat.MARKDOWN:
+        text = maintenance_markdown(found, nights)
+        return Answer(data=lambda: maintenance_data(found, nights), text=text, failure=failure)
+    return Answer(
+        data=lambda: maintenance_data(found, nights),
+        text=lambda console: _draw(console, found, nights),
+        failure=failure,
+    )
+
+
+def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
+    """Return the names of the hosts that are meant, each once."""
+    from placer.model.rules import matches
+
+    if not hosts:
+        return [host.name for host in fleet.hosts if not host.failed]
+    out: dict[str, None] = {}
+    for text in hosts:
+        key, equals, value = text.partition("=")
+        wanted = {key: value} if equals and text not in fleet.host_by_name else {"name": text}
+        found = [host.name for host in fleet.hosts if matches(wanted, host.name, host.labels)]
+        if not found:
+            raise InputError(f"no host is {text[:60]!r}", field="--hosts", cure="name a host, or a label: rack=r1")
+        out.update(dict.fromkeys(found))
+    return list(out)
+
+
+def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None) -> None:
+    from rich.table import Table
+
+    from placer.show.words import count
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("wave", "night", "hosts", "moves", "minutes"):
+        if heading != "night" or nights is not None:
+            table.add_column(heading, overflow="fold", justify="left" if heading == "hosts" else "right")
+    for number, wave in enumerate(found.waves, start=1):
+        night = [] if nights is None else [str(nights[number - 1])]
+        minutes = "-" if wave.minutes is None else f"{wave.minutes:.1f}"
+        table.add_row(str(number), *night, ", ".join(wave.hosts), str(wave.moves), minutes)
+    console.print(table)
+    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound} are needed"
+    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound} are needed"
+    console.print(
+        f"{count(len(found.waves), 'wave')} ({proof}), {count(found.moves, 'move')} ({moves}), "
+        f"{count(found.moved_twice, 'VM')} moved twice"
+    )
+    for host, why in found.stuck.items():
+        console.print(f"{host} cannot be emptied: {why}", highlight=False, markup=False)

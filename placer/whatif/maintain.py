@@ -1,0 +1,259 @@
+"""Rolling maintenance: waves of hosts that are emptied together, until every one has been empty once.
+
+Each wave is planned from the state that the one before leaves: its hosts are drained with few moves, all rules and
+reserves are kept, and its moves are ordered. Arrivals go to hosts that are done already where that is possible, so that
+few VMs move twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Movable
+from placer.moves.model import MoveLimits, Schedule
+from placer.moves.schedule import schedule_moves
+from placer.planner import solve_fleet
+from placer.planning.after import fleet_after
+
+GOALS = ("placed", "rules", "moves")
+SLACK_MOVES = 8
+"""Moves of other VMs that a wave may take to make room."""
+_LEAVES = "placer.leaves"
+_WAITS = "placer.waits"
+
+OnWave = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceWave:
+    """One wave: hosts that are empty together, the moves that empty them, and the fleet afterwards.
+
+    `reserve` tells whether the reserve rules are kept while these hosts are out; None where there are none. `moves` are
+    VMs that change host; `before` the fleet that the schedule starts from.
+    """
+
+    hosts: tuple[str, ...]
+    schedule: Schedule
+    plan: Plan
+    before: Fleet
+    after: Fleet
+    moves: int
+    reserve: bool | None
+
+    @property
+    def minutes(self) -> float | None:
+        """Copying time; None where no bandwidth was given."""
+        return self.schedule.minutes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """All waves, and what is proven of them.
+
+    Attributes
+    ----------
+    waves_bound, moves_bound : no maintenance of the hosts that can be emptied takes fewer waves (of at most `parallel`
+        hosts), or moves.
+    moved_twice : VMs that change host more than once.
+    stuck : host -> why it cannot be emptied.
+    """
+
+    waves: tuple[MaintenanceWave, ...]
+    waves_bound: int
+    moves_bound: int
+    moved_twice: int
+    stuck: dict[str, str]
+
+    @property
+    def moves(self) -> int:
+        """Moves of all waves."""
+        return sum(wave.moves for wave in self.waves)
+
+
+def maintain(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    *,
+    parallel: int = 1,
+    limits: MoveLimits | None = None,
+    time_limit_s: float = 10.0,
+    seed: int = 0,
+    on_wave: OnWave | None = None,
+) -> Maintenance:
+    """Return waves in which each of these hosts is empty once.
+
+    Parameters
+    ----------
+    parallel : most hosts that are empty together.
+    time_limit_s : for each plan that is tried.
+    on_wave : told how many hosts are done, of how many.
+
+    Raises
+    ------
+    InputError
+        A host that the fleet lacks, or none at all.
+    """
+    unknown = [name for name in hosts if name not in fleet.host_by_name]
+    if unknown or not hosts:
+        raise InputError(
+            f"there is no host {unknown[0]!r}" if unknown else "no host is to be maintained", field="--hosts"
+        )
+    stuck = _stuck(fleet, hosts)
+    pending = [name for name in hosts if name not in stuck and not fleet.host_by_name[name].failed]
+    wanted = len(pending)
+    most = min(parallel, _most_at_once(fleet, pending))
+    waves_bound = math.ceil(wanted / most) if most else wanted
+    moves_bound = sum(vm.current is not None and vm.current.host in set(pending) for vm in fleet.vms)
+    state, waves = fleet, []
+    moved: Counter[str] = Counter()
+    while pending:
+        pending.sort(key=_load_key(state))
+        size = max(1, min(most, len(pending)))
+        wave = None
+        while wave is None:
+            chosen, waiting = pending[:size], pending[size:]
+            wave = _wave(state, chosen, waiting, limits, time_limit_s, seed)
+            if wave is None and size == 1:
+                stuck[chosen[0]] = "no plan was found that empties it and keeps every rule and reserve"
+                pending.remove(chosen[0])
+                break
+            size = max(1, size // 2)
+        if wave is None:
+            continue
+        waves.append(wave)
+        pending = [name for name in pending if name not in wave.hosts]
+        moved.update(_moving(wave.plan))
+        state = wave.after
+        if on_wave is not None:
+            on_wave(wanted - len(pending), wanted)
+    return Maintenance(
+        waves=tuple(waves),
+        waves_bound=waves_bound,
+        moves_bound=moves_bound,
+        moved_twice=sum(times > 1 for times in moved.values()),
+        stuck=stuck,
+    )
+
+
+def _moving(plan: Plan) -> list[str]:
+    """Return the VMs that change host."""
+    return [vm.name for vm in plan.vms if vm.from_host is not None and vm.from_host != vm.host]
+
+
+def _stuck(fleet: Fleet, hosts: Sequence[str]) -> dict[str, str]:
+    """Return the hosts with VMs that never leave, and who they are."""
+    wanted = set(hosts)
+    held: dict[str, list[str]] = {}
+    for vm in fleet.vms:
+        if vm.current is not None and vm.current.host in wanted and vm.movable is Movable.NO:
+            held.setdefault(vm.current.host, []).append(vm.name)
+    return {
+        host: f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''} cannot move"
+        for host, names in held.items()
+    }
+
+
+def _load_key(fleet: Fleet) -> Callable[[str], tuple[int, str]]:
+    """Return a key by which the emptiest hosts come first."""
+    load: Counter[str] = Counter()
+    for vm in fleet.vms:
+        if vm.current is not None:
+            load[vm.current.host] += vm.spec.memory_kib
+    return lambda name: (load[name], name)
+
+
+def _most_at_once(fleet: Fleet, pending: Sequence[str]) -> int:
+    """Return how many of these hosts can be out at most while the others have the CPUs and memory for all VMs."""
+    there = [vm for vm in fleet.vms if vm.current is not None]
+    dedicated = sum(sum(map(vm.spec.is_dedicated, range(vm.spec.vcpus))) for vm in there)
+    memory = sum(vm.spec.memory_kib for vm in there)
+    working = [host for host in fleet.hosts if not host.failed]
+    out = set(pending)
+
+    def fewest(need: float, room: Callable[[str], float]) -> int:
+        """Return how many hosts fit out: the smallest go first, which is the most that can."""
+        left = sum(room(host.name) for host in working) - need
+        count = 0
+        for size in sorted(room(name) for name in out):
+            left -= size
+            if left < 0:
+                break
+            count += 1
+        return count
+
+    hosts = fleet.host_by_name
+    by_cpus = fewest(dedicated, lambda name: float(len(hosts[name].usable_cpus)))
+    by_memory = fewest(
+        memory, lambda name: hosts[name].memory_ratio * sum(node.memory_kib for node in hosts[name].topology.nodes)
+    )
+    return min(by_cpus, by_memory)
+
+
+def _wave(
+    fleet: Fleet,
+    chosen: Sequence[str],
+    waiting: Sequence[str],
+    limits: MoveLimits | None,
+    time_limit_s: float,
+    seed: int,
+) -> MaintenanceWave | None:
+    """Return a wave that empties these hosts; None where no plan was found that does and keeps what is to be kept."""
+    leaving = {vm.name for vm in fleet.vms if vm.current is not None and vm.current.host in set(chosen)}
+    drains = tuple(Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in chosen)
+    # Who moves now had better not move again: first without the hosts that are still to come.
+    for spared in [waiting, []] if waiting and leaving else [[]]:
+        asked = _marked(fleet, leaving, spared)
+        asked = dataclasses.replace(asked, rules=(*asked.rules, *drains), digest="")
+        try:
+            plan = solve_fleet(
+                asked, goals=GOALS, max_moves=len(leaving) + SLACK_MOVES, time_limit_s=time_limit_s, seed=seed
+            )
+        except (ImpossibleError, NothingFoundError):
+            continue
+        if plan.unplaced or any(vm.host in set(chosen) for vm in plan.vms):
+            continue
+        said = plan.summary.get("reserve")
+        kept = None if said is None else all(one["proven"] for one in said)
+        rules = plan.goal("rules")
+        if kept is False or (spared and rules.value):
+            continue
+        schedule = schedule_moves(fleet, plan, limits)
+        if schedule.blocked:
+            continue
+        return MaintenanceWave(
+            hosts=tuple(chosen),
+            schedule=schedule,
+            plan=plan,
+            before=fleet,
+            after=fleet_after(fleet, plan),
+            moves=len(_moving(plan)),
+            reserve=kept,
+        )
+    return None
+
+
+def _marked(fleet: Fleet, leaving: set[str], spared: Sequence[str]) -> Fleet:
+    """Return the fleet with a rule that keeps VMs that leave a host off hosts that are still to be emptied."""
+    if not spared:
+        return fleet
+    off = set(spared)
+    vms = tuple(
+        dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, labels={**vm.spec.labels, _LEAVES: "true"}))
+        if vm.name in leaving
+        else vm
+        for vm in fleet.vms
+    )
+    hosts = tuple(
+        dataclasses.replace(host, labels={**host.labels, _WAITS: "true"}) if host.name in off else host
+        for host in fleet.hosts
+    )
+    rule = Rule(kind=RuleKind.OUTSIDE, members={_LEAVES: "true"}, hosts={_WAITS: "true"})
+    return dataclasses.replace(fleet, vms=vms, hosts=hosts, rules=(*fleet.rules, rule), digest="")

@@ -1,0 +1,116 @@
+"""Maintenance: each host empty once, every state accepted, bounds that hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from placer.check.check import check
+from placer.cli.app import main
+from placer.emit.moves.maintenance import maintenance_files, nights_of
+from placer.errors import InputError
+from placer.failures.sweep import sweep_failures
+from placer.model.fleet import Fleet
+from placer.moves.model import MoveLimits
+from placer.options import SweepOptions
+from placer.read.inventory.inventory import parse_fleet
+from placer.sweeps.tasks import Variant
+from placer.whatif.maintain import Maintenance, maintain
+
+TEXT = """\
+schema: placer.inventory/v1
+hosts: [{name: h, count: HOSTS, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}], labels: {rack: r1}}]
+vms:
+VMS
+rules: [{reserve: {fail: 1, scope: host}}]
+"""
+
+
+def made(load: list[int], more: str = "") -> Fleet:
+    """Return hosts with so many VMs of two vCPUs each, of which one may fail."""
+    vms = [
+        f"  - {{name: v{host}-{number}, vcpus: 2, memory: 2GiB, cells: none, host: h-{host}, nodes: [0]{more}}}"
+        for host, many in enumerate(load, start=1)
+        for number in range(many)
+    ]
+    text = TEXT.replace("HOSTS", str(len(load))).replace("VMS", "\n".join(vms))
+    return parse_fleet(text.encode(), "fleet.yaml", Path())
+
+
+def verify(fleet: Fleet, hosts: list[str], found: Maintenance, parallel: int) -> None:
+    """Every host is in one wave; each leaves its hosts empty, in a state that survives a failure."""
+    assert sorted(name for wave in found.waves for name in wave.hosts) == sorted(hosts)
+    state = fleet
+    for wave in found.waves:
+        assert len(wave.hosts) <= parallel and wave.before.vms == state.vms
+        assert not any(vm.current is not None and vm.current.host in wave.hosts for vm in wave.after.vms)
+        assert len(wave.after.vms) == len(fleet.vms) and all(vm.current is not None for vm in wave.after.vms)
+        assert not wave.schedule.blocked and not wave.schedule.remaining
+        plan = dataclasses.replace(wave.plan, fleet_digest=wave.before.digest, goals=(), options={}, summary={})
+        report = check(dataclasses.replace(wave.before, digest=plan.fleet_digest), plan)
+        assert report.ok, report.faults
+        down = dataclasses.replace(
+            wave.before,
+            hosts=tuple(dataclasses.replace(h, failed=h.name in wave.hosts) for h in wave.before.hosts),
+            rules=(),
+        )
+        sweep = sweep_failures(Variant(name="down", fleet=down), wave.plan, "host", SweepOptions(time_limit_s=10))
+        assert wave.reserve and not sweep.harmful and not sweep.unknown
+        state = wave.after
+    assert found.waves_bound <= len(found.waves) and found.moves_bound <= found.moves
+
+
+@pytest.mark.parametrize(("load", "parallel"), [([2, 2, 1, 0, 1], 1), ([1, 1, 1, 1, 0, 0], 2)])
+def test_every_host_is_empty_once(load: list[int], parallel: int) -> None:
+    """N+1 is kept in every state, and the waves are the fewest there are."""
+    fleet = made(load)
+    hosts = [host.name for host in fleet.hosts]
+    found = maintain(fleet, hosts, parallel=parallel, time_limit_s=5)
+    verify(fleet, hosts, found, parallel)
+    assert len(found.waves) == found.waves_bound == -(-len(load) // parallel)
+
+
+def test_no_more_hosts_go_than_the_others_can_carry() -> None:
+    """Three hosts hold eight VMs of four each: one at a time can be out, whatever is allowed; the bound knows it."""
+    fleet = dataclasses.replace(made([3, 3, 2]), rules=())
+    found = maintain(fleet, ["h-1", "h-2", "h-3"], parallel=3, time_limit_s=5)
+    assert (len(found.waves), found.waves_bound, found.moves_bound) == (3, 3, 8)
+
+
+def test_what_cannot_move_is_named() -> None:
+    """A host with an immovable VM is stuck, with its name; unknown hosts are refused."""
+    fleet = made([1, 1, 0], more=", movable: 'false'")
+    found = maintain(fleet, ["h-1", "h-3"], time_limit_s=5)
+    assert [wave.hosts for wave in found.waves] == [("h-3",)] and "v1-0" in found.stuck["h-1"]
+    with pytest.raises(InputError, match="h-9"):
+        maintain(fleet, ["h-9"])
+
+
+def test_files_and_nights() -> None:
+    """Each wave has a script, a ticket and an inventory that is read back; nights hold what fits, one wave at least."""
+    found = maintain(made([1, 1, 0, 0]), ["h-1", "h-2"], limits=MoveLimits(bandwidth_gib_s=0.01), time_limit_s=5)
+    files = maintenance_files(found, None)
+    assert sorted(files) == sorted(
+        ["maintenance.md", *(f"wave-0{n}.{ending}" for n in (1, 2) for ending in ("sh", "md", "yaml"))]
+    )
+    assert len(parse_fleet(files["wave-02.yaml"], "w", Path()).vms) == 2
+    assert nights_of(found.waves, 10.0, 1000.0) == [1, 1] and nights_of(found.waves, 10.0, 1.0) == [1, 2]
+    assert nights_of(found.waves, 10.0, None) is None
+
+
+def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hosts by label; waves with their bound; a stuck host ends with 8."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        TEXT.replace("HOSTS", "3").replace("VMS", "  - {name: a, vcpus: 2, memory: 1GiB, cells: none, host: h-1}")
+    )
+    assert main(["maintain", str(path), "--hosts", "rack=r1", "-o", str(tmp_path / "out"), "--json", "-q"]) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["waves_count"] == {"value": 3, "bound": 3} and (tmp_path / "out/wave-03.sh").exists()
+    path.write_text(path.read_text().replace("host: h-1}", "host: h-1, movable: 'false'}"))
+    assert main(["maintain", str(path), "-q"]) == 8
+    assert main(["maintain", str(path), "--per-night", "2h", "-q"]) == 2
+    assert main(["maintain", str(path), "--hosts", "rack=r9", "-q"]) == 2
