@@ -27,7 +27,7 @@ class Fleet:
     ----------
     room : (H, K) units left, below 0 only in between. `base` : (H, K) load = base - room, phantoms left out.
     vms : (H,) VMs of a host. `held` : a host, placement -> VMs. `out` : (F,) VMs left out.
-    values : (O,) value of every objective. `hinge` : (hinge tables, H) what the hinges of a host cost.
+    values : (O,) value of every objective. `convex` : of each table of convex costs, (H,) what a host costs.
     moves, migrations : changes so far. `left`, `came` : (H,) VMs that left a host, or came (arrivals too).
     frozen : (F,) VMs that stay where they are: members of rules over hosts.
     """
@@ -40,7 +40,7 @@ class Fleet:
     phantoms: list[tuple[tuple[int, int], ...]]
     out: IntArray
     values: IntArray
-    hinge: list[IntArray]
+    convex: list[IntArray]
     homes: dict[int, Homes]
     left: IntArray
     came: IntArray
@@ -68,7 +68,7 @@ class Fleet:
             phantoms=[()] * hosts,
             out=np.array(unplaced, dtype=np.int64),
             values=np.array(evaluate(problem, patterns, unplaced), dtype=np.int64),
-            hinge=[],
+            convex=[],
             homes=homes_of(tables),
             left=np.zeros(hosts, dtype=np.int64),
             came=np.zeros(hosts, dtype=np.int64),
@@ -95,7 +95,7 @@ class Fleet:
                 fleet.phantoms[host] = pattern.phantoms
             nexts[number] += pattern.count
         load = fleet.base - fleet.room
-        fleet.hinge = [table.cost(tables.shape, load) for table in tables.hinges]
+        fleet.convex = [table.cost(np.arange(hosts), load) for table in tables.convex]
         return fleet
 
     # -- prices --------------------------------------------------------------------------------------------------------
@@ -107,9 +107,9 @@ class Fleet:
         """
         tables, problem = self.tables, self.tables.problem
         value = sign * tables.cost[places]
-        for table, now in zip(tables.hinges, self.hinge, strict=True):
+        for table, now in zip(tables.convex, self.convex, strict=True):
             load = self.base[hosts] - self.room[hosts] + sign * tables.use[places]
-            value[:, table.objective] += table.cost(tables.shape[hosts], load) - now[hosts]
+            value[:, table.objective] += table.cost(hosts, load) - now[hosts]
         moves, migrations = np.zeros(len(hosts), dtype=np.int64), np.zeros(len(hosts), dtype=np.int64)
         homes = self.homes.get(flavor)
         if homes is not None:
@@ -227,9 +227,9 @@ class Fleet:
         value, _, _ = self.price(flavor, np.array([host]), np.array([place]), sign)
         self.values += value[0]
         self._count(host, place, sign)
-        for table, now in zip(self.tables.hinges, self.hinge, strict=True):
+        for table, now in zip(self.tables.convex, self.convex, strict=True):
             load = (self.base[host] - self.room[host])[None, :]
-            now[host] = table.cost(self.tables.shape[[host]], load)[0]
+            now[host] = table.cost(np.array([host]), load)[0]
 
     def _count(self, host: int, place: int, sign: int) -> None:
         """Count a VM more or less, in all but the values."""

@@ -67,9 +67,9 @@ def most_to_win(fleet: Fleet, hosts: list[int]) -> list[tuple[Vector, int, int]]
     host_of, place_of = np.array(found_hosts), np.array(found_places)
     flavor = tables.flavor[place_of]
     value = tables.least[flavor] - tables.cost[place_of]
-    for table, now in zip(tables.hinges, fleet.hinge, strict=True):
+    for table, now in zip(tables.convex, fleet.convex, strict=True):
         load = fleet.base[host_of] - fleet.room[host_of] - tables.use[place_of]
-        value[:, table.objective] += table.cost(tables.shape[host_of], load) - now[host_of]
+        value[:, table.objective] += table.cost(host_of, load) - now[host_of]
     for o, objective in enumerate(tables.problem.objectives):
         if objective.host_cost:
             value[:, o] -= np.where(fleet.vms[host_of] == 1, tables.opening[host_of], 0)

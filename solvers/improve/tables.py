@@ -5,6 +5,7 @@ Shapes of fewer rows are filled up with rows that nothing takes, so that all hos
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,22 +23,48 @@ CACHED = 4_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HingeTable:
-    """The hinges of one objective, a line a shape: (S, N) row, offset, slope and scale; slope 0 fills up."""
+    """The hinges of one objective, a line a shape: (S, N) row, offset, slope and scale; slope 0 fills up.
+
+    `shape` : (H,) the shape of each host.
+    """
 
     objective: int
+    shape: IntArray
     row: IntArray
     offset: IntArray
     slope: IntArray
     scale: IntArray
 
-    def cost(self, shape: IntArray, load: IntArray) -> IntArray:
-        """Return (M,): what hosts of a shape (M,) cost with loads (M, K)."""
-        if not len(shape):
-            return np.zeros(0, dtype=np.int64)
+    def cost(self, hosts: IntArray, load: IntArray) -> IntArray:
+        """Return (M,): what hosts (M,) cost with loads (M, K), immovable VMs included."""
+        shape = self.shape[hosts]
         at = np.take_along_axis(load, self.row[shape], axis=1)
         over = np.maximum(0, self.scale[shape] * at - self.offset[shape])
         total: IntArray = (self.slope[shape] * over).sum(axis=1)
         return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortageTable:
+    """What has no place on hosts that hold more than they have room for, in one objective.
+
+    `values` : shape -> shortages, each (families, K) values of a unit over the room. `ceiling` : (H, K) the load up to
+    which nothing is over. `counted` : (H,) hosts where it counts.
+    """
+
+    objective: int
+    shape: IntArray
+    values: dict[int, tuple[IntArray, ...]]
+    ceiling: IntArray
+    counted: BoolArray
+
+    def cost(self, hosts: IntArray, load: IntArray) -> IntArray:
+        """Return (M,): what hosts (M,) cost with loads (M, K), immovable VMs included."""
+        out = np.zeros(len(hosts), dtype=np.int64)
+        for n in np.flatnonzero(self.counted[hosts]).tolist():
+            over = np.maximum(0, load[n] - self.ceiling[hosts[n]])
+            out[n] = sum(int((families @ over).max()) for families in self.values.get(int(self.shape[hosts[n]]), ()))
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +75,7 @@ class Tables:
     Attributes
     ----------
     first : (S + 1,) number of each shape's first placement. `local` : (P,) position among those of flavor and shape.
-    host_class, shape : (H,). `capacity` : (H, K). `opening` : (H,) cost of a host that holds any VM.
+    host_class, shape : (H,). `capacity` : (H, K) what there really is. `opening` : (H,) cost of a host in use.
     least : (F, O) the least that a VM of a flavor costs anywhere. `unplaced` : (F, O) what one left out costs.
     allowed, penalty : (classes, F), None where all may be anywhere, where nothing is a penalty.
     """
@@ -66,7 +93,7 @@ class Tables:
     opening: IntArray
     least: IntArray
     unplaced: IntArray
-    hinges: tuple[HingeTable, ...]
+    convex: tuple[HingeTable | ShortageTable, ...]
     allowed: BoolArray | None
     penalty: IntArray | None
     by_flavor: IntArray
@@ -138,7 +165,8 @@ def tables_of(problem: Problem) -> Tables | None:
     shape_of_host = np.array([cls.shape for cls in problem.classes], dtype=np.int64)[host_class]
     capacity = np.zeros((len(problem.classes), rows), dtype=np.int64)
     for number, cls in enumerate(problem.classes):
-        capacity[number, : len(cls.capacity)] = cls.capacity
+        # On a row that is over its room nothing fits, whatever may stay there.
+        capacity[number, : len(cls.capacity)] = cls.capacity if cls.room is None else cls.room
     capacity = capacity[host_class]
     least = np.zeros((flavors, len(objectives)), dtype=np.int64)
     many = np.diff(flavor_ptr) > 0
@@ -164,7 +192,7 @@ def tables_of(problem: Problem) -> Tables | None:
         opening=np.array([cls.cost for cls in problem.classes], dtype=np.int64)[host_class],
         least=least,
         unplaced=unplaced,
-        hinges=_hinges(problem),
+        convex=(*_hinges(problem, shape_of_host), *_shortages(problem, shape_of_host, host_class, capacity)),
         allowed=None if allowed.all() else allowed,
         penalty=penalty if penalty.any() else None,
         by_flavor=by_flavor,
@@ -186,8 +214,7 @@ def _positions(flavor: IntArray, shape: IntArray, order: IntArray) -> IntArray:
     return out
 
 
-def _hinges(problem: Problem) -> tuple[HingeTable, ...]:
-    out = []
+def _hinges(problem: Problem, shape_of_host: IntArray) -> Iterator[HingeTable]:
     for o, objective in enumerate(problem.objectives):
         if objective.hinge is None:
             continue
@@ -199,5 +226,33 @@ def _hinges(problem: Problem) -> tuple[HingeTable, ...]:
         for number, found in enumerate(own):
             for n, hinge in enumerate(found):
                 table[:, number, n] = hinge.row, hinge.offset, hinge.slope, hinge.scale
-        out.append(HingeTable(objective=o, row=table[0], offset=table[1], slope=table[2], scale=table[3]))
-    return tuple(out)
+        yield HingeTable(
+            objective=o, shape=shape_of_host, row=table[0], offset=table[1], slope=table[2], scale=table[3]
+        )
+
+
+def _shortages(
+    problem: Problem, shape_of_host: IntArray, host_class: IntArray, capacity: IntArray
+) -> Iterator[ShortageTable]:
+    rows = capacity.shape[1]
+    counted = np.array([cls.room is not None for cls in problem.classes], dtype=np.bool_)[host_class]
+    fixed = np.zeros((len(problem.classes), rows), dtype=np.int64)
+    for number, cls in enumerate(problem.classes):
+        fixed[number, : len(cls.fixed)] = cls.fixed
+    for o, objective in enumerate(problem.objectives):
+        if objective.shortage is None or not counted.any():
+            continue
+        values: dict[int, tuple[IntArray, ...]] = {}
+        for number, shape in enumerate(problem.shapes):
+            own = []
+            for shortage in shape.shortages:
+                if shortage.part == objective.shortage and shortage.apart:
+                    families = np.zeros((len(shortage.apart), rows), dtype=np.int64)
+                    for n, family in enumerate(shortage.apart):
+                        for row, each in family:
+                            families[n, row] += each
+                    own.append(families)
+            values[number] = tuple(own)
+        yield ShortageTable(
+            objective=o, shape=shape_of_host, values=values, ceiling=fixed[host_class] + capacity, counted=counted
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.improve.fleet import Fleet
 from solvers.improve.stage import stage_of
 from solvers.improve.tables import tables_of
-from solvers.problem import Problem
+from solvers.problem import Objective, Problem, Shortage
 from solvers.result import Limits, Result
 from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
@@ -26,11 +28,24 @@ def _fleet(problem: Problem, start: Result) -> Fleet:
     return Fleet.of(tables, start.patterns, start.unplaced)
 
 
+def _over_full(seed: int) -> Problem:
+    """Return a small problem some of whose hosts have less room than what is there now may take; that counts."""
+    problem, draw = small_problem(seed), random.Random(seed)
+    classes = tuple(
+        cls if cls.is_empty else replace(cls, room=cls.capacity - np.array([draw.randint(0, 3) for _ in cls.capacity]))
+        for cls in problem.classes
+    )
+    shortage = Shortage(part="over", apart=(((0, 1), (2, 1)), ((1, 3),), ((4, 2),)))
+    shapes = tuple(replace(shape, shortages=(shortage,)) for shape in problem.shapes)
+    excess = Objective(goal="excess", shortage="over")
+    return replace(problem, classes=classes, shapes=shapes, objectives=(excess, *problem.objectives))
+
+
 def test_every_change_is_priced_as_the_referee_does() -> None:
     """VMs taken from places and put to others, whether they fit or not: values, moves and migrations stay exact."""
     changes = 0
-    for seed in range(60):
-        problem = small_problem(seed)
+    for seed, made in itertools.product(range(40), (small_problem, _over_full)):
+        problem = made(seed)
         start = solve_greedy(problem)
         if not start.patterns or problem.rules:
             continue
@@ -59,8 +74,8 @@ def test_every_change_is_priced_as_the_referee_does() -> None:
 def test_never_worse_and_nothing_broken() -> None:
     """On small fleets with every feature the stage's answer is valid and no worse than the one it began with."""
     better = 0
-    for seed in range(120):
-        problem = small_problem(seed)
+    for seed, made in itertools.product(range(50), (small_problem, _over_full)):
+        problem = made(seed)
         start = solve_greedy(problem, seed=1)
         stage = stage_of(problem, start, seed=seed, patience=2) if start.patterns else None
         if stage is None:
