@@ -31,8 +31,8 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         The name of the file in messages.
     unpinned
         What a vCPU counts as that is not pinned at all: ``dedicated`` (the default: a planner is asked in order to pin)
-        or ``shared``. A vCPU pinned to one CPU of its own is dedicated, one that floats over several is shared, and a
-        domain with both is mixed.
+        or ``shared``, as it is where the domain runs. A vCPU pinned to one CPU of its own is dedicated, one that floats
+        over several is shared, and a domain with both is mixed.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     if managed_by is not None:
         scan.notes.append(f"{managed_by} manages this domain; pinning it behind its manager's back is not wise")
     scan.raise_faults()
-    _note_unpinned(scan, pins, vcpus, unpinned)
+    _note_unpinned(scan, pins, vcpus)
     policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned, offline)
     online = vcpus - len(offline)
     spec = VmSpec(
@@ -115,11 +115,12 @@ def _uuid(scan: DomainScan) -> str | None:
 
 
 def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int) -> int:
-    """Return over how many nodes a flat guest is spread; interleaved cells are noted: a plan makes them strict."""
+    """Return over how many nodes a flat guest is spread; interleaved cells are noted: elsewhere they get one node."""
     for position, policy in numatune.memnodes.items():
         if policy.mode == "interleave" and policy.nodeset is not None and len(policy.nodeset) > 1:
             scan.notes.append(
-                f"guest cell {memory.cell_ids[position]} is interleaved over several nodes; a plan names one"
+                f"guest cell {memory.cell_ids[position]} is interleaved over several nodes; a plan that moves it names "
+                "one"
             )
     policy_of_all = numatune.memory
     if policy_of_all is None or policy_of_all.mode != "interleave" or policy_of_all.nodeset is None:
@@ -128,7 +129,7 @@ def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int
     if memory.cells:
         if spread > 1 and len(numatune.memnodes) < len(memory.cells):
             scan.notes.append(
-                "guest cells without a memnode are interleaved over several nodes; a plan names one for each"
+                "guest cells without a memnode are interleaved over several nodes; a plan that moves it names one each"
             )
         return 1
     if spread > vcpus:
@@ -145,8 +146,8 @@ def _note_kind(scan: DomainScan) -> None:
         scan.note(scan.root, f"domain type {kind!r} is neither kvm nor qemu; it is planned as a VM that needs no KVM")
 
 
-def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int, unpinned: CpuPolicy) -> None:
+def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int) -> None:
     floating = vcpus - len(pins.vcpus)
     if floating:
         named = "no vCPU is pinned" if floating == vcpus else f"{floating} of {vcpus} vCPUs are not pinned"
-        scan.notes.append(f"{named}: planned as {unpinned.value}")
+        scan.notes.append(named)

@@ -194,7 +194,7 @@ def _default_huge_kib(scan: DomainScan) -> int:
 
 
 def read_numatune(scan: DomainScan, cell_ids: tuple[int, ...]) -> Numatune:
-    """Return the memory policies; modes other than strict and interleave are noted, for a plan enforces its nodes."""
+    """Return the memory policies, their modes as they stand there."""
     scan.name_unknown(scan.find("numatune"), ("memory", "memnode"), "<numatune>")
     memory = scan.find("numatune/memory")
     memnodes: dict[int, MemoryPolicy] = {}
@@ -217,12 +217,8 @@ def _policy(scan: DomainScan, element: _Element, *, noted: bool = True) -> Memor
     nodes = scan.cpuset(element, "nodeset")
     where = f"<{element.tag} mode={mode!r}>"
     if element.get("placement") == "auto":
-        scan.note(element, f"{where} with placement='auto' leaves the nodes to numad; a plan makes them static")
+        scan.note(element, f"{where} with placement='auto' leaves the nodes to numad: the memory floats")
         return MemoryPolicy(mode=mode, nodeset=None)
-    if not noted:
-        return MemoryPolicy(mode=mode, nodeset=nodes)
-    if mode not in ("strict", "interleave"):
-        scan.note(element, f"{where} is not enforced by the kernel; a plan makes it strict")
-    elif mode == "strict" and nodes is not None and len(nodes) > 1:
-        scan.note(element, f"{where} over {len(nodes)} nodes leaves the choice to the kernel; a plan names one")
+    if noted and mode not in ("strict", "interleave", "preferred", "restrictive"):
+        scan.note(element, f"{where} is not understood; its nodes are taken as a wish")
     return MemoryPolicy(mode=mode, nodeset=nodes)

@@ -129,7 +129,7 @@ def _default_pin(scan: DomainScan) -> frozenset[int] | None:
     if vcpu is None:
         return None
     if vcpu.get("placement") == "auto":
-        scan.note(vcpu, "<vcpu placement='auto'> leaves the CPUs to numad; a plan makes it static")
+        scan.note(vcpu, "<vcpu placement='auto'> leaves the CPUs to numad: it floats")
         return None
     return scan.cpuset(vcpu, "cpuset")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
-from placer.model.vm import CellMode, Current, Movable, VmSpec
+from placer.model.vm import Bound, CellMode, Current, Movable, VmSpec
 from placer.read.domains.memory import Numatune
 
 
@@ -34,15 +34,21 @@ class DomainReading:
     notes: tuple[str, ...] = ()
 
 
+_HARD = ("strict", "restrictive", "interleave")
+"""Memory modes that bind: interleaved pages lie on these nodes alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """The host nodes of each guest cell (or part of an interleaved flat guest); None where they float or are not known.
+    """The host nodes of each guest cell (or part of an interleaved flat guest); None where it is not one node a cell.
 
-    `strangers` are CPUs and nodes that the domain names and the host lacks.
+    Then `bound` says what each cell is bound to, unless `memory_nodes` alone say it. `strangers` are CPUs and nodes
+    that the domain names and the host lacks.
     """
 
     nodes: tuple[int, ...] | None
     memory_nodes: tuple[int, ...] | None
+    bound: tuple[Bound, ...] = ()
     strangers: tuple[str, ...] = ()
 
 
@@ -50,10 +56,12 @@ def locate(reading: DomainReading, topology: Topology) -> Location:
     """Return on which nodes of a host the vCPUs and the memory of each cell are.
 
     A cell's vCPUs are on a node if all of them are pinned inside it; its memory is where its memnode, or the domain's
-    memory policy, names a single node. One cell that is nowhere in particular makes the whole answer None: a plan
-    cannot keep in place what has no place.
+    memory policy, binds it to a single node. Where one cell is not on one node, all are told as sets: vCPUs that are
+    not pinned and memory that nothing binds have the host, preferred nodes are a wish, and so is the node of pinned
+    vCPUs for memory without a policy.
     """
     parts = _parts(reading.spec)
+    strangers = tuple(_strangers(reading, topology))
     memory = [_memory_node(reading, topology, position, len(parts)) for position in range(len(parts))]
     nodes = [_cpu_node(reading, topology, vcpus) if vcpus else memory[position] for position, vcpus in enumerate(parts)]
     found = _complete(nodes)
@@ -61,11 +69,17 @@ def locate(reading: DomainReading, topology: Topology) -> Location:
     if reading.spec.interleave > 1:
         spread = _interleaved_over(reading)
         if found is not None and spread is not None and set(found) == spread and len(spread) == len(parts):
-            placed = found
-        else:
-            found = None
-            placed = tuple(sorted(spread)) if spread is not None and spread <= set(topology.node_ids) else None
-    return Location(nodes=found, memory_nodes=placed, strangers=tuple(_strangers(reading, topology)))
+            return Location(nodes=found, memory_nodes=found, strangers=strangers)
+        placed = tuple(sorted(spread)) if spread is not None and spread <= set(topology.node_ids) else None
+        return Location(nodes=None, memory_nodes=placed, strangers=strangers)
+    if found is not None and placed is not None:
+        return Location(nodes=found, memory_nodes=placed, strangers=strangers)
+    cells = [cell.vcpus for cell in reading.spec.cells] or [frozenset(range(reading.spec.vcpus))]
+    bound = tuple(_bound(reading, topology, number, vcpus) for number, vcpus in enumerate(cells))
+    if placed is not None and all(one.cpus is None for one in bound):
+        return Location(nodes=None, memory_nodes=placed, strangers=strangers)
+    same = bound[:1] if len(set(bound)) == 1 else bound
+    return Location(nodes=None, memory_nodes=None, bound=() if same == (Bound(),) else same, strangers=strangers)
 
 
 def current_of(reading: DomainReading, host: str, topology: Topology) -> Current:
@@ -78,7 +92,57 @@ def current_of(reading: DomainReading, host: str, topology: Topology) -> Current
         pins=reading.pins,
         emulator=reading.emulator,
         iothread_pins=reading.iothread_pins,
+        bound=location.bound,
     )
+
+
+def bound_by_pins(pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology) -> tuple[Bound, ...]:
+    """Return what pins alone bind a VM to: the nodes of its CPUs, and where that is one node a wish for its memory.
+
+    Empty where not one cell has all its vCPUs pinned: it floats.
+    """
+    cells = [cell.vcpus for cell in spec.cells] or [frozenset(range(spec.vcpus))]
+    bound = tuple(_bound_cpus(pins, spec, topology, vcpus) for vcpus in cells)
+    same = bound[:1] if len(set(bound)) == 1 else bound
+    return () if same == (Bound(),) else same
+
+
+def nodes_of_pins(pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology) -> tuple[int, ...] | None:
+    """Return the node of each cell's pinned vCPUs; None where one of them is not pinned inside one node."""
+    found = [_pinned_nodes(pins, spec, topology, frozenset(vcpus)) for vcpus in _parts(spec)]
+    return _complete([min(nodes) if nodes is not None and len(nodes) == 1 else None for nodes in found]) or None
+
+
+def _bound_cpus(pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology, vcpus: frozenset[int]) -> Bound:
+    cpus = _pinned_nodes(pins, spec, topology, vcpus)
+    return Bound(cpus=cpus, wish=cpus if cpus is not None and len(cpus) == 1 else frozenset())
+
+
+def _bound(reading: DomainReading, topology: Topology, number: int, vcpus: frozenset[int]) -> Bound:
+    """Return the sets of one cell."""
+    by_pins = _bound_cpus(reading.pins, reading.spec, topology, vcpus)
+    flat = reading.spec.cell_mode is CellMode.NONE
+    policy = reading.numatune.memory if flat else reading.numatune.of_cell(number)
+    nodes = (policy.nodeset or frozenset()) & frozenset(topology.node_ids) if policy is not None else frozenset()
+    if policy is None or not nodes:
+        return by_pins
+    if policy.mode in _HARD:
+        return Bound(cpus=by_pins.cpus, memory=nodes)
+    return Bound(cpus=by_pins.cpus, wish=nodes)
+
+
+def _pinned_nodes(
+    pins: Mapping[int, frozenset[int]], spec: VmSpec, topology: Topology, vcpus: frozenset[int]
+) -> frozenset[int] | None:
+    """Return the nodes that vCPUs are pinned to; None where one that is online is not pinned."""
+    nodes: set[int] = set()
+    for vcpu in vcpus:
+        cpus = pins.get(vcpu, frozenset()) & topology.cpus
+        if cpus:
+            nodes |= {topology.node_of_cpu[cpu] for cpu in cpus}
+        elif spec.is_online(vcpu):
+            return None
+    return frozenset(nodes) or None
 
 
 def _parts(spec: VmSpec) -> list[tuple[int, ...]]:
@@ -95,19 +159,14 @@ def _parts(spec: VmSpec) -> list[tuple[int, ...]]:
 
 
 def _cpu_node(reading: DomainReading, topology: Topology, vcpus: tuple[int, ...]) -> int | None:
-    nodes = set()
-    for vcpu in vcpus:
-        cpus = reading.pins.get(vcpu, frozenset()) & topology.cpus
-        if not cpus:
-            return None
-        nodes |= {topology.node_of_cpu[cpu] for cpu in cpus}
-    return next(iter(nodes)) if len(nodes) == 1 else None
+    nodes = _pinned_nodes(reading.pins, reading.spec, topology, frozenset(vcpus))
+    return min(nodes) if nodes is not None and len(nodes) == 1 else None
 
 
 def _memory_node(reading: DomainReading, topology: Topology, position: int, parts: int) -> int | None:
     flat = reading.spec.cell_mode is CellMode.NONE
     policy = reading.numatune.memory if flat else reading.numatune.of_cell(position)
-    if policy is None or policy.nodeset is None or (flat and parts > 1):
+    if policy is None or policy.nodeset is None or policy.mode not in _HARD or (flat and parts > 1):
         return None
     nodes = policy.nodeset & set(topology.node_ids)
     return next(iter(nodes)) if len(nodes) == 1 else None

@@ -11,7 +11,7 @@ from placer.errors import Fault, InputError, PlacerError
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.vm import Current, DomainSource, Vm
+from placer.model.vm import CpuPolicy, Current, DomainSource, Vm
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import DomainReading, current_of
 from placer.read.imports.gathered import GatheredDomain, GatheredHost
@@ -103,8 +103,12 @@ def _read(hosts: Sequence[GatheredHost], homeless: Sequence[GatheredDomain], fau
     found = []
     for host, domain in places:
         try:
-            reading = read_domain(domain.xml, domain.source)
-            live = read_domain(domain.live, domain.source) if domain.live is not None else reading
+            # What is on a host and pinned nowhere shares it; what nobody knows the host of is still to be given CPUs.
+            unpinned = CpuPolicy.SHARED if host is not None else CpuPolicy.DEDICATED
+            reading = read_domain(domain.xml, domain.source, unpinned=unpinned)
+            live = reading
+            if domain.live is not None:
+                live = read_domain(domain.live, domain.source, unpinned=unpinned)
         except PlacerError as error:
             faults.extend(error.faults)
             continue

@@ -1,43 +1,81 @@
-"""What an imported host carries already: its overcommit is read off it, for no manager's export tells it."""
+"""What an imported fleet carries already: its overcommit is read off it, for no manager's export tells it."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from placer.model.fleet import Fleet
-from placer.model.host import Host
-from placer.model.vm import CpuPolicy, Vm, VmSpec
-
-_SAID = re.compile(r"(?<=: planned as )dedicated$")
+from placer.model.vm import Bound, CpuPolicy, Vm, VmSpec
 
 
 def with_overcommit(fleet: Fleet) -> Fleet:
-    """Return the fleet with an overcommit on each host that holds more shared vCPUs than CPUs, and a warning of it.
+    """Return the fleet with an overcommit where hosts hold more shared vCPUs than CPUs, and warnings of what runs.
 
-    The figure is the least whole number under which the VMs that are there fit. More dedicated vCPUs than CPUs cannot
-    be: on such a host the VMs that are pinned nowhere are taken as shared, and a warning says so.
+    The figure is the least whole number under which the VMs that are there fit on every host: one for all hosts of a
+    fleet, for how full a host is at the moment says nothing of how full it may be. A host that has a figure keeps it.
+    vCPUs that are not online do not count.
     """
-    fleet, warnings = _with_shared(fleet)
+    warnings = [*fleet.warnings, *_standing(fleet)]
     dedicated, shared = _load(fleet)
-    hosts: list[Host] = []
+    worst, ratio = None, 1
     for host in fleet.hosts:
-        cpus = len(host.usable_cpus)
-        left = cpus - dedicated[host.name]
+        left = len(host.usable_cpus) - dedicated[host.name]
         if left < 0:
             warnings.append(
-                f"host {host.name} has {cpus} CPUs for {dedicated[host.name]} dedicated vCPUs: not all that are pinned "
-                "there can be dedicated; say cpu_policy: shared for those that are not"
+                f"host {host.name} has {len(host.usable_cpus)} CPUs for {dedicated[host.name]} dedicated vCPUs: not "
+                "all that are pinned there can be dedicated; say cpu_policy: shared for those that are not"
             )
         elif host.cpu_ratio == 1 and shared[host.name] > left > 0:
-            ratio = math.ceil(shared[host.name] / left)
-            held = f"{shared[host.name]} shared vCPUs on {left} CPUs"
-            warnings.append(f"host {host.name} has {held}: overcommit {ratio} is taken")
-            host = replace(host, cpu_ratio=float(ratio))
-        hosts.append(host)
-    return replace(fleet, hosts=tuple(hosts), warnings=(*fleet.warnings, *warnings))
+            needed = math.ceil(shared[host.name] / left)
+            if needed > ratio:
+                worst, ratio = f"{host.name} has {shared[host.name]} shared vCPUs on {left} CPUs", needed
+    if worst is None:
+        return replace(fleet, warnings=tuple(warnings))
+    warnings.append(f"host {worst}: overcommit {ratio} is taken for all hosts that tell none")
+    hosts = [replace(host, cpu_ratio=float(ratio)) if host.cpu_ratio == 1 else host for host in fleet.hosts]
+    return replace(fleet, hosts=tuple(hosts), warnings=tuple(warnings))
+
+
+def _standing(fleet: Fleet) -> Iterator[str]:
+    """Yield one line on how the VMs that are on hosts are bound, with counts, and one on hosts of unknown memory."""
+    placed = [vm for vm in fleet.vms if vm.current is not None]
+    counts = Counter(map(_kind, placed))
+    if counts.keys() - {"a node a cell"}:
+        said = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind])
+        yield f"of {len(placed)} VMs on hosts: {said}; all stay as they are unless a plan is asked to pin"
+    unknown = [host.name for host in fleet.hosts if not any(node.memory_kib for node in host.topology.nodes)]
+    if unknown:
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        yield f"the memory of hosts {', '.join(unknown[:_NAMED])}{more} is not told"
+
+
+_NAMED = 5
+_KINDS = (
+    "a node a cell",
+    "pinned nowhere",
+    "with CPUs on one node and memory anywhere",
+    "with CPUs of their own over several nodes",
+    "with a node that their memory only prefers",
+    "bound to sets of nodes",
+)
+"""How VMs are bound, in the words of the line that counts them."""
+
+
+def _kind(vm: Vm) -> str:
+    now = vm.current
+    if now is None or now.nodes is not None:
+        return _KINDS[0]
+    if not now.bound and now.memory_nodes is None:
+        return _KINDS[1]
+    cpus = {len(one.cpus) if one.cpus is not None else 0 for one in now.bound or (Bound(),)}
+    if vm.spec.cpu_policy is CpuPolicy.DEDICATED and max(cpus) > 1:
+        return _KINDS[3]
+    if any(one.memory is not None for one in now.bound) or now.memory_nodes is not None or max(cpus) > 1:
+        return _KINDS[5]
+    return _KINDS[2] if cpus == {1} and all(one.wish == one.cpus for one in now.bound) else _KINDS[4]
 
 
 def _load(fleet: Fleet) -> tuple[Counter[str], Counter[str]]:
@@ -46,34 +84,11 @@ def _load(fleet: Fleet) -> tuple[Counter[str], Counter[str]]:
     shared: Counter[str] = Counter()
     for vm in fleet.vms:
         if vm.current is not None:
-            own = _dedicated(vm.spec)
-            dedicated[vm.current.host] += own
-            shared[vm.current.host] += vm.spec.vcpus - own
+            own = [vcpu for vcpu in range(vm.spec.vcpus) if vm.spec.is_dedicated(vcpu)]
+            dedicated[vm.current.host] += len(own)
+            shared[vm.current.host] += _online(vm.spec) - sum(map(vm.spec.is_online, own))
     return dedicated, shared
 
 
-def _with_shared(fleet: Fleet) -> tuple[Fleet, list[str]]:
-    """Return the fleet with VMs that are pinned nowhere as shared on hosts that cannot hold them as dedicated."""
-    dedicated, _ = _load(fleet)
-    full = {host.name for host in fleet.hosts if dedicated[host.name] > len(host.usable_cpus)}
-    specs: dict[int, VmSpec] = {}
-    changed: Counter[str] = Counter()
-    vms: list[Vm] = []
-    for vm in fleet.vms:
-        where = vm.current.host if vm.current is not None and not vm.current.pins else None
-        if where in full and where is not None and vm.spec.cpu_policy is CpuPolicy.DEDICATED:
-            spec = specs.setdefault(id(vm.spec), replace(vm.spec, cpu_policy=CpuPolicy.SHARED))
-            vm = replace(vm, spec=spec, notes=tuple(_SAID.sub(CpuPolicy.SHARED.value, note) for note in vm.notes))
-            changed[where] += 1
-        vms.append(vm)
-    warnings = [
-        f"host {host.name} has {len(host.usable_cpus)} CPUs for {dedicated[host.name]} vCPUs that are pinned nowhere "
-        f"or to CPUs of their own: its {changed[host.name]} VMs that are pinned nowhere are taken as shared"
-        for host in fleet.hosts
-        if changed[host.name]
-    ]
-    return (replace(fleet, vms=tuple(vms)) if changed else fleet), warnings
-
-
-def _dedicated(spec: VmSpec) -> int:
-    return sum(spec.is_dedicated(vcpu) for vcpu in range(spec.vcpus))
+def _online(spec: VmSpec) -> int:
+    return spec.vcpus if spec.vcpus_current is None else spec.vcpus_current

@@ -8,7 +8,7 @@ from dataclasses import replace
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.vm import Bound, CellMode, Current, VmSpec
-from placer.read.domains.reading import DomainReading, current_of
+from placer.read.domains.reading import DomainReading, bound_by_pins, current_of, nodes_of_pins
 from placer.read.inventory.schema import BoundEntry, Problem, VmEntry
 
 
@@ -41,11 +41,15 @@ def current_place(
         )
     pins = entry.pins if isinstance(entry.pins, dict) else base.pins
     _check_pins(pins, spec, topology, problems)
+    if reading is None and entry.pins is not None and not problems:
+        base = replace(base, bound=bound_by_pins(pins, spec, topology))
     # An empty list says that it is not known, or that the VM floats.
     nodes = base.nodes if entry.nodes is None else tuple(entry.nodes) or None
     memory = base.memory_nodes if entry.nodes is None else nodes
     if entry.memory_nodes is not None:
         memory = tuple(entry.memory_nodes) or None
+        if entry.nodes is None and nodes is None and memory is not None and not problems:
+            nodes = nodes_of_pins(pins, spec, topology)
     bound = base.bound if entry.nodes is None and entry.memory_nodes is None else ()
     if entry.bound is not None:
         bound = _bounds(entry, spec, topology, problems)

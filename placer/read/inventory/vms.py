@@ -89,7 +89,7 @@ class _VmBuilder:
         reading = None
         if entry is not None:
             if entry.domain is not None:
-                reading = self._reading(entry.domain, entry.cpu_policy, problems)
+                reading = self._reading(entry.domain, entry.cpu_policy == "shared" or "host" in own, problems)
                 spec = build_spec(entry, reading.spec, problems) if reading is not None else None
             self._check_own(entry, own, reading, problems)
         name = own.get("name") or (reading.name if reading is not None else f"{number}")
@@ -123,11 +123,11 @@ class _VmBuilder:
             self._specs[key] = (build_spec(entry, None, problems), problems)
         return self._specs[key]
 
-    def _reading(self, name: str, policy: str | None, problems: list[Problem]) -> DomainReading | None:
+    def _reading(self, name: str, floats: bool, problems: list[Problem]) -> DomainReading | None:
         from placer.read.domains.domain_xml import read_domain
 
-        unpinned = CpuPolicy.SHARED if policy == CpuPolicy.SHARED else CpuPolicy.DEDICATED
-
+        # What runs unpinned shares its host; what is not placed yet is given CPUs of its own, as any VM here.
+        unpinned = CpuPolicy.SHARED if floats else CpuPolicy.DEDICATED
         path = self.files.path(name, ("domain",), problems)
         if path is None:
             return None

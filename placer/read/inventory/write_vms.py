@@ -10,7 +10,7 @@ from placer.errors import PlacerError
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Bound, Cell, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm, VmSpec
-from placer.read.domains.reading import DomainReading, current_of
+from placer.read.domains.reading import DomainReading, bound_by_pins, current_of
 from placer.read.inventory import yaml_form as y
 from placer.read.inventory.write_hosts import Entry
 
@@ -62,23 +62,19 @@ class VmWriter:
         if vm.usage is not None:
             shares = {name: getattr(vm.usage, name) for name in ("cpu_p95", "memory_p95")}
             entry["usage"] = y.flow_map({name: y.number(share) for name, share in shares.items() if share is not None})
-        if vm.notes != notes and (reading is None or vm.notes != self._notes_if_shared(vm)):
+        if vm.notes != notes:
             entry["notes"] = y.texts(vm.notes)
         return entry
 
-    def _notes_if_shared(self, vm: Vm) -> tuple[str, ...] | None:
-        """Return what the VM's XML gives to note where ``cpu_policy: shared`` stands beside it."""
-        reading = self._reading(vm, CpuPolicy.SHARED) if vm.spec.cpu_policy is CpuPolicy.SHARED else None
-        return None if reading is None else reading.notes
-
-    def _reading(self, vm: Vm, unpinned: CpuPolicy = CpuPolicy.DEDICATED) -> DomainReading | None:
+    def _reading(self, vm: Vm) -> DomainReading | None:
         from placer.read.domains.domain_xml import read_domain
 
         data = self.content(vm.domain.path) if vm.domain is not None else None
         if data is None or vm.domain is None:
             return None
+        shared = vm.current is not None or vm.spec.cpu_policy is CpuPolicy.SHARED
         try:
-            return read_domain(data, vm.domain.path, unpinned=unpinned)
+            return read_domain(data, vm.domain.path, unpinned=CpuPolicy.SHARED if shared else CpuPolicy.DEDICATED)
         except PlacerError:
             return None
 
@@ -112,6 +108,8 @@ class VmWriter:
         if reading is not None and current.host in self.hosts:
             like = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
             told = current_of(like, current.host, self.hosts[current.host].topology)
+        elif current.pins and current.host in self.hosts:
+            told = replace(told, bound=bound_by_pins(current.pins, spec, self.hosts[current.host].topology))
         if current.bound and current.bound != told.bound:
             entry["bound"] = _bound(current.bound)
         if dict(current.memory_on) != dict(told.memory_on):

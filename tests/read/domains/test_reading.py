@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from placer.model.host import Node, Topology
+from placer.model.vm import Bound
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import DomainReading, current_of, locate
 
@@ -34,7 +35,6 @@ def read(pins: tuple[str, ...] = (), numatune: str = "", cells: str = "") -> Dom
 @pytest.mark.parametrize(
     ("pins", "numatune", "cells", "nodes", "memory_nodes"),
     [
-        (("0", "1", "2", "3"), "", "", (0,), None),
         (("4-7",) * 4, "<memory mode='strict' nodeset='8'/>", "", (8,), (8,)),
         (("4-7",) * 4, "<memory mode='strict' nodeset='0'/>", "", (8,), (0,)),
         (("0", "1", "2", "4"), "<memory mode='strict' nodeset='0,8'/>", "", None, None),
@@ -42,11 +42,9 @@ def read(pins: tuple[str, ...] = (), numatune: str = "", cells: str = "") -> Dom
         ((), "<memory mode='strict' nodeset='8'/>", "", None, (8,)),
         (("0", "1", "4", "5"), MEMNODES, CELLS, (0, 8), (8, 0)),
         (("0", "1", "4", "5"), "<memory mode='strict' nodeset='8'/>", CELLS, (0, 8), (8, 8)),
-        (("0", "1", "2", "4"), MEMNODES, CELLS, None, (8, 0)),
         (("0", "1", "4", "5"), "<memory mode='interleave' nodeset='0,8'/>", "", (0, 8), (0, 8)),
         (("4", "5", "0", "1"), "<memory mode='interleave' nodeset='0,8'/>", "", (8, 0), (8, 0)),
         (("0", "1", "2", "3"), "<memory mode='interleave' nodeset='0,8'/>", "", None, (0, 8)),
-        (("0", "1", "2", "3"), "<memory mode='strict' placement='auto'/>", "", (0,), None),
     ],
 )
 def test_locate(
@@ -62,6 +60,47 @@ def test_locate(
     assert (location.nodes, location.memory_nodes, location.strangers) == (nodes, memory_nodes, ())
 
 
+BOTH = frozenset({0, 8})
+
+
+@pytest.mark.parametrize(
+    ("pins", "numatune", "cells", "bound"),
+    [
+        ((), "", "", ()),
+        (("0", "1", "2"), "", "", ()),
+        (("0", "1", "2", "3"), "", "", (Bound(cpus=frozenset({0}), wish=frozenset({0})),)),
+        (
+            ("0", "1", "2", "3"),
+            "<memory mode='strict' placement='auto'/>",
+            "",
+            (Bound(cpus=frozenset({0}), wish=frozenset({0})),),
+        ),
+        (("0", "1", "2", "4"), "", "", (Bound(cpus=BOTH),)),
+        (("0-7",) * 4, "<memory mode='strict' nodeset='0,8'/>", "", (Bound(cpus=BOTH, memory=BOTH),)),
+        ((), "<memory mode='restrictive' nodeset='0,8'/>", "", (Bound(memory=BOTH),)),
+        ((), "<memory mode='preferred' nodeset='8'/>", "", (Bound(wish=frozenset({8})),)),
+        (
+            ("0-3",) * 4,
+            "<memory mode='preferred' nodeset='8'/>",
+            "",
+            (Bound(cpus=frozenset({0}), wish=frozenset({8})),),
+        ),
+        (
+            ("0", "1", "2", "4"),
+            MEMNODES,
+            CELLS,
+            (Bound(cpus=frozenset({0}), memory=frozenset({8})), Bound(cpus=BOTH, memory=frozenset({0}))),
+        ),
+    ],
+)
+def test_what_is_no_node_a_cell_is_told_as_sets(
+    topology: Topology, pins: tuple[str, ...], numatune: str, cells: str, bound: tuple[Bound, ...]
+) -> None:
+    """CPUs by pins, memory by what binds it; preferred nodes, and that of pinned vCPUs, are a wish."""
+    location = locate(read(pins, numatune, cells), topology)
+    assert (location.nodes, location.memory_nodes, location.bound) == (None, None, bound)
+
+
 def test_a_cell_without_vcpus_is_where_its_memory_is(topology: Topology) -> None:
     """A guest cell of memory alone takes its node from its memnode."""
     cells = "<cpu><numa><cell id='0' cpus='0-3' memory='4'/><cell id='1' memory='4'/></numa></cpu>"
@@ -71,13 +110,14 @@ def test_a_cell_without_vcpus_is_where_its_memory_is(topology: Topology) -> None
 def test_names_cpus_and_nodes_that_the_host_lacks(topology: Topology) -> None:
     """Pins and policies beyond the host are named; what is left of a pin still counts."""
     reading = read(("0,525", "1", "2", "3"), "<memory mode='strict' nodeset='1'/>")
+    only = (Bound(cpus=frozenset({0}), wish=frozenset({0})),)
     location = locate(reading, topology)
     assert location.strangers == ("CPUs 525", "NUMA nodes 1")
-    assert (location.nodes, location.memory_nodes) == ((0,), None)
+    assert (location.nodes, location.bound) == (None, only)
 
 
 def test_current_carries_what_was_read(topology: Topology) -> None:
     """The model's place of a VM has the host, the nodes found there and all pins."""
-    reading = read(("0", "1", "2", "3"))
+    reading = read(("0", "1", "2", "3"), "<memory mode='strict' nodeset='0'/>")
     current = current_of(reading, "kvm-a", topology)
-    assert (current.host, current.nodes, current.memory_nodes, current.pins) == ("kvm-a", (0,), None, reading.pins)
+    assert (current.host, current.nodes, current.memory_nodes, current.pins) == ("kvm-a", (0,), (0,), reading.pins)

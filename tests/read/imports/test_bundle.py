@@ -104,7 +104,7 @@ def test_bundles_become_an_inventory_and_its_files(tmp_path: Path) -> None:
     fleet = parse_fleet(imported.text().encode(), "fleet.yaml", tmp_path)
     assert (fleet.hosts, fleet.vms) == (imported.fleet.hosts, imported.fleet.vms)
     web, db, tmp = (fleet.vm_by_name[name] for name in ("web", "db", "tmp"))
-    assert web.current is not None and web.current.pins == {0: {2}} and web.current.nodes == (1,)
+    assert web.current is not None and web.current.pins == {0: {2}} and web.current.bound[0].cpus == {1}
     assert (web.running, db.running, tmp.running) == (True, False, True)
     assert tmp.movable_why == ()
 

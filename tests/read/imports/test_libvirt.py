@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from placer.check.check import check
 from placer.errors import InputError
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import import_libvirt
@@ -124,21 +123,27 @@ def test_pins_to_cpus_that_the_host_lacks_are_left_out(folder: Path) -> None:
     assert any("pinned to CPUs 900-901" in said for said in imported.fleet.warnings)
 
 
-def test_unpinned_vms_on_a_host_that_cannot_dedicate_cpus_to_them_are_shared(folder: Path) -> None:
-    """Floating VMs of more vCPUs than their host has CPUs are shared; pinned ones, and those elsewhere, are not."""
+def test_one_overcommit_for_the_fleet(folder: Path) -> None:
+    """What runs unpinned is shared on a calm host as on a full one, and the fullest host gives the figure for all."""
     here = folder / "domains/intel"
     (here / "pinned.xml").write_text(domain("pinned", UUID.format(1), vcpus=1, pins="<vcpupin vcpu='0' cpuset='3'/>"))
     (here / "big.xml").write_text(domain("big", UUID.format(2), vcpus=60))
     (here / "small.xml").write_text(domain("small", UUID.format(3), vcpus=40))
     (folder / "domains/amd.example.org/other.xml").write_text(domain("other", UUID.format(4)))
-    imported = take(folder)
-    policies = {vm.name: vm.spec.cpu_policy.value for vm in imported.fleet.vms}
-    assert policies == {"pinned": "dedicated", "big": "shared", "small": "shared", "other": "dedicated"}
-    host = imported.fleet.host_by_name["intel"]
-    assert host.cpu_ratio == -(-100 // (len(host.usable_cpus) - 1))
-    assert imported.fleet.vm_by_name["big"].notes == ("no vCPU is pinned: planned as shared",)
-    assert any("its 2 VMs that are pinned nowhere are taken as shared" in said for said in imported.fleet.warnings)
-    assert not check(imported.fleet).faults
+    fleet = take(folder).fleet
+    policies = {vm.name: vm.spec.cpu_policy.value for vm in fleet.vms}
+    assert policies == {"pinned": "dedicated", "big": "shared", "small": "shared", "other": "shared"}
+    ratio = -(-100 // (len(fleet.host_by_name["intel"].usable_cpus) - 1))
+    assert {host.cpu_ratio for host in fleet.hosts} == {ratio}
+    assert any(f"overcommit {ratio} is taken for all hosts" in said for said in fleet.warnings)
+    assert any("3 pinned nowhere, 1 with CPUs on one node" in said for said in fleet.warnings)
+
+
+def test_vcpus_that_are_not_there_are_no_overcommit(folder: Path) -> None:
+    """A maximum of sixteen times what is online, as oVirt writes it, fills no host."""
+    body = domain("web", UUID.format(1), vcpus=2).replace("<vcpu>2<", "<vcpu current='2'>400<")
+    (folder / "domains/intel/web.xml").write_text(body)
+    assert {host.cpu_ratio for host in take(folder).fleet.hosts} == {1}
 
 
 def test_flat_domains_belong_to_the_only_host(folder: Path) -> None:

@@ -359,7 +359,7 @@ def test_domain_xml_under_the_keys_of_its_entry(repository: Path, tmp_path: Path
     assert (vm.name, vm.uuid) == ("half-pinned", "5f1ca0de-0000-4000-8000-000000000236")
     assert (vm.spec.cpu_policy, vm.spec.dedicated_vcpus, vm.spec.weight) == (CpuPolicy.MIXED, {0, 1}, 3)
     assert vm.current is not None and vm.current.pins[0] == {2} and vm.current.pins[3] == {1, 2, 4, 6}
-    assert vm.current.nodes is None and vm.current.memory_nodes == (0,)
+    assert vm.current.nodes is None and vm.current.bound == (Bound(cpus=frozenset({0, 1}), memory=frozenset({0})),)
     assert vm.domain is not None and vm.domain.path == "v.xml"
     own = fleet_of(
         hosts,
