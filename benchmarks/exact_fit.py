@@ -32,7 +32,7 @@ _SIZES: dict[str, _Size] = {
     "hugepages": _Size(hosts=20, kind="hugepages"),
     "threads": _Size(hosts=20, kind="threads"),
     "two-cell": _Size(hosts=20, kind="cpu", loads=(1.0,), two_cell_shares=(0.1, 0.3, 0.5)),
-    SMOKE: _Size(hosts=2, kind="cpu", loads=(1.0,), time_limit_s=10.0, nova=False),
+    SMOKE: _Size(hosts=2, kind="cpu", loads=(1.0,), time_limit_s=120.0, nova=False),
 }
 
 

@@ -44,7 +44,7 @@ def _sizes() -> dict[str, _Size]:
                 peers=hosts == 30 and not ending,
                 heuristics=hosts <= 100,
             )
-    return found | {SMOKE: _Size(hosts=10, vms=60, time_limit_s=10.0, heuristics=True)}
+    return found | {SMOKE: _Size(hosts=10, vms=60, time_limit_s=120.0, heuristics=True)}
 
 
 _SIZES = _sizes()

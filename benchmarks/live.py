@@ -53,7 +53,7 @@ _SIZES = {
     "own-sizes-160": _Size(hosts=160, planner=True, own_sizes=True, goal=_REMOTE, moves=(30,)),
     "own-sizes-400": _Size(hosts=400, planner=True, own_sizes=True, goal=_REMOTE, moves=(50,), time_limit_s=120.0),
     "planner-smoke": _Size(hosts=4, planner=True, own_sizes=True, goal=_REMOTE, moves=(2,), time_limit_s=10.0),
-    SMOKE: _Size(hosts=4, moves=(3,), time_limit_s=10.0, peers=True),
+    SMOKE: _Size(hosts=4, moves=(3,), time_limit_s=120.0, peers=True),
 }
 
 

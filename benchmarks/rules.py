@@ -32,7 +32,7 @@ _SIZES = {
     "100": _Size(hosts=100, vms=900, racks=10, shares=(0.0, 0.1, 0.3)),
     "300": _Size(hosts=300, vms=2700, racks=20, shares=(0.1, 0.3)),
     "1000": _Size(hosts=1000, vms=9000, racks=40, shares=(0.1,)),
-    SMOKE: _Size(hosts=10, vms=50, racks=3, shares=(0.3,), time_limit_s=10.0),
+    SMOKE: _Size(hosts=10, vms=50, racks=3, shares=(0.3,), time_limit_s=120.0),
 }
 
 

@@ -22,7 +22,7 @@ class _Size:
 
 _SIZES = {
     "full": _Size(nodes_per_package=4, cpus_per_node=64, vms=60, time_limit_s=30.0),
-    SMOKE: _Size(nodes_per_package=1, cpus_per_node=16, vms=6, time_limit_s=10.0),
+    SMOKE: _Size(nodes_per_package=1, cpus_per_node=16, vms=6, time_limit_s=120.0),
 }
 
 

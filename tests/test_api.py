@@ -16,7 +16,7 @@ HEAVY = {"ortools", "pandas", "networkx", "numpy", "pydantic", "lxml", "yaml", "
 def test_import_is_cheap() -> None:
     """``import placer`` brings in nothing that takes time."""
     script = "import sys, placer; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=1800)
     assert {name.partition(".")[0] for name in run.stdout.split()}.isdisjoint(HEAVY)
 
 

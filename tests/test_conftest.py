@@ -47,6 +47,6 @@ def test_libvirt_marker(tmp_path: Path, probe: str, binding: bool, required: boo
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
     )
     assert outcome in run.stdout.splitlines()[-1], run.stdout + run.stderr

@@ -173,7 +173,7 @@ def test_blocks_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,
             check=False,
         )
         printed += run.stdout
@@ -209,7 +209,7 @@ def test_readme_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     script = "\n".join(line for line in block.splitlines() if "activate" not in line)
     for command in (["bash", "-euo", "pipefail", "-c", script], [sys.executable, "-c", python]):
         run = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800, check=False
         )
         assert run.returncode == 0, run.stdout + run.stderr
     assert (tmp_path / "out/kvm-a").is_dir()

@@ -1048,10 +1048,8 @@ def test_the_bound_is_left_to_the_certificate(build: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_a_large_plan_in_seconds(build: Any) -> None:
-    """A hundred thousand VMs on 10,000 hosts are checked in well under a minute on a busy machine."""
-    import time
-
+def test_a_large_plan(build: Any) -> None:
+    """A hundred thousand VMs on 10,000 hosts are checked, and nothing is found."""
     topology, spec = build.topology(cpus=40, memory_gib=256), build.spec(6)
     hosts = [build.host(f"h{n}", topology) for n in range(10_000)]
     vms = [build.vm(f"v{n}", spec) for n in range(100_000)]
@@ -1062,10 +1060,7 @@ def test_a_large_plan_in_seconds(build: Any) -> None:
         planned.append(build.placed(vm, range(first, first + 6), [slot // 5], host=f"h{number // 10}"))
     goals = [build.goal("placed", 0, 0), build.goal("remote", 0, 0), build.goal("hosts", 10_000, 10_000)]
     fleet, plan = build.fleet(hosts, vms), build.plan(*planned, goals=goals)
-    started_s = time.perf_counter()
-    report = check(fleet, plan)
-    assert [str(fault) for fault in report.faults] == []
-    assert time.perf_counter() - started_s < 60
+    assert [str(fault) for fault in check(fleet, plan).faults] == []
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def commands(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(blocks())))
 def test_commands_of_the_page_run(number: int, tmp_path: Path, commands: dict[str, str]) -> None:
     """Scheduler, worker and sweep start as the page says, the sweep ends well, and its rows are in the results."""
@@ -65,7 +66,6 @@ def test_commands_of_the_page_run(number: int, tmp_path: Path, commands: dict[st
         env=commands,
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

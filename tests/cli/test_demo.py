@@ -48,7 +48,7 @@ def test_engines_are_those_of_the_option(placer: Placer) -> None:
     from placer.cli.solve import EngineChoice
 
     names = [engine["name"] for engine in placer("solvers", "--json").envelope["result"]["engines"]]
-    assert sorted([*names, "auto"]) == sorted(EngineChoice)
+    assert sorted([*names, "auto", "states"]) == sorted(EngineChoice)  # the older name of columns stays accepted
     assert [engine["name"] for engine in ENGINES] == names
     run = placer("solvers")
     assert run.code == 0 and max(map(len, run.out.splitlines())) <= 80

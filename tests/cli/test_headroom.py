@@ -13,7 +13,17 @@ DATA = Path(__file__).parents[2] / "data"
 def test_headroom_of_a_live_fleet_and_after_moves(placer: Placer) -> None:
     """As the fleet is, and after the best three moves: never fewer, and proven."""
     run = placer(
-        "headroom", str(DATA / "mixed-racks.yaml"), "--flavor", "16x64GiB", "--by", "rack", "--moves", "3", "--json"
+        "headroom",
+        str(DATA / "mixed-racks.yaml"),
+        "--flavor",
+        "16x64GiB",
+        "--by",
+        "rack",
+        "--moves",
+        "3",
+        "--time-limit",
+        "1h",
+        "--json",
     )
     assert run.code == 0
     (entry,) = run.envelope["result"]["headroom"]

@@ -110,7 +110,7 @@ def test_collect_prints_a_shell_script(placer: Placer) -> None:
     """The script is all of standard output and is accepted by the shell; without --print the cure is told."""
     run = placer("collect", "--print")
     assert run.code == 0 and run.out.startswith("#!/bin/sh\n")
-    subprocess.run(["sh", "-n"], input=run.out, text=True, check=True, timeout=60)
+    subprocess.run(["sh", "-n"], input=run.out, text=True, check=True, timeout=1800)
     assert placer("collect", "--print", "--json").envelope["result"]["script"] == run.out
     bare = placer("collect")
     assert bare.code == 2 and "--print" in bare.err

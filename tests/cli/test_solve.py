@@ -206,7 +206,7 @@ def interrupted(arguments: list[str], stops: bool, signals: int, *, answer: bool
     for _ in range(signals):
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.5)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=1800)
     return process.returncode, errors
 
 

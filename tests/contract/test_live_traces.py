@@ -17,7 +17,7 @@ def fr_check(folder: Path, plan: list[list[object]], moves: int, tmp_path: Path)
     path = tmp_path / "moves.json"
     path.write_text(json.dumps(plan))
     command = [sys.executable, str(folder / "fr_check.py"), "medium", str(path), str(moves), "--ordered"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -180,7 +180,7 @@ def test_qemu_itself_takes_the_arguments(place: Place, host: Host, flat: bool) -
         input="info name\ninfo numa\ninfo memory_size_summary\nquit\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stderr

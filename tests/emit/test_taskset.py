@@ -74,7 +74,7 @@ def run(tmp_path: Path, script: bytes, *hosts: str) -> subprocess.CompletedProce
     path = tmp_path / "script.sh"
     path.write_bytes(script)
     subprocess.run(["bash", "-n", str(path)], check=True)
-    return subprocess.run(["bash", str(path), *hosts], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["bash", str(path), *hosts], capture_output=True, text=True, timeout=1800, check=False)
 
 
 @pytest.fixture

@@ -11,10 +11,13 @@ import pytest
 from placer.live.connect import HostError
 from placer.live.many_hosts import Beat, GivenUpError, on_each_host
 
+GUARD_S = 600.0
+"""What a test that hangs waits for; no test that passes waits so long, however slow the machine."""
+
 
 def test_hosts_are_asked_at_the_same_time() -> None:
     """Four hosts that wait for each other all end."""
-    barrier = threading.Barrier(4, timeout=10)
+    barrier = threading.Barrier(4, timeout=GUARD_S)
     found = on_each_host({f"h{number}": lambda _beat: barrier.wait() for number in range(4)})
     assert sorted(found.results.values()) == [0, 1, 2, 3]
     assert list(found.results) == ["h0", "h1", "h2", "h3"]
@@ -53,7 +56,7 @@ def test_a_host_that_hangs_is_given_up_and_may_begin_nothing_more() -> None:
     release, told = threading.Event(), threading.Event()
 
     def hang(beat: Beat) -> int:
-        release.wait(20)
+        release.wait(GUARD_S)
         try:
             beat()
         except GivenUpError:
@@ -61,13 +64,12 @@ def test_a_host_that_hangs_is_given_up_and_may_begin_nothing_more() -> None:
             raise
         return 0
 
-    started = time.monotonic()
+    # Were it waited for, this would not come back before it is released below.
     found = on_each_host({"slow": hang, "fast": lambda _beat: 1}, timeout_s=0.3)
-    assert time.monotonic() - started < 5
     assert found.results == {"fast": 1}
     assert str(found.failures["slow"]).startswith("host 'slow': no answer for 0.3 s; see that the host is up")
     release.set()
-    assert told.wait(5)
+    assert told.wait(GUARD_S)
 
 
 def test_a_host_that_answers_now_and_then_is_not_given_up() -> None:
@@ -75,18 +77,18 @@ def test_a_host_that_answers_now_and_then_is_not_given_up() -> None:
 
     def steady(beat: Beat) -> int:
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(1)
             beat.answered()
         return 1
 
-    assert on_each_host({"a": steady}, timeout_s=0.5).results == {"a": 1}
+    assert on_each_host({"a": steady}, timeout_s=6).results == {"a": 1}
 
 
 def test_a_worker_may_ask_for_more_patience() -> None:
     """Moving memory takes minutes; connecting must not."""
 
     def patient(beat: Beat) -> int:
-        beat.allow(30)
+        beat.allow(GUARD_S)
         time.sleep(0.6)
         return 1
 
@@ -95,13 +97,14 @@ def test_a_worker_may_ask_for_more_patience() -> None:
 
 def test_a_fault_of_ours_is_not_taken_for_the_hosts() -> None:
     """What is no error of placer's tree is raised, once the other hosts are done."""
-    done = threading.Event()
+    done, failed = threading.Event(), threading.Event()
 
     def broken(_beat: Beat) -> int:
+        failed.set()
         raise ZeroDivisionError
 
     def slow(_beat: Beat) -> int:
-        time.sleep(0.2)
+        failed.wait(GUARD_S)
         done.set()
         return 1
 
@@ -113,16 +116,22 @@ def test_a_fault_of_ours_is_not_taken_for_the_hosts() -> None:
 def test_an_interrupt_waits_for_what_was_begun() -> None:
     """After Ctrl-C a worker ends what it is at, and begins nothing more."""
     steps: list[str] = []
+    begun = threading.Event()
 
     def work(beat: Beat) -> None:
-        for number in range(50):
+        for number in range(1_000_000):
             beat()
             steps.append(f"begin {number}")
-            time.sleep(0.05)
+            begun.set()
+            time.sleep(0.001)
             steps.append(f"end {number}")
 
-    threading.Timer(0.3, _thread.interrupt_main).start()
+    def interrupt() -> None:
+        begun.wait(GUARD_S)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         on_each_host({"a": work})
     assert steps[-1].startswith("end")
-    assert 2 <= len(steps) < 100
+    assert 2 <= len(steps) < 2_000_000

@@ -201,8 +201,8 @@ def test_a_killed_scheduler_is_one_error_and_a_second_run_goes_on(tmp_path: Path
     )
     kept = tmp_path / "results.jsonl"
     try:
-        with distributed.Client(scheduler_file=str(address), timeout=30) as client:
-            client.wait_for_workers(1, timeout=60)
+        with distributed.Client(scheduler_file=str(address), timeout=600) as client:
+            client.wait_for_workers(1, timeout=600)
 
             def kill(done: int, _total: int) -> None:
                 if done >= 3:

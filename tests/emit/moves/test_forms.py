@@ -83,7 +83,7 @@ def run(folder: Path, xml: str) -> tuple[subprocess.CompletedProcess[str], str]:
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "LOG": str(folder / "log"), "XML": str(folder / "domain.xml")}
     done = subprocess.run(
-        ["bash", "moves.sh"], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60
+        ["bash", "moves.sh"], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=1800
     )
     return done, (folder / "log").read_text()
 
