@@ -170,7 +170,7 @@ def _followed(vm: Vm, pins: Mapping[int, frozenset[int]], newly: frozenset[int])
     for vcpu, cpus in now.items():
         if vcpu not in out:
             continue
-        if len(cpus) == 1 and vm.spec.is_dedicated(vcpu):
+        if vm.spec.is_dedicated(vcpu):
             out[vcpu] = cpus
         elif left := cpus - newly:
             out[vcpu] = left
@@ -233,9 +233,9 @@ def change_of(
         return Change.RENODE
     now = vm.current.pins
     if hold:
-        return (
-            Change.NONE if all(now.get(v, pin) == pin or len(now[v]) > 1 for v, pin in pins.items()) else Change.REPIN
-        )
+        known = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu) and vcpu in now}
+        same = all(now[vcpu] == pin or len(pin) > 1 for vcpu, pin in known.items())
+        return Change.NONE if same else Change.REPIN
     own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
     return Change.NONE if all(now.get(vcpu) == pin for vcpu, pin in own.items()) else Change.REPIN
 

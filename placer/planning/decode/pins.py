@@ -207,6 +207,8 @@ class Pinner:
             emulator = 1 if needs.extra_cpu and slot == 0 else 0
             if not part.dedicated and not emulator:
                 continue
+            if hold and work.stays[number] and not emulator and _is_wide(vm, slot, needs):
+                continue
             item = Item(
                 policy=needs.thread_policy,
                 vcpus=part.dedicated,
@@ -362,6 +364,13 @@ def _current_cpus(vm: Vm, slot: int, needs: Needs) -> tuple[int, ...] | None:
     if any(len(cpus) != 1 for cpus in sets):
         return None
     return tuple(min(cpus) for cpus in sets)
+
+
+def _is_wide(vm: Vm, slot: int, needs: Needs) -> bool:
+    """Tell whether the dedicated vCPUs of a part are all pinned now, not each to one CPU."""
+    pins = vm.current.pins if vm.current is not None else {}
+    own = [vcpu for vcpu in part_vcpus(vm.spec, len(needs.options[0]))[slot] if vm.spec.is_dedicated(vcpu)]
+    return all(vcpu in pins for vcpu in own) and any(len(pins[vcpu]) > 1 for vcpu in own)
 
 
 def _current_extra(vm: Vm) -> tuple[int, ...]:
