@@ -10,7 +10,7 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.conflict import conflict_data, conflict_lines
-from placer.cli.inputs import STDIN, read_fleet
+from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet
 from placer.cli.terminal import Terminal, fault_data
 from placer.errors import DifferenceError, Fault, InputError
 from placer.show.words import amount, count, figure, percent
@@ -40,6 +40,8 @@ def check(
     conflicts: Annotated[
         bool, typer.Option("--conflicts", help="Also say why VMs cannot all be placed, with cures tried by solves.")
     ] = False,
+    max_hosts: MaxHosts = None,
+    max_vms: MaxVms = None,
 ) -> Answer:
     """Verify a plan independently, or validate a fleet."""
     from placer.check.check import check as run_check
@@ -50,7 +52,7 @@ def check(
     if plan is None:
         if bound:
             raise InputError("only a plan has bounds", field="--bound", cure="give the plan: placer check FLEET PLAN")
-        model = read_fleet(fleet, None)
+        model = read_fleet(fleet, None, Reading(max_hosts=max_hosts, max_vms=max_vms))
         report = run_check(model)
         failure = InputError(_located(report.faults, fleet)) if report.faults else None
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
@@ -65,7 +67,7 @@ def check(
     if fleet == plan == STDIN:
         raise InputError("fleet and plan cannot both come from standard input", cure="give one of them as a file")
     planned = _read_plan(plan, bound)
-    model = read_fleet(fleet, None, running_only=bool(planned.options.get("running_only")))
+    model = read_fleet(fleet, None, Reading.of(planned))
     _refuse_stranger(model, planned, plan)
     report = run_check(model, planned, bound=bound)
     if report.faults:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     from placer.model.plan import Plan
 
 STDIN = "-"
+MaxHosts = Annotated[
+    int | None, typer.Option("--max-hosts", min=1, help="Refuse inventories of more hosts; 1,000,000 if not said.")
+]
+MaxVms = Annotated[
+    int | None, typer.Option("--max-vms", min=1, help="Refuse inventories of more VMs; 1,000,000 if not said.")
+]
 
 
 def read_bytes(file: str) -> tuple[bytes, str]:
@@ -42,7 +51,32 @@ def _standard_input() -> bytes:
     return data
 
 
-def read_fleet(file: str, terminal: Terminal | None, *, running_only: bool = False) -> Fleet:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What of an inventory is read: VMs that run alone, and how many it may stand for (None: as many as usual)."""
+
+    running_only: bool = False
+    max_hosts: int | None = None
+    max_vms: int | None = None
+
+    @classmethod
+    def of(cls, plan: Plan) -> Reading:
+        """Return how the fleet of a plan was read."""
+        options = plan.options
+        return cls(
+            running_only=bool(options.get("running_only")),
+            max_hosts=options.get("max_hosts"),
+            max_vms=options.get("max_vms"),
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a plan says of it, so that whoever reads the fleet for the plan reads the same."""
+        said = {"running_only": self.running_only, "max_hosts": self.max_hosts, "max_vms": self.max_vms}
+        return {name: value for name, value in said.items() if value}
+
+
+def read_fleet(file: str, terminal: Terminal | None, reading: Reading | None = None) -> Fleet:
     """Return the fleet of an inventory; paths in standard input are relative to here.
 
     The reader's warnings are printed where there is a terminal to print them on.
@@ -53,11 +87,16 @@ def read_fleet(file: str, terminal: Terminal | None, *, running_only: bool = Fal
         Every fault of the inventory.
     """
     from placer.read.inventory import inventory
+    from placer.read.inventory.entries import MAX_COUNT
+
+    how = reading or Reading()
+    hosts, vms = how.max_hosts or MAX_COUNT, how.max_vms or MAX_COUNT
 
     if file == STDIN:
-        fleet = inventory.parse_fleet(_standard_input(), None, Path(), running_only=running_only)
+        data = _standard_input()
+        fleet = inventory.parse_fleet(data, None, Path(), running_only=how.running_only, max_hosts=hosts, max_vms=vms)
     else:
-        fleet = inventory.read_fleet(file, running_only=running_only)
+        fleet = inventory.read_fleet(file, running_only=how.running_only, max_hosts=hosts, max_vms=vms)
     if terminal is not None:
         terminal.warn(fleet.warnings)
     return fleet
@@ -96,7 +135,7 @@ def fleet_of_plan(plan: Plan, plan_file: str, given: str | None, terminal: Termi
         It is not there, has faults, or is not the one that was planned.
     """
     path = fleet_path_of(plan, plan_file, given)
-    fleet = read_fleet(path, terminal, running_only=bool(plan.options.get("running_only")))
+    fleet = read_fleet(path, terminal, Reading.of(plan))
     if fleet.digest != plan.fleet_digest:
         raise InputError(
             "this is not the fleet that was planned: it, or a file it names, has changed since",

@@ -14,7 +14,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.executor import opened_executor
-from placer.cli.inputs import STDIN, read_fleet, refuse_existing_plan
+from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet, refuse_existing_plan
 from placer.cli.interrupts import run_interruptible
 from placer.cli.plan_result import plan_document, plan_outline
 from placer.cli.progress import ProgressPrinter
@@ -78,13 +78,16 @@ def solve(
         int | None, typer.Option("--rounds", min=1, help="Replay as many rounds as a plan records.")
     ] = None,
     running_only: Annotated[bool, typer.Option("--running-only", help="Leave out VMs that are shut off.")] = False,
+    max_hosts: MaxHosts = None,
+    max_vms: MaxVms = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the plan.")] = False,
 ) -> Answer:
     """Plan a fleet and prove how good the plan is."""
     requirements = parse_requirements(require)
     time_limit_s = parse_duration_s(time_limit, "--time-limit")
     refuse_existing_plan(output, force)
-    model = read_fleet(fleet, terminal, running_only=running_only)
+    reading = Reading(running_only=running_only, max_hosts=max_hosts, max_vms=max_vms)
+    model = read_fleet(fleet, terminal, reading)
     started_s = time.monotonic()
     printer = ProgressPrinter(terminal)
 
@@ -119,9 +122,8 @@ def solve(
             plan, interrupted = run_interruptible(work, terminal)
         finally:
             printer.finish()
-    if running_only:
-        # Whoever reads the fleet for this plan must leave out the same VMs.
-        plan = replace(plan, options={**plan.options, "running_only": True})
+    # Whoever reads the fleet for this plan must read the same.
+    plan = replace(plan, options={**plan.options, **reading.options})
     terminal.warn(plan.warnings)
     terminal.note(f"solved in {time.monotonic() - started_s:.1f} s")
     return Answer(

@@ -253,3 +253,20 @@ def test_interrupt_in_another_thread_is_not_watched() -> None:
     thread.start()
     thread.join()
     assert found == [(False, False)]
+
+
+def test_a_plan_notes_the_guards_that_its_fleet_was_read_with(placer: Any, tmp_path: Path) -> None:
+    """Whoever reads the fleet for the plan reads the same; who says no guard is refused."""
+    fleet, plan = tmp_path / "fleet.json", tmp_path / "plan.json"
+    node = {"id": 0, "cpus": "0-3", "memory": "16GiB"}
+    vms = [{"name": "v", "count": 3, "vcpus": 1, "memory": "1GiB"}]
+    fleet.write_text(
+        json.dumps({"schema": "placer.inventory/v1", "hosts": [{"name": "h", "nodes": [node]}], "vms": vms})
+    )
+    refused = placer("solve", fleet, "-o", plan, "--max-vms", "2")
+    assert refused.code == 2
+    assert "--max-vms" in refused.err
+    assert placer("solve", fleet, "-o", plan, "--max-vms", "3", "--max-hosts", "1").code == 0
+    assert {name: read_plan(plan).options[name] for name in ("max_vms", "max_hosts")} == {"max_vms": 3, "max_hosts": 1}
+    assert placer("check", fleet, plan).code == 0
+    assert placer("check", fleet, "--max-vms", "2").code == 2

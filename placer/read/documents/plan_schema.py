@@ -93,6 +93,8 @@ class OptionsData(TypedDict, total=False):
     max_moves: Count | None
     max_migrations: Count | None
     running_only: bool
+    max_hosts: Count
+    max_vms: Count
 
 
 class GoalData(TypedDict):

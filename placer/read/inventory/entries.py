@@ -12,7 +12,7 @@ from placer.read.text.located import FaultLog, LineList, LineMap
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_COUNT = 1_000_000
-"""The most hosts, and the most VMs, that an inventory stands for."""
+"""The most hosts, and the most VMs, that an inventory stands for if no other guard is given."""
 
 
 def expand_names(name: str, count: int | None) -> list[str]:
@@ -25,22 +25,25 @@ def line_of(section: LineList, number: int) -> int | None:
     return section.lines[number] if section.lines is not None else None
 
 
-def check_counts(section: LineList, name: str, log: FaultLog) -> None:
+def check_counts(section: LineList, name: str, log: FaultLog, most: int) -> None:
     """Refuse counts that would fill the memory before anything of the section is made.
 
     Raises
     ------
     InputError
-        The entries stand for more than `MAX_COUNT`; with all faults noted so far.
+        The entries stand for more than `most`; with all faults noted so far.
     """
     total = 0
     for number, tree in enumerate(section):
         count = tree.get("count") if isinstance(tree, LineMap) else None
         if isinstance(count, str) and _DIGITS.fullmatch(count):
             total += int(count)
-        if total > MAX_COUNT:
+        if total > most:
             field = f"{name}[{number}].count"
-            log.add(f"the {name} are more than {MAX_COUNT} from here on", line=line_of(section, number), field=field)
+            cure = f"where that is meant, lift the guard with --max-{name}"
+            log.add(
+                f"the {name} are more than {most} from here on", line=line_of(section, number), field=field, cure=cure
+            )
             log.raise_if_any()
 
 

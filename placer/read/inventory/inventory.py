@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule
-from placer.read.inventory.entries import check_counts, line_of
+from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection
 from placer.read.inventory.rules import LabelIndex, RuleBuilder
@@ -27,7 +27,9 @@ _SECTIONS = ("hosts", "vms", "rules")
 _LARGE = 1024 * 1024
 
 
-def read_fleet(path: str | Path, *, running_only: bool = False) -> Fleet:
+def read_fleet(
+    path: str | Path, *, running_only: bool = False, max_hosts: int = MAX_COUNT, max_vms: int = MAX_COUNT
+) -> Fleet:
     """Read an inventory.
 
     Parameters
@@ -36,6 +38,8 @@ def read_fleet(path: str | Path, *, running_only: bool = False) -> Fleet:
         A YAML or JSON file of schema ``placer.inventory/v1``; paths in it are relative to its folder.
     running_only
         Leave out VMs that say ``running: false``.
+    max_hosts, max_vms
+        Refuse an inventory that stands for more: a count too many would fill the memory.
 
     Raises
     ------
@@ -58,10 +62,18 @@ def read_fleet(path: str | Path, *, running_only: bool = False) -> Fleet:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", file=source) from None
-    return parse_fleet(data, source, Path(path).parent, running_only=running_only)
+    return parse_fleet(data, source, Path(path).parent, running_only=running_only, max_hosts=max_hosts, max_vms=max_vms)
 
 
-def parse_fleet(data: bytes, source: str | None, base_dir: str | Path, *, running_only: bool = False) -> Fleet:
+def parse_fleet(
+    data: bytes,
+    source: str | None,
+    base_dir: str | Path,
+    *,
+    running_only: bool = False,
+    max_hosts: int = MAX_COUNT,
+    max_vms: int = MAX_COUNT,
+) -> Fleet:
     """Read an inventory from bytes; `source` names it in messages, `base_dir` is what paths in it are relative to.
 
     Raises
@@ -73,7 +85,8 @@ def parse_fleet(data: bytes, source: str | None, base_dir: str | Path, *, runnin
         log = FaultLog(source)
         tree = _document(data, source, log)
         files = Files(Path(base_dir))
-        sections = Sections(*((_section(tree, name, log), log) for name in _SECTIONS))
+        most = {"hosts": max_hosts, "vms": max_vms}
+        sections = Sections(*((_section(tree, name, log, most.get(name, MAX_COUNT)), log) for name in _SECTIONS))
         fleet = fleet_of(sections, files)
         kept = tuple(vm for vm in fleet.vms if vm.running) if running_only else fleet.vms
         return replace(fleet, vms=kept, path=source, digest=files.digest(data))
@@ -173,14 +186,14 @@ def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
     return tree
 
 
-def _section(tree: LineMap, name: str, log: FaultLog) -> LineList:
+def _section(tree: LineMap, name: str, log: FaultLog, most: int) -> LineList:
     section = tree.get(name)
     if section is None:
         return LineList()
     if not isinstance(section, LineList):
         log.add(f"{shown(section)} is not a list", line=(tree.lines or {}).get(name), field=name)
         return LineList()
-    check_counts(section, name, log)
+    check_counts(section, name, log, most)
     return section
 
 
