@@ -12,7 +12,7 @@ from placer.measure.moved import has_fixed_pins, left_as_it_is
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import Change, PlanVm
-from placer.model.vm import CpuPolicy, EmulatorPolicy, Vm, VmSpec
+from placer.model.vm import CoreKind, CpuPolicy, EmulatorPolicy, Vm, VmSpec
 
 
 def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
@@ -91,6 +91,11 @@ def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Itera
     outside = own - host.dedicated_pool
     if outside:
         yield "pins", f"CPUs {format_cpuset(outside)} are not for dedicated vCPUs: {_why_not(host, min(outside))}"
+    if spec.core_kind is not CoreKind.ANY:
+        slow = own & host.topology.efficiency
+        wrong = own - slow if spec.core_kind is CoreKind.EFFICIENCY else slow
+        if wrong:
+            yield "pins", f"CPUs {format_cpuset(wrong)} are of no {spec.core_kind.value} core, as its core_kind wants"
     if spec.thread_policy.fills_cores:
         yield from _filled_cores(host, spec, planned)
 

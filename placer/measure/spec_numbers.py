@@ -32,6 +32,13 @@ def _value(spec: VmSpec) -> Hashable:
     return (
         (spec.vcpus, spec.memory_kib, spec.cell_mode, cells, spec.interleave, spec.share_node, spec.reshape),
         (spec.locality, spec.weight, spec.page_kib, spec.overhead_taken_kib, spec.memory_tier),
-        (spec.cpu_policy, spec.dedicated_vcpus, spec.thread_policy, spec.emulator_threads, spec.iothreads),
+        (
+            spec.cpu_policy,
+            spec.dedicated_vcpus,
+            spec.thread_policy,
+            spec.core_kind,
+            spec.emulator_threads,
+            spec.iothreads,
+        ),
         (spec.devices, tuple(sorted(spec.resources.items())), spec.kvm, spec.priority),
     )

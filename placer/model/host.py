@@ -69,7 +69,8 @@ class Topology:
     `nodes` ascend by their real ids (holes allowed). `distances[i][j]` is the SLIT figure (10 = local,
     255 = not reachable) of memory on ``nodes[j]`` seen from ``nodes[i]``: positional over `nodes`, asymmetry
     kept, measured latencies already turned into 10 × latency / local latency. `cores`, `l3`, `packages`,
-    `dies` and `clusters` are sets of online CPUs; every online CPU is in exactly one core and package.
+    `dies` and `clusters` are sets of online CPUs; every online CPU is in exactly one core and package. `efficiency` are
+    the CPUs of efficiency cores of a hybrid host.
     `kvm` says whether KVM can run there (None: the source does not tell). `assumptions` are plain
     sentences on what the source did not tell and placer filled in. `bandwidth_mib_s[i][j]` where measured.
     """
@@ -87,6 +88,7 @@ class Topology:
     model: str | None = None
     kvm: bool | None = None
     offline: frozenset[int] = frozenset()
+    efficiency: frozenset[int] = frozenset()
     bandwidth_mib_s: tuple[tuple[float | None, ...], ...] | None = None
     assumptions: tuple[str, ...] = ()
     source: str | None = None

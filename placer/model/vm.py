@@ -38,6 +38,14 @@ class ThreadPolicy(StrEnum):
         return self in (ThreadPolicy.REQUIRE, ThreadPolicy.PAIRS)
 
 
+class CoreKind(StrEnum):
+    """Which cores of a hybrid host dedicated vCPUs may have: any, performance cores first, or those of one kind."""
+
+    ANY = "any"
+    PERFORMANCE = "performance"
+    EFFICIENCY = "efficiency"
+
+
 class EmulatorPolicy(StrEnum):
     """Where emulator threads and IOThreads run: the VM's own CPUs, one CPU more, or the host's housekeeping CPUs."""
 
@@ -110,6 +118,7 @@ class VmSpec:
     cpu_policy: CpuPolicy = CpuPolicy.DEDICATED
     dedicated_vcpus: frozenset[int] = frozenset()
     thread_policy: ThreadPolicy = ThreadPolicy.PREFER
+    core_kind: CoreKind = CoreKind.ANY
     emulator_threads: EmulatorPolicy | None = None
     iothreads: tuple[int, ...] = ()
     overhead_kib: int | None = None

@@ -11,7 +11,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.plan import PlanCell
 from placer.model.rules import RuleKind
-from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Movable, ThreadPolicy, Vm
+from placer.model.vm import CellMode, CoreKind, CpuPolicy, EmulatorPolicy, Movable, ThreadPolicy, Vm
 from placer.moves.model import Place, StepKind
 from placer.moves.places import ClaimMaker, Claims, Key
 from placer.moves.state import Board, HostState
@@ -227,6 +227,9 @@ def free_cpus(
     """
     free = state.free_cpus(node) - (without or set())
     topology, policy = state.host.topology, vm.spec.thread_policy
+    if vm.spec.core_kind is not CoreKind.ANY:
+        slow = vm.spec.core_kind is CoreKind.EFFICIENCY
+        free = frozenset(cpu for cpu in free if (cpu in topology.efficiency) is slow)
     if policy is ThreadPolicy.PREFER:
         ordered = sorted(free)
         chosen, rest = ordered[:count], ordered[count:]

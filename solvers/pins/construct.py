@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from solvers.pins.cores import Core, Item, PinnedItem, PinResult
-from solvers.pins.cpu_rows import WHOLE, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
+from solvers.pins.cpu_rows import WHOLE, CoreKind, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
 
 
 def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) -> PinResult | None:
@@ -20,6 +20,14 @@ def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) ->
     """
     if _too_much(cores, items):
         return None
+    if any(core.slow for core in cores) and not all(core.slow for core in cores):
+        apart = _by_kind(cores, items, floating)
+        if apart is not None:
+            return apart
+    if any(item.kind != "any" and not item.may_have(core) for item in items for core in cores):
+        from solvers.pins.exact import pin_node_exact
+
+        return pin_node_exact(cores, items, floating=floating)
     current = [index for index, item in enumerate(items) if item.current is not None]
     current.sort(key=lambda index: (items[index].policy == "prefer", -items[index].vcpus, index))
     thrifty = (False, True) if floating and any(set(core.cpus) - core.floats for core in cores) else (False,)
@@ -37,11 +45,47 @@ def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) ->
     return pin_node_exact(cores, items, floating=floating)
 
 
+def _by_kind(cores: Sequence[Core], items: Sequence[Item], floating: int) -> PinResult | None:
+    """Pin what asks for efficiency cores or has them now on those, all else on the others; None where that fails.
+
+    Where performance cores are too few, items that use loose threads make room first, the small ones before the large.
+    """
+    slow = {cpu for core in cores if core.slow for cpu in core.cpus}
+    there = {
+        number
+        for number, item in enumerate(items)
+        if item.kind == "efficiency" or (item.kind == "any" and item.current and slow.issuperset(item.current))
+    }
+    free = [number for number, item in enumerate(items) if item.kind == "any" and number not in there]
+    free.sort(key=lambda number: (items[number].policy != "prefer", items[number].vcpus, number))
+    for moved in range(len(free) + 1):
+        found = _on_sides(cores, items, there.union(free[:moved]))
+        if found is not None and sum(len(core.floats - found.held) for core in cores) >= floating:
+            return found
+    return None
+
+
+def _on_sides(cores: Sequence[Core], items: Sequence[Item], there: Set[int]) -> PinResult | None:
+    """Pin the items `there` on the efficiency cores and the others on the performance cores."""
+    pinned: dict[int, PinnedItem] = {}
+    held: frozenset[int] = frozenset()
+    for side in (False, True):
+        own = [number for number in range(len(items)) if (number in there) is side]
+        part = [core for core in cores if core.slow is side]
+        found = pin_node(part, [replace(items[number], kind="any") for number in own]) if own else None
+        if own and found is None:
+            return None
+        if found is not None:
+            pinned.update(zip(own, found.items, strict=True))
+            held |= found.held
+    return PinResult(items=tuple(pinned[number] for number in range(len(items))), held=held)
+
+
 def _too_much(cores: Sequence[Core], items: Sequence[Item]) -> bool:
     """Tell whether rows that are exact say that the items do not fit."""
-    demands: list[tuple[CpuPolicy, int]] = [(item.policy, item.vcpus) for item in items]
+    demands: list[tuple[CpuPolicy, int, CoreKind]] = [(item.policy, item.vcpus, item.kind) for item in items]
     found = node_cpu_rows([core.room for core in cores], WholeDemand.of(demands))
-    return found.exact and not fits(found.rows, [*demands, ("extra", sum(item.extra for item in items))])
+    return found.exact and not fits(found.rows, [*demands, ("extra", sum(item.extra for item in items), "any")])
 
 
 @dataclass(slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from solvers.pins.cpu_rows import CoreRoom, CpuPolicy
+from solvers.pins.cpu_rows import CoreKind, CoreRoom, CpuPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
     """A core seen from its node: its free CPUs for dedicated vCPUs, its width in threads, its L3 domain (None: not
     known); those of its free threads that shared vCPUs may float over, and those that are not for dedicated vCPUs but
-    may be left idle beside them.
+    may be left idle beside them. `slow` marks an efficiency core.
     """
 
     cpus: tuple[int, ...]
@@ -20,6 +20,7 @@ class Core:
     l3: int | None = None
     floats: frozenset[int] = frozenset()
     beside: tuple[int, ...] = ()
+    slow: bool = False
 
     @property
     def whole(self) -> bool:
@@ -36,18 +37,26 @@ class Core:
             both=both,
             floating=sum(cpu in self.floats for cpu in self.beside),
             whole=self.whole,
+            slow=self.slow,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Dedicated vCPUs of one VM on the node and `extra` emulator CPUs; `current` are kept where they may be."""
+    """Dedicated vCPUs of one VM on the node and `extra` emulator CPUs; `current` are kept where they may be. vCPUs
+    for `any` kind of core go to performance cores first, others only to cores of their kind.
+    """
 
     policy: CpuPolicy
     vcpus: int
     extra: int = 0
     current: tuple[int, ...] | None = None
     current_extra: tuple[int, ...] = ()
+    kind: CoreKind = "any"
+
+    def may_have(self, core: Core) -> bool:
+        """Tell whether its vCPUs may be on a core."""
+        return self.kind == "any" or core.slow is (self.kind == "efficiency")
 
 
 @dataclass(frozen=True, slots=True)

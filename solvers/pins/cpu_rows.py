@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 CpuPolicy = Literal["prefer", "isolate", "require", "pairs", "extra"]
 """`extra` is an emulator thread with a CPU of its own: a thread on any core, as those of `prefer` are."""
+
+CoreKind = Literal["any", "performance", "efficiency"]
+"""Which cores the vCPUs of an item may have."""
 
 WHOLE = ("isolate", "require", "pairs")
 """Policies that take whole cores."""
@@ -24,7 +27,7 @@ class CoreRoom:
 
     `dedicated` are free for dedicated vCPUs only (isolated CPUs, or those of Nova's dedicated set), `both` for
     dedicated vCPUs or to float over, `floating` to float over only. `whole` says that nobody holds a thread of it, so
-    that a policy which leaves siblings idle may have it.
+    that a policy which leaves siblings idle may have it. `slow` marks an efficiency core.
     """
 
     width: int
@@ -32,6 +35,7 @@ class CoreRoom:
     both: int = 0
     floating: int = 0
     whole: bool = False
+    slow: bool = False
 
     @property
     def pinned(self) -> int:
@@ -46,10 +50,13 @@ class CoreRoom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeDemand:
-    """What items ask of whole cores anywhere: whether any isolates, and how many vCPUs those have that fill cores."""
+    """What items ask of cores anywhere: whether any isolates, how many vCPUs those have that fill cores, and which
+    kinds of core are asked for.
+    """
 
     isolate: bool = False
     filling: frozenset[int] = frozenset()
+    kinds: frozenset[CoreKind] = frozenset()
 
     @property
     def any(self) -> bool:
@@ -57,14 +64,16 @@ class WholeDemand:
         return self.isolate or bool(self.filling)
 
     @staticmethod
-    def of(items: Iterable[tuple[CpuPolicy, int]]) -> WholeDemand:
-        """Return what items, (policy, vCPUs) each, ask."""
-        isolate, filling = False, set()
-        for policy, vcpus in items:
+    def of(items: Iterable[tuple[CpuPolicy, int, CoreKind]]) -> WholeDemand:
+        """Return what items, (policy, vCPUs, kind of core) each, ask."""
+        isolate, filling, kinds = False, set(), set[CoreKind]()
+        for policy, vcpus, kind in items:
             isolate |= policy == "isolate" and vcpus > 0
             if policy in ("require", "pairs") and vcpus:
                 filling.add(vcpus)
-        return WholeDemand(isolate=isolate, filling=frozenset(filling))
+            if kind != "any" and vcpus:
+                kinds.add(kind)
+        return WholeDemand(isolate=isolate, filling=frozenset(filling), kinds=frozenset(kinds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,9 @@ class CpuRow:
     filled : units per vCPU of such an item.
     loose : units per vCPU of a prefer item, and per emulator CPU.
     shared : whether shared vCPUs take of the row, each 1 / overcommit.
+    only : the row counts items that ask for this kind of core alone.
+    fast, slow : units of a core that an item takes whole and that must be of this kind; `slow_loose` those per thread
+        of an item for efficiency cores. None: as for any core.
     """
 
     name: str
@@ -91,9 +103,19 @@ class CpuRow:
     filled: int = 0
     loose: int = 0
     shared: bool = False
+    only: CoreKind = "any"
+    fast: int | None = None
+    slow: int | None = None
+    slow_loose: int | None = None
 
-    def demand(self, policy: CpuPolicy, vcpus: int) -> int:
+    def demand(self, policy: CpuPolicy, vcpus: int, kind: CoreKind = "any") -> int:
         """Return the units that an item of `vcpus` vCPUs takes: the rounding up to whole cores is per item."""
+        if self.only not in ("any", kind):
+            return 0
+        if kind == "performance" and self.fast is not None and policy in WHOLE:
+            return self.fast * (vcpus if policy == "isolate" else -(-vcpus // self.width))
+        if kind == "efficiency" and self.slow is not None and self.slow_loose is not None:
+            return (self.slow if policy in WHOLE else self.slow_loose) * vcpus
         match policy:
             case "isolate":
                 return self.isolate * vcpus
@@ -162,7 +184,43 @@ def node_cpu_rows(
         if core.pinned + core.floating > core.width:
             raise ValueError(f"a core of {core.width} threads cannot have {core.pinned + core.floating} free")
     node = _Node(cores, whole, floating, shared)
-    return node.in_order() or node.one_and_t() or node.sufficient()
+    found = node.in_order() or node.one_and_t() or node.sufficient()
+    return _by_kind(cores, whole, found) if whole.kinds else found
+
+
+def _by_kind(cores: Sequence[CoreRoom], whole: WholeDemand, every: NodeRows) -> NodeRows:
+    """Return the rows of all items with those of each kind of core that is asked for.
+
+    Where performance cores have t threads and efficiency cores one, an item that must have performance cores takes t
+    threads of a core whole, and one that must have efficiency cores takes from others what they would save on them.
+    Nodes with kinds of core of other widths take no VM that asks for one, and claim nothing.
+    """
+    rows, exact = list(every.rows), every.exact
+    widths = {slow: {core.width for core in cores if core.slow is slow} for slow in (False, True)}
+    if len(widths[False] | widths[True]) > 1:
+        t = max(widths[False], default=1)
+        if not (widths[False] <= {t} and widths[True] <= {1}):
+            none = [
+                CpuRow(name=f"{kind} threads", capacity=0, isolate=1, core=1, loose=1, only=kind)
+                for kind in sorted(whole.kinds)
+            ]
+            return NodeRows(rows=(*rows, *none), exact=False)
+        rows = [
+            replace(
+                row,
+                fast=1 if row.name == "whole cores" else t if row.isolate else 0,
+                slow=row.isolate,
+                slow_loose=max(row.loose, row.isolate) if whole.any else row.loose,
+            )
+            for row in rows
+        ]
+    for kind in sorted(whole.kinds):
+        own = [core for core in cores if core.slow is (kind == "efficiency")]
+        found = _Node(own, whole, 0, False)
+        apart = found.in_order() or found.one_and_t() or found.sufficient()
+        exact &= apart.exact
+        rows += [replace(row, name=f"{kind} {row.name}", only=kind) for row in apart.rows]
+    return NodeRows(rows=tuple(rows), exact=exact)
 
 
 class _Node:
@@ -306,6 +364,6 @@ class _Node:
         return rows
 
 
-def fits(rows: Sequence[CpuRow], items: Sequence[tuple[CpuPolicy, int]]) -> bool:
-    """Tell whether the items, (policy, vCPUs) each, fit all rows."""
-    return all(sum(row.demand(policy, vcpus) for policy, vcpus in items) <= row.capacity for row in rows)
+def fits(rows: Sequence[CpuRow], items: Sequence[tuple[CpuPolicy, int, CoreKind]]) -> bool:
+    """Tell whether the items, (policy, vCPUs, kind of core) each, fit all rows."""
+    return all(sum(row.demand(*item) for item in items) <= row.capacity for row in rows)

@@ -82,7 +82,7 @@ class _Model:
             here = self._on_core((i,), c)
             self.sits[i, c] = model.new_bool_var("")
             most = 1 if item.policy == "isolate" else len(core.cpus)
-            if item.policy != "prefer" and not core.whole:
+            if (item.policy != "prefer" and not core.whole) or not item.may_have(core):
                 most = 0
             model.add(here <= most * self.sits[i, c])
             model.add(here >= self.sits[i, c])
@@ -167,7 +167,12 @@ class _Model:
         most = sum(item.vcpus for item in self.items) + 1
         told = [var for (_, l3), var in self.domains.items() if l3 is not None]
         used = (len(told) + 1) * sum(self.homes) + sum(told)
-        self.model.minimize(most * (pairs * used + shared) - sum(changed))
+        slow = [self.threads[i, s] for i in range(len(self.items)) for s in self._slow(i)]
+        self.model.minimize(most * (most * (pairs * used + shared) + sum(slow)) - sum(changed))
+
+    def _slow(self, i: int) -> list[int]:
+        """Return the spots where an item for any core had better not be."""
+        return [s for s, (c, _) in enumerate(self.spots) if self.cores[c].slow and self.items[i].kind == "any"]
 
     def start_from(self, hint: PinResult) -> None:
         """Hint an answer."""

@@ -15,7 +15,7 @@ from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm
 class FreeCore:
     """A core seen from one node: its free CPUs for dedicated vCPUs, ascending, its full width (threads), its L3
     domain; those of its free CPUs that shared vCPUs may float over, and those that dedicated vCPUs may not have but
-    leave idle beside them.
+    leave idle beside them; whether it is an efficiency core.
     """
 
     cpus: tuple[int, ...]
@@ -23,6 +23,7 @@ class FreeCore:
     l3: int | None
     floats: frozenset[int]
     beside: tuple[int, ...]
+    slow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
                     l3=topology.l3_of_cpu.get(free[0]),
                     floats=core & node.cpus & shared,
                     beside=tuple(sorted((core & node.cpus & unheld) - dedicated)),
+                    slow=free[0] in topology.efficiency,
                 )
             )
         pages = {size: max(0, count - reserved_pages(host, node.id, size)) for size, count in node.pages.items()}

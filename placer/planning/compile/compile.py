@@ -74,8 +74,8 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     kinds = {goal.kind for goal in goals}
     fixed = {id(fleet.vms[number].spec): fleet.vms[number].spec for number in flavors.fixed}.values()
     every = [group.needs for group in groups] + [spec_needs(spec) for spec in fixed]
-    parts = [(needs.thread_policy, part) for needs in every for option in needs.options for part in option]
-    whole = WholeDemand.of((policy, part.dedicated) for policy, part in parts)
+    parts = [(needs, part) for needs in every for option in needs.options for part in option]
+    whole = WholeDemand.of((needs.thread_policy, part.dedicated, needs.core_kind) for needs, part in parts)
     factory.only_threads = not whole.any
     bound = [group.needs for group in groups if group.online is None] + [spec_needs(spec) for spec in fixed]
     any_shared = any(part.shared for needs in bound for option in needs.options for part in option)

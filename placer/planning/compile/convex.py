@@ -105,7 +105,8 @@ def _apart(rows: Sequence[tuple[int, NodeSet]], each: int) -> tuple[tuple[tuple[
 
 def _most_a_vcpu(row: CpuRow, *, only_threads: bool) -> int:
     """Return how much of a row a dedicated vCPU takes at most."""
-    return max(1, row.loose if only_threads else max(row.isolate, row.core + row.filled, row.loose))
+    whole = (row.isolate, row.core + row.filled, row.fast or 0, row.slow or 0)
+    return max(1, row.loose, row.slow_loose or 0, *(() if only_threads else whole))
 
 
 def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[str, int]:

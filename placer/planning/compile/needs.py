@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from placer.model.vm import MAX_AUTO_CELLS, CellMode, DeviceRequest, EmulatorPolicy, VmSpec
-from solvers.pins.cpu_rows import CpuPolicy
+from solvers.pins.cpu_rows import CoreKind, CpuPolicy
 
 DEFAULT_PAGE_KIB = 4
 
@@ -46,6 +46,7 @@ class Needs:
     locality: float | None
     page_kib: int | None
     thread_policy: CpuPolicy
+    core_kind: CoreKind
     extra_cpu: bool
     share_node: bool
     any_tier: bool
@@ -103,6 +104,7 @@ def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:
         locality=spec.locality,
         page_kib=spec.page_kib if spec.page_kib != DEFAULT_PAGE_KIB else None,
         thread_policy=spec.thread_policy.value,
+        core_kind=spec.core_kind.value,
         extra_cpu=spec.emulator_threads is EmulatorPolicy.ISOLATE,
         # Memory interleaved over k nodes is on k nodes: only cells that the guest sees may share one.
         share_node=spec.share_node and spec.cell_mode is not CellMode.NONE,
@@ -139,6 +141,7 @@ def spec_key(spec: VmSpec, locked_cells: int | None) -> tuple[Any, ...]:
         spec.cpu_policy,
         len(spec.dedicated_vcpus),
         spec.thread_policy,
+        spec.core_kind,
         spec.emulator_threads,
         len(spec.iothreads),
         spec.overhead_kib,

@@ -118,7 +118,7 @@ def structure_of(
 
 def core_of(core: FreeCore) -> Core:
     """Return a free core as it is pinned."""
-    return Core(cpus=core.cpus, width=core.width, l3=core.l3, floats=core.floats, beside=core.beside)
+    return Core(cpus=core.cpus, width=core.width, l3=core.l3, floats=core.floats, beside=core.beside, slow=core.slow)
 
 
 @dataclass(slots=True)
@@ -269,7 +269,8 @@ class RowTable:
     def _cpu(self, out: dict[int, int], needs: Needs, part: Part, node: int, extra: int) -> None:
         ratio = self.structure.ratio
         for row in self.structure.cpu_rows[node]:
-            demand = row.demand(needs.thread_policy, part.dedicated) + row.demand("extra", extra)
+            demand = row.demand(needs.thread_policy, part.dedicated, needs.core_kind)
+            demand += row.demand("extra", extra)
             if row.shared:
                 amount = ratio.numerator * demand + ratio.denominator * part.shared
                 if amount:

@@ -215,6 +215,7 @@ class Pinner:
                 extra=emulator,
                 current=_current_cpus(vm, slot, needs),
                 current_extra=_current_extra(vm) if emulator else (),
+                kind=needs.core_kind,
             )
             if hold and work.stays[number] and item.current is not None and (item.current_extra or not emulator):
                 work.cpus[number][slot] = item.current

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
 
 from placer.errors import InputError
 from placer.model.cpuset import parse_cpu_mask, parse_cpuset
@@ -87,3 +89,22 @@ def siblings_by_rule(cpus: Iterable[int], threads: int, *, adjacent: bool) -> li
     if adjacent:
         return [frozenset(ordered[k * threads : (k + 1) * threads]) for k in range(step)]
     return [frozenset(ordered[k::step]) for k in range(step)]
+
+
+CLEARLY_LESS = 0.85
+"""Of the next better capacity or clock. Favoured performance cores differ by a few hundredths, kinds by a quarter."""
+
+
+def slower(capacity: Mapping[int, float]) -> set[int]:
+    """Return the CPUs of efficiency cores: those below the widest step between capacities (or highest clocks)."""
+    levels = sorted({has for has in capacity.values() if has > 0})
+    ratio, step = min(((low / high, high) for low, high in pairwise(levels)), default=(1.0, 0.0))
+    return {cpu for cpu, has in capacity.items() if 0 < has < step} if ratio < CLEARLY_LESS else set()
+
+
+def likely_slower(cores: Iterable[frozenset[int]], offline: AbstractSet[int]) -> frozenset[int]:
+    """Return the CPUs of cores of one thread beside cores of several, where no sibling is offline: efficiency cores."""
+    groups = list(cores)
+    if offline or all(len(core) == 1 for core in groups):
+        return frozenset()
+    return frozenset().union(*(core for core in groups if len(core) == 1))

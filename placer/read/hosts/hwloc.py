@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from placer.errors import InputError, PlacerError
 from placer.model.cpuset import MAX_CPU
 from placer.model.host import Device, Topology
-from placer.read.hosts.cpu_groups import CpusetReader, ExhaustingError
+from placer.read.hosts.cpu_groups import CpusetReader, ExhaustingError, slower
 from placer.read.hosts.hwloc_matrices import take_distances, take_latencies
 from placer.read.hosts.normal_form import build
 from placer.read.hosts.raw_host import RawHost, RawNode
@@ -100,8 +100,21 @@ class _Reader:
         for element in self._root.iter("object"):
             if element.get("type") == "PCIDev":
                 self._pci(element, raw)
+        self._kinds(raw)
         self._faults.raise_if_any()
         return raw
+
+    def _kinds(self, raw: RawHost) -> None:
+        """Take the efficiency cores: kinds of CPU that are Intel's atoms, or of less capacity than the best."""
+        ranks: dict[int, float] = {}
+        for element in self._root.iter("cpukind"):
+            cpus = self._cpuset(element, "cpuset")
+            names = {info.get("name"): info.get("value") for info in element.iter("info")}
+            if names.get("CoreType") == "IntelAtom":
+                raw.efficiency |= cpus
+            rank = names.get("LinuxCapacity") or names.get("FrequencyMaxMHz") or ""
+            ranks.update(dict.fromkeys(cpus, float(rank) if rank.isdecimal() and len(rank) < 12 else 0.0))
+        raw.efficiency |= slower(ranks)
 
     def _object(self, element: _Element, raw: RawHost) -> None:
         kind = element.get("type") or ""

@@ -10,7 +10,7 @@ from typing import Any
 from placer.errors import InputError, PlacerError
 from placer.model.cpuset import MAX_CPU
 from placer.model.host import Topology
-from placer.read.hosts.cpu_groups import group_by
+from placer.read.hosts.cpu_groups import group_by, slower
 from placer.read.hosts.lscpu_summary import parse_summary
 from placer.read.hosts.normal_form import build
 from placer.read.hosts.raw_host import RawHost, RawNode
@@ -149,7 +149,9 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
         raise InputError(f"{len(rows)} rows are more CPUs than any host has", file=source)
     cores: dict[int, object] = {}
     packages: dict[int, object] = {}
+    l2: dict[int, object] = {}
     l3: dict[int, object] = {}
+    clocks: dict[int, float] = {}
     nodes: dict[int, int | None] = {}
     for line_number, row in rows:
         if not _told(row, "cpu"):
@@ -176,14 +178,38 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
             cores[cpu] = tuple(row.get(column, "") for column in _CORE_COLUMNS)
         if _told(row, "socket"):
             packages[cpu] = tuple(row.get(column, "") for column in _PACKAGE_COLUMNS)
+        if _told(row, "l2"):
+            l2[cpu] = row["l2"].strip()
+        if _told(row, "maxmhz"):
+            clocks[cpu] = _clock(row["maxmhz"])
         if _told(row, "l3"):
             l3[cpu] = row["l3"].strip()
     raw.cores, raw.packages, raw.l3 = group_by(cores), group_by(packages), group_by(l3)
+    raw.efficiency = slower(clocks) or _atoms(raw.cores, group_by(l2))
     for cpu in raw.online:
         node_id = nodes[cpu]
         if node_id is not None:
             raw.nodes.setdefault(node_id, RawNode()).cpus.add(cpu)
     return build(raw)
+
+
+def _clock(text: str) -> float:
+    """Return a clock in MHz, whichever decimal sign the locale has; 0 where it is no number."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+
+
+def _atoms(cores: list[frozenset[int]], l2: list[frozenset[int]]) -> set[int]:
+    """Return the CPUs of cores of one thread that share an L2 cache, where cores of several threads have their own:
+    the efficiency cores of a host whose clocks are all told alike.
+    """
+    narrow = set().union(*(core for core in cores if len(core) == 1))
+    wide = [core for core in cores if len(core) > 1]
+    if not wide or any(group & core and group - core for group in l2 for core in wide):
+        return set()
+    return set().union(*(group for group in l2 if len(group) > 1 and group <= narrow))
 
 
 def _told(row: Mapping[str, str], column: str) -> bool:

@@ -23,7 +23,7 @@ from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Device, Node, NodeKind, Topology
 from placer.model.units import format_kib
-from placer.read.hosts.cpu_groups import distinct, overlap
+from placer.read.hosts.cpu_groups import distinct, likely_slower, overlap
 from placer.read.hosts.gpu_memory import device_nodes
 from placer.read.hosts.raw_host import MAX_NODE, MAX_NODES, RawHost, RawNode, node_names
 
@@ -32,6 +32,9 @@ REMOTE_DEFAULT = 20.0
 """The kernel's distance between nodes of which the firmware says nothing."""
 MAX_MEMORY_KIB = 2**53
 """The largest memory taken for one node (8 ZiB): above it the file is damaged."""
+
+
+NARROW_ARE_SLOW = "cores of one thread beside cores of several are taken for efficiency cores"
 
 
 def build(raw: RawHost) -> Topology:
@@ -63,6 +66,7 @@ def build(raw: RawHost) -> Topology:
         first, second = format_cpuset(twice[1]), format_cpuset(twice[2])
         assumptions.append(f"L3 domains {first} and {second} overlap, which cannot be: none is taken")
         l3 = ()
+    efficiency = _efficiency(raw, cores, assumptions)
     _refine(raw, assumptions)
     distances = _distances(raw, assumptions)
     nodes = _nodes(raw, assumptions)
@@ -84,10 +88,19 @@ def build(raw: RawHost) -> Topology:
         model=raw.model,
         kvm=raw.kvm,
         offline=frozenset(raw.offline),
+        efficiency=efficiency,
         bandwidth_mib_s=bandwidth,
         assumptions=tuple(assumptions),
         source=raw.source,
     )
+
+
+def _efficiency(raw: RawHost, cores: tuple[frozenset[int], ...], assumptions: list[str]) -> frozenset[int]:
+    """Return the CPUs of efficiency cores: whole cores, and never all of a host."""
+    slow = frozenset().union(*(core for core in cores if core & raw.efficiency))
+    if not slow and (slow := likely_slower(cores, raw.offline)):
+        assumptions.append(NARROW_ARE_SLOW)
+    return slow if slow < raw.online else frozenset()
 
 
 def _devices(raw: RawHost) -> tuple[Device, ...]:

@@ -38,6 +38,7 @@ class RawHost:
     nodes: dict[int, RawNode] = field(default_factory=dict)
     online: set[int] = field(default_factory=set)
     offline: set[int] = field(default_factory=set)
+    efficiency: set[int] = field(default_factory=set)
     cores: list[frozenset[int]] | None = None
     packages: list[frozenset[int]] | None = None
     dies: list[frozenset[int]] = field(default_factory=list)

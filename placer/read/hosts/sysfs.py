@@ -10,7 +10,7 @@ from placer.errors import InputError, PlacerError
 from placer.model.host import Topology
 from placer.read.hosts.archive import ArchiveTree
 from placer.read.hosts.capabilities import MIB_S_PER_MB_S
-from placer.read.hosts.cpu_groups import CpusetReader, group_by, overlap
+from placer.read.hosts.cpu_groups import CpusetReader, group_by, overlap, slower
 from placer.read.hosts.cpuinfo import CpuInfo, read_cpuinfo
 from placer.read.hosts.normal_form import ONE_NODE, build
 from placer.read.hosts.raw_host import RawHost, RawNode
@@ -196,6 +196,15 @@ class _Reader:
         ]
         raw.clusters = self._shared(clustered, "topology/cluster_cpus_list", "topology/cluster_cpus")
         raw.l3 = self._l3(present, raw.cores)
+        raw.efficiency = self._efficiency(present)
+
+    def _efficiency(self, cpus: Iterable[int]) -> set[int]:
+        """Return the CPUs of efficiency cores: Intel's atoms by type, elsewhere those of less ``cpu_capacity``."""
+        atoms = [name for name in self._names("cpu/types") if name.startswith("intel_atom")]
+        if atoms:
+            return set().union(*(self._cpuset(f"cpu/types/{name}/cpulist") or frozenset() for name in atoms))
+        told = {cpu: self._number(f"cpu/cpu{cpu}/cpu_capacity") for cpu in cpus}
+        return slower({cpu: float(capacity) for cpu, capacity in told.items() if capacity})
 
     def _shared(self, cpus: Iterable[int], *files: str) -> list[frozenset[int]]:
         """Return the sets of CPUs that share something with each of `cpus`: by the first of the files that tells it

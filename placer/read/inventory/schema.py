@@ -154,6 +154,7 @@ class HostEntry(Entry):
     clusters: list[SomeCpus] | None = None
     l3: list[SomeCpus] | None = None
     offline: Cpus | None = None
+    efficiency: Cpus | None = None
     page_size: PageKib | None = None
     arch: Text | None = None
     model: Text | None = None
@@ -235,6 +236,7 @@ class VmEntry(Entry):
     cpu_policy: Literal["dedicated", "shared", "mixed"] | None = None
     dedicated_vcpus: SomeCpus | None = None
     thread_policy: Literal["prefer", "isolate", "require", "pairs"] | None = None
+    core_kind: Literal["any", "performance", "efficiency"] | None = None
     emulator_threads: Literal["share", "isolate", "housekeeping"] | None = None
     iothreads: IoThreadIds | None = None
     overhead: Kib | None = None
@@ -393,8 +395,6 @@ def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) is Annotated:
-        yield from _models(get_args(annotation)[0])
-    elif get_origin(annotation) in (list, dict, Union, types.UnionType):
+    elif get_origin(annotation) in (Annotated, list, dict, Union, types.UnionType):
         for inner in get_args(annotation):
             yield from _models(inner)

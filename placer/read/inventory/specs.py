@@ -11,6 +11,7 @@ from placer.model.units import format_kib
 from placer.model.vm import (
     Cell,
     CellMode,
+    CoreKind,
     CpuPolicy,
     DeviceRequest,
     EmulatorPolicy,
@@ -31,6 +32,7 @@ SPEC_KEYS = (
     "cpu_policy",
     "dedicated_vcpus",
     "thread_policy",
+    "core_kind",
     "emulator_threads",
     "iothreads",
     "overhead",
@@ -162,6 +164,8 @@ def _policies(entry: VmEntry, fields: dict[str, Any], problems: list[Problem]) -
         fields["dedicated_vcpus"] = entry.dedicated_vcpus
     if entry.thread_policy is not None:
         fields["thread_policy"] = ThreadPolicy(entry.thread_policy)
+    if entry.core_kind is not None:
+        fields["core_kind"] = CoreKind(entry.core_kind)
     if entry.emulator_threads is not None:
         fields["emulator_threads"] = EmulatorPolicy(entry.emulator_threads)
     if entry.iothreads is not None:
@@ -222,6 +226,8 @@ def _check(spec: VmSpec, entry: VmEntry, problems: list[Problem]) -> None:
         problems.append((("dedicated_vcpus",), f"goes with cpu_policy: mixed, not {spec.cpu_policy.value}", None))
     if spec.cpu_policy is CpuPolicy.SHARED and spec.thread_policy is not ThreadPolicy.PREFER:
         problems.append((("thread_policy",), f"{spec.thread_policy.value} needs dedicated vCPUs", None))
+    if spec.cpu_policy is CpuPolicy.SHARED and spec.core_kind is not CoreKind.ANY:
+        problems.append((("core_kind",), f"{spec.core_kind.value} needs dedicated vCPUs", None))
     if spec.vcpus_current is not None and spec.vcpus_current > spec.vcpus:
         problems.append((("vcpus_current",), f"{spec.vcpus_current} is above the maximum of {spec.vcpus} vCPUs", None))
     if spec.interleave > 1 and spec.cell_mode is not CellMode.NONE:

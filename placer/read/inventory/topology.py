@@ -10,8 +10,8 @@ from placer.errors import InputError, PlacerError
 from placer.model.cpuset import format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Device, Topology
 from placer.model.units import format_kib
-from placer.read.hosts.cpu_groups import siblings_by_rule
-from placer.read.hosts.normal_form import build
+from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
+from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
 from placer.read.hosts.raw_host import MAX_NODE, RawHost, RawNode
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import HostEntry, Problem
@@ -26,6 +26,7 @@ TOPOLOGY_KEYS = (
     "clusters",
     "l3",
     "offline",
+    "efficiency",
     "page_size",
     "arch",
     "model",
@@ -121,12 +122,20 @@ class TopologyBuilder:
         if cores is not None:
             listed = frozenset().union(*cores)
             topology = replace(topology, cores=_sorted([*cores, *(frozenset({cpu}) for cpu in topology.cpus - listed)]))
-            assumptions = [said for said in assumptions if not said.startswith(_ASSUMED_OF_CORES)]
+            assumptions = [
+                said for said in assumptions if not said.startswith(_ASSUMED_OF_CORES) and said != NARROW_ARE_SLOW
+            ]
+            if not topology.efficiency and (slow := likely_slower(topology.cores, topology.offline)):
+                topology = replace(topology, efficiency=slow)
+                assumptions.append(NARROW_ARE_SLOW)
         if entry.packages:
             topology = replace(topology, packages=_sorted(entry.packages))
             assumptions = [said for said in assumptions if not said.startswith(_ASSUMED_OF_PACKAGES)]
         if entry.l3:
             topology = replace(topology, l3=_sorted(entry.l3))
+        if entry.efficiency is not None:
+            topology = replace(topology, efficiency=_efficiency(entry.efficiency, topology, problems))
+            assumptions = [said for said in assumptions if said != NARROW_ARE_SLOW]
         return replace(topology, assumptions=tuple(assumptions))
 
     def _inline(self, entry: HostEntry, problems: list[Problem]) -> Topology | None:
@@ -172,12 +181,16 @@ class TopologyBuilder:
             model=entry.model,
         )
         built = build(raw)
+        said = built.assumptions
+        if entry.efficiency is not None:
+            said = tuple(one for one in said if one != NARROW_ARE_SLOW)
         resources = {node.id: {name: amount for name, (amount, _) in node.resources.items()} for node in nodes}
         return replace(
             built,
             source=entry.source,
-            assumptions=built.assumptions if entry.assumptions is None else tuple(entry.assumptions),
+            assumptions=said if entry.assumptions is None else tuple(entry.assumptions),
             kvm=entry.kvm,
+            efficiency=built.efficiency if entry.efficiency is None else _efficiency(entry.efficiency, built, problems),
             nodes=tuple(replace(node, resources=resources[node.id]) for node in built.nodes),
         )
 
@@ -211,6 +224,16 @@ class TopologyBuilder:
             here.add(key)
             devices[key] = Device(address=device.address, kind=device.kind, node=device.node, count=device.count)
         return replace(topology, devices=tuple(sorted(devices.values(), key=lambda device: device.address)))
+
+
+def _efficiency(cpus: frozenset[int], topology: Topology, problems: list[Problem]) -> frozenset[int]:
+    """Return the CPUs of efficiency cores; cores are of one kind."""
+    if unknown := cpus - topology.cpus - topology.offline:
+        problems.append((("efficiency",), f"the host has no CPUs {format_cpuset(unknown)}", None))
+    for core in topology.cores:
+        if core & cpus and core - cpus:
+            problems.append((("efficiency",), f"only a part of the core of CPUs {format_cpuset(core)} is named", None))
+    return cpus & topology.cpus
 
 
 def _check_nodes(entry: HostEntry, problems: list[Problem]) -> None:

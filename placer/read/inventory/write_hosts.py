@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from placer.errors import PlacerError
 from placer.model.host import LOCAL, Device, Host, HostSettings, Node, NodeKind, Reserve, Topology
-from placer.read.hosts.cpu_groups import siblings_by_rule
+from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import REMOTE_DEFAULT
 from placer.read.inventory import yaml_form as y
 
@@ -116,6 +116,8 @@ class HostWriter:
             entry["devices"] = [_device(device) for device in topology.devices]
         if topology.offline:
             entry["offline"] = y.cpus(topology.offline)
+        if topology.efficiency or likely_slower(topology.cores, topology.offline):
+            entry["efficiency"] = y.cpus(topology.efficiency)
         if topology.page_kib != 4:
             entry["page_size"] = y.size(topology.page_kib)
         for name in ("arch", "model", "source"):

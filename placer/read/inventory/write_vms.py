@@ -221,6 +221,7 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "page_kib": ("page_size", lambda value: "4KiB" if value is None else y.size(value)),
     "cpu_policy": ("cpu_policy", lambda value: str(value.value)),
     "thread_policy": ("thread_policy", lambda value: str(value.value)),
+    "core_kind": ("core_kind", lambda value: str(value.value)),
     "emulator_threads": ("emulator_threads", lambda value: str(value.value)),
     "iothreads": ("iothreads", _iothreads),
     "overhead_kib": ("overhead", y.size),

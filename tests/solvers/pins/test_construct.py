@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def random_node(rng: random.Random) -> tuple[list[Core], list[Item]]:
 
 def rows_allow(cores: list[Core], items: list[Item]) -> bool:
     """Tell whether the counts fit the CPU rows."""
-    asked = [(item.policy, item.vcpus) for item in items] + [("extra", item.extra) for item in items]
+    asked = [ask for item in items for ask in ((item.policy, item.vcpus, "any"), ("extra", item.extra, "any"))]
     found = node_cpu_rows([core.room for core in cores], WholeDemand.of(asked))
     return fits(found.rows, asked)
 
@@ -68,7 +69,7 @@ def test_what_can_be_pinned_is_pinned(kind: str) -> None:
     for _ in range(400):
         node = any_node(rng, kind)
         cores = cores_of(node, rng)
-        items = [Item(p, 0, n) if p == "extra" else Item(p, n) for p, n in node.asked]
+        items = [Item(p, 0, n) if p == "extra" else Item(p, n, kind=of) for p, n, of in node.asked]
         items = [Item("prefer", 0, item.extra) if item.policy == "extra" else item for item in items]
         floating = max(0, -(-node.shared // node.ratio) - node.elsewhere)
         answer = pin_node(cores, items, floating)
@@ -77,8 +78,12 @@ def test_what_can_be_pinned_is_pinned(kind: str) -> None:
             continue
         assert_valid(cores, items, answer)
         assert sum(len(core.floats - answer.held) for core in cores) >= floating
-        now = [Item(i.policy, i.vcpus, i.extra, p.cpus, p.extra) for i, p in zip(items, answer.items, strict=True)]
-        assert pin_node(cores, now, floating) == answer
+        where = {cpu: core for core in cores for cpu in core.cpus}
+        assert all(i.may_have(where[c]) for i, p in zip(items, answer.items, strict=True) for c in p.cpus)
+        now = [replace(i, current=p.cpus, current_extra=p.extra) for i, p in zip(items, answer.items, strict=True)]
+        again = pin_node(cores, now, floating)
+        assert again is not None
+        assert kind == "hybrid" or again == answer
         seen += 1
     assert seen > 50
 
@@ -89,6 +94,22 @@ def test_isolated_cpus_are_for_dedicated_vcpus() -> None:
     answer = pin_node(cores, [Item("prefer", 1)], floating=1)
     assert answer is not None
     assert answer.items[0].cpus == (1,)
+
+
+def test_performance_cores_come_first() -> None:
+    """The VM alone on its cores has the performance cores although narrow ones would waste nothing, and the other one
+    makes room; what asks for efficiency cores has only those.
+    """
+    fast = [Core((2 * n, 2 * n + 1), 2) for n in range(2)]
+    slow = [Core((4 + n,), 1, slow=True) for n in range(4)]
+    answer = pin_node([*fast, *slow], [Item("prefer", 2), Item("isolate", 2)])
+    assert answer is not None
+    assert answer.items[1].cpus == (0, 2)
+    assert answer.items[0].cpus == (4, 5)
+    one = pin_node([*fast, *slow], [Item("prefer", 1), Item("prefer", 1, kind="efficiency")])
+    assert one is not None
+    assert [item.cpus for item in one.items] == [(0,), (4,)]
+    assert pin_node([*fast, *slow], [Item("isolate", 3, kind="performance")]) is None
 
 
 def test_a_core_cut_by_two_sets_leaves_its_other_thread_idle() -> None:

@@ -25,7 +25,7 @@ def rows_allow(node: Node) -> tuple[bool, bool]:
     found = node_cpu_rows(node.cores, WholeDemand.of(node.asked), floating=node.elsewhere, shared=node.any_shared)
     allowed = True
     for row in found.rows:
-        taken = sum(row.demand(policy, vcpus) for policy, vcpus in node.asked)
+        taken = sum(row.demand(*asked) for asked in node.asked)
         times = node.ratio if row.shared else 1
         allowed &= times * taken + node.shared * row.shared <= times * row.capacity
     return allowed, found.exact
@@ -86,8 +86,8 @@ def test_what_no_rows_say_exactly_claims_nothing() -> None:
 def test_items_fit_rows_together() -> None:
     """Rows are kept by the sum of what items take."""
     rows = node_cpu_rows([free(2, 2)] * 2, WholeDemand(isolate=True)).rows
-    assert fits(rows, [("isolate", 1), ("prefer", 2)])
-    assert not fits(rows, [("isolate", 1), ("prefer", 3)])
+    assert fits(rows, [("isolate", 1, "any"), ("prefer", 2, "any")])
+    assert not fits(rows, [("isolate", 1, "any"), ("prefer", 3, "any")])
 
 
 def test_impossible_core_is_refused() -> None:
