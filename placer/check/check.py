@@ -18,6 +18,7 @@ from placer.check.goals import check_goals
 from placer.check.moves import check_limits, check_moves, check_unplaced
 from placer.check.names import check_names
 from placer.check.pins import check_pins
+from placer.check.reserve import check_reserve
 from placer.check.rules import check_rules
 from placer.check.start import start_warnings
 from placer.check.summary import check_summary, check_worst_failure
@@ -83,6 +84,7 @@ def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> 
     measured = _measured(values)
     if rest is plan:
         check_summary(fleet, plan, found)
+        check_reserve(fleet, plan, found)
         measured["goals"] = check_goals(values, plan, found)
     return measured
 

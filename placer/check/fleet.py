@@ -169,7 +169,9 @@ def _check_rule(fleet: Fleet, rule: Rule, number: int, index: RuleIndex, found: 
         elif without:
             found.warn(f"rule {rule.label!r} does not hold on hosts without a label {rule.scope!r}: {some(without)}")
     if rule.kind is RuleKind.RESERVE:
-        found.warn(f"rule {rule.label!r} is not checked here: whether all still fits after a failure takes a solve")
+        found.warn(
+            f"rule {rule.label!r} is not checked here but in sums: whether all fits after a failure takes a solve"
+        )
 
 
 def _warn_of_hosts(hosts: Iterable[Host], found: Findings) -> None:

@@ -114,7 +114,7 @@ WARNINGS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "reserve for failures": (
         lambda b: b.fleet([b.host()], [], [Rule(kind=RuleKind.RESERVE, fail=1)]),
-        "is not checked here",
+        "is not checked here but in sums",
     ),
     "something assumed": (
         lambda b: b.fleet([b.host(topology=b.topology(assumptions=("one node",)))], []),

@@ -1,0 +1,63 @@
+"""What a plan claims of failures is held against sums that no sweep has made."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from placer.check.check import check
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+from placer.planner import solve_fleet
+from placer.read.inventory.inventory import parse_fleet
+
+
+def made(hosts: int, vms: int, memory: str, rule: str) -> Fleet:
+    """Return hosts of eight CPUs and 32 GiB, and VMs of four vCPUs."""
+    text = f"""\
+schema: placer.inventory/v1
+hosts: [{{name: h, count: {hosts}, nodes: [{{id: 0, cpus: "0-7", memory: 32GiB}}]}}]
+vms: [{{name: v, count: {vms}, vcpus: 4, memory: {memory}, cells: none, labels: {{a: b}}}}]
+rules: [{{reserve: {{{rule}}}}}]
+"""
+    return parse_fleet(text.encode(), "fleet.yaml", Path())
+
+
+def claimed(plan: Plan) -> Plan:
+    """Return the plan saying that its reserves are kept."""
+    said = [{**one, "proven": True} for one in plan.summary["reserve"]]
+    return dataclasses.replace(plan, summary={**plan.summary, "reserve": said})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "vms", "memory", "rule", "lacking"),
+    [
+        (3, 4, "1GiB", "fail: 1, scope: host", None),
+        (3, 5, "1GiB", "fail: 1, scope: host", "4 CPUs too few"),
+        (4, 5, "1GiB", "fail: 2, scope: host", "4 CPUs too few"),
+        (3, 5, "15GiB", "fail: 1, scope: host", "KiB of memory too few"),
+        (3, 5, "1GiB", "fail: 1, scope: host, members: {name: v-1}", None),
+    ],
+)
+def test_a_reserve_said_to_be_kept_is_summed_up(
+    hosts: int, vms: int, memory: str, rule: str, lacking: str | None
+) -> None:
+    """After the worst failures the others must have the CPUs and the memory in sum; a claim beyond that is a fault."""
+    fleet = made(hosts, vms, memory, rule)
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
+    assert check(fleet, plan).ok
+    report = check(fleet, claimed(plan))
+    if lacking is None:
+        assert report.ok, report.faults
+    else:
+        assert any(lacking in fault.message for fault in report.faults), report.faults
+
+
+def test_every_rule_is_reported_on() -> None:
+    """A plan that leaves a reserve rule out of its summary is refused."""
+    fleet = made(3, 2, "1GiB", "fail: 1, scope: host")
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
+    short = dataclasses.replace(plan, summary={**plan.summary, "reserve": []})
+    assert any("reports on 0 reserve rules" in fault.message for fault in check(fleet, short).faults)
