@@ -6,6 +6,7 @@ Nothing here knows how plans are made: neither the solvers nor the compiler nor 
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,9 @@ from placer.check.reserve import check_reserve
 from placer.check.rules import check_rules
 from placer.check.start import start_warnings
 from placer.check.summary import check_summary, check_worst_failure
+from placer.check.today import warn_of_excess
 from placer.measure.cpu_use import cpu_use
+from placer.measure.expected import expected_remote
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import Move, is_present
 from placer.measure.rule_excess import RuleIndex, rule_index
@@ -34,21 +37,24 @@ from placer.model.vm import Vm
 __all__ = ["CheckReport", "check"]
 
 
-def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> CheckReport:
+def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False, excess: bool = False) -> CheckReport:
     """Check a fleet alone, or a plan against it.
 
     Parameters
     ----------
     bound
         Also price the certificate that the plan carries once more, with a second solver (`certificate`).
+    excess
+        Also warn of what has no place in the fleet as it runs now.
 
     Returns
     -------
     CheckReport
         All faults and warnings, and what was measured: of a fleet its totals; of a plan also ``goals`` (name -> value),
         ``remote_access``, ``remote_share``, ``locality_score``, ``mean_distance``, ``device_access``, ``placed_vms``,
-        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``. A plan is looked at only where the fleet
-        has no fault, and its goals are measured only where all that it names exists.
+        ``placed_vcpus``, ``unplaced_vms``, ``migrations``, ``node_changes``, and of VMs whose place is not known
+        ``floating_vms``, ``floating_memory_kib``, ``floating_remote_expected``. A plan is looked at only where the
+        fleet has no fault, and its goals are measured only where all that it names exists.
     """
     found = Findings()
     rules = rule_index(fleet)
@@ -63,6 +69,8 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False) -> Che
         measured.update(_check_plan(fleet, plan, rules, found))
         if bound:
             _check_bound(fleet, plan, found)
+    if excess:
+        warn_of_excess(fleet, found)
     return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured=measured)
 
 
@@ -121,6 +129,7 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
 
 def _measured(values: PlanValues) -> dict[str, Any]:
     score, moves = values.score, list(values.moves.values())
+    floating = [(values.fleet.vm_by_name[vm.name], vm) for vm in values.plan.vms if vm.bound]
     return {
         "remote_access": score.remote_access,
         "remote_share": score.remote_share,
@@ -132,6 +141,11 @@ def _measured(values: PlanValues) -> dict[str, Any]:
         "unplaced_vms": len(values.plan.unplaced),
         "migrations": moves.count(Move.CHANGES_HOST),
         "node_changes": moves.count(Move.CHANGES_NODE),
+        "floating_vms": len(floating),
+        "floating_memory_kib": sum(vm.spec.memory_kib for vm, _ in floating),
+        "floating_remote_expected": math.fsum(
+            expected_remote(vm, values.fleet.host_by_name[planned.host].topology, planned) for vm, planned in floating
+        ),
     }
 
 

@@ -69,7 +69,7 @@ def check(
     planned = _read_plan(plan, bound)
     model = read_fleet(fleet, None, Reading.of(planned))
     _refuse_stranger(model, planned, plan)
-    report = run_check(model, planned, bound=bound)
+    report = run_check(model, planned, bound=bound, excess=planned is None)
     if report.faults:
         alone = run_check(model).faults
         if alone:

@@ -118,6 +118,30 @@ def test_more_vcpus_than_cpus_are_excess_whatever_the_ratio(build: Any) -> None:
         assert value(unchanged(build.fleet([host], [vm])), "excess") == (4, 4)
 
 
+def test_a_fleet_alone_tells_what_is_over_worst_first(build: Any) -> None:
+    """check without a plan names the places, the fullest memory first, and refuses nothing."""
+    hosts = [build.host(name, build.topology(1, 8)) for name in "ab"]
+    spec = build.spec(1, 9, cpu_policy=CpuPolicy.SHARED)
+    vms = [build.vm(f"v{n}", spec, current=build.now("a" if n < 2 else "b", (0,))) for n in range(5)]
+    report = check(build.fleet(hosts, vms), excess=True)
+    told = [text for text in report.warnings if "have no place now" in text]
+    assert report.ok and [text.split(":")[0] for text in told] == ["host 'b', nodes 0", "host 'a', nodes 0"]
+    assert "11GiB" in told[0] and "2GiB" in told[1]
+
+
+def test_what_floats_stands_beside_remote(build: Any) -> None:
+    """Four vCPUs over two nodes of distance 2.1 expect half of their accesses to leave."""
+    vm = build.vm("v", build.spec(4, 4), current=build.now("a", None))
+    fleet = build.fleet([build.host(topology=build.topology(2, 8))], [vm])
+    measured = check(fleet, unchanged(fleet)).measured
+    assert (measured["floating_vms"], measured["floating_memory_kib"]) == (1, 4 * GIB)
+    assert measured["floating_remote_expected"] == pytest.approx(4 * 0.5 * 1.1)
+    known = replace(vm, current=replace(vm.current, memory_on={0: 3 * GIB, 1: GIB}))
+    half = check(replace(fleet, vms=(known,)), unchanged(replace(fleet, vms=(known,)))).measured
+    assert half["floating_remote_expected"] == pytest.approx(4 * 0.5 * 1.1)
+    assert measured["remote_access"] == 0
+
+
 def test_a_plan_that_widens_or_narrows_sets_is_refused(build: Any) -> None:
     """On its own host a VM keeps what it is bound to."""
     now = replace(build.now("a", None), bound=(Bound(cpus=frozenset({0, 1})),))

@@ -1,0 +1,39 @@
+"""What VMs that float can be expected to reach over: their place is not known, so this is no part of the measure."""
+
+from __future__ import annotations
+
+from placer.measure.measure import TopologyRows, transfer_shares
+from placer.measure.sets_taken import bound_memory
+from placer.model.host import Topology
+from placer.model.plan import PlanVm
+from placer.model.vm import Vm
+
+
+def expected_remote(vm: Vm, topology: Topology, planned: PlanVm) -> float:
+    """Return the weighted remote access of a VM that floats, in vCPUs, if its vCPUs run on all their CPUs alike.
+
+    E = weight × Σ_c U_c Σ_e T[c][e] Σ_i Σ_j p_i q_j (d[i][j] − 1), p the share of a vCPU's CPUs on node i, q that of a
+    cell's memory on node j: where its pages lie now if that is known, else in proportion to the memory of its nodes.
+    """
+    rows = TopologyRows(topology)
+    memory = [_memory_shares(vm, topology, planned, number) for number in range(len(planned.cells))]
+    sizes = [cell.memory_kib for cell in planned.cells]
+    transfer = transfer_shares(sizes, vm.spec.locality if planned.shown else None)
+    total = 0.0
+    for shares, cell in zip(transfer, planned.cells, strict=True):
+        for vcpu in cell.vcpus:
+            for node, part in rows.node_shares(planned.pins[vcpu]):
+                for share, spread in zip(shares, memory, strict=True):
+                    total += part * share * rows.extra(spread, node)
+    return vm.spec.weight * total
+
+
+def _memory_shares(vm: Vm, topology: Topology, planned: PlanVm, number: int) -> tuple[tuple[int, float], ...]:
+    cell = planned.cells[number]
+    stays = vm.current is not None and vm.current.host == planned.host
+    known = vm.current.memory_on if vm.current is not None and stays else {}
+    amounts: dict[int, int] = dict(cell.nodes) or dict(known)
+    if not sum(amounts.values()):
+        amounts = {node: topology.node(node).memory_kib for node in sorted(bound_memory(topology, planned, number))}
+    whole = sum(amounts.values())
+    return tuple((node, kib / whole if whole else 1 / len(amounts)) for node, kib in amounts.items())
