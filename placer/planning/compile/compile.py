@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from placer.measure.rule_excess import rule_index, start_excess
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
@@ -90,6 +91,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         cores="cores" in kinds,
         whole=whole,
         any_shared=any_shared or _one_node_sets(fleet, groups),
+        broken_l3=_broken_over_l3(fleet),
         floating_l3=any(
             fleet.rules[rule].scope == "l3" and any(part.shared for option in group.needs.options for part in option)
             for group in groups
@@ -131,6 +133,13 @@ def _one_node_sets(fleet: Fleet, groups: Sequence[FlavorGroup]) -> bool:
         if vm.current is not None and known_nodes(vm) is None and vm.current.host in fleet.host_by_name
         for one in cell_sets(vm, fleet.host_by_name[vm.current.host].topology)
     )
+
+
+def _broken_over_l3(fleet: Fleet) -> bool:
+    """Tell whether a rule over L3 domains is broken now: by how much is a matter of pins, which rows do not know."""
+    if not any(rule.scope == "l3" for rule in fleet.rules):
+        return False
+    return any(fleet.rules[rule].scope == "l3" for rule, _ in start_excess(fleet, rule_index(fleet)))
 
 
 def _flavor(group: FlavorGroup, number: int, real: int) -> Flavor:

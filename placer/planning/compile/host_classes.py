@@ -68,6 +68,7 @@ class ClassBuilder:
     whole: WholeDemand
     any_shared: bool
     floating_l3: bool
+    broken_l3: bool
     _rooms: dict[Hashable, Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
@@ -221,7 +222,8 @@ class ClassBuilder:
             )
             self._rooms[key] = Room(draft=self.factory.draft_of(structure, host), cpu=cpu, capacity=capacity)
             # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
-            if self.floating_l3 and any(not node.floats_in_one_l3 for node in capacity.nodes):
+            apart = any(not node.floats_in_one_l3 for node in capacity.nodes)
+            if self.broken_l3 or (self.floating_l3 and apart):
                 self.factory.drafts[self._rooms[key].draft].complete = False
         return self._rooms[key]
 

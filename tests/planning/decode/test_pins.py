@@ -59,3 +59,19 @@ def test_what_shared_vcpus_float_over_is_no_proof(build: Any) -> None:
     plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
     assert plan.goals[0].bound == 0
     assert check(fleet, plan).ok
+
+
+def test_an_affinity_broken_now_is_no_proof(build: Any) -> None:
+    """A member is in two L3 domains of a full node now, and may be in one of them: then the other member may be on
+    another host, so nothing says that it has no place.
+    """
+    host = build.host(topology=build.topology(nodes=1, cpus=8, l3_cpus=4))
+    other = build.host("b", build.topology(nodes=1, cpus=4))
+    pins = {vcpu: frozenset({cpu}) for vcpu, cpu in enumerate((0, 1, 4, 5))}
+    member = build.vm("m", build.spec(4, 1, **MEMBER), current=build.now("a", (0,), pins=pins))
+    full = build.vm("full", build.spec(4, 1), current=build.now("a", (0,)))
+    new = build.vm("new", build.spec(2, 1, **MEMBER))
+    fleet = build.fleet([host, other], [member, full, new], [TOGETHER])
+    plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
+    assert plan.goals[0].bound == 0
+    assert check(fleet, plan).ok
