@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 from placer.errors import InputError
@@ -19,9 +22,50 @@ _CPUSET_LIMIT = 100_000
 _MOST_LISTED = 16 * (MAX_CPU + 1)
 _REMEMBERED = 1 << 15
 """Sets and their texts are remembered: a fleet has a million pins, and few that differ."""
+_REMEMBERED_CPUS = 2_000_000
+"""Of all sets remembered together, so that long ones do not fill the memory."""
+_LONG = 4096
+"""Sets of more CPUs are written anew each time."""
+MOST_TOLD = 8_000_000
+"""The most CPUs that the lists of one document name together where all lists differ."""
+
+_CPUS = tuple(range(MAX_CPU + 1))
+"""One object a number: sets that overlap share them."""
+_known: dict[str, frozenset[int]] = {}
+_known_cpus = 0
+_room: ContextVar[list[int] | None] = ContextVar("room", default=None)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@contextmanager
+def one_document(most: int = MOST_TOLD) -> Iterator[None]:
+    """Let the lists read within, those that differ, name at most so many CPUs together: more are made to exhaust us."""
+    token = _room.set([most])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def _remembered(text: str, parse: Callable[[str], frozenset[int]]) -> frozenset[int]:
+    """Return the set of a text, the same object each time as far as there is room for it."""
+    global _known_cpus
+    found = _known.get(text)
+    if found is not None:
+        return found
+    room = _room.get()
+    if room is not None and room[0] < 0:
+        raise InputError(f"the lists of CPUs before name more than {MOST_TOLD} in sets that all differ")
+    found = parse(text)
+    if room is not None:
+        room[0] -= len(found)
+    if len(_known) >= _REMEMBERED or _known_cpus + len(found) > _REMEMBERED_CPUS:
+        _known.clear()
+        _known_cpus = 0
+    _known[text] = found
+    _known_cpus += len(found)
+    return found
+
+
 def parse_cpuset(text: str) -> frozenset[int]:
     """Read a CPU list of libvirt (``1-4,^3,6``) or of the kernel (``0-31:2``, ``0-31:2/4``).
 
@@ -31,8 +75,13 @@ def parse_cpuset(text: str) -> frozenset[int]:
     Raises
     ------
     InputError
-        The text is not a CPU list, a range is backwards or a number exceeds `MAX_CPU`.
+        The text is not a CPU list, a range is backwards or a number exceeds `MAX_CPU`; or a document (`one_document`)
+        names more CPUs than any machine has.
     """
+    return _remembered(text, _parse_list)
+
+
+def _parse_list(text: str) -> frozenset[int]:
     if len(text) > _CPUSET_LIMIT:
         raise InputError(f"CPU list of {len(text)} characters is longer than {_CPUSET_LIMIT}")
     chosen: set[int] = set()
@@ -66,15 +115,15 @@ def parse_cpuset(text: str) -> frozenset[int]:
 
 def _strided(first: int, last: int, take: str | None, step: str | None) -> Iterable[int]:
     if take is None:
-        return range(first, last + 1)
+        return _CPUS[first : last + 1]
     if step is None:
         if int(take) == 0:
             raise InputError(f"CPU list {first}-{last}:{take}: the stride is 0")
-        return range(first, last + 1, int(take))
+        return _CPUS[first : last + 1 : int(take)]
     used, group = int(take), int(step)
     if group == 0 or used == 0 or used > group:
         raise InputError(f"CPU list {first}-{last}:{take}/{step}: takes {used} of every {group}")
-    return [cpu for cpu in range(first, last + 1) if (cpu - first) % group < used]
+    return [cpu for cpu in _CPUS[first : last + 1] if (cpu - first) % group < used]
 
 
 def parse_cpu_mask(text: str) -> frozenset[int]:
@@ -85,6 +134,11 @@ def parse_cpu_mask(text: str) -> frozenset[int]:
     InputError
         The text is no mask or names a CPU above `MAX_CPU`.
     """
+    return _remembered(f"mask {text}", _parse_mask)
+
+
+def _parse_mask(named: str) -> frozenset[int]:
+    text = named.removeprefix("mask ")
     compact = text.strip()
     if len(compact) > _CPUSET_LIMIT or not _MASK.fullmatch(compact):
         raise InputError(f"{_short(text)} is not a CPU mask", cure='write it like "0xff" or "ff,00000000"')
@@ -92,12 +146,13 @@ def parse_cpu_mask(text: str) -> frozenset[int]:
     value = int("".join(word.rjust(8, "0") if number else word for number, word in enumerate(words)), 16)
     if value.bit_length() > MAX_CPU + 1:
         raise InputError(f"CPU mask {_short(text)} names a CPU above {MAX_CPU}")
-    return frozenset(bit for bit in range(value.bit_length()) if value >> bit & 1)
+    return frozenset(itertools.compress(_CPUS, map(int, reversed(f"{value:b}"))))
 
 
 def format_cpuset(cpus: Iterable[int]) -> str:
     """Return the shortest list of single CPUs and ranges, ascending: ``0-3,6``."""
-    return _listed(cpus if isinstance(cpus, frozenset) else frozenset(cpus))
+    known = cpus if isinstance(cpus, frozenset) else frozenset(cpus)
+    return _listed(known) if len(known) <= _LONG else _listed.__wrapped__(known)
 
 
 @lru_cache(maxsize=_REMEMBERED)

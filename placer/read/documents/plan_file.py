@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from placer.errors import Fault, InputError
-from placer.model.cpuset import parse_cpuset
+from placer.model.cpuset import one_document, parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.units import KIB_PER_MIB
 from placer.model.vm import Bound
@@ -64,7 +64,7 @@ def parse_plan(raw: bytes, name: str) -> Plan:
         As `read_plan`.
     """
     refuse_other(raw, "plan", name)
-    with _no_collection():
+    with _no_collection(), one_document():
         tree = _parse(raw, name)
         if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
             found = _short(tree.get("schema") if isinstance(tree, dict) else None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from placer.errors import InputError
+from placer.model.cpuset import one_document
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
@@ -81,7 +82,7 @@ def parse_fleet(
     InputError
         As `read_fleet`.
     """
-    with without_collector():
+    with without_collector(), one_document():
         log = FaultLog(source)
         tree = _document(data, source, log)
         files = Files(Path(base_dir))

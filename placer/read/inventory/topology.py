@@ -12,7 +12,7 @@ from placer.model.host import LOCAL, UNREACHABLE, Device, Topology
 from placer.model.units import format_kib
 from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
-from placer.read.hosts.raw_host import MAX_NODE, RawHost, RawNode
+from placer.read.hosts.raw_host import MAX_NODE, MAX_PLACED, RawHost, RawNode
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import HostEntry, Problem
 
@@ -113,6 +113,8 @@ class TopologyBuilder:
     def _with_groups(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
         """Set cores, packages and L3 domains beside a host file that does not tell them, such as numactl's text."""
         before = len(problems)
+        if _too_long(entry, problems):
+            return topology
         for name in ("siblings", "packages", "l3"):
             _check_groups(name, getattr(entry, name) or (), topology.cpus, problems)
         cores = _cores(entry, topology.node_of_cpu, problems)
@@ -140,6 +142,8 @@ class TopologyBuilder:
 
     def _inline(self, entry: HostEntry, problems: list[Problem]) -> Topology | None:
         nodes = entry.nodes or []
+        if _too_long(entry, problems):
+            return None
         _check_nodes(entry, problems)
         online = frozenset().union(*(node.cpus for node in nodes))
         offline = entry.offline or frozenset()
@@ -290,6 +294,17 @@ def _check_distances(rows: Sequence[Sequence[float]], size: int, problems: list[
             elif i != j and not LOCAL <= value <= UNREACHABLE:
                 problems.append((("distances", i, j), f"{value:g} is not from 10 to 255", None))
     return len(problems) == before
+
+
+def _too_long(entry: HostEntry, problems: list[Problem]) -> bool:
+    """Tell whether lists of CPUs are made to exhaust us: what is on one machine is in them once, or a few times."""
+    lists: dict[str, Sequence[frozenset[int]]] = {"nodes": [node.cpus for node in entry.nodes or ()]}
+    lists |= {name: getattr(entry, name) or () for name in ("siblings", "packages", "dies", "clusters", "l3")}
+    for name, groups in lists.items():
+        if sum(map(len, groups)) > MAX_PLACED:
+            problems.append(((name,), f"list more than {MAX_PLACED} CPUs together, most of them over and over", None))
+            return True
+    return False
 
 
 def _check_groups(name: str, groups: Sequence[frozenset[int]], online: frozenset[int], problems: list[Problem]) -> None:

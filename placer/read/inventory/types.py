@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainValidator
 
 from placer.errors import InputError
 from placer.model.cpuset import MAX_CPU, parse_cpu_mask, parse_cpuset
@@ -235,9 +235,10 @@ Ratio = Annotated[float, BeforeValidator(_positive)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
 Kib = Annotated[int, BeforeValidator(kib)]
 PageKib = Annotated[int, BeforeValidator(page_kib)]
-Cpus = Annotated[frozenset[int], BeforeValidator(cpuset)]
-SomeCpus = Annotated[frozenset[int], BeforeValidator(some_cpus)]
+# Taken as they are: pydantic would copy each set, one of thousands of CPUs a thousand times.
+Cpus = Annotated[frozenset[int], PlainValidator(cpuset)]
+SomeCpus = Annotated[frozenset[int], PlainValidator(some_cpus)]
 Uuid = Annotated[str, BeforeValidator(uuid)]
 Amount = Annotated[tuple[int, bool], BeforeValidator(amount)]
 FileNames = Annotated[list[str], BeforeValidator(file_names)]
-NodeSet = Annotated[frozenset[int] | None, BeforeValidator(node_set)]
+NodeSet = Annotated[frozenset[int] | None, PlainValidator(node_set)]
