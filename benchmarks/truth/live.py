@@ -10,7 +10,7 @@ from benchmarks.truth.reference import Placed, solve
 
 
 def settle(rng: random.Random, inventory: Mapping[str, Any], features: frozenset[str]) -> dict[str, Any]:
-    """Put most VMs somewhere they fit, some on unknown nodes, some with fixed pins; then hosts fail or are drained.
+    """Put most VMs somewhere they fit, on known nodes, some with fixed pins; then hosts fail or are drained.
 
     Rules and labels come after the places, so that some are broken at the start.
     """
@@ -30,18 +30,16 @@ def _placed(rng: random.Random, vm: dict[str, Any], where: Placed | None, featur
     if where is None:
         return vm
     vm = {**vm, "host": where.host}
-    known = rng.random() < 0.85
-    if known:
-        vm["nodes"] = list(where.cpu_nodes)
-        if where.memory_nodes != where.cpu_nodes:
-            vm["memory_nodes"] = list(where.memory_nodes)
+    vm["nodes"] = list(where.cpu_nodes)
+    if where.memory_nodes != where.cpu_nodes:
+        vm["memory_nodes"] = list(where.memory_nodes)
     pins = {
         str(vcpu): str(cpu)
         for vcpus, cpus in zip(where.vcpus, where.cpus, strict=True)
         for vcpu, cpu in zip(vcpus, cpus, strict=False)
     }
     whole = len(pins) == vm["vcpus"]
-    if known and whole and rng.random() < 0.5:
+    if whole and rng.random() < 0.5:
         vm["pins"] = pins
         if where.emulator is not None:
             vm["emulator"] = str(where.emulator)
