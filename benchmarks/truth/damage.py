@@ -13,6 +13,7 @@ from benchmarks.truth.reading import read
 from benchmarks.truth.reference import solve
 from benchmarks.truth.witness import placed_of
 from placer.model.fleet import Fleet
+from placer.model.host import NodeKind
 from placer.model.plan import Plan, PlanVm
 
 
@@ -84,7 +85,8 @@ def _pin(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str,
 
 
 def _swap(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str, PlanVm]:
-    if len(vm.pins) < 2:
+    # Which vCPUs of an interleaved guest are on which of its nodes is free.
+    if len(vm.pins) < 2 or fleet.vm_by_name[vm.name].spec.interleave > 1:
         return "pins", vm
     one, other = rng.sample(sorted(vm.pins), 2)
     return f"pins {one} and {other}", replace(vm, pins={**vm.pins, one: vm.pins[other], other: vm.pins[one]})
@@ -93,7 +95,12 @@ def _swap(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str
 def _memory(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str, PlanVm]:
     number = rng.randrange(len(vm.cells))
     cell = vm.cells[number]
-    node = rng.choice(fleet.host_by_name[vm.host].topology.node_ids)
+    # Memory away from its vCPUs is no plan of placer's, and lawful all the same: only where it may not be is damage.
+    nodes = fleet.host_by_name[vm.host].topology.nodes
+    able = [node.id for node in nodes if len(cell.nodes) > 1 or node.kind is not NodeKind.NORMAL]
+    if not able:
+        return "memory", vm
+    node = rng.choice(able)
     moved = replace(cell, nodes={node: cell.memory_kib})
     return f"memory of cell {number}", replace(vm, cells=(*vm.cells[:number], moved, *vm.cells[number + 1 :]))
 
