@@ -1,4 +1,8 @@
-"""Damaged plans: what `placer.check` lets pass, the reference must accept too."""
+"""Damaged plans: what `placer.check` lets pass, the reference must accept too.
+
+Memory away from its vCPUs is no plan of placer's, and lawful all the same: damages leave vCPUs on their nodes, and
+memory unless it goes where it may not be.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +82,9 @@ def _damages(rng: random.Random, fleet: Fleet, plan: Plan, tries: int) -> Iterat
 
 def _pin(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str, PlanVm]:
     vcpu = rng.choice(sorted(vm.pins))
-    cpus = sorted(fleet.host_by_name[vm.host].topology.cpus - vm.pins[vcpu])
+    topology = fleet.host_by_name[vm.host].topology
+    home = topology.node(topology.node_of_cpu[min(vm.pins[vcpu])])
+    cpus = sorted(home.cpus - vm.pins[vcpu])
     if not cpus:
         return "pin", vm
     return f"pin {vcpu}", replace(vm, pins={**vm.pins, vcpu: frozenset({rng.choice(cpus)})})
@@ -86,16 +92,16 @@ def _pin(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str,
 
 def _swap(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str, PlanVm]:
     # Which vCPUs of an interleaved guest are on which of its nodes is free.
-    if len(vm.pins) < 2 or fleet.vm_by_name[vm.name].spec.interleave > 1:
+    cell = rng.choice(vm.cells)
+    if len(cell.vcpus) < 2 or fleet.vm_by_name[vm.name].spec.interleave > 1:
         return "pins", vm
-    one, other = rng.sample(sorted(vm.pins), 2)
+    one, other = rng.sample(sorted(cell.vcpus), 2)
     return f"pins {one} and {other}", replace(vm, pins={**vm.pins, one: vm.pins[other], other: vm.pins[one]})
 
 
 def _memory(rng: random.Random, fleet: Fleet, plan: Plan, vm: PlanVm) -> tuple[str, PlanVm]:
     number = rng.randrange(len(vm.cells))
     cell = vm.cells[number]
-    # Memory away from its vCPUs is no plan of placer's, and lawful all the same: only where it may not be is damage.
     nodes = fleet.host_by_name[vm.host].topology.nodes
     able = [node.id for node in nodes if len(cell.nodes) > 1 or node.kind is not NodeKind.NORMAL]
     if not able:
