@@ -90,3 +90,17 @@ def test_some_fit_nowhere(engine: Engine) -> None:
     vms.append({"name": "wide", "vcpus": 5, "memory": "256MiB"})
     inventory = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
     assert_holds(Case(inventory=inventory, goals="placed,hosts,remote"), engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_shut_off_vms_leave_their_migration_domain(engine: Engine) -> None:
+    """Only a live move is bound to the domain: a VM that is shut off leaves a drained host for any other."""
+    node = {"id": 0, "cpus": "0-1", "memory": "4GiB"}
+    hosts = [
+        {"name": "old", "nodes": [node], "state": "drain", "migration_domain": "m1"},
+        {"name": "new", "nodes": [node]},
+    ]
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "host": "old", "nodes": [0], "running": False}
+    case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": [vm]}, goals="rules", max_moves=1)
+    assert reference(case).value("rules") == 0
+    assert assert_holds(case, engine).verdict == "proven"

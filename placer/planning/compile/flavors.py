@@ -89,7 +89,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
         if present and host is not None:
             if vm.movable is Movable.NO:
                 confinement = Confinement(confinement.rules, None, host.name)
-            elif vm.movable is Movable.LIVE and has_domains:
+            elif vm.movable is Movable.LIVE and vm.running and has_domains:
                 confinement = Confinement(confinement.rules, (host.migration_domain,))
         short = (id(vm.spec), locked)
         if short not in keys:
