@@ -176,7 +176,8 @@ def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None
         value=value,
         bound=bound,
         gap=gap_of(value, bound),
-        source=worst.source,
+        # A later part without a bound has no source; what bounds the goal is the part that it counts.
+        source=worst.source or next((tier["source"] for tier in counted if tier["source"]), ""),
         status=status,
         stopped=worst.stopped,
         held_at=held,
