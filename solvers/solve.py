@@ -78,7 +78,7 @@ def solve(
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
     if warm_start is None and engine != "greedy":
-        run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed))
+        run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.interrupt)
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)

@@ -177,7 +177,9 @@ def tables_of(problem: Problem) -> Tables | None:
         if objective.unplaced is not None:
             unplaced[:, o] = objective.unplaced
     allowed = np.array([cls.allowed for cls in problem.classes], dtype=np.bool_)
-    penalty = np.array([cls.stay_penalty for cls in problem.classes], dtype=np.int64)
+    penalty = None
+    if any(cls.stay_penalty.any() for cls in problem.classes):
+        penalty = np.array([cls.stay_penalty for cls in problem.classes], dtype=np.int64)
     return Tables(
         problem=problem,
         first=first,
@@ -194,7 +196,7 @@ def tables_of(problem: Problem) -> Tables | None:
         unplaced=unplaced,
         convex=(*_hinges(problem, shape_of_host), *_shortages(problem, shape_of_host, host_class, capacity)),
         allowed=None if allowed.all() else allowed,
-        penalty=penalty if penalty.any() else None,
+        penalty=penalty,
         by_flavor=by_flavor,
         flavor_ptr=flavor_ptr,
         shape_of=shape_of,

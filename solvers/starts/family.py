@@ -16,7 +16,7 @@ from solvers.improve.fleet import Fleet
 from solvers.improve.relocate import least_rows
 from solvers.improve.tables import tables_of
 from solvers.problem import Problem
-from solvers.result import Result
+from solvers.result import Interrupt, Result
 from solvers.starts.best_fit import rows_of
 
 Floats = NDArray[np.float64]
@@ -47,13 +47,13 @@ def distance(take: Floats, free: Floats) -> Floats:
 
 MEASURES: tuple[Measure, ...] = (cosine, tight, distance, dot)
 
-MOST_WORK = 100_000_000
-"""Above so many VMs x places x rows the family is not tried: best fit over groups of alike hosts has to do."""
+MOST_VMS, MOST_WORK = 1_500, 20_000_000
+"""Above so many VMs, or VMs x places x rows, the family is not tried: it would take more than a few seconds."""
 FEW_ALIKE = 3
 """VMs of a flavor, on average, from which on best fit by flavors does as well."""
 
 
-def best_of_family(problem: Problem, first: Result) -> Result:
+def best_of_family(problem: Problem, first: Result, interrupt: Interrupt | None = None) -> Result:
     """Return the best answer, in the order of objectives, of all heuristics and the first one.
 
     What is on the hosts stays there; only what arrives is placed, and the first answer is taken where that is too much
@@ -69,6 +69,8 @@ def best_of_family(problem: Problem, first: Result) -> Result:
         return first
     for order in orders(fleet):
         for measure in MEASURES:
+            if interrupt is not None and interrupt.requested:
+                return best
             mark = len(fleet.journal)
             place_each(fleet, order, measure)
             if fleet.vector() < value and fleet.within_budget():
@@ -146,7 +148,8 @@ def _worth_it(problem: Problem, first: Result) -> bool:
     """Tell whether another order or measure could matter: VMs are left out, or few are alike and hosts are counted."""
     arriving = sum(flavor.arriving for flavor in problem.flavors)
     fewest = any(objective.host_cost for objective in problem.objectives)
-    return any(first.unplaced) or (fewest and 0 < arriving < FEW_ALIKE * len(problem.flavors))
+    worth = any(first.unplaced) or (fewest and 0 < arriving < FEW_ALIKE * len(problem.flavors))
+    return worth and arriving <= MOST_VMS
 
 
 def _work(fleet: Fleet) -> int:
