@@ -53,7 +53,7 @@ def check(
         if bound:
             raise InputError("only a plan has bounds", field="--bound", cure="give the plan: placer check FLEET PLAN")
         model = read_fleet(fleet, None, Reading(max_hosts=max_hosts, max_vms=max_vms))
-        report = run_check(model)
+        report = run_check(model, excess=True)
         failure = InputError(_located(report.faults, fleet)) if report.faults else None
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
         return _answer(
@@ -69,7 +69,7 @@ def check(
     planned = _read_plan(plan, bound)
     model = read_fleet(fleet, None, Reading.of(planned))
     _refuse_stranger(model, planned, plan)
-    report = run_check(model, planned, bound=bound, excess=planned is None)
+    report = run_check(model, planned, bound=bound)
     if report.faults:
         alone = run_check(model).faults
         if alone:
