@@ -151,9 +151,24 @@ def fewest_l3(host: Host, vm: Vm, node: int, vcpus: int) -> int:
     return count
 
 
+def _step_width(model: ReferenceModel) -> int:
+    """Return the width of a step of share in thousandths."""
+    hosts = [host for host in model.inventory.hosts if not host.failed]
+    cpus = sum(len(host.usable) for host in hosts)
+    if not cpus:
+        return 1
+    shared = sum(vm.vcpus for vm in model.inventory.vms if not vm.dedicated)
+    own = sum(vm.vcpus for vm in model.inventory.vms) - shared
+    mean = Fraction(own, cpus) + shared / sum(len(host.usable) * host.ratio for host in hosts)
+    return max(1, math.floor(mean * 1000 / 5))
+
+
 def _balance(model: ReferenceModel) -> Part:
-    """Σ over nodes of Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / overcommit) / usable CPUs."""
-    loads: list[tuple[list[Expr], int]] = []
+    """Σ over nodes of CPUs × Σ_{k=0..9} max(0, share − k × w), share = (dedicated + shared / overcommit) / usable CPUs.
+
+    w is a fifth of the mean share of the fleet, in whole thousandths, at least one.
+    """
+    loads: list[tuple[list[Expr], int, int]] = []
     for host in model.inventory.hosts:
         ratio = host.ratio
         for node in host.nodes:
@@ -172,13 +187,15 @@ def _balance(model: ReferenceModel) -> Part:
                     own = mine - shared + (vm.own_emulator and place.cpu_nodes[0] == node.id)
                     terms.append((own * ratio.numerator + shared * ratio.denominator) * var)
             if terms:
-                loads.append((terms, usable * ratio.numerator))
-    scale = math.lcm(STEPS, *(STEPS * full for _, full in loads))
+                loads.append((terms, ratio.numerator, usable))
+    width = _step_width(model)
+    scale = math.lcm(1000, *(numerator for _, numerator, _ in loads))
     total = []
-    for terms, full in loads:
+    for terms, numerator, usable in loads:
         for step in range(STEPS):
-            unit = scale // full
-            above = model.model.new_int_var(0, 100 * scale, "hinge")
-            model.model.add_max_equality(above, [unit * sum(terms) - step * scale // STEPS, 0])
+            above = model.model.new_int_var(0, 10_000 * scale, "hinge")
+            model.model.add_max_equality(
+                above, [scale // numerator * sum(terms) - step * width * usable * scale // 1000, 0]
+            )
             total.append(above)
     return Part(expression=sum(total), scale=scale)

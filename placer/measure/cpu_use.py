@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.measure.sets_taken import has_own_cpu
+from placer.model.balance_steps import BALANCE_STEPS, THOUSAND
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
@@ -203,11 +204,11 @@ def node_usage(use: CpuUse) -> dict[int, float]:
     return load
 
 
-def load_penalty(use: CpuUse, load: Mapping[int, float] | None = None) -> float:
-    """Return the goal ``balance`` on one host: Σ over nodes of Σ_{k=0..9} max(0, share − k/10).
+def load_penalty(use: CpuUse, width: int, load: Mapping[int, float] | None = None) -> float:
+    """Return the goal ``balance`` on one host: Σ over nodes of CPUs × Σ_{k=0..9} max(0, share − k × width).
 
-    share is the load (`node_load` unless given) over the node's usable CPUs (online and not reserved); nodes without
-    any do not count.
+    share is the load (`node_load` unless given) over the node's usable CPUs (online and not reserved), and `width` is
+    in thousandths (`placer.model.balance_steps`); nodes without usable CPUs do not count.
     """
     usable = use.host.usable_cpus
     load = node_load(use) if load is None else load
@@ -215,6 +216,5 @@ def load_penalty(use: CpuUse, load: Mapping[int, float] | None = None) -> float:
     for node in use.host.topology.nodes:
         cpus = len(node.cpus & usable)
         if cpus and node.id in load:
-            share = load[node.id] / cpus
-            total += sum(max(0.0, share - step / 10) for step in range(10))
+            total += sum(max(0.0, load[node.id] - cpus * step * width / THOUSAND) for step in range(BALANCE_STEPS))
     return total

@@ -23,6 +23,7 @@ from placer.measure.moved import Move, is_present, move_of
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
 from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
+from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, PART_WORDS, parse_flavor
 from placer.model.plan import Plan
@@ -79,6 +80,11 @@ class PlanValues:
     def moves(self) -> dict[str, Move]:
         """How far each placed VM goes."""
         return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """Steps of the goals of balance, in thousandths of a share."""
+        return step_widths(self.fleet, ("balance", BALANCE_USAGE))
 
     @cached_property
     def shared_now(self) -> frozenset[str]:
@@ -167,7 +173,7 @@ class PlanValues:
         # What a VM uses is its own: here every host is looked at.
         for host, placed in hosts_in_use(self.fleet, self.plan):
             use = cpu_use(host, placed)
-            yield load_penalty(use, node_usage(use))
+            yield load_penalty(use, self.widths[BALANCE_USAGE], node_usage(use))
 
     def _host_cost(self) -> float:
         used = {vm.host for vm in self.plan.vms}
@@ -182,7 +188,7 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "hosts": lambda values: values._host_cost(),
     "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
     "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),
-    "balance": lambda values: math.fsum(values._on_each_host(load_penalty)),
+    "balance": lambda values: math.fsum(values._on_each_host(lambda use: load_penalty(use, values.widths["balance"]))),
     BALANCE_USAGE: lambda values: math.fsum(values._usage_penalties()),
     "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
 }

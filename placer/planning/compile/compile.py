@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.measure.rule_excess import rule_index, start_excess
+from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
@@ -67,10 +68,12 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
     cross = _cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
+    balance = tuple(sorted(goal.name for goal in goals if goal.kind == "balance"))
     factory = ShapeFactory(
         groups=groups,
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
+        widths=step_widths(fleet, balance),
     )
     kinds = {goal.kind for goal in goals}
     fixed = {id(fleet.vms[number].spec): fleet.vms[number].spec for number in flavors.fixed}.values()
@@ -87,7 +90,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         factory=factory,
         max_per=max_per,
         cross={number: n for n, number in enumerate(cross)},
-        balance=tuple(sorted(goal.name for goal in goals if goal.kind == "balance")),
+        balance=balance,
         cores="cores" in kinds,
         whole=whole,
         any_shared=any_shared or _one_node_sets(fleet, groups),

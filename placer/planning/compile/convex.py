@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from placer.model.balance_steps import BALANCE_STEPS, THOUSAND
 from placer.planning.compile.loose import NodeSet, families
 from placer.planning.compile.structures import BESIDE, LOADS, SHARED, RowTable, Structure
 from solvers.pins.cpu_rows import CpuRow
 from solvers.problem import COST_UNIT, Hinge, HostClass, Shape, Shortage
 
-BALANCE_STEPS = 10
 MEMORY, CPUS, VCPUS, OTHERS = "memory", "CPUs", "vCPUs", "others"
 EXCESS_PARTS = (MEMORY, CPUS, VCPUS, OTHERS)
 """The parts of the goal ``excess`` in their order."""
 
 
 def hinges_of(
-    table: RowTable, max_per: Mapping[int, int], spread_rules: Mapping[int, str], units: Mapping[str, int]
+    table: RowTable,
+    max_per: Mapping[int, int],
+    spread_rules: Mapping[int, str],
+    units: Mapping[str, int],
+    widths: Mapping[str, int],
 ) -> tuple[Hinge, ...]:
     """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
 
-    Balance is Σ_nodes Σ_{k=0..9} max(0, share − k/10), share = (dedicated + shared / ratio) / usable CPUs; by usage it
-    is vCPUs × what they use / usable CPUs.
+    Balance is Σ_nodes CPUs × Σ_{k=0..9} max(0, share − k × width), share = (dedicated + shared / ratio) / usable CPUs;
+    by usage it is vCPUs × what they use / usable CPUs. Weighed by its CPUs a node of any size is worth its share alone,
+    so equal shares are the optimum. `widths` are in thousandths (`placer.model.balance_steps`).
     """
     structure = table.structure
     out = []
@@ -42,9 +47,9 @@ def hinges_of(
                 Hinge(
                     goal=goal,
                     row=k,
-                    offset=step * full,
-                    slope=units[goal] // (BALANCE_STEPS * full),
-                    scale=BALANCE_STEPS,
+                    offset=step * widths[goal] * full,
+                    slope=units[goal] // (THOUSAND * structure.ratio.numerator * per_cpu),
+                    scale=THOUSAND,
                 )
                 for step in range(BALANCE_STEPS)
             )
@@ -125,10 +130,8 @@ def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[s
 
 def _unit(structures: Sequence[Structure], per_cpu: int) -> int:
     unit = COST_UNIT
-    for structure in structures:
-        for usable in structure.usable or ():
-            if usable:
-                unit = math.lcm(unit, BALANCE_STEPS * structure.ratio.numerator * usable * per_cpu)
-                if unit > COST_UNIT * 10_000:
-                    return COST_UNIT * 1_000
+    for numerator in sorted({structure.ratio.numerator for structure in structures}):
+        unit = math.lcm(unit, THOUSAND * numerator * per_cpu)
+        if unit > COST_UNIT * 10_000:
+            return COST_UNIT * 1_000
     return unit

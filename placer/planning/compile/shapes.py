@@ -76,6 +76,7 @@ class ShapeFactory:
     groups: Sequence[FlavorGroup]
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
+    widths: Mapping[str, int]
     only_threads: bool = True
     drafts: list[ShapeDraft] = field(default_factory=list)
     _index: dict[Structure, int] = field(default_factory=dict)
@@ -178,7 +179,7 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = hinges_of(draft.table, max_per, self.spread_rules, units)
+        hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.widths)
         shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
         hinged = {hinge.row for hinge in hinges}
         hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
