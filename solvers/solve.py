@@ -62,6 +62,7 @@ def solve(
     from solvers.starts.best_fit import solve_greedy
     from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
+    from solvers.starts.mend import mended
 
     if not problem.classes:
         return _nowhere(problem)
@@ -79,6 +80,7 @@ def solve(
         run.best = warm_start
     if warm_start is None and engine != "greedy":
         run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.interrupt)
+        run.best = mended(problem, run.best)
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
@@ -197,8 +199,11 @@ class _Ladder:
         """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""
         from solvers.improve.stage import stage_of
         from solvers.starts.best_fit import rows_of
+        from solvers.starts.mend import firm
 
-        stage = stage_of(self.problem, self.best, seed=self.seed, patience=patience) if self.goes_on else None
+        if not self.goes_on:
+            return
+        stage = stage_of(firm(self.problem, self.best), self.best, seed=self.seed, patience=patience)
         if stage is None:
             return
         while self.goes_on and stage.round():

@@ -1,0 +1,67 @@
+"""What has no place where it is goes first: to another node of its host, to another host, and it stays mended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from placer.model.goals import parse_goals
+from placer.model.vm import CpuPolicy
+from placer.planning.compile.compile import compile_fleet
+from solvers.evaluate import evaluate, violations
+from solvers.problem import MoveBudget, Problem
+from solvers.result import Limits
+from solvers.solve import solve
+from solvers.starts.best_fit import solve_greedy
+from solvers.starts.mend import firm, mended
+
+FLOOR = frozenset({0, 1, 2, 3})
+
+
+def overfull(build: Any, moves: int | None, migrations: int | None = None, nodes: int = 2) -> Problem:
+    """Return two hosts, of which the first has three VMs of two shared vCPUs on four CPUs of one node."""
+    spec = build.spec(2, 1, cpu_policy=CpuPolicy.SHARED)
+    now = build.now(pins=dict.fromkeys(range(2), FLOOR))
+    hosts = [build.host(name, topology=build.topology(nodes=nodes)) for name in "ab"]
+    fleet = build.fleet(hosts, [build.vm(name, spec, current=now) for name in "uvw"])
+    goals = parse_goals("placed,excess,moves", fleet)
+    return compile_fleet(fleet, goals, MoveBudget(moves=moves, migrations=migrations)).problem
+
+
+def values(problem: Problem, **limits: Any) -> dict[str, int]:
+    """Return what the mended first answer is worth, by goal and part."""
+    found = mended(problem, solve_greedy(problem))
+    assert violations(problem, found.patterns, found.unplaced) == []
+    worth = evaluate(problem, found.patterns, found.unplaced)
+    return {f"{o.goal} {o.part}".strip(): value for o, value in zip(problem.objectives, worth, strict=True)}
+
+
+@pytest.mark.parametrize(("nodes", "host"), [(2, 0), (1, 1)])
+def test_one_move_mends_what_one_move_can(build: Any, nodes: int, host: int) -> None:
+    """To the other node of the host where there is one, else to the other host."""
+    found = values(overfull(build, moves=1, nodes=nodes))
+    assert found["excess CPUs for shared vCPUs"] == 0
+    assert found["moves VMs that change host"] == host
+    assert found["moves VMs that change host or node"] == 1
+
+
+def test_limits_are_kept(build: Any) -> None:
+    """Without a move, or with no host to go to within the limit, all stays as it is."""
+    assert values(overfull(build, moves=0))["excess CPUs for shared vCPUs"] > 0
+    assert values(overfull(build, moves=1, migrations=0, nodes=1))["excess CPUs for shared vCPUs"] > 0
+
+
+def test_what_was_mended_stays_mended(build: Any) -> None:
+    """Rows within their room have that as their capacity; the search ends with the excess gone."""
+    problem = overfull(build, moves=1)
+    found = mended(problem, solve_greedy(problem))
+    tight = firm(problem, found)
+    for one, other in zip(problem.classes, tight.classes, strict=True):
+        assert (other.capacity <= one.capacity).all()
+        if one.room is not None:
+            assert np.array_equal(other.capacity, np.minimum(one.room, one.capacity))
+    best = solve(problem, limits=Limits(time_limit_s=20))
+    assert best.status == "optimal"
+    assert [row.value for row in best.objectives if row.goal == "excess"] == [0]
