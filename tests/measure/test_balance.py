@@ -51,3 +51,14 @@ def test_steps_fit_the_overcommit(tmp_path: Any) -> None:
         for name, vcpus, host in (("one", 1, "a"), ("two", 4, "b"), ("three", 4, "b"))
     )
     assert sorted(planned(tmp_path, hosts, vms).values()) == [4, 5]
+
+
+def test_floating_vms_count_on_every_node(tmp_path: Any) -> None:
+    """VMs of one vCPU that float over two nodes are seen by the engine as they are measured: half on each."""
+    hosts = "\n".join(
+        f"  - {{name: {name}, overcommit: 4, nodes: [{{id: 0, cpus: 0-7, memory: 64GiB}}, {{id: 1, cpus: 8-15,"
+        " memory: 64GiB}]}"
+        for name in "ab"
+    )
+    vms = "  - {name: v, count: 6, vcpus: 1, memory: 1GiB, cpu_policy: shared, host: a}"
+    assert sorted(planned(tmp_path, hosts, vms).values()) == [3, 3]

@@ -42,13 +42,13 @@ def hinges_of(
             out.append(Hinge(goal="cores", row=k, offset=structure.whole[node]))
         elif name in LOADS and structure.usable is not None and node is not None and structure.usable[node]:
             goal, per_cpu = LOADS[name]
-            full = structure.ratio.numerator * structure.usable[node] * per_cpu
+            a_cpu = structure.ratio.numerator * per_cpu * structure.load_scale
             out.extend(
                 Hinge(
                     goal=goal,
                     row=k,
-                    offset=step * widths[goal] * full,
-                    slope=units[goal] // (THOUSAND * structure.ratio.numerator * per_cpu),
+                    offset=step * widths[goal] * structure.usable[node] * a_cpu,
+                    slope=units[goal] // (THOUSAND * a_cpu),
                     scale=THOUSAND,
                 )
                 for step in range(BALANCE_STEPS)
@@ -130,8 +130,8 @@ def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[s
 
 def _unit(structures: Sequence[Structure], per_cpu: int) -> int:
     unit = COST_UNIT
-    for numerator in sorted({structure.ratio.numerator for structure in structures}):
-        unit = math.lcm(unit, THOUSAND * numerator * per_cpu)
+    for a_cpu in sorted({structure.ratio.numerator * structure.load_scale for structure in structures}):
+        unit = math.lcm(unit, THOUSAND * a_cpu * per_cpu)
         if unit > COST_UNIT * 10_000:
             return COST_UNIT * 1_000
     return unit

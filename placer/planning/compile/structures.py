@@ -5,6 +5,7 @@ shapes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,6 +33,7 @@ _NOTHING = Part(dedicated=0, shared=0, ram_kib=0, memory_kib=0, overhead_kib=0)
 SHARED, BESIDE = "shared vCPUs", "shared beside dedicated"
 """Rows of shared vCPUs: on the CPUs that they may float over, and there together with dedicated vCPUs."""
 _LOAD, _USED = "load", "used"
+MOST_LOAD_UNITS = 64
 LOADS = {_LOAD: ("balance", 1), _USED: (BALANCE_USAGE, THOUSAND)}
 """Row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
 Place = Placement | Loose
@@ -68,6 +70,13 @@ class Structure:
     memory_unions: tuple[NodeSet, ...] = ()
     carrying: tuple[int, ...] | None = None
     told: bool = True
+
+    @property
+    def load_scale(self) -> int:
+        """Units a CPU of the rows that balance looks at, so that what floats over all nodes parts into whole ones."""
+        if self.usable is None or not self.cpu_unions:
+            return 1
+        return min(MOST_LOAD_UNITS, sum(self.usable) // max(1, math.gcd(*self.usable)))
 
 
 def structure_of(
@@ -215,9 +224,10 @@ class RowTable:
             return
         whole = sum(usable[node] for node in part.cpus)
         ratio = self.structure.ratio
-        load = {node: count * ratio.numerator for node, count in part.own}
+        scale = self.structure.load_scale
+        load = {node: count * ratio.numerator * scale for node, count in part.own}
         for node in part.cpus if whole else ():
-            floating = (part.shared + part.beyond) * ratio.denominator * usable[node] // whole
+            floating = (part.shared + part.beyond) * ratio.denominator * scale * usable[node] // whole
             load[node] = load.get(node, 0) + floating
         for node, asked in load.items():
             if "balance" in self.structure.balance:
@@ -295,11 +305,12 @@ class RowTable:
     def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
         """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
         ratio = self.structure.ratio
-        asked = (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator
+        scale = self.structure.load_scale
+        asked = ((part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator) * scale
         if "balance" in self.structure.balance:
             _add(out, self.row(node, _LOAD), asked)
         if BALANCE_USAGE in self.structure.balance:
-            used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator
+            used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator * scale
             _add(out, self.row(node, _USED), used)
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part | LoosePart, nodes: NodeSet) -> None:
