@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_path_of, read_bytes, read_fleet
 from placer.cli.metrics import MetricsFormat
 from placer.cli.terminal import Terminal
@@ -47,7 +48,9 @@ def headroom(
         int | None, typer.Option("--moves", min=1, help="Also after the best moves of at most so many VMs, by a solve.")
     ] = None,
     fleet: Annotated[str | None, typer.Option("--fleet", help="The plan's inventory, if not the one it names.")] = None,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve of --moves.")] = 60.0,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="For each solve of --moves, and of reserves.")
+    ] = "60s",
     format: Annotated[MetricsFormat, typer.Option("--format", help="How to print the result.")] = MetricsFormat.TABLE,
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
@@ -59,6 +62,7 @@ def headroom(
     from placer.whatif.headroom_reserved import reserved_headroom
     from placer.whatif.wanted import wanted_flavors, wanted_like
 
+    limit_s = parse_duration_s(time_limit, "--time-limit")
     flavors = [parse_flavor(text) for text in flavor or ()]
     if not flavors and not like:
         raise InputError("nothing to count is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
@@ -76,9 +80,9 @@ def headroom(
     found = count_headroom(model, wanted, plan=plan, label=None if by in (None, "host") else by)
     if any(rule.kind is RuleKind.RESERVE for rule in model.rules):
         settled = model if plan is None else fleet_after(model, plan)
-        options = SweepOptions(time_limit_s=time_limit)
+        options = SweepOptions(time_limit_s=limit_s)
         found = tuple(reserved_headroom(settled, one, plain, options) for one, plain in zip(wanted, found, strict=True))
-    after = {} if moves is None else {text.text: _after_moves(model, text, moves, time_limit) for text in flavors}
+    after = {} if moves is None else {text.text: _after_moves(model, text, moves, limit_s) for text in flavors}
 
     def data() -> dict[str, Any]:
         return {"headroom": [_data(entry, by, after.get(entry.flavor)) for entry in found]}

@@ -104,6 +104,7 @@ class _Month(TypedDict):
     unplaced: Count
     proven: bool
     reason: NotRequired[str | None]
+    reserve: NotRequired[bool | None]
 
 
 _SHAPES: dict[Kind, tuple[TypeAdapter[Any], ...]] = {
