@@ -81,7 +81,10 @@ def headroom(
     if any(rule.kind is RuleKind.RESERVE for rule in model.rules):
         settled = model if plan is None else fleet_after(model, plan)
         options = SweepOptions(time_limit_s=limit_s)
-        found = tuple(reserved_headroom(settled, one, plain, options) for one, plain in zip(wanted, found, strict=True))
+        found = tuple(
+            reserved_headroom(settled, one, plain, options, None if by == "host" else by)
+            for one, plain in zip(wanted, found, strict=True)
+        )
     after = {} if moves is None else {text.text: _after_moves(model, text, moves, limit_s) for text in flavors}
 
     def data() -> dict[str, Any]:

@@ -16,7 +16,9 @@ from placer.whatif.headroom import Headroom
 from placer.whatif.wanted import Wanted
 
 
-def reserved_headroom(fleet: Fleet, wanted: Wanted, plain: Headroom, options: SweepOptions) -> Headroom:
+def reserved_headroom(
+    fleet: Fleet, wanted: Wanted, plain: Headroom, options: SweepOptions, label: str | None = None
+) -> Headroom:
     """Return the headroom of a flavor that leaves every failure of the reserve rules survivable.
 
     Parameters
@@ -49,8 +51,16 @@ def reserved_headroom(fleet: Fleet, wanted: Wanted, plain: Headroom, options: Sw
         total=counts.total(),
         at_most=None if plain.at_most is None else most,
         counts=[counts.get(host, 0) for host in plain.hosts],
-        per_label={},
+        per_label=_by_label(fleet, counts, label),
     )
+
+
+def _by_label(fleet: Fleet, counts: Counter[str], label: str | None) -> dict[str, int]:
+    """Return the VMs by the value of a host label, where one was asked for."""
+    out: Counter[str] = Counter()
+    for host in fleet.hosts if label is not None else ():
+        out[host.labels.get(label or "", "")] += counts.get(host.name, 0)
+    return dict(out)
 
 
 def _bound(fleet: Fleet, plain: Headroom) -> int:
