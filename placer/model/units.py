@@ -19,13 +19,13 @@ _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]+)\s*")
 _LARGEST_BYTES = 2**63 - 1
 
 
-def parse_bytes(text: str) -> int:
-    """Read a size with its unit in bytes: ``G`` and ``GiB`` are 2^30, ``GB`` is 10^9, ``Gi`` too is 2^30.
+def exact_bytes(text: str) -> Fraction:
+    """Read a size with its unit in bytes, a fraction of a byte included: ``25.6GiB``.
 
     Raises
     ------
     InputError
-        No unit (a bare number is never guessed), an unknown unit, a fraction of a byte, or over 2^63.
+        No unit (a bare number is never guessed), an unknown unit, or over 2^63.
     """
     if not isinstance(text, str):
         raise InputError(f"size {text!r} has no unit", cure=f'write "{text}MiB" or "{text}GiB", whichever it is')
@@ -44,10 +44,22 @@ def parse_bytes(text: str) -> int:
             f"size {text[:40]!r}: unknown unit {match[2][:20]!r}", cure="use KiB, MiB, GiB, TiB, or KB, MB, GB, TB"
         )
     exact = Fraction(match[1]) * scale
-    if exact.denominator != 1:
-        raise InputError(f"size {text[:40]!r} is not a whole number of bytes")
     if exact > _LARGEST_BYTES:
         raise InputError(f"size {text[:40]!r} is above 2^63 bytes")
+    return exact
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size with its unit in bytes: ``G`` and ``GiB`` are 2^30, ``GB`` is 10^9, ``Gi`` too is 2^30.
+
+    Raises
+    ------
+    InputError
+        No unit (a bare number is never guessed), an unknown unit, a fraction of a byte, or over 2^63.
+    """
+    exact = exact_bytes(text)
+    if exact.denominator != 1:
+        raise InputError(f"size {text[:40]!r} is not a whole number of bytes")
     return int(exact)
 
 

@@ -154,7 +154,7 @@ def _pages(pools: dict[int, int | Fraction]) -> tuple[str, Callable[[Host], Host
 def _reserve(said: ReserveEntry) -> Callable[[Host], Host]:
     def change(host: Host) -> Host:
         problems: list[Problem] = []
-        made = build_host(HostEntry(reserve=said), host.topology, problems)
+        made = build_host(HostEntry(reserve=said), host.topology, problems, [])
         if problems:
             path, message, cure = problems[0]
             raise InputError(f"host {host.name}: {field_path('', path)}: {message}", cure=cure)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from placer.model.cpuset import format_cpuset
-from placer.model.host import Host, Reserve, Topology
+from placer.model.host import Host, Topology
 from placer.model.rules import Rule, RuleKind
-from placer.model.units import format_kib
 from placer.read.hosts.host_settings import settings_of_entry
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files
+from placer.read.inventory.reserve import build_reserve
 from placer.read.inventory.schema import HostEntry, OvercommitEntry, Problem, further, note, validate
-from placer.read.inventory.topology import TOPOLOGY_KEYS, TopologyBuilder, no_node
+from placer.read.inventory.topology import TOPOLOGY_KEYS, TopologyBuilder
 from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 
 _OWN_KEYS = ("name", "uuid", "uri")
@@ -89,18 +89,22 @@ class HostSection:
             entry, problems = validate(HostEntry, rest)
             if entry is not None:
                 found: list[Problem] = []
+                said: list[str] = []
                 told = {name: tree[name] for name in TOPOLOGY_KEYS if name in tree}
                 topology, wrong = self._topologies.build(entry, freeze(told))
                 found.extend(wrong)
-                host = build_host(entry, topology, found) if topology is not None else None
+                host = build_host(entry, topology, found, said) if topology is not None else None
+                self.warnings.extend(f"host {tree.get('name')}: {line}" for line in said)
                 problems = [*problems, *further(problems, found)]
             self._bodies[key] = (entry, host, problems)
         return self._bodies[key]
 
 
-def build_host(entry: HostEntry, topology: Topology, problems: list[Problem]) -> Host:
-    """Return the host of an entry, still without a name; what is wrong with it is added to `problems`."""
-    reserve = _reserve(entry, topology, problems)
+def build_host(entry: HostEntry, topology: Topology, problems: list[Problem], warnings: list[str]) -> Host:
+    """Return the host of an entry, still without a name; what is wrong with it is added to `problems`, what was taken
+    otherwise than it is written to `warnings`.
+    """
+    reserve = build_reserve(entry, topology, problems, warnings)
     for name in ("dedicated_cpus", "shared_cpus", "isolated_cpus"):
         cpus: frozenset[int] = getattr(entry, name) or frozenset()
         if lacking := cpus - topology.cpus:
@@ -132,88 +136,3 @@ def build_host(entry: HostEntry, topology: Topology, problems: list[Problem]) ->
         resources={name: amount for name, (amount, _) in (entry.resources or {}).items()},
         settings=settings_of_entry(entry.settings),
     )
-
-
-def _reserve(entry: HostEntry, topology: Topology, problems: list[Problem]) -> Reserve:
-    said = entry.reserve
-    if said is None:
-        return Reserve()
-    cpus = said.cpus or frozenset()
-    if lacking := cpus - topology.cpus:
-        problems.append(
-            (
-                ("reserve", "cpus"),
-                f"the host has no CPU {format_cpuset(lacking)}",
-                f"it has {format_cpuset(topology.cpus)}",
-            )
-        )
-    memory: dict[int | None, int] = {}
-    pages: dict[int | None, Mapping[int, int]] = {}
-    if said.memory is not None:
-        memory[None] = said.memory
-    if said.pages:
-        pages[None] = said.pages
-    for node_id, part in (said.nodes or {}).items():
-        path = ("reserve", "nodes", str(node_id))
-        if node_id not in topology.node_ids:
-            problems.append((path, no_node(node_id, topology), None))
-            continue
-        own = part.cpus or frozenset()
-        if lacking := own - topology.node(node_id).cpus:
-            problems.append(((*path, "cpus"), f"CPUs {format_cpuset(lacking)} are not in node {node_id}", None))
-        if twice := own & cpus:
-            problems.append(
-                ((*path, "cpus"), f"CPUs {format_cpuset(twice)} are reserved twice: overlapping reserves", "keep one")
-            )
-        cpus |= own
-        if part.memory is not None:
-            memory[node_id] = part.memory
-        if part.pages:
-            pages[node_id] = part.pages
-    _check_reserve_fits(memory, pages, topology, problems)
-    return Reserve(cpus=frozenset(cpus), memory_kib=memory, pages=pages)
-
-
-def _check_reserve_fits(
-    memory: Mapping[int | None, int],
-    pages: Mapping[int | None, Mapping[int, int]],
-    topology: Topology,
-    problems: list[Problem],
-) -> None:
-    """Refuse to reserve more than the host or a node has: such reserves overlap with each other or with nothing."""
-    for node in topology.nodes:
-        ordinary = node.memory_kib - node.pool_kib
-        if memory.get(node.id, 0) > ordinary:
-            problems.append(
-                (
-                    ("reserve", "nodes", str(node.id), "memory"),
-                    f"reserves {format_kib(memory[node.id])}, node {node.id} has {format_kib(ordinary)} beside pools",
-                    None,
-                )
-            )
-        for size, count in pages.get(node.id, {}).items():
-            if count > node.pages.get(size, 0):
-                problems.append(
-                    (
-                        ("reserve", "nodes", str(node.id), "pages"),
-                        f"reserves {count} pages of {format_kib(size)}, node {node.id} has {node.pages.get(size, 0)}",
-                        None,
-                    )
-                )
-    ordinary = sum(node.memory_kib - node.pool_kib for node in topology.nodes)
-    if sum(memory.values()) > ordinary:
-        problems.append(
-            (
-                ("reserve", "memory"),
-                f"reserves {format_kib(sum(memory.values()))} in all, "
-                f"the host has {format_kib(ordinary)} beside its page pools",
-                None,
-            )
-        )
-    for size in {size for own in pages.values() for size in own}:
-        kept = sum(own.get(size, 0) for own in pages.values())
-        held = sum(node.pages.get(size, 0) for node in topology.nodes)
-        if kept > held and None in pages:
-            problems.append(
-                (("reserve", "pages"), f"reserves {kept} pages of {format_kib(size)} in all, the host has {held}", None)
-            )

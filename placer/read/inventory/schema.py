@@ -22,9 +22,11 @@ from placer.read.inventory.types import (
     NodeSet,
     Number,
     PageKib,
+    Pages,
     Positive,
     Ratio,
-    Refused,
+    ReservedCpus,
+    ReservedMemory,
     Share,
     SomeCpus,
     Text,
@@ -32,7 +34,6 @@ from placer.read.inventory.types import (
     Uuid,
     cell_count,
     fixed,
-    page_kib,
     shown,
     unit_share,
 )
@@ -63,21 +64,6 @@ def either(message: str) -> Discriminator:
     return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
 
 
-def _one_pool_a_size(value: Any) -> Any:
-    """Refuse a page size that stands twice in two spellings (1GiB and 1024MiB)."""
-    seen: dict[int, str] = {}
-    for key in value if isinstance(value, dict) else ():
-        try:
-            size = page_kib(key)
-        except Refused:
-            continue
-        if size in seen:
-            raise Refused(f"{shown(seen[size])} and {shown(key)} are one page size", "keep one")
-        seen[size] = key
-    return value
-
-
-Pages = Annotated[dict[PageKib, Count], BeforeValidator(_one_pool_a_size)]
 Labels = dict[Text, Text]
 Resources = dict[Text, Amount]
 
@@ -98,16 +84,16 @@ class NodeEntry(Entry):
 class NodeReserveEntry(Entry):
     """``reserve.nodes.<id>``."""
 
-    cpus: Cpus | None = None
-    memory: Kib | None = None
+    cpus: ReservedCpus | None = None
+    memory: ReservedMemory | None = None
     pages: Pages | None = None
 
 
 class ReserveEntry(Entry):
     """``hosts[].reserve``: what the host keeps, as a whole and per node."""
 
-    cpus: Cpus | None = None
-    memory: Kib | None = None
+    cpus: ReservedCpus | None = None
+    memory: ReservedMemory | None = None
     pages: Pages | None = None
     nodes: dict[Count, NodeReserveEntry] | None = None
 

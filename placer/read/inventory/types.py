@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, PlainValidator
 
 from placer.errors import InputError
 from placer.model.cpuset import MAX_CPU, parse_cpu_mask, parse_cpuset
-from placer.model.units import parse_bytes, parse_kib
+from placer.model.units import exact_bytes, parse_bytes, parse_kib
 
 Taken = TypeVar("Taken")
 
@@ -20,6 +22,7 @@ MAX_NUMBER = 2**53
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 _MASK = re.compile(r"0[xX][0-9a-fA-F]+(?:,[0-9a-fA-F]{8})*|[0-9a-fA-F]{1,8}(?:,[0-9a-fA-F]{8})+")
 
@@ -106,6 +109,44 @@ def cpuset(value: Any) -> frozenset[int]:
     return _parsed(parse_cpuset, taken)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of what there is, from 0 to 1: ``20%``."""
+
+    share: Fraction
+
+    def __str__(self) -> str:
+        """Return it in percent."""
+        return f"{float(self.share * 100):g}%"
+
+
+def _part(value: Any) -> Part | None:
+    """Return a share in percent, None where the text is something else."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    share = Fraction(match[1]) / 100
+    if share > 1:
+        raise Refused(f"{value} is above 100%")
+    return Part(share)
+
+
+def reserved_memory(value: Any) -> int | Fraction | Part:
+    """Take a memory size in KiB, one of no whole number of bytes as it is (``25.6GiB``), or a share (``20%``)."""
+    part = _part(value)
+    if part is not None:
+        return part
+    if value == "0":
+        return 0
+    exact = _parsed(exact_bytes, _scalar(value, "a size with a unit, or a share such as 20%"))
+    return kib(value) if exact.denominator == 1 else exact / 1024
+
+
+def reserved_cpus(value: Any) -> frozenset[int] | Part:
+    """Take a CPU list, or a share of the CPUs."""
+    return _part(value) or cpuset(value)
+
+
 def some_cpus(value: Any) -> frozenset[int]:
     """Take a CPU list that holds at least one CPU."""
     cpus = cpuset(value)
@@ -142,6 +183,20 @@ def page_kib(value: Any) -> int:
     if size < 1 or size & (size - 1):
         raise Refused(f"{shown(value)} is not a page size", "a page is a power of two, such as 2MiB or 1GiB")
     return size
+
+
+def _one_pool_a_size(value: Any) -> Any:
+    """Refuse a page size that stands twice in two spellings (1GiB and 1024MiB)."""
+    seen: dict[int, str] = {}
+    for key in value if isinstance(value, dict) else ():
+        try:
+            size = page_kib(key)
+        except Refused:
+            continue
+        if size in seen:
+            raise Refused(f"{shown(seen[size])} and {shown(key)} are one page size", "keep one")
+        seen[size] = key
+    return value
 
 
 def _parsed(parse: Callable[[str], Taken], taken: str) -> Taken:
@@ -235,9 +290,12 @@ Ratio = Annotated[float, BeforeValidator(_positive)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
 Kib = Annotated[int, BeforeValidator(kib)]
 PageKib = Annotated[int, BeforeValidator(page_kib)]
+Pages = Annotated[dict[PageKib, Count], BeforeValidator(_one_pool_a_size)]
 # Taken as they are: pydantic would copy each set, one of thousands of CPUs a thousand times.
 Cpus = Annotated[frozenset[int], PlainValidator(cpuset)]
 SomeCpus = Annotated[frozenset[int], PlainValidator(some_cpus)]
+ReservedCpus = Annotated[frozenset[int] | Part, PlainValidator(reserved_cpus)]
+ReservedMemory = Annotated[int | Fraction | Part, PlainValidator(reserved_memory)]
 Uuid = Annotated[str, BeforeValidator(uuid)]
 Amount = Annotated[tuple[int, bool], BeforeValidator(amount)]
 FileNames = Annotated[list[str], BeforeValidator(file_names)]
