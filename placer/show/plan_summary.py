@@ -29,7 +29,7 @@ def draw_summary(plan: Plan, console: Console) -> None:
     parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
     console.print(f"plan: {', '.join(parts)}")
     _draw_unplaced(plan, console)
-    _draw_mending(plan.summary.get("rules_broken_before"), console)
+    _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
@@ -68,8 +68,8 @@ def _draw_unplaced(plan: Plan, console: Console) -> None:
     draw_items(f"without a place: {count(len(plan.unplaced), 'VM')}", shown, console)
 
 
-def _draw_mending(rows: Any, console: Console) -> None:
-    """Draw the rules that the fleet breaks now; a plan file may hold anything."""
+def _draw_mending(rows: Any, max_moves: Any, console: Console) -> None:
+    """Draw the rules that the fleet breaks now, and whether moves were allowed; a plan file may hold anything."""
     if isinstance(rows, list) and rows:
         known = [row for row in rows if isinstance(row, dict)]
         shown = [
@@ -80,6 +80,8 @@ def _draw_mending(rows: Any, console: Console) -> None:
         if len(known) > len(shown):
             shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
+        if max_moves == 0 and any(row.get("excess") for row in known):
+            console.print("no move was allowed: with --max-moves the plan may mend them", soft_wrap=True)
 
 
 def _draw_cycles(said: Any, console: Console) -> None:

@@ -1,0 +1,32 @@
+"""The summary of a plan for a fleet that breaks rules: whether any move was allowed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from placer.planner import solve_fleet
+from placer.read.inventory.inventory import parse_fleet
+from placer.show.plan_summary import draw_summary
+
+FLEET = b"""schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}]}
+vms:
+  - {name: w, count: 2, vcpus: 2, memory: 4GiB, labels: {app: w}, host: h-1, nodes: [0]}
+rules:
+  - {anti_affinity: {app: w}}
+"""
+
+
+@pytest.mark.parametrize(("moves", "said"), [(None, True), (1, False)])
+def test_a_plan_without_moves_says_what_would_mend_the_rules(moves: int | None, said: bool) -> None:
+    """Two VMs that must part share a host: a plain plan says that no move was allowed, one with a move mends it."""
+    plan = solve_fleet(parse_fleet(FLEET, "fleet.yaml", Path(".")), max_moves=moves, time_limit_s=10, workers=1)
+    out = io.StringIO()
+    draw_summary(plan, Console(file=out, width=120))
+    assert "rules broken now: 1 rule" in out.getvalue()
+    assert ("no move was allowed: with --max-moves" in out.getvalue()) is said
