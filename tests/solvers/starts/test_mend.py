@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from placer.model.goals import parse_goals
-from placer.model.vm import CpuPolicy
+from placer.model.vm import CpuPolicy, PinPolicy
 from placer.planning.compile.compile import compile_fleet
 from solvers.evaluate import evaluate, violations
 from solvers.problem import MoveBudget, Problem
@@ -65,3 +65,18 @@ def test_what_was_mended_stays_mended(build: Any) -> None:
     best = solve(problem, limits=Limits(time_limit_s=20))
     assert best.status == "optimal"
     assert [row.value for row in best.objectives if row.goal == "excess"] == [0]
+
+
+@pytest.mark.parametrize(("pin", "excess", "moves"), [(PinPolicy.ALLOWED, 2, 0), (PinPolicy.NEVER, 0, 1)])
+def test_newcomers_take_no_room_that_they_need_not(build: Any, pin: PinPolicy, excess: int, moves: int) -> None:
+    """One that may float leaves the node to whom it mends; one that is to be bound needs it, and placed comes first."""
+    spec, small = (build.spec(vcpus, 1, cpu_policy=CpuPolicy.SHARED) for vcpus in (3, 2))
+    now = build.now(pins=dict.fromkeys(range(3), FLOOR))
+    vms = [*(build.vm(name, spec, current=now) for name in "uv"), build.vm("new", small, pin=pin)]
+    fleet = build.fleet([build.host("a", topology=build.topology(nodes=2))], vms)
+    goals = parse_goals("placed,excess,moves", fleet)
+    best = solve(compile_fleet(fleet, goals, MoveBudget(moves=1)).problem, limits=Limits(time_limit_s=20))
+    assert best.status == "optimal"
+    found = {goal: sum(row.value for row in best.objectives if row.goal == goal) for goal in ("placed", "excess")}
+    assert found == {"placed": 0, "excess": excess}
+    assert [row.value for row in best.objectives if row.goal == "moves"][-1] == moves
