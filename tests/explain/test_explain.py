@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from small_fleets import small_fleet, small_live_fleet
 
-from placer.errors import InputError, PlacerError
+from placer.errors import ImpossibleError, InputError
 from placer.explain.alternatives import Alternative, Verdict, alternatives
 from placer.explain.explain import explain_fleet, explain_vm
 from placer.measure.moved import is_present
@@ -36,10 +36,11 @@ def forced(fleet: Fleet, plan: Plan, name: str, host: str) -> Plan | None:
         if vm.name in planned or vm.name == name
     )
     rule = Rule(kind=RuleKind.WITHIN, members={"name": name}, hosts={"name": host}, name="forced")
-    alone = dataclasses.replace(fleet, vms=vms, rules=(*fleet.rules, rule))
+    left = tuple(r for r in fleet.rules if any(r.covers(vm.name, vm.spec.labels) for vm in vms))
+    alone = dataclasses.replace(fleet, vms=vms, rules=(*left, rule))
     try:
         found = solve_fleet(alone, goals=("rules", "placed", "remote", "hosts", "moves"), max_moves=1, time_limit_s=20)
-    except PlacerError:
+    except ImpossibleError:
         return None
     at = found.vm_by_name.get(name)
     if at is None or at.host != host:

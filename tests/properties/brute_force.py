@@ -182,6 +182,10 @@ def _pinned(spec: VmSpec, vcpu: int) -> bool:
 
 def _may(fleet: Fleet, vm: Vm, host: Host) -> bool:
     labels = vm.spec.labels
+    newly = vm.current is None or vm.current.host != host.name
+    fills = vm.spec.thread_policy is ThreadPolicy.REQUIRE and any(_pinned(vm.spec, v) for v in range(vm.spec.vcpus))
+    if newly and fills and all(len(core) < 2 for core in host.topology.cores):
+        return False
     for rule in fleet.rules:
         member = rule.members is not None and all(labels.get(k) == v for k, v in rule.members.items())
         chosen = rule.hosts is not None and all(
