@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat_model_run import CpAnswer
+from solvers.backends.cpsat import Answer
 from solvers.columns.branching.tree import Tree
 from solvers.columns.certificate import certificate
 from solvers.columns.duals import prices_of
@@ -142,7 +142,7 @@ class Phase:
         """
         kit = self.kit
 
-        def run(model: cp_model.CpModel) -> CpAnswer:
+        def run(model: cp_model.CpModel) -> Answer:
             answer = kit.run(model, budget=budget)
             if not (is_round and answer.cut):
                 return answer

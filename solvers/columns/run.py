@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat_model_run import CpAnswer, run_model
+from solvers.backends.cpsat import Answer, run_model
 from solvers.claims import Claim, Claims
 from solvers.clock import Clock
 from solvers.columns.columns import Evaluator
@@ -160,7 +160,7 @@ class Kit:
         """Return the prices of duals with other ones for the flavors."""
         return prices_of(self.model, dataclasses.replace(duals, flavor=np.maximum(flavor, 0)))
 
-    def run(self, model: cp_model.CpModel, *, budget: float) -> CpAnswer:
+    def run(self, model: cp_model.CpModel, *, budget: float) -> Answer:
         """Run CP-SAT here."""
         return run_model(
             model, budget=budget, seed=self.seed, seconds=self.clock.left_s, interrupt=self.clock.interrupt

@@ -29,7 +29,7 @@ from typing import Literal
 
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat import Answer, run_cp_sat
+from solvers.backends.cpsat import Answer, run_model, values_of
 from solvers.backends.cpsat_rows import Sum
 from solvers.claims import Claim, Claims
 from solvers.evaluate import violations
@@ -249,12 +249,12 @@ class _Search:
             self.stopped = "time limit"
             return
         self.rounds += 1
-        if answer.impossible and kind in ("full", "ordered"):
+        if answer.infeasible and kind in ("full", "ordered"):
             if self.incumbent is not None:
                 raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
             self.infeasible = kind == "full"
             return
-        if answer.impossible and kind == "chained":
+        if answer.infeasible and kind == "chained":
             bound = tier.held
         before, under = tier.held, self._before(number)
         if solution is not None and self._is_better(number, solution):
@@ -344,7 +344,7 @@ class _Search:
             def watch(value: int) -> None:
                 self._report(number, value + total.constant, self.tiers[number].bound)
 
-        answer = run_cp_sat(
+        answer = run_model(
             stage,
             budget=budget,
             seconds=self.limits.guard_s - (time.monotonic() - self.began),
@@ -354,7 +354,7 @@ class _Search:
             interrupt=self.interrupt,
             on_value=watch,
         )
-        solution = None if answer.values is None else self.model.complete(answer.values)
+        solution = None if answer.values is None else self.model.complete(values_of(answer))
         return answer, solution, None if answer.bound is None else answer.bound + total.constant
 
     def _value(self, number: int) -> int | None:

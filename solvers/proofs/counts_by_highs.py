@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 from ortools.math_opt.python import mathopt
 
-from solvers.backends.cpsat_rows import Sum
+from solvers.backends.highs import expression, mathopt_model, run_highs
 from solvers.exact.model import ExactModel
 from solvers.problem import Problem
 
 ROUNDING = 1e-6
 """HiGHS works in floating point: a bound that misses a whole number by less is taken for it."""
-_PRINTING = threading.Lock()
-"""One at a time: the way standard output is led is the process's, not a thread's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,46 +63,3 @@ def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult, const
     elif bound is not None and bound >= claimed:
         verdict = "confirmed"
     return Opinion(goal=goal, part=part, claimed=claimed, bound=bound, verdict=verdict)
-
-
-def mathopt_model(source: ExactModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
-    """Return the rows of the exact engine's model for another solver, and its variables in the same order."""
-    model = mathopt.Model()
-    variables = [
-        model.add_integer_variable(lb=variable.domain[0], ub=variable.domain[1]) for variable in source.proto.variables
-    ]
-    for constraint in source.proto.constraints:
-        linear = constraint.linear
-        row = mathopt.LinearSum(c * variables[v] for v, c in zip(linear.vars, linear.coeffs, strict=True))
-        model.add_linear_constraint(lb=_finite(linear.domain[0], -1), ub=_finite(linear.domain[1], 1), expr=row)
-    return model, variables
-
-
-def run_highs(model: mathopt.Model, time_limit_s: float, *, node_limit: int | None = None) -> mathopt.SolveResult:
-    """Solve to proven optimality or a limit; what HiGHS prints of itself goes to standard error, not to a result."""
-    parameters = mathopt.SolveParameters(
-        time_limit=timedelta(seconds=max(0.0, time_limit_s)),
-        node_limit=node_limit,
-        relative_gap_tolerance=0.0,
-        absolute_gap_tolerance=0.0,
-    )
-    with _PRINTING:
-        sys.stdout.flush()
-        kept = os.dup(1)
-        os.dup2(2, 1)
-        try:
-            return mathopt.solve(model, mathopt.SolverType.HIGHS, params=parameters)
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-def expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:
-    """Return an expression of the exact engine's model over another solver's variables, its constant left out."""
-    index, factor = total.arrays()
-    return mathopt.LinearSum(int(c) * variables[int(v)] for v, c in zip(index, factor, strict=True))
-
-
-def _finite(limit: int, sign: int) -> float:
-    """Return a row's limit; CP-SAT writes an open end as the largest 64-bit number."""
-    return sign * math.inf if abs(limit) >= 2**62 else float(limit)

@@ -18,13 +18,13 @@ import numpy as np
 from ortools.math_opt.python import mathopt
 
 from solvers.backends.cpsat_rows import Sum
+from solvers.backends.highs import expression, mathopt_model, run_highs
 from solvers.columns.branching.rows import Row, banned, branched, read_leaves
 from solvers.columns.duals import Duals, bound_of, prices_of
 from solvers.columns.lattice import lattice_of
 from solvers.columns.model import State, StateModel
 from solvers.exact.model import ExactModel
 from solvers.problem import HostClass, IntArray, MoveBudget, Objective, Problem, Shape
-from solvers.proofs.counts_by_highs import expression, mathopt_model, run_highs
 
 PRICE = "price"
 """The goal of the pricing problem that holds what the duals pay for a VM."""

@@ -12,10 +12,10 @@ from collections import defaultdict
 import numpy as np
 from ortools.math_opt.python import mathopt
 
+from solvers.backends.highs import expression, mathopt_model, run_highs
 from solvers.evaluate import evaluate, violations
 from solvers.exact.model import ExactModel
 from solvers.problem import IntArray, Problem
-from solvers.proofs.counts_by_highs import expression, mathopt_model, run_highs
 from solvers.result import Result
 
 COUNTS = 2_500

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat import run_cp_sat
+from solvers.backends.cpsat import run_model
 from solvers.evaluate import evaluate, violations
 from solvers.problem import BoolArray, IntArray, Problem
 from solvers.result import HostPattern, Interrupt, Result
@@ -56,7 +56,9 @@ def full_hosts(
     for own, many in zip(holds, count.tolist(), strict=True):
         model.add(sum(one * each for one, each in own) == many)
     model.add(sum(chosen) <= hosts)
-    answer = run_cp_sat(model, budget=EFFORT, seconds=time_limit_s, seed=seed, linearization=2, interrupt=interrupt)
+    answer = run_model(
+        model, budget=EFFORT, seconds=time_limit_s, seed=seed, linearization=2, presolve=False, interrupt=interrupt
+    )
     if answer.cut:
         return first, False
     if answer.values is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.backends.cpsat_model_run import CpAnswer, values_of
+from solvers.backends.cpsat import Answer, values_of
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
 from solvers.columns.model import Pattern, State, StateModel
 from solvers.counts.host_block import HostBlock, admissible
@@ -149,7 +149,7 @@ class SubsetModel:
         hint.vars.extend(range(self.writer.variables))
         hint.values.extend(solution.tolist())
 
-    def read(self, answer: CpAnswer) -> tuple[tuple[Pattern, ...], IntArray]:
+    def read(self, answer: Answer) -> tuple[tuple[Pattern, ...], IntArray]:
         """Return the hosts' new patterns, and (F,) VMs left out, of an answer that has values."""
         values = values_of(answer)
         out = self.subset.out * 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat_model_run import run_each
+from solvers.backends.cpsat import run_each
 from solvers.columns.duals import prices_of
 from solvers.columns.generate import Bound
 from solvers.columns.integer.few_hosts import Subset, SubsetModel

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat_model_run import CpAnswer
+from solvers.backends.cpsat import Answer
 from solvers.backends.cpsat_rows import RowWriter, Sum
 from solvers.columns.columns import Columns
 from solvers.columns.incumbent import Hosts
@@ -32,7 +32,7 @@ class Task:
     migrations: int
 
 
-Run = Callable[[cp_model.CpModel], CpAnswer]
+Run = Callable[[cp_model.CpModel], Answer]
 
 
 @dataclass(slots=True)

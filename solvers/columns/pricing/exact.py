@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solvers.backends.cpsat_model_run import run_each, run_model, values_of
+from solvers.backends.cpsat import run_each, run_model, values_of
 from solvers.backends.cpsat_rows import RowWriter, Sum
 from solvers.clock import Clock
 from solvers.columns.duals import Duals, prices_of

@@ -12,7 +12,7 @@ import pytest
 from ortools.sat.python import cp_model
 from small_problems import answers, small_problem
 
-from solvers.backends.cpsat_model_run import run_model
+from solvers.backends.cpsat import run_model
 from solvers.clock import Clock
 from solvers.columns.duals import Duals, bound_of
 from solvers.columns.engine import solve_states

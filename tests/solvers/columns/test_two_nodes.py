@@ -11,7 +11,7 @@ from benchmarks.live_fleets import many_node_fleet, two_node_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.planning.compile.compile import compile_fleet
-from solvers.backends.cpsat_model_run import run_model
+from solvers.backends.cpsat import run_model
 from solvers.clock import Clock
 from solvers.columns.columns import Evaluator
 from solvers.columns.duals import Duals, prices_of
