@@ -212,8 +212,8 @@ class _Search:
         self.tiers[number].claim = self.claims.best(number, self._before(number))
 
     def _before(self, number: int) -> tuple[int, ...]:
-        """Return what the objectives before one are held at; they have no values before there is an answer."""
-        return tuple(tier.held for tier in self.tiers[: max(number, 0)] if tier.held is not None)
+        """Return what the objectives before one may rise to; they have no values before there is an answer."""
+        return tuple(tier.ceiling for tier in self.tiers[: max(number, 0)] if tier.ceiling is not None)
 
     def _round(self, number: int, kind: _Kind, sweep: int) -> None:
         """Work on one objective (-1: on finding anything) for one deterministic budget."""

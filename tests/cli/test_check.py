@@ -55,11 +55,11 @@ def test_plan_of_another_fleet(placer: Placer, fleet_file: Path, plan_file: Path
 
 
 def test_bound_needs_a_plan_and_its_certificate(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
-    """--bound without a plan, or for a plan without its side file, is refused with the cure."""
+    """--bound without a plan is refused; of a plan without its side file it says which bounds no certificate holds."""
     assert placer("check", fleet_file, "--bound").code == 2
     plan_file.with_name("plan.cert.json").unlink(missing_ok=True)
     run = placer("check", fleet_file, plan_file, "--bound")
-    assert run.code == 2 and "certificate" in run.err
+    assert run.code == 6 and "no certificate holds it; solve again with -o" in run.err
 
 
 def test_a_confirmed_bound_is_no_warning(placer: Placer, fleet_file: Path, plan_file: Path) -> None:
