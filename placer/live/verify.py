@@ -159,10 +159,15 @@ def _running_memory(wanted: Mapping[str, str], live: Mapping[str, str]) -> Itera
 
     Restrictive is as good as strict: the kernel keeps both on their nodes.
     """
-    planned = {name: text for name, text in wanted.items() if not name.startswith(_PINNED)}
-    found = {
-        name: text.replace("restrictive on", "strict on") for name, text in live.items() if not name.startswith(_PINNED)
-    }
+
+    def bound(said: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: text.replace("restrictive on", "strict on")
+            for name, text in said.items()
+            if not name.startswith(_PINNED)
+        }
+
+    planned, found = bound(wanted), bound(live)
     for one in differences(planned, found):
         yield Drift(where=Where.RUNNING, what=one.what, planned=one.planned, found=one.found)
 
