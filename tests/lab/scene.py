@@ -50,7 +50,11 @@ def inventory(
     assert done.code == 0, done.err
     tree = yaml.safe_load(path.read_text())
     imported = {entry["name"]: entry for entry in tree["vms"]}
-    tree["vms"] = [{**imported[name], "overhead": "16MiB", **said} for name, said in vms.items()]
+    # Dedicated, which no XML can say of a domain that is pinned nowhere, and so free to be pinned.
+    for entry in imported.values():
+        entry.pop("bound", None)
+    kept = {"overhead": "16MiB", "cpu_policy": "dedicated"}
+    tree["vms"] = [{**imported[name], **kept, **said} for name, said in vms.items()]
     [entry] = tree["hosts"]
     assert entry["uri"] == lab.uri
     tree["hosts"] = [{**entry, **(host or {})}]

@@ -58,7 +58,10 @@ def test_draining_a_host_moves_its_movable_vms_and_no_others(settled: Fleet, nam
     gone = {vm.name for vm in plan.vms if vm.from_host is not None}
     stay = {vm.name for vm in plan.vms if vm.name in there and vm.host == name}
     moves = plan.goal("moves")
-    assert moves.status == "optimal"
+    # A failure that is not survived is a rule that is not kept: then nothing behind the rules is called optimal.
+    kept = all(rule["proven"] for rule in plan.summary.get("reserve", ()))
+    assert moves.value == moves.bound and (moves.status == "optimal") == kept
+    assert kept or reserve
     assert gone == there - stay and moves.value == len(gone)
     assert all(drained.vm_by_name[vm].movable.value == "false" or drained.vm_by_name[vm].pins_fixed for vm in stay), (
         stay

@@ -52,7 +52,7 @@ def test_both_forms_are_the_same(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ('{"schema": "placer.whatif/v1", "scenarios": NaN}', "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ({"schema": "placer.plan/v1"}, "is not a comparison"),
+        ({"schema": "placer.plan/v1"}, "is a plan; a comparison belongs here"),
         ([1], "is not a comparison"),
         ({"schema": "placer.whatif/v1", "scenarios": []}, "scenarios"),
         ({"schema": "placer.whatif/v1", "scenarios": [{"name": "x"}]}, r"scenarios\[0\].changes"),
