@@ -62,13 +62,17 @@ class MockHost:
         return [{cpu for cpu, taken in enumerate(cpumap) if taken} for cpumap in maps]
 
     def inventory(self, said: Mapping[str, Mapping[str, object]] | None = None, **host: object) -> Path:
-        """Write the inventory of the host and of all domains defined by `define`."""
+        """Write the inventory of the host and of all domains defined by `define`.
+
+        They are dedicated because it says so: by their XML alone, domains that nobody pinned are shared.
+        """
         (self.folder / "mock.xml").write_text(self.raw.getCapabilities())
         entries = []
         for name, number in self._numbers.items():
             file = f"d{number}.xml"
             (self.folder / file).write_text(self.xml(name, secure=False))
-            entries.append({"domain": file, "host": "mock", "overhead": "0MiB", **(said or {}).get(name, {})})
+            kept: dict[str, object] = {"host": "mock", "overhead": "0MiB", "cpu_policy": "dedicated"}
+            entries.append({"domain": file, **kept, **(said or {}).get(name, {})})
         tree = {
             "schema": "placer.inventory/v1",
             "hosts": [{"name": "mock", "topology": "mock.xml", "uri": URI, **host}],
