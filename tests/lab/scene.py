@@ -44,16 +44,19 @@ def reserve_pages(lab: Lab, node: int, count: int) -> None:
 def inventory(
     lab: Lab, folder: Path, vms: Mapping[str, Mapping[str, object]], host: Mapping[str, object] | None = None
 ) -> Path:
-    """Import the lab as it is now, keep the VMs named, and write in what a person says of them and of the host."""
+    """Import the lab as it is now, keep the VMs named, and write in what a person says of them and of the host.
+
+    Domains that nobody pinned are imported as shared and float: here each is to be dedicated and bound, or says other.
+    """
     path = folder / "fleet.yaml"
     done = PlacerRun.run(folder, "import", "libvirt", "--connect", f"lab={lab.uri}", "-o", path.name, "--force")
     assert done.code == 0, done.err
     tree = yaml.safe_load(path.read_text())
     imported = {entry["name"]: entry for entry in tree["vms"]}
-    # Dedicated, which no XML can say of a domain that is pinned nowhere, and so free to be pinned.
+    # Dedicated and to be bound, which no XML can say of a domain that is pinned nowhere.
     for entry in imported.values():
         entry.pop("bound", None)
-    kept = {"overhead": "16MiB", "cpu_policy": "dedicated"}
+    kept = {"overhead": "16MiB", "cpu_policy": "dedicated", "pin": "must"}
     tree["vms"] = [{**imported[name], **kept, **said} for name, said in vms.items()]
     [entry] = tree["hosts"]
     assert entry["uri"] == lab.uri
