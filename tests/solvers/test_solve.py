@@ -130,8 +130,10 @@ def test_a_bound_goes_on_only_to_answers_no_worse_before_it() -> None:
 
     def answer(values: tuple[int, ...], bounds: tuple[int | None, ...]) -> Result:
         rows = [
-            ObjectiveResult(goal=goal, part="", value=value, bound=bound, source="", status="feasible")
-            for goal, value, bound in zip("abc", values, bounds, strict=True)
+            ObjectiveResult(
+                goal=goal, part="", value=value, bound=bound, source="", status="feasible", held=values[:number]
+            )
+            for number, (goal, value, bound) in enumerate(zip("abc", values, bounds, strict=True))
         ]
         return Result(status="feasible", objectives=tuple(rows), patterns=(), unplaced=())
 
