@@ -159,6 +159,8 @@ def _floats(pin: frozenset[int], pinned: Mapping[int, int]) -> bool:
 def _vcpus_by_node(vm: PlanVm, cell: PlanCell, node_of: Mapping[int, int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {node: [] for node in cell.nodes}
     for vcpu in sorted(cell.vcpus):
-        node = node_of.get(min(vm.pins[vcpu]), next(iter(cell.nodes)))
-        found.setdefault(node, []).append(vcpu)
+        node = node_of.get(min(vm.pins[vcpu]), next(iter(cell.nodes), None))
+        # Without its host nobody knows on which node a CPU of a VM that floats is: it is not drawn.
+        if node is not None:
+            found.setdefault(node, []).append(vcpu)
     return found
