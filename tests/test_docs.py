@@ -188,7 +188,7 @@ def test_fences_and_links(page: Path) -> None:
     text = page.read_text()
     if page.name != "design.md":  # its formulas and pictures are no commands
         openings = _FENCE.findall(text)[::2]
-        assert set(openings) <= {"sh", "text", "yaml", "json", "xml", "python"}, openings
+        assert set(openings) <= {"sh", "text", "yaml", "json", "toml", "xml", "python"}, openings
         assert not _INDENTED.findall(_FENCED.sub("", text)), "a block without a fence is not run"
     assert not [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
 
