@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ hypothesis.settings.load_profile("repeatable")
 
 # A claim that our own checker refuses is left out of a user's plan with a warning; here it is an error.
 os.environ.setdefault("PLACER_OWN_FAULTS", "error")
+
+# A shell that starts a command in the background has it ignore SIGINT, and Python then raises no KeyboardInterrupt: a
+# test that presses Ctrl-C would wait for ever. The processes that tests start inherit this too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
