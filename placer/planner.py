@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
@@ -16,9 +15,6 @@ from placer.model.rules import RuleKind
 from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
-
-if TYPE_CHECKING:
-    pass
 
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
@@ -66,6 +62,7 @@ def solve_fleet(
     """
     parsed = parse_goals(goals, fleet)
     from placer.check.check import check
+    from placer.failures.reserve import without_reserve
     from placer.planning.compile.budget import move_budget
     from placer.planning.compile.compile import compile_fleet
     from placer.planning.decode.plan import plan_from_result
@@ -75,7 +72,7 @@ def solve_fleet(
     sound = check(fleet)
     if not sound.ok:
         raise InputError(sound.faults)
-    compiled = compile_fleet(fleet, parsed, budget)
+    compiled = compile_fleet(without_reserve(fleet), parsed, budget)
     began = time.monotonic()
 
     def run(problem: Problem, limits: Limits) -> Result:
@@ -140,7 +137,7 @@ def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> P
         max_migrations=plan.options["max_migrations"],
     )
     rounds = ROUNDS if len(fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
-    found = plan_with_reserve(fleet, options, solve_with, rounds=rounds)
+    found = plan_with_reserve(fleet, plan, options, solve_with, rounds=rounds)
     summary = {**plan.summary, **found.plan.summary}
     warnings = plan.warnings
     if not found.clean:

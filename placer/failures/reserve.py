@@ -23,7 +23,6 @@ from placer.model.plan import GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
-from placer.planning.accepted import accepted
 from placer.planning.decode.certificate import UNCOVERED
 from placer.planning.decode.results import gap_of
 from placer.sweeps.executors import Pool
@@ -56,8 +55,16 @@ class ReservedPlan:
     rounds: int
 
 
+def without_reserve(fleet: Fleet) -> Fleet:
+    """Return the fleet without its reserve rules, which no engine knows: it is planned first, then mended."""
+    if not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
+        return fleet
+    return dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule.kind is not RuleKind.RESERVE))
+
+
 def plan_with_reserve(
     fleet: Fleet,
+    free: Plan,
     options: SweepOptions,
     solve: Callable[[Fleet, SweepOptions], Plan],
     *,
@@ -66,7 +73,7 @@ def plan_with_reserve(
 ) -> ReservedPlan:
     """Plan a fleet so that it survives the failures that its reserve rules name, each verified by a plan of its own.
 
-    `solve` plans a fleet without reserve rules.
+    `free` is the plan of the fleet `without_reserve`, under the same options; `solve` plans such fleets.
 
     Raises
     ------
@@ -76,18 +83,17 @@ def plan_with_reserve(
     rules = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
     if not rules:
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
-    fleet = dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule not in rules))
-    bounds = solve(fleet, options)
+    fleet = without_reserve(fleet)
     room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    plan, best = bounds, None
+    plan, best = free, None
     for number in range(1, rounds + 1):
         sweeps = tuple(_sweep(fleet, plan, rule, options, pool) for rule in rules)
         lost = sum(one["vcpus_lost"] for sweep in sweeps for one in sweep.harmful)
         clean = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
-        finished = _finished(fleet, plan, bounds, rules, sweeps)
+        finished = _finished(fleet, plan, free, rules, sweeps)
         found = ReservedPlan(plan=finished, sweeps=sweeps, clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
-        worse = number > 1 and _worse(found.plan, bounds)
+        worse = number > 1 and _worse(found.plan, free)
         if clean and not worse:
             return found
         if best is None or (worse, lost) < best[0]:
@@ -285,7 +291,7 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, rules: Sequence[Rule], sweep
         for one in broken
     )
     own = tuple(text for text in free.warnings if text.startswith(UNCOVERED))
-    finished = dataclasses.replace(
+    return dataclasses.replace(
         plan,
         goals=goals,
         status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
@@ -293,7 +299,6 @@ def _finished(fleet: Fleet, plan: Plan, free: Plan, rules: Sequence[Rule], sweep
         warnings=(*(text for text in plan.warnings if not text.startswith(UNCOVERED)), *own, *warnings),
         certificate=free.certificate,  # as are the bounds
     )
-    return accepted(fleet, finished)
 
 
 def _worst(sweep: FailureSweep) -> dict[str, Any] | None:

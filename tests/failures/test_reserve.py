@@ -8,7 +8,8 @@ import pytest
 
 from placer.check.check import check
 from placer.errors import InputError
-from placer.failures.reserve import plan_with_reserve
+from placer.failures.reserve import ReservedPlan, plan_with_reserve, without_reserve
+from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
 from placer.planner import solve_with
@@ -21,10 +22,15 @@ def rule(scope: str = "host") -> Rule:
     return Rule(kind=RuleKind.RESERVE, scope=scope, fail=1)
 
 
+def planned(fleet: Fleet, **how: Any) -> ReservedPlan:
+    """Return the plan of a fleet that keeps its reserve, the plan without it solved first."""
+    return plan_with_reserve(fleet, solve_with(without_reserve(fleet), OPTIONS), OPTIONS, solve_with, **how)
+
+
 def test_a_plan_that_is_clean_already(build: Any) -> None:
     """Two VMs on three hosts survive any failure: one round, proven, and the optimum stays the optimum."""
     vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(2)]
-    found = plan_with_reserve(build.fleet([build.host(f"h{n}") for n in range(3)], vms, [rule()]), OPTIONS, solve_with)
+    found = planned(build.fleet([build.host(f"h{n}") for n in range(3)], vms, [rule()]))
     assert (found.clean, found.rounds, found.plan.status) == (True, 1, "optimal")
 
 
@@ -35,7 +41,7 @@ def test_room_is_kept_where_the_first_plan_keeps_none(build: Any) -> None:
     narrow = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(2)]
     vms = [build.vm("wide", build.spec(8, 1, cells=1)), *narrow]
     fleet = build.fleet([*large, *small], vms, [rule()])
-    found = plan_with_reserve(fleet, OPTIONS, solve_with)
+    found = planned(fleet)
     assert found.clean and found.rounds > 1
     assert {vm.name for vm in found.plan.vms} == {"wide", "v0", "v1"}
     assert not any(sweep.harmful for sweep in found.sweeps)
@@ -45,9 +51,7 @@ def test_room_is_kept_where_the_first_plan_keeps_none(build: Any) -> None:
 def test_what_cannot_be_survived_is_not_called_proven(build: Any) -> None:
     """A full fleet survives no failure: the plan comes with a warning, its VMs all placed."""
     vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(4)]
-    found = plan_with_reserve(
-        build.fleet([build.host(f"h{n}") for n in range(2)], vms, [rule()]), OPTIONS, solve_with, rounds=2
-    )
+    found = planned(build.fleet([build.host(f"h{n}") for n in range(2)], vms, [rule()]), rounds=2)
     assert not found.clean and len(found.plan.vms) == 4 and found.plan.status == "feasible"
     assert any("reserve for 1 host: not proven" in text for text in found.plan.warnings)
 
@@ -55,4 +59,4 @@ def test_what_cannot_be_survived_is_not_called_proven(build: Any) -> None:
 def test_a_fleet_without_the_rule_is_refused(build: Any) -> None:
     """Without a reserve rule there is nothing to keep."""
     with pytest.raises(InputError, match="no reserve rule"):
-        plan_with_reserve(build.fleet([build.host()], [build.vm()]), OPTIONS, solve_with)
+        planned(build.fleet([build.host()], [build.vm()]))
