@@ -22,7 +22,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind, matches
+from placer.model.rules import Rule, RuleKind, Selection, matches
 from placer.model.same_host import same_shape
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
@@ -83,7 +83,7 @@ def sweep_failures(
     pool: Pool | None = None,
     results: Path | None = None,
     on_done: OnDone | None = None,
-    members: Mapping[str, str] | None = None,
+    members: Selection | None = None,
     most_solves: int | None = None,
 ) -> FailureSweep:
     """Let every domain of a scope fail under a plan of the variant, alone or two at once.

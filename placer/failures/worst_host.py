@@ -17,6 +17,7 @@ import numpy as np
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.plan import Plan
+from placer.model.rules import values_of
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import Compiled, compile_fleet
@@ -80,7 +81,8 @@ def _compiled(fleet: Fleet, plan: Plan) -> tuple[Fleet, Compiled, dict[int, int]
     """
     after = fleet_after(fleet, plan)
     settled = with_vms(after, (vm for vm in after.vms if vm.current is not None))
-    named = {rule.members["name"] for rule in settled.rules if rule.members is not None and "name" in rule.members}
+    selections = [rule.members for rule in settled.rules if rule.members is not None and "name" in rule.members]
+    named = {name for selection in selections for name in values_of(selection, "name")}
     lost: list[Vm] = []
     kinds: dict[Any, int] = {}
     kind_of: dict[int, int] = {}

@@ -10,7 +10,7 @@ from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind, matches
+from placer.model.rules import Rule, RuleKind, Selection, looked_up, matches
 
 Pair = tuple[int, Hashable]
 """Index of a rule, and the domain: a host, a label's value, (host, node id) or (host, `Topology.l3_domain_of_cpu`)."""
@@ -49,12 +49,13 @@ def rule_index(fleet: Fleet) -> RuleIndex:
 
 
 def _selected(
-    selections: Sequence[Mapping[str, str] | None], objects: Sequence[tuple[str, Mapping[str, str]]]
+    selections: Sequence[Selection | None], objects: Sequence[tuple[str, Mapping[str, str]]]
 ) -> list[list[int]]:
     by_pair: dict[tuple[str, str], list[int]] = {}
     for number, selection in enumerate(selections):
         if selection:
-            by_pair.setdefault(min(selection.items()), []).append(number)
+            for pair in looked_up(selection):
+                by_pair.setdefault(pair, []).append(number)
     chosen: list[list[int]] = [[] for _ in selections]
     if not by_pair:
         return chosen

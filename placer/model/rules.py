@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+Selection = Mapping[str, str | frozenset[str]]
+"""Label -> the value that an object must have, or the values of which it must have one; every label must match."""
+
 
 class RuleKind(StrEnum):
     """The kinds of rule an inventory may hold."""
@@ -22,21 +25,21 @@ class RuleKind(StrEnum):
 class Rule:
     """One rule.
 
-    `members` selects VMs, `hosts` selects hosts: label -> value, where the label ``name`` is the object's own name and
-    every pair must match. `scope` is ``host``, ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many
-    members one domain may hold (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve);
-    its `members` are the VMs that find a place then, None for all.
+    `members` selects VMs, `hosts` selects hosts; the label ``name`` is the object's own name. `scope` is ``host``,
+    ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many members one domain may hold
+    (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve); its `members` are the VMs that
+    find a place then, None for all.
     An anti-affinity over a host label does not hold on the hosts that `unless` selects. `line` is where the inventory
     says it.
     """
 
     kind: RuleKind
-    members: Mapping[str, str] | None = None
-    hosts: Mapping[str, str] | None = None
+    members: Selection | None = None
+    hosts: Selection | None = None
     scope: str = "host"
     max_per: int = 1
     fail: int = 0
-    unless: Mapping[str, str] | None = None
+    unless: Selection | None = None
     name: str | None = None
     line: int | None = None
 
@@ -45,7 +48,7 @@ class Rule:
         """The rule in the planner's words: its name, or kind and selection."""
         if self.name:
             return self.name
-        chosen = ",".join(f"{key}={value}" for key, value in sorted((self.members or self.hosts or {}).items()))
+        chosen = said(self.members or self.hosts or {})
         return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
 
     def covers(self, vm: str, labels: Mapping[str, str]) -> bool:
@@ -55,18 +58,36 @@ class Rule:
     @property
     def domains(self) -> str:
         """A name for the domains of a host label as this rule sees them: rules of equal names have equal domains."""
-        return self.scope if not self.unless else f"{self.scope} unless {sorted(self.unless.items())}"
+        return self.scope if not self.unless else f"{self.scope} unless {said(self.unless)}"
 
     def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:
         """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold."""
         return None if self.unless and matches(self.unless, host, labels) else labels.get(self.scope)
 
 
-def matches(selection: Mapping[str, str] | None, name: str, labels: Mapping[str, str]) -> bool:
+def said(selection: Selection) -> str:
+    """Return a selection in words: ``app=db,rack=r1/r2``."""
+    return ",".join(f"{key}={'/'.join(sorted(values_of(selection, key)))}" for key in sorted(selection))
+
+
+def values_of(selection: Selection, key: str) -> frozenset[str]:
+    """Return the values of a label of which an object must have one."""
+    value = selection[key]
+    return frozenset((value,)) if isinstance(value, str) else value
+
+
+def looked_up(selection: Selection) -> tuple[tuple[str, str], ...]:
+    """Return pairs of a label and its values by which objects are found: whatever is selected has just one of them."""
+    key = min(selection, key=lambda label: (label != "name", label))
+    return tuple((key, value) for value in sorted(values_of(selection, key)))
+
+
+def matches(selection: Selection | None, name: str, labels: Mapping[str, str]) -> bool:
     """Tell whether an object of this name and these labels is selected; an empty or missing selection takes none."""
     if not selection:
         return False
-    return all(
-        (name if key == "name" and "name" not in labels else labels.get(key)) == value
-        for key, value in selection.items()
-    )
+    for key, wanted in selection.items():
+        value = name if key == "name" and "name" not in labels else labels.get(key)
+        if value != wanted if isinstance(wanted, str) else value not in wanted:
+            return False
+    return True

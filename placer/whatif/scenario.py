@@ -11,12 +11,12 @@ from fractions import Fraction
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind, matches
+from placer.model.rules import Rule, RuleKind, Selection, matches, values_of
 from placer.model.same_host import same_shape
 from placer.model.vm import Vm
 from placer.read.documents.scenario_file import Edit, Scenario
 from placer.read.inventory.entries import MAX_COUNT
-from placer.read.inventory.rules import LabelIndex
+from placer.read.inventory.rules import LabelIndex, Said, selection_of
 from placer.read.text.located import FaultLog, freeze
 from placer.sweeps.tasks import Variant
 from placer.whatif import edit_hosts as on_hosts
@@ -98,14 +98,14 @@ class _Work:
             }[edit.kind](edit)
         return self._edit_hosts(edit)
 
-    def _hosts(self, selection: str | dict[str, str] | None) -> list[Host]:
+    def _hosts(self, selection: Said | None) -> list[Host]:
         """Return the hosts selected by name, labels or shape; all for None."""
         if selection is None:
             return list(self.fleet.hosts)
         if isinstance(selection, dict) and set(selection) == {"shape"}:
-            pattern = self._host(selection["shape"])
+            pattern = self._host(str(selection["shape"]))
             return [host for host in self.fleet.hosts if same_shape(host, pattern)]
-        wanted = {"name": selection} if isinstance(selection, str) else selection
+        wanted = selection_of(selection)
         found = [host for host in self.fleet.hosts if matches(wanted, host.name, host.labels)]
         if not found:
             hint = LabelIndex((host.name, host.labels) for host in self.fleet.hosts).hint(wanted)
@@ -115,10 +115,10 @@ class _Work:
     def _host(self, name: str) -> Host:
         return self._hosts(name)[0]
 
-    def _vms(self, selection: str | dict[str, str] | None) -> list[Vm]:
+    def _vms(self, selection: Said | None) -> list[Vm]:
         if selection is None:
             return list(self.fleet.vms)
-        wanted = {"name": selection} if isinstance(selection, str) else selection
+        wanted = selection_of(selection)
         found = [vm for vm in self.fleet.vms if matches(wanted, vm.name, vm.spec.labels)]
         if not found:
             hint = LabelIndex((vm.name, vm.spec.labels) for vm in self.fleet.vms).hint(wanted)
@@ -258,8 +258,9 @@ class _Work:
         self.fleet = dataclasses.replace(self.fleet, vms=(*self.fleet.vms, *new))
 
 
-def _words(selection: dict[str, str]) -> str:
-    return ", ".join(f"{label}: {value}" for label, value in selection.items()) or "no labels at all"
+def _words(selection: Selection) -> str:
+    said = (f"{label}: {' or '.join(sorted(values_of(selection, label)))}" for label in selection)
+    return ", ".join(said) or "no labels at all"
 
 
 def _count(number: int, one: str) -> str:

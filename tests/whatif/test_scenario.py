@@ -261,6 +261,14 @@ def test_a_refresh_moves_what_may_move(spare: str, movable: str, moves: bool, tm
     assert (excess == 0) == moves
 
 
+def test_an_edit_lists_names(fleet: Fleet) -> None:
+    """Hosts and VMs are chosen by lists of names; one that nobody has is no reason to stop while others are there."""
+    drained = edited(fleet, "{drain: [old-1, old-3]}").fleet
+    assert [rule.hosts for rule in drained.rules] == [{"name": "old-1"}, {"name": "old-3"}]
+    assert len(edited(fleet, "{remove_vms: {app: [web, db]}}").fleet.vms) == 0
+    assert "no host has name: old-8 or old-9" in faults(fleet, "{fail: [old-8, old-9]}")[0]
+
+
 def test_vms_go_and_rules_about_nobody_else_with_them(tmp_path: Path) -> None:
     """remove_vms takes VMs out by name or label; naming them again in the same file is a contradiction."""
 

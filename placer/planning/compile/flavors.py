@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind, matches
+from placer.model.rules import Rule, RuleKind, looked_up, matches
 from placer.model.sets import known_nodes
 from placer.model.vm import CellMode, Movable, PinPolicy, Vm
 from placer.planning.compile.loose import online
@@ -192,11 +192,12 @@ class _RuleIndex:
         self._by_label: dict[tuple[str, str], list[int]] = {}
         self._cache: dict[int, tuple[int, ...]] = {}
         for number in candidates:
-            members = rules[number].members or {}
-            if "name" in members:
-                self._by_name.setdefault(members["name"], []).append(number)
-            elif members:
-                self._by_label.setdefault(min(members.items()), []).append(number)
+            members = rules[number].members
+            for key, value in looked_up(members) if members else ():
+                if key == "name":
+                    self._by_name.setdefault(value, []).append(number)
+                else:
+                    self._by_label.setdefault((key, value), []).append(number)
 
     def of(self, vm: Vm) -> tuple[int, ...]:
         """Return the rules that select the VM, ascending."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, HostSettings, Topology
-from placer.model.rules import Rule
+from placer.model.rules import Rule, values_of
 from placer.model.vm import Vm, VmSpec
 from placer.read.imports.gathered import Imported
 from placer.read.inventory.inventory import parse_fleet
+from placer.read.inventory.write_vms import rule_text
 from placer.read.text.located import FaultLog, LineMap
 from placer.read.text.yaml_comments import carry_comments
 from placer.read.text.yaml_lines import decode, load_lines
@@ -85,12 +86,9 @@ def update(old: Path, new: Imported) -> Imported:
             vms.append(vm)
     vms.extend(replace(vm, name=name) for name, vm in merged.items())
     kept = {vm.name for vm in vms}
-    rules = tuple(
-        rule
-        for rule in before.rules
-        if rule.members is None or list(rule.members) != ["name"] or rule.members["name"] in kept
-    )
-    warnings.extend(f"the rule {rule.label} is left out with its VM" for rule in before.rules if rule not in rules)
+    left = [(rule, _of_kept(rule, kept)) for rule in before.rules]
+    warnings.extend(f"the rule {rule.label} is left out with its VM" for rule, now in left if now is None)
+    rules = tuple(now for _, now in left if now is not None)
     there = {_without_line(rule) for rule in rules}
     added = (rule for rule in new.fleet.rules if _without_line(rule) not in there)
     fleet = replace(new.fleet, hosts=tuple(hosts), vms=tuple(vms), rules=(*rules, *added), warnings=tuple(warnings))
@@ -100,9 +98,19 @@ def update(old: Path, new: Imported) -> Imported:
     return replace(whole, fleet=replace(fleet, warnings=(*warnings, *lost)), written=text)
 
 
+def _of_kept(rule: Rule, kept: set[str]) -> Rule | None:
+    """Return a rule without the VMs that are gone, where it lists VMs by name; None where none is left."""
+    if rule.members is None or list(rule.members) != ["name"]:
+        return rule
+    names = values_of(rule.members, "name") & kept
+    if isinstance(rule.members["name"], str) or not names:
+        return rule if names else None
+    return replace(rule, members={"name": names})
+
+
 def _without_line(rule: Rule) -> str:
     """Return what a rule says, wherever it stands and whatever it is called."""
-    return repr(replace(rule, line=None, name=None))
+    return rule_text(replace(rule, name=None))
 
 
 def _keys_said(data: bytes, source: str) -> Mapping[str, frozenset[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, Selection, values_of
 from placer.read.inventory.schema import Problem, RuleEntry, further, note, validate
 from placer.read.text.located import FaultLog
 
@@ -22,6 +22,16 @@ _TAKES = {
 _OWN_SCOPES = ("host", "node", "l3")
 
 
+Said = str | list[str] | dict[str, str | list[str]]
+"""A selection as a file says it: a name, names, or labels with a value or several."""
+
+
+def selection_of(said: Said) -> Selection:
+    """Return what a name, a list of names, or labels with a value or a list of values select."""
+    labels = said if isinstance(said, dict) else {"name": said}
+    return {label: frozenset(one) if isinstance(one, list) else one for label, one in labels.items()}
+
+
 class LabelIndex:
     """Which objects have which label: finding the members of a rule must not walk the whole fleet."""
 
@@ -35,17 +45,28 @@ class LabelIndex:
                 self.having.setdefault(pair, set()).add(name)
                 self.keys.setdefault(pair[0], set()).add(name)
 
-    def any(self, selection: Mapping[str, str]) -> bool:
+    def any(self, selection: Selection) -> bool:
         """Tell whether some object has all these labels; ``name`` is the object's own name."""
-        sets = [
-            self.having.get(pair, set()) | ({pair[1]} & self.names if pair[0] == "name" else set())
-            for pair in selection.items()
-        ]
+        sets = [set().union(*(self._with(key, value) for value in values_of(selection, key))) for key in selection]
         return bool(sets and set.intersection(*sets))
 
-    def hint(self, selection: Mapping[str, str]) -> str | None:
+    def _with(self, key: str, value: str) -> set[str]:
+        return self.having.get((key, value), set()) | ({value} & self.names if key == "name" else set())
+
+    def missing(self, selection: Selection) -> list[tuple[str, str]]:
+        """Return the pairs of labels with several values that no object has."""
+        return [
+            (key, value)
+            for key, wanted in selection.items()
+            if not isinstance(wanted, str)
+            for value in sorted(wanted)
+            if not self._with(key, value)
+        ]
+
+    def hint(self, selection: Selection) -> str | None:
         """Return what the selection may have meant."""
-        for key, value in selection.items():
+        for key in selection:
+            value = min(values_of(selection, key), default="")
             if key == "name":
                 near = get_close_matches(value, self.names, n=1) or [
                     name for name in (f"{value}-1",) if name in self.names
@@ -135,12 +156,16 @@ class RuleBuilder:
             line=line,
         )
 
-    def _selection(self, said: Any, key: str, what: str, index: LabelIndex, problems: list[Problem]) -> dict[str, str]:
-        selection = {"name": said} if isinstance(said, str) else dict(said)
-        if not selection:
+    def _selection(self, said: Any, key: str, what: str, index: LabelIndex, problems: list[Problem]) -> Selection:
+        selection = selection_of(said)
+        if not selection or not all(selection.values()):
             problems.append(((key,), f"selects no {what}", "name labels such as {app: db}"))
-        elif not index.any(selection):
-            wanted = ", ".join(f"{label}: {value}" for label, value in selection.items())
+            return selection
+        missing = index.missing(selection)
+        for label, value in missing:
+            problems.append(((key,), f"no {what} has {label}: {value}", index.hint({label: value})))
+        if not missing and not index.any(selection):
+            wanted = ", ".join(f"{label}: {' or '.join(sorted(values_of(selection, label)))}" for label in selection)
             problems.append(((key,), f"no {what} has {wanted}", index.hint(selection)))
         return selection
 

@@ -264,9 +264,13 @@ class VmEntry(Entry):
     notes: list[Text] | None = None
 
 
+Values = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[list[Text], Tag("list")],
+    either("is neither a value nor a list of values"),
+]
 Selection = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[Labels, Tag("mapping")],
-    either("is neither a name nor labels such as {app: db}"),
+    Annotated[Text, Tag("text")] | Annotated[list[Text], Tag("list")] | Annotated[dict[Text, Values], Tag("mapping")],
+    either("is neither a name, a list of names nor labels such as {app: db}"),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from placer.errors import PlacerError
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, Selection
 from placer.model.vm import Bound, Cell, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm, VmSpec
 from placer.read.domains.reading import DomainReading, bound_by_pins, current_of
 from placer.read.inventory import yaml_form as y
@@ -153,10 +153,17 @@ def rule_text(rule: Rule) -> str:
     return y.flow_map(out)
 
 
-def _selection(labels: Mapping[str, str] | None) -> str:
-    if labels is not None and list(labels) == ["name"]:
-        return y.scalar(labels["name"])
-    return y.text_map(labels or {})
+def _selection(chosen: Selection | None) -> str:
+    values = {key: _values(value) for key, value in (chosen or {}).items()}
+    return (
+        values["name"]
+        if list(values) == ["name"]
+        else y.flow_map({y.scalar(key): said for key, said in values.items()})
+    )
+
+
+def _values(value: str | frozenset[str]) -> str:
+    return y.scalar(value) if isinstance(value, str) else y.texts(sorted(value))
 
 
 def _cells(spec: VmSpec) -> str:

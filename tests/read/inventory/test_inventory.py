@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from placer.errors import InputError
+from placer.measure.rule_excess import rule_index
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.rules import RuleKind
@@ -310,6 +311,21 @@ def test_rules_of_every_kind() -> None:
     assert (drain.kind, drain.hosts) == (RuleKind.DRAIN, {"name": "a-1"})
     assert (reserve.kind, reserve.fail, reserve.scope) == (RuleKind.RESERVE, 1, "rack")
     assert apart.line == 12
+
+
+def test_rules_list_names_and_values() -> None:
+    """A list of names, or of values of a label, selects what has one of them; each of them must be there."""
+    hosts = f"  - name: a\n    count: 3{TWO_NODES}    labels: {{zone: a}}"
+    vms = "  - {name: v, count: 3, vcpus: 1, memory: 1GiB, labels: {app: db}}"
+    rules = "  - {within: [v-1, v-3], hosts: [a-1, a-2]}\n  - {drain: {name: [a-3], zone: a}}"
+    fleet = fleet_of(hosts, vms, rules)
+    within, drain = fleet.rules
+    index = rule_index(fleet)
+    assert (index.vms[0], index.hosts) == ((0, 2), (frozenset({"a-1", "a-2"}), frozenset({"a-3"})))
+    assert (within.label, drain.label) == ("within name=v-1/v-3", "drain name=a-3,zone=a")
+    with pytest.raises(InputError) as found:
+        fleet_of(hosts, vms, "  - {within: [v-1, w-2], hosts: [a-9]}")
+    assert [fault.message for fault in found.value.faults] == ["no VM has name: w-2", "no host has name: a-9"]
 
 
 def test_running_only_leaves_out_what_is_shut_off() -> None:

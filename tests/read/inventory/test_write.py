@@ -327,6 +327,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
         rules.append(Rule(kind=RuleKind.ANTI_AFFINITY, members=members, scope=label, unless={"name": names[-1]}))
     rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": names[0]}))
     rules += [Rule(kind=RuleKind.WITHIN, members={"name": name}, hosts={"name": names[-1]}) for name in vm_names[:1]]
+    rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": frozenset(names)}))
     rules.append(Rule(kind=RuleKind.RESERVE, scope="host", fail=1))
     return Fleet(
         hosts=tuple(made), vms=tuple(replace(draw(vms(names)), name=name) for name in vm_names), rules=tuple(rules)
