@@ -14,10 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("placer", "solvers", "benchmarks")
 FILES_MAX = 24
-"""About twenty source files a folder; `placer/cli` has one a verb and is left out."""
+"""About twenty source files a folder."""
 PREFIX_MAX = 6
 """Files of a folder that share the word before the first underscore."""
-ONE_A_VERB = {"placer/cli"}
 
 
 def sources() -> dict[str, Path]:
@@ -81,7 +80,7 @@ def test_folders_are_small_and_names_say_more_than_a_prefix(modules: dict[str, P
         if path.name != "__init__.py":
             folders[path.parent.relative_to(ROOT).as_posix()].append(path.stem)
     crowded = {folder: len(names) for folder, names in folders.items() if len(names) > FILES_MAX}
-    assert {folder: count for folder, count in crowded.items() if folder not in ONE_A_VERB} == {}
+    assert crowded == {}
     shared = {
         (folder, prefix): count
         for folder, names in folders.items()

@@ -22,47 +22,79 @@ IMPORT_VERBS = (
     Verb(
         name="libvirt",
         help="From capabilities and domain XML, or tars of placer collect.",
-        target="placer.cli.import_:libvirt",
+        target="placer.cli.sources.import_:libvirt",
     ),
-    Verb(name="openstack", help="From the JSON of the openstack command.", target="placer.cli.import_:openstack"),
-    Verb(name="proxmox", help="From the JSON of pvesh, and VM configurations.", target="placer.cli.import_:proxmox"),
-    Verb(name="kubevirt", help="From the JSON of kubectl.", target="placer.cli.import_platforms:kubevirt"),
+    Verb(
+        name="openstack", help="From the JSON of the openstack command.", target="placer.cli.sources.import_:openstack"
+    ),
+    Verb(
+        name="proxmox",
+        help="From the JSON of pvesh, and VM configurations.",
+        target="placer.cli.sources.import_:proxmox",
+    ),
+    Verb(name="kubevirt", help="From the JSON of kubectl.", target="placer.cli.sources.import_platforms:kubevirt"),
     Verb(
         name="opennebula",
         help="From the JSON of onehost and onevm.",
-        target="placer.cli.import_platforms:opennebula",
+        target="placer.cli.sources.import_platforms:opennebula",
     ),
-    Verb(name="ovirt", help="From the JSON of oVirt's REST API.", target="placer.cli.import_platforms:ovirt"),
-    Verb(name="incus", help="From the JSON of incus query.", target="placer.cli.import_platforms:incus"),
-    Verb(name="csv", help="From tables of hosts and VMs, with a map.", target="placer.cli.import_:tables"),
-    Verb(name="xlsx", help="The same from workbooks.", target="placer.cli.import_:tables"),
+    Verb(name="ovirt", help="From the JSON of oVirt's REST API.", target="placer.cli.sources.import_platforms:ovirt"),
+    Verb(name="incus", help="From the JSON of incus query.", target="placer.cli.sources.import_platforms:incus"),
+    Verb(name="csv", help="From tables of hosts and VMs, with a map.", target="placer.cli.sources.import_:tables"),
+    Verb(name="xlsx", help="The same from workbooks.", target="placer.cli.sources.import_:tables"),
 )
 
 VERBS = (
-    Verb(name="show", help="Draw a host, a domain, its CPU affinity or a plan.", target="placer.cli.show:show"),
+    Verb(name="show", help="Draw a host, a domain, its CPU affinity or a plan.", target="placer.cli.plans.show:show"),
     Verb(name="import", help="Make an inventory from what other tools tell.", verbs=IMPORT_VERBS),
-    Verb(name="collect", help="Print a read-only script that gathers one host.", target="placer.cli.collect:collect"),
-    Verb(name="solve", help="Plan a fleet and prove how good the plan is.", target="placer.cli.solve:solve"),
-    Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.check:check"),
-    Verb(name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.export:export"),
-    Verb(name="whatif", help="Compare a fleet with what it would be after edits.", target="placer.cli.whatif:whatif"),
-    Verb(name="report", help="Write a plan as one HTML file with maps.", target="placer.cli.report:report"),
-    Verb(name="usage", help="List VMs that use little of what they have.", target="placer.cli.usage:usage"),
-    Verb(name="fit", help="Find places and pins for new VMs.", target="placer.cli.fit:fit"),
-    Verb(name="headroom", help="Count how many more VMs of a flavor fit.", target="placer.cli.headroom:headroom"),
-    Verb(name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.minfleet:minfleet"),
-    Verb(name="moves", help="Order a plan's moves in waves.", target="placer.cli.moves:moves"),
-    Verb(name="maintain", help="Empty hosts in waves, each once.", target="placer.cli.maintain:maintain"),
-    Verb(name="diff", help="Compare two plans, or now and a plan.", target="placer.cli.diff:diff"),
-    Verb(name="explain", help="Say why a VM is where it is, or what rules cost.", target="placer.cli.explain:explain"),
-    Verb(name="runway", help="Find how many months of growth fit.", target="placer.cli.runway:runway"),
-    Verb(name="pareto", help="Weigh remote access against hosts and moves.", target="placer.cli.pareto:pareto"),
-    Verb(name="apply", help="Show or make a plan's changes on live libvirt hosts.", target="placer.cli.apply:apply"),
-    Verb(name="verify", help="Compare a plan with its live hosts.", target="placer.cli.verify:verify"),
-    Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.rollback:rollback"),
-    Verb(name="bench", help="Run benchmarks.", target="placer.cli.bench:bench"),
-    Verb(name="demo", help="Run the main job on bundled data.", target="placer.cli.demo:demo"),
-    Verb(name="solvers", help="List the engines and what each can do.", target="placer.cli.solvers:solvers"),
+    Verb(
+        name="collect",
+        help="Print a read-only script that gathers one host.",
+        target="placer.cli.sources.collect:collect",
+    ),
+    Verb(name="solve", help="Plan a fleet and prove how good the plan is.", target="placer.cli.plans.solve:solve"),
+    Verb(name="check", help="Verify a plan independently, or validate a fleet.", target="placer.cli.plans.check:check"),
+    Verb(
+        name="export", help="Write a plan as libvirt XML, scripts or tables.", target="placer.cli.plans.export:export"
+    ),
+    Verb(
+        name="whatif",
+        help="Compare a fleet with what it would be after edits.",
+        target="placer.cli.questions.whatif:whatif",
+    ),
+    Verb(name="report", help="Write a plan as one HTML file with maps.", target="placer.cli.plans.report:report"),
+    Verb(name="usage", help="List VMs that use little of what they have.", target="placer.cli.questions.usage:usage"),
+    Verb(name="fit", help="Find places and pins for new VMs.", target="placer.cli.questions.fit:fit"),
+    Verb(
+        name="headroom",
+        help="Count how many more VMs of a flavor fit.",
+        target="placer.cli.questions.headroom:headroom",
+    ),
+    Verb(
+        name="minfleet", help="Find the smallest fleet for a demand.", target="placer.cli.questions.minfleet:minfleet"
+    ),
+    Verb(name="moves", help="Order a plan's moves in waves.", target="placer.cli.plans.moves:moves"),
+    Verb(name="maintain", help="Empty hosts in waves, each once.", target="placer.cli.questions.maintain:maintain"),
+    Verb(name="diff", help="Compare two plans, or now and a plan.", target="placer.cli.plans.diff:diff"),
+    Verb(
+        name="explain",
+        help="Say why a VM is where it is, or what rules cost.",
+        target="placer.cli.plans.explain:explain",
+    ),
+    Verb(name="runway", help="Find how many months of growth fit.", target="placer.cli.questions.runway:runway"),
+    Verb(
+        name="pareto", help="Weigh remote access against hosts and moves.", target="placer.cli.questions.pareto:pareto"
+    ),
+    Verb(
+        name="apply",
+        help="Show or make a plan's changes on live libvirt hosts.",
+        target="placer.cli.running.apply:apply",
+    ),
+    Verb(name="verify", help="Compare a plan with its live hosts.", target="placer.cli.running.verify:verify"),
+    Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.running.rollback:rollback"),
+    Verb(name="bench", help="Run benchmarks.", target="placer.cli.about.bench:bench"),
+    Verb(name="demo", help="Run the main job on bundled data.", target="placer.cli.about.demo:demo"),
+    Verb(name="solvers", help="List the engines and what each can do.", target="placer.cli.about.solvers:solvers"),
 )
 
 EXIT_CODES = """\

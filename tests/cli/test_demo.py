@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from placer.cli.solvers import ENGINES
+from placer.cli.about.solvers import ENGINES
 
 Placer = Callable[..., Any]
 
@@ -45,7 +45,7 @@ def test_demo_as_data(placer: Placer, tmp_path: Path) -> None:
 
 def test_engines_are_those_of_the_option(placer: Placer) -> None:
     """The list of engines has what ``solve --engine`` takes, beside auto."""
-    from placer.cli.solve import EngineChoice
+    from placer.cli.plans.solve import EngineChoice
 
     names = [engine["name"] for engine in placer("solvers", "--json").envelope["result"]["engines"]]
     assert sorted([*names, "auto", "states"]) == sorted(EngineChoice)  # the older name of columns stays accepted

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from placer.cli.moves import parse_bandwidth_gib_s
+from placer.cli.plans.moves import parse_bandwidth_gib_s
 from placer.errors import InputError
 
 FLEET = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from placer.cli.requirements import Requirements, parse_requirements, unmet
+from placer.cli.plans.requirements import Requirements, parse_requirements, unmet
 from placer.errors import ImpossibleError, InputError, RequirementError
 from placer.model.plan import GoalResult, Plan
 

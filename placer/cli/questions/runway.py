@@ -12,8 +12,15 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
-from placer.cli.sweep_options import EachRounds, EachTimeLimit, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
-from placer.cli.sweeps import opened_pool
+from placer.cli.questions.sweep_options import (
+    EachRounds,
+    EachTimeLimit,
+    MaxMigrations,
+    MaxMoves,
+    SweepExecutor,
+    SweepWorkers,
+)
+from placer.cli.questions.sweeps import opened_pool
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 

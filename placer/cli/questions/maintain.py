@@ -11,7 +11,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
-from placer.cli.moves import parse_bandwidth_gib_s
+from placer.cli.plans.moves import parse_bandwidth_gib_s
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.live_options import Connect
+from placer.cli.running.live_options import Connect
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import PartialError
 from placer.show.words import count, visible

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.conflict import conflict_data, conflict_lines
 from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet
+from placer.cli.plans.conflict import conflict_data, conflict_lines
 from placer.cli.terminal import Terminal, fault_data
 from placer.errors import DifferenceError, Fault, InputError
 from placer.show.words import amount, count, figure, percent

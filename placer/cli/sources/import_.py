@@ -51,13 +51,13 @@ def libvirt(
     --update alone the hosts of the inventory that is there are asked, each at its uri.
     """
     if update and not connect and not bundles and capabilities is None and domains is None:
-        from placer.cli.import_live import known_connections
+        from placer.cli.sources.import_live import known_connections
 
         connect = known_connections(output)
     if connect:
         if bundles or capabilities is not None or domains is not None:
             raise InputError("give files or --connect, not both", field="--connect")
-        from placer.cli.import_live import import_connected
+        from placer.cli.sources.import_live import import_connected
 
         imported, failures = import_connected(connect)
         failure = PartialError([fault for error in failures for fault in error.faults]) if failures else None

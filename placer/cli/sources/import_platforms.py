@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.import_ import Force, Output, Topology, Update, folder_of, written
+from placer.cli.sources.import_ import Force, Output, Topology, Update, folder_of, written
 from placer.cli.terminal import Terminal
 
 

@@ -8,8 +8,8 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import fleet_of_plan
-from placer.cli.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
-from placer.cli.metrics import MetricsFormat
+from placer.cli.questions.metrics import MetricsFormat
+from placer.cli.running.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, PartialError, PlacerError
 from placer.show.words import count, percent, visible

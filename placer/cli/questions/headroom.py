@@ -9,7 +9,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_path_of, read_bytes, read_fleet
-from placer.cli.metrics import MetricsFormat
+from placer.cli.questions.metrics import MetricsFormat
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 

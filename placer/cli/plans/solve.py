@@ -16,9 +16,9 @@ from placer.cli.durations import parse_duration_s
 from placer.cli.executor import opened_executor
 from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet, refuse_existing_plan
 from placer.cli.interrupts import run_interruptible
-from placer.cli.plan_result import plan_document, plan_outline
+from placer.cli.plans.plan_result import plan_document, plan_outline
+from placer.cli.plans.requirements import parse_requirements, unmet
 from placer.cli.progress import ProgressPrinter
-from placer.cli.requirements import parse_requirements, unmet
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import InputError
 

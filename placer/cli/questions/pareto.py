@@ -10,8 +10,8 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
-from placer.cli.sweep_options import EachRounds, EachTimeLimit, SweepExecutor, SweepWorkers
-from placer.cli.sweeps import SweepProgress, opened_pool
+from placer.cli.questions.sweep_options import EachRounds, EachTimeLimit, SweepExecutor, SweepWorkers
+from placer.cli.questions.sweeps import SweepProgress, opened_pool
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 

@@ -115,7 +115,7 @@ def _show(data: Path) -> Step:
 
 
 def _solve(fleet: Fleet, plan: Plan, fleet_file: Path, plan_file: Path) -> Step:
-    from placer.cli.plan_result import plan_outline
+    from placer.cli.plans.plan_result import plan_outline
     from placer.emit.plan_file import write_plan
     from placer.show.plan_summary import draw_summary
 

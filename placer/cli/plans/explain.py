@@ -53,7 +53,7 @@ def explain(
 
 
 def _fleet_data(whole: FleetExplanation) -> dict[str, Any]:
-    from placer.cli.conflict import conflict_data
+    from placer.cli.plans.conflict import conflict_data
 
     data = asdict(replace(whole, conflict=None))
     data["conflict"] = None if whole.conflict is None else conflict_data(whole.conflict)
@@ -118,7 +118,7 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
     table.add_row("bound", "", figure(at.remote_access_bound), "")
     console.print(table)
     if whole.conflict is not None:
-        from placer.cli.conflict import conflict_lines
+        from placer.cli.plans.conflict import conflict_lines
 
         for line in conflict_lines(whole.conflict):
             _say(console, line)

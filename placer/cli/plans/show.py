@@ -136,7 +136,7 @@ def _show_plan(data: bytes, source: str, host: str | None, fleet_file: str | Non
     def result() -> dict[str, Any]:
         if host is not None:
             return plan_host_data(plan, fleet, host)
-        from placer.cli.plan_result import plan_document
+        from placer.cli.plans.plan_result import plan_document
 
         return {"kind": "plan", **plan_document(plan)}
 

@@ -9,7 +9,7 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan
-from placer.cli.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
+from placer.cli.running.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import Fault, InputError, PartialError
 from placer.show.words import count, visible

@@ -11,8 +11,8 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
-from placer.cli.sweep_options import EachRounds, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
-from placer.cli.sweeps import SweepProgress, checked_output, opened_pool
+from placer.cli.questions.sweep_options import EachRounds, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
+from placer.cli.questions.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:

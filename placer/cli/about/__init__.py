@@ -1,0 +1,1 @@
+"""What placer can do, tried and listed."""

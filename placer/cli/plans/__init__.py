@@ -1,0 +1,1 @@
+"""A plan made, looked at, compared and handed on."""

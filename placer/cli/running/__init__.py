@@ -1,0 +1,1 @@
+"""A plan and the hosts that run: apply, verify, take back."""
