@@ -104,3 +104,14 @@ def test_shut_off_vms_leave_their_migration_domain(engine: Engine) -> None:
     case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": [vm]}, goals="rules", max_moves=1)
     assert reference(case).value("rules") == 0
     assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_headroom_is_left_free_by_the_pins(engine: Engine) -> None:
+    """A VM that leaves siblings idle takes the efficiency core of one thread where CPUs that stay free are a goal."""
+    nodes = [{"id": 0, "cpus": "0-3", "memory": "4GiB"}]
+    hosts = [{"name": "h", "nodes": nodes, "siblings": ["0-2"], "efficiency": "3"}]
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "thread_policy": "require"}
+    case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": [vm]}, goals="placed,headroom:1x0")
+    assert reference(case).value("headroom:1x0") == 3
+    assert assert_holds(case, engine).verdict == "proven"

@@ -50,6 +50,21 @@ def test_thread_policies(policy: str, fits: int) -> None:
     assert value(fleet([one], vms), "placed") == 5 - fits
 
 
+def test_no_core_has_vcpus_of_two_cells() -> None:
+    """Two cells of a vCPU each that fill cores lie on two nodes, though one core of two threads could hold both."""
+    two = host(("0-1", "4GiB"), ("2", "4GiB"), siblings=["0-1"])
+    apart = vm("v", 2, cells=2, share_node=True, thread_policy="require")
+    assert value(fleet([two], [apart]), "placed,remote") == pytest.approx(2 * 0.2 * 1)
+    assert value(fleet([two], [{**apart, "thread_policy": "prefer"}]), "placed,remote") == 0
+
+
+def test_require_is_for_hosts_with_smt() -> None:
+    """Where no core has two threads a VM that requires siblings finds no place, one that pairs does."""
+    plain = host(("0-1", "4GiB"))
+    assert value(fleet([plain], [vm("v", 2, thread_policy="require")]), "placed") == 2
+    assert value(fleet([plain], [vm("v", 2, thread_policy="pairs")]), "placed") == 0
+
+
 def test_isolate_wastes_nothing_on_a_core_of_one_thread() -> None:
     """A core without siblings idles none: shared vCPUs have all other CPUs."""
     ragged = host(("0,1", "8GiB"), ("2-4", "8GiB"), siblings=["2-3"])

@@ -49,11 +49,12 @@ class Pinner:
     """Pins hosts one by one; equal capacities, patterns and current pins are answered once.
 
     With `hold` every VM that stays on its nodes keeps the CPUs that it has; else only where the VMs of a node find no
-    CPUs otherwise.
+    CPUs otherwise. With `save_cpus` those who leave siblings idle take the cores with fewest, of whatever kind.
     """
 
     compiled: Compiled
     minimise_l3: bool = False
+    save_cpus: bool = False
     hold: bool = False
     _answers: dict[Hashable, HostPins] = field(default_factory=dict)
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
@@ -158,6 +159,8 @@ class Pinner:
         for hold in (False, True) if not self.hold else (True,):
             items, owners, held = self._items(work, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
+            if self.save_cpus and all(item.kind == "any" for item in items):
+                cores = [replace(core, slow=False) for core in cores]
             # What runs already may be more than the CPUs to float over carry: then as much as is left is.
             answer = pin_node(cores, items, floats) or (pin_node(cores, items) if floats else None)
             if answer is not None:

@@ -34,7 +34,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     kinds = {goal.kind for goal in compiled.goals}
 
     def built(*, hold: bool) -> tuple[PlanVm, ...]:
-        pinner = Pinner(compiled=compiled, minimise_l3="l3" in kinds, hold=hold)
+        pinner = Pinner(compiled=compiled, minimise_l3="l3" in kinds, save_cpus="headroom" in kinds, hold=hold)
         return PlanBuilder(compiled=compiled, pinner=pinner).build(assignment)
 
     vms = built(hold=max_repins == 0)
