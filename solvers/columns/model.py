@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from solvers.counts.host_view import HostView, host_view
 from solvers.problem import BoolArray, HostClass, IntArray, Problem
 
 Pattern = tuple[tuple[int, int], ...]
@@ -145,6 +146,11 @@ class StateModel:
     def objectives(self) -> int:
         """How many objectives there are."""
         return len(self.problem.objectives)
+
+    def view(self, state: State, chosen: IntArray | None = None) -> HostView:
+        """Return what a host of a state can hold, of the placements `chosen` and its own (all where not given)."""
+        shape = self.problem.shapes[state.shape]
+        return host_view(state.lead, shape, state.present, demand=self.demand, phantom=self.phantom, chosen=chosen)
 
     def amounts(self, state: State, pattern: Pattern) -> IntArray:
         """Return (F,): VMs of each flavor that a pattern holds, phantoms included."""

@@ -1,4 +1,8 @@
-"""One host in a CP-SAT model: integers y[placement], its rows and limits, and every goal's share as an expression."""
+"""One host in a CP-SAT model: integers y[placement], its rows and limits, and every goal's share as an expression.
+
+The exact engine has a block for every host, exact pricing one, a search over few hosts some: a goal's term or a limit
+of one host is written here, once.
+"""
 
 from __future__ import annotations
 
@@ -8,172 +12,180 @@ from itertools import pairwise
 import numpy as np
 
 from solvers.backends.cpsat_rows import RowWriter, Sum
-from solvers.columns.model import Pattern, State, StateModel
+from solvers.counts.host_view import HostView
 from solvers.counts.overfull import keep_out, shortage_of
-from solvers.problem import IntArray, Shape
-
-
-def admissible(model: StateModel, state: State, chosen: IntArray | None = None) -> tuple[IntArray, IntArray]:
-    """Return the placements that a host of a state can use (of those `chosen`, and its own), and at most how many
-    VMs each.
-    """
-    shape = model.problem.shapes[state.shape]
-    own = np.array(sorted(state.own), dtype=np.int64)
-    placements = np.arange(shape.placements) if chosen is None else np.union1d(chosen, own)
-    flavor, use = shape.flavor[placements], shape.use[placements]
-    most = np.where(state.lead.allowed, model.demand, np.minimum(model.demand, state.present))
-    most = np.where(model.phantom, np.where(state.lead.allowed, 1 << 40, 0), most)
-    upper = most[flavor]
-    for row in range(use.shape[1]):
-        taking = use[:, row] > 0
-        upper[taking] = np.minimum(upper[taking], state.lead.capacity[row] // use[taking, row])
-    here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
-    upper = np.where(shape.stay_only[placements], np.minimum(upper, here), upper)
-    keep = upper > 0
-    return placements[keep], upper[keep]
+from solvers.problem import IntArray, MoveBudget, Objective
 
 
 @dataclass(slots=True)
 class HostBlock:
-    """The variables of one host; rows are written when it is made, goals when they are asked for.
-
-    `placements` and `upper` as `admissible` gives them; `symmetry` adds the class's chains.
-    """
+    """The variables of one host; they are written when it is made, rows and goals when they are asked for."""
 
     writer: RowWriter
-    model: StateModel
-    state: State
-    placements: IntArray
-    upper: IntArray
-    symmetry: bool = True
+    view: HostView
     y: IntArray = field(init=False)
-    flavor: IntArray = field(init=False)
-    _shape: Shape = field(init=False)
     _left: Sum | None = None
     _moved: Sum | None = None
 
     def __post_init__(self) -> None:
-        """Write the variables and the rows that hold whatever the goals are."""
-        model, state, writer = self.model, self.state, self.writer
-        self._shape = model.problem.shapes[state.shape]
-        first = writer.block(self.upper)
-        self.y = np.arange(first, first + len(self.placements))
-        self.flavor = self._shape.flavor[self.placements]
-        use = self._shape.use[self.placements]
-        for row in np.nonzero(use.any(axis=0))[0]:
-            writer.row(Sum().add(self.y, use[:, row]), None, int(state.lead.capacity[row]))
-        keep_out(writer, self._shape, state.lead, self.placements, self.y)
-        for f in np.unique(self.flavor[~state.lead.allowed[self.flavor] & ~model.phantom[self.flavor]]):
-            writer.row(self.amount(int(f)), None, int(state.present[f]))
-        if self.symmetry:
-            for keys in state.lead.chains:
-                for more, less in pairwise(keys):
-                    writer.row(Sum().add(self.y, (more - less)[self.placements]), 0, None)
-        budget = model.problem.budget
-        if budget.host_out is not None and state.present.any():
-            writer.row(self.left(), None, budget.host_out)
-        if budget.host_in is not None:
-            arrived = Sum()
-            for f in np.unique(self.flavor[model.real_flavor[self.flavor]]):
-                # New VMs are no migrants; which of a flavor's VMs are new, one host alone cannot tell.
-                if not model.arriving[f]:
-                    more = self.amount(int(f))
-                    more.constant -= int(state.present[f])
-                    arrived.plus(writer.positive_part(more))
-            writer.row(arrived, None, budget.host_in)
+        """Write the variables."""
+        first = self.writer.block(self.view.upper)
+        self.y = np.arange(first, first + len(self.view.placements), dtype=np.int64)
 
-    @property
-    def flat(self) -> IntArray:
-        """The placements' flat indices."""
-        out: IntArray = self.model.offset[self.state.shape] + self.placements
-        return out
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def write_capacity(self) -> None:
+        """What the host holds fits every row of its shape."""
+        view = self.view
+        for row, room in enumerate(view.host_class.capacity.tolist()):
+            self.writer.row(Sum().add(self.y, view.use[:, row]), None, room)
+        keep_out(self.writer, view.shape, view.host_class, view.placements, self.y)
+
+    def write_permissions(self) -> None:
+        """Where a flavor may not arrive, at most as many stay as are there now."""
+        view = self.view
+        for flavor in np.unique(view.flavor[~view.host_class.allowed[view.flavor]]).tolist():
+            self.writer.row(self.amount(flavor), None, int(view.present[flavor]))
+
+    def write_chains(self) -> None:
+        """Blocks of nodes that are interchangeable hold ever less."""
+        for keys in self.view.host_class.chains:
+            for first, second in pairwise(keys):
+                self.writer.row(Sum().add(self.y, (first - second)[self.view.placements]), 0, None)
+
+    def write_limits(self, budget: MoveBudget, arriving: IntArray) -> None:
+        """Limits on the VMs that leave the host, and on those that come to it.
+
+        `arriving` (F,) are VMs that are nowhere yet: they are no migrants, and which of a flavor's VMs are new one host
+        alone cannot tell, so that such flavors do not count here.
+        """
+        view = self.view
+        if budget.host_out is not None and view.present.any():
+            self.writer.row(self.left(), None, budget.host_out)
+        if budget.host_in is not None:
+            migrants = Sum()
+            for flavor in np.unique(view.flavor[~view.phantom]).tolist():
+                if not arriving[flavor]:
+                    migrants.plus(self.writer.positive_part(self.more(flavor)))
+            self.writer.row(migrants, None, budget.host_in)
+
+    def write_alone(self, budget: MoveBudget, arriving: IntArray, *, chains: bool = True) -> None:
+        """Write all that holds for the host whatever the others do; see `write_limits`."""
+        self.write_capacity()
+        self.write_permissions()
+        if chains:
+            self.write_chains()
+        self.write_limits(budget, arriving)
+
+    # -- expressions ---------------------------------------------------------------------------------------------------
 
     def amount(self, flavor: int) -> Sum:
         """Return the VMs of a flavor on the host."""
-        return Sum().add(self.y[self.flavor == flavor], 1)
+        return Sum().add(self.y[self.view.flavor == flavor], 1)
+
+    def more(self, flavor: int) -> Sum:
+        """Return how many more VMs of a flavor the host holds than now."""
+        total = self.amount(flavor)
+        total.constant -= int(self.view.present[flavor])
+        return total
 
     def left(self) -> Sum:
         """Return the VMs present that leave the host."""
         if self._left is None:
             self._left = Sum()
-            for f in np.nonzero(self.state.present)[0]:
-                gone = Sum(constant=int(self.state.present[f])).plus(self.amount(int(f)), -1)
+            for flavor in np.flatnonzero(self.view.present).tolist():
+                gone = Sum(constant=int(self.view.present[flavor])).plus(self.amount(flavor), -1)
                 self._left.plus(self.writer.positive_part(gone))
         return self._left
 
     def moved(self) -> Sum:
         """Return the VMs present that leave the host or change node on it."""
         if self._moved is None:
-            self._moved = self._make_moved()
+            self._moved = Sum()
+            for flavor in np.flatnonzero(self.view.present).tolist():
+                self._moved.constant += int(self.view.present[flavor])
+                self._moved.plus(self._kept(flavor), -1)
         return self._moved
 
-    def _make_moved(self) -> Sum:
-        state, writer = self.state, self.writer
-        moved = Sum(constant=int(state.present.sum()))
-        content = np.array([state.own.get(placement, 0) for placement in self.placements.tolist()], dtype=np.int64)
-        # Where no more than are there now can be, all of them stay in place.
-        whole = (content > 0) & (self.upper <= content)
-        moved.add(self.y[whole], -1)
-        stays: dict[int, int] = {}
-        for position in np.nonzero((content > 0) & ~whole)[0].tolist():
-            count = Sum().add(self.y[position], 1)
-            stays[position] = writer.derive(count, 0, int(content[position]))
-            writer.row(Sum().plus(count).add(stays[position], -1), 0, None)
-            moved.add(stays[position], -1)
-        for f in np.nonzero(state.floating)[0].tolist():
-            rest = Sum().plus(self.amount(f)).add(self.y[whole & (self.flavor == f)], -1)
-            for position, variable in stays.items():
-                if self.flavor[position] == f:
-                    rest.add(variable, -1)
-            settled = writer.derive(rest, 0, int(state.floating[f]))
+    def _kept(self, flavor: int) -> Sum:
+        """Return the VMs of a flavor that stay where they are."""
+        view, writer = self.view, self.writer
+        kept = Sum()
+        for place in np.flatnonzero((view.content > 0) & (view.flavor == flavor)).tolist():
+            if view.upper[place] <= view.content[place]:
+                kept.add(self.y[place], 1)
+                continue
+            stays = writer.derive(Sum().add(self.y[place], 1), 0, int(view.content[place]))
+            writer.row(Sum().add(self.y[place], 1).add(stays, -1), 0, None)
+            kept.add(stays, 1)
+        if view.floating[flavor]:
+            rest = self.amount(flavor).plus(kept, -1)
+            settled = writer.derive(rest, 0, int(view.floating[flavor]))
             writer.row(Sum().plus(rest).add(settled, -1), 0, None)
-            moved.add(settled, -1)
-        return moved
+            kept.add(settled, 1)
+        return kept
 
-    def objective(self, number: int) -> Sum:
-        """Return what the host adds to an objective."""
-        objective = self.model.problem.objectives[number]
-        flat = self.flat
-        total = Sum().add(self.y, self.model.cost[flat, number])
-        real = self.model.real[flat]
+    def objective(self, objective: Objective) -> Sum:
+        """Return what the host adds to an objective, VMs left out and rules over several hosts excepted."""
+        view = self.view
+        total = Sum()
+        if objective.cost is not None and objective.cost in view.shape.cost:
+            total.add(self.y, view.shape.cost[objective.cost][view.placements])
         if objective.stay_penalty:
-            total.add(self.y, np.where(real, self.state.lead.stay_penalty[self.flavor], 0))
+            total.add(self.y, np.where(view.phantom, 0, view.host_class.stay_penalty[view.flavor]))
         if objective.hinge is not None:
-            for hinge in self._shape.hinges:
-                if hinge.goal == objective.hinge:
-                    load = np.where(real, self._shape.use[self.placements, hinge.row], 0) * hinge.scale
-                    start = hinge.scale * int(self.state.lead.fixed[hinge.row]) - hinge.offset
-                    total.plus(self.writer.positive_part(Sum(constant=start).add(self.y, load)), hinge.slope)
+            total.plus(self._hinges(objective.hinge))
         if objective.shortage is not None:
-            chosen, y = self.placements[real], self.y[real]
-            total.plus(shortage_of(self.writer, self._shape, self.state.lead, chosen, y, objective.shortage))
-        if objective.host_cost and self.state.lead.cost and real.any():
-            total.add(self._used(real), self.state.lead.cost)
-        if objective.migrations and self.state.present.any():
+            real = ~view.phantom
+            placements, y = view.placements[real], self.y[real]
+            total.plus(shortage_of(self.writer, view.shape, view.host_class, placements, y, objective.shortage))
+        if objective.host_cost and view.host_class.cost:
+            total.plus(self._used(), view.host_class.cost)
+        if objective.migrations:
             total.plus(self.left(), objective.migrations)
-        if objective.moves and self.state.present.any():
+        if objective.moves:
             total.plus(self.moved(), objective.moves)
         return total
 
-    def _used(self, real: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
-        """Return a variable that is 1 where the host holds any VM, linked by every row that can fill."""
-        used = self.writer.derive(Sum().add(self.y[real], 1), 0, 1)
-        use = np.where(real[:, None], self._shape.use[self.placements], 0)
-        for row in np.nonzero(use.any(axis=0))[0]:
-            most = min(int(self.state.lead.capacity[row]), int(use[:, row] @ self.upper))
-            self.writer.row(Sum().add(used, most).add(self.y, -use[:, row]), 0, None)
-        for position in np.nonzero(real & ~use.any(axis=1))[0]:
-            self.writer.row(Sum().add(used, int(self.upper[position])).add(self.y[position], -1), 0, None)
-        return used
+    def _hinges(self, goal: str) -> Sum:
+        """Return the convex costs of rows' loads."""
+        view = self.view
+        total = Sum()
+        for hinge in view.shape.hinges:
+            if hinge.goal == goal:
+                load = np.where(view.phantom, 0, view.use[:, hinge.row]) * hinge.scale
+                start = hinge.scale * int(view.host_class.fixed[hinge.row]) - hinge.offset
+                total.plus(self.writer.positive_part(Sum(constant=start).add(self.y, load)), hinge.slope)
+        return total
 
-    def hint(self, pattern: Pattern, solution: IntArray) -> None:
-        """Write a pattern's values into a solution; what is not of the block's placements is left out."""
-        position = {int(placement): n for n, placement in enumerate(self.placements)}
+    def _used(self) -> Sum:
+        """Whether the host holds any VM: linked by every row that can fill, and by the placements that take no row."""
+        view, y = self.view, self.y
+        real = ~view.phantom
+        if not real.any():
+            return Sum()
+        used = self.writer.derive(Sum().add(y[real], 1), 0, 1)
+        linked = np.zeros(len(y), dtype=np.bool_)
+        for row, room in enumerate(view.host_class.capacity.tolist()):
+            taking = real & (view.use[:, row] > 0)
+            most = int((view.use[:, row] * view.upper)[taking].sum())
+            if taking.any():
+                self.writer.row(Sum().add(used, min(room, most)).add(y[taking], -view.use[taking, row]), 0, None)
+                linked |= taking
+        for place in np.flatnonzero(real & ~linked).tolist():
+            self.writer.row(Sum().add(used, int(view.upper[place])).add(y[place], -1), 0, None)
+        return Sum().add(used, 1)
+
+    # -- patterns ------------------------------------------------------------------------------------------------------
+
+    def hint(self, pattern: tuple[tuple[int, int], ...], solution: IntArray) -> None:
+        """Write a pattern's values into a solution; what is not of the view's placements is left out."""
+        position = {int(placement): number for number, placement in enumerate(self.view.placements)}
         for placement, count in pattern:
             if placement in position:
                 solution[self.y[position[placement]]] = count
 
-    def pattern(self, values: IntArray) -> Pattern:
-        """Return the pattern of a solution."""
+    def pattern(self, values: IntArray) -> tuple[tuple[int, int], ...]:
+        """Return the (placement, VMs) pairs of a solution."""
         counts = values[self.y]
-        return tuple((int(self.placements[n]), int(counts[n])) for n in np.nonzero(counts)[0])
+        return tuple((int(self.view.placements[n]), int(counts[n])) for n in np.nonzero(counts)[0])

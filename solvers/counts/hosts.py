@@ -6,35 +6,14 @@ patterns alone.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
-from solvers.counts.overfull import keep_out
-from solvers.problem import BoolArray, HostClass, IntArray, Problem, Shape
-
-_NO_LIMIT = 1 << 53
-
-
-@dataclass(frozen=True, slots=True)
-class ClassView:
-    """What of a class's shape its hosts can use.
-
-    `placements` (A,) are the admissible ones; at most `upper` (A,) VMs each, `content` (A,) of them are there now.
-    """
-
-    host_class: HostClass
-    shape: Shape
-    placements: IntArray
-    upper: IntArray
-    content: IntArray
-    flavor: IntArray
-    use: IntArray
-    phantom: BoolArray
+from solvers.counts.host_block import HostBlock
+from solvers.counts.host_view import HostView, host_view
+from solvers.problem import IntArray, Problem
 
 
 class HostModel(RowWriter):
@@ -47,23 +26,23 @@ class HostModel(RowWriter):
         self.demand = problem.demand()
         self.before = [problem.content_of(number) for number in range(len(problem.classes))]
         self.views = [self._view(number) for number in range(len(problem.classes))]
-        self.hosts: list[tuple[int, int]] = []
-        """(class, first variable) of each host, class by class."""
-        for number, host_class in enumerate(problem.classes):
-            for _ in range(host_class.count):
-                self.hosts.append((number, self.block(self.views[number].upper)))
+        self.hosts = [number for number, one in enumerate(problem.classes) for _ in range(one.count)]
+        """The class of each host, class by class."""
+        self.blocks = [HostBlock(self, self.views[number]) for number in self.hosts]
         self.unplaced = [
             self.variable(0, 0 if flavor.phantom else flavor.arriving) if flavor.arriving else -1
             for flavor in problem.flavors
         ]
-        self._capacity_rows()
+        for block in self.blocks:
+            block.write_capacity()
         self._demand_rows()
-        self._permission_rows()
+        for block in self.blocks:
+            block.write_permissions()
         if symmetry:
             self._order_rows()
         if symmetry and chains:
-            self._chain_rows()
-        self._kept: list[tuple[Sum, Sum]] | None = None
+            for block in self.blocks:
+                block.write_chains()
         self._budget_rows()
         self.rule_excess = Sum()
         for index in range(len(problem.rules)):
@@ -71,54 +50,17 @@ class HostModel(RowWriter):
 
     # -- what a host can hold ------------------------------------------------------------------------------------------
 
-    def _view(self, number: int) -> ClassView:
+    def _view(self, number: int) -> HostView:
         host_class = self.problem.classes[number]
         shape = self.problem.shapes[host_class.shape]
-        content = np.zeros(shape.placements, dtype=np.int64)
-        for placement, many in host_class.content:
-            content[placement] += many
-        upper = np.full(shape.placements, _NO_LIMIT, dtype=np.int64)
-        for row, room in enumerate(host_class.capacity.tolist()):
-            column = shape.use[:, row]
-            taking = column > 0
-            upper[taking] = np.minimum(upper[taking], room // column[taking])
-        if (upper[self._phantom[shape.flavor]] == _NO_LIMIT).any():
-            raise ValueError(f"shape {shape.name}: a phantom that takes nothing fits without end")
-        most = np.where(host_class.allowed, self.demand, np.minimum(self.demand, self.before[number]))
-        most = np.where(self._phantom, np.where(host_class.allowed, _NO_LIMIT, 0), most)
-        upper = np.minimum(upper, most[shape.flavor])
-        upper = np.where(shape.stay_only, np.minimum(upper, content), upper)
-        admissible = np.flatnonzero(upper > 0)
-        return ClassView(
-            host_class=host_class,
-            shape=shape,
-            placements=admissible,
-            upper=upper[admissible],
-            content=content[admissible],
-            flavor=shape.flavor[admissible],
-            use=shape.use[admissible],
-            phantom=self._phantom[shape.flavor[admissible]],
-        )
+        return host_view(host_class, shape, self.before[number], demand=self.demand, phantom=self._phantom)
 
-    def here(self, host: int) -> tuple[ClassView, IntArray]:
+    def here(self, host: int) -> tuple[HostView, IntArray]:
         """Return what a host can hold, and the variables that say how much of it does."""
-        number, first = self.hosts[host]
-        view = self.views[number]
-        return view, np.arange(first, first + len(view.placements), dtype=np.int64)
-
-    def _vms_of(self, host: int, flavors: Sequence[int]) -> Sum:
-        view, y = self.here(host)
-        return Sum().add(y[np.isin(view.flavor, flavors)], 1)
+        block = self.blocks[host]
+        return block.view, block.y
 
     # -- rules of the model --------------------------------------------------------------------------------------------
-
-    def _capacity_rows(self) -> None:
-        """What a host holds fits every row of its shape."""
-        for host in range(len(self.hosts)):
-            view, y = self.here(host)
-            for row, room in enumerate(view.host_class.capacity.tolist()):
-                self.row(Sum().add(y, view.use[:, row]), None, room)
-            keep_out(self, view.shape, view.host_class, view.placements, y)
 
     def _demand_rows(self) -> None:
         """Every VM is somewhere, once; only arriving ones may stay out; phantoms come in any number."""
@@ -139,93 +81,45 @@ class HostModel(RowWriter):
                 row.coeffs.extend(factor)
                 row.domain.extend([demand, demand])
 
-    def _permission_rows(self) -> None:
-        """Where a flavor may not arrive, at most as many stay as are there now."""
-        for host in range(len(self.hosts)):
-            number, _ = self.hosts[host]
-            view, _ = self.here(host)
-            for flavor in np.unique(view.flavor[~view.host_class.allowed[view.flavor]]).tolist():
-                self.row(self._vms_of(host, [flavor]), None, int(self.before[number][flavor]))
-
-    def _chain_rows(self) -> None:
-        """Blocks of nodes that are interchangeable hold ever less."""
-        for host in range(len(self.hosts)):
-            view, y = self.here(host)
-            for keys in view.host_class.chains:
-                for first, second in itertools.pairwise(keys):
-                    self.row(Sum().add(y, (first - second)[view.placements]), 0, None)
-
     def _order_rows(self) -> None:
         """Hosts of one class are interchangeable: their VMs' vCPUs never increase from one to the next."""
         for host in range(1, len(self.hosts)):
-            if self.hosts[host][0] != self.hosts[host - 1][0]:
+            if self.hosts[host] != self.hosts[host - 1]:
                 continue
             view, y = self.here(host)
             _, previous = self.here(host - 1)
             weight = self.order_key(view)
             self.row(Sum().add(previous, weight).add(y, -weight), 0, None)
 
-    def order_key(self, view: ClassView) -> IntArray:
+    def order_key(self, view: HostView) -> IntArray:
         """Return (A,): what a host's order among its class counts a VM; no automorphism of the host changes it."""
         vcpus = np.array([0 if flavor.phantom else flavor.vcpus for flavor in self.problem.flavors], dtype=np.int64)
         weight: IntArray = vcpus[view.flavor]
         return weight if weight.any() else np.where(view.phantom, 0, 1).astype(np.int64)
 
-    def changes(self) -> list[tuple[Sum, Sum]]:
-        """Return for each host the VMs that leave it, and those that leave it or change node on it."""
-        if self._kept is None:
-            self._kept = [self._changes_of(host) for host in range(len(self.hosts))]
-        return self._kept
-
-    def _changes_of(self, host: int) -> tuple[Sum, Sum]:
-        number, _ = self.hosts[host]
-        view, y = self.here(host)
-        left, moved = Sum(), Sum()
-        floating = dict(view.host_class.floating)
-        for flavor in np.flatnonzero(self.before[number]).tolist():
-            here = self._vms_of(host, [flavor])
-            left.plus(self.positive_part(Sum(constant=int(self.before[number][flavor])).plus(here, -1)))
-            kept = Sum()
-            for place in np.flatnonzero((view.content > 0) & (view.flavor == flavor)).tolist():
-                if view.upper[place] <= view.content[place]:
-                    kept.add(y[place], 1)
-                    continue
-                stays = self.derive(Sum().add(y[place], 1), 0, int(view.content[place]))
-                self.row(Sum().add(y[place], 1).add(stays, -1), 0, None)
-                kept.add(stays, 1)
-            if flavor in floating:
-                settled = self.derive(Sum().plus(here).plus(kept, -1), 0, floating[flavor])
-                self.row(Sum().plus(here).plus(kept, -1).add(settled, -1), 0, None)
-                kept.add(settled, 1)
-            moved.constant += int(self.before[number][flavor])
-            moved.plus(kept, -1)
-        return left, moved
-
     def _budget_rows(self) -> None:
         """Limits on the VMs that change host, or host or node; in all, and in and out of a host."""
         budget = self.problem.budget
         if budget.moves is not None:
-            self.row(total_of(moved for _, moved in self.changes()), None, budget.moves)
+            self.row(total_of(block.moved() for block in self.blocks), None, budget.moves)
         if budget.migrations is not None:
-            self.row(total_of(left for left, _ in self.changes()), None, budget.migrations)
+            self.row(total_of(block.left() for block in self.blocks), None, budget.migrations)
         if budget.host_out is not None:
-            for left, _ in self.changes():
-                self.row(left, None, budget.host_out)
+            for block in self.blocks:
+                self.row(block.left(), None, budget.host_out)
         if budget.host_in is not None:
             self._host_in_rows(budget.host_in)
 
     def _host_in_rows(self, limit: int) -> None:
         """At most `limit` VMs migrate to a host; arriving ones, which are told from migrants by a count, do not."""
         arrivals: dict[int, Sum] = defaultdict(Sum)
-        for host, (number, _) in enumerate(self.hosts):
-            view, _ = self.here(host)
+        for block in self.blocks:
             migrants = Sum()
-            for flavor in np.unique(view.flavor[~view.phantom]).tolist():
+            for flavor in np.unique(block.view.flavor[~block.view.phantom]).tolist():
                 arriving = self.problem.flavors[flavor].arriving
                 if self.demand[flavor] == arriving:
                     continue
-                more = self._vms_of(host, [flavor])
-                more.constant -= int(self.before[number][flavor])
+                more = block.more(flavor)
                 if arriving:
                     new = self.derive(Sum().plus(more), 0, arriving)
                     arrivals[flavor].add(new, 1)
@@ -259,7 +153,7 @@ class HostModel(RowWriter):
         rule = self.problem.rules[index]
         members: dict[object, Sum] = defaultdict(Sum)
         start: dict[object, int] = defaultdict(int)
-        for host, (number, _) in enumerate(self.hosts):
+        for host, number in enumerate(self.hosts):
             view, y = self.here(host)
             chosen = np.isin(view.flavor, rule.members)
             if rule.scope == "node":

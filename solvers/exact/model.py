@@ -10,7 +10,6 @@ from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat_rows import Sum, total_of
 from solvers.counts.hosts import HostModel
-from solvers.counts.overfull import shortage_of
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern
 
@@ -32,64 +31,18 @@ class ExactModel(HostModel):
             for flavor, cost in enumerate(objective.unplaced.tolist()):
                 if self.unplaced[flavor] >= 0:
                     total.add(self.unplaced[flavor], cost)
-        for host in range(len(self.hosts)):
-            view, y = self.here(host)
-            if objective.cost is not None and objective.cost in view.shape.cost:
-                total.add(y, view.shape.cost[objective.cost][view.placements])
-            if objective.stay_penalty:
-                total.add(y, np.where(view.phantom, 0, view.host_class.stay_penalty[view.flavor]))
-            if objective.hinge is not None:
-                total.plus(self._hinges(host, objective.hinge))
-            if objective.shortage is not None:
-                real = ~view.phantom
-                total.plus(
-                    shortage_of(self, view.shape, view.host_class, view.placements[real], y[real], objective.shortage)
-                )
-            if objective.host_cost and view.host_class.cost:
-                total.plus(self._host_used(host), view.host_class.cost)
+        for block in self.blocks:
+            total.plus(block.objective(objective))
         if objective.cross_rules:
             total.plus(self.rule_excess)
-        if objective.migrations:
-            total.plus(total_of(left for left, _ in self.changes()), objective.migrations)
-        if objective.moves:
-            total.plus(total_of(moved for _, moved in self.changes()), objective.moves)
         return total
-
-    def _hinges(self, host: int, goal: str) -> Sum:
-        """Convex costs of rows' loads."""
-        view, y = self.here(host)
-        total = Sum()
-        for hinge in view.shape.hinges:
-            if hinge.goal == goal:
-                load = np.where(view.phantom, 0, view.use[:, hinge.row]) * hinge.scale
-                start = hinge.scale * int(view.host_class.fixed[hinge.row]) - hinge.offset
-                total.plus(self.positive_part(Sum(constant=start).add(y, load)), hinge.slope)
-        return total
-
-    def _host_used(self, host: int) -> Sum:
-        """Whether the host holds any VM: linked by every row that can fill, and by the placements that take no row."""
-        view, y = self.here(host)
-        real = ~view.phantom
-        if not real.any():
-            return Sum()
-        used = self.derive(Sum().add(y[real], 1), 0, 1)
-        linked = np.zeros(len(y), dtype=np.bool_)
-        for row, room in enumerate(view.host_class.capacity.tolist()):
-            taking = real & (view.use[:, row] > 0)
-            most = int((view.use[:, row] * view.upper)[taking].sum())
-            if taking.any():
-                self.row(Sum().add(used, min(room, most)).add(y[taking], -view.use[taking, row]), 0, None)
-                linked |= taking
-        for place in np.flatnonzero(real & ~linked).tolist():
-            self.row(Sum().add(used, int(view.upper[place])).add(y[place], -1), 0, None)
-        return Sum().add(used, 1)
 
     def tie_break(self, incumbent: IntArray) -> tuple[Sum, int]:
         """Return what decides between answers alike in every goal, and what it is at best if the same VMs are placed.
 
         Nodes touched come first, then VMs that change host or node.
         """
-        nodes, moves = Sum(), total_of(moved for _, moved in self.changes())
+        nodes, moves = Sum(), total_of(block.moved() for block in self.blocks)
         fewest = np.full(len(self.problem.flavors), np.iinfo(np.int64).max, dtype=np.int64)
         for host in range(len(self.hosts)):
             view, y = self.here(host)
@@ -111,7 +64,7 @@ class ExactModel(HostModel):
         """
         keys = [objective.cost for objective in self.problem.objectives if objective.cost is not None]
         found: list[int] = []
-        for number, view in enumerate(self.views):
+        for view in self.views:
             cost = next((view.shape.cost[key] for key in keys if key in view.shape.cost), None)
             if cost is None or not len(view.placements):
                 continue
@@ -119,7 +72,7 @@ class ExactModel(HostModel):
             cheapest = np.full(len(self.problem.flavors), np.iinfo(np.int64).max, dtype=np.int64)
             np.minimum.at(cheapest, view.flavor, mine)
             spare = (mine > cheapest[view.flavor]) & (view.content == 0)
-            blocks = [y for host, (other, _) in enumerate(self.hosts) if other == number for _, y in [self.here(host)]]
+            blocks = [block.y for block in self.blocks if block.view is view]
             if incumbent is not None:
                 spare &= ~np.any([incumbent[y] > 0 for y in blocks], axis=0)
             for y in blocks:
@@ -253,11 +206,10 @@ class ExactModel(HostModel):
         for number, found in queues.items():
             weight = self.order_key(self.views[number])
             found.sort(key=lambda y: (-int(weight @ y), *(-y).tolist()))
-        for number, first in reversed(self.hosts):
+        for number, block in zip(reversed(self.hosts), reversed(self.blocks), strict=True):
             if not queues[number]:
                 return None
-            y = queues[number].pop()
-            out[first : first + len(y)] = y
+            out[block.y] = queues[number].pop()
         for flavor, variable in enumerate(self.unplaced):
             if variable >= 0:
                 out[variable] = unplaced[flavor]
@@ -266,8 +218,8 @@ class ExactModel(HostModel):
     def patterns_of(self, solution: IntArray) -> tuple[tuple[HostPattern, ...], tuple[int, ...]]:
         """Return the patterns and unplaced counts of a solution; hosts alike in class and content are one pattern."""
         counts: dict[tuple[int, bytes], tuple[IntArray, int]] = {}
-        for number, first in self.hosts:
-            y = solution[first : first + len(self.views[number].placements)]
+        for number, block in zip(self.hosts, self.blocks, strict=True):
+            y = solution[block.y]
             key = (number, y.tobytes())
             counts[key] = (y, counts[key][1] + 1 if key in counts else 1)
         patterns = []

@@ -294,7 +294,7 @@ class _Search:
 
     def _emptier(self) -> list[int]:
         """Return the counts to do without so that one host less costs; none where that is too much to ask."""
-        counts = sum(len(self.model.views[number].placements) for number, _ in self.model.hosts)
+        counts = sum(len(self.model.views[number].placements) for number in self.model.hosts)
         if self.incumbent is None or counts > EMPTIER_COUNTS:
             return []
         return self.model.one_host_less(self.incumbent)

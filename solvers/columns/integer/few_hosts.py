@@ -9,7 +9,7 @@ import numpy as np
 from solvers.backends.cpsat import Answer, values_of
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
 from solvers.columns.model import Pattern, State, StateModel
-from solvers.counts.host_block import HostBlock, admissible
+from solvers.counts.host_block import HostBlock
 from solvers.problem import IntArray
 
 
@@ -75,7 +75,7 @@ class SubsetModel:
         if subset.empty:
             last = self.blocks[-1]
             whole = Sum().plus(self._total, int(subset.demand.sum()) + 1)
-            self._total = whole.add(last.y, self.model.real[last.flat].astype(np.int64))
+            self._total = whole.add(last.y, (~last.view.phantom).astype(np.int64))
         index, factor = self._total.arrays()
         writer.proto.objective.vars.extend(index.tolist())
         writer.proto.objective.coeffs.extend(factor.tolist())
@@ -85,12 +85,12 @@ class SubsetModel:
         chosen = self.subset.candidates.get(state.index)
         if chosen is not None:
             chosen = np.union1d(chosen, np.array(sorted(held), dtype=np.int64))
-        placements, upper = admissible(self.model, state, chosen)
-        flavor = self.model.problem.shapes[state.shape].flavor[placements]
-        limited = np.where(self.model.phantom[flavor], upper, np.minimum(upper, self.subset.demand[flavor]))
-        keep = limited > 0
+        view = self.model.view(state, chosen)
+        most = np.where(view.phantom, view.upper, np.minimum(view.upper, self.subset.demand[view.flavor]))
+        block = HostBlock(self.writer, view.limited(most))
         # Chains would refuse patterns that are not in their order: the hint has to be an answer.
-        return HostBlock(self.writer, self.model, state, placements[keep], limited[keep], symmetry=False)
+        block.write_alone(self.model.problem.budget, self.model.arriving, chains=False)
+        return block
 
     def _demand_rows(self) -> None:
         """Every VM is on one of the hosts, or left out where it may."""
@@ -112,7 +112,7 @@ class SubsetModel:
         if objective not in self._goals:
             total = Sum()
             for block in self.blocks:
-                total.plus(block.objective(objective))
+                total.plus(block.objective(self.model.problem.objectives[objective]))
             for f, variable in self._out.items():
                 total.add(variable, int(self.model.unplaced[objective, f]))
             self._goals[objective] = total
@@ -122,11 +122,11 @@ class SubsetModel:
         """Hosts of one state are interchangeable: their vCPUs never increase from one to the next."""
         vcpus = np.array([flavor.vcpus for flavor in self.model.problem.flavors], dtype=np.int64)
         last: dict[int, HostBlock] = {}
-        for block in self.blocks:
-            before = last.get(block.state.index)
-            last[block.state.index] = block
+        for state, block in zip(self.subset.states, self.blocks, strict=True):
+            before = last.get(state.index)
+            last[state.index] = block
             if before is not None:
-                order = Sum().add(before.y, vcpus[before.flavor]).add(block.y, -vcpus[block.flavor])
+                order = Sum().add(before.y, vcpus[before.view.flavor]).add(block.y, -vcpus[block.view.flavor])
                 self.writer.row(order, 0, None)
 
     def _hint(self) -> None:
@@ -140,8 +140,8 @@ class SubsetModel:
             state = self.model.states[index]
             keyed = [(int(self.model.amounts(state, pattern) @ vcpus), pattern) for pattern in patterns]
             waiting[index] = [pattern for _, pattern in sorted(keyed)]
-        for block in self.blocks:
-            block.hint(waiting[block.state.index].pop(), solution)
+        for state, block in zip(self.subset.states, self.blocks, strict=True):
+            block.hint(waiting[state.index].pop(), solution)
         for f, variable in self._out.items():
             solution[variable] = self.subset.out[f]
         solution = self.writer.complete(solution)

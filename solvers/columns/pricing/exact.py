@@ -20,7 +20,7 @@ from solvers.clock import Clock
 from solvers.columns.duals import Duals, prices_of
 from solvers.columns.model import Pattern, State, StateModel
 from solvers.columns.pricing.narrow import Narrow
-from solvers.counts.host_block import HostBlock, admissible
+from solvers.counts.host_block import HostBlock
 from solvers.problem import IntArray
 
 SETTLING = 1.0
@@ -76,28 +76,27 @@ def pricing_model(
         # Where not all may leave, a VM present may have to take a place that only costs.
         pays |= state.present[shape.flavor] > 0
     chosen = np.nonzero(pays)[0] if narrow is None else narrow.candidates
-    placements, upper = admissible(model, state, chosen)
+    view = model.view(state, chosen)
     if narrow is not None:
-        here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
-        most = np.array(
-            [narrow.most.get(int(p), int(n)) for p, n in zip(placements, here, strict=True)], dtype=np.int64
-        )
-        upper = np.where(np.isin(placements, chosen), upper, np.minimum(upper, most))
+        here = zip(view.placements.tolist(), view.content.tolist(), strict=True)
+        most = np.array([narrow.most.get(placement, many) for placement, many in here], dtype=np.int64)
+        view = view.limited(np.where(np.isin(view.placements, chosen), view.upper, np.minimum(view.upper, most)))
     writer = RowWriter()
-    block = HostBlock(writer, model, state, placements, upper)
+    block = HostBlock(writer, view)
+    block.write_alone(model.problem.budget, model.arriving)
     if narrow is not None:
-        for variable, placement in zip(block.y.tolist(), placements.tolist(), strict=True):
+        for variable, placement in zip(block.y.tolist(), view.placements.tolist(), strict=True):
             writer.row(Sum().add(variable, 1), narrow.least.get(placement, 0), None)
     total = Sum()
     for objective, weight in enumerate(duals.weight):
         if weight:
-            total.plus(block.objective(objective), int(weight))
+            total.plus(block.objective(model.problem.objectives[objective]), int(weight))
     if duals.moves and state.present.any():
         total.plus(block.moved(), duals.moves)
     if duals.migrations and state.present.any():
         total.plus(block.left(), duals.migrations)
     paid = np.where(model.phantom, 0, duals.flavor)
-    total.add(block.y, -paid[block.flavor])
+    total.add(block.y, -paid[view.flavor])
     index, factor = total.arrays()
     divisor = max(1, int(np.abs(factor).max(initial=0)) // LARGEST + 1) if len(factor) else 1
     objective_ = writer.proto.objective
@@ -169,17 +168,16 @@ def settled(model: StateModel, state: State, *, seed: int) -> Pattern:
     can.
     """
     shape = model.problem.shapes[state.shape]
-    placements, upper = admissible(model, state, np.nonzero(state.floating[shape.flavor] > 0)[0])
-    own = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
-    flavor = shape.flavor[placements]
+    view = model.view(state, np.nonzero(state.floating[shape.flavor] > 0)[0])
     writer = RowWriter()
-    block = HostBlock(writer, model, state, placements, np.minimum(upper, own + state.floating[flavor]), symmetry=False)
-    for variable, count in zip(block.y.tolist(), own.tolist(), strict=True):
+    block = HostBlock(writer, view.limited(np.minimum(view.upper, view.content + state.floating[view.flavor])))
+    block.write_alone(model.problem.budget, model.arriving, chains=False)
+    for variable, count in zip(block.y.tolist(), block.view.content.tolist(), strict=True):
         writer.row(Sum().add(variable, 1), count, None)
     for f in np.nonzero(state.floating)[0].tolist():
         writer.row(block.amount(f), None, int(state.present[f]))
     writer.proto.objective.vars.extend(block.y.tolist())
-    writer.proto.objective.coeffs.extend([-model.problem.flavors[f].vcpus - 1 for f in flavor.tolist()])
+    writer.proto.objective.coeffs.extend([-model.problem.flavors[f].vcpus - 1 for f in block.view.flavor.tolist()])
     answer = run_model(writer.model, budget=SETTLING, seed=seed)
     return state.null if answer.values is None else block.pattern(values_of(answer))
 
@@ -195,7 +193,8 @@ def row_bound(model: StateModel, state: State, duals: Duals) -> int:
     worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
     stays = (prices.leave_host + prices.leave_place) * (state.present > 0)
     worth = worth + np.where(model.phantom, 0, stays)[shape.flavor]
-    placements, upper = admissible(model, state, np.nonzero(worth > 0)[0])
+    view = model.view(state, np.nonzero(worth > 0)[0])
+    placements, upper = view.placements, view.upper
     value = np.maximum(worth[placements], 0)
     best = int((value * upper).sum())
     for row in np.nonzero(shape.use[placements].any(axis=0))[0]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from solvers.columns.duals import Prices
 from solvers.columns.model import Pattern, State, StateModel
-from solvers.counts.host_block import admissible
 from solvers.problem import IntArray
 
 MOST = 300_000
@@ -68,8 +67,8 @@ class Enumerator:
         model, shape = self.model, self.model.problem.shapes[state.shape]
         if state.present.any() or state.lead.room is not None or shape.hinges or model.phantom.any():
             return None
-        placements, upper = admissible(model, state)
-        use = shape.use[placements]
+        view = model.view(state)
+        placements, upper, use = view.placements, view.upper, view.use
         parts = [np.zeros((1, 0), dtype=np.int64)]
         left = state.lead.capacity[None, :].copy()
         size = 1

@@ -8,7 +8,6 @@ import numpy as np
 
 from solvers.columns.duals import Prices
 from solvers.columns.model import Pattern, State, StateModel
-from solvers.counts.host_block import admissible
 from solvers.problem import IntArray
 
 WEIGHTINGS = 48
@@ -30,8 +29,8 @@ class Packer:
         worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
         worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
         stay = prices.leave_place + prices.leave_host
-        placements, upper = admissible(model, state, np.nonzero(worth > 0)[0])
-        here = np.array([state.own.get(int(placement), 0) for placement in placements], dtype=np.int64)
+        view = model.view(state, np.nonzero(worth > 0)[0])
+        placements, upper, here = view.placements, view.upper, view.content
         # VMs that are there are items of their own: they are worth more where they are.
         item = np.concatenate([np.nonzero(here)[0], np.arange(len(placements))])
         value = np.concatenate([worth[placements[here > 0]] + stay, worth[placements]])
