@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from placer.emit.domain.cpu_topology import guest_topology, wants_topology
 from placer.emit.domain.elements import guest_distances, memory_modes
 from placer.emit.domain.files import source_xml
 from placer.emit.export import Exporter
 from placer.emit.script import by_host, comment, quote
 from placer.emit.writer import safe_file_name
 from placer.errors import Fault, InputError
+from placer.model.cpu_topology import LEVELS
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _ALIGNMENT_KIB = 8
-_LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 
 
 def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = None) -> list[str]:
@@ -33,8 +34,9 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several, ``preferred``
     where the domain's XML says so and none where it is restrictive, which cgroups enforce and QEMU does not know. Huge
     pages come from memfd, which needs no mount; sizes are rounded up to pages. Topology, distances and whether memory
-    is shared are those of the XML where there is one; without a topology every vCPU is a socket, as in libvirt. vCPUs
-    online behind one that is not are plugged in one by one.
+    is shared are those of the XML where there is one; XML without a topology means a socket for every vCPU, as in
+    libvirt, and without XML it is made from cells and pins. vCPUs online behind
+    one that is not are plugged in one by one.
 
     Raises
     ------
@@ -42,11 +44,12 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
         A guest cell has no memory: QEMU binds all cells or none.
     """
     root = None if xml is None else parse_xml(xml, vm.name)
+    pairs = _level_pairs(vm, spec, host, root)
     arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
     if vm.uuid is not None:
         arguments += ["-uuid", vm.uuid]
-    arguments += ["-m", _size(sum(_whole_kib(cell, spec) for cell in vm.cells)), "-smp", _smp(spec, root)]
-    arguments += _plugged(spec, root)
+    arguments += ["-m", _size(sum(_whole_kib(cell, spec) for cell in vm.cells)), "-smp", _smp(spec, pairs)]
+    arguments += _plugged(spec, root, pairs)
     if not vm.shown:
         backend = _backend("ram0", vm.cells[0], spec, root, _modes(vm, root)[vm.cells[0].id], None)
         arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
@@ -107,13 +110,12 @@ def _first_online(spec: VmSpec) -> int:
     return next((vcpu for vcpu in range(spec.vcpus) if not spec.is_online(vcpu)), spec.vcpus)
 
 
-def _plugged(spec: VmSpec, root: _Element | None) -> Iterator[str]:
+def _plugged(spec: VmSpec, root: _Element | None, pairs: list[tuple[str, str]]) -> Iterator[str]:
     """Yield a device for each vCPU that is online behind a hole: ``-smp`` brings up the first ones only."""
     first = _first_online(spec)
     behind = [vcpu for vcpu in range(first, spec.vcpus) if spec.is_online(vcpu)]
     if not behind:
         return
-    pairs = _level_pairs(spec, root)
     smp = read_smp([("cpus", str(first)), *pairs, ("maxcpus", str(spec.vcpus))], "-smp")
     model = None if root is None else root.findtext("cpu/model")
     kind = None if root is None else root.find("os/type")
@@ -124,17 +126,19 @@ def _plugged(spec: VmSpec, root: _Element | None) -> Iterator[str]:
         yield from ("-device", f"{model or 'host'}-{arch}-cpu,id=vcpu{vcpu}{place}")
 
 
-def _smp(spec: VmSpec, root: _Element | None) -> str:
-    shown = [f"{name}={count}" for name, count in _level_pairs(spec, root)]
+def _smp(spec: VmSpec, pairs: list[tuple[str, str]]) -> str:
+    shown = [f"{name}={count}" for name, count in pairs]
     return ",".join([str(_first_online(spec)), *shown, f"maxcpus={spec.vcpus}"])
 
 
-def _level_pairs(spec: VmSpec, root: _Element | None) -> list[tuple[str, str]]:
+def _level_pairs(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> list[tuple[str, str]]:
     """Return the levels of the guest's topology that a line names: those that QEMU asks for, and what is not 1."""
+    if wants_topology(spec, has_xml=root is not None, new_cells=vm.new_cells):
+        return [(level, str(count)) for level, count in guest_topology(vm, spec, host).told()]
     topology = None if root is None else root.find("cpu/topology")
     if topology is None:
         return [("sockets", str(spec.vcpus)), ("cores", "1"), ("threads", "1")]
-    levels = {level: topology.get(level, "1") for level in _LEVELS}
+    levels = {level: topology.get(level, "1") for level in LEVELS}
     return [(name, count) for name, count in levels.items() if name in ("sockets", "cores", "threads") or count != "1"]
 
 

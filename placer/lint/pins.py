@@ -13,7 +13,10 @@ from placer.read.domains.pins import core_pairs, real_time_vcpus
 
 
 def pins_over_siblings(guest: Guest) -> Iterator[Said]:
-    """VCPUs pinned to SMT siblings that the guest takes for whole cores."""
+    """VCPUs pinned to SMT siblings that the guest takes for whole cores, where it could be shown threads.
+
+    A guest whose vCPUs fill some cores and not others has no topology that tells: every guest core is alike.
+    """
     if guest.host is None or guest.root is None or guest.topology("threads") > 1:
         return
     cores: dict[int, list[int]] = {}
@@ -22,10 +25,11 @@ def pins_over_siblings(guest: Guest) -> Iterator[Said]:
         if core is not None:
             cores.setdefault(core, []).append(vcpu)
     shared = sorted(vcpu for vcpus in cores.values() if len(vcpus) > 1 for vcpu in vcpus)
-    if shared:
+    alike = {len(vcpus) for vcpus in cores.values()}
+    if shared and len(alike) == 1 and len(shared) == guest.vm.spec.vcpus:
         yield (
             f"vCPUs {format_cpuset(shared)} are pinned to SMT siblings, and the guest sees whole cores",
-            "show it threads='2', or thread_policy: isolate",
+            f"show it threads='{min(alike)}', vCPUs that follow each other on one core, or thread_policy: isolate",
         )
 
 

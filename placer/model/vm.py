@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from placer.errors import InputError
+from placer.model.cpu_topology import CpuTopology, TopologyPolicy
 
 DEFAULT_LOCALITY = 0.8
 DEFAULT_OVERHEAD_KIB = 128 * 1024
@@ -104,7 +105,8 @@ class VmSpec:
     `CellMode.AUTO`). `interleave` is over how many nodes a flat guest's vCPUs and memory are spread in equal parts
     (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not,
     where they are not simply the last. `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed
-    VM. `page_kib` None means ordinary pages. `overhead_kib` None means the default formula.
+    VM. `page_kib` None means ordinary pages. `overhead_kib` None means the default formula. `cpu_topology` None means
+    that of the domain's XML, and one made from cells and pins where there is none or the cells are new.
     """
 
     vcpus: int
@@ -132,6 +134,8 @@ class VmSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     reshape: bool = False
     kvm: bool = True
+    cpu_topology: CpuTopology | TopologyPolicy | None = None
+    max_sockets: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a spec whose cells do not add up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from placer.emit.domain.cpu_topology import guest_topology, set_topology, wants_topology
 from placer.emit.domain.elements import (
     remove_cells,
     set_cells,
@@ -21,7 +22,7 @@ from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
-from placer.model.plan import PlanVm
+from placer.model.plan import Change, PlanVm
 from placer.model.units import format_kib
 from placer.model.vm import Vm, VmSpec
 from placer.read.domains.domain_xml import read_domain
@@ -45,7 +46,8 @@ def patch_domain(
     Owned and set: ``<vcpu placement cpuset>``, vcpupin, emulatorpin and iothreadpin of ``<cputune>``, ``<numatune>``,
     huge pages where the spec's page size differs, the host nodes of memory devices, and the guest's cells with their
     distances where they are new. All the rest stays as it is, comments and foreign namespaces included; nothing is
-    ever added to an existing ``<cpu>`` but cells, for its defaults differ by machine type and the guest sees them.
+    ever added to an existing ``<cpu>`` but cells and, with `reshape`, the topology, for its defaults differ by machine
+    type and the guest sees them.
 
     Parameters
     ----------
@@ -69,6 +71,8 @@ def patch_domain(
     _check_placing(vm, spec, host)
     if xml is None:
         root, page_kib = _fragment(vm, spec, host), None
+        if wants_topology(spec, has_xml=False, new_cells=True):
+            set_topology(root, guest_topology(vm, spec, host), host)
         if vm.shown:
             set_cells(root, vm.cells, {}, host.topology)
     else:
@@ -81,8 +85,12 @@ def patch_domain(
                 return xml
             set_vcpu_pins(root, differ)
             return serialise(root, xml)
-        if not cells_fit(reading, vm):
+        new_cells = not cells_fit(reading, vm)
+        if new_cells:
             _reshape(root, vm, host, where)
+        restarts = vm.change is Change.RESTART or known is None or known.current is None
+        if restarts and wants_topology(spec, has_xml=True, new_cells=new_cells):
+            set_topology(root, guest_topology(vm, spec, host), host)
     cell_ids = _cell_ids(root, where) if vm.shown else None
     if spec.page_kib != page_kib:
         set_hugepages(root, spec.page_kib)

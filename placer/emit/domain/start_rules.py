@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from placer.errors import Fault, InputError
+from placer.model.cpu_topology import LEVELS
 from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.host import Topology
 from placer.model.units import libvirt_kib
@@ -19,7 +20,6 @@ from placer.read.text.xml import line_of, parse_xml
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 _NEEDS_SLOT = frozenset({"dimm", "nvdimm", "virtio-mem", "virtio-pmem"})
 _ORDINARY_KIB = 4
 _MOST_VCPUS = 65536
@@ -91,7 +91,7 @@ def topology_multiplies_to_vcpus(guest: Guest) -> Iterator[Offence]:
     element = guest.root.find("cpu/topology")
     if element is None:
         return
-    count = prod(_number(element.get(level), 1) for level in _LEVELS)
+    count = prod(_number(element.get(level), 1) for level in LEVELS)
     if count != guest.vcpus:
         yield element, f"the guest's topology has {count} threads, the domain {guest.vcpus} vCPUs"
 

@@ -174,6 +174,16 @@ class CellEntry(Entry):
     mem_access: Literal["shared", "private"] | None = None
 
 
+class TopologyEntry(Entry):
+    """``vms[].cpu_topology`` in full: a level left out is 1, cores left out are what is left."""
+
+    sockets: Threads | None = None
+    dies: Threads | None = None
+    clusters: Threads | None = None
+    cores: Threads | None = None
+    threads: Threads | None = None
+
+
 class DeviceRequestEntry(Entry):
     """``vms[].devices[]``."""
 
@@ -234,6 +244,14 @@ class VmEntry(Entry):
     labels: Labels | None = None
     reshape: Bool | None = None
     kvm: Bool | None = None
+    cpu_topology: (
+        Annotated[
+            Annotated[Literal["keep", "auto"], Tag("text")] | Annotated[TopologyEntry, Tag("mapping")],
+            either("is neither keep, auto nor {sockets: …, cores: …, threads: …}"),
+        ]
+        | None
+    ) = None
+    max_sockets: Positive | None = None
     host: Text | None = None
     nodes: list[Count] | None = None
     memory_nodes: list[Count] | None = None

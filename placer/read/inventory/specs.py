@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from placer.errors import InputError
+from placer.model.cpu_topology import LEVELS, CpuTopology, TopologyPolicy
 from placer.model.cpuset import format_cpuset
 from placer.model.units import format_kib
 from placer.model.vm import (
@@ -18,7 +20,7 @@ from placer.model.vm import (
     ThreadPolicy,
     VmSpec,
 )
-from placer.read.inventory.schema import CellEntry, Problem, VmEntry
+from placer.read.inventory.schema import CellEntry, Problem, TopologyEntry, VmEntry
 
 SPEC_KEYS = (
     "vcpus",
@@ -44,6 +46,8 @@ SPEC_KEYS = (
     "labels",
     "reshape",
     "kvm",
+    "cpu_topology",
+    "max_sockets",
 )
 """The keys of a VM entry that make its spec: entries that agree in them share one object."""
 _ORDINARY_PAGE_KIB = 4
@@ -63,6 +67,8 @@ def build_spec(entry: VmEntry, base: VmSpec | None, problems: list[Problem]) -> 
     except InputError as error:
         problems.extend(((fault.field or "cells",), fault.message, fault.cure) for fault in error.faults)
         return None
+    if entry.cpu_topology is not None:
+        spec = replace(spec, cpu_topology=_topology(spec, entry.cpu_topology, base is not None, problems))
     _check(spec, entry, problems)
     return spec if len(problems) == before else None
 
@@ -175,6 +181,37 @@ def _policies(entry: VmEntry, fields: dict[str, Any], problems: list[Problem]) -
         fields["iothreads"] = tuple(sorted(ids))
 
 
+def _topology(
+    spec: VmSpec, said: TopologyEntry | str, has_xml: bool, problems: list[Problem]
+) -> CpuTopology | TopologyPolicy | None:
+    """Return what the guest sees of its CPUs; cores that are left out are those that remain."""
+    path = ("cpu_topology",)
+    if has_xml and said != "keep" and not spec.reshape:
+        problems.append((path, "a guest keeps the topology of its domain XML", "say keep, or reshape: true"))
+        return None
+    if isinstance(said, str):
+        return TopologyPolicy(said)
+    counts = {level: count for level in LEVELS if (count := getattr(said, level)) is not None}
+    if "cores" not in counts:
+        counts["cores"] = max(1, spec.vcpus // CpuTopology(**counts).vcpus)
+    topology = CpuTopology(**counts)
+    if topology.vcpus != spec.vcpus:
+        message = f"makes {topology.vcpus} vCPUs, the VM has {spec.vcpus}"
+        problems.append((path, message, "sockets × dies × clusters × cores × threads are the vCPUs"))
+        return None
+    cut = next((cell for cell in spec.cells if _cuts_core(cell, topology.threads)), None)
+    if spec.cell_mode is CellMode.GIVEN and cut is not None:
+        problems.append((path, f"a cell cuts a core of {topology.threads} threads in two", "give whole cores to cells"))
+        return None
+    return topology
+
+
+def _cuts_core(cell: Cell, threads: int) -> bool:
+    """Tell whether a cell has some but not all threads of a guest core."""
+    cores = Counter(vcpu // threads for vcpu in cell.vcpus)
+    return any(count != threads for count in cores.values())
+
+
 def _plain(entry: VmEntry, fields: dict[str, Any]) -> None:
     """Take over the keys that stand for themselves."""
     for name in (
@@ -187,6 +224,7 @@ def _plain(entry: VmEntry, fields: dict[str, Any]) -> None:
         "labels",
         "reshape",
         "kvm",
+        "max_sockets",
     ):
         if getattr(entry, name) is not None:
             fields[name] = getattr(entry, name)

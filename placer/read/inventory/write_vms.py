@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from placer.errors import PlacerError
+from placer.model.cpu_topology import CpuTopology
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, Selection
 from placer.model.vm import Bound, Cell, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm, VmSpec
@@ -216,6 +217,12 @@ def _devices(devices: Any) -> str:
     return y.flow_list(out)
 
 
+def _topology(said: Any) -> str:
+    if isinstance(said, CpuTopology):
+        return y.flow_map({level: str(count) for level, count in said.told()})
+    return str(said.value)
+
+
 def _iothreads(ids: Any) -> str:
     return str(len(ids)) if tuple(ids) == tuple(range(1, len(ids) + 1)) else y.flow_list(map(str, ids))
 
@@ -239,5 +246,7 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "labels": ("labels", y.text_map),
     "reshape": ("reshape", y.boolean),
     "kvm": ("kvm", y.boolean),
+    "cpu_topology": ("cpu_topology", _topology),
+    "max_sockets": ("max_sockets", str),
 }
 """Key and writing of each field that stands for itself; the order is that of the model."""
