@@ -16,7 +16,8 @@ from placer.read.documents.scenario_file import Edit
 from placer.read.documents.scenario_schema import EditEntry, LikeEntry, MemoryEntry
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection, build_host
-from placer.read.inventory.schema import HostEntry, OvercommitEntry, Problem, ReserveEntry
+from placer.read.inventory.schema import HostEntry, OvercommitEntry, ReserveEntry
+from placer.read.inventory.validation import Problem
 from placer.read.text.located import FaultLog, LineList, field_path
 from placer.whatif.firmware import (
     WITHIN_PACKAGE,

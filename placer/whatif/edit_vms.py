@@ -17,8 +17,9 @@ from placer.model.host import Host
 from placer.model.vm import Cell, CellMode, Current, Movable, Vm, VmSpec
 from placer.planning.compile.needs import part_vcpus
 from placer.read.inventory.files import Files
-from placer.read.inventory.schema import Problem, VmEntry
+from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
+from placer.read.inventory.validation import Problem
 from placer.read.inventory.vms import VmSection
 from placer.read.text.located import FaultLog, LineList, field_path
 

@@ -12,9 +12,10 @@ from placer.errors import Fault, InputError
 from placer.read.documents.kinds import refuse_other
 from placer.read.documents.scenario_schema import SCHEMA, TAKES, EditEntry
 from placer.read.hosts.host import read_file
-from placer.read.inventory.schema import Problem, VmEntry, further, note, validate
+from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS
 from placer.read.inventory.types import shown
+from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog, LineList, LineMap
 from placer.read.text.yaml_lines import decode, load_lines
 

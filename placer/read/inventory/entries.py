@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from placer.read.inventory.schema import Problem
 from placer.read.inventory.types import Refused, text, uuid
+from placer.read.inventory.validation import Problem
 from placer.read.text.located import FaultLog, LineList, LineMap
 
 _DIGITS = re.compile(r"[0-9]{1,18}")

@@ -13,8 +13,9 @@ from placer.read.hosts.host_settings import settings_of_entry
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files
 from placer.read.inventory.reserve import build_reserve
-from placer.read.inventory.schema import HostEntry, OvercommitEntry, Problem, further, note, validate
+from placer.read.inventory.schema import HostEntry, OvercommitEntry
 from placer.read.inventory.topology import TOPOLOGY_KEYS, TopologyBuilder
+from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 
 _OWN_KEYS = ("name", "uuid", "uri")

@@ -9,7 +9,8 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.vm import Bound, CellMode, Current, VmSpec
 from placer.read.domains.reading import DomainReading, bound_by_pins, current_of, nodes_of_pins
-from placer.read.inventory.schema import BoundEntry, Problem, VmEntry
+from placer.read.inventory.schema import BoundEntry, VmEntry
+from placer.read.inventory.validation import Problem
 
 
 def strangers(reading: DomainReading, topology: Topology) -> Iterator[str]:

@@ -8,9 +8,10 @@ from fractions import Fraction
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Node, NodeKind, Reserve, Topology
 from placer.model.units import format_kib
-from placer.read.inventory.schema import HostEntry, NodeReserveEntry, Problem
+from placer.read.inventory.schema import HostEntry, NodeReserveEntry
 from placer.read.inventory.topology import no_node
 from placer.read.inventory.types import Part
+from placer.read.inventory.validation import Problem
 
 
 def build_reserve(entry: HostEntry, topology: Topology, problems: list[Problem], warnings: list[str]) -> Reserve:

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from placer.model.rules import Rule, RuleKind, Selection, values_of
-from placer.read.inventory.schema import Problem, RuleEntry, further, note, validate
+from placer.read.inventory.schema import RuleEntry
+from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog
 
 _VM_KINDS = ("anti_affinity", "affinity", "within", "outside")

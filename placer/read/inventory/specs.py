@@ -20,7 +20,8 @@ from placer.model.vm import (
     ThreadPolicy,
     VmSpec,
 )
-from placer.read.inventory.schema import CellEntry, Problem, TopologyEntry, VmEntry
+from placer.read.inventory.schema import CellEntry, TopologyEntry, VmEntry
+from placer.read.inventory.validation import Problem
 
 SPEC_KEYS = (
     "vcpus",

@@ -14,7 +14,8 @@ from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
 from placer.read.hosts.raw_host import MAX_NODE, MAX_PLACED, RawHost, RawNode
 from placer.read.inventory.files import Files
-from placer.read.inventory.schema import HostEntry, Problem
+from placer.read.inventory.schema import HostEntry
+from placer.read.inventory.validation import Problem
 
 TOPOLOGY_KEYS = (
     "topology",

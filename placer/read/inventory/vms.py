@@ -14,8 +14,9 @@ from placer.read.domains.reading import DomainReading
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files, texts
 from placer.read.inventory.places import current_place, strangers
-from placer.read.inventory.schema import Problem, VmEntry, further, note, validate
+from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
+from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 
 _OWN_KEYS = ("name", "uuid", "manager_id", "host")
