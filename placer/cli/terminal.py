@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from placer.cli.answer import Answer
 
 INTERRUPTED = 130
+WITHOUT_TERMINAL = 200
+"""Columns where nothing has an edge: into a pipe or a file, unless COLUMNS says otherwise."""
 BROKEN_PIPE = 141
 """What a shell reports of a command that nobody reads from any more: 128 + SIGPIPE."""
 
@@ -54,8 +56,8 @@ class Terminal:
         from rich.console import Console
 
         stream = stream or self.out
-        # Without a terminal the picture must not depend on who runs it: 80 columns, unless COLUMNS says otherwise.
-        width = None if stream.isatty() or os.environ.get("COLUMNS") else 80
+        # Without a terminal the picture must not depend on who runs it, and a table must not be broken.
+        width = None if stream.isatty() or os.environ.get("COLUMNS") else WITHOUT_TERMINAL
         return Console(
             file=stream, width=width, no_color=not self.color or None, markup=False, emoji=False, highlight=False
         )

@@ -121,7 +121,7 @@ def vm_table(plan: Plan) -> Table:
 
 
 def _moves(plan: Plan, fleet: Fleet) -> Table:
-    columns = ("wave", "vm", "uuid", "step", "from_host", "to_host", "to_nodes", "copied_gib", "put_aside")
+    columns = ("wave", "vm", "uuid", "step", "needs", "from_host", "to_host", "to_nodes", "copied_gib", "put_aside")
     if all(vm.change is Change.NONE for vm in plan.vms):
         return Table(name="Moves", columns=columns, rows=[])
     rows = [
@@ -130,6 +130,7 @@ def _moves(plan: Plan, fleet: Fleet) -> Table:
             step.vm,
             step.uuid,
             step.kind.value,
+            step.need.value,
             None if step.source is None else step.source.host,
             step.target.host,
             format_cpuset(step.target.memory_nodes),

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Movable
+from placer.model.vm import Movable, Vm
 
 
 class Difference(StrEnum):
@@ -24,11 +25,18 @@ class Difference(StrEnum):
     """It has a place only in the new state."""
     UNPLACED = "unplaced"
     """It has a place only in the old state."""
+    CAME = "came"
+    """It is in the new fleet alone."""
+    GONE = "gone"
+    """It is in the old fleet alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmDifference:
-    """One VM: hosts and nodes of CPUs and memory before and after; None where it has no place or it is not known."""
+    """One VM: hosts and nodes of CPUs and memory before and after; None where it has no place or it is not known.
+
+    `was` is its old name, where its UUID tells that it is the same VM under another one.
+    """
 
     vm: str
     uuid: str | None
@@ -37,13 +45,16 @@ class VmDifference:
     new_host: str | None
     old_nodes: tuple[int, ...] | None
     new_nodes: tuple[int, ...] | None
+    was: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All VMs of either state, in the fleet's order."""
+    """All VMs of either state, in the fleet's order, and the hosts that only the new or only the old fleet has."""
 
     vms: tuple[VmDifference, ...]
+    hosts_came: tuple[str, ...] = ()
+    hosts_gone: tuple[str, ...] = ()
 
     @property
     def totals(self) -> Mapping[str, int]:
@@ -54,7 +65,8 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Tell whether every VM stays as it is."""
-        return all(vm.difference is Difference.STAYS for vm in self.vms)
+        hosts = self.hosts_came or self.hosts_gone
+        return not hosts and all(vm.difference is Difference.STAYS for vm in self.vms)
 
 
 _OF_CHANGE = {
@@ -133,6 +145,104 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
             old_nodes=None if one is None else _nodes(fleet, one),
             new_nodes=None if other is None else _nodes(fleet, other),
         )
+
+
+def compare_states(old_fleet: Fleet, old: Plan | None, new_fleet: Fleet, new: Plan | None) -> Comparison:
+    """Compare two fleets, each where its VMs are now or, given a plan of it, where the plan has them.
+
+    Hosts are the same by name, VMs by UUID where both have one, else by name. Nodes count where both states know them.
+    """
+    before, after = _places(old_fleet, old), _places(new_fleet, new)
+    by_uuid = {vm.uuid: vm for vm in old_fleet.vms if vm.uuid is not None}
+    found, seen = [], set()
+    for vm in new_fleet.vms:
+        earlier = by_uuid.get(vm.uuid) if vm.uuid is not None else None
+        if earlier is None:
+            same_name = old_fleet.vm_by_name.get(vm.name)
+            if same_name is not None and (same_name.uuid is None or vm.uuid is None):
+                earlier = same_name
+        one = None if earlier is None else before.get(earlier.name)
+        other = after.get(vm.name)
+        if earlier is not None:
+            seen.add(earlier.name)
+        if earlier is not None and one is None and other is None:
+            continue
+        difference = Difference.CAME if earlier is None else _between(vm, one, other)
+        was = earlier.name if earlier is not None and earlier.name != vm.name else None
+        found.append(_entry(vm.name, vm.uuid, difference, one, other, was))
+    found += [
+        _entry(vm.name, vm.uuid, Difference.GONE, before.get(vm.name), None, None)
+        for vm in old_fleet.vms
+        if vm.name not in seen
+    ]
+    old_hosts, new_hosts = (tuple(host.name for host in fleet.hosts) for fleet in (old_fleet, new_fleet))
+    return Comparison(
+        vms=tuple(found),
+        hosts_came=tuple(name for name in new_hosts if name not in old_fleet.host_by_name),
+        hosts_gone=tuple(name for name in old_hosts if name not in new_fleet.host_by_name),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _At:
+    """Where a VM is in one state: nodes of each cell's CPUs and memory, and its pins; None where not known."""
+
+    host: str
+    cells: list[tuple[list[int], list[int]]] | None
+    pins: Mapping[int, frozenset[int]] | None
+
+    @property
+    def nodes(self) -> tuple[int, ...] | None:
+        if self.cells is None:
+            return None
+        return tuple(sorted({node for cpus, memory in self.cells for node in (*cpus, *memory)}))
+
+
+def _places(fleet: Fleet, plan: Plan | None) -> dict[str, _At]:
+    """Return where each VM is that is somewhere."""
+    found = {}
+    for vm in fleet.vms:
+        if plan is not None:
+            at, host = plan.vm_by_name.get(vm.name), None
+        else:
+            host = None if vm.current is None else vm.current.host
+            at = as_now(vm, fleet.host_by_name[host]) if host is not None and host in fleet.host_by_name else None
+        if at is not None:
+            known = not at.bound and all(cell.nodes for cell in at.cells)
+            pins = at.pins if plan is not None or vm.current is None else vm.current.pins
+            own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
+            found[vm.name] = _At(host=at.host, cells=_cells(fleet, at) if known else None, pins=own)
+        elif host is not None:
+            found[vm.name] = _At(host=host, cells=None, pins=None)
+    return found
+
+
+def _between(vm: Vm, one: _At | None, other: _At | None) -> Difference:
+    if one is None or other is None:
+        return Difference.PLACED if one is None else Difference.UNPLACED
+    if one.host != other.host:
+        return Difference.RESTART if vm.movable is Movable.COLD else Difference.MIGRATED
+    if one.cells is not None and other.cells is not None:
+        if len(one.cells) != len(other.cells):
+            return Difference.RESTART
+        if one.cells != other.cells:
+            return Difference.OTHER_NODE
+    return Difference.STAYS if one.pins is None or other.pins is None or one.pins == other.pins else Difference.REPINNED
+
+
+def _entry(
+    name: str, uuid: str | None, difference: Difference, one: _At | None, other: _At | None, was: str | None
+) -> VmDifference:
+    return VmDifference(
+        vm=name,
+        uuid=uuid,
+        difference=difference,
+        old_host=None if one is None else one.host,
+        new_host=None if other is None else other.host,
+        old_nodes=None if one is None else one.nodes,
+        new_nodes=None if other is None else other.nodes,
+        was=was,
+    )
 
 
 def _nodes(fleet: Fleet, planned: PlanVm) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from placer.model.plan import PlanCell
+from placer.model.plan import Change, PlanCell
+from placer.moves.need import Need, need_of
 
 
 class StepKind(StrEnum):
@@ -58,6 +59,7 @@ class Step:
     ----------
     source, target : where it is before and after; `source` is None for a VM that comes from nowhere.
     memory_gib : what is copied, GiB: 0 where nothing is (re-pins, cold moves, VMs that are shut off).
+    running : it is on; what is shut off copies nothing.
     parking : the VM is only put aside, so that others can pass; a later step takes it to its planned place.
     passing : its CPUs are only for the time being; a later step gives it the planned ones.
     shares_with : VMs that it shares CPUs with for a while, until they too have got their new ones.
@@ -69,9 +71,18 @@ class Step:
     source: Place | None
     target: Place
     memory_gib: float = 0.0
+    running: bool = True
     parking: bool = False
     passing: bool = False
     shares_with: tuple[str, ...] = ()
+
+    @property
+    def need(self) -> Need:
+        """What it needs: whether the VM stays up, and what moves its memory."""
+        if self.kind is StepKind.START:
+            return Need.START
+        before = () if self.source is None else self.source.cells
+        return need_of(Change(self.kind.value), self.running, before, self.target.cells)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from placer.model.vm import Vm
 from placer.moves.model import FloatingSet, MoveLimits, Place, Step, StepKind, Wave
+from placer.moves.need import moved_kib
 from placer.moves.places import Claims, Transition, transition
 from placer.moves.state import Board
 
@@ -51,8 +52,12 @@ class Task:
     @property
     def memory_gib(self) -> float:
         """What the step copies, GiB."""
-        copies = self.kind in (StepKind.MIGRATE, StepKind.RENODE) and self.vm.running
-        return self.vm.spec.memory_kib / 2**20 if copies else 0.0
+        if self.kind not in (StepKind.MIGRATE, StepKind.RENODE) or not self.vm.running:
+            return 0.0
+        kib = None
+        if self.kind is StepKind.RENODE and self.source is not None:
+            kib = moved_kib(self.source[0].cells, self.target[0].cells)
+        return (self.vm.spec.memory_kib if kib is None else kib) / 2**20
 
     @property
     def counts(self) -> bool:
@@ -155,6 +160,7 @@ class Waves:
             source=None if task.source is None else task.source[0],
             target=task.target[0],
             memory_gib=task.memory_gib,
+            running=task.vm.running,
             parking=parking,
             passing=passing,
             shares_with=tuple(shares),

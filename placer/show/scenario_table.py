@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from placer.show.words import count, figure, listed, percent, visible
+from placer.show.words import count, figure, listed, no_formula, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,10 +152,5 @@ def comparison_csv(rows: Sequence[Row]) -> str:
         found = {goal["name"]: goal for goal in row.get("goals", ())}
         cells = [row.get(key) for key in plain] + [_headroom(row, flavor) for flavor in flavors]
         cells += [found.get(goal, {}).get(part) for goal in goals for part in ("value", "bound", "gap")]
-        writer.writerow([_cell(cell) for cell in [*cells, "; ".join(row["changes"]), row.get("reason")]])
+        writer.writerow([no_formula(cell) for cell in [*cells, "; ".join(row["changes"]), row.get("reason")]])
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

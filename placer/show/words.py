@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from placer.model.plan import Change
 from placer.model.units import format_kib
@@ -65,3 +66,8 @@ def figure(value: float | int | None, digits: int = 3) -> str:
 def percent(share: float | None) -> str:
     """Return a share as per cent: ``0.35 %``; ``unknown`` for None."""
     return "unknown" if share is None else f"{figure(100 * share, 2)} %"
+
+
+def no_formula(value: Any) -> Any:
+    """Keep a spreadsheet from taking a text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

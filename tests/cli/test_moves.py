@@ -42,7 +42,12 @@ def test_moves_in_every_form(files: tuple[Path, Path], placer: Callable[..., Any
         ("migrate", "db", "kvm-a-1", "kvm-a-2")
     ]
     assert wave["minutes"] == pytest.approx(1 / 60)
-    for form, words in (("table", "migrate"), ("markdown", "| migrate | kvm-a-1"), ("script", "migrate db db")):
+    for form, words in (
+        ("table", "live migration"),
+        ("markdown", "| live migration | kvm-a-1"),
+        ("csv", "1,db,,live migration,kvm-a-1,0,0,kvm-a-2"),
+        ("script", "migrate db db"),
+    ):
         run = placer("moves", *files, "--format", form)
         assert run.code == 0 and words in run.out
 

@@ -1,50 +1,54 @@
-"""``placer diff``: what differs between two plans, or between now and a plan."""
+"""``placer diff``: what differs between two plans, between now and a plan, or between two weeks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.inputs import STDIN, fleet_of_plan, read_bytes
+from placer.cli.inputs import STDIN, fleet_of_plan, read_bytes, read_fleet
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, InputError
 from placer.model.plan import PLAN_SCHEMA
-from placer.show.words import count, visible
+from placer.show.words import count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.explain.diff import Comparison
+    from placer.model.fleet import Fleet
+    from placer.model.plan import Plan
+
+
+class DiffFormat(StrEnum):
+    """The forms of a comparison."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 def diff(
     terminal: Terminal,
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A plan, or the inventory: where the VMs are now.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="A plan of the same fleet.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A plan, or an inventory: where its VMs are.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="A plan or an inventory, of this fleet or later.")],
     fleet: Annotated[
         str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plans say.")
     ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Every VM that differs.")] = False,
+    format: Annotated[DiffFormat, typer.Option("--format", help="How to print it.")] = DiffFormat.TABLE,
 ) -> Answer:
-    """Compare two plans, or where the VMs are with a plan: stays, re-pinned, other node, migrated, restart."""
-    from placer.explain.diff import compare_plans, compare_with_now
-    from placer.read.documents.plan_file import read_plan
+    """Compare two plans, two inventories, or where the VMs are with a plan.
 
+    Hosts are known by name, VMs by UUID, else by name.
+    """
     if STDIN in (old, new):
         raise InputError("two files are compared, neither of them standard input", cure="name two files")
-    later = read_plan(new)
-    if _is_plan(old):
-        earlier = read_plan(old)
-        if earlier.fleet_digest != later.fleet_digest:
-            raise InputError("the two plans are of different fleets", file=new, cure="compare plans of one fleet")
-        model = fleet_of_plan(later, new, fleet, terminal)
-        compared = compare_plans(model, earlier, later)
-    else:
-        if fleet is not None:
-            raise InputError("OLD is an inventory already", field="--fleet", cure="leave --fleet out")
-        compared = compare_with_now(fleet_of_plan(later, new, old, terminal), later)
+    compared = _compared(old, new, fleet, terminal)
     changed = [vm for vm in compared.vms if vm.difference.value != "stays"]
     failure = None if compared.same else DifferenceError(f"{count(len(changed), 'VM')} differ between {old} and {new}")
 
@@ -52,10 +56,13 @@ def diff(
         return {
             "same": compared.same,
             "totals": dict(compared.totals),
+            "hosts_came": list(compared.hosts_came),
+            "hosts_gone": list(compared.hosts_gone),
             "vms": [
                 {
                     "name": vm.vm,
                     "uuid": vm.uuid,
+                    "was": vm.was,
                     "difference": vm.difference.value,
                     "old": {"host": vm.old_host, "nodes": None if vm.old_nodes is None else list(vm.old_nodes)},
                     "new": {"host": vm.new_host, "nodes": None if vm.new_nodes is None else list(vm.new_nodes)},
@@ -64,7 +71,42 @@ def diff(
             ],
         }
 
-    return Answer(data=data, text=lambda console: _draw(compared, console), failure=failure)
+    text: str | Callable[[Console], None]
+    if format is DiffFormat.CSV:
+        from placer.show.differences import difference_csv
+
+        text = difference_csv(compared)
+    else:
+
+        def text(console: Console) -> None:
+            from placer.show.differences import draw_differences
+            from placer.show.rows import MOST
+
+            draw_differences(compared, console, None if show_all else MOST)
+
+    return Answer(data=data, text=text, failure=failure)
+
+
+def _compared(old: str, new: str, fleet: str | None, terminal: Terminal) -> Comparison:
+    from placer.explain.diff import compare_plans, compare_states, compare_with_now
+    from placer.read.documents.plan_file import read_plan
+
+    earlier = read_plan(old) if _is_plan(old) else None
+    later = read_plan(new) if _is_plan(new) else None
+    if fleet is not None and earlier is None:
+        raise InputError("OLD is an inventory already", field="--fleet", cure="leave --fleet out")
+    if earlier is None and later is not None:
+        model = read_fleet(old, terminal)
+        if model.digest == later.fleet_digest:
+            return compare_with_now(model, later)
+        return compare_states(model, None, fleet_of_plan(later, new, None, terminal), later)
+    if earlier is not None and later is not None and earlier.fleet_digest == later.fleet_digest:
+        return compare_plans(fleet_of_plan(later, new, fleet, terminal), earlier, later)
+    return compare_states(_fleet(old, earlier, fleet, terminal), earlier, _fleet(new, later, fleet, terminal), later)
+
+
+def _fleet(file: str, plan: Plan | None, fleet: str | None, terminal: Terminal) -> Fleet:
+    return read_fleet(file, terminal) if plan is None else fleet_of_plan(plan, file, fleet, terminal)
 
 
 def _is_plan(file: str) -> bool:
@@ -77,28 +119,3 @@ def _is_plan(file: str) -> bool:
     except ValueError:
         return False
     return isinstance(document, dict) and document.get("schema") == PLAN_SCHEMA
-
-
-def _draw(compared: Comparison, console: Console) -> None:
-    from rich.table import Table
-
-    changed = [vm for vm in compared.vms if vm.difference.value != "stays"]
-    if changed:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for column in ("VM", "difference", "old", "new"):
-            table.add_column(column, overflow="fold")
-        for vm in changed:
-            table.add_row(
-                visible(vm.vm),
-                vm.difference.value,
-                _where(vm.old_host, vm.old_nodes),
-                _where(vm.new_host, vm.new_nodes),
-            )
-        console.print(table)
-    console.print(", ".join(f"{number:,} {kind}" for kind, number in compared.totals.items() if number) or "no VMs")
-
-
-def _where(host: str | None, nodes: tuple[int, ...] | None) -> str:
-    if host is None:
-        return ""
-    return visible(host) if nodes is None else f"{visible(host)} node {','.join(map(str, nodes))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,9 @@ from placer.errors import ImpossibleError, InputError
 from placer.model.units import parse_bytes
 
 if TYPE_CHECKING:
-    from placer.model.fleet import Fleet
+    from rich.console import Console
+
+    from placer.moves.changes import Changes
     from placer.moves.model import Schedule
 
 _BITS = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:bit/s|bps)\s*", re.IGNORECASE)
@@ -29,6 +32,7 @@ class MovesFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     MARKDOWN = "markdown"
+    CSV = "csv"
     SCRIPT = "script"
 
 
@@ -46,11 +50,13 @@ def moves(
     window: Annotated[
         str | None, typer.Option("--window", metavar="TIME", help="Stop within so much time of copying, such as 2h.")
     ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Every step of every wave.")] = False,
     format: Annotated[MovesFormat, typer.Option("--format", help="How to print the schedule.")] = MovesFormat.TABLE,
 ) -> Answer:
     """Order a plan's moves in waves, each step where there is room for it."""
     from placer.check.check import check
     from placer.emit.moves.json import schedule_data
+    from placer.moves.changes import plan_changes
     from placer.moves.model import MoveLimits
     from placer.moves.schedule import schedule_moves
     from placer.read.documents.plan_file import read_plan
@@ -76,17 +82,57 @@ def moves(
     def data() -> dict[str, Any]:
         return schedule_data(schedule)
 
-    return Answer(data=data, text=_text(schedule, format, model), failure=failure)
-
-
-def _text(schedule: Schedule, form: MovesFormat, model: Fleet) -> str:
-    from placer.emit.moves.markdown import schedule_markdown, schedule_text
-
-    if form is MovesFormat.SCRIPT:
+    text: str | Callable[[Console], None]
+    if format is MovesFormat.SCRIPT:
         from placer.emit.moves.script import schedule_script
 
-        return schedule_script(schedule, model)
-    return schedule_markdown(schedule) if form is MovesFormat.MARKDOWN else schedule_text(schedule)
+        text = schedule_script(schedule, model)
+    elif format is MovesFormat.MARKDOWN:
+        from placer.emit.moves.markdown import schedule_markdown
+
+        text = schedule_markdown(schedule)
+    elif format is MovesFormat.CSV:
+        from placer.emit.moves.csv import schedule_csv
+
+        text = schedule_csv(schedule, plan_changes(model, planned))
+    elif show_all:
+        from placer.emit.moves.markdown import schedule_text
+
+        text = schedule_text(schedule)
+    else:
+
+        def text(console: Console) -> None:
+            _draw(schedule, plan_changes(model, planned), console)
+
+    return Answer(data=data, text=text, failure=failure)
+
+
+def _draw(schedule: Schedule, changes: Changes, console: Console) -> None:
+    """Draw what changes in sentences, the changes that gain most, and the waves."""
+    from placer.emit.moves.markdown import outline, tail, wave_outline
+    from placer.show.change_words import CHANGE_COLUMNS, change_row, change_sentences
+    from placer.show.items import draw_items
+    from placer.show.rows import MOST, draw_rows, say
+
+    for sentence in change_sentences(changes):
+        say(console, sentence)
+    waves = {step.vm: number for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps}
+    rows = changes.moving or changes.vms
+    if rows:
+        say(console, "\nwhat gains most first")
+        cells = [(*change_row(vm), str(waves.get(vm.vm, "-"))) for vm in rows]
+        draw_rows([*CHANGE_COLUMNS, "wave#"], cells, console, rest="--all, or --format csv")
+    if not schedule.waves:
+        return
+    say(console, f"\n{outline(schedule)}")
+    for number, wave in enumerate(schedule.waves[:MOST], start=1):
+        say(console, f"  wave {number}: {wave_outline(wave)}")
+    if len(schedule.waves) > MOST:
+        say(console, f"  and {len(schedule.waves) - MOST:,} more waves")
+    for heading, entries in tail(schedule):
+        more = [f"and {len(entries) - MOST:,} more: --all"] if len(entries) > MOST else []
+        draw_items(heading, [*entries[:MOST], *more], console)
+    say(console, "every step in its order: --all, --format csv, markdown or script")
 
 
 def parse_bandwidth_gib_s(text: str) -> float:

@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from placer.model.cpuset import format_cpuset
 from placer.moves.model import Place, Schedule, Step, Wave
-
-_DOES = {
-    "repin": "re-pin",
-    "renode": "other node",
-    "migrate": "migrate",
-    "restart": "restart",
-    "start": "start",
-}
+from placer.moves.need import Need
+from placer.show.words import count, visible
 
 
-def schedule_markdown(schedule: Schedule) -> str:
-    """Return the schedule with a heading and a table a wave, boxes to tick, and what has no place in it."""
+def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:
+    """Return the schedule with a heading and a table a wave, boxes to tick, and what has no place in it.
+
+    Parameters
+    ----------
+    fold_pins : of a wave's steps that only give other CPUs only the number is told.
+    """
     lines = ["# Moves", "", f"{outline(schedule)}.", ""]
     for number, wave in enumerate(schedule.waves, start=1):
         lines += [f"## Wave {number}: {wave_outline(wave)}", ""]
-        lines += [f"Before: {words}." for words in floating_words(wave, before=True)]
-        lines += ["", "| done | VM | do | from | to | GiB | remark |", "|---|---|---|---|---|--:|---|"]
-        for step in wave.steps:
-            cells = ["☐", step.vm, _DOES[step.kind.value], *ends(step), f"{step.memory_gib:g}", remark(step)]
+        lines += [f"Before: {words}.\n" for words in floating_words(wave, before=True)]
+        shown = [step for step in wave.steps if not (fold_pins and _only_pins(step))]
+        if shown:
+            lines += [
+                "| done | VM | do | from | to | memory of node | GiB | remark |",
+                "|---|---|---|---|---|---|--:|---|",
+            ]
+        for step in shown:
+            cells = ["☐", step.vm, does(step), *ends(step), memory(step), f"{step.memory_gib:g}", remark(step)]
             lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+        if folded := len(wave.steps) - len(shown):
+            lines += ["", f"☐ new pins of {count(folded, 'VM')} while they run: `placer apply PLAN --apply`"]
         lines.append("")
-        lines += [f"After: {words}." for words in floating_words(wave, before=False)]
-        lines += [] if wave.complete else ["Do not stop after this wave: a VM is only passing through."]
-        lines.append("")
+        lines += [f"After: {words}.\n" for words in floating_words(wave, before=False)]
+        lines += [] if wave.complete else ["Do not stop after this wave: a VM is only passing through.", ""]
     for heading, entries in tail(schedule):
         lines += [f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def schedule_text(schedule: Schedule) -> str:
-    """Return the schedule as aligned text."""
+    """Return the whole schedule as aligned text."""
     lines = [outline(schedule)]
     for number, wave in enumerate(schedule.waves, start=1):
         lines.append(f"wave {number}: {wave_outline(wave)}")
         lines += [f"    before: {words}" for words in floating_words(wave, before=True)]
         rows = [
-            (_DOES[step.kind.value], visible(step.vm), *map(visible, ends(step)), remark(step)) for step in wave.steps
+            (does(step), *map(visible, (step.vm, *ends(step), memory(step) and f"memory {memory(step)}")), remark(step))
+            for step in wave.steps
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
-            lines.append(f"    {line}  {visible(row[4])}".rstrip())
+            lines.append(f"    {line}  {visible(row[5])}".rstrip())
         lines += [f"    after: {words}" for words in floating_words(wave, before=False)]
     for heading, entries in tail(schedule):
         lines += [f"{heading}:", *(f"    {visible(entry)}" for entry in entries)]
@@ -57,12 +64,9 @@ def schedule_text(schedule: Schedule) -> str:
 def outline(schedule: Schedule) -> str:
     """Return the schedule in a sentence."""
     steps = schedule.steps
-    counts = [
-        f"{sum(step.kind.value == kind for step in steps)} {words}"
-        for kind, words in _DOES.items()
-        if any(step.kind.value == kind for step in steps)
-    ]
-    parts = [f"{len(schedule.waves)} waves", *counts, f"{sum(step.memory_gib for step in steps):g} GiB"]
+    counts = Counter(step.need for step in steps)
+    told = [f"{counts[need]:,} {need.value}" for need in Need if counts[need]]
+    parts = [count(len(schedule.waves), "wave"), *told, f"{sum(step.memory_gib for step in steps):g} GiB"]
     if schedule.waves and schedule.minutes is not None:
         parts.append(f"{schedule.minutes:.1f} minutes of copying")
     if schedule.parking_moves or schedule.parking_bound:
@@ -77,7 +81,7 @@ def outline(schedule: Schedule) -> str:
 
 def wave_outline(wave: Wave) -> str:
     """Return a wave in a few words."""
-    text = f"{len(wave.steps)} steps, {wave.memory_gib:g} GiB"
+    text = f"{count(len(wave.steps), 'step')}, {wave.memory_gib:g} GiB"
     return text if wave.minutes is None else f"{text}, {wave.minutes:.1f} min"
 
 
@@ -87,6 +91,20 @@ def floating_words(wave: Wave, *, before: bool) -> Iterator[str]:
         if entry.vms:
             host = visible(entry.host)
             yield f"shared vCPUs on {host}, node {entry.node} float over CPUs {format_cpuset(entry.cpus)}"
+
+
+def does(step: Step) -> str:
+    """Return what is done to the VM."""
+    return step.need.value
+
+
+def memory(step: Step) -> str:
+    """Return on which nodes the memory lies before and after; empty where it stays, or is not known."""
+    before = () if step.source is None else step.source.memory_nodes
+    after = step.target.memory_nodes
+    if not after or step.need is Need.PIN:
+        return ""
+    return f"{format_cpuset(before)} → {format_cpuset(after)}" if before else format_cpuset(after)
 
 
 def ends(step: Step) -> tuple[str, str]:
@@ -116,7 +134,7 @@ def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
     if schedule.remaining:
         yield (
             "Remains after the window",
-            [f"{s.vm}: {_DOES[s.kind.value]} to {_where(s.target)}" for s in schedule.remaining],
+            [f"{s.vm}: {does(s)} to {_where(s.target)}" for s in schedule.remaining],
         )
     if schedule.cycles:
         yield (
@@ -130,9 +148,8 @@ def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
         yield "Notes", list(schedule.notes)
 
 
-def visible(text: str) -> str:
-    """Return the text with control characters spelled out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+def _only_pins(step: Step) -> bool:
+    return step.need is Need.PIN and not (step.parking or step.passing or step.shares_with)
 
 
 def _where(place: Place) -> str:

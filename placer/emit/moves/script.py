@@ -14,6 +14,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.vm import CellMode, Vm
 from placer.moves.model import FloatingSet, Place, Schedule, Step, StepKind
+from placer.moves.need import Need
 
 _HELPERS = r"""
 set -u
@@ -118,7 +119,7 @@ def _step(step: Step, fleet: Fleet) -> Iterator[str]:
         yield comment(f"{step.vm}: define and start it on {place.host} (placer export --to libvirt)")
     elif step.kind is StepKind.MIGRATE:
         yield f"migrate {label} {domain} {here} {to} {tunes}"
-    elif step.kind in (StepKind.RESTART, StepKind.RENODE):
+    elif step.kind is StepKind.RESTART or (step.kind is StepKind.RENODE and step.need is not Need.PIN):
         # The memory of a running guest stays on its nodes whatever its definition says.
         yield f"restart {label} {domain} {here} {to} {tunes}"
     else:

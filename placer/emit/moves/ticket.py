@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from placer.emit.export import Exporter
@@ -10,28 +9,25 @@ from placer.emit.moves.markdown import schedule_markdown
 from placer.emit.report.lead import sentences
 from placer.emit.report.sections import before_after, goal_words, now_and_planned
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Movable
+from placer.model.plan import Plan
+from placer.moves.changes import Changes, plan_changes
 from placer.moves.schedule import schedule_moves
-from placer.show.words import amount, count, figure, percent, visible
+from placer.show.change_words import downtime_sentence, names_of, nodes_words
+from placer.show.words import count, figure, percent, visible
 
-_LISTED = 200
-_TOUCHED = {
-    Change.REPIN: "only re-pinned inside the same nodes",
-    Change.RENODE: "to another node of the same host",
-    Change.MIGRATE: "to another host",
-    Change.RESTART: "to be shut off and started again",
-}
+_LISTED = 20
+"""Rows of a list: a ticket of ten changes is two pages."""
 
 
 def ticket(plan: Plan, fleet: Fleet) -> bytes:
     """Return the ticket; it says of what is not known that it is not."""
+    changes = plan_changes(fleet, plan)
     sections = {
         "What": _what(plan, fleet),
         "Why": _why(plan, fleet),
-        "Risk": _risk(plan, fleet),
+        "Risk": _risk(plan, fleet, changes),
         "Steps": _steps(plan, fleet),
-        "Rollback": _rollback(plan, fleet),
+        "Rollback": _rollback(changes),
     }
     lines = [f"# Change: placement of {_plain(plan.fleet_path or 'a fleet')}"]
     for title, content in sections.items():
@@ -40,22 +36,12 @@ def ticket(plan: Plan, fleet: Fleet) -> bytes:
 
 
 def _what(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    counts = Counter(vm.change for vm in plan.vms)
-    arriving = sum(1 for vm in plan.vms if vm.change is Change.NONE and fleet.vm_by_name[vm.name].current is None)
     for sentence in sentences(plan, fleet):
         yield _plain(sentence)
         yield ""
-    yield "| VMs | |"
-    yield "|--:|---|"
-    for change, words in _TOUCHED.items():
-        if counts[change]:
-            yield f"| {counts[change]:,} | {words} |"
-    for number, words in ((arriving, "new"), (counts[Change.NONE] - arriving, "left as they are")):
-        if number:
-            yield f"| {number:,} | {words} |"
     if plan.unplaced:
-        yield f"| {len(plan.unplaced):,} | without a place |"
-    yield ""
+        yield f"{count(len(plan.unplaced), 'VM')} without a place."
+        yield ""
     digest = plan.fleet_digest[:12] if plan.fleet_digest else "unknown"
     yield f"Plan of placer {_plain(plan.versions.get('placer', 'unknown'))}: fleet digest {digest}, seed {plan.seed}."
 
@@ -79,20 +65,12 @@ def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
             yield f"| {' | '.join(map(_plain, row))} |"
 
 
-def _risk(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    restarts = [vm for vm in plan.vms if vm.change is Change.RESTART]
-    moved = [vm for vm in plan.vms if vm.change in (Change.RENODE, Change.MIGRATE)]
-    cold = [vm for vm in moved if fleet.vm_by_name[vm.name].movable is Movable.COLD]
-    copied = sum(cell.memory_kib for vm in moved for cell in vm.cells)
-    down = [*restarts, *cold]
-    told = f"{count(len(down), 'VM')} shut off and started again{_named(down)}" if down else "none planned"
-    yield f"- downtime: {told}"
-    renoded = [vm for vm in moved if vm.change is Change.RENODE and fleet.vm_by_name[vm.name].running]
-    if renoded:
-        what = "libvirt moves no strict memory while a VM runs: a restart, or migratepages on the host, moves that of"
-        yield f"- {what} {count(len(renoded), 'VM')}{_named(renoded)}"
-    if moved:
-        yield f"- memory copied: {amount(copied)} of {count(len(moved), 'VM')}{_named(moved)}"
+def _risk(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
+    yield f"- {_plain(downtime_sentence(changes))}"
+    if changes.memory_gib:
+        copied = [vm for vm in changes.vms if vm.memory_gib]
+        what = f"{figure(changes.memory_gib, 1)} GiB of {count(len(copied), 'VM')}: {_plain(names_of(copied))}"
+        yield f"- memory copied: {what}"
     worst = plan.summary.get("worst_host_failure")
     if not isinstance(worst, dict) or worst.get("host") is None:
         yield "- what a failure of one host would mean afterwards is not known"
@@ -119,40 +97,33 @@ def _steps(plan: Plan, fleet: Fleet) -> Iterator[str]:
         yield "Nothing moves."
         return
     blank = True
-    for line in schedule_markdown(schedule).splitlines()[1:]:
+    for line in schedule_markdown(schedule, fold_pins=True).splitlines()[1:]:
         if line or not blank:
             yield f"##{line}" if line.startswith("#") else line
         blank = not line
 
 
-def _rollback(plan: Plan, fleet: Fleet) -> Iterator[str]:
+def _rollback(changes: Changes) -> Iterator[str]:
     yield "`placer apply --apply` writes a journal: `placer rollback JOURNAL --apply` takes its changes back."
-    changed = [vm for vm in plan.vms if vm.change is not Change.NONE]
-    if not changed:
+    back = [vm for vm in changes.moving if vm.source is not None]
+    if not back:
         return
-    yield "By hand, in the reverse order, each VM goes back to where it is now:"
+    yield "By hand, in the reverse order, each VM whose memory moves goes back to where it is now:"
     yield ""
-    yield "| done | VM | host | CPUs on node | memory on node |"
-    yield "|---|---|---|---|---|"
-    for vm in changed[:_LISTED]:
-        current = fleet.vm_by_name[vm.name].current
-        nodes = None if current is None else current.nodes
-        memory = None if current is None else current.memory_nodes or nodes
-        yield f"| ☐ | {_plain(vm.name)} | {_plain(vm.from_host or vm.host)} | {_ids(nodes)} | {_ids(memory)} |"
-    if len(changed) > _LISTED:
+    yield "| done | VM | host | CPUs of node | memory of node | needs |"
+    yield "|---|---|---|---|---|---|"
+    for vm in back[:_LISTED]:
+        now = vm.source
+        assert now is not None
+        nodes, memory = nodes_words(now.cpu_nodes), nodes_words(now.memory_nodes)
+        yield f"| ☐ | {_plain(vm.vm)} | {_plain(now.host)} | {nodes} | {memory} | {vm.need.value} |"
+    if len(back) > _LISTED:
         yield ""
-        yield f"and {len(changed) - _LISTED:,} more, which the plan file holds"
-
-
-def _ids(nodes: tuple[int, ...] | None) -> str:
-    return "unknown" if nodes is None else ", ".join(map(str, nodes))
-
-
-def _named(vms: list[PlanVm]) -> str:
-    if not vms:
-        return ""
-    names = ", ".join(_plain(vm.name) for vm in vms[:_LISTED])
-    return f": {names}" + (f" and {len(vms) - _LISTED:,} more" if len(vms) > _LISTED else "")
+        yield f"and {len(back) - _LISTED:,} more, which `placer moves FLEET PLAN --format csv` names"
+    if changes.pinned:
+        yield ""
+        what = f"Which CPUs {count(len(changes.pinned), 'VM')} had that only get other ones"
+        yield f"{what}: the journal, and `placer diff FLEET PLAN --format csv`."
 
 
 def _plain(text: str) -> str:

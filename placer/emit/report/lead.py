@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,9 @@ from placer.emit.report.charts import Bar, Chart, chart
 from placer.emit.report.sections import NowAndPlanned
 from placer.measure.measure import FleetScore
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, GoalResult, Plan
+from placer.model.plan import GoalResult, Plan
+from placer.moves.changes import plan_changes
+from placer.show.change_words import change_sentences
 from placer.show.words import amount, count, figure, percent, visible
 
 
@@ -41,7 +42,7 @@ def sentences(plan: Plan, fleet: Fleet) -> list[str]:
     return [
         *_placed(plan),
         *_proof(plan),
-        *_changes(plan),
+        *change_sentences(plan_changes(fleet, plan)),
         *_failure(plan.summary.get("worst_host_failure")),
     ]
 
@@ -71,21 +72,6 @@ def _open(goal: GoalResult) -> str:
     if goal.bound is None:
         return f"{figure(goal.value)}, and no bound is known"
     return f"{figure(goal.value)}, no plan can pass {figure(goal.bound)}, a gap of {percent(goal.gap)}"
-
-
-def _changes(plan: Plan) -> Iterator[str]:
-    counts = Counter(vm.change for vm in plan.vms)
-    moved = [vm for vm in plan.vms if vm.change in (Change.RENODE, Change.MIGRATE)]
-    words = (
-        (Change.MIGRATE, "to another host"),
-        (Change.RENODE, "to another node"),
-        (Change.RESTART, "with a restart"),
-        (Change.REPIN, "to other CPUs of the same nodes"),
-    )
-    told = [f"{counts[change]:,} {where}" for change, where in words if counts[change]]
-    if told:
-        copied = amount(sum(cell.memory_kib for vm in moved for cell in vm.cells))
-        yield f"Changes to VMs that are there: {', '.join(told)}" + (f"; {copied} of memory copied." if moved else ".")
 
 
 def _failure(worst: Any) -> Iterator[str]:

@@ -30,6 +30,7 @@ _STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
 _GOAL_WORDS = {
     "placed": "vCPUs without a place",
+    "excess": "what VMs take that their hosts have not",
     "rules": "how far rules are broken, over all rules and domains",
     "remote": "extra distance to memory, in vCPU equivalents",
     "hosts": "cost of the hosts in use",

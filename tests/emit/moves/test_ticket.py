@@ -26,10 +26,10 @@ def test_ticket_says_what_why_risk_steps_and_rollback(
     parts = text.split("\n## ")
     assert [part.split("\n", 1)[0] for part in parts[1:]] == ["What", "Why", "Risk", "Steps", "Rollback"]
     name = "a\\|b\\<script\\>\\\\n\\# x"
-    assert "| 1 | to another node of the same host |" in parts[1]
-    assert "1 GiB of 1 VM" in parts[3] and "downtime: none planned" in parts[3]
-    assert "a restart, or migratepages on the host, moves that of 1 VM" in parts[3]
+    assert "1 VM moves memory, 1 GiB in all: 1 to another node." in parts[1]
+    assert "1 GiB of 1 VM" in parts[3] and "Downtime: none" not in text
+    assert parts[3].count("1 VM (") == parts[1].count("1 VM (") == 1, "both tell who is down"
     assert all(name in part for part in parts[3:])
-    assert f"| ☐ | {name} | kvm-a | 1 | 1 |" in parts[5]
+    assert f"| ☐ | {name} | kvm-a | 1 | 1 | restart or copy |" in parts[5]
     assert "\n\n\n" not in text
     assert "<script>" not in text

@@ -1,0 +1,168 @@
+"""The changes of a plan: what each needs, copies and gains, and where a rollback takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from placer.measure.as_now import as_now
+from placer.measure.measure import ScoreCache
+from placer.measure.moved import is_present
+from placer.model.fleet import Fleet
+from placer.model.plan import Change, Plan, PlanVm
+from placer.model.vm import Vm
+from placer.moves.need import Need, moved_kib, need_of
+
+_KIB_PER_GIB = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """Where a VM is at one end of a change: nodes of its vCPUs and of its memory, None where nothing binds them."""
+
+    host: str
+    cpu_nodes: tuple[int, ...] | None
+    memory_nodes: tuple[int, ...] | None
+    pins: Mapping[int, frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmChange:
+    """One VM that a plan changes.
+
+    Attributes
+    ----------
+    source : where it is, and where a rollback takes it; None for a VM that is nowhere yet.
+    memory_gib : memory that leaves its node or host while the VM runs, GiB.
+    gain : remote access that the change saves (vCPU equivalents, negative: costs); None where it is not known now.
+    bound_at_start : its memory is bound to nodes of its host from its next start on, and stays where it is till then.
+    """
+
+    vm: str
+    uuid: str | None
+    change: Change
+    need: Need
+    source: Spot | None
+    target: Spot
+    memory_gib: float
+    gain: float | None
+    bound_at_start: bool = False
+
+    @property
+    def moves_memory(self) -> bool:
+        """Tell whether memory goes elsewhere, rather than only the CPUs that reach it."""
+        if self.source is None or self.need is Need.PIN:
+            return False
+        return self.source.host != self.target.host or self.source.memory_nodes != self.target.memory_nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """All changes of a plan, those that gain most first, and how many VMs stay as they are."""
+
+    vms: tuple[VmChange, ...]
+    stay: int
+
+    @property
+    def moving(self) -> tuple[VmChange, ...]:
+        """VMs whose memory goes to another node or host."""
+        return tuple(vm for vm in self.vms if vm.moves_memory)
+
+    @property
+    def pinned(self) -> tuple[VmChange, ...]:
+        """VMs that only get other CPUs, while they run."""
+        return tuple(vm for vm in self.vms if not vm.moves_memory and vm.need is not Need.START)
+
+    @property
+    def starting(self) -> tuple[VmChange, ...]:
+        """VMs that are nowhere yet."""
+        return tuple(vm for vm in self.vms if vm.need is Need.START)
+
+    @property
+    def shut_off(self) -> tuple[VmChange, ...]:
+        """VMs that are down for a while, unless their pages are moved by hand."""
+        return tuple(vm for vm in self.vms if vm.need.is_downtime)
+
+    @property
+    def memory_gib(self) -> float:
+        """Memory that is copied, GiB."""
+        return sum(vm.memory_gib for vm in self.vms)
+
+    @property
+    def gain(self) -> float:
+        """Remote access saved by the VMs of which it is known, vCPU equivalents."""
+        return sum(vm.gain for vm in self.vms if vm.gain is not None)
+
+
+def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
+    """Return what a plan that `check` accepts changes, and what each change needs."""
+    cache = ScoreCache()
+    found, stay = [], 0
+    for planned in plan.vms:
+        vm = fleet.vm_by_name[planned.name]
+        if planned.change is Change.NONE and vm.current is not None:
+            stay += 1
+        else:
+            found.append(_change(fleet, vm, planned, cache))
+    found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
+    return Changes(vms=tuple(found), stay=stay)
+
+
+def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache) -> VmChange:
+    now = None
+    if vm.current is not None and is_present(fleet, vm):
+        now = as_now(vm, fleet.host_by_name[vm.current.host])
+    target = _spot(fleet, planned)
+    source = _last_known(vm) if now is None else _spot(fleet, now)
+    need = Need.START
+    if vm.current is not None:
+        need = need_of(planned.change, vm.running, () if now is None else now.cells, planned.cells)
+    copied = 0
+    if vm.running and need in (Need.LIVE, Need.REBIND):
+        copied = vm.spec.memory_kib
+        if need is Need.REBIND and now is not None and (kib := moved_kib(now.cells, planned.cells)) is not None:
+            copied = kib
+    gain = None
+    if now is not None and not now.bound and not planned.bound:
+        before, after = (
+            cache.score(vm.spec, fleet.host_by_name[at.host].topology, at).extra_distance for at in (now, planned)
+        )
+        gain = vm.spec.weight * (before - after)
+    loose = now is not None and moved_kib(now.cells, planned.cells) is None and not planned.bound
+    return VmChange(
+        vm=vm.name,
+        uuid=vm.uuid,
+        change=planned.change,
+        need=need,
+        source=source,
+        target=target,
+        memory_gib=copied / _KIB_PER_GIB,
+        gain=gain,
+        bound_at_start=need is Need.PIN and loose,
+    )
+
+
+def _spot(fleet: Fleet, at: PlanVm) -> Spot:
+    topology = fleet.host_by_name[at.host].topology
+    node_of = topology.node_of_cpu
+    cpus = {node_of[cpu] for pin in at.pins.values() for cpu in pin}
+    memory = {node for cell in at.cells for node in cell.nodes}
+    return Spot(
+        host=at.host,
+        cpu_nodes=None if at.bound and len(cpus) == sum(bool(node.cpus) for node in topology.nodes) else _sorted(cpus),
+        memory_nodes=_sorted(memory) if all(cell.nodes for cell in at.cells) else None,
+        pins=at.pins,
+    )
+
+
+def _last_known(vm: Vm) -> Spot | None:
+    now = vm.current
+    if now is None:
+        return None
+    nodes = None if now.nodes is None else _sorted(now.nodes)
+    memory = nodes if now.memory_nodes is None else _sorted(now.memory_nodes)
+    return Spot(host=now.host, cpu_nodes=nodes, memory_nodes=memory, pins=now.pins)
+
+
+def _sorted(nodes: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(nodes)))

@@ -1,0 +1,98 @@
+"""What a plan changes, in sentences and rows: the same on every screen and in every document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from placer.model.cpuset import format_cpuset
+from placer.moves.changes import Changes, VmChange
+from placer.moves.need import Need
+from placer.show.words import count, figure, listed, visible
+
+_NAMED = 3
+CHANGE_COLUMNS = ("VM", "host", "CPUs", "memory", "GiB#", "gain#", "needs")
+"""Columns of `change_row`: host, nodes of CPUs and of memory before and after, what is copied, remote access saved."""
+
+
+def change_sentences(changes: Changes) -> Iterator[str]:
+    """Yield what a plan changes: what moves memory first, then who is shut off, what only gets other CPUs."""
+    if not changes.vms:
+        yield f"Nothing changes: {count(changes.stay, 'VM')} {'stays' if changes.stay == 1 else 'stay'} in place."
+        return
+    if changes.stay or len(changes.starting) < len(changes.vms):
+        yield from _changes_of_present(changes)
+    if changes.starting:
+        yield f"{count(len(changes.starting), 'VM')} {'starts' if len(changes.starting) == 1 else 'start'} anew."
+
+
+def _changes_of_present(changes: Changes) -> Iterator[str]:
+    if moving := changes.moving:
+        away = sum(1 for vm in moving if vm.source is not None and vm.source.host != vm.target.host)
+        ends = [(away, "to another host"), (len(moving) - away, "to another node")]
+        where = " and ".join(f"{many:,} {words}" for many, words in ends if many)
+        yield f"{count(len(moving), 'VM')} {_move(moving)} memory, {figure(changes.memory_gib, 1)} GiB in all: {where}."
+    else:
+        yield "No memory moves."
+    if changes.gain:
+        way = "less" if changes.gain > 0 else "more"
+        yield f"Remote access: {figure(abs(changes.gain))} {way} for the VMs whose nodes are known now."
+    yield downtime_sentence(changes)
+    if pinned := changes.pinned:
+        hosts = Counter(vm.target.host for vm in pinned)
+        get = "gets" if len(pinned) == 1 else "get"
+        yield f"{count(len(pinned), 'VM')} only {get} other CPUs, on {count(len(hosts), 'host')}."
+    if bound := sum(1 for vm in changes.vms if vm.bound_at_start):
+        yield f"The memory of {count(bound, 'VM')} is bound to nodes at the next start; till then it stays where it is."
+
+
+def downtime_sentence(changes: Changes) -> str:
+    """Return who is shut off, and by what."""
+    restarts = [vm for vm in changes.shut_off if vm.need is Need.RESTART]
+    rebound = [vm for vm in changes.shut_off if vm.need is Need.REBIND]
+    parts = []
+    if restarts:
+        parts.append(f"{count(len(restarts), 'restart')} ({names_of(restarts)})")
+    if rebound:
+        parts.append(
+            f"{count(len(rebound), 'VM')} ({names_of(rebound)}) by a restart, or none by a copy with migratepages on "
+            "the host: libvirt moves no bound memory while a VM runs"
+        )
+    return f"Downtime: {'; '.join(parts)}." if parts else "Downtime: none."
+
+
+def change_row(vm: VmChange) -> tuple[str, ...]:
+    """Return one change as `CHANGE_COLUMNS` has it."""
+    source, target = vm.source, vm.target
+    return (
+        visible(vm.vm),
+        _ends(None if source is None else visible(source.host), visible(target.host)),
+        _ends(None if source is None else nodes_words(source.cpu_nodes), nodes_words(target.cpu_nodes)),
+        _ends(None if source is None else nodes_words(source.memory_nodes), nodes_words(target.memory_nodes)),
+        figure(vm.memory_gib, 1) if vm.memory_gib else "-",
+        gain_words(vm.gain),
+        vm.need.value,
+    )
+
+
+def gain_words(gain: float | None) -> str:
+    """Return what a change saves in remote access."""
+    return "unknown" if gain is None else figure(round(gain, 3))
+
+
+def nodes_words(nodes: Sequence[int] | None) -> str:
+    """Return node ids; ``any`` where nothing binds."""
+    return "any" if nodes is None else format_cpuset(nodes)
+
+
+def names_of(vms: Sequence[VmChange]) -> str:
+    """Return the first names, and how many more there are."""
+    return listed([visible(vm.vm) for vm in vms], _NAMED)
+
+
+def _ends(before: str | None, after: str) -> str:
+    return after if before in (None, after) else f"{before} → {after}"
+
+
+def _move(vms: Sequence[VmChange]) -> str:
+    return "moves" if len(vms) == 1 else "move"

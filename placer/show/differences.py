@@ -1,0 +1,94 @@
+"""What differs between two states of a fleet, in sentences, rows and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from placer.explain.diff import Comparison, Difference, VmDifference
+from placer.model.cpuset import format_cpuset
+from placer.show.rows import draw_rows, say
+from placer.show.words import count, listed, no_formula, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HOSTS_NAMED = 5
+_REST = "--all, or --format csv"
+_QUIET = (Difference.STAYS, Difference.REPINNED)
+
+
+def draw_differences(compared: Comparison, console: Console, most: int | None) -> None:
+    """Draw how much differs, then what is elsewhere, then what only gets other CPUs, host by host.
+
+    Parameters
+    ----------
+    most : rows drawn of each, None for all.
+    """
+    for sentence in difference_sentences(compared):
+        say(console, sentence)
+    order = list(Difference)
+    moved = sorted(_elsewhere(compared), key=lambda vm: -order.index(vm.difference))
+    if moved:
+        rows = [
+            (_name(vm), vm.difference.value, _where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
+            for vm in moved
+        ]
+        draw_rows(("VM", "difference", "old", "new"), rows, console, most=most, rest=_REST)
+    pinned = [vm for vm in compared.vms if vm.difference is Difference.REPINNED]
+    if pinned and most is None:
+        rows = [(_name(vm), vm.difference.value, _where(vm.new_host, vm.new_nodes), "") for vm in pinned]
+        draw_rows(("VM", "difference", "host", ""), rows, console, most=None)
+    elif pinned:
+        counts = Counter(vm.new_host or "" for vm in pinned)
+        names = ", ".join(f"{visible(host)} {many:,}" for host, many in counts.most_common(_HOSTS_NAMED))
+        left = len(counts) - _HOSTS_NAMED
+        more = f" and {count(left, 'more host')}" if left > 0 else ""
+        say(console, f"re-pinned only, by host: {names}{more}; {_REST}")
+
+
+def difference_sentences(compared: Comparison) -> Iterator[str]:
+    """Yield what differs; what is elsewhere apart from what only gets other CPUs."""
+    for what, names in (("came", compared.hosts_came), ("went", compared.hosts_gone)):
+        if names:
+            yield f"{count(len(names), 'host')} {what}: {listed([visible(name) for name in names], _HOSTS_NAMED)}."
+    totals = compared.totals
+    stays, pinned = totals[Difference.STAYS.value], totals[Difference.REPINNED.value]
+    if compared.same:
+        yield f"Nothing differs: {stays:,} stays."
+        return
+    told = [f"{totals[kind.value]:,} {kind.value}" for kind in Difference if kind not in _QUIET and totals[kind.value]]
+    elsewhere = len(list(_elsewhere(compared)))
+    if elsewhere:
+        yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}."
+    yield f"{pinned:,} only re-pinned, {stays:,} stays."
+
+
+def difference_csv(compared: Comparison) -> str:
+    """Return a row a VM that differs."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("vm", "uuid", "was", "difference", "old_host", "old_nodes", "new_host", "new_nodes"))
+    for vm in compared.vms:
+        if vm.difference is not Difference.STAYS:
+            old, new = (None if nodes is None else format_cpuset(nodes) for nodes in (vm.old_nodes, vm.new_nodes))
+            row = (vm.vm, vm.uuid, vm.was, vm.difference.value, vm.old_host, old, vm.new_host, new)
+            writer.writerow([no_formula(cell) for cell in row])
+    return out.getvalue()
+
+
+def _elsewhere(compared: Comparison) -> Iterator[VmDifference]:
+    return (vm for vm in compared.vms if vm.difference not in _QUIET)
+
+
+def _name(vm: VmDifference) -> str:
+    return visible(vm.vm) if vm.was is None else f"{visible(vm.vm)} (was {visible(vm.was)})"
+
+
+def _where(host: str | None, nodes: tuple[int, ...] | None) -> str:
+    if host is None:
+        return ""
+    return visible(host) if not nodes else f"{visible(host)} node {','.join(map(str, nodes))}"
