@@ -23,4 +23,5 @@ class SweepOptions:
     seed: int = 0
     max_moves: int | None = None
     max_migrations: int | None = None
+    max_repins: int | None = None
     headroom: tuple[str, ...] = ()

@@ -135,6 +135,7 @@ def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> P
         seed=seed,
         max_moves=plan.options["max_moves"],
         max_migrations=plan.options["max_migrations"],
+        max_repins=plan.options.get("max_repins"),
     )
     rounds = ROUNDS if len(fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
     found = plan_with_reserve(fleet, plan, options, solve_with, rounds=rounds)
@@ -158,6 +159,7 @@ def solve_with(fleet: Fleet, options: SweepOptions) -> Plan:
         seed=options.seed,
         max_moves=options.max_moves,
         max_migrations=options.max_migrations,
+        max_repins=options.max_repins,
     )
 
 

@@ -60,3 +60,11 @@ def test_impossible_comes_before_missed() -> None:
     found = unmet(Requirements(goals=("placed",), gap=0.0), plan(goal("placed", 4, 4, 0.0), goal("remote", 2, 1, 0.5)))
     assert isinstance(found, ImpossibleError)
     assert len(found.faults) == 2
+
+
+@pytest.mark.parametrize(("bound", "error"), [(0.0, None), (512.0, ImpossibleError)])
+def test_strict_takes_a_proof(bound: float, error: type[Exception] | None) -> None:
+    """What may have no place but is not proven to passes; what is proven to is impossible, with how much of what."""
+    tier = {"part": "KiB of memory", "value": 512.0, "bound": bound}
+    found = unmet(Requirements(strict=True), plan(goal("excess", 512.0, bound, 0.0, tiers=(tier,))))
+    assert found is None if error is None else type(found) is error and "512 KiB of memory" in str(found)

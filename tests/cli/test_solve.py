@@ -149,6 +149,15 @@ def test_impossible_vm_is_named_and_the_rest_planned(placer: Placer, fleet_file:
     assert required.envelope["result"]["unplaced"][0]["name"] == "huge"
 
 
+def test_strict_asks_for_the_goal_excess(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
+    """On a fleet that runs goals without it cannot tell: that is a fault of the command, and nothing is written."""
+    fleet_file.write_text(fleet_file.read_text().replace("vcpus: 1,", "vcpus: 1, host: kvm-a, nodes: [0],"))
+    path = tmp_path / "plan.json"
+    run = placer("solve", fleet_file, "-o", path, "--strict", "--goals", "placed,remote")
+    assert run.code == 2 and "excess" in run.err and not path.exists()
+    assert placer("solve", fleet_file, "-o", path, "--strict").code == 0
+
+
 def test_gap_that_is_not_met(placer: Placer, fleet_file: Path, tmp_path: Path) -> None:
     """A greedy plan has no proof of its goals: a required gap is missed with exit 5, and the plan is written."""
     path = tmp_path / "plan.json"

@@ -19,10 +19,14 @@ _GAP = re.compile(r"gap\s*=\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """Goals that must be at zero, and the largest gap that any goal may have (a share; None: any)."""
+    """Goals that must be at zero, and the largest gap that any goal may have (a share; None: any).
+
+    With `strict` nothing may be proven to have no place: excess that is not proven passes.
+    """
 
     goals: tuple[str, ...] = ()
     gap: float | None = None
+    strict: bool = False
 
 
 def parse_requirements(text: str | None) -> Requirements:
@@ -70,6 +74,12 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
         elif goal.value is None or worst_part(goal) > 0:
             text = f"required and not reached: {figure(goal.value)} remain, at least {figure(goal.bound)} is proven"
             missed.append(Fault(message=text, field=name, cure="give more time, or ease the goals before it"))
+    excess = by_name.get("excess")
+    if requirements.strict and excess is not None and least_possible(excess) > 0:
+        parts = [tier for tier in excess.tiers if tier["bound"]]
+        said = ", ".join(f"{figure(tier['bound'])} {tier['part']}" for tier in parts)
+        cure = "allow moves with --max-moves, or leave --strict out: what runs stays as it is"
+        impossible.append(Fault(message=f"proven to have no place: {said}", field="excess", cure=cure))
     if requirements.gap is not None:
         for goal in plan.goals:
             if goal.gap is None or goal.gap > requirements.gap:

@@ -21,6 +21,7 @@ from placer.cli.plans.requirements import parse_requirements, unmet
 from placer.cli.progress import ProgressPrinter
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import InputError
+from placer.model.goals import parse_goals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +65,7 @@ def solve(
         str | None,
         typer.Option("--require", metavar="LIST", help="placed, rules, gap=0.5%: exit 3 or 5 where not reached."),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 where anything is proven to have no place.")] = False,
     engine: Annotated[
         EngineChoice, typer.Option("--engine", help="Which engine; auto picks by size.")
     ] = EngineChoice.AUTO,
@@ -83,11 +85,13 @@ def solve(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the plan.")] = False,
 ) -> Answer:
     """Plan a fleet and prove how good the plan is."""
-    requirements = parse_requirements(require)
+    requirements = replace(parse_requirements(require), strict=strict)
     time_limit_s = parse_duration_s(time_limit, "--time-limit")
     refuse_existing_plan(output, force)
     reading = Reading(running_only=running_only, max_hosts=max_hosts, max_vms=max_vms)
     model = read_fleet(fleet, terminal, reading)
+    if strict and model.is_live and "excess" not in (goal.name for goal in parse_goals(goals, model)):
+        raise InputError("it asks for the goal excess", field="--strict", cure="add excess to --goals, after placed")
     started_s = time.monotonic()
     printer = ProgressPrinter(terminal)
 

@@ -157,7 +157,7 @@ class Pinner:
         floats = _floating(capacity, work.capacity.ratio, shared)
         answer, hold = None, self.hold
         for hold in (False, True) if not self.hold else (True,):
-            items, owners, held = self._items(work, wanted, hold=hold)
+            items, owners, held = self._items(work, node, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
             if self.save_cpus and all(item.kind == "any" for item in items):
                 cores = [replace(core, slow=False) for core in cores]
@@ -194,12 +194,13 @@ class Pinner:
                 work.floating[number][slot] = free or capacity.shared_cpus
 
     def _items(
-        self, work: _HostWork, wanted: Sequence[tuple[int, int]], *, hold: bool
+        self, work: _HostWork, node: int, wanted: Sequence[tuple[int, int]], *, hold: bool
     ) -> tuple[list[Item], list[tuple[int, int]], set[int]]:
         """Return what is to be pinned on a node, whose it is, and the CPUs that are held as they are."""
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         held = set(work.held)
+        cores = work.capacity.nodes[node].cores
         for number, slot in wanted:
             vm, needs = work.vms[number], work.needs[number]
             part = needs.options[0][slot]
@@ -224,7 +225,7 @@ class Pinner:
                 work.cpus[number][slot] = item.current
                 if emulator:
                     work.extra[number] = frozenset(item.current_extra)
-                held |= set(item.current) | set(item.current_extra)
+                held |= set(item.current) | set(item.current_extra) | _idle_beside(cores, item)
                 continue
             items.append(item)
             owners.append((number, slot))
@@ -344,6 +345,14 @@ def _as_of(vm: Vm, host: str) -> Vm:
     if vm.current is None or vm.current.host == host:
         return vm
     return replace(vm, current=None, pins_fixed=False)
+
+
+def _idle_beside(cores: Sequence[FreeCore], item: Item) -> set[int]:
+    """Return the CPUs that an item which keeps its own leaves idle: the rest of its cores, where it has them alone."""
+    if item.policy == "prefer":
+        return set()
+    own = set(item.current or ())
+    return {cpu for core in cores if own & set(core.cpus) for cpu in (*core.cpus, *core.beside)}
 
 
 def _floating(node: NodeCapacity, ratio: Fraction, shared: int) -> int:
