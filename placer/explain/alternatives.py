@@ -21,6 +21,7 @@ from placer.planning.after import fleet_after, part_nodes
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.compile.loose import Loose
 from placer.planning.compile.placements import Placement, canonical
+from placer.planning.compile.rows import Row, RowKind
 from placer.planning.decode.reasons import row_words
 from solvers.evaluate import evaluate, violations
 from solvers.problem import MoveBudget, Objective, Shape
@@ -318,8 +319,8 @@ class _Search:
         if not broken:
             return self._priced(place, patterns, base)
         if len(short):
-            node, row = shape.row_names[int(short[0])]
-            constraint, whom = row_words(self.compiled, row), self._holders(place.hosts[0], node, row)
+            row = self.compiled.rows[cls.shape][int(short[0])]
+            constraint, whom = row_words(self.compiled, row), self._holders(place.hosts[0], row)
         else:
             constraint, whom = self._broken(broken[0])
         blocked = dataclasses.replace(place, verdict=Verdict.BLOCKED, constraint=constraint, whom=whom)
@@ -353,28 +354,26 @@ class _Search:
                 return f"the host has no {what}"
         return f"its migration domain: the host is of {host.migration_domain or 'none'}"
 
-    def _holders(self, host: str, node: int | None, row: str) -> tuple[str, ...]:
+    def _holders(self, host: str, row: Row) -> tuple[str, ...]:
         """Return the VMs that hold the most of what is short, at most five."""
-        kind, _, what = row.partition(" ")
         topology = self.fleet.host_by_name[host].topology
-        where = None if node is None else topology.node_ids[node]
+        where = frozenset(topology.node_ids[node] for node in row.nodes or range(len(topology.nodes)))
         sizes: dict[str, int] = {}
         for other in self.residents.get(host, ()):
             spec = self.fleet.vm_by_name[other.name].spec
-            if kind == "rule":
-                amount = int(matches(self.compiled.fleet.rules[int(what)].members, other.name, spec.labels))
-                nodes = {topology.node_of_cpu[cpu] for pin in other.pins.values() for cpu in pin}
-                amount *= where is None or where in nodes
-            elif kind in ("memory", "pages"):
-                amount = sum(kib for cell in other.cells for at, kib in cell.nodes.items() if where in (None, at))
-            elif kind == "device":
-                amount = sum(device == what and where in (None, at) for device, at in other.devices)
-            elif kind in spec.resources or what in spec.resources:
-                amount = spec.resources.get(what, spec.resources.get(kind, 0))
-            else:
-                amount = sum(
-                    any(where in (None, topology.node_of_cpu[cpu]) for cpu in pin) for pin in other.pins.values()
-                )
+            on = [any(topology.node_of_cpu[cpu] in where for cpu in pin) for pin in other.pins.values()]
+            match row.kind:
+                case RowKind.RULE | RowKind.ONE_L3:
+                    members = self.compiled.fleet.rules[row.number].members
+                    amount = int(matches(members, other.name, spec.labels) and any(on))
+                case RowKind.MEMORY | RowKind.PAGES:
+                    amount = sum(kib for cell in other.cells for at, kib in cell.nodes.items() if at in where)
+                case RowKind.DEVICE:
+                    amount = sum(device == row.what and (at is None or at in where) for device, at in other.devices)
+                case RowKind.RESOURCE:
+                    amount = spec.resources.get(str(row.what), 0)
+                case _:
+                    amount = sum(on)
             if amount:
                 sizes[other.name] = amount
         return tuple(sorted(sizes, key=lambda name: (-sizes[name], name))[:5])

@@ -18,6 +18,7 @@ from placer.model.units import format_kib
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import Compiled, compile_fleet
+from placer.planning.compile.rows import Row, RowKind
 from placer.planning.room import Room
 from placer.whatif.wanted import Wanted, wanted_flavor
 from solvers.problem import IntArray, Problem
@@ -103,6 +104,7 @@ class _States:
     def __init__(self, fleet: Fleet, wanted: Sequence[Wanted], compiled: Compiled) -> None:
         self.fleet, self.wanted = fleet, wanted
         self.problem: Problem = compiled.problem
+        self.rows = compiled.rows
         self.room = Room(self.problem)
         self.names = tuple(host.name for host in fleet.hosts)
         self.flavor = compiled.flavors.of_vm[len(fleet.vms) :]
@@ -169,7 +171,7 @@ class _States:
             many = self.room.count[numbers]
             if_only = {
                 resource: int((np.maximum(filler.only(rows).bounds(room).most, high) * many).sum())
-                for resource, rows in _resources(form.row_names, filler.rows).items()
+                for resource, rows in _resources(self.rows[shape], filler.rows).items()
             }
             alone.append((if_only, int((high * many).sum())))
         return self._summed(number, least, most, complete, _limits(alone), label)
@@ -219,18 +221,13 @@ class _States:
         )
 
 
-def _resources(names: Sequence[tuple[int | None, str]], rows: IntArray) -> dict[str, list[int]]:
-    """Return resource, in a planner's words -> its rows among these."""
+def _resources(rows: Sequence[Row], taken: IntArray) -> dict[str, list[int]]:
+    """Return resource, in a planner's words -> its rows among those `taken`."""
     out: dict[str, list[int]] = defaultdict(list)
-    for row in rows.tolist():
-        name = names[row][1]
-        kind, _, what = name.partition(" ")
-        word = (
-            f"{format_kib(int(what.split()[1]))} pages"
-            if kind == "pages"
-            else _WORDS.get(name.partition(" by ")[0], name)
-        )
-        out[word].append(row)
+    for k in taken.tolist():
+        row = rows[k]
+        word = f"{format_kib(row.number)} pages" if row.kind is RowKind.PAGES else _WORDS.get(row.cpus, row.name)
+        out[word].append(k)
     return out
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from placer.model.host import Host
+from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.shapes import FinishedShape
 from placer.topology.symmetry import chain_keys, symmetric_chains
 from solvers.problem import IntArray, Shape
@@ -24,9 +25,9 @@ class ChainKeys:
         """Return the keys of each chain of node blocks that are alike on an empty host."""
         key = (draft, room.tobytes())
         if key not in self._cache:
-            shape = self.finished[draft].shape
+            shape, rows = self.finished[draft].shape, self.finished[draft].kept
             colours = [
-                tuple((name, int(room[k])) for k, (where, name) in enumerate(shape.row_names) if where == node)
+                tuple((row.name, int(room[k])) for k, row in enumerate(rows) if row.node == node)
                 for node in range(shape.nodes)
             ]
             packages = [
@@ -34,26 +35,19 @@ class ChainKeys:
                 for package in host.topology.packages
             ]
             found = symmetric_chains(host.topology.distances, colours, packages)
-            load = np.stack([self._load(shape, node) for node in range(shape.nodes)], axis=1)
-            self._cache[key] = tuple(chain_keys(chain, load, self._largest(shape, room)) for chain in found)
+            loads = [_load(shape, rows, node) for node in range(shape.nodes)]
+            load = np.stack([_taken(shape, row) for row in loads], axis=1)
+            largest = max((int(room[row]) for row in loads if row is not None), default=0)
+            self._cache[key] = tuple(chain_keys(chain, load, largest) for chain in found)
         return self._cache[key]
 
-    @staticmethod
-    def _row(shape: Shape, node: int) -> int | None:
-        """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like
-        nodes.
-        """
-        rows = [k for k, (where, name) in enumerate(shape.row_names) if where == node and name not in ("load", "cores")]
-        return max(
-            rows,
-            key=lambda k: (int((shape.use[:, k] > 0).sum()), shape.row_names[k][1] != "memory", shape.row_names[k][1]),
-            default=None,
-        )
 
-    def _load(self, shape: Shape, node: int) -> IntArray:
-        row = self._row(shape, node)
-        return shape.use[:, row] if row is not None else np.zeros(shape.placements, dtype=np.int64)
+def _load(shape: Shape, rows: Sequence[Row], node: int) -> int | None:
+    """Return the row that is a node's load: the CPU row that most placements take, else memory; alike on like nodes."""
+    own = [k for k, row in enumerate(rows) if row.node == node and row.kind not in (RowKind.LOAD, RowKind.CORES)]
+    taken = {k: int((shape.use[:, k] > 0).sum()) for k in own}
+    return max(own, key=lambda k: (taken[k], rows[k].kind is not RowKind.MEMORY, rows[k].name), default=None)
 
-    def _largest(self, shape: Shape, room: IntArray) -> int:
-        rows = [self._row(shape, node) for node in range(shape.nodes)]
-        return max((int(room[row]) for row in rows if row is not None), default=0)
+
+def _taken(shape: Shape, row: int | None) -> IntArray:
+    return shape.use[:, row] if row is not None else np.zeros(shape.placements, dtype=np.int64)

@@ -20,8 +20,9 @@ from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, g
 from placer.planning.compile.host_classes import ClassBuilder
 from placer.planning.compile.needs import part_vcpus, spec_needs
 from placer.planning.compile.objectives import objectives_of
+from placer.planning.compile.row_table import ONE_L3, Place
+from placer.planning.compile.rows import Row
 from placer.planning.compile.shapes import ShapeFactory
-from placer.planning.compile.structures import ONE_L3, Place
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
 
@@ -35,7 +36,7 @@ class Compiled:
 
     Attributes
     ----------
-    placements : a shape, the placement behind each of the problem's placement indices.
+    placements, rows : a shape, the placement behind each of the problem's placement indices, and its rows.
     now : a host, placement index -> VMs (indices into the fleet) that are there now; `floating` the same a flavor for
         VMs on no known node; `fixed` the VMs that cannot move, a host.
     capacities : a host, what it can give (CPUs held by fixed pins taken out).
@@ -47,6 +48,7 @@ class Compiled:
     problem: Problem
     flavors: Flavors
     placements: tuple[tuple[Place, ...], ...]
+    rows: tuple[tuple[Row, ...], ...]
     now: Mapping[int, Mapping[int, tuple[int, ...]]]
     floating: Mapping[int, Mapping[int, tuple[int, ...]]]
     fixed: Mapping[int, tuple[int, ...]]
@@ -116,6 +118,7 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
         problem=problem,
         flavors=flavors,
         placements=built.placements,
+        rows=built.rows,
         now=built.now,
         floating=built.floating,
         fixed=built.fixed,

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from placer.model.balance_steps import BALANCE_STEPS, THOUSAND
 from placer.planning.compile.loose import NodeSet, families
-from placer.planning.compile.structures import BESIDE, LOADS, SHARED, RowTable, Structure
+from placer.planning.compile.row_table import LOADS, RowTable
+from placer.planning.compile.rows import BESIDE, SHARED, Row, RowKind
+from placer.planning.compile.structures import Structure
 from solvers.pins.cpu_rows import CpuRow
 from solvers.problem import COST_UNIT, Hinge, HostClass, Shape, Shortage
 
@@ -31,17 +33,17 @@ def hinges_of(
     """
     structure = table.structure
     out = []
-    for k, (node, name) in enumerate(table.names):
-        kind, _, what = name.partition(" ")
-        if kind == "rule":
+    for k, row in enumerate(table.rows):
+        node = row.node
+        if row.kind is RowKind.RULE:
             domains = 1
-            if node is not None and spread_rules[int(what)] == "l3":
+            if node is not None and spread_rules[row.number] == "l3":
                 domains = structure.l3_domains[node]
-            out.append(Hinge(goal="rules", row=k, offset=max_per[int(what)] * domains))
-        elif name == "cores" and structure.whole is not None and node is not None:
+            out.append(Hinge(goal="rules", row=k, offset=max_per[row.number] * domains))
+        elif row.kind is RowKind.CORES and structure.whole is not None and node is not None:
             out.append(Hinge(goal="cores", row=k, offset=structure.whole[node]))
-        elif name in LOADS and structure.usable is not None and node is not None and structure.usable[node]:
-            goal, per_cpu = LOADS[name]
+        elif row.kind in LOADS and structure.usable is not None and node is not None and structure.usable[node]:
+            goal, per_cpu = LOADS[row.kind]
             a_cpu = structure.ratio.numerator * per_cpu * structure.load_scale
             out.extend(
                 Hinge(
@@ -63,29 +65,26 @@ def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: boo
     place, so a thread counts a core's part of a CPU.
     """
     structure = table.structure
-    sets: dict[str, list[tuple[int, NodeSet]]] = {}
-    for k, (node, name) in enumerate(table.names):
-        nodes, what = table.over.get(k, (() if node is None else (node,), name))
-        sets.setdefault(what, []).append((k, nodes))
+    sets: dict[tuple[RowKind, str | int], list[tuple[int, NodeSet]]] = {}
+    for k, row in enumerate(table.rows):
+        sets.setdefault((row.kind, row.what), []).append((k, row.nodes))
     out = []
-    for what, rows in sets.items():
-        kind, _, rest = what.partition(" ")
-        if kind == "pages" or (what == "memory" and structure.told):
-            each = int(rest.split()[1]) if kind == "pages" else 1
-            out.append(Shortage(part=MEMORY, apart=_apart(rows, each)))
-        elif kind in ("device", "resource"):
-            out += [Shortage(part=OTHERS, apart=(((row, 1),),)) for row, _ in rows]
-    whole = [(row, nodes) for what in (SHARED, BESIDE) for row, nodes in sets.get(what, ())]
-    if whole:
+    for (kind, what), rows in sets.items():
+        if kind is RowKind.PAGES or (kind is RowKind.MEMORY and structure.told):
+            out.append(Shortage(part=MEMORY, apart=_apart(rows, int(what) if kind is RowKind.PAGES else 1)))
+        elif kind in (RowKind.DEVICE, RowKind.RESOURCE):
+            out += [Shortage(part=OTHERS, apart=(((k, 1),),)) for k, _ in rows]
+    shared = [sets.get((RowKind.CPUS, what), []) for what in (SHARED, BESIDE)]
+    if any(shared):
         each = units[VCPUS] // structure.ratio.numerator
-        apart = [family for what in (SHARED, BESIDE) for family in _apart(sets.get(what, ()), each)]
+        apart = [family for rows in shared for family in _apart(rows, each)]
         out.append(Shortage(part=VCPUS, apart=tuple(apart)))
     for node, cpu_rows in enumerate(structure.cpu_rows):
         found = []
         for one in cpu_rows:
-            row = table.index.get((node, one.name))
-            if row is not None and not one.shared:
-                found.append(((row, units[CPUS] // _most_a_vcpu(one, only_threads=only_threads)),))
+            at = table.index.get(Row(RowKind.CPUS, (node,), one.name))
+            if at is not None and not one.shared:
+                found.append(((at, units[CPUS] // _most_a_vcpu(one, only_threads=only_threads)),))
         if found:
             out.append(Shortage(part=CPUS, apart=tuple(found)))
     return tuple(out)

@@ -30,9 +30,11 @@ from placer.planning.compile.loose_places import LoosePlaces, unions_on
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.permissions import Permission, Permissions
 from placer.planning.compile.placements import Placement, placement_cost, view_of
+from placer.planning.compile.row_table import Place
+from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.compile.structures import BESIDE, ONE_L3, SHARED, Place, structure_of
+from placer.planning.compile.structures import structure_of
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import COST_UNIT, HostClass, IntArray, Shape
 
@@ -44,6 +46,7 @@ class Built:
     shapes: tuple[Shape, ...]
     classes: tuple[HostClass, ...]
     placements: tuple[tuple[Place, ...], ...]
+    rows: tuple[tuple[Row, ...], ...]
     now: Mapping[int, Mapping[int, tuple[int, ...]]]
     floating: Mapping[int, Mapping[int, tuple[int, ...]]]
     fixed: Mapping[int, tuple[int, ...]]
@@ -93,7 +96,7 @@ class ClassBuilder:
         units = goal_units([draft.structure for draft in drafts], only_threads=self.factory.only_threads)
         finished = []
         over = {host.room.draft for number, host in loaded.items() if (rooms[number][1] < capacity[number]).any()}
-        largest = [np.zeros(len(draft.table.names), dtype=np.int64) for draft in drafts]
+        largest = [np.zeros(len(draft.table.rows), dtype=np.int64) for draft in drafts]
         for number, host in loaded.items():
             np.maximum(largest[host.room.draft], capacity[number], out=largest[host.room.draft])
         for index, draft in enumerate(drafts):
@@ -108,6 +111,7 @@ class ClassBuilder:
             shapes=tuple(done.shape for done in finished),
             classes=classes,
             placements=tuple(done.placements for done in finished),
+            rows=tuple(done.kept for done in finished),
             now=now,
             floating={
                 number: {flavor: tuple(vms) for flavor, vms in host.floating.items()} for number, host in loaded.items()
@@ -278,7 +282,7 @@ class ClassBuilder:
         draft = self.factory.drafts[loaded.room.draft]
         table = draft.table
         key = id(loaded.room)
-        if key not in self._base or len(self._base[key]) != len(table.names):
+        if key not in self._base or len(self._base[key]) != len(table.rows):
             allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules)
             self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, allowed)
         room = self._base[key].copy()
@@ -292,10 +296,10 @@ class ClassBuilder:
             for row in rows_of_floating(table, self.groups[flavor].rules, self.factory.spread_rules):
                 taken[row] += len(vms)
         out = np.maximum(np.maximum(room, 0), taken)
-        for row, (_, name) in enumerate(table.names):
-            alone = name.startswith((SHARED, BESIDE)) and not loaded.shares
-            if name.startswith(("rule ", ONE_L3)) or alone or table.is_untold(row):
-                room[row] = out[row]
+        for k, one in enumerate(table.rows):
+            alone = one.shared and not loaded.shares
+            if one.kind in (RowKind.RULE, RowKind.ONE_L3) or alone or table.is_untold(one):
+                room[k] = out[k]
         return out, room
 
     def _classes(

@@ -25,7 +25,9 @@ from placer.planning.compile.placements import (
     placement_cost,
     placements_of,
 )
-from placer.planning.compile.structures import Place, RowTable, Structure
+from placer.planning.compile.row_table import Place, RowTable
+from placer.planning.compile.rows import Row
+from placer.planning.compile.structures import Structure
 from solvers.problem import BoolArray, IntArray, Shape
 
 
@@ -58,13 +60,14 @@ class ShapeDraft:
 
 @dataclass(frozen=True, slots=True)
 class FinishedShape:
-    """A shape with the way back: its placements, the draft's rows it kept and their divisors, draft placement -> its
-    own (-1: dropped).
+    """A shape with the way back: its placements; the draft's rows it kept, as numbers and as they are, and their
+    divisors; draft placement -> its own (-1: dropped).
     """
 
     shape: Shape
     placements: tuple[Place, ...]
     rows: IntArray
+    kept: tuple[Row, ...]
     divisor: IntArray
     renumber: IntArray
 
@@ -172,7 +175,7 @@ class ShapeFactory:
         Placements that not even the roomiest host could hold are dropped, then rows that nothing takes; the others are
         divided by their common divisor, those with a hinge excepted.
         """
-        use = np.zeros((len(draft.placements), len(draft.table.names)), dtype=np.int64)
+        use = np.zeros((len(draft.placements), len(draft.table.rows)), dtype=np.int64)
         for number, taken in enumerate(draft.uses):
             for row, amount in taken.items():
                 use[number, row] = amount
@@ -184,6 +187,7 @@ class ShapeFactory:
         hinged = {hinge.row for hinge in hinges}
         hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
+        kept = tuple(draft.table.rows[k] for k in rows)
         divisor = np.array(
             [1 if k in hinged else math.gcd(*map(int, np.unique(use[:, k]))) for k in rows], dtype=np.int64
         )
@@ -203,7 +207,7 @@ class ShapeFactory:
         shape = Shape(
             name=name,
             nodes=nodes,
-            row_names=tuple(draft.table.names[k] for k in rows),
+            row_names=tuple((row.node, row.name) for row in kept),
             flavor=flavor,
             use=use[:, rows] // divisor,
             cost=costs,
@@ -220,7 +224,9 @@ class ShapeFactory:
             ),
         )
         renumber = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int64)
-        return FinishedShape(shape=shape, placements=placements, rows=rows, divisor=divisor, renumber=renumber)
+        return FinishedShape(
+            shape=shape, placements=placements, rows=rows, kept=kept, divisor=divisor, renumber=renumber
+        )
 
 
 def without_pinned(group: FlavorGroup) -> FlavorGroup:

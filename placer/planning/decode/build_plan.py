@@ -19,7 +19,7 @@ from placer.planning.compile.devices import DeviceNodes, devices_now
 from placer.planning.compile.loose import Loose, loose_now
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus
 from placer.planning.compile.placements import Placement, canonical
-from placer.planning.compile.structures import Place
+from placer.planning.compile.row_table import Place
 from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
 

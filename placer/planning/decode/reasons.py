@@ -10,7 +10,7 @@ import numpy as np
 from placer.check.fits import impossible_vms
 from placer.model.plan import Unplaced
 from placer.planning.compile.compile import Compiled
-from placer.planning.compile.structures import ONE_L3
+from placer.planning.compile.rows import Row, RowKind
 from solvers.result import HostPattern, Result
 
 
@@ -67,7 +67,7 @@ def _reason(
         if not nearest.any():
             fitting += count
             continue
-        lacking.update({row_words(compiled, shape.row_names[k][1]): count for k in np.flatnonzero(nearest)[:1]})
+        lacking.update({row_words(compiled, compiled.rows[cls.shape][k]): count for k in np.flatnonzero(nearest)[:1]})
     vcpus = problem.flavors[flavor].vcpus
     if fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
@@ -85,23 +85,30 @@ def _reason(
     return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"
 
 
-def row_words(compiled: Compiled, row: str) -> str:
+CPU_WORDS = {
+    "threads": "free CPUs on a node",
+    "threads of whole cores": "whole cores on a node",
+    "free threads": "free CPUs on a node",
+    "shared vCPUs": "CPUs for shared vCPUs on a node",
+    "shared vCPUs beside cores": "CPUs beside the pinned ones on a node",
+    "shared beside free threads": "CPUs beside the pinned ones on a node",
+    "shared beside dedicated": "CPUs beside the pinned ones on a node",
+}
+"""What a CPU row is to a planner, where its own name does not say it."""
+
+
+def row_words(compiled: Compiled, row: Row) -> str:
     """Return what a capacity row is to a planner."""
-    kind, _, what = row.partition(" ")
-    if kind == "rule":
-        return f"room under the rule {compiled.fleet.rules[int(what)].label}"
-    if kind == ONE_L3:
-        return f"room in one L3 domain, which the rule {compiled.fleet.rules[int(what)].label} wants"
-    if kind == "pages":
-        return f"huge {row}"
-    plain = {
-        "memory": "free memory on a node",
-        "threads": "free CPUs on a node",
-        "threads of whole cores": "whole cores on a node",
-        "free threads": "free CPUs on a node",
-        "shared vCPUs": "CPUs for shared vCPUs on a node",
-        "shared vCPUs beside cores": "CPUs beside the pinned ones on a node",
-        "shared beside free threads": "CPUs beside the pinned ones on a node",
-        "shared beside dedicated": "CPUs beside the pinned ones on a node",
-    }
-    return plain.get(row.partition(" by ")[0], f"{row} on a node" if kind == "whole" else f"{what} ({kind})")
+    match row.kind:
+        case RowKind.RULE:
+            return f"room under the rule {compiled.fleet.rules[row.number].label}"
+        case RowKind.ONE_L3:
+            return f"room in one L3 domain, which the rule {compiled.fleet.rules[row.number].label} wants"
+        case RowKind.PAGES:
+            return f"huge {row.name}"
+        case RowKind.MEMORY:
+            return "free memory on a node" if len(row.nodes) < 2 else "free memory on its nodes"
+        case RowKind.DEVICE | RowKind.RESOURCE:
+            return f"{row.what} ({row.kind.value})"
+        case _:
+            return CPU_WORDS.get(row.cpus, f"{row.name} on a node")

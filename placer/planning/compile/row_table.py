@@ -1,0 +1,292 @@
+"""The rows of hosts of one structure, what each placement takes of them, and how much a host has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from placer.model.goals import BALANCE_USAGE
+from placer.model.usage_levels import THOUSAND
+from placer.planning.compile.capacity import HostCapacity, NodeCapacity
+from placer.planning.compile.flavors import FlavorGroup
+from placer.planning.compile.loose import Loose, LoosePart, NodeSet
+from placer.planning.compile.needs import Needs, Part
+from placer.planning.compile.placements import Placement
+from placer.planning.compile.rows import BESIDE, MEASURING, PLENTY, SHARED, Row, RowKind
+from placer.planning.compile.structures import Structure
+from solvers.problem import IntArray
+
+ONE_L3 = "one-l3"
+"""The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
+rows are limits alone: what the rule is broken by now shows in the pins."""
+FLOATS = 1 << 20
+_NOTHING = Part(dedicated=0, shared=0, ram_kib=0, memory_kib=0, overhead_kib=0)
+LOADS = {RowKind.LOAD: ("balance", 1), RowKind.USED: (BALANCE_USAGE, THOUSAND)}
+"""Kind of row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
+Place = Placement | Loose
+
+
+@dataclass(slots=True)
+class RowTable:
+    """The rows of one structure, and how much of each a placement takes and a host has."""
+
+    structure: Structure
+    rows: list[Row] = field(default_factory=list)
+    index: dict[Row, int] = field(default_factory=dict)
+
+    def row(self, kind: RowKind, nodes: NodeSet = (), what: str | int = "") -> int:
+        """Return the index of a row, made if it is new."""
+        row = Row(kind, nodes, what)
+        if row not in self.index:
+            self.index[row] = len(self.rows)
+            self.rows.append(row)
+        return self.index[row]
+
+    def use(self, group: FlavorGroup, placement: Place, spread_rules: Mapping[int, str]) -> dict[int, int]:
+        """Return row -> units that one VM of the flavor takes when so placed.
+
+        `spread_rules` maps the rules that are rows to their scope: anti-affinities over host, node or l3, and
+        affinities over l3 (`ONE_L3`).
+        """
+        if isinstance(placement, Loose):
+            return self._loose_use(group, placement, spread_rules)
+        needs, out = group.needs, dict[int, int]()
+        parts = needs.options[placement.option]
+        for slot, part in enumerate(parts):
+            extra = 1 if needs.extra_cpu and slot == 0 else 0
+            self._cpu(out, needs, part, placement.cpu_nodes[slot], extra)
+            self._load(out, group, part, placement.cpu_nodes[slot], extra)
+            self._memory(out, needs, part, (placement.memory_nodes[slot],))
+        if self.structure.whole is not None:
+            self._core_load(out, needs, placement)
+        self._devices(out, needs, placement)
+        self._resources(out, needs, placement.cpu_nodes)
+        for number in group.rules:
+            scope = spread_rules.get(number)
+            if scope == "host":
+                _add(out, self.row(RowKind.RULE, (), number), 1)
+            elif scope == "node":
+                for node in set(placement.cpu_nodes):
+                    _add(out, self.row(RowKind.RULE, (node,), number), 1)
+            elif scope == "l3":
+                for node, domains in self._l3_touched(parts, placement).items():
+                    _add(out, self.row(RowKind.RULE, (node,), number), domains)
+            elif scope == ONE_L3:
+                for slot, part in enumerate(parts):
+                    node = placement.cpu_nodes[slot]
+                    _add(out, self.row(RowKind.ONE_L3, (node,), number), self._cpus_taken(needs, part, node))
+        return out
+
+    def _loose_use(self, group: FlavorGroup, loose: Loose, spread_rules: Mapping[int, str]) -> dict[int, int]:
+        """Return what a VM takes that is not bound to one node a cell: of the rows of its sets, and of all above."""
+        needs, out = group.needs, dict[int, int]()
+        ratio = self.structure.ratio
+        for slot, part in enumerate(loose.parts):
+            for node, count in part.own:
+                own = dataclasses.replace(_NOTHING, dedicated=count)
+                self._cpu(out, needs, own, node, 1 if needs.extra_cpu and slot == 0 and node == part.own[0][0] else 0)
+            if part.shared and len(part.cpus) == 1:
+                self._cpu(out, needs, dataclasses.replace(_NOTHING, shared=part.shared), part.cpus[0], 0)
+            elif part.shared:
+                asked = part.shared * ratio.denominator
+                self._on(out, RowKind.CPUS, SHARED, part.cpus, asked, self.structure.cpu_unions)
+                if not self.structure.split:
+                    self._on(out, RowKind.CPUS, BESIDE, part.cpus, asked, self.structure.cpu_unions)
+            self._loose_load(out, group, part)
+            self._memory(out, needs, part, part.memory)
+        for number, (kind, _, count) in enumerate(needs.devices):
+            node_of = loose.device_nodes[number] if number < len(loose.device_nodes) else None
+            _add(out, self.row(RowKind.DEVICE, () if node_of is None else (node_of,), kind), count)
+        nodes = loose.cpu_nodes
+        self._resources(out, needs, nodes)
+        for number in group.rules:
+            scope = spread_rules.get(number)
+            if scope == "host":
+                _add(out, self.row(RowKind.RULE, (), number), 1)
+            elif scope in ("node", "l3"):
+                for node in nodes:
+                    _add(
+                        out,
+                        self.row(RowKind.RULE, (node,), number),
+                        self.structure.l3_domains[node] if scope == "l3" else 1,
+                    )
+            elif scope == ONE_L3:
+                for node in nodes:
+                    _add(out, self.row(RowKind.ONE_L3, (node,), number), FLOATS)
+        return out
+
+    def _loose_load(self, out: dict[int, int], group: FlavorGroup, part: LoosePart) -> None:
+        """Count the work of a part on each node in proportion to its CPUs, as the measure does, rounded down."""
+        usable = self.structure.usable
+        if usable is None:
+            return
+        whole = sum(usable[node] for node in part.cpus)
+        ratio = self.structure.ratio
+        scale = self.structure.load_scale
+        load = {node: count * ratio.numerator * scale for node, count in part.own}
+        for node in part.cpus if whole else ():
+            floating = (part.shared + part.beyond) * ratio.denominator * scale * usable[node] // whole
+            load[node] = load.get(node, 0) + floating
+        for node, asked in load.items():
+            if "balance" in self.structure.balance:
+                _add(out, self.row(RowKind.LOAD, (node,)), asked)
+            if BALANCE_USAGE in self.structure.balance:
+                used = THOUSAND if group.busy is None else group.busy
+                _add(out, self.row(RowKind.USED, (node,)), asked * used)
+
+    def _on(
+        self,
+        out: dict[int, int],
+        kind: RowKind,
+        what: str | int,
+        nodes: NodeSet,
+        amount: int,
+        unions: tuple[NodeSet, ...],
+    ) -> None:
+        """Take of the row of a set of nodes, and of those of all unions that hold it."""
+        if len(nodes) == 1:
+            _add(out, self.row(kind, nodes, what), amount)
+        for union in unions:
+            if set(nodes) <= set(union):
+                _add(out, self.row(kind, union, what), amount)
+
+    def is_untold(self, row: Row) -> bool:
+        """Tell whether the host does not tell how much it has of a row: pages of a size that no node pools."""
+        return row.kind is RowKind.PAGES and row.what not in self.structure.page_sizes
+
+    def _cpus_taken(self, needs: Needs, part: Part, node: int) -> int:
+        """Return the CPUs that a part takes of its L3 domain at least: idle siblings too where all cores are alike; for
+        vCPUs that float over a node more than any domain has.
+        """
+        if part.shared:
+            return FLOATS
+        width = self.structure.widths[node] if self.structure.even[node] else 1
+        filled = width * -(-part.dedicated // width)
+        whole = {"isolate": width * part.dedicated, "require": filled, "pairs": filled}
+        return whole.get(needs.thread_policy, part.dedicated)
+
+    def _l3_touched(self, parts: Sequence[Part], placement: Placement) -> dict[int, int]:
+        """Return node -> L3 domains a VM is in at least: one, or all of the node's where it has vCPUs that float over
+        them.
+        """
+        out: dict[int, int] = {}
+        for slot, part in enumerate(parts):
+            node = placement.cpu_nodes[slot]
+            out[node] = max(out.get(node, 0), self.structure.l3_domains[node] if part.shared else 1)
+        return out
+
+    def _cpu(self, out: dict[int, int], needs: Needs, part: Part, node: int, extra: int) -> None:
+        ratio = self.structure.ratio
+        for row in self.structure.cpu_rows[node]:
+            demand = row.demand(needs.thread_policy, part.dedicated, needs.core_kind)
+            demand += row.demand("extra", extra)
+            if row.shared:
+                amount = ratio.numerator * demand + ratio.denominator * part.shared
+                if amount:
+                    _add(out, self.row(RowKind.CPUS, (node,), row.name), amount)
+            elif part.dedicated or extra:
+                _add(out, self.row(RowKind.CPUS, (node,), row.name), demand)
+        if not self.structure.cpu_unions:
+            return
+        width = self.structure.widths[node]
+        filled = width * -(-part.dedicated // width)
+        whole = {"isolate": width * part.dedicated, "require": filled, "pairs": filled}
+        taken = whole.get(needs.thread_policy, part.dedicated) + extra
+        for union in self.structure.cpu_unions:
+            if node not in union:
+                continue
+            if part.shared:
+                _add(out, self.row(RowKind.CPUS, union, SHARED), part.shared * ratio.denominator)
+            if not self.structure.split and (part.shared or taken):
+                asked = taken * ratio.numerator + part.shared * ratio.denominator
+                _add(out, self.row(RowKind.CPUS, union, BESIDE), asked)
+
+    def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
+        """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
+        ratio = self.structure.ratio
+        scale = self.structure.load_scale
+        asked = ((part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator) * scale
+        if "balance" in self.structure.balance:
+            _add(out, self.row(RowKind.LOAD, (node,)), asked)
+        if BALANCE_USAGE in self.structure.balance:
+            used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator * scale
+            _add(out, self.row(RowKind.USED, (node,)), used)
+
+    def _memory(self, out: dict[int, int], needs: Needs, part: Part | LoosePart, nodes: NodeSet) -> None:
+        unions = self.structure.memory_unions
+        if needs.page_kib is None:
+            self._on(out, RowKind.MEMORY, "", nodes, part.memory_kib + part.overhead_kib, unions)
+            return
+        self._on(out, RowKind.MEMORY, "", nodes, part.overhead_kib, unions)
+        self._on(out, RowKind.PAGES, needs.page_kib, nodes, part.memory_kib // needs.page_kib, unions)
+
+    def _core_load(self, out: dict[int, int], needs: Needs, placement: Placement) -> None:
+        """Count the fewest cores the VM touches on each node: a lower bound of what pinning can reach."""
+        vcpus: dict[int, int] = {}
+        for slot, part in enumerate(needs.options[placement.option]):
+            extra = 1 if needs.extra_cpu and slot == 0 and needs.thread_policy == "prefer" else 0
+            vcpus[placement.cpu_nodes[slot]] = vcpus.get(placement.cpu_nodes[slot], 0) + part.dedicated + extra
+        for node, count in vcpus.items():
+            width = self.structure.widths[node]
+            _add(
+                out, self.row(RowKind.CORES, (node,)), count if needs.thread_policy == "isolate" else -(-count // width)
+            )
+
+    def _devices(self, out: dict[int, int], needs: Needs, placement: Placement) -> None:
+        for (kind, _, count), node in zip(needs.devices, placement.device_nodes, strict=True):
+            _add(out, self.row(RowKind.DEVICE, () if node is None else (node,), kind), count)
+
+    def _resources(self, out: dict[int, int], needs: Needs, nodes: NodeSet) -> None:
+        for name, amount in needs.resources:
+            if name in self.structure.node_resources:
+                share = -(-amount // len(nodes))
+                for node in nodes:
+                    _add(out, self.row(RowKind.RESOURCE, (node,), name), share)
+            else:
+                _add(out, self.row(RowKind.RESOURCE, (), name), amount)
+
+    def capacity(self, host: HostCapacity, cpu_room: Sequence[Sequence[int]], rule_room: Mapping[Row, int]) -> IntArray:
+        """Return (K,): how much of each row a host of this structure has, before anything is placed."""
+        out = np.zeros(len(self.rows), dtype=np.int64)
+        for k, row in enumerate(self.rows):
+            if row in rule_room:
+                out[k] = rule_room[row]
+            elif len(row.nodes) == 1:
+                out[k] = self._node_capacity(host, row, row.nodes[0], cpu_room[row.nodes[0]])
+            elif row.nodes:
+                out[k] = min(PLENTY, sum(self._node_capacity(host, row, node, ()) for node in row.nodes))
+            else:
+                has = host.devices if row.kind is RowKind.DEVICE else host.resources
+                out[k] = has.get(str(row.what), 0)
+        return out
+
+    def _node_capacity(self, host: HostCapacity, row: Row, node: int, cpu_room: Sequence[int]) -> int:
+        """Return what one node of a row has; `cpu_room`, of its CPU rows, only where it is the row's only node."""
+        here = host.nodes[node]
+        match row.kind:
+            case RowKind.CPUS:
+                return self._cpus_of(here, row, node, cpu_room)
+            case RowKind.MEMORY:
+                return here.memory_kib if self.structure.told else PLENTY
+            case RowKind.PAGES:
+                return here.pages.get(row.number, 0)
+            case RowKind.DEVICE:
+                return here.devices.get(str(row.what), 0)
+            case kind:
+                return PLENTY if kind in MEASURING else here.resources.get(str(row.what), 0)
+
+    def _cpus_of(self, here: NodeCapacity, row: Row, node: int, cpu_room: Sequence[int]) -> int:
+        ratio = self.structure.ratio
+        for one, room in zip(self.structure.cpu_rows[node], cpu_room, strict=bool(cpu_room)):
+            if one.name == row.what:
+                return ratio.numerator * room if one.shared else room
+        cpus = here.shared_cpus if row.what == SHARED else here.shared_cpus | here.dedicated_cpus
+        return ratio.numerator * len(cpus)
+
+
+def _add(out: dict[int, int], row: int, amount: int) -> None:
+    if amount:
+        out[row] = out.get(row, 0) + amount
