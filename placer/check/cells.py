@@ -184,7 +184,7 @@ def _memory(spec: VmSpec, topology: Topology, cell: PlanCell, kept: bool) -> Ite
             yield f"the host has no node {node}"
         elif kinds[node] is NodeKind.DEVICE and not kept:
             yield f"node {node} is a device's memory, which is never planned for"
-        elif kinds[node] is NodeKind.MEMORY_ONLY and spec.memory_tier != "any" and not kept:
+        elif kinds[node] is NodeKind.MEMORY_ONLY and cell.vcpus and spec.memory_tier != "any" and not kept:
             yield f"node {node} has memory only, and the VM does not say memory_tier: any"
     if sum(cell.nodes.values()) != cell.memory_kib:
         yield f"{sum(cell.nodes.values())} KiB lie on nodes, the cell has {cell.memory_kib} KiB"
@@ -225,9 +225,10 @@ def _cpu_nodes(
             return
     first: dict[int, int] = {}
     for cell, counts in zip(planned.cells, used, strict=True):
-        node = next(iter(counts), None)  # None: a cell without vCPUs
-        if node is None:
+        if not counts and not cell.memory_kib:
             continue
+        # A cell without vCPUs is where its memory is.
+        node = next(iter(counts or cell.nodes))
         if node in first and not spec.share_node and not kept:
             yield (
                 "pins",

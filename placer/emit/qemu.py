@@ -63,6 +63,9 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
 def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
     modes = _modes(vm, root)
     for number, cell in enumerate(vm.cells):
+        if not cell.memory_kib and not cell.vcpus:
+            yield from ("-numa", f"node,nodeid={number}")
+            continue
         if not cell.memory_kib:
             raise InputError(f"VM {vm.name!r}: guest cell {number} has no memory", cure="give it some, or leave it out")
         access = spec.cells[number].mem_access if number < len(spec.cells) else None

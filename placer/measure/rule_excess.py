@@ -125,7 +125,13 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
         if rule.scope not in ("node", "l3"):
             return _host_domains(rule, at)
         topology = at.topology
-        nodes = set(now.nodes if now.nodes is not None else topology.node_ids)
+        cells = fleet.vms[number].spec.cells
+        if now.nodes is None:
+            nodes = set(topology.node_ids)
+        elif len(cells) == len(now.nodes):
+            nodes = {node for node, cell in zip(now.nodes, cells, strict=True) if cell.vcpus}
+        else:
+            nodes = set(now.nodes)
         if rule.scope == "node":
             return {(at.name, node) for node in nodes}
         cpus = set().union(*now.pins.values())

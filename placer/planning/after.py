@@ -62,7 +62,8 @@ def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, 
     else:
         runs = tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells)
         far = tuple(next(iter(cell.nodes)) for cell in planned.cells)
-    nodes = tuple(node_of[min(planned.pins[run[0]])] for run in runs)
+    # A cell without vCPUs is where its memory is.
+    nodes = tuple(node_of[min(planned.pins[run[0]])] if run else far[part] for part, run in enumerate(runs))
     return nodes, far
 
 

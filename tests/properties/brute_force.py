@@ -131,7 +131,9 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
             and len(parts) != len(vm.current.nodes)
         ):
             continue
-        for combo in itertools.product(slots, repeat=len(parts)):
+        # A cell without vCPUs lies on any node with memory, and counts as being there.
+        alone = [(j, j) for j, other in enumerate(nodes) if other.memory_kib]
+        for combo in itertools.product(*(slots if part[0] + part[1] else alone for part in parts)):
             cpu = tuple(c for c, _ in combo)
             if len(set(cpu)) < len(cpu) and (not spec.share_node or spec.cell_mode is CellMode.NONE):
                 continue
@@ -139,7 +141,8 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
             if spec.cell_mode is CellMode.NONE and len(set(memory)) < len(memory):
                 continue
             for device in nics if spec.devices else [None]:
-                if device is not None and spec.devices[0].policy == "required" and device not in cpu:
+                own = [c for c, part in zip(cpu, parts, strict=True) if part[0] + part[1]]
+                if device is not None and spec.devices[0].policy == "required" and device not in own:
                     continue
                 devices = () if device is None else (device,)
                 remote = _remote(spec, host, parts, cpu, memory, devices)
@@ -249,10 +252,11 @@ def _rules_hold(fleet: Fleet, order: list[Vm], chosen: list[Choice | None]) -> b
                 continue
             host = fleet.hosts[choice.host]
             if rule.scope == "node":
+                own = {node for node, part in zip(choice.cpu, choice.parts, strict=True) if part[0] + part[1]}
                 if rule.kind is RuleKind.AFFINITY:
-                    count[choice.host, frozenset(choice.cpu)] += 1
+                    count[choice.host, frozenset(own)] += 1
                 else:
-                    count.update({(choice.host, node): 1 for node in set(choice.cpu)})
+                    count.update({(choice.host, node): 1 for node in own})
             else:
                 count[choice.host if rule.scope == "host" else host.labels[rule.scope]] += 1
         if rule.kind is RuleKind.ANTI_AFFINITY and any(n > rule.max_per for n in count.values()):

@@ -25,11 +25,11 @@ from placer.planning.compile.flavors import (
     drain_counts,
 )
 from placer.planning.compile.loaded import Loaded, Room, State
-from placer.planning.compile.loose import NodeSet
+from placer.planning.compile.loose import Loose, NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, unions_on
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.permissions import Permission, Permissions
-from placer.planning.compile.placements import Placement, placement_cost, view_of
+from placer.planning.compile.placements import Placement, placement_cost, running_nodes, view_of
 from placer.planning.compile.row_table import Place
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
@@ -255,7 +255,9 @@ class ClassBuilder:
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
             for rule in group.rules:
                 if rule in self.cross and self.fleet.rules[rule].scope in ("node", "l3"):
-                    loaded.tied_on[self.cross[rule]].update(set(place.cpu_nodes))
+                    loaded.tied_on[self.cross[rule]].update(
+                        place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
+                    )
             used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, place, self.factory.spread_rules)
             for row, amount in used.items():
                 total[row] += amount

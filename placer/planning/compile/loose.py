@@ -75,7 +75,8 @@ def loose_now(vm: Vm, host: Host) -> Loose:
             if cpu in topology.node_of_cpu
         )
         shared = sum(1 for vcpu in vcpus if not is_own(spec, vcpu, pins.get(vcpu)) and spec.is_online(vcpu))
-        cpus = _positions(position, one.cpus)
+        # A cell without vCPUs runs nowhere.
+        cpus = _positions(position, one.cpus) if flat or vcpus else ()
         beyond = max(0, shared - _carrying(host, cpus)) if shared else 0
         parts.append(
             LoosePart(

@@ -32,6 +32,11 @@ class Part:
         """All vCPUs of the part."""
         return self.dedicated + self.shared + self.offline
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it is a guest cell of nothing, such as one for a device: it lies wherever the VM does."""
+        return not self.vcpus and not self.memory_kib
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -65,6 +70,10 @@ class Needs:
     def pins(self) -> bool:
         """Tell whether it has dedicated vCPUs."""
         return any(part.dedicated for part in self.options[0])
+
+    def lead(self, option: int) -> int:
+        """Return the first part that has vCPUs: emulator threads with a CPU of their own are beside it."""
+        return next(number for number, part in enumerate(self.options[option]) if part.vcpus)
 
     def transfer(self, option: int) -> list[list[float]]:
         """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to

@@ -20,7 +20,7 @@ class Placement:
     """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device request (None: not on a
     node).
 
-    Nodes are positions in the topology's `nodes`, not ids.
+    Nodes are positions in the topology's `nodes`, not ids. Of a part without vCPUs the CPU node is its memory node.
     """
 
     option: int
@@ -36,7 +36,8 @@ class NodeView:
     `distances` are relative (1 = local, None = not reachable); `cpu_nodes` may take vCPUs; `near_memory` gives for
     each node
     the memory nodes a part on it may use (itself; for a CPU node without memory the nodes that have some);
-    `tier_memory` those a VM with ``memory_tier: any`` may use beside; `device_nodes` maps a kind to the nodes that
+    `tier_memory` those a VM with ``memory_tier: any`` may use beside; `all_memory` those that a cell without vCPUs may
+    lie on; `device_nodes` maps a kind to the nodes that
     have one.
     """
 
@@ -44,6 +45,7 @@ class NodeView:
     cpu_nodes: tuple[int, ...]
     near_memory: tuple[tuple[int, ...], ...]
     tier_memory: tuple[tuple[int, ...], ...]
+    all_memory: tuple[int, ...]
     device_nodes: tuple[tuple[str, tuple[int | None, ...]], ...]
 
 
@@ -69,6 +71,7 @@ def view_of(host: Host) -> NodeView:
         cpu_nodes=tuple(i for i, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.cpus & usable),
         near_memory=tuple(near),
         tier_memory=tuple(far),
+        all_memory=tuple(j for j, node in enumerate(nodes) if node.memory_kib and node.kind is not NodeKind.DEVICE),
         device_nodes=tuple(
             (kind, tuple(sorted(found, key=lambda n: (n is None, n or 0)))) for kind, found in sorted(kinds.items())
         ),
@@ -88,8 +91,15 @@ def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
             # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
             if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
                 continue
-            found.extend(Placement(option, cpu, memory, devices) for devices in _device_choices(needs, cpu, view))
+            own = running_nodes(needs, Placement(option, cpu, memory))
+            found.extend(Placement(option, cpu, memory, devices) for devices in _device_choices(needs, own, view))
     return found, complete
+
+
+def running_nodes(needs: Needs, placement: Placement) -> tuple[int, ...]:
+    """Return the node of each part that has vCPUs, in the order of the parts."""
+    parts = needs.options[placement.option]
+    return tuple(node for part, node in zip(parts, placement.cpu_nodes, strict=True) if part.vcpus)
 
 
 def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
@@ -125,11 +135,14 @@ def canonical(needs: Needs, placement: Placement) -> Placement:
 
 
 def _groups(needs: Needs, option: int) -> list[list[int]]:
-    """Group the parts that may be exchanged: equal parts, cell 0 apart where it brings the emulator's own CPU."""
+    """Group the parts that may be exchanged: equal parts, the first with vCPUs apart where it brings the emulator's own
+    CPU; empty ones come last.
+    """
     groups: dict[object, list[int]] = {}
     for slot, part in enumerate(needs.options[option]):
-        groups.setdefault((part, needs.extra_cpu and slot == 0), []).append(slot)
-    return list(groups.values())
+        groups.setdefault((part, needs.extra_cpu and slot == needs.lead(option)), []).append(slot)
+    parts = needs.options[option]
+    return sorted(groups.values(), key=lambda group: parts[group[0]].is_empty)
 
 
 def _some_maps(needs: Needs, option: int, view: NodeView) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -149,6 +162,7 @@ def _maps(
     """Yield a CPU node and a memory node a part, of parts that are alike one order; the first of `nodes` come first."""
     parts = needs.options[option]
     slots = [(node, memory) for node in nodes for memory in _memory_choices(needs, node, view)]
+    apart = [(node, node) for node in view.all_memory]
     groups = _groups(needs, option)
     chosen: list[tuple[int, int]] = [(-1, -1)] * len(parts)
 
@@ -157,7 +171,13 @@ def _maps(
             yield tuple(cpu for cpu, _ in chosen), tuple(memory for _, memory in chosen)
             return
         group = groups[number]
-        free = [slot for slot in slots if slot[0] not in used]
+        if parts[group[0]].is_empty:
+            for slot in group:
+                chosen[slot] = chosen[needs.lead(option)]
+            yield from place(number + 1, used)
+            return
+        able = slots if parts[group[0]].vcpus else apart
+        free = [slot for slot in able if slot[0] not in used]
         pick = itertools.combinations_with_replacement if needs.share_node else itertools.combinations
         for combo in pick(free, len(group)):
             nodes = {cpu for cpu, _ in combo}
@@ -181,6 +201,7 @@ def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int,
     return not needs.takes_memory or all(
         view.distances[node][other] is not None or not shares[own][slot]
         for own, node in enumerate(cpu)
+        if needs.options[option][own].vcpus
         for slot, other in enumerate(memory)
     )
 

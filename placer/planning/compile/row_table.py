@@ -14,7 +14,7 @@ from placer.planning.compile.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet
 from placer.planning.compile.needs import Needs, Part
-from placer.planning.compile.placements import Placement
+from placer.planning.compile.placements import Placement, running_nodes
 from placer.planning.compile.rows import BESIDE, MEASURING, PLENTY, SHARED, Row, RowKind
 from placer.planning.compile.structures import Structure
 from solvers.problem import IntArray
@@ -56,27 +56,27 @@ class RowTable:
         needs, out = group.needs, dict[int, int]()
         parts = needs.options[placement.option]
         for slot, part in enumerate(parts):
-            extra = 1 if needs.extra_cpu and slot == 0 else 0
+            extra = 1 if needs.extra_cpu and slot == needs.lead(placement.option) else 0
             self._cpu(out, needs, part, placement.cpu_nodes[slot], extra)
             self._load(out, group, part, placement.cpu_nodes[slot], extra)
             self._memory(out, needs, part, (placement.memory_nodes[slot],))
         if self.structure.whole is not None:
             self._core_load(out, needs, placement)
         self._devices(out, needs, placement)
-        self._resources(out, needs, placement.cpu_nodes)
+        running = running_nodes(needs, placement)
+        self._resources(out, needs, running)
         for number in group.rules:
             scope = spread_rules.get(number)
             if scope == "host":
                 _add(out, self.row(RowKind.RULE, (), number), 1)
             elif scope == "node":
-                for node in set(placement.cpu_nodes):
+                for node in set(running):
                     _add(out, self.row(RowKind.RULE, (node,), number), 1)
             elif scope == "l3":
                 for node, domains in self._l3_touched(parts, placement).items():
                     _add(out, self.row(RowKind.RULE, (node,), number), domains)
             elif scope == ONE_L3:
-                for slot, part in enumerate(parts):
-                    node = placement.cpu_nodes[slot]
+                for part, node in zip((part for part in parts if part.vcpus), running, strict=True):
                     _add(out, self.row(RowKind.ONE_L3, (node,), number), self._cpus_taken(needs, part, node))
         return out
 
@@ -174,6 +174,8 @@ class RowTable:
         """
         out: dict[int, int] = {}
         for slot, part in enumerate(parts):
+            if not part.vcpus:
+                continue
             node = placement.cpu_nodes[slot]
             out[node] = max(out.get(node, 0), self.structure.l3_domains[node] if part.shared else 1)
         return out
@@ -227,7 +229,9 @@ class RowTable:
         """Count the fewest cores the VM touches on each node: a lower bound of what pinning can reach."""
         vcpus: dict[int, int] = {}
         for slot, part in enumerate(needs.options[placement.option]):
-            extra = 1 if needs.extra_cpu and slot == 0 and needs.thread_policy == "prefer" else 0
+            extra = (
+                1 if needs.extra_cpu and slot == needs.lead(placement.option) and needs.thread_policy == "prefer" else 0
+            )
             vcpus[placement.cpu_nodes[slot]] = vcpus.get(placement.cpu_nodes[slot], 0) + part.dedicated + extra
         for node, count in vcpus.items():
             width = self.structure.widths[node]

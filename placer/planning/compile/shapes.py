@@ -24,6 +24,7 @@ from placer.planning.compile.placements import (
     nearest_devices,
     placement_cost,
     placements_of,
+    running_nodes,
 )
 from placer.planning.compile.row_table import Place, RowTable
 from placer.planning.compile.rows import Row
@@ -197,7 +198,10 @@ class ShapeFactory:
         nodes = len(draft.structure.cpu_rows)
         touches = np.zeros((len(placements), nodes), dtype=bool)
         for number, placement in enumerate(placements):
-            touches[number, list(placement.cpu_nodes)] = True
+            if isinstance(placement, Loose):
+                touches[number, list(placement.cpu_nodes)] = True
+            else:
+                touches[number, list(running_nodes(self.groups[int(flavor[number])].needs, placement))] = True
         costs = {"remote": np.array(draft.costs, dtype=np.int64)[keep]}
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)

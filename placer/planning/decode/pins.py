@@ -208,7 +208,7 @@ class Pinner:
                 work.cpus[number][slot] = _fixed_cpus(vm, slot, len(needs.options[0]))
                 work.extra[number] = vm.current.emulator if vm.current and needs.extra_cpu else None
                 continue
-            emulator = 1 if needs.extra_cpu and slot == 0 else 0
+            emulator = 1 if needs.extra_cpu and slot == needs.lead(0) else 0
             if not part.dedicated and not emulator:
                 continue
             if hold and work.stays[number] and not emulator and _is_wide(vm, slot, needs):

@@ -145,7 +145,9 @@ class _Reader:
         return found
 
     def _new_cell(self, data: CellData, *where: Where | str) -> PlanCell:
-        vcpus = self.cpus(data["cpus"], *where, "cpus")
+        # A guest cell may be of memory alone.
+        alone = not data["vcpus"] and not data["cpus"]
+        vcpus = frozenset[int]() if alone else self.cpus(data["cpus"], *where, "cpus")
         if len(vcpus) != data["vcpus"]:
             self.fault(f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}", *where, "vcpus")
         nodes = {

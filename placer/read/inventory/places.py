@@ -122,10 +122,11 @@ def _check_nodes(
 ) -> None:
     if listed is None:
         return
-    for node in listed:
+    hollow = {number for number, cell in enumerate(spec.cells) if not cell.vcpus}
+    for number, node in enumerate(listed):
         if node not in topology.node_ids:
             problems.append(((key,), f"the host has no node {node}, only {format_cpuset(topology.node_ids)}", None))
-        elif key == "nodes" and not topology.node(node).cpus:
+        elif key == "nodes" and number not in hollow and not topology.node(node).cpus:
             problems.append(((key,), f"node {node} has no CPU", "say memory_nodes where the memory lies elsewhere"))
     wanted = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave}.get(spec.cell_mode)
     if wanted is not None and len(listed) != wanted:

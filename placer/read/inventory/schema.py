@@ -160,7 +160,7 @@ class HostEntry(Entry):
 class CellEntry(Entry):
     """``vms[].cells[]``: a guest cell; ``cpus`` names its vCPUs where they are not simply the next ones."""
 
-    vcpus: Threads | None = None
+    vcpus: Count | None = None
     cpus: Cpus | None = None
     memory: Kib
     mem_access: Literal["shared", "private"] | None = None

@@ -1,0 +1,43 @@
+"""Random small fleets of odd guests: cells without vCPUs, on hosts of the small fleets."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+from small_fleets import GIB, small_fleet
+
+from placer.model.fleet import Fleet
+from placer.model.vm import Cell, CellMode, CpuPolicy, Vm
+
+
+def guest_fleet(seed: int) -> Fleet:
+    """Return the fleet of a seed: `small_fleet` with other guests."""
+    rng = random.Random(f"guests {seed}")
+    fleet = small_fleet(seed)
+    return dataclasses.replace(fleet, vms=tuple(_odd(rng, vm) for vm in fleet.vms))
+
+
+def _odd(rng: random.Random, vm: Vm) -> Vm:
+    spec = vm.spec
+    if rng.random() < 0.5:
+        cells = _cells(rng, spec.vcpus)
+        spec = dataclasses.replace(
+            spec,
+            cell_mode=CellMode.GIVEN,
+            cells=cells,
+            memory_kib=sum(cell.memory_kib for cell in cells),
+            interleave=1,
+            cpu_policy=CpuPolicy.DEDICATED if spec.cpu_policy is CpuPolicy.MIXED else spec.cpu_policy,
+            dedicated_vcpus=frozenset(),
+        )
+    return dataclasses.replace(vm, spec=spec)
+
+
+def _cells(rng: random.Random, vcpus: int) -> tuple[Cell, ...]:
+    """Return one or two cells of vCPUs and one or two without."""
+    own = [frozenset(range(vcpus))]
+    if vcpus > 1 and rng.random() < 0.4:
+        own = [frozenset(range(vcpus // 2)), frozenset(range(vcpus // 2, vcpus))]
+    alone = [frozenset[int]()] * rng.choice((0, 1, 1, 2))
+    return tuple(Cell(vcpus=vcpus, memory_kib=rng.choice((1, 1, 2)) * GIB) for vcpus in (*own, *alone))
