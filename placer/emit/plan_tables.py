@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.emit.report.hosts import Pattern, find_patterns
-from placer.emit.report.lead import sentences
 from placer.emit.report.sections import goal_words
 from placer.emit.tables import COLUMNS, plan_rows
 from placer.model.cpuset import format_cpuset
@@ -14,6 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.units import mib_number
 from placer.moves.schedule import schedule_moves
+from placer.show.plan_sentences import sentences
 
 _UNKNOWN = "unknown"
 

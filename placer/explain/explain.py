@@ -53,11 +53,16 @@ class CostlyVm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locality:
-    """The measure of VMs: of those on known nodes now, of those planned; the bound is of planned remote access."""
+    """The measure of VMs: of those on known nodes now, of the same as planned, and of all planned.
+
+    The bound is of all planned.
+    """
 
     vms_now: int
     remote_access_now: float | None
     locality_now: float | None
+    remote_access_same: float | None
+    locality_same: float | None
     vms_planned: int
     remote_access_planned: float
     locality_planned: float | None
@@ -170,12 +175,16 @@ def _conflict(fleet: Fleet, plan: Plan, time_limit_s: float) -> Conflict | None:
 
 
 def _locality(fleet: Fleet, plan: Plan, planned: FleetScore) -> Locality:
-    now = total_score(dict(_scores_now(fleet)))
+    known = {name: score for name, score in _scores_now(fleet) if name in planned.vms}
+    now = total_score(known)
+    same = total_score({name: planned.vms[name] for name in known})
     bound = next((goal.bound for goal in plan.goals if goal.name.partition("~")[0] == "remote"), None)
     return Locality(
         vms_now=len(now.vms),
         remote_access_now=now.remote_access if now.vms else None,
         locality_now=now.locality_score,
+        remote_access_same=same.remote_access if known else None,
+        locality_same=same.locality_score,
         vms_planned=len(planned.vms),
         remote_access_planned=planned.remote_access,
         locality_planned=planned.locality_score,

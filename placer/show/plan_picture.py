@@ -16,6 +16,7 @@ from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary
+from placer.show.rows import MOST, draw_rows, say
 from placer.show.words import CHANGE_WORDS, amount, count, visible
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ HOSTS_DRAWN = 12
 """Plans of more hosts get a line a host; one host is drawn by its name."""
 
 
-def draw_plan(plan: Plan, fleet: Fleet | None, host: str | None, console: Console) -> None:
+def draw_plan(plan: Plan, fleet: Fleet | None, host: str | None, console: Console, *, most: int | None = MOST) -> None:
     """Draw a plan, or one host of it; without the fleet the picture shows no free CPUs.
+
+    Parameters
+    ----------
+    most : lines of hosts where a plan has many, those with the most vCPUs first; None for all.
 
     Raises
     ------
@@ -41,16 +46,20 @@ def draw_plan(plan: Plan, fleet: Fleet | None, host: str | None, console: Consol
             raise InputError(f"the plan has no host {host!r}", cure=f"it has {_some(sorted(vms_of))}")
         _draw_host(host, vms_of[host], fleet, console)
         return
-    draw_summary(plan, console)
+    known = fleet is not None and all(vm.name in fleet.vm_by_name for vm in plan.vms)
+    draw_summary(plan, console, fleet if known else None)
     if len(vms_of) <= HOSTS_DRAWN:
         for name, vms in vms_of.items():
             console.print()
             _draw_host(name, vms, fleet, console)
         return
     console.print()
-    for name, vms in vms_of.items():
-        vcpus = sum(len(vm.pins) for vm in vms)
-        console.print(f"{visible(name)}: {count(len(vms), 'VM')}, {count(vcpus, 'vCPU')}", soft_wrap=True)
+    rows = [(name, len(vms), sum(len(vm.pins) for vm in vms)) for name, vms in vms_of.items()]
+    rows.sort(key=lambda row: -row[2])
+    empty = sum(1 for row in rows if not row[1])
+    say(console, f"{count(len(rows), 'host')}, {empty:,} of them empty; those with the most vCPUs first")
+    shown = [(visible(name), f"{vms:,}", f"{vcpus:,}") for name, vms, vcpus in rows]
+    draw_rows(("host", "VMs#", "vCPUs#"), shown, console, most=most, rest="--all; one of them: placer show PLAN HOST")
 
 
 def plan_host_data(plan: Plan, fleet: Fleet | None, host: str) -> dict[str, Any]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from placer.measure.before import values_before
+from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan
+from placer.moves.changes import plan_changes
+from placer.show.change_words import change_sentences
 from placer.show.items import draw_items
+from placer.show.plan_sentences import outcome
+from placer.show.rows import say
 from placer.show.words import amount, count, figure, percent, visible
 
 if TYPE_CHECKING:
@@ -21,13 +28,24 @@ _CHANGES = {
 }
 
 
-def draw_summary(plan: Plan, console: Console) -> None:
-    """Draw the summary of a plan; what is not known is said to be unknown."""
-    draw_goals(plan.goals, console)
-    changes = Counter(vm.change for vm in plan.vms)
-    parts = [f"{count(len(plan.vms), 'VM')} placed"]
-    parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
-    console.print(f"plan: {', '.join(parts)}")
+def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> None:
+    """Draw the summary of a plan; what is not known is said to be unknown.
+
+    Parameters
+    ----------
+    fleet : the fleet of the plan, where it is at hand: the answer then leads, each goal beside its value now.
+    """
+    if fleet is None:
+        draw_goals(plan.goals, console)
+        changes = Counter(vm.change for vm in plan.vms)
+        parts = [f"{count(len(plan.vms), 'VM')} placed"]
+        parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
+        console.print(f"plan: {', '.join(parts)}")
+    else:
+        for sentence in (*outcome(plan), *change_sentences(plan_changes(fleet, plan))):
+            say(console, sentence)
+        before = values_before(fleet, [goal.name for goal in plan.goals]) if fleet.is_live else None
+        draw_goals(plan.goals, console, before)
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
@@ -35,13 +53,20 @@ def draw_summary(plan: Plan, console: Console) -> None:
     _draw_failure(plan.summary.get("worst_host_failure"), console)
 
 
-def draw_goals(goals: tuple[GoalResult, ...], console: Console) -> None:
-    """Draw the goals in their order: value, bound, gap, status, and what proves the bound or ended the search."""
+def draw_goals(
+    goals: tuple[GoalResult, ...], console: Console, before: Mapping[str, float | None] | None = None
+) -> None:
+    """Draw the goals in their order: value, bound, gap, status, and what proves the bound or ended the search.
+
+    Parameters
+    ----------
+    before : the value of each goal as the fleet runs now; None where nothing runs yet.
+    """
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("goal", overflow="fold")
-    for column in ("value", "bound", "gap"):
+    for column in (*(("before",) if before is not None else ()), "value", "bound", "gap"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("bound from", overflow="fold")
@@ -49,7 +74,8 @@ def draw_goals(goals: tuple[GoalResult, ...], console: Console) -> None:
         status = goal.status if goal.held_at is None else f"{goal.status}, {visible(goal.held_at)} held"
         words = [goal.source if goal.bound is not None else "", goal.stopped if goal.status != "optimal" else ""]
         table.add_row(
-            visible(goal.name),
+            _name(goal),
+            *(() if before is None else (_before(before, goal),)),
             figure(goal.value),
             figure(goal.bound),
             percent(goal.gap),
@@ -57,6 +83,16 @@ def draw_goals(goals: tuple[GoalResult, ...], console: Console) -> None:
             visible("; ".join(word for word in words if word)),
         )
     console.print(table)
+
+
+def _name(goal: GoalResult) -> str:
+    """Return a goal's name; what it counts where another figure of the screen counts more."""
+    name = visible(goal.name)
+    return f"{name} (to another host)" if goal.name.partition("~")[0] == "moves" else name
+
+
+def _before(before: Mapping[str, float | None], goal: GoalResult) -> str:
+    return "" if goal.name.startswith("moves") else figure(before.get(goal.name))
 
 
 def _draw_unplaced(plan: Plan, console: Console) -> None:

@@ -226,7 +226,7 @@ def _resources(rows: Sequence[Row], taken: IntArray) -> dict[str, list[int]]:
     out: dict[str, list[int]] = defaultdict(list)
     for k in taken.tolist():
         row = rows[k]
-        word = f"{format_kib(row.number)} pages" if row.kind is RowKind.PAGES else _WORDS.get(row.cpus, row.name)
+        word = f"{format_kib(row.number)} pages" if row.kind is RowKind.PAGES else _WORDS.get(row.cpus, row.resource)
         out[word].append(k)
     return out
 

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.errors import InputError
+from placer.measure.memory_use import memory_room
 from placer.model.fleet import Fleet
-from placer.model.goals import HeadroomFlavor
+from placer.model.goals import HeadroomFlavor, parse_flavor
+from placer.model.host import Host
 from placer.model.units import format_kib
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.needs import part_vcpus
+
+_GIB_A_VCPU = 4
+"""Memory of the usual flavors, as general-purpose VMs of clouds have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +107,25 @@ def _spec(flavor: HeadroomFlavor, mode: CellMode, cells: tuple[Cell, ...], page_
         page_kib=page_kib,
         overhead_kib=None if flavor.memory_kib else 0,
     )
+
+
+def usual_flavors(fleet: Fleet) -> list[HeadroomFlavor]:
+    """Return flavors to count where none is asked for: vCPUs doubled from 1 up to the largest node, 4 GiB each.
+
+    The last one has as many vCPUs as the largest node has usable CPUs, and no more memory than it has.
+    """
+    nodes = [
+        (len(node.cpus & host.usable_cpus), memory_room(host).get((node.id, None), 0))
+        for host in _unlike(fleet)
+        for node in host.topology.nodes
+    ]
+    cpus, kib = max(nodes, default=(0, 0))
+    sizes = [1 << power for power in range(cpus.bit_length()) if 1 << power <= cpus]
+    sizes += [cpus] if cpus not in sizes and cpus else []
+    gib = [max(1, min(_GIB_A_VCPU * size, kib >> 20)) for size in sizes]
+    return [parse_flavor(f"{size}x{memory}GiB") for size, memory in zip(sizes, gib, strict=True)]
+
+
+def _unlike(fleet: Fleet) -> list[Host]:
+    """Return a host of each topology and reserve."""
+    return list({(id(host.topology), repr(host.reserve)): host for host in fleet.hosts}.values())

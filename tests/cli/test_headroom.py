@@ -45,14 +45,24 @@ def test_cells_pages_and_vms_like_others(placer: Placer) -> None:
     run = placer("headroom", file, "--flavor", "8x8GiB", "--cells", "1,2,auto", "--page-size", "4KiB,1GiB", "--json")
     assert run.code == 0
     found = {entry["flavor"]: entry["total"] for entry in run.envelope["result"]["headroom"]}
-    assert list(found) == [f"8x8GiB{cells}{pages}" for cells in ("", "/2", "/auto") for pages in ("", " in 1GiB pages")]
+    named = [f"8x8GiB{cells}{pages}" for cells in ("", "/2", "/auto") for pages in ("", " in 1GiB pages")]
+    assert sorted(found) == sorted(named)
     assert found["8x8GiB/auto"] >= max(found["8x8GiB"], found["8x8GiB/2"])
     assert all(entry["total"] == entry["at_most"] for entry in run.envelope["result"]["headroom"])
     for arguments, said in (
-        ([], "nothing to count is named"),
         (["--flavor", "8x8GiB", "--cells", "9"], "'9' is no number of cells"),
         (["--flavor", "8x8GiB", "--page-size", "big"], "big"),
         (["--like", "nobody"], "no VM is named 'nobody'"),
     ):
         run = placer("headroom", file, *arguments)
         assert run.code == 2 and said in run.err and len(run.err.splitlines()) == 1
+
+
+def test_without_a_flavor_sizes_up_to_the_largest_node_are_counted(placer: Callable[..., Any]) -> None:
+    """vCPUs are doubled up to the largest node's, ascending; never do more fit of a larger one."""
+    run = placer("headroom", str(DATA / "two-node.yaml"), "--json")
+    rows = run.envelope["result"]["headroom"]
+    vcpus = [int(row["flavor"].partition("x")[0]) for row in rows]
+    totals = [row["total"] for row in rows]
+    assert vcpus[:4] == [1, 2, 4, 8] and vcpus == sorted(vcpus)
+    assert totals == sorted(totals, reverse=True) and totals[0] > totals[-1] >= 0

@@ -114,12 +114,14 @@ def test_many_unplaced_are_cut_with_their_number(small_plan: Plan, drawn: Draw) 
 
 
 def test_many_hosts_get_a_line_each(small_plan: Plan, small_host: Host, drawn: Draw) -> None:
-    """A plan of many hosts lists them instead of drawing each map."""
+    """A plan of many hosts lists the ten fullest instead of drawing each map, and all where they are asked for."""
     hosts = tuple(replace(small_host, name=f"kvm-{letter}") for letter in "abcdefghijklmnopq")
     text = drawn(lambda console: draw_plan(small_plan, Fleet(hosts=hosts, vms=()), None, console))
-    assert "kvm-a: 3 VMs, 7 vCPUs" in text
-    assert "kvm-q: 0 VMs, 0 vCPUs" in text
+    assert "kvm-a    3      7" in text and "17 hosts, 16 of them empty" in text
+    assert "kvm-q" not in text and "and 7 more: --all" in text
     assert "00 aa" not in text
+    whole = drawn(lambda console: draw_plan(small_plan, Fleet(hosts=hosts, vms=()), None, console, most=None))
+    assert "kvm-q    0      0" in whole
 
 
 def test_idle_threads_l3_domains_and_sockets(small_plan: Plan, drawn: Draw) -> None:

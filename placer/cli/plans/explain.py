@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_of_plan
 from placer.cli.terminal import Terminal
 from placer.model.cpuset import format_cpuset
+from placer.show.rows import MOST
 from placer.show.words import count, figure, listed, percent, visible
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def explain(
             "--time-limit", help="Time for the solve without each rule, such as 10s; six times as much in all."
         ),
     ] = "10s",
+    show_all: Annotated[bool, typer.Option("--all", help="Every other place of the VM, a row each.")] = False,
 ) -> Answer:
     """Say why a VM is where it is, or what each rule costs."""
     from placer.explain.explain import explain_fleet, explain_vm
@@ -47,7 +51,7 @@ def explain(
     source = fleet_of_plan(model, plan, fleet, terminal)
     if vm is not None:
         one = explain_vm(source, model, vm)
-        return Answer(data=lambda: asdict(one), text=lambda console: _draw_vm(one, console))
+        return Answer(data=lambda: asdict(one), text=lambda console: _draw_vm(one, console, None if show_all else MOST))
     whole = explain_fleet(source, model, time_limit_s=limit_s)
     return Answer(data=lambda: _fleet_data(whole), text=lambda console: _draw_fleet(whole, console))
 
@@ -63,8 +67,8 @@ def _fleet_data(whole: FleetExplanation) -> dict[str, Any]:
     return data
 
 
-def _draw_vm(one: VmExplanation, console: Console) -> None:
-    from rich.table import Table
+def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
+    from placer.show.rows import draw_rows
 
     if one.host is None:
         _say(console, f"{visible(one.name)} has no place: {one.reason or 'the plan does not say why'}")
@@ -75,20 +79,35 @@ def _draw_vm(one: VmExplanation, console: Console) -> None:
         _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {one.change}")
     if one.moved_by is not None:
         _say(console, f"why it moves: {one.moved_by}")
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for column in ("place", "nodes", "verdict", "because"):
-        table.add_column(column, overflow="fold")
-    for place in one.alternatives.places:
-        if not place.planned:
-            where = listed([visible(host) for host in place.hosts], 2) + (" (now)" if place.now else "")
-            nodes = _nodes(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any"
-            table.add_row(*(_plain(text) for text in (where, nodes, place.verdict.value, _because(place))))
-    if table.row_count:
-        console.print(table)
+    places = [place for place in one.alternatives.places if not place.planned]
+    if places:
+        judged = Counter(place.verdict.value for place in places for _ in place.hosts)
+        told = ", ".join(
+            f"{judged[verdict]:,} {verdict}" for verdict in ("SAFE", "WORSE", "BLOCKED") if judged[verdict]
+        )
+        _say(console, f"other places: {told}; the best first, those that are alike together")
+        rows = _rows(places) if most is not None else [_row((place,)) for place in places]
+        draw_rows(("place", "nodes", "verdict", "because"), rows, console, most=most, rest="--all")
     else:
         _say(console, "there is no other place of its size on any host")
     if one.alternatives.hosts_left_out:
         _say(console, f"{count(one.alternatives.hosts_left_out, 'more host')} not looked at")
+
+
+def _rows(places: Sequence[Alternative]) -> list[tuple[str, ...]]:
+    """Return a row for all places of the same verdict for the same reason."""
+    groups: dict[tuple[object, ...], list[Alternative]] = {}
+    for place in places:
+        groups.setdefault((place.verdict, _because(place), place.now), []).append(place)
+    return [_row(group) for group in groups.values()]
+
+
+def _row(group: Sequence[Alternative]) -> tuple[str, ...]:
+    first = group[0]
+    hosts = list(dict.fromkeys(visible(host) for place in group for host in place.hosts))
+    nodes = dict.fromkeys(_nodes(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any" for place in group)
+    where = listed(hosts, 2) + (" (now)" if first.now else "")
+    return where, listed(list(nodes), 2), first.verdict.value, _because(first)
 
 
 def _because(place: Alternative) -> str:
@@ -113,9 +132,13 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in ("", "VMs", "remote access", "locality score"):
         table.add_column(column, justify="left" if not column else "right")
-    table.add_row("now", figure(at.vms_now), figure(at.remote_access_now), figure(at.locality_now))
-    table.add_row("planned", figure(at.vms_planned), figure(at.remote_access_planned), figure(at.locality_planned))
-    table.add_row("bound", "", figure(at.remote_access_bound), "")
+    if at.vms_now:
+        table.add_row("on known nodes now", figure(at.vms_now), figure(at.remote_access_now), figure(at.locality_now))
+        table.add_row(
+            "the same as planned", figure(at.vms_now), figure(at.remote_access_same), figure(at.locality_same)
+        )
+    table.add_row("all planned", figure(at.vms_planned), figure(at.remote_access_planned), figure(at.locality_planned))
+    table.add_row("bound of all", "", figure(at.remote_access_bound), "")
     console.print(table)
     if whole.conflict is not None:
         from placer.cli.plans.conflict import conflict_lines

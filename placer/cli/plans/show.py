@@ -13,6 +13,7 @@ from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan, read_bytes
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
+from placer.show.rows import MOST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +51,7 @@ def show(
         str | None, typer.Option("--distances", metavar="FILE", help="Text of Intel MLC measured on this host.")
     ] = None,
     fleet: Annotated[str | None, typer.Option("--fleet", metavar="FILE", help="The inventory of the plan.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Every host of a plan, every size of an inventory.")] = False,
 ) -> Answer:
     """Draw a host, a domain, its CPU affinity or a plan."""
     from placer.read.recognise import Format, recognise
@@ -65,9 +67,9 @@ def show(
     if host is not None and kind not in (Format.PLAN, Format.INVENTORY):
         raise InputError(f"this is a {kind.value}: it holds one thing, and no host {host!r} to choose", file=source)
     if kind is Format.PLAN:
-        return _show_plan(data, source, host, fleet, terminal)
+        return _show_plan(data, source, host, fleet, terminal, None if show_all else MOST)
     if kind is Format.INVENTORY:
-        return _show_inventory(data, source, host, format, distances)
+        return _show_inventory(data, source, host, format, distances, None if show_all else MOST)
     if kind.is_topology:
         from placer.read.hosts.host import parse_topology
 
@@ -111,7 +113,9 @@ def _host_text(topology: Topology, name: str, format: Picture) -> str | Callable
     return lambda console: draw_host(topology, name, console)
 
 
-def _show_inventory(data: bytes, source: str, host: str | None, format: Picture, distances: str | None) -> Answer:
+def _show_inventory(
+    data: bytes, source: str, host: str | None, format: Picture, distances: str | None, most: int | None
+) -> Answer:
     from placer.read.inventory.inventory import parse_fleet
 
     fleet = parse_fleet(data, source, Path(source).parent if source != "<stdin>" else Path())
@@ -120,13 +124,15 @@ def _show_inventory(data: bytes, source: str, host: str | None, format: Picture,
             raise InputError("the inventory holds several hosts", file=source, cure="name one: placer show FILE HOST")
         from placer.show.fleet_picture import draw_fleet, fleet_data
 
-        return Answer(data=lambda: fleet_data(fleet), text=lambda console: draw_fleet(fleet, console))
+        return Answer(data=lambda: fleet_data(fleet), text=lambda console: draw_fleet(fleet, console, most=most))
     if host not in fleet.host_by_name:
         raise InputError(f"the inventory has no host {host!r}", file=source)
     return _show_topology(fleet.host_by_name[host].topology, host, format, distances)
 
 
-def _show_plan(data: bytes, source: str, host: str | None, fleet_file: str | None, terminal: Terminal) -> Answer:
+def _show_plan(
+    data: bytes, source: str, host: str | None, fleet_file: str | None, terminal: Terminal, most: int | None
+) -> Answer:
     from placer.read.documents.plan_file import parse_plan
     from placer.show.plan_picture import draw_plan, plan_host_data
 
@@ -140,7 +146,7 @@ def _show_plan(data: bytes, source: str, host: str | None, fleet_file: str | Non
 
         return {"kind": "plan", **plan_document(plan)}
 
-    return Answer(data=result, text=lambda console: draw_plan(plan, fleet, host, console))
+    return Answer(data=result, text=lambda console: draw_plan(plan, fleet, host, console, most=most))
 
 
 def _fleet_if_there(plan: Plan, file: str, fleet_file: str | None, terminal: Terminal) -> Fleet | None:

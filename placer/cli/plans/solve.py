@@ -26,6 +26,7 @@ from placer.model.goals import parse_goals
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from placer.model.fleet import Fleet
     from placer.model.plan import Plan
     from solvers.result import Interrupt
 
@@ -135,13 +136,13 @@ def solve(
             **(plan_document(plan) if output == STDIN else plan_outline(plan, output)),
             "interrupted": interrupted,
         },
-        text=_written(plan, output, force, terminal),
+        text=_written(plan, model, output, force, terminal),
         failure=unmet(requirements, plan),
         exit_code=INTERRUPTED if interrupted else 0,
     )
 
 
-def _written(plan: Plan, output: str, force: bool, terminal: Terminal) -> Callable[[Console], None]:
+def _written(plan: Plan, fleet: Fleet, output: str, force: bool, terminal: Terminal) -> Callable[[Console], None]:
     """Write the plan to its file now; return what draws the summary, and prints the plan where that is the result."""
     from placer.emit.plan_file import plan_text, write_plan
     from placer.show.plan_summary import draw_summary
@@ -149,11 +150,11 @@ def _written(plan: Plan, output: str, force: bool, terminal: Terminal) -> Callab
     if output != STDIN:
         write_plan(plan, output, force=force)
         terminal.note(f"wrote {output}")
-        return lambda console: draw_summary(plan, console)
+        return lambda console: draw_summary(plan, console, fleet)
 
     def print_plan(_console: Console) -> None:
         sys.stdout.writelines(plan_text(plan))
         if not terminal.quiet:
-            draw_summary(plan, terminal.console(terminal.err))
+            draw_summary(plan, terminal.console(terminal.err), fleet)
 
     return print_plan

@@ -14,6 +14,8 @@ from placer.cli.terminal import Terminal
 from placer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from placer.model.fleet import Fleet
@@ -29,7 +31,10 @@ def headroom(
     file: Annotated[str, typer.Argument(metavar="FLEET|PLAN", help="An inventory, or a plan to count beside.")],
     flavor: Annotated[
         list[str] | None,
-        typer.Option("--flavor", help="vCPUs x memory[/cells]: 16x64GiB, 16x64GiB/2, 16x0; repeat for several."),
+        typer.Option(
+            "--flavor",
+            help="vCPUs x memory[/cells]: 16x64GiB, 16x64GiB/2, 16x0; repeat. If not said: up to the largest node.",
+        ),
     ] = None,
     cells: Annotated[
         str | None, typer.Option("--cells", metavar="N,N…", help="Count every flavor in so many cells: 1,2,4,auto.")
@@ -51,6 +56,7 @@ def headroom(
     time_limit: Annotated[
         str, typer.Option("--time-limit", metavar="TIME", help="For each solve of --moves, and of reserves.")
     ] = "60s",
+    show_all: Annotated[bool, typer.Option("--all", help="Every value of --by.")] = False,
     format: Annotated[MetricsFormat, typer.Option("--format", help="How to print the result.")] = MetricsFormat.TABLE,
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
@@ -60,13 +66,13 @@ def headroom(
     from placer.planning.after import fleet_after
     from placer.whatif.headroom import headroom as count_headroom
     from placer.whatif.headroom_reserved import reserved_headroom
-    from placer.whatif.wanted import wanted_flavors, wanted_like
+    from placer.whatif.wanted import usual_flavors, wanted_flavors, wanted_like
 
     limit_s = parse_duration_s(time_limit, "--time-limit")
     flavors = [parse_flavor(text) for text in flavor or ()]
-    if not flavors and not like:
-        raise InputError("nothing to count is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
     model, plan = _read(file, fleet, terminal)
+    if not flavors and not like:
+        flavors = usual_flavors(model)
     wanted = wanted_flavors(flavors, _cells(cells), _page_sizes(page_size))
     wanted += [wanted_like(model, name) for name in like or ()]
     if plan is not None and moves is not None:
@@ -77,7 +83,10 @@ def headroom(
         raise InputError(
             "--moves counts flavors in ordinary pages", field="--moves", cure="say the cells in the flavor: 16x64GiB/2"
         )
-    found = count_headroom(model, wanted, plan=plan, label=None if by in (None, "host") else by)
+    wanted.sort(key=lambda one: (one.spec.vcpus, one.spec.memory_kib))
+    label = None if by in (None, "host") else by
+    found = count_headroom(model, wanted, plan=plan, label=label)
+    now = () if plan is None or not model.is_live else count_headroom(model, wanted)
     if any(rule.kind is RuleKind.RESERVE for rule in model.rules):
         settled = model if plan is None else fleet_after(model, plan)
         options = SweepOptions(time_limit_s=limit_s)
@@ -88,13 +97,16 @@ def headroom(
     after = {} if moves is None else {text.text: _after_moves(model, text, moves, limit_s) for text in flavors}
 
     def data() -> dict[str, Any]:
-        return {"headroom": [_data(entry, by, after.get(entry.flavor)) for entry in found]}
+        return {
+            "headroom": [_data(entry, by, after.get(entry.flavor)) for entry in found],
+            "now": {entry.flavor: entry.total for entry in now} or None,
+        }
 
     if format is MetricsFormat.PROMETHEUS:
         from placer.emit.prometheus import exposition, headroom_families
 
         return Answer(data=data, text=exposition(headroom_families(found, by)))
-    return Answer(data=data, text=lambda console: _draw(console, found, by, after, moves))
+    return Answer(data=data, text=lambda console: _draw(console, found, now, by, after, moves, show_all))
 
 
 def _cells(text: str | None) -> list[int | str]:
@@ -153,28 +165,41 @@ def _data(entry: Headroom, by: str | None, after: dict[str, float | None] | None
     return out
 
 
+def _fits(entry: Headroom) -> str:
+    from placer.show.words import figure
+
+    if entry.total == entry.at_most:
+        return figure(entry.total)
+    return f"{figure(entry.total)} of at most {figure(entry.at_most)}"
+
+
 def _draw(
     console: Console,
     found: tuple[Headroom, ...],
+    now: Sequence[Headroom],
     by: str | None,
     after: dict[str, dict[str, float | None]],
     moves: int | None,
+    show_all: bool,
 ) -> None:
     from rich.table import Table
 
-    from placer.show.words import figure
+    from placer.show.rows import MOST, draw_rows
+    from placer.show.words import figure, visible
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("flavor")
-    table.add_column("fit", justify="right")
+    if now:
+        table.add_column("fit now", justify="right")
+    table.add_column("fit beside the plan" if now else "fit", justify="right")
     table.add_column("runs out first")
     if moves is not None:
         table.add_column(f"with {moves} moves", justify="right")
         table.add_column("at most", justify="right")
+    before = {entry.flavor: [_fits(entry)] for entry in now}
     for entry in found:
-        proven = entry.total == entry.at_most
-        total = figure(entry.total) if proven else f"{figure(entry.total)} of at most {figure(entry.at_most)}"
-        row = [entry.flavor, total, entry.first or f"nothing holds it: {entry.why}"]
+        first = entry.first or f"nothing holds it: {entry.why}"
+        row = [entry.flavor, *before.get(entry.flavor, ()), _fits(entry), first]
         if moves is not None:
             row += [figure(after[entry.flavor]["value"]), figure(after[entry.flavor]["bound"])]
         table.add_row(*row)
@@ -183,6 +208,9 @@ def _draw(
         return
     for entry in found:
         parts = entry.per_host if by == "host" else entry.per_label
-        console.print(f"\n{entry.flavor} by {by}")
-        for name, count in sorted(parts.items()):
-            console.print(f"  {name or '(without the label)'}  {count}", highlight=False, markup=False)
+        console.print(f"\n{visible(entry.flavor)} by {visible(by)}, the most first")
+        rows = [
+            (visible(name) or "(without the label)", f"{many:,}")
+            for name, many in sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+        ]
+        draw_rows((by, "fit#"), rows, console, most=None if show_all else MOST, rest="--all")

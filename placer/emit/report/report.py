@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from placer.emit.report.charts import Chart
 from placer.emit.report.compare import compared
 from placer.emit.report.hosts import NodeUse, Pattern, find_patterns
-from placer.emit.report.lead import facts, locality_chart, sentences
+from placer.emit.report.lead import facts, locality_chart
 from placer.emit.report.map import LegendRow, host_map, legend, text_map
 from placer.emit.report.sections import (
     LISTED,
@@ -34,6 +34,7 @@ from placer.model.host import Topology
 from placer.model.plan import Plan
 from placer.read.documents.comparison_file import Scenario
 from placer.show.heat import shades
+from placer.show.plan_sentences import sentences
 from placer.show.words import amount, count, figure, listed, visible
 from placer.topology.parts import Part, part_tree
 

@@ -1,0 +1,52 @@
+"""What each goal is worth before anything is changed: the fleet as it runs, measured as a plan is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from placer.measure.as_now import as_now
+from placer.measure.moved import is_present
+from placer.measure.score import goal_values
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan, PlanVm, Unplaced
+
+
+def plan_before(fleet: Fleet) -> Plan | None:
+    """Return where the VMs are now as a plan without goals; None where it is not known of all that are there."""
+    found: list[PlanVm] = []
+    for vm in fleet.vms:
+        if vm.current is None or not is_present(fleet, vm):
+            continue
+        at = as_now(vm, fleet.host_by_name[vm.current.host])
+        if at is None or set(at.pins) != set(range(vm.spec.vcpus)):
+            return None
+        found.append(at)
+    there = {vm.name for vm in found}
+    return Plan(
+        fleet_path=fleet.path,
+        fleet_digest=fleet.digest,
+        seed=0,
+        rounds=0,
+        status="unknown",
+        goals=(),
+        vms=tuple(found),
+        unplaced=tuple(Unplaced(name=vm.name, reason="") for vm in fleet.vms if vm.name not in there),
+    )
+
+
+def values_before(fleet: Fleet, goals: Iterable[str]) -> dict[str, float | None]:
+    """Return the value of goals as the fleet runs now; None where it is not known, or where a goal counts changes.
+
+    Devices that VMs have now are not told, so remote access is unknown where one would rather have its devices near.
+    """
+    names = list(goals)
+    now = plan_before(fleet)
+    if now is None or not now.vms:
+        return dict.fromkeys(names)
+    near = any(request.policy == "preferred" for vm in fleet.vms for request in vm.spec.devices)
+    values = goal_values(fleet, now, [name for name in names if not _is_change(name)])
+    return {name: None if near and name.startswith("remote") else values.get(name) for name in names}
+
+
+def _is_change(goal: str) -> bool:
+    return goal.partition("~")[0] == "moves"

@@ -1,0 +1,65 @@
+"""What a plan comes to, in sentences: the outcome first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from placer.model.fleet import Fleet
+from placer.model.plan import GoalResult, Plan
+from placer.moves.changes import plan_changes
+from placer.show.change_words import change_sentences
+from placer.show.words import count, figure, percent, visible
+
+
+def sentences(plan: Plan, fleet: Fleet) -> list[str]:
+    """Return what matters of a plan, the outcome first; what is not known is said to be unknown."""
+    return [
+        *outcome(plan),
+        *change_sentences(plan_changes(fleet, plan)),
+        *_failure(plan.summary.get("worst_host_failure")),
+    ]
+
+
+def outcome(plan: Plan) -> list[str]:
+    """Return how many VMs have a place, and what is proven."""
+    return [*_placed(plan), *_proof(plan)]
+
+
+def _placed(plan: Plan) -> Iterator[str]:
+    used = count(len({vm.host for vm in plan.vms}), "host")
+    if not plan.unplaced:
+        yield f"Every VM has a place: {count(len(plan.vms), 'VM')} on {used}."
+    else:
+        left = count(len(plan.unplaced), "VM")
+        yield f"{left} of {len(plan.vms) + len(plan.unplaced):,} without a place, each with its reason below."
+
+
+def _proof(plan: Plan) -> Iterator[str]:
+    if not plan.goals:
+        return
+    unproven = next((goal for goal in plan.goals if goal.status != "optimal"), None)
+    if unproven is None:
+        yield "Proven: no plan is better in any goal without being worse in an earlier one."
+    else:
+        yield f"Not all is proven. The first open goal is {visible(unproven.name)}: {_open(unproven)}."
+
+
+def _open(goal: GoalResult) -> str:
+    if goal.value is None:
+        return "its value is unknown"
+    if goal.bound is None:
+        return f"{figure(goal.value)}, and no bound is known"
+    return f"{figure(goal.value)}, no plan can pass {figure(goal.bound)}, a gap of {percent(goal.gap)}"
+
+
+def _failure(worst: Any) -> Iterator[str]:
+    """Say what the worst failure of one host means, where the plan tells."""
+    if not isinstance(worst, dict) or worst.get("host") is None:
+        return
+    name, lost = visible(str(worst["host"])), worst.get("vms_without_place")
+    if lost == 0:
+        yield f"If one host fails, every VM finds a NUMA-true place on the others; the worst to lose is {name}."
+    elif isinstance(lost, int):
+        proven = "" if worst.get("proven") else " This is not proven: a solve might find places."
+        yield f"The worst failure of one host is {name}: {count(lost, 'VM')} without a NUMA-true place then.{proven}"
