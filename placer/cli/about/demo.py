@@ -75,7 +75,7 @@ def bundled_data() -> Path:
     InputError
         It is in neither place.
     """
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "data", package.parent / "data"):
         if (folder / FLEET_FILE).is_file():
             return folder
