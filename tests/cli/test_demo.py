@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from placer.cli.about.solvers import ENGINES
 
 Placer = Callable[..., Any]
@@ -43,12 +45,13 @@ def test_demo_as_data(placer: Placer, tmp_path: Path) -> None:
     assert (goals["exact"]["placed"], goals["exact"]["remote"]) < (goals["greedy"]["placed"], goals["greedy"]["remote"])
 
 
-def test_engines_are_those_of_the_option(placer: Placer) -> None:
+def test_engines_are_those_of_the_option(placer: Placer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of engines has what ``solve --engine`` takes, beside auto."""
     from placer.cli.plans.solve import EngineChoice
 
     names = [engine["name"] for engine in placer("solvers", "--json").envelope["result"]["engines"]]
     assert sorted([*names, "auto", "states"]) == sorted(EngineChoice)  # the older name of columns stays accepted
     assert [engine["name"] for engine in ENGINES] == names
+    monkeypatch.setenv("COLUMNS", "80")
     run = placer("solvers")
     assert run.code == 0 and max(map(len, run.out.splitlines())) <= 80
