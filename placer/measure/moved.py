@@ -164,6 +164,11 @@ def fitting_changes(vm: Vm, planned: PlanVm, move: Move) -> frozenset[Change]:
     return _pin_changes(vm, planned)
 
 
+def is_repinned(vm: Vm, planned: PlanVm, move: Move) -> bool:
+    """Tell whether a VM that goes nowhere gets other CPUs than those that it is known to have, or other sets."""
+    return move is Move.STAYS and _pin_changes(vm, planned) == {Change.REPIN}
+
+
 def _pin_changes(vm: Vm, planned: PlanVm) -> frozenset[Change]:
     now = vm.current
     if now is None:
@@ -171,7 +176,9 @@ def _pin_changes(vm: Vm, planned: PlanVm) -> frozenset[Change]:
     if planned.bound:
         kept = tuple(planned.bound) == bounds_now(vm) and left_as_it_is(vm, planned)
         return frozenset({Change.NONE if kept else Change.REPIN})
-    if not now.pins and known_nodes(vm) is not None:
+    if known_nodes(vm) is None:
+        return frozenset({Change.REPIN})
+    if not now.pins:
         return frozenset({Change.NONE, Change.REPIN})
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vm.spec.is_dedicated(vcpu)}
     if any(now.pins.get(vcpu) != pin for vcpu, pin in dedicated.items()):

@@ -19,7 +19,7 @@ from placer.measure.cpu_use import (
     shared_cores,
 )
 from placer.measure.measure import FleetScore, ScoreCache, score_fleet
-from placer.measure.moved import Move, is_present, move_of
+from placer.measure.moved import Move, is_present, is_repinned, move_of
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
 from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
@@ -82,6 +82,12 @@ class PlanValues:
         return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
 
     @cached_property
+    def repinned(self) -> tuple[str, ...]:
+        """VMs that stay where they are and get other CPUs than those that they are known to have, or other sets."""
+        vms = self.fleet.vm_by_name
+        return tuple(vm.name for vm in self.plan.vms if is_repinned(vms[vm.name], vm, self.moves[vm.name]))
+
+    @cached_property
     def widths(self) -> dict[str, int]:
         """Steps of the goals of balance, in thousandths of a share."""
         return step_widths(self.fleet, ("balance", BALANCE_USAGE))
@@ -117,6 +123,7 @@ class PlanValues:
         ``placed``: vCPUs unplaced. ``excess``: what has no place where it is, its parts added up. ``rules``: excess
         over all rules and domains. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of
         the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that change host.
+        ``repins``: VMs that stay and get other CPUs or sets.
         ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
@@ -191,6 +198,7 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "balance": lambda values: math.fsum(values._on_each_host(lambda use: load_penalty(use, values.widths["balance"]))),
     BALANCE_USAGE: lambda values: math.fsum(values._usage_penalties()),
     "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
+    "repins": lambda values: len(values.repinned),
 }
 
 

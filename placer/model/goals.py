@@ -12,9 +12,9 @@ from placer.model.fleet import Fleet
 from placer.model.units import parse_kib
 from placer.model.usage_levels import usage_known
 
-GOAL_NAMES = ("placed", "excess", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "headroom")
+GOAL_NAMES = ("placed", "excess", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "repins", "headroom")
 EMPTY_FLEET_GOALS = ("placed", "rules", "remote", "hosts", "moves")
-LIVE_FLEET_GOALS = ("placed", "excess", "rules", "remote", "moves")
+LIVE_FLEET_GOALS = ("placed", "excess", "rules", "remote", "moves", "repins")
 
 PART_WORDS = {
     "memory": "KiB of memory",

@@ -37,3 +37,16 @@ def test_a_reserve_changes_no_pins(build: Any) -> None:
     hosts = [build.host(name) for name in "abc"]
     vms = [build.vm(f"v{n}", build.spec(2, 2), current=build.now(name)) for n, name in enumerate("ab")]
     unchanged(build.fleet(hosts, vms, [Rule(kind=RuleKind.RESERVE, fail=1)]))
+
+
+def test_a_repin_takes_a_goal_that_gets_better_by_it(build: Any) -> None:
+    """Of two VMs on the same CPU one gets another where excess counts; where nothing does both keep theirs."""
+    now = build.now(pins={0: frozenset({0})})
+    vms = [build.vm(name, build.spec(1, 1), current=now) for name in "uv"]
+    fleet = build.fleet([build.host()], vms)
+    plan = solve_fleet(fleet, time_limit_s=20)
+    assert [(goal.name, goal.value) for goal in plan.goals][1::4] == [("excess", 0), ("repins", 1)]
+    assert plan.goal("repins").status == "feasible" and check(fleet, plan).ok
+    kept = solve_fleet(fleet, goals="placed,remote,repins", time_limit_s=20)
+    assert kept.goal("repins").value == 0 and kept.status == "optimal"
+    assert {vm.change.value for vm in kept.vms} == {"none"}

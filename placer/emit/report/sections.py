@@ -39,6 +39,7 @@ _GOAL_WORDS = {
     "balance": "uneven load of the nodes",
     "balance:usage": "uneven load of the nodes by what VMs use",
     "moves": "VMs that change host",
+    "repins": "VMs that stay and get other CPUs or sets",
     "moved_gib": "memory copied, GiB",
     "headroom": "more VMs of this size that fit",
 }

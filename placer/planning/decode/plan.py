@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
+from placer.errors import PlacerError
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal
@@ -45,6 +46,9 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     if any(rule.scope == "l3" for rule in fleet.rules):
         pinned |= kinds & {"rules"}
     values = _values(compiled, vms, unplaced)
+    if "repins" in kinds and values.repinned:
+        values = _least(compiled, values, lambda: _values(compiled, built(hold=True), unplaced), pinned)
+        vms = values.plan.vms
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess)
@@ -97,6 +101,22 @@ def _values(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplace
         unplaced=unplaced,
     )
     return PlanValues(fleet, draft)
+
+
+def _least(compiled: Compiled, found: PlanValues, held: Callable[[], PlanValues], pinned: Set[str]) -> PlanValues:
+    """Return the pins that are better in the goals that pins decide, in their order: those found, or those where all
+    VMs that stay keep the CPUs that they have.
+    """
+    try:
+        other = held()
+    except PlacerError:
+        return found
+    names = [goal.name for goal in compiled.goals if goal.kind in pinned]
+
+    def parts(values: PlanValues) -> list[float]:
+        return [figure for name in names for _, figure in values.tiers(name) or (("", values.value(name) or 0.0),)]
+
+    return other if parts(other) < parts(found) else found
 
 
 def _options(goals: Sequence[Goal], budget: MoveBudget, max_repins: int | None) -> dict[str, object]:
