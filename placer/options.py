@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from placer.model.sets import PinMode
+
 Engine = Literal["auto", "exact", "columns", "states", "greedy"]
 """``states`` is the older name of ``columns``."""
 DEFAULT_TIME_LIMIT_S = 60.0
@@ -24,4 +26,5 @@ class SweepOptions:
     max_moves: int | None = None
     max_migrations: int | None = None
     max_repins: int | None = None
+    pin: PinMode = "none"
     headroom: tuple[str, ...] = ()

@@ -10,8 +10,9 @@ from dataclasses import replace
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
-from placer.model.plan import Plan
+from placer.model.plan import Change, Plan
 from placer.model.rules import RuleKind
+from placer.model.sets import PinMode, binding_of
 from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
@@ -29,6 +30,7 @@ def solve_fleet(
     max_moves: int | None = None,
     max_migrations: int | None = None,
     max_repins: int | None = None,
+    pin: PinMode = "none",
     engine: Engine = "auto",
     workers: int = 1,
     executor: Executor | None = None,
@@ -44,7 +46,9 @@ def solve_fleet(
     time_limit_s : seconds of wall time for the search, looked at between rounds.
     max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
         VMs keeps them on their nodes unless one of the two is given.
-    max_repins : most VMs that stay on their nodes and get other CPUs; None: no limit.
+    max_repins : most VMs that stay on their nodes and get other CPUs or sets; None: no limit.
+    pin : which VMs that float are bound to nodes, beside those that must: ``none``, those for which it is ``worth`` it,
+        ``all``.
     rounds : replay that many deterministic rounds, as a plan records them.
     on_progress, interrupt : see `solvers.result`.
 
@@ -72,7 +76,8 @@ def solve_fleet(
     sound = check(fleet)
     if not sound.ok:
         raise InputError(sound.faults)
-    compiled = compile_fleet(without_reserve(fleet), parsed, budget)
+    if pin != "none" and not any(goal.kind == "remote" for goal in parsed):
+        raise InputError("VMs are bound for the goal remote", field="--pin", cure="add remote to --goals")
     began = time.monotonic()
 
     def run(problem: Problem, limits: Limits) -> Result:
@@ -87,11 +92,19 @@ def solve_fleet(
             executor=executor,
         )
 
-    result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
-    if not result.is_answer:
-        raise _nothing(result)
-    plan = plan_from_result(compiled, result, seed=seed, max_repins=max_repins)
-    if fleet.is_live and not (interrupt is not None and interrupt.requested):
+    def planned(pin: PinMode | None) -> Plan:
+        """Plan the fleet with the VMs bound that `pin` says; None: with none bound."""
+        compiled = compile_fleet(without_reserve(fleet), parsed, budget, pin)
+        result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
+        if not result.is_answer:
+            raise _nothing(result)
+
+        def plan_of(found: Result) -> Plan:
+            return plan_from_result(compiled, found, seed=seed, max_repins=max_repins, pin=pin)
+
+        plan = plan_of(result)
+        if not fleet.is_live or (interrupt is not None and interrupt.requested):
+            return plan
         from placer.moves.resolve import without_cycles
 
         def run_again(problem: Problem) -> Result | None:
@@ -103,13 +116,14 @@ def solve_fleet(
                 return None
             return run(problem, Limits(time_limit_s=left_s, rounds=left))
 
-        plan = without_cycles(
-            compiled,
-            result,
-            plan,
-            run_again,
-            lambda found: plan_from_result(compiled, found, seed=seed, max_repins=max_repins),
-        )
+        return without_cycles(compiled, result, plan, run_again, plan_of)
+
+    binds = any(binding_of(vm, pin) is not None for vm in fleet.vms)
+    plan = planned(None if binds and max_repins == 0 else pin)
+    if binds and max_repins and sum(vm.change is Change.REPIN for vm in plan.vms) > max_repins:
+        plan = planned(None)
+        warning = f"to bind VMs takes more than {max_repins} re-pins: none is bound"
+        plan = replace(plan, warnings=(*plan.warnings, warning))
     if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not (
         interrupt is not None and interrupt.requested
     ):
@@ -136,6 +150,7 @@ def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> P
         max_moves=plan.options["max_moves"],
         max_migrations=plan.options["max_migrations"],
         max_repins=plan.options.get("max_repins"),
+        pin=plan.options.get("pin", "none"),
     )
     rounds = ROUNDS if len(fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
     found = plan_with_reserve(fleet, plan, options, solve_with, rounds=rounds)
@@ -160,6 +175,7 @@ def solve_with(fleet: Fleet, options: SweepOptions) -> Plan:
         max_moves=options.max_moves,
         max_migrations=options.max_migrations,
         max_repins=options.max_repins,
+        pin=options.pin,
     )
 
 

@@ -88,6 +88,8 @@ class _State:
                     kept[n, shape.flavor[placement]] += min(many, here.get(placement, 0))
                 for flavor, many in host_class.floating:
                     kept[n, flavor] += min(many, vms[n, flavor] - kept[n, flavor])
+        settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
+        kept = np.where(settles, np.minimum(before, vms), kept)
         return cls(
             patterns=patterns,
             count=np.array([pattern.count for pattern in patterns], dtype=np.int64),

@@ -29,7 +29,7 @@ class Flavor:
     may not.
 
     A `phantom` flavor is only counted (headroom): it takes rows like the others but is no VM, and is placed as often
-    as pays.
+    as pays. Where a VM `settles`, nobody knows its place on its host: none that it may have there is a move.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Flavor:
     arriving: int = 0
     priority: int = 0
     phantom: bool = False
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

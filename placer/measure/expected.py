@@ -9,14 +9,17 @@ from placer.model.plan import PlanVm
 from placer.model.vm import Vm
 
 
-def expected_remote(vm: Vm, topology: Topology, planned: PlanVm) -> float:
+def expected_remote(vm: Vm, topology: Topology, planned: PlanVm, *, as_it_lies: bool = True) -> float:
     """Return the weighted remote access of a VM that floats, in vCPUs, if its vCPUs run on all their CPUs alike.
 
     E = weight × Σ_c U_c Σ_e T[c][e] Σ_i Σ_j p_i q_j (d[i][j] − 1), p the share of a vCPU's CPUs on node i, q that of a
-    cell's memory on node j: where its pages lie now if that is known, else in proportion to the memory of its nodes.
+    cell's memory on node j: where its pages lie now if that is known and they are asked for `as_it_lies`, else in
+    proportion to the memory of its nodes.
     """
     rows = TopologyRows(topology)
-    memory = [_memory_shares(vm, topology, planned, number) for number in range(len(planned.cells))]
+    memory = [
+        _memory_shares(vm, topology, planned, number, as_it_lies=as_it_lies) for number in range(len(planned.cells))
+    ]
     sizes = [cell.memory_kib for cell in planned.cells]
     transfer = transfer_shares(sizes, vm.spec.locality if planned.shown else None)
     total = 0.0
@@ -28,10 +31,12 @@ def expected_remote(vm: Vm, topology: Topology, planned: PlanVm) -> float:
     return vm.spec.weight * total
 
 
-def _memory_shares(vm: Vm, topology: Topology, planned: PlanVm, number: int) -> tuple[tuple[int, float], ...]:
+def _memory_shares(
+    vm: Vm, topology: Topology, planned: PlanVm, number: int, *, as_it_lies: bool
+) -> tuple[tuple[int, float], ...]:
     cell = planned.cells[number]
     stays = vm.current is not None and vm.current.host == planned.host
-    known = vm.current.memory_on if vm.current is not None and stays else {}
+    known = vm.current.memory_on if vm.current is not None and stays and as_it_lies else {}
     amounts: dict[int, int] = dict(cell.nodes) or dict(known)
     if not sum(amounts.values()):
         amounts = {node: topology.node(node).memory_kib for node in sorted(bound_memory(topology, planned, number))}

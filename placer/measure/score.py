@@ -18,6 +18,7 @@ from placer.measure.cpu_use import (
     node_usage,
     shared_cores,
 )
+from placer.measure.expected import expected_remote
 from placer.measure.measure import FleetScore, ScoreCache, score_fleet
 from placer.measure.moved import Move, is_present, is_repinned, move_of
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
@@ -25,10 +26,10 @@ from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
 from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, PART_WORDS, parse_flavor
+from placer.model.goals import BALANCE_USAGE, PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
 from placer.model.plan import Plan
-from placer.model.sets import known_nodes
-from placer.model.vm import CpuPolicy
+from placer.model.sets import PinMode, binding_of, known_nodes
+from placer.model.vm import CpuPolicy, Vm
 
 Tier = tuple[str, float]
 
@@ -80,6 +81,29 @@ class PlanValues:
     def moves(self) -> dict[str, Move]:
         """How far each placed VM goes."""
         return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
+
+    @property
+    def pin(self) -> PinMode:
+        """Which VMs that float the plan was asked to bind."""
+        said = self.plan.options.get("pin")
+        return said if said in ("worth", "all") else "none"
+
+    def _present(self) -> Iterator[Vm]:
+        return (vm for vm in self.fleet.vms if is_present(self.fleet, vm))
+
+    def _floating(self) -> Iterator[Vm]:
+        """Yield the VMs that are somewhere now and not bound to one node a cell by the plan."""
+        planned = self.plan.vm_by_name
+        return (vm for vm in self._present() if vm.name in planned and planned[vm.name].bound)
+
+    @cached_property
+    def floating_access(self) -> float:
+        """What the VMs that may be bound where that gains, and are not, can be expected to reach over."""
+        if self.pin != "worth":
+            return 0.0
+        hosts = self.fleet.host_by_name
+        placed = [(vm, self.plan.vm_by_name[vm.name]) for vm in self._floating() if binding_of(vm, self.pin) == "may"]
+        return math.fsum(expected_remote(vm, hosts[one.host].topology, one, as_it_lies=False) for vm, one in placed)
 
     @cached_property
     def repinned(self) -> tuple[str, ...]:
@@ -147,6 +171,9 @@ class PlanValues:
         """Return the parts of a goal that is several objectives in order: (part, value); empty for a plain goal."""
         if goal.startswith("placed"):
             return tuple(self._unplaced())
+        if goal.startswith("remote") and any(binding_of(vm, self.pin) == "shall" for vm in self._present()):
+            left = sum(binding_of(vm, self.pin) == "shall" for vm in self._floating())
+            return ((UNBOUND, left), (REMOTE_ACCESS, self.value("remote") or 0.0))
         if goal.startswith("excess"):
             parts = excess_parts([short for shorts in self.short.values() for short in shorts])
             return tuple((words, parts[part]) for part, words in PART_WORDS.items())
@@ -191,7 +218,7 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "placed": lambda values: values._vcpus_unplaced(),
     "excess": lambda values: math.fsum(value for _, value in values.tiers("excess")),
     "rules": lambda values: sum(values.excess.values()),
-    "remote": lambda values: values.score.remote_access,
+    "remote": lambda values: values.score.remote_access + values.floating_access,
     "hosts": lambda values: values._host_cost(),
     "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
     "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),

@@ -24,6 +24,9 @@ PART_WORDS = {
 }
 """Parts of the goal ``excess``, in their order, and what is counted."""
 
+UNBOUND, REMOTE_ACCESS = "VMs that shall be bound and are not", "remote access"
+"""Parts of the goal ``remote`` where VMs that float shall be bound to nodes; its value is the second."""
+
 BALANCE_USAGE = "balance:usage"
 """The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""
 

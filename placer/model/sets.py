@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from placer.model.host import NodeKind, Topology
-from placer.model.vm import Bound, CellMode, Current, Vm
+from placer.model.vm import Bound, CellMode, Current, Movable, PinPolicy, Vm
+
+PinMode = Literal["none", "worth", "all"]
+"""Which VMs that float are to be bound to nodes: those that must, those that gain by it too, or all that may."""
+Binding = Literal["shall", "may"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,21 @@ def bounds_now(vm: Vm) -> tuple[Bound, ...]:
     if vm.spec.cell_mode is not CellMode.GIVEN or len(memory) != len(vm.spec.cells):
         return (Bound(cpus=cpus, memory=frozenset(memory)),)
     return tuple(Bound(cpus=cpus, memory=frozenset((node,))) for node in memory)
+
+
+def binding_of(vm: Vm, mode: PinMode) -> Binding | None:
+    """Return whether a VM that is on a host and not bound to one node a cell shall be bound to nodes there, or may be
+    where that gains something; None where it stays as it is.
+
+    What is bound to some nodes already is kept so unless it shall be bound.
+    """
+    now = vm.current
+    if now is None or known_nodes(vm) is not None or vm.movable is Movable.NO or vm.pins_fixed:
+        return None
+    if vm.pin is PinPolicy.MUST or (mode == "all" and vm.pin is not PinPolicy.NEVER):
+        return "shall"
+    bound = now.pins or any(one.cpus is not None or one.memory is not None for one in bounds_now(vm))
+    return "may" if mode == "worth" and vm.pin is not PinPolicy.NEVER and not bound else None
 
 
 def memory_set(topology: Topology) -> frozenset[int]:

@@ -83,6 +83,7 @@ class Evaluator:
         real = ~model.phantom[flavor]
         of, flavor, amount, stayed = of[real], flavor[real], amount[real], stayed[real]
         stayed = stayed + np.minimum(model.floating[state[of], flavor], amount - stayed)
+        stayed = np.where(model.settles[flavor], np.minimum(model.present[state[of], flavor], amount), stayed)
         moves = self._present[state] - _sum_by(of, stayed, n)
         migrations = self._present[state] - _sum_by(of, np.minimum(amount, model.present[state[of], flavor]), n)
         holds = np.bincount(of, minlength=n)

@@ -23,7 +23,8 @@ Pattern = tuple[tuple[int, int], ...]
 class State:
     """Hosts of `classes` (indices), `count` in all; `lead` carries what they share.
 
-    `present` and `floating` are (F,) VMs there now, `own` placement -> VMs there now, `domain` scope in force -> index.
+    `present` and `floating` are (F,) VMs there now, `unsettled` those for which no place here is a move, `own`
+    placement -> VMs there now, `domain` scope in force -> index.
     """
 
     index: int
@@ -33,6 +34,7 @@ class State:
     lead: HostClass
     present: IntArray
     floating: IntArray
+    unsettled: IntArray
     own: dict[int, int]
     domain: dict[str, int]
 
@@ -60,6 +62,7 @@ class StateModel:
     state_of_class: IntArray = field(init=False)
     phantom: BoolArray = field(init=False)
     real_flavor: BoolArray = field(init=False)
+    settles: BoolArray = field(init=False)
     arriving: IntArray = field(init=False)
     demand: IntArray = field(init=False)
     offset: IntArray = field(init=False)
@@ -77,6 +80,7 @@ class StateModel:
         problem = self.problem
         self.phantom = np.array([flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
         self.real_flavor = ~self.phantom
+        self.settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
         self.arriving = np.array(
             [0 if flavor.phantom else flavor.arriving for flavor in problem.flavors], dtype=np.int64
         )
@@ -119,6 +123,7 @@ class StateModel:
                     lead=lead,
                     present=problem.content_of(numbers[0]),
                     floating=floating,
+                    unsettled=np.where(self.settles, problem.content_of(numbers[0]), floating),
                     own=own,
                     domain={scope: lead.domain.get(scope, -1) for scope in sorted(self.active)},
                 )
@@ -150,7 +155,15 @@ class StateModel:
     def view(self, state: State, chosen: IntArray | None = None) -> HostView:
         """Return what a host of a state can hold, of the placements `chosen` and its own (all where not given)."""
         shape = self.problem.shapes[state.shape]
-        return host_view(state.lead, shape, state.present, demand=self.demand, phantom=self.phantom, chosen=chosen)
+        return host_view(
+            state.lead,
+            shape,
+            state.present,
+            demand=self.demand,
+            phantom=self.phantom,
+            settles=self.settles,
+            chosen=chosen,
+        )
 
     def amounts(self, state: State, pattern: Pattern) -> IntArray:
         """Return (F,): VMs of each flavor that a pattern holds, phantoms included."""

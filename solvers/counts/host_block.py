@@ -111,16 +111,17 @@ class HostBlock:
         """Return the VMs of a flavor that stay where they are."""
         view, writer = self.view, self.writer
         kept = Sum()
-        for place in np.flatnonzero((view.content > 0) & (view.flavor == flavor)).tolist():
+        places = (view.content > 0) & (view.flavor == flavor) & (view.unsettled[flavor] < view.present[flavor])
+        for place in np.flatnonzero(places).tolist():
             if view.upper[place] <= view.content[place]:
                 kept.add(self.y[place], 1)
                 continue
             stays = writer.derive(Sum().add(self.y[place], 1), 0, int(view.content[place]))
             writer.row(Sum().add(self.y[place], 1).add(stays, -1), 0, None)
             kept.add(stays, 1)
-        if view.floating[flavor]:
+        if view.unsettled[flavor]:
             rest = self.amount(flavor).plus(kept, -1)
-            settled = writer.derive(rest, 0, int(view.floating[flavor]))
+            settled = writer.derive(rest, 0, int(view.unsettled[flavor]))
             writer.row(Sum().plus(rest).add(settled, -1), 0, None)
             kept.add(settled, 1)
         return kept

@@ -18,7 +18,7 @@ class HostView:
 
     Attributes
     ----------
-    present, floating : (F,) VMs there now, and those of them that are on no known node.
+    present, unsettled : (F,) VMs there now, and those of them on no known node, for which no place here is a move.
     placements : (A,) the admissible ones; at most `upper` (A,) VMs each, `content` (A,) of them are there now.
     flavor, use, phantom : (A,), (A, K), (A,) of these placements.
     """
@@ -26,7 +26,7 @@ class HostView:
     host_class: HostClass
     shape: Shape
     present: IntArray
-    floating: IntArray
+    unsettled: IntArray
     placements: IntArray
     upper: IntArray
     content: IntArray
@@ -55,6 +55,7 @@ def host_view(
     *,
     demand: IntArray,
     phantom: BoolArray,
+    settles: BoolArray,
     chosen: IntArray | None = None,
 ) -> HostView:
     """Return what a host of a class can hold.
@@ -62,7 +63,7 @@ def host_view(
     Parameters
     ----------
     present : (F,) VMs there now, floating ones included (`Problem.content_of`).
-    demand, phantom : (F,) VMs to hold in all, and flavors that are only counted.
+    demand, phantom, settles : (F,) VMs to hold in all, flavors that are only counted, and those of `Flavor.settles`.
     chosen : placements to look at beside those of VMs that are there now; all where not given.
 
     Raises
@@ -94,7 +95,7 @@ def host_view(
         host_class=host_class,
         shape=shape,
         present=present,
-        floating=floating,
+        unsettled=np.where(settles, present, floating),
         placements=placements,
         upper=upper,
         content=content,

@@ -23,6 +23,7 @@ class HostModel(RowWriter):
         super().__init__()
         self.problem = problem
         self._phantom = np.array([flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
+        self._settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
         self.demand = problem.demand()
         self.before = [problem.content_of(number) for number in range(len(problem.classes))]
         self.views = [self._view(number) for number in range(len(problem.classes))]
@@ -53,7 +54,9 @@ class HostModel(RowWriter):
     def _view(self, number: int) -> HostView:
         host_class = self.problem.classes[number]
         shape = self.problem.shapes[host_class.shape]
-        return host_view(host_class, shape, self.before[number], demand=self.demand, phantom=self._phantom)
+        return host_view(
+            host_class, shape, self.before[number], demand=self.demand, phantom=self._phantom, settles=self._settles
+        )
 
     def here(self, host: int) -> tuple[HostView, IntArray]:
         """Return what a host can hold, and the variables that say how much of it does."""

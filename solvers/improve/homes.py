@@ -25,6 +25,7 @@ class Homes:
     here: IntArray
     floating: IntArray
     before: IntArray
+    settles: bool = False
 
     def at(self, hosts: IntArray) -> tuple[IntArray, IntArray]:
         """Return which of `hosts` are homes, and the number of each as a home."""
@@ -38,9 +39,11 @@ class Homes:
     def change(self, number: IntArray, local: IntArray, sign: int) -> tuple[IntArray, IntArray]:
         """Return the change of (moves, migrations) when a VM comes to (sign 1) or leaves (-1) places of homes."""
         content, here = self.content[number], self.here[number]
-        firm = np.minimum(content, here).sum(axis=1)
-        total = here.sum(axis=1)
-        spare, floating, before = total - firm, self.floating[number], self.before[number]
+        total, before = here.sum(axis=1), self.before[number]
+        if self.settles:
+            content = np.zeros_like(content)
+        spare = total - np.minimum(content, here).sum(axis=1)
+        floating = before if self.settles else self.floating[number]
         row = np.arange(len(number))
         own, now = content[row, local], here[row, local]
         if sign > 0:
@@ -90,5 +93,6 @@ def homes_of(tables: Tables) -> dict[int, Homes]:
             here=np.zeros_like(content),
             floating=floating,
             before=content.sum(axis=1) + floating,
+            settles=problem.flavors[flavor].settles,
         )
     return out

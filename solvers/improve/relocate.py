@@ -93,7 +93,8 @@ def _away(fleet: Fleet, hosts: IntArray, places: IntArray, flavor: IntArray) -> 
         at = int(np.searchsorted(homes.hosts, host))
         local = int(fleet.tables.local[place])
         known = at < len(homes.hosts) and homes.hosts[at] == host
-        out[n] = not known or homes.here[at, local] > homes.content[at, local]
+        more = homes.here[at].sum() > homes.before[at] if known and homes.settles else None
+        out[n] = not known or (homes.here[at, local] > homes.content[at, local] if more is None else more)
     return out
 
 

@@ -37,17 +37,21 @@ def saving_floor(problem: Problem, objective: Objective) -> int:
     least = _least_costs(problem, objective.cost)
     if least is None:
         return 0
-    total, savings = 0, []
+    total, savings, free = 0, [], 0
     for host_class in problem.classes:
         shape = problem.shapes[host_class.shape]
         cost = shape.cost.get(objective.cost)
         for placement, many in host_class.content:
             now = 0 if cost is None else int(cost[placement])
             total += now * many * host_class.count
-            if now > least[shape.flavor[placement]]:
-                savings.append((now - int(least[shape.flavor[placement]]), many * host_class.count))
+            saving = now - int(least[shape.flavor[placement]])
+            if problem.flavors[int(shape.flavor[placement])].settles:
+                free += max(0, saving) * many * host_class.count
+            elif saving > 0:
+                savings.append((saving, many * host_class.count))
         for flavor, many in host_class.floating:
             total += int(least[flavor]) * many * host_class.count
+    total -= free
     left = problem.budget.moves
     for saving, many in sorted(savings, reverse=True):
         taken = many if left is None else min(many, left)
@@ -107,7 +111,9 @@ def _of_resource(problem: Problem, hinges: dict[int, list[Hinge]]) -> int:
     for host_class in problem.classes:
         own = hinges.get(host_class.shape)
         if own:
-            whole = bool(host_class.floating) or budget.moves is None
+            flavors = problem.shapes[host_class.shape].flavor
+            settles = any(problem.flavors[int(flavors[placement])].settles for placement, _ in host_class.content)
+            whole = bool(host_class.floating) or settles or budget.moves is None
             places.extend(_places(problem.shapes[host_class.shape], host_class, own, sizes, step, whole=whole))
     limits = [limit for limit in (budget.moves, budget.migrations) if limit is not None]
     if budget.moves is None and budget.migrations is None:

@@ -56,13 +56,13 @@ def test_unknown_nodes_are_each_node_of_the_host_once(build: Any) -> None:
 
 
 def test_an_anti_affinity_over_nodes_that_unknown_nodes_may_break(build: Any) -> None:
-    """A VM over all nodes and one on no known node may be together now: both may stay, at an excess of one."""
+    """A VM over all nodes and one on no known node may be together now: bound they are at an excess of one."""
     host = build.host(topology=build.topology(2, 4))
     now = build.now("a", None)
     wide = build.vm("wide", build.spec(4, 1, cells=2, labels=APP), current=now, pin=PinPolicy.MUST)
     small = build.vm("small", build.spec(1, 1, labels=APP), current=now, pin=PinPolicy.MUST)
     fleet = build.fleet([host], [wide, small], [Rule(kind=APART, members=APP, scope="node")])
-    plan = solve_fleet(fleet, goals="rules,moves")
+    plan = solve_fleet(fleet, goals="rules,remote,moves")
     assert value(plan, "rules") == (1, 1, "optimal") and value(plan, "moves")[0] == 0
 
 

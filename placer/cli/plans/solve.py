@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from solvers.result import Interrupt
 
 
+class PinChoice(StrEnum):
+    """Which VMs that float ``--pin`` binds."""
+
+    NONE = "none"
+    WORTH = "worth"
+    ALL = "all"
+
+
 class EngineChoice(StrEnum):
     """The engines that ``--engine`` names."""
 
@@ -60,8 +68,11 @@ def solve(
     ] = None,
     max_repins: Annotated[
         int | None,
-        typer.Option("--max-repins", min=0, help="Most VMs that stay on their nodes and get other CPUs; no limit."),
+        typer.Option("--max-repins", min=0, help="Most VMs that stay and get other CPUs or sets; no limit."),
     ] = None,
+    pin: Annotated[
+        PinChoice, typer.Option("--pin", help="Which VMs that float are bound to nodes, beside those that must.")
+    ] = PinChoice.NONE,
     require: Annotated[
         str | None,
         typer.Option("--require", metavar="LIST", help="placed, rules, gap=0.5%: exit 3 or 5 where not reached."),
@@ -113,6 +124,7 @@ def solve(
                     max_moves=max_moves,
                     max_migrations=max_migrations,
                     max_repins=max_repins,
+                    pin=pin.value,
                     engine=engine.value,
                     workers=workers or cores(),
                     executor=pool,

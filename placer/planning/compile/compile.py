@@ -12,7 +12,7 @@ from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
-from placer.model.sets import cell_sets, known_nodes
+from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nodes
 from placer.model.usage_levels import usage_levels
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.capacity import HostCapacity
@@ -56,10 +56,17 @@ class Compiled:
     constants: Mapping[str, int]
 
 
-def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None) -> Compiled:
-    """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving."""
+def compile_fleet(
+    fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None, pin: PinMode | None = "none"
+) -> Compiled:
+    """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving.
+
+    `pin` says which VMs that float are bound to nodes where the goal ``remote`` asks; None: none, whatever they say.
+    """
     by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
-    flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else ())
+    asks = pin is not None and any(goal.kind == "remote" for goal in goals)
+    binds = _bindings(fleet, pin) if asks and pin is not None else {}
+    flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else (), binds)
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
     spread = {
@@ -83,7 +90,8 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     parts = [(needs, part) for needs in every for option in needs.options for part in option]
     whole = WholeDemand.of((needs.thread_policy, part.dedicated, needs.core_kind) for needs, part in parts)
     factory.only_threads = not whole.any
-    bound = [group.needs for group in groups if group.online is None] + [spec_needs(spec) for spec in fixed]
+    bound = [group.needs for group in groups if group.online is None or group.binds]
+    bound += map(spec_needs, fixed)
     any_shared = any(part.shared for needs in bound for option in needs.options for part in option)
     builder = ClassBuilder(
         fleet=fleet,
@@ -127,6 +135,16 @@ def compile_fleet(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None
     )
 
 
+def _bindings(fleet: Fleet, pin: PinMode) -> dict[int, Binding]:
+    """Return which VMs that float on a host that works shall or may be bound to nodes."""
+    out: dict[int, Binding] = {}
+    for number, vm in enumerate(fleet.vms):
+        host = fleet.host_by_name.get(vm.current.host) if vm.current is not None else None
+        if host is not None and not host.failed and (found := binding_of(vm, pin)) is not None:
+            out[number] = found
+    return out
+
+
 def _one_node_sets(fleet: Fleet, groups: Sequence[FlavorGroup]) -> bool:
     """Tell whether vCPUs that have no CPU of their own may run on a single node alone, of VMs that are not bound."""
     if any(group.online is not None for group in groups) and any(
@@ -156,6 +174,7 @@ def _flavor(group: FlavorGroup, number: int, real: int) -> Flavor:
         arriving=len(group.arriving),
         priority=needs.priority,
         phantom=number >= real,
+        settles=group.binds is not None,
     )
 
 

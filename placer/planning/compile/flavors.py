@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, looked_up, matches
-from placer.model.sets import known_nodes
+from placer.model.sets import Binding, known_nodes
 from placer.model.vm import CellMode, Movable, PinPolicy, Vm
 from placer.planning.compile.loose import online
 from placer.planning.compile.needs import Needs, spec_key, spec_needs
@@ -33,6 +34,7 @@ class FlavorGroup:
     """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet).
 
     `online` are the vCPUs of VMs that float wherever they come; None: they are bound to one node a cell.
+    `binds` says whether VMs that float now shall or may be bound to nodes; None: they stay as they are.
     `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
     """
 
@@ -44,6 +46,7 @@ class FlavorGroup:
     immovable: bool = False
     busy: int | None = None
     online: int | None = None
+    binds: Binding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,12 @@ class Flavors:
         return self.busy[vm] if self.busy else None
 
 
-def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
-    """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks."""
+def group_flavors(
+    fleet: Fleet, busy: tuple[int | None, ...] = (), binds: Mapping[int, Binding] = MappingProxyType({})
+) -> Flavors:
+    """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks,
+    `binds` names the VMs that float now and shall or may be bound to nodes.
+    """
     tying = [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING]
     confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
     has_domains = any(host.migration_domain is not None for host in fleet.hosts)
@@ -84,7 +91,10 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
             fixed[number] = (rules, confined.of(vm))
             of_vm.append(-1)
             continue
-        locked = _locked_cells(vm)
+        binding = binds.get(number)
+        # A guest that runs flat on its host is bound as it is.
+        flat = binding is not None and vm.spec.cell_mode is CellMode.AUTO
+        locked = 1 if flat else _locked_cells(vm)
         confinement = Confinement(rules=confined.of(vm))
         if present and host is not None:
             if vm.movable is Movable.NO:
@@ -96,7 +106,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
             keys[short] = spec_key(vm.spec, locked)
         immovable = present and vm.movable is Movable.NO
         used = busy[number] if busy else None
-        key = (keys[short], rules, confinement, immovable, used, floats)
+        key = (keys[short], rules, confinement, immovable, used, floats, binding)
         if key not in index:
             index[key] = len(groups)
             groups.append(
@@ -107,6 +117,7 @@ def group_flavors(fleet: Fleet, busy: tuple[int | None, ...] = ()) -> Flavors:
                     immovable=immovable,
                     busy=used,
                     online=floats,
+                    binds=binding,
                 )
             )
         flavor = index[key]
@@ -152,12 +163,14 @@ def drain_counts(fleet: Fleet) -> tuple[int, ...]:
 def floats_of(fleet: Fleet, vm: Vm) -> int | None:
     """Return how many vCPUs of a VM float wherever it comes, None where it is bound to one node a cell.
 
-    A VM that is bound to sets of nodes on its host keeps them there and floats elsewhere, unless it must be bound.
+    A VM that is bound to sets of nodes on its host keeps them there and floats elsewhere; one that must be bound does
+    not float where it comes from a host that failed.
     """
     now = vm.current
-    if now is None or now.host not in fleet.host_by_name:
+    host = fleet.host_by_name.get(now.host) if now is not None else None
+    if now is None or host is None:
         return online(vm.spec) if vm.pin is PinPolicy.NEVER else None
-    return None if vm.pin is PinPolicy.MUST or known_nodes(vm) is not None else online(vm.spec)
+    return None if known_nodes(vm) is not None or (vm.pin is PinPolicy.MUST and host.failed) else online(vm.spec)
 
 
 def current_positions(host: Host, vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

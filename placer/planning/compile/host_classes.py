@@ -223,6 +223,7 @@ class ClassBuilder:
                 cores=self.cores,
                 unions=unions,
                 widest=widest,
+                spread=_spread(host) if any(group.binds == "may" for group in self.groups) else None,
             )
             self._rooms[key] = Room(draft=self.factory.draft_of(structure, host), cpu=cpu, capacity=capacity)
             # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
@@ -382,6 +383,12 @@ class ClassBuilder:
         if bare:
             self._bare[id(host.room)] = state
         return state
+
+
+def _spread(host: Host) -> tuple[tuple[int, int], ...]:
+    """Return a node's CPUs that VMs may float over, and its memory."""
+    pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+    return tuple((len(node.cpus & pool), node.memory_kib) for node in host.topology.nodes)
 
 
 def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:

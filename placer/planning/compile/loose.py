@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from placer.model.host import Host, NodeKind
+from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind
 from placer.model.sets import cell_sets
 from placer.model.vm import CellMode, Vm, VmSpec
 from placer.planning.compile.needs import Needs, part_memory
+from placer.planning.compile.placements import NodeView
+from solvers.problem import COST_UNIT
 
 NodeSet = tuple[int, ...]
 """Positions in a topology's `nodes`, ascending."""
@@ -102,6 +104,28 @@ def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
         beyond = max(0, shared - _carrying(host, cpus))
         parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, part.memory_kib, part.overhead_kib))
     return Loose(tuple(parts))
+
+
+def floating_cost(needs: Needs, view: NodeView, loose: Loose, spread: Sequence[tuple[int, int]]) -> int:
+    """Return what a VM that floats over a host can be expected to reach over, in millionths of a vCPU.
+
+    `spread` are a node's CPUs for such VMs and its memory: vCPUs run on all their CPUs alike, and memory lies on all
+    its nodes in proportion to what they have.
+    """
+    shares = needs.transfer(0)
+    total = 0.0
+    for own, part in enumerate(loose.parts):
+        cpus = sum(spread[node][0] for node in part.cpus)
+        for other, far in enumerate(loose.parts):
+            memory = sum(spread[node][1] for node in far.memory)
+            for i in part.cpus:
+                for j in far.memory:
+                    away = view.distances[i][j]
+                    extra = (away if away is not None else UNREACHABLE / LOCAL) - 1.0
+                    on = spread[j][1] / memory if memory else 1 / len(far.memory)
+                    runs = spread[i][0] / cpus if cpus else 1 / len(part.cpus)
+                    total += needs.options[0][own].vcpus * shares[own][other] * runs * on * extra
+    return round(COST_UNIT * needs.weight * total)
 
 
 def host_sets(host: Host) -> tuple[NodeSet, NodeSet]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.sets import known_nodes
-from placer.model.vm import PinPolicy
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, host_sets, loose_now, unions_of
 
 
@@ -21,7 +20,7 @@ class LoosePlaces:
 
     def has(self, number: int) -> bool:
         """Tell whether a VM that is present keeps such a place."""
-        return known_nodes(self.fleet.vms[number]) is None and self.fleet.vms[number].pin is not PinPolicy.MUST
+        return known_nodes(self.fleet.vms[number]) is None
 
     def of(self, number: int, host: Host) -> Loose:
         """Return the place of a VM on its host."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from placer.model.goals import PART_WORDS, Goal
+from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, Goal
 from placer.planning.compile.convex import EXCESS_PARTS, VCPUS
 from placer.planning.compile.flavors import FlavorGroup
 from solvers.problem import COST_UNIT, Objective
@@ -46,7 +46,11 @@ def objectives_of(
                 Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)
             )
         elif goal.kind == "remote":
-            out.append(Objective(goal="remote", cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
+            asked = any(group.binds == "shall" for group in groups)
+            if asked:
+                out.append(Objective(goal="remote", part=UNBOUND, cost=UNBOUND, tolerance=goal.tolerance))
+            part = REMOTE_ACCESS if asked else ""
+            out.append(Objective(goal="remote", part=part, cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
         elif goal.kind == "hosts":
             out.append(Objective(goal="hosts", host_cost=True, unit=COST_UNIT, tolerance=goal.tolerance))
         elif goal.kind == "cores":

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from placer.model.goals import UNBOUND
 from placer.model.host import Host
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
 from placer.planning.compile.flavors import FlavorGroup
-from placer.planning.compile.loose import Loose, floating
+from placer.planning.compile.loose import Loose, floating, floating_cost
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
     NodeView,
@@ -95,10 +96,9 @@ class ShapeFactory:
             draft = ShapeDraft(structure=structure, table=RowTable(structure=structure), complete=structure.exact)
             self.drafts.append(draft)
             for flavor, group in enumerate(self.groups):
-                if group.online is None:
-                    self._enumerate(draft, flavor, group)
-                else:
-                    self._float(draft, flavor, group, host)
+                most = None if group.online is None else self._float(draft, flavor, group, host)
+                if group.online is None or group.binds:
+                    self._enumerate(draft, flavor, group, most if group.binds == "may" else None)
         return self._index[structure]
 
     def current(
@@ -133,21 +133,30 @@ class ShapeFactory:
         if known is not None:
             return known
         use = draft.table.use(group, placement, self.spread_rules)
-        return draft.add(flavor, placement, use, 0, stay_only=True)
+        return draft.add(flavor, placement, use, self._floating_cost(draft, group, placement), stay_only=True)
 
-    def _float(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> None:
-        """Add the one way in which a VM floats over the host, unless it is wider than all of it."""
+    def _floating_cost(self, draft: ShapeDraft, group: FlavorGroup, loose: Loose) -> int:
+        """Return what a VM that floats counts in remote access: nothing, unless it may be bound where that gains."""
+        if group.binds != "may":
+            return 0
+        return floating_cost(group.needs, draft.structure.view, loose, draft.structure.spread or ())
+
+    def _float(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> int | None:
+        """Add the one way in which a VM floats over the host, unless it is wider than all of it; return its cost."""
         view = draft.structure.view
         loose = floating(group.needs, group.online or 0, host)
         if loose.beyond or not loose.cpu_nodes:
-            return
+            return None
         devices = nearest_devices(group.needs, view, loose.cpu_nodes)
         if devices is None:
-            return
+            return None
         placement = dataclasses.replace(loose, device_nodes=devices)
-        draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), 0)
+        cost = self._floating_cost(draft, group, placement)
+        draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
+        return cost
 
-    def _enumerate(self, draft: ShapeDraft, flavor: int, group: FlavorGroup) -> None:
+    def _enumerate(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, most: int | None = None) -> None:
+        """Add the placements of a flavor; with `most` only those that cost less."""
         view = draft.structure.view
         key = (group.needs, view)
         if key not in self._maps:
@@ -156,6 +165,8 @@ class ShapeFactory:
         draft.complete &= complete
         for placement in placements:
             cost = 0 if flavor in self.headroom else placement_cost(group.needs, placement, view)
+            if most is not None and cost >= most:
+                continue
             draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
 
     def finish(
@@ -203,6 +214,10 @@ class ShapeFactory:
             else:
                 touches[number, list(running_nodes(self.groups[int(flavor[number])].needs, placement))] = True
         costs = {"remote": np.array(draft.costs, dtype=np.int64)[keep]}
+        if any(group.binds == "shall" for group in self.groups):
+            floats = np.array([isinstance(placement, Loose) for placement in placements], dtype=np.bool_)
+            shall = np.array([group.binds == "shall" for group in self.groups], dtype=np.bool_)
+            costs[UNBOUND] = (floats & shall[flavor]).astype(np.int64)
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)
         beyond = [placement.beyond * units[VCPUS] if isinstance(placement, Loose) else 0 for placement in placements]

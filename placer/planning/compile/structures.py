@@ -29,6 +29,7 @@ class Structure:
     unions of nodes that have a row of their own, for VMs that are not bound to one node a cell (`loose`), `split` says
     whether dedicated and shared CPUs are apart there. `carrying` are the CPUs of each node that may carry shared vCPUs,
     where a floating VM may be wider than they are; `told` says whether the host's memory is known.
+    `spread` are the CPUs of each node that VMs may float over and its memory, where it counts what such VMs reach over.
     """
 
     view: NodeView
@@ -49,6 +50,7 @@ class Structure:
     memory_unions: tuple[NodeSet, ...] = ()
     carrying: tuple[int, ...] | None = None
     told: bool = True
+    spread: tuple[tuple[int, int], ...] | None = None
 
     @property
     def load_scale(self) -> int:
@@ -68,6 +70,7 @@ def structure_of(
     cores: bool,
     unions: tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]] = ((), ()),
     widest: int = 0,
+    spread: tuple[tuple[int, int], ...] | None = None,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
     rows, room, widths = [], [], []
@@ -101,6 +104,7 @@ def structure_of(
         memory_unions=unions[1],
         carrying=carrying if widest > min((n for n in carrying if n), default=0) else None,
         told=any(node.memory_told for node in capacity.nodes),
+        spread=spread,
     ), tuple(room)
 
 

@@ -138,7 +138,8 @@ class PlanBuilder:
             vcpus = _followed(vm, vcpus, pins.newly)
             emulator = vm.current.emulator or emulator
             threads = {**threads, **vm.current.iothread_pins}
-        new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or kept is None or len(kept[0]) != parts)
+        cells_now = len(kept[0]) if kept is not None else 1
+        new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or cells_now != parts)
         ids = host.topology.node_ids
         return PlanVm(
             name=vm.name,

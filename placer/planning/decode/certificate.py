@@ -8,8 +8,9 @@ from typing import Any
 
 from placer.errors import Fault
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_goals
+from placer.model.goals import UNBOUND, parse_goals
 from placer.model.plan import Plan
+from placer.model.sets import PinMode
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.results import MEASURED
 from solvers.problem import MoveBudget, Problem
@@ -21,6 +22,12 @@ COUNTS = "counts"
 UNCOVERED = "no certificate holds the bounds of"
 LARGEST = 1e15
 """Values above this are garbage."""
+
+
+def pin_mode(options: Mapping[str, Any]) -> PinMode | None:
+    """Return which VMs that float a plan's fleet was compiled to bind; None: none, whatever they say."""
+    said: PinMode = options.get("pin", "none")
+    return None if options.get("binds") is False else said
 
 
 def certificate_of(result: Result) -> Mapping[str, Any] | None:
@@ -91,7 +98,7 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
     not say so.
     """
     goals = parse_goals(plan.options.get("goals"), fleet)
-    compiled = compile_fleet(fleet, goals, _budget(plan))
+    compiled = compile_fleet(fleet, goals, _budget(plan), pin_mode(plan.options))
     faults: list[Fault] = []
     remarks: list[str] = []
     if plan.certificate is not None:
@@ -189,7 +196,8 @@ def _own_values(compiled: Compiled, plan: Plan) -> list[int | None]:
         if found is not None and kinds.get(objective.goal) not in MEASURED and not _in_l3(compiled, objective.goal):
             parts = {tier.get("part"): tier.get("value") for tier in found.tiers}
             value = parts.get(objective.part) if parts else found.value
-        constant = 0 if objective.goal in seen else compiled.constants.get(objective.goal, 0)
+        later = objective.goal in seen or objective.cost == UNBOUND
+        constant = 0 if later and objective.cost != "remote" else compiled.constants.get(objective.goal, 0)
         seen.add(objective.goal)
         known = isinstance(value, (int, float)) and abs(value) < LARGEST
         out.append(round(objective.sign * value * objective.unit) - constant if known and value is not None else None)

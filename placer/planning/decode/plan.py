@@ -11,27 +11,33 @@ from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
+from placer.model.sets import PinMode
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
 from solvers.problem import MoveBudget
 from solvers.result import Result
 
 
-def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repins: int | None = None) -> Plan:
+def plan_from_result(
+    compiled: Compiled, result: Result, *, seed: int, max_repins: int | None = None, pin: PinMode | None = "none"
+) -> Plan:
     """Give an engine's answer names, pins, measures and reasons.
 
-    Where pinning needs more than `max_repins` VMs to get other CPUs, all that stay keep those that they have.
+    `pin` is what the fleet was compiled with. Where pinning needs more than `max_repins` VMs to get other CPUs, all
+    that stay keep those that they have.
     """
     from placer.measure.summary import capacity_summary
     from placer.planning.decode.build_plan import PlanBuilder
     from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
+    from placer.planning.decode.even_out import even_out
     from placer.planning.decode.names import assign_names
     from placer.planning.decode.pins import Pinner
     from placer.planning.decode.reasons import unplaced_reasons
-    from placer.planning.decode.results import MEASURED, goal_results, with_moves
+    from placer.planning.decode.results import MEASURED, goal_results, with_bindings, with_moves
 
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
+    even_out(compiled, assignment)
     kinds = {goal.kind for goal in compiled.goals}
 
     def built(*, hold: bool) -> tuple[PlanVm, ...]:
@@ -45,9 +51,9 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     pinned = kinds & set(MEASURED)
     if any(rule.scope == "l3" for rule in fleet.rules):
         pinned |= kinds & {"rules"}
-    values = _values(compiled, vms, unplaced)
+    values = _values(compiled, vms, unplaced, pin)
     if "repins" in kinds and values.repinned:
-        values = _least(compiled, values, lambda: _values(compiled, built(hold=True), unplaced), pinned)
+        values = _least(compiled, values, lambda: _values(compiled, built(hold=True), unplaced, pin), pinned)
         vms = values.plan.vms
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
@@ -55,6 +61,8 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
     if "moves" in kinds and any(vm.current is not None and vm.spec.devices for vm in fleet.vms):
         moved = dict(values.tiers("moves"))
         goals = tuple(with_moves(goal, moved) if goal.name == "moves" else goal for goal in goals)
+    shall = 0 if pin is None else sum(group.present for group in compiled.flavors.groups if group.binds == "shall")
+    goals = with_bindings(goals, shall)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
     summary = capacity_summary(fleet, vms)
     plan = Plan(
@@ -67,7 +75,7 @@ def plan_from_result(compiled: Compiled, result: Result, *, seed: int, max_repin
         vms=vms,
         unplaced=unplaced,
         versions=versions(),
-        options=_options(compiled.goals, problem.budget, max_repins),
+        options=_options(compiled.goals, problem.budget, max_repins, pin),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
         certificate=certificate_of(result),
@@ -87,7 +95,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _values(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...]) -> PlanValues:
+def _values(
+    compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplaced, ...], pin: PinMode | None
+) -> PlanValues:
     """Return the measure of a plan in the making."""
     fleet = compiled.fleet
     draft = Plan(
@@ -99,6 +109,7 @@ def _values(compiled: Compiled, vms: tuple[PlanVm, ...], unplaced: tuple[Unplace
         goals=(),
         vms=vms,
         unplaced=unplaced,
+        options={"pin": pin or "none"},
     )
     return PlanValues(fleet, draft)
 
@@ -119,14 +130,22 @@ def _least(compiled: Compiled, found: PlanValues, held: Callable[[], PlanValues]
     return other if parts(other) < parts(found) else found
 
 
-def _options(goals: Sequence[Goal], budget: MoveBudget, max_repins: int | None) -> dict[str, object]:
+def _options(
+    goals: Sequence[Goal], budget: MoveBudget, max_repins: int | None, pin: PinMode | None
+) -> dict[str, object]:
     named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in goals]
     options: dict[str, object] = {
         "goals": named,
         "max_moves": budget.moves,
         "max_migrations": budget.migrations,
     }
-    return options if max_repins is None else {**options, "max_repins": max_repins}
+    if pin is None:
+        options["binds"] = False
+    elif pin != "none":
+        options["pin"] = pin
+    if max_repins is not None:
+        options["max_repins"] = max_repins
+    return options
 
 
 def _warnings(fleet: Fleet, goals: Sequence[Goal]) -> tuple[str, ...]:

@@ -117,9 +117,11 @@ def _excess(
 
 
 def _counted(goal: Goal, own: Sequence[_Paired]) -> Sequence[_Paired]:
-    """Return the parts that a goal's value is the sum of: `placed` adds up its vCPUs over the priorities; of the others
-    the first counts, and the rest refine it.
+    """Return the parts that a goal's value is the sum of: `placed` adds up its vCPUs over the priorities; of
+    `remote` the last counts; of the others the first does, and the rest refine it.
     """
+    if goal.kind == "remote":
+        return own[-1:]
     return own[::2] if goal.kind == "placed" else own[:1]
 
 
@@ -135,7 +137,7 @@ def _under(
     held: dict[str, float] = {}
     for goal, known in zip(goals, earlier, strict=True):
         places = [(n, o) for n, o in enumerate(objectives) if o.goal == goal.name]
-        counted = {"placed": places[::2], "excess": places}.get(goal.kind, places[:1])
+        counted = {"placed": places[::2], "excess": places, "remote": places[-1:]}.get(goal.kind, places[:1])
         limits = [min((values[n] for values in under if n < len(values)), default=None) for n, _ in counted]
         if not counted or None in limits:
             continue
@@ -165,9 +167,10 @@ def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None
             status="optimal" if held is None else "feasible",
             held_at=held,
         )
-    tiers = [_tier(objective, result, constant if number == 0 else 0) for number, (objective, result) in enumerate(own)]
+    first = len(own) - 1 if goal.kind == "remote" else 0
+    tiers = [_tier(one, result, constant if number == first else 0) for number, (one, result) in enumerate(own)]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
-    counted = tiers[::2] if goal.kind == "placed" else tiers[:1]
+    counted = tiers[::2] if goal.kind == "placed" else tiers[first : first + 1]
     value, bound = _sum(tier["value"] for tier in counted), _sum(tier["bound"] for tier in counted)
     # Measured after pinning, an earlier goal may be unproven although the counts of this one are.
     status = "feasible" if held is not None and worst.status == "optimal" else worst.status
@@ -183,6 +186,36 @@ def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None
         held_at=held,
         tiers=tuple(tiers) if len(tiers) > 1 else (),
     )
+
+
+def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, ...]:
+    """Raise the bound of the goal ``repins`` where `shall` VMs that are somewhere shall be bound to nodes.
+
+    In plans that are no worse in the goals before it at most so many of them still float and at most so many move:
+    the others are re-pinned where they are.
+    """
+    names = [goal.name for goal in goals]
+    if not shall or "repins" not in names or not {"remote", "moves"} <= set(names[: names.index("repins")]):
+        return tuple(goals)
+    known = {goal.name: goal for goal in goals}
+    found, remote, moves = known["repins"], known["remote"], known["moves"]
+    if not remote.tiers or not moves.tiers or found.value is None or remote.value is None or moves.value is None:
+        return tuple(goals)
+    least = shall - remote.tiers[0]["value"] - moves.tiers[-1]["value"]
+    if least <= (found.bound or 0):
+        return tuple(goals)
+    status: Literal["optimal", "feasible"] = "feasible"
+    if found.value == least and found.held_at is None:
+        status = "optimal"
+    raised = replace(
+        found,
+        bound=least,
+        gap=gap_of(found.value, least),
+        source="VMs that shall be bound where they are",
+        status=status,
+        held={"remote": remote.value, "moves": moves.value},
+    )
+    return tuple(raised if goal is found else goal for goal in goals)
 
 
 def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:

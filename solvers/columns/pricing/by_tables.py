@@ -154,7 +154,7 @@ class TablePricing:
         """
         out = []
         for f in np.nonzero(state.present)[0]:
-            floats = int(state.floating[f])
+            floats = int(state.unsettled[f])
             if floats and self.prices.leave_place + self.prices.leave_host:
                 out.append((int(f), self.prices.leave_place + self.prices.leave_host, floats))
             if self.prices.leave_host or not state.lead.allowed[f]:

@@ -70,7 +70,7 @@ def pricing_model(
     prices = prices_of(model, duals)
     worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
     worth = worth - prices.penalty * np.where(model.phantom, 0, state.lead.stay_penalty)[shape.flavor]
-    stays = np.where(state.present > 0, prices.leave_host, 0) + np.where(state.floating > 0, prices.leave_place, 0)
+    stays = np.where(state.present > 0, prices.leave_host, 0) + np.where(state.unsettled > 0, prices.leave_place, 0)
     pays = worth + stays[shape.flavor] > 0
     if model.problem.budget.host_out is not None:
         # Where not all may leave, a VM present may have to take a place that only costs.

@@ -45,7 +45,7 @@ class LiveBatches:
             grid = self.layouts.grids[state.shape]
             if grid is None or len(grid.nodes) < 3 or not state.own:
                 continue
-            if state.floating.any() or state.lead.room is not None:
+            if state.unsettled.any() or state.lead.room is not None:
                 continue
             if len({len(node.rows) for node in grid.nodes}) == 1:
                 groups[self.layouts.permission[state.index]].append(state)

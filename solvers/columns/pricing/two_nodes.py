@@ -194,7 +194,7 @@ def pair_batches(layouts: Layouts, fewest: int) -> tuple[PairBatch, ...]:
         grid = layouts.grids[state.shape]
         if grid is None or not grid.exact or len(grid.nodes) != 2 or not state.own:
             continue
-        if state.floating.any() or state.lead.room is not None:
+        if state.unsettled.any() or state.lead.room is not None:
             continue
         if len({len(node.rows) for node in grid.nodes}) == 1 and _choices(layouts, state) <= SUBSETS:
             groups[layouts.permission[state.index]].append(state)
