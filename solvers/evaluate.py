@@ -7,7 +7,7 @@ computed over (pattern, placement, VMs) triples, never over single hosts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,7 +155,9 @@ def _value(problem: Problem, state: _State, objective: Objective, unplaced: Sequ
             one += objective.moves * int((state.before[n] - state.kept[n]).sum())
         total += one * pattern.count
     if objective.cross_rules:
-        total += sum(sum(_excess(problem, state, index)[0].values()) for index in range(len(problem.rules)))
+        total += _rule_excess(problem, state, "rules")
+    if objective.soft_rules is not None:
+        total += _rule_excess(problem, state, objective.soft_rules)
     return total
 
 
@@ -163,18 +165,41 @@ def _real(problem: Problem) -> BoolArray:
     return np.array([not flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
 
 
+def _rule_excess(problem: Problem, state: _State, goal: str) -> int:
+    return sum(
+        rule.weight * sum(_excess(problem, state, index)[0].values())
+        for index, rule in enumerate(problem.rules)
+        if rule.goal == goal
+    )
+
+
 def _excess(problem: Problem, state: _State, index: int) -> tuple[dict[object, int], dict[object, int]]:
-    """Return a rule's excess by domain in the end, and at the start; ``together`` has one entry, named ``rule``."""
+    """Return a rule's excess by domain in the end, and at the start; of a rule as a whole the entry is ``rule``."""
     rule = problem.rules[index]
+    if rule.kind == "count":
+        return {}, {}
     ends, starts = _members(problem, state, rule, index)
-    if rule.kind == "spread":
-        domains = {*ends, *starts}
-        return (
-            {domain: max(0, ends[domain] - rule.max_per) for domain in domains},
-            {domain: max(0, starts[domain] - rule.max_per) for domain in domains},
+    if rule.kind == "apart":
+        against = _members(problem, state, problem.rules[rule.against], rule.against)
+        first, second = (
+            {domain: max(0, others[domain] - rule.max_per) if here.get(domain) else 0 for domain in others}
+            for here, others in zip((ends, starts), against, strict=True)
         )
-    used, was = (sum(1 for many in found.values() if many) for found in (ends, starts))
-    return {"rule": max(0, used - 1)}, {"rule": max(0, was - 1)}
+        return first, second
+    first, second = (_of_kind(rule, found) for found in (ends, starts))
+    return first, second
+
+
+def _of_kind(rule: CrossRule, found: Mapping[object, int]) -> dict[object, int]:
+    """Return the excess that members in each domain make."""
+    if rule.kind in ("spread", "hosts"):
+        return {domain: max(0, many - rule.max_per) for domain, many in found.items()}
+    if rule.kind == "even":
+        return {"rule": max(0, max(found.values(), default=0) - min(found.values(), default=0) - rule.max_per)}
+    used = sum(1 for many in found.values() if many)
+    if rule.kind == "least":
+        return {"rule": max(0, min(rule.max_per, sum(found.values())) - used)}
+    return {"rule": max(0, used - 1)}
 
 
 def _members(
@@ -184,6 +209,7 @@ def _members(
     ends: dict[object, int] = defaultdict(int)
     starts: dict[object, int] = defaultdict(int)
     chosen = list(rule.members)
+    amounts = np.array(rule.amounts or [1] * len(chosen), dtype=np.int64)
     for n, pattern in enumerate(state.patterns):
         host_class = problem.classes[pattern.host_class]
         if rule.scope == "node":
@@ -196,8 +222,12 @@ def _members(
                     ends[n, copy, node] += int(now[node])
                     starts[n, copy, node] += int(then[node])
             continue
+        if rule.kind == "even" and host_class.closed:
+            continue
         immovable = host_class.fixed_members.get(index, 0)
-        many, before = immovable + int(state.vms[n, chosen].sum()), immovable + int(state.before[n, chosen].sum())
+        many, before = (immovable + int(amounts @ vms[n, chosen]) for vms in (state.vms, state.before))
+        if rule.kind == "hosts":
+            many, before = int(many > 0), int(before > 0)
         domain = -1 if rule.scope == "host" else host_class.domain.get(rule.scope, -1)
         if domain >= 0:
             ends[domain] += many * pattern.count
@@ -313,6 +343,8 @@ def _demand(problem: Problem, state: _State, unplaced: Sequence[int]) -> list[st
 def _rules(problem: Problem, state: _State) -> list[str]:
     broken: list[str] = []
     for index, rule in enumerate(problem.rules):
+        if rule.is_soft:
+            continue
         ends, starts = _excess(problem, state, index)
         broken.extend(
             f"rule {rule.name}: excess {many} in {domain}, {starts.get(domain, 0)} at the start"

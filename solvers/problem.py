@@ -117,9 +117,9 @@ class HostClass:
     stay.
     stay_penalty : (F,) rule excess counted for each VM of the flavor that is there in the end (drain, within, outside).
     cost : cost of the host in the goal ``hosts`` (COST_UNIT = 1.0), paid when it holds any VM; 0 if it is used anyway.
-    domain : scope name -> domain index, -1 (or no entry) for none.
-    fixed_members : index of a cross rule -> immovable VMs of its members on one host of the class. `fixed_on` : index
-        of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
+    domain : scope name -> domain index, -1 (or no entry) for none. closed : whether ``even`` rules leave its hosts out.
+    fixed_members : index of a cross rule -> what immovable VMs of its members on one host of the class count.
+    fixed_on : index of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
     chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no
     optimum.
     members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
@@ -136,6 +136,7 @@ class HostClass:
     stay_penalty: IntArray
     cost: int = COST_UNIT
     domain: Mapping[str, int] = field(default_factory=dict)
+    closed: bool = False
     fixed_members: Mapping[int, int] = field(default_factory=dict)
     fixed_on: Mapping[int, IntArray] = field(default_factory=dict)
     chains: tuple[IntArray, ...] = ()
@@ -159,16 +160,35 @@ class CrossRule:
     ``spread``: at most `max_per` VMs of `members` in a domain; excess = VMs over it, summed over domains.
     ``together``: all in one domain; excess = domains used - 1. `scope` is ``host`` (each host a domain), ``node`` (each
     node of each host; a VM is in all nodes its placement touches) or a key of `HostClass.domain`; nothing is counted on
-    a host without a domain. The excess of a domain (spread) or of the rule (together) may not exceed what it is at the
-    start, and counts towards the goal ``rules``. A floating VM is on its host at the start; with scope ``node`` on each
-    node of it, so that settling it never breaks a rule.
+    a host without a domain. A ``spread`` may weigh its members by `amounts`, in their order.
+    ``apart``: a domain that holds a member holds at most `max_per` members of the rule `against`, which is of kind
+    ``count`` and limits nothing by itself; excess = those over it. ``least``: as many domains as `max_per` are used, or
+    as many as members are in any; excess = domains that lack. ``even``: of the domains (of classes that are not
+    `closed`) the one with most members has at most `max_per` more than the one with fewest; excess = what is above.
+    ``hosts``: at most `max_per` hosts of a domain hold a member.
+    The excess of a domain, or of the whole rule (together, least, even), may not exceed what it is at the start, unless
+    the rule is soft: then `goal` is not ``rules``, and each unit counts `weight` towards that goal. A floating VM is on
+    its host at the start; with scope ``node`` on each node of it, so that settling it never breaks a rule.
     """
 
     name: str
-    kind: Literal["spread", "together"]
+    kind: Literal["spread", "together", "apart", "count", "least", "even", "hosts"]
     members: tuple[int, ...]
     scope: str
     max_per: int = 1
+    against: int = -1
+    amounts: tuple[int, ...] = ()
+    goal: str = "rules"
+    weight: int = 1
+
+    @property
+    def is_soft(self) -> bool:
+        """Tell whether the rule limits nothing and only counts."""
+        return self.goal != "rules"
+
+    def amount(self, flavor: int) -> int:
+        """Return what a member counts."""
+        return self.amounts[self.members.index(flavor)] if self.amounts else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +201,8 @@ class Objective:
     unplaced : (F,) cost of one arriving VM left out, or None.
     cost : key of `Shape.cost`, or None. `hinge` : value of `Hinge.goal` that counts, or None.
     shortage : value of `Shortage.part` that counts, or None.
-    host_cost, stay_penalty, cross_rules : whether `HostClass.cost`, `HostClass.stay_penalty`, the rules' excess count.
+    host_cost, stay_penalty, cross_rules : whether `HostClass.cost`, `HostClass.stay_penalty`, the excess of rules that
+        are not soft count. soft_rules : value of `CrossRule.goal` that counts, or None.
     migrations, moves : cost of a VM that changes host; of one that changes host or node.
     unit : divide by this for people. sign : -1 where the goal is a maximum for people.
     tolerance : how much worse (relative to the value) later goals may make it.
@@ -196,6 +217,7 @@ class Objective:
     host_cost: bool = False
     stay_penalty: bool = False
     cross_rules: bool = False
+    soft_rules: str | None = None
     migrations: int = 0
     moves: int = 0
     unit: int = 1

@@ -340,7 +340,8 @@ def choose(problem: Problem, engine: Engine) -> Engine:
 
 def _columns_cannot(problem: Problem) -> list[str]:
     """Return what of the problem the columns engine cannot do; rules over hosts are taken apart beforehand."""
-    if any(rule.kind == "spread" and rule.scope in ("host", "node") for rule in problem.rules):
+    spread = (rule for rule in problem.rules if rule.kind == "spread" and rule.scope in ("host", "node"))
+    if any(rule.members and not rule.amounts for rule in spread):
         return ["rules that spread VMs over hosts or nodes unless they are rows"]
     problem = replace(problem, rules=())
     from solvers.columns.engine import unsupported

@@ -76,15 +76,18 @@ class _Allowed:
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
         for number, rule in enumerate(fleet.rules):
-            if rule.kind not in CONFINING:
+            if rule.kind not in CONFINING or rule.is_soft:
                 continue
             inside = np.array([name in index.hosts[number] for name in names], dtype=bool)
             if rule.kind is RuleKind.DRAIN and not rule.members:
                 self._open &= ~inside
             else:
-                self._hosts[number] = inside if rule.kind is RuleKind.WITHIN else ~inside
+                only = rule.kind in (RuleKind.WITHIN, RuleKind.DEDICATED)
+                self._hosts[number], self._hosts[-1 - number] = (inside, ~inside) if only else (~inside, inside)
                 for vm in index.vms[number]:
                     self._rules.setdefault(vm, []).append(number)
+                for vm in index.others[number]:
+                    self._rules.setdefault(vm, []).append(-1 - number)
         self.masks: dict[Hashable, Truths] = {}
 
     def of(self, vm: int, spec: VmSpec) -> Hashable:

@@ -153,14 +153,20 @@ def _check_vm(fleet: Fleet, vm: Vm, found: Findings) -> None:
 
 def _check_rule(fleet: Fleet, rule: Rule, number: int, index: RuleIndex, found: Findings) -> None:
     where = f"rules[{number}]"
-    confines = rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE)
+    confines = rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
     if (rule.kind in TYING or confines) and not index.vms[number]:
         found.fault(f"rule {rule.label!r} names no VM of the fleet", where=where)
+    if rule.kind is RuleKind.APART:
+        if not index.others[number]:
+            found.fault(f"rule {rule.label!r} names no VM in its second group", where=where)
+        if both := sorted({*index.vms[number]}.intersection(index.others[number])):
+            names = [fleet.vms[vm].name for vm in both]
+            found.fault(f"rule {rule.label!r} keeps VMs apart from themselves: {some(names)}", where=where)
     if (rule.kind is RuleKind.DRAIN or confines) and not index.hosts[number]:
         found.fault(f"rule {rule.label!r} names no host of the fleet", where=where)
     if rule.unless and (rule.kind is not RuleKind.ANTI_AFFINITY or rule.scope in OWN_SCOPES):
         found.fault(f"rule {rule.label!r}: unless goes with an anti-affinity over a label of hosts", where=where)
-    if rule.max_per < 1:
+    if rule.max_per < (0 if rule.kind is RuleKind.APART else 1):
         found.fault(f"rule {rule.label!r}: max_per is {rule.max_per}, not 1 or more", where=where)
     if rule.kind in TYING and rule.scope not in OWN_SCOPES:
         without = [host.name for host in fleet.hosts if rule.scope not in host.labels]

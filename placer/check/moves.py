@@ -9,7 +9,7 @@ from placer.check.findings import Findings, some
 from placer.measure.moved import Move, fitting_changes, is_present
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Movable, Vm
+from placer.model.vm import Vm
 
 
 def check_moves(fleet: Fleet, placed: Sequence[tuple[Vm, PlanVm]], moves: Mapping[str, Move], found: Findings) -> None:
@@ -28,12 +28,12 @@ def check_moves(fleet: Fleet, placed: Sequence[tuple[Vm, PlanVm]], moves: Mappin
 
 
 def _may_move(fleet: Fleet, vm: Vm, planned: PlanVm, move: Move, found: Findings) -> None:
-    if vm.movable is Movable.NO:
+    if fleet.is_held(vm):
         why = f" ({', '.join(vm.movable_why)})" if vm.movable_why else ""
         found.vm(planned, f"it is not movable{why}, and it {move.value}", where="host")
     elif vm.pins_fixed:
         found.vm(planned, f"its pins are fixed, and it {move.value}", where="host")
-    if move is Move.CHANGES_HOST and vm.movable is Movable.LIVE and vm.running and vm.current is not None:
+    if move is Move.CHANGES_HOST and vm.movable.is_live and vm.running and vm.current is not None:
         old = fleet.host_by_name[vm.current.host].migration_domain
         new = fleet.host_by_name[planned.host].migration_domain
         if old != new:

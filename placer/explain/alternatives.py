@@ -16,7 +16,7 @@ from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import RuleKind, matches
-from placer.model.vm import Movable, Vm
+from placer.model.vm import Vm
 from placer.planning.after import fleet_after, part_nodes
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.compile.loose import Loose
@@ -90,7 +90,7 @@ def alternatives(fleet: Fleet, plan: Plan, name: str) -> Alternatives:
 
 
 def _why_held(fleet: Fleet, vm: Vm) -> str | None:
-    if not is_present(fleet, vm) or not (vm.pins_fixed or vm.movable is Movable.NO):
+    if not is_present(fleet, vm) or not (vm.pins_fixed or fleet.is_held(vm)):
         return None
     why = "its pins are fixed" if vm.pins_fixed else "it must not move"
     return f"{why} ({', '.join(vm.movable_why)})" if vm.movable_why else why
@@ -341,12 +341,9 @@ class _Search:
 
     def _forbidden(self, host: Host) -> str:
         for rule in self.fleet.rules:
-            inside = matches(rule.hosts, host.name, host.labels)
-            member = matches(rule.members, self.vm.name, self.vm.spec.labels)
-            if rule.kind is RuleKind.DRAIN and inside:
-                return f"the rule {rule.label}: the host is being emptied"
-            if member and ((rule.kind is RuleKind.WITHIN and not inside) or (rule.kind is RuleKind.OUTSIDE and inside)):
-                return f"the rule {rule.label}"
+            if not rule.is_soft and rule.keeps_off(self.vm.name, self.vm.spec.labels, host.name, host.labels):
+                emptied = ": the host is being emptied" if rule.kind is RuleKind.DRAIN else ""
+                return f"the rule {rule.label}{emptied}"
         if host.failed:
             return "the host has failed"
         for needs, has, what in ((self.vm.spec.kvm, host.kvm, "KVM"), (self.vm.spec.needs_smt, host.smt, "SMT")):
@@ -386,7 +383,10 @@ class _Search:
                     other.name
                     for other in self.plan.vms
                     if other.name != self.vm.name
-                    and matches(rule.members, other.name, self.fleet.vm_by_name[other.name].spec.labels)
+                    and any(
+                        matches(chosen, other.name, self.fleet.vm_by_name[other.name].spec.labels)
+                        for chosen in (rule.members, rule.others)
+                    )
                 ]
                 return f"the rule {rule.label}", tuple(members[:5])
         if "allowed" in line:

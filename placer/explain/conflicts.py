@@ -10,7 +10,6 @@ from placer.explain.cures import Cure, find_cures
 from placer.explain.trials import TRIAL_S, Parts, Trials, fewest
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
-from placer.model.rules import RuleKind, matches
 
 SEARCH_S = 30.0
 LIMIT_ON_MOVES = "the limit on moves"
@@ -98,17 +97,13 @@ def _hosts(core: Fleet) -> tuple[str, ...]:
     """Return the hosts that may hold a VM of the core under its rules."""
     out = []
     for host in core.hosts:
-        inside = [matches(rule.hosts, host.name, host.labels) for rule in core.rules]
-        if host.failed or any(
-            rule.kind is RuleKind.DRAIN and here for rule, here in zip(core.rules, inside, strict=True)
-        ):
+        if host.failed or host.name in core.drained:
             continue
         for vm in core.vms:
             barred = (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt)
             barred |= any(
-                (rule.kind is RuleKind.WITHIN and not here) or (rule.kind is RuleKind.OUTSIDE and here)
-                for rule, here in zip(core.rules, inside, strict=True)
-                if matches(rule.members, vm.name, vm.spec.labels)
+                not rule.is_soft and rule.keeps_off(vm.name, vm.spec.labels, host.name, host.labels)
+                for rule in core.rules
             )
             if not barred or (is_present(core, vm) and vm.current is not None and vm.current.host == host.name):
                 out.append(host.name)

@@ -17,7 +17,7 @@ from placer.measure.rule_excess import TYING
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
-from placer.model.rules import matches
+from placer.model.rules import RuleKind, matches
 from placer.model.vm import Current, Vm
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.room import Room
@@ -46,7 +46,8 @@ def harmless_hosts(
     numbers: dict[tuple[int, int | None], int] = {}
     specs = SpecNumbers()
     names = fleet.vm_by_name
-    tied = [rule for rule in fleet.rules if rule.kind in TYING or (rule.members or {}).keys() == {"name"}]
+    tied = [rule for rule in fleet.rules if rule.kind in TYING or "name" in (rule.members or {})]
+    everyone = any(rule.kind is RuleKind.ALONE for rule in tied)
     for name in sorted({name for demand in wanted.values() for name in demand}):
         vm = names[name]
         kind = (specs.of(vm.spec), _cells_now(vm))
@@ -62,7 +63,11 @@ def harmless_hosts(
     class_of: dict[str, int] = {}
     for number, one in enumerate(compiled.problem.classes):
         class_of.update({fleet.hosts[member].name: number for member in one.members})
-    loose = {name: not any(matches(rule.members, name, names[name].spec.labels) for rule in tied) for name in names}
+    chosen = [selection for rule in tied for selection in (rule.members, rule.others) if selection]
+    loose = {
+        name: not everyone and not any(matches(selection, name, names[name].spec.labels) for selection in chosen)
+        for name in names
+    }
     found: set[Hashable] = set()
     for key, demand in wanted.items():
         if not all(loose[name] for name in demand):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from placer.model.rules import RuleKind
-from placer.planning.compile.compile import WITHIN_HOST, Compiled
+from placer.planning.compile.compile import Compiled
+from placer.planning.compile.cross_rules import WITHIN_HOST
 from placer.planning.decode.names import assign_names
 from solvers.result import Result
 
@@ -43,7 +44,8 @@ class Refuge:
 
 
 def refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, Any] | None:
-    """Return where the VMs of the failed hosts go, None where others move to make room for them.
+    """Return where the VMs of the failed hosts go, None where others move to make room for them, or where rules tie
+    them that two failures may break only together.
 
     ``hosts`` take some; ``spread`` are the (rule, domain) pairs where some arrive that a rule over hosts keeps apart,
     ``together`` the rules that hold some of them together: what another failure must not touch.
@@ -66,7 +68,11 @@ def refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, An
                 continue
             hosts.add(host.name)
             for tied in compiled.flavors.groups[compiled.flavors.of_vm[number]].rules:
-                rule = fleet.rules[tied]
+                rule = fleet.rules[tied % len(fleet.rules)]
+                if rule.is_soft:
+                    continue
+                if rule.kind not in (RuleKind.AFFINITY, RuleKind.ANTI_AFFINITY):
+                    return None
                 if rule.kind is RuleKind.AFFINITY:
                     together.add(tied)
                 elif rule.scope not in WITHIN_HOST and rule.scope in host.labels:

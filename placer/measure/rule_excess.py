@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.measure.moved import is_present
@@ -18,17 +18,20 @@ Pair = tuple[int, Hashable]
 Domains = Callable[[Rule, int], Iterable[Hashable]]
 """Which domains of a rule's scope the VM with this index is in: none where it is nowhere."""
 
-TYING = (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)
-CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
+CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN, RuleKind.DEDICATED)
+TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.RESERVE))
 OWN_SCOPES = ("host", "node", "l3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleIndex:
-    """Which VMs and which hosts each rule selects: indices into the fleet, by rule."""
+    """Which VMs and which hosts each rule selects: indices into the fleet, by rule. `others` are the VMs of a rule's
+    second group.
+    """
 
     vms: tuple[tuple[int, ...], ...]
     hosts: tuple[frozenset[str], ...]
+    others: tuple[tuple[int, ...], ...]
 
 
 def rule_index(fleet: Fleet) -> RuleIndex:
@@ -36,7 +39,9 @@ def rule_index(fleet: Fleet) -> RuleIndex:
 
     Every object is looked up by its labels, so the work grows with the objects selected, not with rules × objects.
     """
-    vms = _selected([rule.members for rule in fleet.rules], [(vm.name, vm.spec.labels) for vm in fleet.vms])
+    named = [(vm.name, vm.spec.labels) for vm in fleet.vms]
+    vms = _selected([rule.members for rule in fleet.rules], named)
+    second = _selected([rule.others for rule in fleet.rules], named)
     hosts = _selected([rule.hosts for rule in fleet.rules], [(host.name, host.labels) for host in fleet.hosts])
     everyone = tuple(range(len(fleet.vms)))
     return RuleIndex(
@@ -45,6 +50,12 @@ def rule_index(fleet: Fleet) -> RuleIndex:
             for rule, chosen in zip(fleet.rules, vms, strict=True)
         ),
         hosts=tuple(frozenset(fleet.hosts[number].name for number in chosen) for chosen in hosts),
+        others=tuple(
+            tuple(sorted(set(everyone).difference(members)))
+            if rule.kind in (RuleKind.ALONE, RuleKind.DEDICATED)
+            else tuple(chosen)
+            for rule, members, chosen in zip(fleet.rules, vms, second, strict=True)
+        ),
     )
 
 
@@ -77,7 +88,7 @@ def plan_excess(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[Pair, int]:
         vm = planned.get(fleet.vms[number].name)
         return None if vm is None else fleet.host_by_name[vm.host]
 
-    return _excess(fleet.rules, index, _planned_domains(fleet, plan), host)
+    return _excess(fleet, index, _planned_domains(fleet, plan), host)
 
 
 def plan_domains(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[int, Counter[Hashable]]:
@@ -140,7 +151,7 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
         where = topology.l3_domain_of_cpu
         return {(at.name, where[cpu]) for cpu in cpus if cpu in where}
 
-    return _excess(fleet.rules, index, domains, host)
+    return _excess(fleet, index, domains, host)
 
 
 def _host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
@@ -150,30 +161,83 @@ def _host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
     return () if value is None else (value,)
 
 
-def _excess(
-    rules: Sequence[Rule], index: RuleIndex, domains: Domains, host: Callable[[int], Host | None]
-) -> dict[Pair, int]:
+def _excess(fleet: Fleet, index: RuleIndex, domains: Domains, host: Callable[[int], Host | None]) -> dict[Pair, int]:
     """Return pair -> excess, for pairs with any.
 
     Anti-affinity: members in a domain over `max_per`. Affinity: domains used − 1, one pair a rule (domain None).
-    Within, outside and drain: members on a host where they may not be, a pair each host.
+    Apart and alone: of the other group in a domain that holds a member, those over `max_per` (alone: all). Spread: the
+    fewest domains (or as many as there are members in any), less those used. Even: the most in a domain less the
+    fewest, over `skew`. Share: what the members of a domain have over `most`. Within, outside, drain and dedicated:
+    VMs on a host where they may not be, a pair each host.
     """
     found: dict[Pair, int] = {}
-    for number, rule in enumerate(rules):
-        members = index.vms[number]
+    for number, rule in enumerate(fleet.rules):
         if rule.kind in TYING:
-            count: Counter[Hashable] = Counter(domain for vm in members for domain in domains(rule, vm))
-            if rule.kind is RuleKind.AFFINITY:
-                if len(count) > 1:
-                    found[number, None] = len(count) - 1
-                continue
-            for domain, used in count.items():
-                if used > rule.max_per:
-                    found[number, domain] = used - rule.max_per
+            for domain, over in _tied_excess(fleet, rule, number, index, domains, host).items():
+                if over > 0:
+                    found[number, domain] = over
         elif rule.kind in CONFINING:
-            inside = index.hosts[number]
-            for vm in members:
+            for vm in misplaced(rule, number, index, host):
                 at = host(vm)
-                if at is not None and (at.name in inside) is not (rule.kind is RuleKind.WITHIN):
-                    found[number, at.name] = found.get((number, at.name), 0) + 1
+                assert at is not None
+                found[number, at.name] = found.get((number, at.name), 0) + 1
     return found
+
+
+def misplaced(rule: Rule, number: int, index: RuleIndex, host: Callable[[int], Host | None]) -> Iterator[int]:
+    """Yield the VMs that are on a host where a confining rule does not let them be."""
+    inside = index.hosts[number]
+    only = rule.kind in (RuleKind.WITHIN, RuleKind.DEDICATED)
+    for vm in index.vms[number]:
+        at = host(vm)
+        if at is not None and (at.name in inside) is not only:
+            yield vm
+    for vm in index.others[number] if rule.kind is RuleKind.DEDICATED else ():
+        at = host(vm)
+        if at is not None and at.name in inside:
+            yield vm
+
+
+def _tied_excess(
+    fleet: Fleet, rule: Rule, number: int, index: RuleIndex, domains: Domains, host: Callable[[int], Host | None]
+) -> dict[Hashable, int]:
+    """Return domain (None: the rule as a whole) -> excess of a rule that ties VMs; 0 or less where it is kept."""
+    members = index.vms[number]
+    if rule.kind is RuleKind.SHARE:
+        return _share_excess(fleet, rule, members, domains, host)
+    count: Counter[Hashable] = Counter(domain for vm in members for domain in domains(rule, vm))
+    if rule.kind is RuleKind.AFFINITY:
+        return {None: len(count) - 1}
+    if rule.kind is RuleKind.SPREAD:
+        return {None: min(rule.domains_used, count.total()) - len(count)}
+    if rule.kind is RuleKind.EVEN:
+        counts = [count[domain] for domain in _open_domains(fleet, rule)]
+        return {None: max(counts) - min(counts) - rule.skew} if counts else {}
+    if rule.kind is RuleKind.ANTI_AFFINITY:
+        return {domain: used - rule.max_per for domain, used in count.items()}
+    others: Counter[Hashable] = Counter(domain for vm in index.others[number] for domain in domains(rule, vm))
+    most = rule.max_per if rule.kind is RuleKind.APART else 0
+    return {domain: used - most for domain, used in others.items() if count[domain]}
+
+
+def _share_excess(
+    fleet: Fleet, rule: Rule, members: Sequence[int], domains: Domains, host: Callable[[int], Host | None]
+) -> dict[Hashable, int]:
+    """Return domain -> what members have there over their share: vCPUs, MiB (each VM's rounded up) or hosts."""
+    taken: defaultdict[Hashable, int] = defaultdict(int)
+    held: set[tuple[Hashable, str | None]] = set()
+    for vm in members:
+        spec, at = fleet.vms[vm].spec, host(vm)
+        for domain in domains(rule, vm):
+            if rule.of == "hosts":
+                held.add((domain, None if at is None else at.name))
+            else:
+                taken[domain] += spec.vcpus if rule.of == "vcpus" else -(-spec.memory_kib // 1024)
+    taken.update(Counter(domain for domain, _ in held))
+    return {domain: amount - rule.most for domain, amount in taken.items()}
+
+
+def _open_domains(fleet: Fleet, rule: Rule) -> Iterable[Hashable]:
+    """Return the domains that an even rule compares: of hosts that work and are not to be emptied."""
+    hosts = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
+    return dict.fromkeys(domain for host in hosts for domain in _host_domains(rule, host))

@@ -145,10 +145,11 @@ class PlanValues:
         """Return the value of a goal by its name (a tolerance behind ``~`` is ignored), None where it has no formula.
 
         ``placed``: vCPUs unplaced. ``excess``: what has no place where it is, its parts added up. ``rules``: excess
-        over all rules and domains. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of
-        the hosts that hold a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that change host.
-        ``repins``: VMs that stay and get other CPUs or sets.
-        ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of it fit.
+        over all rules and domains, those that are soft left out. ``soft``: the excess of the soft ones of a priority,
+        weighed. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of the hosts that hold
+        a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that change host. ``repins``: VMs that stay
+        and get other CPUs or sets. ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of
+        it fit.
 
         Raises
         ------
@@ -161,11 +162,22 @@ class PlanValues:
             return free_slots(
                 self.fleet, self.plan, Slot(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cells=flavor.cells)
             )
+        if kind == "soft":
+            return self.soft_excess(goal.partition("~")[0])
         if argument and kind == "balance":
             kind = f"{kind}:{argument}"
         if kind not in _VALUES:
             raise InputError(f"unknown goal {goal[:60]!r}")
         return _VALUES[kind](self)
+
+    def soft_excess(self, goal: str) -> int:
+        """Return the weighed excess of the soft rules that a goal counts."""
+        rules = self.fleet.rules
+        return sum(
+            over * (rules[number].weight or 0)
+            for (number, _), over in self.excess.items()
+            if rules[number].is_soft and rules[number].soft_goal == goal
+        )
 
     def tiers(self, goal: str) -> tuple[Tier, ...]:
         """Return the parts of a goal that is several objectives in order: (part, value); empty for a plain goal."""
@@ -217,7 +229,9 @@ class PlanValues:
 _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "placed": lambda values: values._vcpus_unplaced(),
     "excess": lambda values: math.fsum(value for _, value in values.tiers("excess")),
-    "rules": lambda values: sum(values.excess.values()),
+    "rules": lambda values: sum(
+        over for (number, _), over in values.excess.items() if not values.fleet.rules[number].is_soft
+    ),
     "remote": lambda values: values.score.remote_access + values.floating_access,
     "hosts": lambda values: values._host_cost(),
     "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),

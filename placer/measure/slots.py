@@ -14,11 +14,9 @@ from fractions import Fraction
 
 from placer.measure.cpu_use import cpu_use, shared_vcpus
 from placer.measure.memory_use import Pool, memory_room, memory_taken
-from placer.measure.rule_excess import rule_index
 from placer.model.fleet import Fleet
 from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.plan import Plan, PlanVm
-from placer.model.rules import RuleKind
 from placer.model.vm import Vm, VmSpec
 
 MOST_WAYS = 20_000
@@ -45,10 +43,6 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
     """
     if any(planned.bound for planned in plan.vms):
         return None
-    drained: set[str] = set()
-    for rule, hosts in zip(fleet.rules, rule_index(fleet).hosts, strict=True):
-        if rule.kind is RuleKind.DRAIN:
-            drained |= hosts
     placed: dict[str, list[tuple[Vm, PlanVm]]] = {}
     for planned in plan.vms:
         placed.setdefault(planned.host, []).append((fleet.vm_by_name[planned.name], planned))
@@ -56,7 +50,7 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
     rooms: dict[tuple[int, int, float], Mapping[Pool, int]] = {}
     known: dict[tuple[object, ...], int | None] = {}
     for host in fleet.hosts:
-        if host.failed or not host.kvm or host.name in drained:
+        if host.failed or not host.kvm or host.name in fleet.drained:
             continue
         key = (id(host.topology), id(host.reserve), host.memory_ratio)
         if key not in rooms:

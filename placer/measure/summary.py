@@ -108,11 +108,26 @@ def mended(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
     index = rule_index(fleet)
     before: Counter[int] = Counter()
     for (number, _), many in start_excess(fleet, index).items():
-        before[number] += many
+        if not fleet.rules[number].is_soft:
+            before[number] += many
     after: Counter[int] = Counter()
     for (number, _), many in plan_excess(fleet, plan, index).items() if before else ():
         after[number] += many
     return [
         {"rule": fleet.rules[number].label, "excess_before": many, "excess": after[number]}
         for number, many in sorted(before.items())
+    ]
+
+
+def soft_broken(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
+    """Return each soft rule that the plan breaks: its priority, its weight, and by how much."""
+    if not any(rule.is_soft for rule in fleet.rules):
+        return []
+    over: Counter[int] = Counter()
+    for (number, _), many in plan_excess(fleet, plan, rule_index(fleet)).items():
+        if fleet.rules[number].is_soft:
+            over[number] += many
+    rows = [(fleet.rules[number], many) for number, many in sorted(over.items())]
+    return [
+        {"rule": rule.label, "priority": rule.priority, "weight": rule.weight, "excess": many} for rule, many in rows
     ]

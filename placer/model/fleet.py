@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from placer.model.host import Host
-from placer.model.rules import Rule
-from placer.model.vm import Vm
+from placer.model.rules import Rule, RuleKind, matches
+from placer.model.vm import Movable, Vm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,22 @@ class Fleet:
     def vm_by_name(self) -> Mapping[str, Vm]:
         """VMs by name."""
         return {vm.name: vm for vm in self.vms}
+
+    @cached_property
+    def drained(self) -> frozenset[str]:
+        """Names of the hosts that are to be emptied."""
+        rules = [rule for rule in self.rules if rule.kind is RuleKind.DRAIN and not rule.is_soft]
+        return frozenset(
+            host.name
+            for host in (self.hosts if rules else ())
+            if any(matches(rule.hosts, host.name, host.labels) for rule in rules)
+        )
+
+    def is_held(self, vm: Vm) -> bool:
+        """Tell whether a VM may not move now: never, or not while its host is not to be emptied."""
+        if vm.movable is Movable.DRAIN:
+            return vm.current is None or vm.current.host not in self.drained
+        return vm.movable is Movable.NO
 
     @property
     def is_live(self) -> bool:

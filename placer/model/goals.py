@@ -9,10 +9,24 @@ from dataclasses import dataclass
 
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
+from placer.model.rules import soft_goal
 from placer.model.units import parse_kib
 from placer.model.usage_levels import usage_known
 
-GOAL_NAMES = ("placed", "excess", "rules", "remote", "hosts", "cores", "l3", "balance", "moves", "repins", "headroom")
+GOAL_NAMES = (
+    "placed",
+    "excess",
+    "rules",
+    "soft",
+    "remote",
+    "hosts",
+    "cores",
+    "l3",
+    "balance",
+    "moves",
+    "repins",
+    "headroom",
+)
 EMPTY_FLEET_GOALS = ("placed", "rules", "remote", "hosts", "moves")
 LIVE_FLEET_GOALS = ("placed", "excess", "rules", "remote", "moves", "repins")
 
@@ -31,6 +45,7 @@ BALANCE_USAGE = "balance:usage"
 """The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""
 
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_PRIORITY = re.compile(r"-?[1-9]\d{0,8}")
 _FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?")
 
 
@@ -91,7 +106,7 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
         texts = goals.split(",") if isinstance(goals, str) else goals
     faults: list[Fault] = []
     found: list[Goal] = []
-    for text in texts:
+    for text in _with_soft(texts, fleet):
         try:
             goal = _parse_goal(text.strip())
         except InputError as error:
@@ -113,16 +128,35 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
     return tuple(found)
 
 
+def _with_soft(texts: Sequence[str], fleet: Fleet) -> list[str]:
+    """Return the list with a goal for each priority of soft rules: where ``soft`` stands, else behind ``rules``."""
+    named = [text.strip() for text in texts]
+    levels = sorted({rule.priority for rule in fleet.rules if rule.is_soft}, reverse=True)
+    kinds = [text.partition("~")[0].partition(":")[0] for text in named]
+    where = next((n for n, text in enumerate(named) if text.partition("~")[0] == "soft"), None)
+    if not levels or ("soft" in kinds and where is None):
+        return named
+    if where is None:
+        if "rules" not in kinds:
+            return named
+        where = kinds.index("rules") + 1
+        named.insert(where, "soft")
+    slack = named[where].partition("~")[2]
+    goals = [soft_goal(level) for level in levels]
+    missing = [f"{goal}~{slack}" if slack else goal for goal in goals if goal == "soft" or goal not in named]
+    return [*named[:where], *missing, *named[where + 1 :]]
+
+
 def _parse_goal(text: str) -> Goal:
     name, _, slack = text.partition("~")
     kind, _, argument = name.partition(":")
-    plain = not argument or name == BALANCE_USAGE
+    plain = not argument or name == BALANCE_USAGE or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
     if kind not in GOAL_NAMES or (kind == "headroom") == plain:
         near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
         cure = (
             f"did you mean {near[0]}?"
             if near and near[0] != kind
-            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, headroom:<flavor>"
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, soft:<priority>, headroom:<flavor>"
         )
         raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
     tolerance = 0.0

@@ -19,6 +19,16 @@ class RuleKind(StrEnum):
     OUTSIDE = "outside"
     DRAIN = "drain"
     RESERVE = "reserve"
+    APART = "apart"
+    ALONE = "alone"
+    DEDICATED = "dedicated"
+    SPREAD = "spread"
+    EVEN = "even"
+    SHARE = "share"
+
+
+SHARES = ("vcpus", "memory", "hosts")
+"""What a share limits: the vCPUs of its VMs, their memory in MiB (each VM's rounded up), or the hosts that hold one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,12 @@ class Rule:
     ``node``, ``l3`` or a host label such as ``rack``. `max_per` is how many members one domain may hold
     (anti-affinity). `fail` is how many domains of `scope` may fail at once (reserve); its `members` are the VMs that
     find a place then, None for all.
+    `others` are the VMs of the second group (apart), of which a domain that holds one of `members` holds `max_per` at
+    most; for ``alone`` and ``dedicated`` they are all VMs but the members. `domains_used` is the fewest domains that
+    the members use (spread), `skew` by how many the domain with most of them may be above the one with fewest (even),
+    `of` what a share limits, and `most` to how much.
+    `weight` makes a rule soft: it may be broken, and each unit of its excess counts so much towards the goal ``soft``
+    of its `priority`.
     An anti-affinity over a host label does not hold on the hosts that `unless` selects. `line` is where the inventory
     says it.
     """
@@ -38,6 +54,13 @@ class Rule:
     hosts: Selection | None = None
     scope: str = "host"
     max_per: int = 1
+    others: Selection | None = None
+    domains_used: int = 0
+    skew: int = 0
+    of: str | None = None
+    most: int = 0
+    weight: int | None = None
+    priority: int = 0
     fail: int = 0
     unless: Selection | None = None
     name: str | None = None
@@ -49,11 +72,33 @@ class Rule:
         if self.name:
             return self.name
         chosen = said(self.members or self.hosts or {})
+        if self.others:
+            chosen += f" and {said(self.others)}"
         return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
 
     def covers(self, vm: str, labels: Mapping[str, str]) -> bool:
         """Tell whether a reserve is kept for a VM of this name and these labels: for all where no members are said."""
         return self.members is None or matches(self.members, vm, labels)
+
+    @property
+    def is_soft(self) -> bool:
+        """Tell whether the rule may be broken, at a cost."""
+        return self.weight is not None
+
+    @property
+    def soft_goal(self) -> str:
+        """The goal that counts a soft rule: one for each priority."""
+        return soft_goal(self.priority)
+
+    def keeps_off(self, vm: str, labels: Mapping[str, str], host: str, host_labels: Mapping[str, str]) -> bool:
+        """Tell whether a rule that confines VMs to hosts does not let this one be on this host."""
+        inside = matches(self.hosts, host, host_labels)
+        if self.kind is RuleKind.DRAIN:
+            return inside
+        member = matches(self.members, vm, labels)
+        if self.kind is RuleKind.DEDICATED:
+            return member is not inside
+        return member and self.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE) and inside is (self.kind is RuleKind.OUTSIDE)
 
     @property
     def domains(self) -> str:
@@ -63,6 +108,11 @@ class Rule:
     def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:
         """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold."""
         return None if self.unless and matches(self.unless, host, labels) else labels.get(self.scope)
+
+
+def soft_goal(priority: int) -> str:
+    """Return the goal that counts the soft rules of a priority: ``soft`` for 0, else ``soft:<priority>``."""
+    return f"soft:{priority}" if priority else "soft"
 
 
 def said(selection: Selection) -> str:

@@ -69,6 +69,13 @@ class Movable(StrEnum):
     LIVE = "live"
     COLD = "cold"
     NO = "false"
+    DRAIN = "drain"
+    """Live, and only when its host is to be emptied."""
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether moves are made while the VM runs."""
+        return self in (Movable.LIVE, Movable.DRAIN)
 
 
 class PinPolicy(StrEnum):

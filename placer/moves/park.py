@@ -10,7 +10,6 @@ from placer.measure.rule_excess import CONFINING, RuleIndex
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.plan import PlanCell
-from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, CoreKind, CpuPolicy, EmulatorPolicy, Movable, ThreadPolicy, Vm
 from placer.moves.model import Place, StepKind
 from placer.moves.places import ClaimMaker, Claims, Key
@@ -34,8 +33,8 @@ class Parking:
         """Note which rules confine each VM."""
         confined: dict[str, list[int]] = {}
         for number, rule in enumerate(self.fleet.rules):
-            if rule.kind in CONFINING:
-                for vm in self.index.vms[number]:
+            if rule.kind in CONFINING and not rule.is_soft:
+                for vm in {*self.index.vms[number], *self.index.others[number]}:
                     confined.setdefault(self.fleet.vms[vm].name, []).append(number)
         self._confined = confined
 
@@ -54,7 +53,7 @@ class Parking:
         vm = task.vm
         return (
             task.source is not None
-            and vm.movable is not Movable.NO
+            and not self.fleet.is_held(vm)
             and not vm.pins_fixed
             and not vm.spec.devices
             and bool(task.source[0].cells)
@@ -92,11 +91,10 @@ class Parking:
     def _allowed(self, vm: Vm, host: Host, home: Host) -> bool:
         if host.failed or (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt):
             return False
-        if host.migration_domain != home.migration_domain and vm.movable is Movable.LIVE and vm.running:
+        if host.migration_domain != home.migration_domain and vm.movable.is_live and vm.running:
             return False
         for number in self._confined.get(vm.name, ()):
-            inside = host.name in self.index.hosts[number]
-            if inside is not (self.fleet.rules[number].kind is RuleKind.WITHIN):
+            if self.fleet.rules[number].keeps_off(vm.name, vm.spec.labels, host.name, host.labels):
                 return False
         return True
 

@@ -291,7 +291,7 @@ def tied_rules(fleet: Fleet, members: Sequence[Sequence[int]]) -> dict[str, list
     """Return a VM's name -> the anti-affinity rules that it is in; `members` are VMs by rule."""
     found: dict[str, list[int]] = {}
     for number, rule in enumerate(fleet.rules):
-        if rule.kind is RuleKind.ANTI_AFFINITY:
+        if rule.kind is RuleKind.ANTI_AFFINITY and not rule.is_soft:
             for vm in members[number]:
                 found.setdefault(fleet.vms[vm].name, []).append(number)
     return found

@@ -15,7 +15,12 @@ from placer.show.words import amount, page, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MOVABLE = {Movable.LIVE: "live", Movable.COLD: "only when shut down", Movable.NO: "not at all"}
+_MOVABLE = {
+    Movable.LIVE: "live",
+    Movable.DRAIN: "only when its host is emptied",
+    Movable.COLD: "only when shut down",
+    Movable.NO: "not at all",
+}
 
 
 def draw_domain(reading: DomainReading, console: Console) -> None:

@@ -48,6 +48,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
         draw_goals(plan.goals, console, before)
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
+    _draw_soft(plan.summary.get("soft_rules_broken"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
@@ -118,6 +119,19 @@ def _draw_mending(rows: Any, max_moves: Any, console: Console) -> None:
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
         if max_moves == 0 and any(row.get("excess") for row in known):
             console.print("no move was allowed: with --max-moves the plan may mend them", soft_wrap=True)
+
+
+def _draw_soft(rows: Any, console: Console) -> None:
+    """Draw the soft rules that the plan breaks."""
+    if isinstance(rows, list) and rows:
+        known = [row for row in rows if isinstance(row, dict)]
+        shown = [
+            f"{row.get('rule')}: excess {_number(row.get('excess'))}, of weight {_number(row.get('weight'))}"
+            for row in known[:_UNPLACED_SHOWN]
+        ]
+        if len(known) > len(shown):
+            shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
+        draw_items(f"soft rules broken: {count(len(known), 'rule')}", shown, console)
 
 
 def _draw_cycles(said: Any, console: Console) -> None:

@@ -24,7 +24,7 @@ FIRST_HOSTS = 32
 """So many hosts are planned at first, four times as many when they do not do."""
 WIDER = 4
 GOALS = ("placed", "rules", "remote")
-_CONFINED = (RuleKind.DRAIN, RuleKind.WITHIN, RuleKind.OUTSIDE)
+_CONFINED = (RuleKind.DRAIN, RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +119,7 @@ def _new_vms(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]]) -> tuple[Vm, ..
 
 def _by_room(fleet: Fleet, on: dict[str, list[Vm]]) -> list[Host]:
     """Return the hosts that take VMs: alternately those with the most CPUs free and those with the most memory free."""
-    drained = [rule.hosts for rule in fleet.rules if rule.kind is RuleKind.DRAIN]
-    hosts = [
-        host
-        for host in fleet.hosts
-        if not host.failed and not any(matches(chosen, host.name, host.labels) for chosen in drained)
-    ]
+    hosts = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
     cpus, memory = {}, {}
     for host in hosts:
         there = on.get(host.name, ())

@@ -9,7 +9,7 @@ from placer.check.fits import impossible_vms
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.host import Host
-from placer.model.vm import Movable, Vm
+from placer.model.vm import Vm
 from placer.planning.compile.compile import compile_fleet
 
 
@@ -50,8 +50,8 @@ def _why_stuck(fleet: Fleet, vm: Vm) -> str:
 
     here = reason([own]) or "beside what cannot leave it, nothing is free"
     text = f"it {here.removeprefix('it ')}" if not here.startswith("beside") else here
-    if vm.movable is Movable.NO:
-        return f"{text}; and {vm.name} does not move ({', '.join(vm.movable_why) or 'movable: false'})"
+    if fleet.is_held(vm):
+        return f"{text}; and {vm.name} does not move ({', '.join(vm.movable_why) or 'movable: {vm.movable.value}'})"
     others = [host for host in fleet.hosts if host.name != own.name and not host.failed]
     near = [host for host in others if host.migration_domain == own.migration_domain]
     if reason(near) is not None and reason(others) is None:

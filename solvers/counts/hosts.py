@@ -7,13 +7,14 @@ patterns alone.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
 from solvers.counts.host_block import HostBlock
 from solvers.counts.host_view import HostView, host_view
-from solvers.problem import IntArray, Problem
+from solvers.problem import CrossRule, IntArray, Problem
 
 
 class HostModel(RowWriter):
@@ -45,9 +46,9 @@ class HostModel(RowWriter):
             for block in self.blocks:
                 block.write_chains()
         self._budget_rows()
-        self.rule_excess = Sum()
-        for index in range(len(problem.rules)):
-            self.rule_excess.plus(self._cross_rule(index))
+        self.rule_excess: dict[str, Sum] = defaultdict(Sum)
+        for index, rule in enumerate(problem.rules):
+            self.rule_excess[rule.goal].plus(self._cross_rule(index), rule.weight)
 
     # -- what a host can hold ------------------------------------------------------------------------------------------
 
@@ -133,32 +134,97 @@ class HostModel(RowWriter):
             self.row(total.add(self.unplaced[flavor], 1), None, self.problem.flavors[flavor].arriving)
 
     def _cross_rule(self, index: int) -> Sum:
-        """Return the excess of a rule over several hosts, having limited it to what it is at the start."""
+        """Return the excess of a rule over hosts, having limited it to what it is at the start unless it is soft."""
         rule = self.problem.rules[index]
+        if rule.kind == "count":
+            return Sum()
         domains, start = self._domains(index)
+        if rule.kind in ("spread", "hosts"):
+            parts = [
+                (Sum(constant=-rule.max_per).plus(members), start[domain] - rule.max_per)
+                for domain, members in domains.items()
+            ]
+        elif rule.kind == "apart":
+            parts = list(self._apart(rule, domains, start))
+        elif rule.kind == "least":
+            parts = [self._least(rule, domains, start)]
+        elif rule.kind == "even":
+            parts = [self._even(rule, domains, start)]
+        else:
+            used, was = Sum(constant=-1), sum(1 for many in start.values() if many)
+            for members in domains.values():
+                used.plus(self.is_positive(members))
+            parts = [(used, was - 1)]
         excess = Sum()
-        if rule.kind == "spread":
-            for domain, members in domains.items():
-                over = Sum(constant=-rule.max_per).plus(members)
-                limit = max(0, start[domain] - rule.max_per)
-                self.row(over, None, limit)
-                if limit:
-                    excess.plus(self.positive_part(over))
-            return excess
-        used, was = Sum(constant=-1), sum(1 for many in start.values() if many)
+        for over, before in parts:
+            if not rule.is_soft:
+                self.row(over, None, max(0, before))
+            if rule.is_soft or before > 0:
+                excess.plus(self.positive_part(over))
+        return excess
+
+    def _apart(
+        self, rule: CrossRule, domains: dict[object, Sum], start: dict[object, int]
+    ) -> Iterator[tuple[Sum, int]]:
+        """Yield what members of the other group are over their limit where a domain holds a member, and were."""
+        others, had = self._domains(rule.against)
+        for domain, members in others.items():
+            if domain not in domains:
+                continue
+            index, factor = members.arrays()
+            most = self.range_of(index, factor)[1] + members.constant
+            if most <= rule.max_per:
+                continue
+            holds = self.is_positive(domains[domain])
+            # No more than all of them are over where there is no member.
+            over = Sum(constant=-most).plus(members).plus(holds, most - rule.max_per)
+            yield over, had[domain] - rule.max_per if start[domain] else 0
+
+    def _least(self, rule: CrossRule, domains: dict[object, Sum], start: dict[object, int]) -> tuple[Sum, int]:
+        """Return the domains that a rule lacks: the fewest, or as many as members are in any, less those used."""
+        all_ = total_of(domains.values())
+        used = Sum()
         for members in domains.values():
-            used.plus(self.is_positive(members))
-        self.row(used, None, max(0, was - 1))
-        return self.positive_part(used)
+            if members.constant:
+                used.constant += 1
+            elif len(members.arrays()[0]):
+                one = self.derive(members, 0, 1)
+                self.row(Sum().plus(members).add(one, -1), 0, None)
+                used.add(one, 1)
+        index, factor = all_.arrays()
+        most = self.range_of(index, factor)[1] + all_.constant
+        before = min(rule.max_per, sum(start.values())) - sum(1 for many in start.values() if many)
+        # The lesser of two numbers: whether all the domains are asked for decides which one is meant.
+        wanted = self.derive(Sum().plus(all_), 0, rule.max_per)
+        whole = self.derive(Sum(constant=1 - rule.max_per).plus(all_), 0, 1)
+        self.row(Sum().add(wanted, 1).add(whole, -rule.max_per), 0, None)
+        self.row(Sum().add(wanted, 1).plus(all_, -1).add(whole, max(0, most)), 0, None)
+        return Sum().add(wanted, 1).plus(used, -1), before
+
+    def _even(self, rule: CrossRule, domains: dict[object, Sum], start: dict[object, int]) -> tuple[Sum, int]:
+        """Return by how much the domain with most members is too far above the one with fewest."""
+        if not domains:
+            return Sum(), 0
+        counts = list(domains.values())
+        most, fewest = Sum().plus(counts[0]), Sum().plus(counts[0])
+        for members in counts[1:]:
+            most = Sum().plus(most).plus(self.positive_part(Sum().plus(members).plus(most, -1)))
+            fewest = Sum().plus(fewest).plus(self.positive_part(Sum().plus(fewest).plus(members, -1)), -1)
+        was = [start[domain] for domain in domains]
+        return Sum(constant=-rule.max_per).plus(most).plus(fewest, -1), max(was) - min(was) - rule.max_per
 
     def _domains(self, index: int) -> tuple[dict[object, Sum], dict[object, int]]:
         """Return a rule's members in each domain, and how many there are at the start."""
         rule = self.problem.rules[index]
         members: dict[object, Sum] = defaultdict(Sum)
         start: dict[object, int] = defaultdict(int)
+        amounts = np.zeros(len(self.problem.flavors), dtype=np.int64)
+        amounts[list(rule.members)] = rule.amounts or 1
         for host, number in enumerate(self.hosts):
             view, y = self.here(host)
             chosen = np.isin(view.flavor, rule.members)
+            if rule.kind == "even" and view.host_class.closed:
+                continue
             if rule.scope == "node":
                 fixed = view.host_class.fixed_on.get(index, np.zeros(view.shape.nodes, dtype=np.int64))
                 floating = sum(many for flavor, many in view.host_class.floating if flavor in rule.members)
@@ -172,6 +238,10 @@ class HostModel(RowWriter):
                 continue
             key = domain if domain >= 0 else (-1, host)
             immovable = view.host_class.fixed_members.get(index, 0)
-            members[key].add(y[chosen], 1).constant += immovable
-            start[key] += immovable + int(self.before[number][list(rule.members)].sum())
+            here = Sum(constant=immovable).add(y[chosen], amounts[view.flavor[chosen]])
+            before = immovable + int(amounts @ self.before[number])
+            if rule.kind == "hosts":
+                here, before = self.is_positive(here), int(before > 0)
+            members[key].plus(here)
+            start[key] += before
         return members, start

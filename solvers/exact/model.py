@@ -34,7 +34,9 @@ class ExactModel(HostModel):
         for block in self.blocks:
             total.plus(block.objective(objective))
         if objective.cross_rules:
-            total.plus(self.rule_excess)
+            total.plus(self.rule_excess["rules"])
+        if objective.soft_rules is not None:
+            total.plus(self.rule_excess[objective.soft_rules])
         return total
 
     def tie_break(self, incumbent: IntArray) -> tuple[Sum, int]:

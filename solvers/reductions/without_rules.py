@@ -4,7 +4,8 @@ Dropping a rule relaxes the problem, so the bounds found without it hold. Tying 
 restricts it, so what is found then keeps every rule. Groups are tied where the answer without rules or the first one
 has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
 bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
-something worse, it might not be one.
+something worse, it might not be one. Groups are tied for rules that spread VMs or hold them together; answers keep the
+other kinds as the first one does, or by chance: the referee looks at each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from solvers.problem import Problem
 from solvers.reductions.choose_domains import Ties
 from solvers.reductions.homes import Homes
 from solvers.reductions.tied import Tied
+from solvers.reductions.ties_alone import with_ties
 from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Result
 from solvers.starts.best_fit import solve_greedy
 
@@ -54,6 +56,9 @@ def solve_ruled(
     """
     began = time.monotonic()
     plain = replace(problem, rules=())
+    parts = [with_ties(problem, soft=True)]
+    if any(rule.is_soft for rule in parts[0].rules):
+        parts.append(with_ties(problem, soft=False))
     relaxed = engine(plain, replace(limits, time_limit_s=SHARE * limits.time_limit_s), None, ())
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
     search.offer(first)
@@ -71,10 +76,14 @@ def solve_ruled(
         return search.closed or (best is not None and (late or stopped or left_s() <= -GRACE * limits.time_limit_s))
 
     whole = search.best if search.best is not None and not any(search.best.unplaced) else None
-    for near in (relaxed, None) if whole is None else (relaxed, whole, None):
-        if not over() and (near is None or near.patterns):
-            tried.append(_Try.of(problem, near, seed))
-            search.offer(tried[-1].start)
+    for part in parts:
+        # Soft rules are tied as if they were hard, unless VMs stay out for them.
+        if tried and (search.best is not None and not any(search.best.unplaced)):
+            break
+        for near in (relaxed, None) if whole is None else (relaxed, whole, None):
+            if not over() and (near is None or near.patterns):
+                tried.append(_Try.of(part, near, seed))
+                search.offer(tried[-1].start)
     while not over() and len(tried) < TIES:
         best = min(tried, key=lambda one: one.rank)
         if best.start is None or not any(best.start.unplaced):

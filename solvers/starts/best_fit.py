@@ -196,6 +196,16 @@ class _Packing:
 
     def _place(self, flavor: int, many: int) -> None:
         """Place up to `many` VMs of a flavor, the cheapest place first, then the tightest."""
+        before = many + 1
+        while 0 < many < before:
+            before = many
+            many -= self._place_once(flavor, many)
+            if not self.rules.reopens(flavor):
+                break
+
+    def _place_once(self, flavor: int, many: int) -> int:
+        """Go over all places once and return how many VMs came."""
+        asked = many
         for shape, group, placement in self._candidates(flavor):
             groups = self.groups[shape]
             while many > 0:
@@ -208,6 +218,7 @@ class _Packing:
                 many -= self._fill(flavor, shape, groups.split(group, 1) if alone else group, placement, fit, most)
                 if not alone:
                     break
+        return asked - many
 
     def _fill(self, flavor: int, shape: int, group: int, placement: int, fit: int, most: int) -> int:
         """Put `fit` VMs on each host of a group while `most` last, the rest on one more; return how many it took."""

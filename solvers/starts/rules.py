@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.problem import BoolArray, CrossRule, Problem
+from solvers.problem import BoolArray, CrossRule, IntArray, Problem
 from solvers.starts.groups import Groups
 
 _PLENTY = 1 << 40
@@ -16,7 +16,8 @@ _PLENTY = 1 << 40
 
 @dataclass(slots=True)
 class RuleKeeper:
-    """What every cross rule still allows; groups that are domains by themselves are named (shape, group).
+    """What every cross rule that is not soft still allows; groups that are domains by themselves are named (shape,
+    group).
 
     A rule may get as bad as it is at the start, never worse.
     """
@@ -28,12 +29,24 @@ class RuleKeeper:
     _start: dict[tuple[int, Hashable], int] = field(init=False)
     _used: dict[int, set[Hashable]] = field(init=False)
     _domains: dict[int, int] = field(init=False)
+    _amounts: list[dict[int, int]] = field(init=False)
+    _guards: dict[int, list[int]] = field(init=False)
+    """Rule of kind ``count`` -> those of kind ``apart`` that limit it."""
 
     def __post_init__(self) -> None:
         self.rules_of = defaultdict(list)
         self._count, self._start = defaultdict(int), defaultdict(int)
         self._used, self._domains = defaultdict(set), {}
-        for index, rule in enumerate(self.problem.rules):
+        rules = self.problem.rules
+        self._amounts = [
+            dict(zip(rule.members, rule.amounts or [1] * len(rule.members), strict=True)) for rule in rules
+        ]
+        self._guards = defaultdict(list)
+        for index, rule in enumerate(rules):
+            if rule.is_soft:
+                continue
+            if rule.kind == "apart":
+                self._guards[rule.against].append(index)
             for flavor in rule.members:
                 self.rules_of[flavor].append(index)
             self._split_to_hosts(index, rule)
@@ -55,9 +68,16 @@ class RuleKeeper:
         return rule.scope in ("host", "node") or self._domain(rule, number) is not None
 
     def _members(self, index: int, groups: Groups, group: int) -> int:
-        """Return the VMs of a rule on each host of a group, immovable ones too."""
-        host_class = self.problem.classes[groups.host_class[group]]
-        return host_class.fixed_members.get(index, 0) + groups.of_flavor(group, self.problem.rules[index].members)
+        """Return what the VMs of a rule on each host of a group count, immovable ones too."""
+        amounts, flavor = self._amounts[index], groups.shape.flavor
+        total = self.problem.classes[groups.host_class[group]].fixed_members.get(index, 0)
+        return total + sum(many * amounts.get(int(flavor[place]), 0) for place, many in groups.held[group].items())
+
+    def _before(self, index: int, number: int) -> int:
+        """Return what the VMs of a rule on each host of a class count at the start."""
+        content = self.problem.content_of(number)
+        then = sum(int(content[flavor]) * amount for flavor, amount in self._amounts[index].items())
+        return self.problem.classes[number].fixed_members.get(index, 0) + then
 
     def _count_start(self, index: int, rule: CrossRule) -> None:
         """Note what is in each domain at the start of the problem, and what the groups hold already."""
@@ -65,8 +85,7 @@ class RuleKeeper:
         for number, host_class in enumerate(self.problem.classes):
             if not self._is_counted(rule, number):
                 continue
-            immovable = host_class.fixed_members.get(index, 0)
-            then = immovable + int(self.problem.content_of(number)[list(rule.members)].sum())
+            then = self._before(index, number)
             domain = self._domain(rule, number)
             if domain is not None:
                 self._start[index, domain] += then * host_class.count
@@ -134,7 +153,10 @@ class RuleKeeper:
         for index in self.rules_of.get(flavor, ()):
             rule = self.problem.rules[index]
             if rule.kind == "spread":
-                each, total = self._spread_room(index, rule, shape, group, each, total)
+                each, total = self._spread_room(index, rule, shape, group, each, total, self._amounts[index][flavor])
+            elif rule.kind != "together":
+                room = self._room_of_kind(index, rule, shape, group, placement)
+                each, total = min(each, room[0]), min(total, room[1])
             else:
                 keys = self._keys(index, shape, group, (placement,))
                 new = keys - self._used[index]
@@ -158,29 +180,126 @@ class RuleKeeper:
         return out
 
     def _spread_room(
-        self, index: int, rule: CrossRule, shape: int, group: int, each: int, total: int
+        self, index: int, rule: CrossRule, shape: int, group: int, each: int, total: int, amount: int
     ) -> tuple[int, int]:
         groups = self.groups[shape]
         number = groups.host_class[group]
         domain = self._domain(rule, number)
         if domain is not None:
             limit = max(rule.max_per, self._start[index, domain])
-            room = max(0, limit - self._count[index, domain])
+            room = max(0, limit - self._count[index, domain]) // amount
             return min(each, room), min(total, room)
         if rule.scope == "host":
-            host_class = self.problem.classes[number]
-            immovable = host_class.fixed_members.get(index, 0)
-            start = immovable + int(self.problem.content_of(number)[list(rule.members)].sum())
-            room = max(0, max(rule.max_per, start) - immovable - groups.of_flavor(group, rule.members))
-            return min(each, room), total
+            limit = max(rule.max_per, self._before(index, number))
+            return min(each, max(0, limit - self._members(index, groups, group)) // amount), total
         return each, total
+
+    def _room_of_kind(self, index: int, rule: CrossRule, shape: int, group: int, placement: int) -> tuple[int, int]:
+        """Return what the rarer kinds of rule allow, as `room` does."""
+        groups = self.groups[shape]
+        if not self._is_counted(rule, groups.host_class[group]):
+            return _PLENTY, _PLENTY
+        if rule.kind in ("apart", "count"):
+            pairs = [(index, rule.against)] if rule.kind == "apart" else [(one, index) for one in self._guards[index]]
+            room = min((self._apart_room(*pair, rule.kind, shape, group, placement) for pair in pairs), default=_PLENTY)
+            return room, room if self._domain(rule, groups.host_class[group]) is not None or not room else _PLENTY
+        if rule.kind == "hosts":
+            if self._members(index, groups, group) or self._hosts_used(index, rule, groups.host_class[group]):
+                return _PLENTY, _PLENTY
+            return 0, 0
+        if rule.kind == "least":
+            holds, used = self._used_domains(index, rule, groups, group)
+            if used >= rule.max_per:
+                return _PLENTY, _PLENTY
+            return (0, 0) if holds else (1, 1)
+        if self.problem.classes[groups.host_class[group]].closed:
+            return _PLENTY, _PLENTY
+        here, fewest = self._even_counts(index, rule, groups, group)
+        room = max(0, fewest + rule.max_per - here)
+        return room, room if self._domain(rule, groups.host_class[group]) is not None or not room else _PLENTY
+
+    def _apart_room(self, one: int, other: int, kind: str, shape: int, group: int, placement: int) -> int:
+        """Return how many VMs of a group that is to be apart may come to each domain that a placement is in."""
+        groups, rule = self.groups[shape], self.problem.rules[one]
+        number = groups.host_class[group]
+        domain = self._domain(rule, number)
+        count, start, room = self._count, self._start, _PLENTY
+        if domain is not None:
+            found = [(count[one, domain], count[other, domain], start[one, domain], start[other, domain])]
+        elif rule.scope == "host":
+            first, second = self._members(one, groups, group), self._members(other, groups, group)
+            found = [(first, second, self._before(one, number), self._before(other, number))]
+        else:
+            on = [self._on_nodes(index, groups, group) for index in (one, other)]
+            found = [(int(on[0][n]), int(on[1][n]), 0, 0) for n in np.flatnonzero(groups.shape.touches[placement])]
+        for first, second, was_first, was_second in found:
+            most = max(rule.max_per, was_second if was_first else 0)
+            if kind == "apart":
+                room = room if first or second <= rule.max_per else 0
+            elif first:
+                room = min(room, max(0, most - second))
+        return room
+
+    def _on_nodes(self, index: int, groups: Groups, group: int) -> IntArray:
+        """Return (nodes,): VMs of a rule on each node of the hosts of a group, immovable ones too."""
+        host_class = self.problem.classes[groups.host_class[group]]
+        out = np.zeros(groups.shape.nodes, dtype=np.int64) + host_class.fixed_on.get(index, 0)
+        for placement, many in groups.held[group].items():
+            if int(groups.shape.flavor[placement]) in self._amounts[index]:
+                out += many * groups.shape.touches[placement]
+        return out
+
+    def _hosts_used(self, index: int, rule: CrossRule, number: int) -> bool:
+        """Tell whether one more host of a class's domain may hold a member."""
+        domain, used, before = self._domain(rule, number), 0, 0
+        for groups in self.groups:
+            for group, other in enumerate(groups.host_class):
+                if self._domain(rule, other) == domain:
+                    used += groups.count[group] * (self._members(index, groups, group) > 0)
+        for other, host_class in enumerate(self.problem.classes):
+            if self._domain(rule, other) == domain:
+                before += host_class.count * (self._before(index, other) > 0)
+        return used < max(rule.max_per, before)
+
+    def _used_domains(self, index: int, rule: CrossRule, groups: Groups, group: int) -> tuple[bool, int]:
+        """Return whether the domain of a group holds a member, and how many domains do."""
+        named: set[int] = set()
+        used = 0
+        for own in self.groups:
+            for number in range(len(own)):
+                domain = self._domain(rule, own.host_class[number])
+                if self._members(index, own, number) and self._is_counted(rule, own.host_class[number]):
+                    used += own.count[number] if domain is None else domain not in named
+                    named |= set() if domain is None else {domain}
+        domain = self._domain(rule, groups.host_class[group])
+        return (self._members(index, groups, group) > 0 if domain is None else domain in named), used
+
+    def _even_counts(self, index: int, rule: CrossRule, groups: Groups, group: int) -> tuple[int, int]:
+        """Return the members in the domain of a group, and in the one that has fewest."""
+        domain = self._domain(rule, groups.host_class[group])
+        if domain is not None:
+            all_ = {self._domain(rule, n) for n, one in enumerate(self.problem.classes) if not one.closed} - {None}
+            return self._count[index, domain], min(self._count[index, one] for one in all_)
+        each = (
+            self._members(index, own, number)
+            for own in self.groups
+            for number in range(len(own))
+            if not self.problem.classes[own.host_class[number]].closed
+        )
+        return self._members(index, groups, group), min(each)
+
+    def reopens(self, flavor: int) -> bool:
+        """Tell whether what rules allow may grow while VMs of a flavor come: then places are looked at again."""
+        return any(self.problem.rules[index].kind in ("least", "even") for index in self.rules_of.get(flavor, ()))
 
     def is_alone(self, flavor: int) -> bool:
         """Tell whether each host is a domain that a rule holds the flavor together in: a group of its own."""
         rules = [self.problem.rules[index] for index in self.rules_of.get(flavor, ())]
-        return any(rule.kind == "together" and rule.scope in ("host", "node") for rule in rules)
+        return any(
+            rule.kind == "hosts" or (rule.kind == "together" and rule.scope in ("host", "node")) for rule in rules
+        )
 
     def place(self, flavor: int, shape: int, group: int, placement: int, many: int) -> None:
         """Count `many` VMs more in all at a placement of a group."""
         for index in self.rules_of.get(flavor, ()):
-            self._note(index, shape, group, many, (placement,))
+            self._note(index, shape, group, many * self._amounts[index][flavor], (placement,))

@@ -16,6 +16,7 @@ from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nod
 from placer.model.usage_levels import usage_levels
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.capacity import HostCapacity
+from placer.planning.compile.cross_rules import WITHIN_HOST, cross_rules, soft_rows
 from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.compile.host_classes import ClassBuilder
 from placer.planning.compile.needs import part_vcpus, spec_needs
@@ -24,10 +25,7 @@ from placer.planning.compile.row_table import ONE_L3, Place
 from placer.planning.compile.rows import Row
 from placer.planning.compile.shapes import ShapeFactory
 from solvers.pins.cpu_rows import WholeDemand
-from solvers.problem import CrossRule, Flavor, MoveBudget, Problem
-
-WITHIN_HOST = ("host", "node", "l3")
-"""Scopes whose domains never span hosts: spreading over them is a row of each host."""
+from solvers.problem import Flavor, MoveBudget, Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +73,7 @@ def compile_fleet(
         if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
     }
     spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
-    cross = _cross_rules(fleet, flavors)
+    cross = cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
     balance = tuple(sorted(goal.name for goal in goals if goal.kind == "balance"))
     factory = ShapeFactory(
@@ -83,6 +81,8 @@ def compile_fleet(
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
         widths=step_widths(fleet, balance),
+        soft=soft_rows({i: fleet.rules[i] for i in spread}),
+        rules=fleet.rules,
     )
     kinds = {goal.kind for goal in goals}
     fixed = {id(fleet.vms[number].spec): fleet.vms[number].spec for number in flavors.fixed}.values()
@@ -106,7 +106,9 @@ def compile_fleet(
         any_shared=any_shared or _one_node_sets(fleet, groups),
         broken_l3=_broken_over_l3(fleet),
         floating_l3=any(
-            fleet.rules[rule].scope == "l3" and any(part.shared for option in group.needs.options for part in option)
+            rule in spread
+            and fleet.rules[rule].scope == "l3"
+            and any(part.shared for option in group.needs.options for part in option)
             for group in groups
             for rule in group.rules
         ),
@@ -192,26 +194,3 @@ def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
         overhead_kib=None if flavor.memory_kib else 0,
     )
     return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
-
-
-def _cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
-    """Return the rules that tie hosts to each other, by their index in the fleet, where any VM is in them."""
-    members: dict[int, list[int]] = {}
-    for number, group in enumerate(flavors.groups):
-        for tied in group.rules:
-            members.setdefault(tied, []).append(number)
-    for tying, _ in flavors.fixed.values():
-        for tied in tying:
-            members.setdefault(tied, [])
-    out = {}
-    for number, who in sorted(members.items()):
-        rule = fleet.rules[number]
-        if rule.kind is RuleKind.AFFINITY:
-            # Members on one L3 domain are on one node, and take no more CPUs than a domain has: `ONE_L3`.
-            scope = "node" if rule.scope == "l3" else rule.domains
-            out[number] = CrossRule(name=rule.label, kind="together", members=tuple(who), scope=scope)
-        elif rule.scope not in WITHIN_HOST:
-            out[number] = CrossRule(
-                name=rule.label, kind="spread", members=tuple(who), scope=rule.domains, max_per=rule.max_per
-            )
-    return out

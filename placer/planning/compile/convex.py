@@ -24,6 +24,7 @@ def hinges_of(
     spread_rules: Mapping[int, str],
     units: Mapping[str, int],
     widths: Mapping[str, int],
+    soft: Mapping[int, tuple[str, int]],
 ) -> tuple[Hinge, ...]:
     """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
 
@@ -39,7 +40,8 @@ def hinges_of(
             domains = 1
             if node is not None and spread_rules[row.number] == "l3":
                 domains = structure.l3_domains[node]
-            out.append(Hinge(goal="rules", row=k, offset=max_per[row.number] * domains))
+            goal, weight = soft.get(row.number, ("rules", 1))
+            out.append(Hinge(goal=goal, row=k, offset=max_per[row.number] * domains, slope=weight))
         elif row.kind is RowKind.CORES and structure.whole is not None and node is not None:
             out.append(Hinge(goal="cores", row=k, offset=structure.whole[node]))
         elif row.kind in LOADS and structure.usable is not None and node is not None and structure.usable[node]:

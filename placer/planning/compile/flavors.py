@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind, looked_up, matches
+from placer.model.rules import Rule, RuleKind, Selection, looked_up, matches
 from placer.model.sets import Binding, known_nodes
-from placer.model.vm import CellMode, Movable, PinPolicy, Vm
+from placer.model.vm import CellMode, PinPolicy, Vm
 from placer.planning.compile.loose import online
 from placer.planning.compile.needs import Needs, spec_key, spec_needs
 
-TYING = (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY)
-CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE)
+CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
+TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.DRAIN, RuleKind.RESERVE))
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where VMs of a flavor may be: indices of the within/outside rules that select them, their migration domain if
-    they
-    cannot leave it, the one host if they cannot leave that."""
+    """Where VMs of a flavor may be: the rules that confine them, their migration domain if they cannot leave it, the
+    one host if they cannot leave that. `soft` are rules that say where they should be.
+
+    A rule is named by its index; the VMs of its second group name it by its index and the number of rules in all.
+    """
 
     rules: tuple[int, ...] = ()
+    soft: tuple[int, ...] = ()
     domain: tuple[str | None] | None = None
     only_host: str | None = None
 
 
 @dataclass(slots=True)
 class FlavorGroup:
-    """One flavor: needs, the affinity and anti-affinity rules its VMs are in, and the VMs (indices into the fleet).
+    """One flavor: needs, the rules that tie its VMs (named as in `Confinement`), and the VMs (indices into the fleet).
 
     `online` are the vCPUs of VMs that float wherever they come; None: they are bound to one node a cell.
     `binds` says whether VMs that float now shall or may be bound to nodes; None: they stay as they are.
@@ -53,13 +56,21 @@ class FlavorGroup:
 class Flavors:
     """All flavors of a fleet. `of_vm[i]` is the flavor of VM i, -1 where it is fixed to its place.
 
-    `fixed` maps each such VM to the affinity and anti-affinity rules it is in and the rules that confine it.
+    `fixed` maps each such VM to the rules that tie it and those that confine it.
     """
 
     groups: tuple[FlavorGroup, ...]
     of_vm: tuple[int, ...]
-    fixed: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]]
+    fixed: Mapping[int, tuple[tuple[int, ...], Confinement]]
     busy: tuple[int | None, ...] = ()
+    _examples: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def example(self, flavor: int) -> int:
+        """Return a VM of a flavor."""
+        if flavor not in self._examples:
+            for vm, number in enumerate(self.of_vm):
+                self._examples.setdefault(number, vm)
+        return self._examples[flavor]
 
     def busy_of(self, vm: int) -> int | None:
         """Return what of its time a vCPU of the VM really uses; see `FlavorGroup`."""
@@ -72,39 +83,41 @@ def group_flavors(
     """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks,
     `binds` names the VMs that float now and shall or may be bound to nodes.
     """
-    tying = [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING]
-    confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
     has_domains = any(host.migration_domain is not None for host in fleet.hosts)
-    tied, confined = _RuleIndex(fleet.rules, tying), _RuleIndex(fleet.rules, confining)
+    tied = _RuleIndex(fleet.rules, [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING])
+    confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
+    confined = _RuleIndex(fleet.rules, [i for i in confining if not fleet.rules[i].is_soft])
+    wished = _RuleIndex(fleet.rules, [i for i in confining if fleet.rules[i].is_soft])
     groups: list[FlavorGroup] = []
     index: dict[Hashable, int] = {}
     keys: dict[tuple[int, int | None], Hashable] = {}
     of_vm: list[int] = []
-    fixed: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    fixed: dict[int, tuple[tuple[int, ...], Confinement]] = {}
     for number, vm in enumerate(fleet.vms):
         host = fleet.host_by_name.get(vm.current.host) if vm.current else None
         present = host is not None and not host.failed
         rules = tied.of(vm)
         floats = floats_of(fleet, vm)
         known = floats is not None or known_nodes(vm) is not None
-        if present and (vm.pins_fixed or vm.movable is Movable.NO) and known:
-            fixed[number] = (rules, confined.of(vm))
+        confinement = Confinement(rules=confined.of(vm), soft=wished.of(vm))
+        held = fleet.is_held(vm)
+        if present and (vm.pins_fixed or held) and known:
+            fixed[number] = (rules, confinement)
             of_vm.append(-1)
             continue
         binding = binds.get(number)
         # A guest that runs flat on its host is bound as it is.
         flat = binding is not None and vm.spec.cell_mode is CellMode.AUTO
         locked = 1 if flat else _locked_cells(vm)
-        confinement = Confinement(rules=confined.of(vm))
         if present and host is not None:
-            if vm.movable is Movable.NO:
-                confinement = Confinement(confinement.rules, None, host.name)
-            elif vm.movable is Movable.LIVE and vm.running and has_domains:
-                confinement = Confinement(confinement.rules, (host.migration_domain,))
+            if held:
+                confinement = replace(confinement, only_host=host.name)
+            elif vm.movable.is_live and vm.running and has_domains:
+                confinement = replace(confinement, domain=(host.migration_domain,))
         short = (id(vm.spec), locked)
         if short not in keys:
             keys[short] = spec_key(vm.spec, locked)
-        immovable = present and vm.movable is Movable.NO
+        immovable = present and held
         used = busy[number] if busy else None
         key = (keys[short], rules, confinement, immovable, used, floats, binding)
         if key not in index:
@@ -143,18 +156,27 @@ def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequen
 
 
 def broken_here(confinement: Confinement, host: Host, rules: Sequence[Rule]) -> int:
-    """Count the within and outside rules that a VM of this confinement breaks by being on the host."""
-    broken = 0
-    for number in confinement.rules:
-        rule = rules[number]
-        inside = matches(rule.hosts, host.name, host.labels)
-        broken += inside if rule.kind is RuleKind.OUTSIDE else not inside
-    return broken
+    """Count the rules that a VM of this confinement breaks by being on the host."""
+    return sum(is_broken(token, host, rules) for token in confinement.rules)
+
+
+def is_broken(token: int, host: Host, rules: Sequence[Rule]) -> bool:
+    """Tell whether a VM that names a confining rule so breaks it by being on the host."""
+    rule = rules[token % len(rules)]
+    inside = matches(rule.hosts, host.name, host.labels)
+    return inside is (rule.kind in (RuleKind.OUTSIDE, RuleKind.DRAIN) or token >= len(rules))
+
+
+def soft_confining(rules: Sequence[Rule]) -> tuple[int, ...]:
+    """Return the soft rules of where VMs should be, as both of their groups name them."""
+    kinds = (*CONFINING, RuleKind.DRAIN)
+    own = [number for number, rule in enumerate(rules) if rule.is_soft and rule.kind in kinds]
+    return (*own, *(number + len(rules) for number in own if rules[number].kind is RuleKind.DEDICATED))
 
 
 def drain_counts(fleet: Fleet) -> tuple[int, ...]:
     """Return, a host, how many drain rules select it."""
-    rules = [rule for rule in fleet.rules if rule.kind is RuleKind.DRAIN]
+    rules = [rule for rule in fleet.rules if rule.kind is RuleKind.DRAIN and not rule.is_soft]
     return tuple(
         sum(matches(rule.hosts, host.name, host.labels) for rule in rules) if rules else 0 for host in fleet.hosts
     )
@@ -195,34 +217,47 @@ def _locked_cells(vm: Vm) -> int | None:
 
 
 class _RuleIndex:
-    """Which rules select a VM: looked up by one of each rule's label pairs, answered once a spec where no name is
-    asked.
+    """Which rules select a VM, named as in `Confinement`: looked up by one label of each selection, answered once a
+    spec where no name is asked.
     """
 
     def __init__(self, rules: Sequence[Rule], candidates: Sequence[int]) -> None:
-        self._rules = rules
+        self._chosen: dict[int, Selection] = {}
+        self._rest: dict[int, int] = {}
+        """Rules whose second group are all other VMs: how members name them, and how the others do."""
         self._by_name: dict[str, list[int]] = {}
         self._by_label: dict[tuple[str, str], list[int]] = {}
         self._cache: dict[int, tuple[int, ...]] = {}
         for number in candidates:
-            members = rules[number].members
-            for key, value in looked_up(members) if members else ():
+            rule, other = rules[number], number + len(rules)
+            if rule.members:
+                self._chosen[number] = rule.members
+            if rule.others:
+                self._chosen[other] = rule.others
+            elif rule.kind in (RuleKind.ALONE, RuleKind.DEDICATED):
+                self._rest[number] = other
+        for token, selection in self._chosen.items():
+            for key, value in looked_up(selection):
                 if key == "name":
-                    self._by_name.setdefault(value, []).append(number)
+                    self._by_name.setdefault(value, []).append(token)
                 else:
-                    self._by_label.setdefault((key, value), []).append(number)
+                    self._by_label.setdefault((key, value), []).append(token)
 
     def of(self, vm: Vm) -> tuple[int, ...]:
         """Return the rules that select the VM, ascending."""
         labels = vm.spec.labels
         if id(vm.spec) not in self._cache:
-            near = [number for pair in labels.items() for number in self._by_label.get(pair, ())]
-            self._cache[id(vm.spec)] = tuple(
-                sorted(n for n in near if matches(self._rules[n].members, vm.name, labels))
-            )
+            near = [token for pair in labels.items() for token in self._by_label.get(pair, ())]
+            self._cache[id(vm.spec)] = self._all(n for n in near if matches(self._chosen[n], vm.name, labels))
         named = [
-            n
-            for n in self._by_name.get(labels.get("name", vm.name), ())
-            if matches(self._rules[n].members, vm.name, labels)
+            n for n in self._by_name.get(labels.get("name", vm.name), ()) if matches(self._chosen[n], vm.name, labels)
         ]
-        return tuple(sorted({*self._cache[id(vm.spec)], *named})) if named else self._cache[id(vm.spec)]
+        known = self._cache[id(vm.spec)]
+        return (
+            self._all({*known, *named}.difference(self._rest[n] for n in named if n in self._rest)) if named else known
+        )
+
+    def _all(self, found: Iterable[int]) -> tuple[int, ...]:
+        """Return rules in order, those added of which the VM is one of all the others."""
+        own = set(found)
+        return tuple(sorted(own | {other for member, other in self._rest.items() if member not in own}))

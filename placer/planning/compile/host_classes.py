@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,19 +10,21 @@ import numpy as np
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, CpuPolicy
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
 from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
+from placer.planning.compile.cross_rules import domain_number, domain_scopes, fixed_members
 from placer.planning.compile.devices import DeviceNodes, devices_asked, devices_now, have_choice
 from placer.planning.compile.flavors import (
-    Confinement,
     FlavorGroup,
     Flavors,
     broken_here,
     current_positions,
     drain_counts,
+    is_broken,
+    soft_confining,
 )
 from placer.planning.compile.loaded import Loaded, Room, State
 from placer.planning.compile.loose import Loose, NodeSet
@@ -34,7 +36,7 @@ from placer.planning.compile.row_table import Place
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
-from placer.planning.compile.structures import structure_of
+from placer.planning.compile.structures import spread_of, structure_of
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import COST_UNIT, HostClass, IntArray, Shape
 
@@ -78,12 +80,14 @@ class ClassBuilder:
     _loose: LoosePlaces = field(init=False)
     _bare: dict[int, State] = field(default_factory=dict)
     _permissions: Permissions = field(init=False)
+    _wishes: tuple[int, ...] = field(init=False)
     _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
         """Take what permissions depend on."""
         self._permissions = Permissions(self.fleet, self.groups)
         self._loose = LoosePlaces(self.fleet)
+        self._wishes = soft_confining(self.fleet.rules)
 
     def build(self) -> Built:
         """Return shapes, classes and the way back."""
@@ -146,7 +150,8 @@ class ClassBuilder:
             host = self.fleet.hosts[at]
             loose = [self._loose.of(n, host) for n in on_host.get(at, ()) if self._loose.has(n)]
             unions, complete = unions_on(host, loose, roams=roams)
-            room = self._room(host, frozenset(pinned.get(at, ())), unions, widest)
+            soft = tuple(token for token in self._wishes if is_broken(token, host, self.fleet.rules))
+            room = self._room(host, frozenset(pinned.get(at, ())), unions, widest, soft)
             here = on_host.get(at, ())
             if asked and have_choice(self.fleet, host, here, asked):
                 complete = False
@@ -199,6 +204,7 @@ class ClassBuilder:
         taken: frozenset[int],
         unions: tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]],
         widest: int,
+        soft: tuple[int, ...],
     ) -> Room:
         key = (
             id(host.topology),
@@ -211,6 +217,7 @@ class ClassBuilder:
             tuple(sorted(host.resources.items())),
             taken,
             unions,
+            soft,
         )
         if key not in self._rooms:
             capacity = host_capacity(host, taken)
@@ -223,7 +230,8 @@ class ClassBuilder:
                 cores=self.cores,
                 unions=unions,
                 widest=widest,
-                spread=_spread(host) if any(group.binds == "may" for group in self.groups) else None,
+                spread=spread_of(host) if any(group.binds == "may" for group in self.groups) else None,
+                soft=soft,
             )
             self._rooms[key] = Room(draft=self.factory.draft_of(structure, host), cpu=cpu, capacity=capacity)
             # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
@@ -254,8 +262,10 @@ class ClassBuilder:
                 place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.devices)))
                 self._constants["remote"] += placement_cost(group.needs, place, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
+            for goal, a_vm in draft.soft_cost(group.confinement, self.fleet.rules).items():
+                self._constants[goal] += a_vm
             for rule in group.rules:
-                if rule in self.cross and self.fleet.rules[rule].scope in ("node", "l3"):
+                if rule in self.cross and self.fleet.rules[rule % len(self.fleet.rules)].scope in ("node", "l3"):
                     loaded.tied_on[self.cross[rule]].update(
                         place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
                     )
@@ -268,12 +278,12 @@ class ClassBuilder:
 
     def _group_of(self, number: int, parts: int) -> FlavorGroup:
         vm = self.fleet.vms[number]
-        tying, confining = self.flavors.fixed[number]
+        tying, confinement = self.flavors.fixed[number]
         locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
         return FlavorGroup(
             needs=spec_needs(vm.spec, locked_cells=locked),
             rules=tying,
-            confinement=Confinement(rules=confining),
+            confinement=confinement,
             busy=self.flavors.busy_of(number),
         )
 
@@ -286,7 +296,7 @@ class ClassBuilder:
         table = draft.table
         key = id(loaded.room)
         if key not in self._base or len(self._base[key]) != len(table.rows):
-            allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules)
+            allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules, self.factory.soft)
             self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, allowed)
         room = self._base[key].copy()
         for row, amount in fixed.items():
@@ -313,9 +323,8 @@ class ClassBuilder:
         finished: Sequence[FinishedShape],
         drained: Sequence[int],
     ) -> tuple[HostClass, ...]:
-        tying = (rule for rule in self.fleet.rules if rule.kind in (RuleKind.ANTI_AFFINITY, RuleKind.AFFINITY))
-        seen = {rule.domains: rule for rule in tying if rule.scope not in ("host", "node", "l3")}
-        scopes = sorted(seen.items(), key=lambda item: item[0])
+        scopes = domain_scopes(self.fleet.rules)
+        compared = any(rule.kind is RuleKind.EVEN for rule in self.fleet.rules)
         domain_index: dict[tuple[str, str], int] = {}
         members: dict[State, list[int]] = defaultdict(list)
         permissions: dict[int, Permission] = {}
@@ -323,12 +332,12 @@ class ClassBuilder:
             own = self.fleet.hosts[number]
             permission = self._permissions.of(own, drained[number])
             permissions[id(permission)] = permission
-            domains = tuple((name, _domain(domain_index, name, rule, own)) for name, rule in scopes)
+            domains = tuple((name, domain_number(domain_index, name, rule, own)) for name, rule in scopes)
             state = self._state(host, finished[host.room.draft], rooms[number], fixed_use[number])
             cost = 0 if host.fixed else round(COST_UNIT * own.cost)
-            members[replace(state, domains=domains, permission=id(permission), cost=cost)].append(number)
-        chains = ChainKeys(finished)
-        out = []
+            state = replace(state, domains=domains, permission=id(permission), cost=cost)
+            members[replace(state, closed=compared and drained[number] > 0)].append(number)
+        chains, out = ChainKeys(finished), []
         for state, who in members.items():
             held, room, fixed = (
                 np.frombuffer(one, dtype=np.int64) for one in (state.capacity, state.room, state.fixed)
@@ -347,6 +356,7 @@ class ClassBuilder:
                     stay_penalty=permissions[state.permission].penalty,
                     cost=state.cost,
                     domain=dict(state.domains),
+                    closed=state.closed,
                     fixed_members=dict(state.tied),
                     fixed_on={rule: np.array(nodes, dtype=np.int64) for rule, nodes in state.tied_on},
                     chains=chains.of(state.draft, held, self.fleet.hosts[who[0]]) if empty else (),
@@ -367,7 +377,7 @@ class ClassBuilder:
         if bare and id(host.room) in self._bare:
             return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
-        tied = Counter(self.cross[r] for vm in host.fixed for r in self.flavors.fixed[vm][0] if r in self.cross)
+        tied = fixed_members(self.fleet, self.flavors, self.cross, host.fixed)
         state = State(
             draft=host.room.draft,
             capacity=(rooms[0][done.rows] // done.divisor).tobytes(),
@@ -383,17 +393,6 @@ class ClassBuilder:
         if bare:
             self._bare[id(host.room)] = state
         return state
-
-
-def _spread(host: Host) -> tuple[tuple[int, int], ...]:
-    """Return a node's CPUs that VMs may float over, and its memory."""
-    pool = host.shared_pool or host.usable_cpus or host.topology.cpus
-    return tuple((len(node.cpus & pool), node.memory_kib) for node in host.topology.nodes)
-
-
-def _domain(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
-    value = rule.domain_of(host.name, host.labels)
-    return -1 if value is None else index.setdefault((name, value), len(index))
 
 
 def _option(needs: Needs, parts: int) -> int | None:

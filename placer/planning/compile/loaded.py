@@ -48,4 +48,5 @@ class State:
     tied_on: tuple[tuple[int, tuple[int, ...]], ...] = ()
     domains: tuple[tuple[str, int], ...] = ()
     permission: int = 0
+    closed: bool = False
     cost: int = 0

@@ -45,6 +45,12 @@ def objectives_of(
             out.append(
                 Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)
             )
+        elif goal.kind == "soft":
+            out.append(
+                Objective(
+                    goal=goal.name, cost=goal.name, hinge=goal.name, soft_rules=goal.name, tolerance=goal.tolerance
+                )
+            )
         elif goal.kind == "remote":
             asked = any(group.binds == "shall" for group in groups)
             if asked:

@@ -34,7 +34,7 @@ class Permissions:
 
     def __post_init__(self) -> None:
         """Note what permissions depend on: the confining rules, and the hosts that some VM cannot leave."""
-        self._confining = tuple(rule for rule in self.fleet.rules if rule.kind in CONFINING)
+        self._confining = tuple(rule for rule in self.fleet.rules if rule.kind in CONFINING and not rule.is_soft)
         self._bound = frozenset(group.confinement.only_host for group in self.groups)
 
     def of(self, host: Host, drained: int) -> Permission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from placer.planning.compile.capacity import HostCapacity
 from placer.planning.compile.row_table import RowTable
@@ -10,16 +10,20 @@ from placer.planning.compile.rows import PLENTY, Row, RowKind
 
 
 def rule_room(
-    table: RowTable, capacity: HostCapacity, max_per: Mapping[int, int], spread_rules: Mapping[int, str]
+    table: RowTable,
+    capacity: HostCapacity,
+    max_per: Mapping[int, int],
+    spread_rules: Mapping[int, str],
+    soft: Collection[int],
 ) -> dict[Row, int]:
-    """Return what the rules allow in each row of theirs."""
+    """Return what the rules allow in each row of theirs; those of `soft` ones only measure."""
     out: dict[Row, int] = {}
     for row in table.rows:
         if row.kind is RowKind.RULE:
             domains = 1
             if row.node is not None and spread_rules[row.number] == "l3":
                 domains = capacity.nodes[row.node].l3_domains
-            out[row] = max_per[row.number] * domains
+            out[row] = PLENTY if row.number in soft else max_per[row.number] * domains
         elif row.kind is RowKind.ONE_L3 and row.node is not None:
             own = capacity.nodes[row.node]
             out[row] = PLENTY if own.floats_in_one_l3 else own.largest_l3

@@ -13,9 +13,10 @@ import numpy as np
 
 from placer.model.goals import UNBOUND
 from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
-from placer.planning.compile.flavors import FlavorGroup
+from placer.planning.compile.flavors import Confinement, FlavorGroup
 from placer.planning.compile.loose import Loose, floating, floating_cost
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
@@ -47,6 +48,15 @@ class ShapeDraft:
     index: dict[tuple[int, Place], int] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
     complete: bool = True
+
+    def soft_cost(self, confinement: Confinement, rules: Sequence[Rule]) -> dict[str, int]:
+        """Return goal -> what a VM counts here, by soft rules of where it should be."""
+        out: dict[str, int] = {}
+        for token in self.structure.soft:
+            rule = rules[token % len(rules)]
+            if rule.kind is RuleKind.DRAIN or token in confinement.soft:
+                out[rule.soft_goal] = out.get(rule.soft_goal, 0) + (rule.weight or 0)
+        return out
 
     def add(self, flavor: int, placement: Place, use: dict[int, int], cost: int, *, stay_only: bool = False) -> int:
         """Add a placement and return its index."""
@@ -82,6 +92,8 @@ class ShapeFactory:
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
     widths: Mapping[str, int]
+    soft: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    rules: Sequence[Rule] = ()
     only_threads: bool = True
     drafts: list[ShapeDraft] = field(default_factory=list)
     _index: dict[Structure, int] = field(default_factory=dict)
@@ -194,7 +206,7 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.widths)
+        hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.widths, self.soft)
         shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
         hinged = {hinge.row for hinge in hinges}
         hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
@@ -220,6 +232,10 @@ class ShapeFactory:
             costs[UNBOUND] = (floats & shall[flavor]).astype(np.int64)
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)
+        for number, group in enumerate(self.groups):
+            for goal, a_vm in draft.soft_cost(group.confinement, self.rules).items() if draft.structure.soft else ():
+                if number not in self.headroom:
+                    costs.setdefault(goal, np.zeros(len(flavor), dtype=np.int64))[flavor == number] = a_vm
         beyond = [placement.beyond * units[VCPUS] if isinstance(placement, Loose) else 0 for placement in placements]
         if any(beyond):
             costs[VCPUS] = np.array(beyond, dtype=np.int64)

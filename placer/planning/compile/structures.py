@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from placer.model.host import Host
 from placer.planning.compile.capacity import FreeCore, HostCapacity
 from placer.planning.compile.loose import NodeSet
 from placer.planning.compile.placements import NodeView
@@ -30,6 +31,7 @@ class Structure:
     whether dedicated and shared CPUs are apart there. `carrying` are the CPUs of each node that may carry shared vCPUs,
     where a floating VM may be wider than they are; `told` says whether the host's memory is known.
     `spread` are the CPUs of each node that VMs may float over and its memory, where it counts what such VMs reach over.
+    `soft` are the soft rules that VMs which name them so break by being here.
     """
 
     view: NodeView
@@ -51,6 +53,7 @@ class Structure:
     carrying: tuple[int, ...] | None = None
     told: bool = True
     spread: tuple[tuple[int, int], ...] | None = None
+    soft: tuple[int, ...] = ()
 
     @property
     def load_scale(self) -> int:
@@ -71,6 +74,7 @@ def structure_of(
     unions: tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]] = ((), ()),
     widest: int = 0,
     spread: tuple[tuple[int, int], ...] | None = None,
+    soft: tuple[int, ...] = (),
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
     rows, room, widths = [], [], []
@@ -105,7 +109,14 @@ def structure_of(
         carrying=carrying if widest > min((n for n in carrying if n), default=0) else None,
         told=any(node.memory_told for node in capacity.nodes),
         spread=spread,
+        soft=soft,
     ), tuple(room)
+
+
+def spread_of(host: Host) -> tuple[tuple[int, int], ...]:
+    """Return a node's CPUs that VMs may float over, and its memory."""
+    pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+    return tuple((len(node.cpus & pool), node.memory_kib) for node in host.topology.nodes)
 
 
 def core_of(core: FreeCore) -> Core:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from placer.measure.summary import mended
+from placer.measure.summary import mended, soft_broken
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 
 
 def with_mending(fleet: Fleet, plan: Plan) -> Plan:
-    """Return the plan, its summary telling each rule that is broken now; fleets that break none have no such entry."""
-    rows = mended(fleet, plan)
-    return replace(plan, summary={**plan.summary, "rules_broken_before": rows}) if rows else plan
+    """Return the plan, its summary telling each rule that is broken now and each soft rule that the plan breaks.
+
+    Where there is none, there is no such entry.
+    """
+    said = {"rules_broken_before": mended(fleet, plan), "soft_rules_broken": soft_broken(fleet, plan)}
+    return replace(plan, summary={**plan.summary, **{key: rows for key, rows in said.items() if rows}})

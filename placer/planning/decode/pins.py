@@ -109,7 +109,8 @@ class Pinner:
         flavors = self.compiled.flavors
         flavor = flavors.of_vm[number]
         tied = flavors.groups[flavor].rules if flavor >= 0 else flavors.fixed[number][0]
-        return tuple(rule for rule in tied if self.compiled.fleet.rules[rule].scope == "l3")
+        rules = self.compiled.fleet.rules
+        return tuple(rule for rule in tied if rule < len(rules) and rules[rule].scope == "l3")
 
     def _broken_by(self, host: str, rules: Set[int]) -> dict[tuple[int, int | None], int]:
         """Return (rule, L3 domain of a host, None for an affinity) -> by how much it is broken now, where it is."""

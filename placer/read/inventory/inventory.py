@@ -207,7 +207,7 @@ def _rules(section: LineList, log: FaultLog, hosts: HostSection, vms: VmSection)
         log,
     )
     rules = [builder.build(tree, number, line_of(section, number)) for number, tree in enumerate(section)]
-    return [rule for rule in rules if rule is not None], builder.warnings
+    return [rule for made in rules for rule in made], builder.warnings
 
 
 def _amounts(sections: Sections) -> Iterator[tuple[str, int, Any, str, str]]:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
+from itertools import combinations
 from typing import Any
 
-from placer.model.rules import Rule, RuleKind, Selection, values_of
+from placer.model.rules import SHARES, Rule, RuleKind, Selection, values_of
 from placer.read.inventory.schema import RuleEntry
 from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog
 
-_VM_KINDS = ("anti_affinity", "affinity", "within", "outside")
+_SOFT = ("soft", "weight", "priority", "name")
 _TAKES = {
-    "anti_affinity": ("scope", "max_per", "unless", "name"),
-    "affinity": ("scope", "name"),
-    "within": ("hosts", "name"),
-    "outside": ("hosts", "name"),
-    "drain": ("name",),
+    "anti_affinity": ("scope", "max_per", "unless", *_SOFT),
+    "affinity": ("scope", *_SOFT),
+    "within": ("hosts", *_SOFT),
+    "outside": ("hosts", *_SOFT),
+    "apart": ("scope", "max_together", *_SOFT),
+    "alone": ("scope", *_SOFT),
+    "dedicated": ("hosts", *_SOFT),
+    "spread": ("scope", "at_least", *_SOFT),
+    "even": ("scope", "max_skew", *_SOFT),
+    "share": ("scope", "max_vcpus", "max_memory", "max_hosts", *_SOFT),
+    "drain": _SOFT,
     "reserve": ("name",),
 }
+_ALL_KEYS = sorted({key for keys in _TAKES.values() for key in keys if key != "name"})
+_HOSTS_SAID = ("within", "outside", "dedicated")
+_SCOPES = {
+    "apart": ("host", "node"),
+    "alone": ("host", "node"),
+    "spread": ("host",),
+    "even": ("host",),
+    "share": ("host",),
+}
+"""Scopes beside labels of hosts that a kind goes with, where it does not go with each."""
 _OWN_SCOPES = ("host", "node", "l3")
 
 
@@ -92,16 +110,36 @@ class RuleBuilder:
         self.log = log
         self.warnings: list[str] = []
 
-    def build(self, tree: Any, number: int, line: int | None) -> Rule | None:
-        """Return the rule of one entry, or None and its faults in the log."""
+    def build(self, tree: Any, number: int, line: int | None) -> tuple[Rule, ...]:
+        """Return the rules of one entry, one for each pair of groups or each limit; none, and its faults in the log."""
         entry, problems = validate(RuleEntry, tree)
         found: list[Problem] = []
-        rule = self._rule(entry, line, found) if entry is not None else None
+        rules = self._rules(entry, line, found) if entry is not None else ()
         problems = [*problems, *further(problems, found)]
         if problems:
             note(self.log, problems, tree, f"rules[{number}]", line)
-            return None
-        return rule
+            return ()
+        return rules
+
+    def _rules(self, entry: RuleEntry, line: int | None, problems: list[Problem]) -> tuple[Rule, ...]:
+        rule = self._rule(entry, line, problems)
+        if rule is None:
+            return ()
+        rule = replace(rule, weight=_weight(entry, problems), priority=entry.priority or 0)
+        if rule.is_soft and rule.scope == "l3":
+            problems.append((("scope",), "a soft rule does not go with l3", "it goes with host, node or a label"))
+        if rule.kind is RuleKind.APART:
+            groups = [self._selection(one, "apart", "VM", self.vms, problems) for one in entry.apart or ()]
+            if len(groups) < 2:
+                problems.append((("apart",), "names no two groups", "write apart: [{app: a}, {app: b}]"))
+            return tuple(replace(rule, members=one, others=other) for one, other in combinations(groups, 2))
+        if rule.kind is RuleKind.SHARE:
+            limits = (entry.max_vcpus, None if entry.max_memory is None else entry.max_memory // 1024, entry.max_hosts)
+            if all(most is None for most in limits):
+                problems.append((("share",), "says no share", "say max_vcpus, max_memory or max_hosts"))
+            said = [(of, most) for of, most in zip(SHARES, limits, strict=True) if most is not None]
+            return tuple(replace(rule, of=of, most=most) for of, most in said)
+        return (rule,)
 
     def _rule(self, entry: RuleEntry, line: int | None, problems: list[Problem]) -> Rule | None:
         kinds = [kind for kind in _TAKES if entry.given(kind)]
@@ -112,7 +150,7 @@ class RuleBuilder:
         kind = kinds[0]
         problems.extend(
             ((key,), f"does not go with {kind}", f"it takes {', '.join(_TAKES[kind])}")
-            for key in ("hosts", "scope", "max_per", "unless")
+            for key in _ALL_KEYS
             if entry.given(key) and key not in _TAKES[kind]
         )
         if kind == "reserve" and entry.reserve is not None:
@@ -131,12 +169,15 @@ class RuleBuilder:
         scope = entry.scope or "host"
         if entry.scope is not None:
             self._check_scope(scope, ("scope",), problems, within_host=True)
+            if kind in _SCOPES and scope in _OWN_SCOPES and scope not in _SCOPES[kind]:
+                goes = " or ".join((*_SCOPES[kind], "a label of hosts"))
+                problems.append((("scope",), f"{kind} does not go with {scope}", f"it goes with {goes}"))
         members = hosts = None
-        if kind in _VM_KINDS:
+        if kind not in ("drain", "apart"):
             members = self._selection(getattr(entry, kind), kind, "VM", self.vms, problems)
         if kind == "drain":
             hosts = self._selection(entry.drain, kind, "host", self.hosts, problems)
-        elif kind in ("within", "outside"):
+        elif kind in _HOSTS_SAID:
             if entry.hosts is None:
                 problems.append((("hosts",), "is missing", f"say {kind} which hosts: hosts: {{zone: a}}"))
             else:
@@ -151,7 +192,9 @@ class RuleBuilder:
             members=members,
             hosts=hosts,
             scope=scope,
-            max_per=entry.max_per or 1,
+            max_per=(entry.max_together or 0) if kind == "apart" else entry.max_per or 1,
+            domains_used=entry.at_least or 2 if kind == "spread" else 0,
+            skew=(1 if entry.max_skew is None else entry.max_skew) if kind == "even" else 0,
             unless=unless,
             name=entry.name,
             line=line,
@@ -181,3 +224,13 @@ class RuleBuilder:
             self.warnings.append(
                 f"{lacking} of {len(self.hosts.names)} hosts have no label {scope!r}, the scope of a rule"
             )
+
+
+def _weight(entry: RuleEntry, problems: list[Problem]) -> int | None:
+    """Return the weight of a soft rule, None for a hard one."""
+    if entry.soft is False and entry.weight is not None:
+        problems.append((("weight",), "goes with a soft rule", "leave soft out, or say soft: true"))
+    soft = entry.soft or entry.weight is not None
+    if entry.priority is not None and not soft:
+        problems.append((("priority",), "goes with a soft rule: hard ones stand before all", "say soft: true"))
+    return (entry.weight or 1) if soft else None

@@ -267,7 +267,7 @@ class VmEntry(Entry):
     ) = None
     memory_on: dict[Count, Kib] | None = None
     pin: Literal["never", "allowed", "must"] | None = None
-    movable: Literal["live", "cold", "false"] | None = None
+    movable: Literal["live", "cold", "drain", "false"] | None = None
     movable_why: list[Text] | None = None
     running: Bool | None = None
     usage: UsageEntry | None = None
@@ -297,6 +297,12 @@ class RuleEntry(Entry):
 
     anti_affinity: Selection | None = None
     affinity: Selection | None = None
+    apart: list[Selection] | None = None
+    alone: Selection | None = None
+    dedicated: Selection | None = None
+    spread: Selection | None = None
+    even: Selection | None = None
+    share: Selection | None = None
     within: Selection | None = None
     outside: Selection | None = None
     drain: Selection | None = None
@@ -305,4 +311,13 @@ class RuleEntry(Entry):
     scope: Text | None = None
     max_per: Positive | None = None
     unless: Selection | None = None
+    max_together: Count | None = None
+    at_least: Positive | None = None
+    max_skew: Count | None = None
+    max_vcpus: Count | None = None
+    max_memory: Kib | None = None
+    max_hosts: Count | None = None
+    soft: Bool | None = None
+    weight: Positive | None = None
+    priority: Int | None = None
     name: Text | None = None

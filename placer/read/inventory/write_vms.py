@@ -139,19 +139,37 @@ def rule_text(rule: Rule) -> str:
         out[kind] = y.flow_map(said if rule.members is None else {**said, "members": _selection(rule.members)})
     elif rule.kind is RuleKind.DRAIN:
         out[kind] = _selection(rule.hosts)
+    elif rule.kind is RuleKind.APART:
+        out[kind] = y.flow_list((_selection(rule.members), _selection(rule.others)))
     else:
         out[kind] = _selection(rule.members)
-        if rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE):
+        if rule.hosts is not None:
             out["hosts"] = _selection(rule.hosts)
-        elif rule.scope != "host":
-            out["scope"] = y.scalar(rule.scope)
-    if rule.max_per != 1:
-        out["max_per"] = str(rule.max_per)
+    if rule.scope != "host" and rule.kind is not RuleKind.RESERVE:
+        out["scope"] = y.scalar(rule.scope)
+    out.update(_limits(rule))
+    if rule.is_soft:
+        out["weight"] = str(rule.weight)
+    if rule.priority:
+        out["priority"] = str(rule.priority)
     if rule.unless:
         out["unless"] = _selection(rule.unless)
     if rule.name is not None:
         out["name"] = y.scalar(rule.name)
     return y.flow_map(out)
+
+
+def _limits(rule: Rule) -> dict[str, str]:
+    """Return how much a rule allows, where that is not what it allows unless said."""
+    if rule.kind is RuleKind.SHARE:
+        amount = y.size(rule.most * 1024) if rule.of == "memory" else str(rule.most)
+        return {f"max_{rule.of}": amount}
+    key, most, unless_said = {
+        RuleKind.APART: ("max_together", rule.max_per, 0),
+        RuleKind.SPREAD: ("at_least", rule.domains_used, None),
+        RuleKind.EVEN: ("max_skew", rule.skew, None),
+    }.get(rule.kind, ("max_per", rule.max_per, 1))
+    return {} if most == unless_said else {key: str(most)}
 
 
 def _selection(chosen: Selection | None) -> str:

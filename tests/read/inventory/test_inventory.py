@@ -328,6 +328,42 @@ def test_rules_list_names_and_values() -> None:
     assert [fault.message for fault in found.value.faults] == ["no VM has name: w-2", "no host has name: a-9"]
 
 
+def test_rules_between_groups_of_hosts_and_of_amounts() -> None:
+    """Groups apart are pairs, a share is a rule a limit; soft ones have a weight and a priority, others have not."""
+    hosts = f"  - name: a\n    count: 2{TWO_NODES}    labels: {{rack: r1}}"
+    vms = "\n".join(f"  - {{name: {app}, vcpus: 1, memory: 1GiB, labels: {{app: {app}}}}}" for app in "abc")
+    said = (
+        "  - {apart: [{app: a}, {app: b}, c], scope: rack, max_together: 1}\n  - {alone: {app: a}, soft: true}\n"
+        "  - {dedicated: {app: a}, hosts: a-1, weight: 5, priority: 2}\n  - {spread: {app: a}, at_least: 3}\n"
+        "  - {even: {app: a}, scope: rack}\n  - {share: {app: a}, scope: rack, max_vcpus: 8, max_memory: 2GiB}\n"
+    )
+    rules = fleet_of(hosts, vms, said).rules
+    assert [rule.others for rule in rules[:3]] == [{"app": "b"}, {"name": "c"}, {"name": "c"}]
+    assert {(rule.scope, rule.max_per, rule.weight) for rule in rules[:3]} == {("rack", 1, None)}
+    alone, dedicated, spread, even, vcpus, memory = rules[3:]
+    assert (alone.weight, alone.soft_goal) == (1, "soft") and (dedicated.weight, dedicated.soft_goal) == (5, "soft:2")
+    assert (spread.domains_used, even.skew, vcpus.of, vcpus.most) == (3, 1, "vcpus", 8)
+    assert (memory.of, memory.most) == ("memory", 2048)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("{apart: [{app: a}]}", "names no two groups"),
+        ("{even: {app: a}, scope: node}", "even does not go with node"),
+        ("{share: {app: a}}", "says no share"),
+        ("{alone: {app: a}, priority: 3}", "goes with a soft rule: hard ones stand before all"),
+        ("{affinity: {app: a}, scope: l3, soft: true}", "a soft rule does not go with l3"),
+        ("{spread: {app: a}, max_per: 2}", "does not go with spread"),
+    ],
+)
+def test_what_a_rule_cannot_say(rule: str, message: str) -> None:
+    """Keys and scopes that a kind does not take are faults, each named with what it takes."""
+    with pytest.raises(InputError) as found:
+        fleet_of(f"  - name: a{TWO_NODES}", "  - {name: a, vcpus: 1, memory: 1GiB, labels: {app: a}}", f"  - {rule}")
+    assert message in [fault.message for fault in found.value.faults]
+
+
 def test_running_only_leaves_out_what_is_shut_off() -> None:
     """Shut-off VMs are part of the fleet unless asked otherwise, and their rules stay valid."""
     text = (

@@ -328,6 +328,17 @@ def fleets(draw: st.DrawFn) -> Fleet:
     rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": names[0]}))
     rules += [Rule(kind=RuleKind.WITHIN, members={"name": name}, hosts={"name": names[-1]}) for name in vm_names[:1]]
     rules.append(Rule(kind=RuleKind.DRAIN, hosts={"name": frozenset(names)}))
+    for name in vm_names[:1]:
+        one, others = {"name": frozenset((name, *vm_names[:2]))}, {"name": vm_names[-1]}
+        rules += [
+            Rule(kind=RuleKind.APART, members=one, others=others, max_per=0, weight=3, priority=-2),
+            Rule(kind=RuleKind.ALONE, members=one, scope="node"),
+            Rule(kind=RuleKind.DEDICATED, members=one, hosts={"name": names[0]}, weight=1),
+            Rule(kind=RuleKind.SPREAD, members=one, domains_used=3),
+            Rule(kind=RuleKind.EVEN, members=one, skew=0),
+            Rule(kind=RuleKind.SHARE, members=one, of="memory", most=3072),
+            Rule(kind=RuleKind.SHARE, members=one, of="hosts", most=2, scope="host"),
+        ]
     rules.append(Rule(kind=RuleKind.RESERVE, scope="host", fail=1))
     return Fleet(
         hosts=tuple(made), vms=tuple(replace(draw(vms(names)), name=name) for name in vm_names), rules=tuple(rules)

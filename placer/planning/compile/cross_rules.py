@@ -1,0 +1,121 @@
+"""Rules that tie hosts to each other, in numbers; rules within a host are rows of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import VmSpec
+from placer.planning.compile.flavors import TYING, Flavors
+from solvers.problem import CrossRule
+
+WITHIN_HOST = ("host", "node", "l3")
+"""Scopes whose domains never span hosts: spreading over them is a row of each host."""
+
+
+def cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
+    """Return the rules that tie hosts to each other, named as in `Confinement`, where any VM is in them.
+
+    The second group of a rule follows it as one of kind ``count``.
+    """
+    members = _members(fleet, flavors)
+    out: dict[int, CrossRule] = {}
+    for number, rule in enumerate(fleet.rules):
+        if number not in members:
+            continue
+        made = _made(rule, tuple(members[number]), fleet, flavors)
+        if made is None:
+            continue
+        if made.kind == "apart":
+            other = number + len(fleet.rules)
+            if other not in members:
+                continue
+            made = replace(made, against=len(out) + 1)
+            out[number] = made
+            out[other] = replace(made, kind="count", members=tuple(members[other]), against=len(out) - 1)
+        else:
+            out[number] = made
+    return out
+
+
+def domain_scopes(rules: Sequence[Rule]) -> list[tuple[str, Rule]]:
+    """Return the host labels that rules tie VMs over, each with one of these rules."""
+    seen = {rule.domains: rule for rule in rules if rule.kind in TYING and rule.scope not in WITHIN_HOST}
+    return sorted(seen.items(), key=lambda item: item[0])
+
+
+def domain_number(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
+    """Return the number of the domain that a host is in, a new one in `index` if need be; -1 for none."""
+    value = rule.domain_of(host.name, host.labels)
+    return -1 if value is None else index.setdefault((name, value), len(index))
+
+
+def fixed_members(fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], vms: Iterable[int]) -> Counter[int]:
+    """Return index of a rule in `cross` -> what its members among VMs that are fixed count together."""
+    out: Counter[int] = Counter()
+    for vm in vms:
+        for token in flavors.fixed[vm][0]:
+            if token in cross:
+                out[cross[token]] += _amount(fleet.rules[token % len(fleet.rules)], fleet.vms[vm].spec)
+    return out
+
+
+def _amount(rule: Rule, spec: VmSpec) -> int:
+    """Return what a VM counts in a domain of a rule: one, or what a share is of."""
+    if rule.kind is RuleKind.SHARE and rule.of != "hosts":
+        return spec.vcpus if rule.of == "vcpus" else -(-spec.memory_kib // 1024)
+    return 1
+
+
+def _members(fleet: Fleet, flavors: Flavors) -> dict[int, list[int]]:
+    """Return rule -> flavors of its VMs; rules of VMs that are fixed alone have none."""
+    members: dict[int, list[int]] = {}
+    for number, group in enumerate(flavors.groups):
+        for tied in group.rules:
+            members.setdefault(tied, []).append(number)
+    for tying, _ in flavors.fixed.values():
+        for tied in tying:
+            members.setdefault(tied, [])
+    return members
+
+
+def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors) -> CrossRule | None:
+    """Return a rule in numbers, None where it is rows of each host."""
+    goal, weight = (rule.soft_goal, rule.weight or 0) if rule.is_soft else ("rules", 1)
+    made = CrossRule(
+        name=rule.label,
+        kind="spread",
+        members=members,
+        scope=rule.domains,
+        max_per=rule.max_per,
+        goal=goal,
+        weight=weight,
+    )
+    if rule.kind is RuleKind.AFFINITY:
+        # Members on one L3 domain are on one node, and take no more CPUs than a domain has: `ONE_L3`.
+        return replace(made, kind="together", scope="node" if rule.scope == "l3" else rule.domains)
+    if rule.kind is RuleKind.ANTI_AFFINITY:
+        return None if rule.scope in WITHIN_HOST else made
+    if rule.kind is RuleKind.SPREAD:
+        return replace(made, kind="least", max_per=rule.domains_used)
+    if rule.kind is RuleKind.EVEN:
+        return replace(made, kind="even", max_per=rule.skew)
+    if rule.kind is RuleKind.SHARE:
+        specs = [_spec_of(fleet, flavors, flavor) for flavor in members]
+        amounts = tuple(_amount(rule, spec) for spec in specs)
+        return replace(made, kind="hosts" if rule.of == "hosts" else "spread", max_per=rule.most, amounts=amounts)
+    return replace(made, kind="apart", max_per=rule.max_per if rule.kind is RuleKind.APART else 0)
+
+
+def _spec_of(fleet: Fleet, flavors: Flavors, flavor: int) -> VmSpec:
+    """Return the spec of a VM of a flavor: all have as many vCPUs and as much memory."""
+    return fleet.vms[flavors.example(flavor)].spec
+
+
+def soft_rows(rules: Mapping[int, Rule]) -> dict[int, tuple[str, int]]:
+    """Return rule -> the goal that counts it and what a unit of its excess counts, of rules that are rows."""
+    return {number: (rule.soft_goal, rule.weight or 0) for number, rule in rules.items() if rule.is_soft}
