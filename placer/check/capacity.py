@@ -59,7 +59,7 @@ Kinds = dict[tuple[Resource, Nodes], float]
 
 def _kind(vm: Vm) -> object:
     spec = vm.spec
-    return (spec.vcpus, spec.memory_kib, spec.page_kib, spec.cpu_policy, spec.thread_policy, spec.overhead_taken_kib)
+    return (spec.vcpus, spec.memory_kib, spec.page_sizes, spec.cpu_policy, spec.thread_policy, spec.overhead_taken_kib)
 
 
 def _by_kind(host: Host, placed: Iterable[tuple[Vm, PlanVm]]) -> dict[object, Kinds]:
@@ -109,7 +109,7 @@ def lacks_pools(host: Host, placed: Placed) -> bool:
 
 
 def _sizes(placed: Placed) -> set[int | None]:
-    return {vm.spec.page_kib for vm, _ in placed if vm.spec.page_kib not in (None, 4)}
+    return {size for vm, _ in placed for size in vm.spec.page_sizes if size not in (None, 4)}
 
 
 def _within(kinds: Kinds, resource: Resource, union: Nodes) -> float:

@@ -144,13 +144,12 @@ def _layout(spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
 
 def _as_spec(spec: VmSpec, planned: PlanVm, locked: int | None) -> Iterator[tuple[str, str]]:
     """Cells are those that the guest has, or equal ones where the solver may choose."""
-    page = spec.page_kib or 1
-    given = [(cell.vcpus, cell.memory_kib) for cell in spec.cells]
+    given = [(cell.vcpus, cell.memory_kib, spec.page_of(number) or 1) for number, cell in enumerate(spec.cells)]
     cells = planned.cells
     if given:
         same = len(cells) == len(given) and all(
             cell.vcpus == vcpus and cell.memory_kib in (kib, -(-kib // page) * page)
-            for cell, (vcpus, kib) in zip(cells, given, strict=True)
+            for cell, (vcpus, kib, page) in zip(cells, given, strict=True)
         )
         if not same and not (spec.reshape and planned.new_cells):
             what = "one flat guest" if spec.cell_mode is CellMode.NONE else f"{len(given)} given cells"

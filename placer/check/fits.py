@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Part:
     emulator: int
     memory_kib: int
     overhead_kib: int
+    page_kib: int | None = None
 
     @property
     def vcpus(self) -> int:
@@ -197,11 +198,16 @@ class _HostKinds:
             if not (fits & nodes).any():
                 return f"no node has {part.vcpus} vCPUs and {format_kib(part.memory_kib)} for VMs at once"
             every &= fits
+        # A cell of nothing lies wherever the VM does.
+        parts = [part for part in parts if part.vcpus or part.memory_kib]
         if spec.share_node or len(parts) == 1:
             return None
         if len(set(parts)) > 1:
             # Unequal cells: each takes a node that fits at least the smallest in everything.
-            least = Part(*(min(getattr(part, name) for part in parts) for name in Part.__slots__))
+            names = ("dedicated", "shared", "emulator", "memory_kib", "overhead_kib")
+            least = replace(parts[0], **{name: min(getattr(part, name) for part in parts) for name in names})
+            if len({part.page_kib for part in parts}) > 1:
+                least = replace(least, memory_kib=0, page_kib=None)
             every = self._fits(spec, least) & nodes
         count = np.bincount(self.kind[every], minlength=len(self.kinds))
         if count.max(initial=0) >= len(parts):
@@ -226,7 +232,7 @@ class _HostKinds:
         if part.shared:
             yield "shared vCPUs", part.shared, self.carries, _count
         far = self._far(spec)
-        size = spec.page_kib
+        size = part.page_kib
         if size is not None:
             yield f"in pages of {format_kib(size)}", part.memory_kib, self._memory(size, far), _kib
             yield "of overhead", part.overhead_kib, self._memory(None, far), _kib
@@ -301,6 +307,7 @@ def _options(spec: VmSpec) -> Iterator[tuple[Part, ...]]:
                 cell.memory_kib,
                 len(spec.cells),
                 not number,
+                spec.page_of(number),
             )
             for number, cell in enumerate(spec.cells)
         )
@@ -318,12 +325,13 @@ def _options(spec: VmSpec) -> Iterator[tuple[Part, ...]]:
         if spec.cpu_policy is CpuPolicy.MIXED and count == 1:
             dedicated = len(spec.dedicated_vcpus)
         yield tuple(
-            _part(spec, dedicated, vcpus, spec.memory_kib // count, count, not number) for number in range(count)
+            _part(spec, dedicated, vcpus, spec.memory_kib // count, count, not number, spec.page_kib)
+            for number in range(count)
         )
 
 
-def _part(spec: VmSpec, dedicated: int, vcpus: int, memory_kib: int, parts: int, first: bool) -> Part:
-    page = spec.page_kib or 1
+def _part(spec: VmSpec, dedicated: int, vcpus: int, memory_kib: int, parts: int, first: bool, size: int | None) -> Part:
+    page = size or 1
     emulator = 1 if first and spec.emulator_threads is EmulatorPolicy.ISOLATE else 0
     mixed = spec.cpu_policy is CpuPolicy.MIXED and parts > 1
     return Part(
@@ -332,6 +340,7 @@ def _part(spec: VmSpec, dedicated: int, vcpus: int, memory_kib: int, parts: int,
         emulator=emulator,
         memory_kib=-(-memory_kib // page) * page,
         overhead_kib=-(-spec.overhead_taken_kib // parts),
+        page_kib=size,
     )
 
 

@@ -27,7 +27,7 @@ def start_warnings(fleet: Fleet, plan: Plan, *, immediate: Container[str] = ()) 
     away = [
         vm
         for vm in plan.vms
-        if (fleet.vm_by_name[vm.name].spec.page_kib is not None or vm.name in immediate) and _is_away(fleet, vm)
+        if (fleet.vm_by_name[vm.name].spec.page_sizes != {None} or vm.name in immediate) and _is_away(fleet, vm)
     ]
     if away:
         first = away[0]

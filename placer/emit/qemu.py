@@ -48,7 +48,12 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
     if vm.uuid is not None:
         arguments += ["-uuid", vm.uuid]
-    arguments += ["-m", _size(sum(_whole_kib(cell, spec) for cell in vm.cells)), "-smp", _smp(spec, pairs)]
+    arguments += [
+        "-m",
+        _size(sum(_whole_kib(cell, spec.page_of(number)) for number, cell in enumerate(vm.cells))),
+        "-smp",
+        _smp(spec, pairs),
+    ]
     arguments += _plugged(spec, root, pairs)
     if not vm.shown:
         backend = _backend("ram0", vm.cells[0], spec, root, _modes(vm, root)[vm.cells[0].id], None)
@@ -95,17 +100,18 @@ def _backend(name: str, cell: PlanCell, spec: VmSpec, root: _Element | None, mod
     access = access or (None if given is None else given.get("mode"))
     source = None if root is None else root.find("memoryBacking/source")
     is_memfd = source is not None and source.get("type") == "memfd"
-    if spec.page_kib is not None:
-        kind = f"memory-backend-memfd,id={name},hugetlb=on,hugetlbsize={_size(spec.page_kib)},prealloc=on"
+    page_kib = spec.page_of(cell.id)
+    if page_kib is not None:
+        kind = f"memory-backend-memfd,id={name},hugetlb=on,hugetlbsize={_size(page_kib)},prealloc=on"
     else:
         kind = f"memory-backend-{'memfd' if is_memfd or access == 'shared' else 'ram'},id={name}"
     shared = {"shared": ",share=on", "private": ",share=off"}.get(access or "", "")
-    if not shared and root is not None and not is_memfd and spec.page_kib is not None:
+    if not shared and root is not None and not is_memfd and page_kib is not None:
         shared = ",share=off"
     nodes = "".join(f",host-nodes={run}" for run in _runs(frozenset(cell.nodes)))
     policy = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}.get(mode)
     bound = f"{nodes},policy={policy}" if nodes and policy is not None else ""
-    return f"{kind},size={_size(_whole_kib(cell, spec))}{bound}{shared}"
+    return f"{kind},size={_size(_whole_kib(cell, page_kib))}{bound}{shared}"
 
 
 def _first_online(spec: VmSpec) -> int:
@@ -159,12 +165,12 @@ def _runs(numbers: frozenset[int]) -> list[str]:
     return format_cpuset(numbers).split(",") if numbers else []
 
 
-def _whole_kib(cell: PlanCell, spec: VmSpec) -> int:
+def _whole_kib(cell: PlanCell, page_kib: int | None) -> int:
     """Return a cell's memory (KiB) in whole pages, ordinary ones as QEMU rounds ``-m``.
 
     Backends that do not add up to ``-m`` are refused, and so is a file of huge pages that ends inside one.
     """
-    page = spec.page_kib or _ALIGNMENT_KIB
+    page = page_kib or _ALIGNMENT_KIB
     return -(-cell.memory_kib // page) * page
 
 

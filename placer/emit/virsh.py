@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from placer.emit.domain.elements import memory_modes
+from placer.emit.domain.elements import memory_modes, page_layout
 from placer.emit.domain.files import source_xml
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
@@ -154,7 +154,7 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
         differ = pins_that_differ(vm, said if reading is None else reading.pins, host.topology.cpus)
         yield from (_vcpu(known.spec, number, cpus) for number, cpus in sorted(differ.items()))
         return
-    if reading is not None and (reading.spec.page_kib != known.spec.page_kib or not cells_fit(reading, vm)):
+    if reading is not None and (page_layout(reading.spec) != page_layout(known.spec) or not cells_fit(reading, vm)):
         yield "redefine"
         return
     spec = known.spec

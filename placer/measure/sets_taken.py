@@ -87,10 +87,10 @@ def memory_items(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[
     Where a page size is set, a cell takes whole pages on each of its nodes. The overhead is taken from ordinary memory
     in equal parts, each rounded up to a KiB: a part a node of every cell, or one a cell that floats.
     """
-    size = None if spec.page_kib == topology.page_kib else spec.page_kib
-    page = spec.page_kib or SMALLEST_PAGE_KIB
     places: list[Nodes] = []
     for number, cell in enumerate(planned.cells):
+        own = spec.page_of(number)
+        size, page = None if own == topology.page_kib else own, own or SMALLEST_PAGE_KIB
         if cell.mode == "floats":
             nodes = bound_memory(topology, planned, number)
             places.append(nodes)

@@ -28,7 +28,7 @@ class SpecNumbers:
 
 
 def _value(spec: VmSpec) -> Hashable:
-    cells = tuple([(cell.vcpus, cell.memory_kib) for cell in spec.cells])
+    cells = tuple([(cell.vcpus, cell.memory_kib, cell.page_kib) for cell in spec.cells])
     return (
         (spec.vcpus, spec.memory_kib, spec.cell_mode, cells, spec.interleave, spec.share_node, spec.reshape),
         (spec.locality, spec.weight, spec.page_kib, spec.overhead_taken_kib, spec.memory_tier),

@@ -13,6 +13,7 @@ from placer.model.cpu_topology import CpuTopology, TopologyPolicy
 DEFAULT_LOCALITY = 0.8
 DEFAULT_OVERHEAD_KIB = 128 * 1024
 MAX_AUTO_CELLS = 8
+ORDINARY_PAGE_KIB = 4
 
 
 class CpuPolicy(StrEnum):
@@ -88,11 +89,15 @@ class PinPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A guest NUMA cell: its vCPU ids and its memory (KiB, memory devices in it included)."""
+    """A guest NUMA cell: its vCPU ids and its memory (KiB, memory devices in it included).
+
+    `page_kib` is the size of its pages where that is not the VM's: 4 are ordinary ones.
+    """
 
     vcpus: frozenset[int]
     memory_kib: int
     mem_access: str | None = None
+    page_kib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +186,18 @@ class VmSpec:
         if self.overhead_kib is not None:
             return self.overhead_kib
         return DEFAULT_OVERHEAD_KIB + -(-self.memory_kib // 512) + 8 * 1024 * (self.vcpus + len(self.iothreads))
+
+    def page_of(self, cell: int) -> int | None:
+        """Return the huge page size (KiB) of a cell by its position, that of the VM where it has none of its own."""
+        own = self.cells[cell].page_kib if cell < len(self.cells) else None
+        if own is None:
+            return self.page_kib
+        return None if own <= ORDINARY_PAGE_KIB else own
+
+    @property
+    def page_sizes(self) -> frozenset[int | None]:
+        """The page sizes (KiB) of all of its cells; None are ordinary pages."""
+        return frozenset(self.page_of(cell) for cell in range(max(1, len(self.cells))))
 
     def is_online(self, vcpu: int) -> bool:
         """Tell whether this vCPU is there from the start; the others can be plugged in."""

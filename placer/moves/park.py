@@ -114,7 +114,7 @@ class Parking:
         if self._version != self.board.version:
             self._version = self.board.version
             self._hosts.clear()
-        key = (vm.spec.page_kib, tuple((part.memory_kib, part.dedicated) for part in parts))
+        key = tuple((part.page_kib, part.memory_kib, part.dedicated) for part in parts)
         if key not in self._hosts:
             self._hosts[key] = [host for host in self.fleet.hosts if self._has_room(vm, host, parts)]
         return self._hosts[key]

@@ -286,8 +286,9 @@ def _host_holds(host: Host, placed: list[tuple[Vm, Choice]]) -> bool:
         for slot, (dedicated, floats, kib) in enumerate(choice.parts):
             node = choice.memory[slot]
             memory[node] += -(-(spec.overhead_kib or 0) // len(choice.parts))
-            if spec.page_kib:
-                pages[node] += -(-kib // spec.page_kib)
+            own = spec.cells[slot].page_kib if spec.cell_mode is CellMode.GIVEN else None
+            if (own or spec.page_kib or 4) > 4:
+                pages[node] += -(-kib // 2048)
             else:
                 memory[node] += kib
             here = items.setdefault(choice.cpu[slot], [])

@@ -1,4 +1,4 @@
-"""Random small fleets of odd guests: cells without vCPUs, on hosts of the small fleets."""
+"""Random small fleets of odd guests: cells without vCPUs, page sizes by cell, on hosts of the small fleets."""
 
 from __future__ import annotations
 
@@ -40,4 +40,8 @@ def _cells(rng: random.Random, vcpus: int) -> tuple[Cell, ...]:
     if vcpus > 1 and rng.random() < 0.4:
         own = [frozenset(range(vcpus // 2)), frozenset(range(vcpus // 2, vcpus))]
     alone = [frozenset[int]()] * rng.choice((0, 1, 1, 2))
-    return tuple(Cell(vcpus=vcpus, memory_kib=rng.choice((1, 1, 2)) * GIB) for vcpus in (*own, *alone))
+    pages = rng.choice((None, None, 4, 2048))
+    return tuple(
+        Cell(vcpus=vcpus, memory_kib=rng.choice((1, 1, 2)) * GIB, page_kib=rng.choice((None, pages)))
+        for vcpus in (*own, *alone)
+    )

@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 
 from placer.emit.domain.cpu_topology import guest_topology, set_topology, wants_topology
 from placer.emit.domain.elements import (
+    page_layout,
     remove_cells,
     set_cells,
     set_cputune,
@@ -70,14 +71,15 @@ def patch_domain(
     where = source or f"domain XML of {vm.name!r}"
     _check_placing(vm, spec, host)
     if xml is None:
-        root, page_kib = _fragment(vm, spec, host), None
+        root = _fragment(vm, spec, host)
+        pages: tuple[int | None, ...] = (None,)
         if wants_topology(spec, has_xml=False, new_cells=True):
             set_topology(root, guest_topology(vm, spec, host), host)
         if vm.shown:
             set_cells(root, vm.cells, {}, host.topology)
     else:
         reading = read_domain(xml, where)
-        root, page_kib = parse_xml(xml, where), reading.spec.page_kib
+        root, pages = parse_xml(xml, where), page_layout(reading.spec)
         _check_source(root, reading, vm, spec, host, where)
         if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
             differ = pins_that_differ(vm, reading.pins, host.topology.cpus)
@@ -92,8 +94,8 @@ def patch_domain(
         if restarts and wants_topology(spec, has_xml=True, new_cells=new_cells):
             set_topology(root, guest_topology(vm, spec, host), host)
     cell_ids = _cell_ids(root, where) if vm.shown else None
-    if spec.page_kib != page_kib:
-        set_hugepages(root, spec.page_kib)
+    if page_layout(spec) != pages:
+        set_hugepages(root, spec)
     set_vcpu(root, vm)
     set_cputune(root, vm)
     set_numatune(root, vm, cell_ids)

@@ -9,6 +9,7 @@ from placer.emit.domain.xml_tree import add_beside, add_child, child_of, remove,
 from placer.model.cpuset import format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import PlanCell, PlanVm
+from placer.model.vm import VmSpec
 from placer.read.text.xml import elements
 
 if TYPE_CHECKING:
@@ -150,9 +151,16 @@ def memory_modes(root: _Element | None, vm: PlanVm, cell_ids: Sequence[int] | No
     return mode, modes
 
 
-def set_hugepages(root: _Element, page_kib: int | None) -> None:
-    """Set the page size of all of the guest's memory; None takes ``<hugepages>`` out."""
-    if page_kib is None:
+def page_layout(spec: VmSpec) -> tuple[int | None, ...]:
+    """Return the page size (KiB) of each cell, None for ordinary pages; one figure where all are alike."""
+    sizes = tuple(spec.page_of(cell) for cell in range(max(1, len(spec.cells))))
+    return sizes[:1] if len(set(sizes)) == 1 else sizes
+
+
+def set_hugepages(root: _Element, spec: VmSpec) -> None:
+    """Set the page sizes of the guest's memory, by cell where they differ; ordinary pages are not named."""
+    sizes = page_layout(spec)
+    if set(sizes) == {None}:
         for old in root.findall("memoryBacking/hugepages"):
             remove(old)
         remove_if_empty(root.find("memoryBacking"))
@@ -161,9 +169,12 @@ def set_hugepages(root: _Element, page_kib: int | None) -> None:
     hugepages = child_of(backing, "hugepages", _BACKING_ORDER)
     for old in list(elements(hugepages)):
         remove(old)
-    page = add_child(hugepages, "page")
-    page.set("size", str(page_kib))
-    page.set("unit", "KiB")
+    for size in sorted({size for size in sizes if size is not None}):
+        page = add_child(hugepages, "page")
+        page.set("size", str(size))
+        page.set("unit", "KiB")
+        if len(sizes) > 1:
+            page.set("nodeset", format_cpuset(cell for cell, own in enumerate(sizes) if own == size))
 
 
 def set_cells(root: _Element, cells: Sequence[PlanCell], devices_kib: Mapping[int, int], topology: Topology) -> None:

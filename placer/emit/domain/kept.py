@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from placer.emit.domain.elements import page_layout
 from placer.model.plan import Change, PlanVm
 from placer.model.vm import CellMode, Vm
 from placer.read.domains.reading import DomainReading
@@ -45,7 +46,7 @@ def helpers_differ(vm: PlanVm, known: Vm, reading: DomainReading, cpus: frozense
 
 def is_as_planned(vm: PlanVm, known: Vm, reading: DomainReading, cpus: frozenset[int]) -> bool:
     """Tell whether the XML of a VM that stays says all that the plan does, but for cpusets of vCPUs."""
-    same_guest = reading.spec.page_kib == known.spec.page_kib and cells_fit(reading, vm)
+    same_guest = page_layout(reading.spec) == page_layout(known.spec) and cells_fit(reading, vm)
     return same_guest and not helpers_differ(vm, known, reading, cpus)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind
 from placer.model.sets import cell_sets
-from placer.model.vm import CellMode, Vm, VmSpec
+from placer.model.vm import ORDINARY_PAGE_KIB, CellMode, Vm, VmSpec
 from placer.planning.compile.needs import Needs, part_memory
 from placer.planning.compile.placements import NodeView
 from solvers.problem import COST_UNIT
@@ -32,6 +32,7 @@ class LoosePart:
     memory: NodeSet
     memory_kib: int
     overhead_kib: int
+    page_kib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def loose_now(vm: Vm, host: Host) -> Loose:
         # A cell without vCPUs runs nowhere.
         cpus = _positions(position, one.cpus) if flat or vcpus else ()
         beyond = max(0, shared - _carrying(host, cpus)) if shared else 0
+        page = spec.page_kib if flat else spec.page_of(number)
         parts.append(
             LoosePart(
                 own=tuple(sorted(own.items())),
@@ -87,8 +89,9 @@ def loose_now(vm: Vm, host: Host) -> Loose:
                 beyond=beyond,
                 cpus=cpus,
                 memory=_positions(position, one.memory),
-                memory_kib=_whole_pages(spec, memory[number]),
+                memory_kib=-(-memory[number] // (page or ORDINARY_PAGE_KIB)) * (page or ORDINARY_PAGE_KIB),
                 overhead_kib=-(-spec.overhead_taken_kib // len(sets)),
+                page_kib=page if page != ORDINARY_PAGE_KIB else None,
             )
         )
     return Loose(tuple(parts))
@@ -102,7 +105,8 @@ def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
         shared = min(part.vcpus, left)
         left -= shared
         beyond = max(0, shared - _carrying(host, cpus))
-        parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, part.memory_kib, part.overhead_kib))
+        sizes = (part.memory_kib, part.overhead_kib, part.page_kib)
+        parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, *sizes))
     return Loose(tuple(parts))
 
 
@@ -197,11 +201,6 @@ def _carrying(host: Host, cpus: NodeSet) -> int:
 
 def _positions(position: dict[int, int], nodes: Iterable[int]) -> NodeSet:
     return tuple(sorted(position[node] for node in nodes if node in position))
-
-
-def _whole_pages(spec: VmSpec, kib: int) -> int:
-    page = spec.page_kib or 4
-    return -(-kib // page) * page
 
 
 def _split(total: int, parts: int) -> tuple[int, ...]:

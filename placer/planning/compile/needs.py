@@ -17,7 +17,8 @@ DEFAULT_PAGE_KIB = 4
 @dataclass(frozen=True, slots=True)
 class Part:
     """What goes to one node together: dedicated and shared vCPUs, RAM as the guest sees it and as it is taken in
-    whole pages, its share of the overhead (KiB). `offline` are shared vCPUs that are not there yet and take nothing.
+    whole pages, its share of the overhead (KiB). `offline` are shared vCPUs that are not there yet and take nothing;
+    `page_kib` None are ordinary pages.
     """
 
     dedicated: int
@@ -26,6 +27,7 @@ class Part:
     memory_kib: int
     overhead_kib: int
     offline: int = 0
+    page_kib: int | None = None
 
     @property
     def vcpus(self) -> int:
@@ -49,7 +51,6 @@ class Needs:
     vcpus: int
     shown: bool
     locality: float | None
-    page_kib: int | None
     thread_policy: CpuPolicy
     core_kind: CoreKind
     extra_cpu: bool
@@ -111,7 +112,6 @@ def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:
         vcpus=spec.vcpus,
         shown=spec.cell_mode is not CellMode.NONE,
         locality=spec.locality,
-        page_kib=spec.page_kib if spec.page_kib != DEFAULT_PAGE_KIB else None,
         thread_policy=spec.thread_policy.value,
         core_kind=spec.core_kind.value,
         extra_cpu=spec.emulator_threads is EmulatorPolicy.ISOLATE,
@@ -134,6 +134,7 @@ def spec_key(spec: VmSpec, locked_cells: int | None) -> tuple[Any, ...]:
             sum(spec.is_online(vcpu) for vcpu in cell.vcpus if not spec.is_dedicated(vcpu)),
             len(cell.vcpus),
             cell.memory_kib,
+            cell.page_kib,
         )
         for cell in spec.cells
     )
@@ -210,10 +211,11 @@ def _options(spec: VmSpec, locked_cells: int | None) -> Iterable[tuple[Part, ...
 
 
 def _parts(spec: VmSpec, count: int) -> tuple[Part, ...]:
-    page = spec.page_kib or DEFAULT_PAGE_KIB
     overhead = -(-spec.overhead_taken_kib // count)
     parts = []
-    for vcpus, memory in zip(part_vcpus(spec, count), part_memory(spec, count), strict=True):
+    given = spec.cell_mode is CellMode.GIVEN and len(spec.cells) == count
+    for number, (vcpus, memory) in enumerate(zip(part_vcpus(spec, count), part_memory(spec, count), strict=True)):
+        page = (spec.page_of(number) if given else spec.page_kib) or DEFAULT_PAGE_KIB
         dedicated = sum(map(spec.is_dedicated, vcpus))
         offline = sum(not spec.is_online(vcpu) for vcpu in vcpus if not spec.is_dedicated(vcpu))
         parts.append(
@@ -224,6 +226,7 @@ def _parts(spec: VmSpec, count: int) -> tuple[Part, ...]:
                 memory_kib=-(-memory // page) * page,
                 overhead_kib=overhead,
                 offline=offline,
+                page_kib=page if page != DEFAULT_PAGE_KIB else None,
             )
         )
     return tuple(parts)

@@ -219,11 +219,11 @@ class RowTable:
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part | LoosePart, nodes: NodeSet) -> None:
         unions = self.structure.memory_unions
-        if needs.page_kib is None:
+        if part.page_kib is None:
             self._on(out, RowKind.MEMORY, "", nodes, part.memory_kib + part.overhead_kib, unions)
             return
         self._on(out, RowKind.MEMORY, "", nodes, part.overhead_kib, unions)
-        self._on(out, RowKind.PAGES, needs.page_kib, nodes, part.memory_kib // needs.page_kib, unions)
+        self._on(out, RowKind.PAGES, part.page_kib, nodes, part.memory_kib // part.page_kib, unions)
 
     def _core_load(self, out: dict[int, int], needs: Needs, placement: Placement) -> None:
         """Count the fewest cores the VM touches on each node: a lower bound of what pinning can reach."""

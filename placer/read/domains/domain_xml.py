@@ -6,7 +6,7 @@ import uuid
 
 from placer.errors import InputError
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
-from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_page_kib
+from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_pages
 from placer.read.domains.movable import manager, read_movable
 from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus
 from placer.read.domains.reading import DomainReading
@@ -52,7 +52,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     iothreads = read_iothreads(scan)
     scan.raise_faults()
     memory = read_memory(scan, vcpus)
-    page_kib = read_page_kib(scan, memory)
+    page_kib, cells = read_pages(scan, memory)
     numatune = read_numatune(scan, memory.cell_ids)
     pins = read_pins(scan, vcpus, iothreads)
     movable, why = read_movable(scan)
@@ -68,7 +68,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         vcpus=vcpus,
         memory_kib=memory.total_kib,
         cell_mode=CellMode.GIVEN if memory.cells else CellMode.NONE,
-        cells=memory.cells or (Cell(vcpus=frozenset(range(vcpus)), memory_kib=memory.total_kib),),
+        cells=cells or (Cell(vcpus=frozenset(range(vcpus)), memory_kib=memory.total_kib),),
         interleave=_interleave(scan, memory, numatune, vcpus),
         page_kib=page_kib,
         cpu_policy=policy,

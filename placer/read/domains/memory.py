@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from placer.model.vm import Cell
@@ -140,18 +140,20 @@ def device_memory(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int
     return counted, uncounted
 
 
-def read_page_kib(scan: DomainScan, memory: Memory) -> int | None:
-    """Return the huge page size in KiB that the guest's memory is made of; None means ordinary pages."""
+def read_pages(scan: DomainScan, memory: Memory) -> tuple[int | None, tuple[Cell, ...]]:
+    """Return the huge page size (KiB) that the guest's memory is made of, None for ordinary pages, and its cells, those
+    of other pages with a size of their own.
+    """
     backing = scan.find("memoryBacking")
     scan.name_unknown(backing, ("hugepages", "locked", "access", "source"), "<memoryBacking>")
     huge = scan.find("memoryBacking/hugepages")
     if huge is None:
-        return None
+        return None, memory.cells
     scan.name_unknown(huge, ("page",), "<hugepages>")
     pages = huge.findall("page")
     if not pages:
         scan.note(huge, "<hugepages> names no size; the host's default is assumed")
-        return _default_huge_kib(scan)
+        return _default_huge_kib(scan), memory.cells
     default: int | None = None
     by_cell: dict[int, int] = {}
     for page in pages:
@@ -162,21 +164,21 @@ def read_page_kib(scan: DomainScan, memory: Memory) -> int | None:
         if page.get("nodeset") is None:
             default = size
         else:
-            cells = scan.cpuset(page, "nodeset") or frozenset()
-            by_cell.update(dict.fromkeys(cells, size))
-            _note_strangers(scan, page, cells, memory.cell_ids)
+            named = scan.cpuset(page, "nodeset") or frozenset()
+            by_cell.update(dict.fromkeys(named, size))
+            _note_strangers(scan, page, named, memory.cell_ids)
+    cells = memory.cells
     if not memory.cells:
         chosen = default if default is not None else by_cell.get(0)
     else:
         sizes = {number: by_cell.get(number, default) for number in memory.cell_ids}
         largest = max(range(len(memory.cells)), key=lambda position: memory.cells[position].memory_kib)
         chosen = sizes[memory.cell_ids[largest]]
-        if len(set(sizes.values())) > 1:
-            named = "ordinary pages" if chosen is None else f"pages of {chosen} KiB"
-            scan.note(
-                huge, f"page sizes that differ by guest cell are not understood; they are kept, and planned as {named}"
-            )
-    return None if chosen is None or chosen <= _ORDINARY_KIB else chosen
+        cells = tuple(
+            cell if size == chosen else replace(cell, page_kib=size or _ORDINARY_KIB)
+            for cell, size in zip(memory.cells, (sizes[number] for number in memory.cell_ids), strict=True)
+        )
+    return None if chosen is None or chosen <= _ORDINARY_KIB else chosen, cells
 
 
 def _note_strangers(scan: DomainScan, page: _Element, cells: frozenset[int], cell_ids: tuple[int, ...]) -> None:

@@ -164,6 +164,7 @@ class CellEntry(Entry):
     cpus: Cpus | None = None
     memory: Kib
     mem_access: Literal["shared", "private"] | None = None
+    page_size: PageKib | None = None
 
 
 class TopologyEntry(Entry):

@@ -141,7 +141,7 @@ def _given_cells(entry: VmEntry, listed: list[CellEntry], fields: dict[str, Any]
             )
         own = cell.cpus if cell.cpus is not None else frozenset(range(next_vcpu, next_vcpu + (cell.vcpus or 0)))
         next_vcpu = max(own, default=next_vcpu - 1) + 1
-        cells.append(Cell(vcpus=own, memory_kib=cell.memory, mem_access=cell.mem_access))
+        cells.append(Cell(vcpus=own, memory_kib=cell.memory, mem_access=cell.mem_access, page_kib=cell.page_size))
     if any(path[:1] == ("cells",) for path, _, _ in problems):
         return
     vcpus = sum(len(cell.vcpus) for cell in cells)
@@ -275,15 +275,10 @@ def _check(spec: VmSpec, entry: VmEntry, problems: list[Problem]) -> None:
         problems.append((("interleave",), f"{spec.vcpus} vCPUs cannot lie on {spec.interleave} nodes", None))
     if spec.memory_kib == 0:
         problems.append((("memory",), "a VM has memory", None))
-    if spec.page_kib is not None and entry.page_size is not None and spec.cell_mode is CellMode.GIVEN:
-        for number, cell in enumerate(spec.cells):
-            if cell.memory_kib % spec.page_kib:
-                problems.append(
-                    (
-                        ("page_size",),
-                        f"cell {number} has {format_kib(cell.memory_kib)}, no whole number of pages of "
-                        f"{format_kib(spec.page_kib)}: QEMU would not start it",
-                        None,
-                    )
-                )
-                break
+    said = entry.page_size is not None or isinstance(entry.cells, list)
+    for number, cell in enumerate(spec.cells if said and spec.cell_mode is CellMode.GIVEN else ()):
+        page = spec.page_of(number)
+        if page is not None and cell.memory_kib % page:
+            message = f"cell {number} has {format_kib(cell.memory_kib)}, no whole number of pages of {format_kib(page)}"
+            problems.append((("page_size",), f"{message}: QEMU would not start it", None))
+            break

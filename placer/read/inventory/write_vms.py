@@ -203,6 +203,8 @@ def _cells(spec: VmSpec) -> str:
         one["memory"] = y.size(cell.memory_kib)
         if cell.mem_access is not None:
             one["mem_access"] = cell.mem_access
+        if cell.page_kib is not None:
+            one["page_size"] = y.size(cell.page_kib)
         out.append(y.flow_map(one))
         following = max(cell.vcpus, default=following - 1) + 1
     return y.flow_list(out)
