@@ -16,6 +16,7 @@ DEFAULT_TIME_LIMIT_S = 60.0
 class SweepOptions:
     """How every fleet of a sweep is solved; see `placer.planner.solve_fleet`.
 
+    `time_limit_s` is for each solve, `total_time_s` for all failures of a fleet together; None: no limit.
     `rounds` makes a sweep repeatable to the byte where solves end by their limit; where all are proven it is so anyway.
     """
 
@@ -23,6 +24,7 @@ class SweepOptions:
     time_limit_s: float = DEFAULT_TIME_LIMIT_S
     rounds: int | None = None
     seed: int = 0
+    total_time_s: float | None = None
     max_moves: int | None = None
     max_migrations: int | None = None
     max_repins: int | None = None

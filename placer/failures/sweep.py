@@ -7,23 +7,24 @@ A failure is harmless when a plan for it places every VM, and proven to lose som
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, count
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from placer.errors import InputError
+from placer.errors import InputError, NothingFoundError
 from placer.failures.refit import harmless_hosts
 from placer.failures.refuge import Refuge, refuge
+from placer.failures.spares import fewest_spares
+from placer.measure.moved import is_present
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
-from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind, Selection, matches
-from placer.model.same_host import same_shape
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.budget import move_budget
@@ -40,6 +41,7 @@ NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
 FITS: dict[str, Any] = {"lost": [], "vcpus_lost": 0, "proven": True}
 """The outcome of a failure whose VMs all fit by the greedy fit."""
 
+OVER = "not looked at: the total time is over"
 Failure = tuple[str, ...]
 """Names of the domains that fail together."""
 
@@ -75,7 +77,7 @@ class FailureSweep:
 
 def sweep_failures(
     variant: Variant,
-    plan: Plan,
+    plan: Plan | None,
     scope: str,
     options: SweepOptions,
     *,
@@ -86,10 +88,11 @@ def sweep_failures(
     members: Selection | None = None,
     most_solves: int | None = None,
 ) -> FailureSweep:
-    """Let every domain of a scope fail under a plan of the variant, alone or two at once.
+    """Let every domain of a scope fail, alone or two at once.
 
     Parameters
     ----------
+    plan : the failures are of the fleet as this plan of it leaves it; None: as it stands.
     members : the VMs that are to find a place; None for all. Others are gone with their hosts.
     most_solves : failures that are planned for at most; of the others left over it is not known what they do.
 
@@ -100,7 +103,7 @@ def sweep_failures(
     """
     if at_once not in (1, 2):
         raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
-    fleet = settled(variant.fleet, plan)
+    fleet = standing(variant.fleet) if plan is None else settled(variant.fleet, plan)
     domains = domains_of(fleet, scope)
     if len(domains) <= at_once:
         raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
@@ -115,6 +118,11 @@ def sweep_failures(
     if at_once == 2:
         found, slack, alike = run.pairs(singles)
     return _summary(run, scope, at_once, found, alike, slack + run.fitted, run.solved)
+
+
+def standing(fleet: Fleet) -> Fleet:
+    """Return the fleet with the VMs that are on hosts of it that work."""
+    return with_vms(fleet, (vm for vm in fleet.vms if is_present(fleet, vm)))
 
 
 def settled(fleet: Fleet, plan: Plan) -> Fleet:
@@ -136,14 +144,25 @@ def domains_of(fleet: Fleet, scope: str) -> dict[str, tuple[str, ...]]:
 
 
 def fail_hosts(
-    context: tuple[Fleet, SweepOptions, frozenset[str] | None], failed: tuple[Sequence[str], bool]
+    context: tuple[Fleet, SweepOptions, frozenset[str] | None, float | None], failed: tuple[Sequence[str], bool]
 ) -> dict[str, Any]:
     """Let hosts fail and plan for it; what a worker runs. Plain data: see `FailureSweep`.
 
-    The third part of `context` are the VMs that need a place (None: all); the second part of `failed` asks where the
-    VMs go too, and where they would go with every second host closed.
+    The third part of `context` are the VMs that need a place (None: all), the fourth when the sweep's time is over, in
+    seconds of the epoch; the second part of `failed` asks where the VMs go too, and where they would go with every
+    second host closed.
+
+    Raises
+    ------
+    NothingFoundError
+        The time is over.
     """
-    fleet, options, counted = context
+    fleet, options, counted, ends_at = context
+    if ends_at is not None:
+        left_s = ends_at - time.time()
+        if left_s <= 0:
+            raise NothingFoundError(OVER)
+        options = dataclasses.replace(options, time_limit_s=min(options.time_limit_s, left_s))
     names, roomy = set(failed[0]), failed[1]
     if counted is not None:
         fleet = with_vms(
@@ -229,6 +248,7 @@ class _Run:
     ) -> None:
         self.fleet, self.domains, self.options, self.counted = fleet, domains, options, counted
         self.most_solves, self.solved, self.fitted = most_solves, 0, 0
+        self.ends_at = None if options.total_time_s is None else time.time() + options.total_time_s
         self.identity, self.pool, self.results, self.on_done = identity, pool, results, on_done
         self.kind = self._kinds()
 
@@ -294,7 +314,7 @@ class _Run:
         path = self.results
         if path is not None and roomy:
             path = path.with_name(path.name + ".singles")
-        context = (self.fleet, self.options, self.counted)
+        context = (self.fleet, self.options, self.counted, self.ends_at)
         outcomes = swept(fail_hosts, context, tasks, self.identity, self.pool, path, self.on_done, answers="failure")
         by_key: dict[Any, Outcome] = dict(zip(asked, outcomes, strict=True))
         for key in harmless:
@@ -313,7 +333,7 @@ def _summary(
 ) -> FailureSweep:
     harmful, unknown = [], []
     for failure, outcome in found.items():
-        value = outcome.value or {"unknown": outcome.error}
+        value = outcome.value or {"unknown": OVER if OVER in (outcome.error or "") else outcome.error}
         if "unknown" in value:
             unknown.append({"domains": list(failure), "why": value["unknown"]})
         elif value["lost"]:
@@ -342,30 +362,15 @@ def _own_names(failure: Failure, lost: Sequence[str], key: str) -> list[str] | N
 
 
 def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how many more hosts let every VM of the worst failure find a place: copies of those that held most of it.
-
-    ``proven`` where fewer could not do: one always is after a proven loss, more only where all that fail are alike.
-    """
+    """Return how many more hosts the worst failure takes to be survived; see `fewest_spares`."""
     failed = [host for name in worst["domains"] for host in run.domains[name]]
-    lost = set(worst["lost"] or ())
-    held: Counter[str] = Counter()
-    for vm in run.fleet.vms:
-        if vm.name in lost and vm.current is not None:
-            held[vm.current.host] += vm.spec.vcpus
-    patterns = [run.fleet.host_by_name[name] for name in sorted(failed, key=lambda name: (-held[name], name))]
-    same = all(same_shape(pattern, patterns[0]) for pattern in patterns)
-    proven = bool(worst["proven"])
-    for number in range(1, len(patterns) + 1):
-        bought = patterns[:number]
-        fleet = dataclasses.replace(run.fleet, hosts=(*run.fleet.hosts, *_copies(bought, run.fleet)))
-        value = fail_hosts((fleet, run.options, run.counted), (failed, False))
-        like = dict(Counter(pattern.name for pattern in bought))
-        if "unknown" not in value and not value["lost"]:
-            return {"hosts": number, "like": like, "proven": proven and (same or number == 1)}
-        proven = proven and bool(value.get("proven"))
-    return {"hosts": None, "like": like, "proven": False}
 
+    def lost(fleet: Fleet) -> tuple[bool, bool] | None:
+        try:
+            value = fail_hosts((fleet, run.options, run.counted, run.ends_at), (failed, False))
+        except NothingFoundError:
+            return None
+        return None if "unknown" in value else (bool(value["lost"]), bool(value["proven"]))
 
-def _copies(patterns: Sequence[Host], fleet: Fleet) -> list[Host]:
-    names = (name for n in count(1) if (name := f"spare-{n}") not in fleet.host_by_name)
-    return [dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns]
+    stays = not (run.options.max_moves or run.options.max_migrations)
+    return fewest_spares(run.fleet, failed, worst, lost, stays=stays)

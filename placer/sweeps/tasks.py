@@ -67,7 +67,7 @@ def swept(
 
 
 def identity_of(what: str, variants: Sequence[Variant], options: SweepOptions) -> str:
-    """Return a digest of all that the results of a sweep depend on, the wall limit apart."""
-    said = {**asdict(options), "time_limit_s": None}
+    """Return a digest of all that the results of a sweep depend on, the wall limits apart."""
+    said = {**asdict(options), "time_limit_s": None, "total_time_s": None}
     fleets = [(variant.name, variant.fleet.digest, len(variant.fleet.vms)) for variant in variants]
     return hashlib.sha256(json.dumps([what, said, fleets], sort_keys=True).encode()).hexdigest()

@@ -106,7 +106,7 @@ def test_pairs_that_are_skipped_are_harmless(build: Any, seed: int) -> None:
     harmful = {tuple(one["domains"]): one["vms_lost"] for one in found.harmful}
     after = settled(fleet, plan)
     for pair in combinations(names, 2):
-        lost = fail_hosts((after, OPTIONS, None), (pair, False))["lost"]
+        lost = fail_hosts((after, OPTIONS, None, None), (pair, False))["lost"]
         assert len(lost) == harmful.get(pair, 0)
 
 

@@ -43,6 +43,10 @@ def whatif(
         str | None,
         typer.Option("--time-limit", metavar="TIME", help="For each solve: 2s up to 20 hosts, else 60s, if not said."),
     ] = None,
+    total_time: Annotated[
+        str | None,
+        typer.Option("--total-time", metavar="TIME", help="For all failures of a scenario together; no limit."),
+    ] = None,
     rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same rows.")] = 0,
     max_moves: MaxMoves = None,
@@ -73,6 +77,7 @@ def whatif(
     options = SweepOptions(
         goals=None if goals is None else tuple(goals.split(",")),
         time_limit_s=limit,
+        total_time_s=None if total_time is None else parse_duration_s(total_time, "--total-time"),
         rounds=rounds,
         seed=seed,
         max_moves=max_moves,
@@ -121,9 +126,12 @@ def _failures(
     from dataclasses import asdict
 
     from placer.failures.sweep import sweep_failures
+    from placer.measure.moved import is_present
     from placer.planner import solve_with
 
-    plan = solve_with(variant.fleet, options)
+    # What runs is a fact: only where VMs are still to be placed the failures are of a plan.
+    runs = all(is_present(variant.fleet, vm) for vm in variant.fleet.vms)
+    plan = None if runs else solve_with(variant.fleet, options)
     number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
     path = None if results is None else results.with_name(f"{results.name}.failures-{number}")
     progress = SweepProgress(terminal, "failures")
