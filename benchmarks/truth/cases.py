@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
+
+
+class Limits(TypedDict):
+    """Most VMs that may change host or node, change host, get other CPUs where they are; None: no limit."""
+
+    max_moves: int | None
+    max_migrations: int | None
+    max_repins: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +23,20 @@ class Case:
     goals: str
     max_moves: int | None = None
     max_migrations: int | None = None
+    max_repins: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits by the names that `placer.solve` and the reference give them."""
+        return {
+            "max_moves": self.max_moves,
+            "max_migrations": self.max_migrations,
+            "max_repins": self.max_repins,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the case as JSON writes it."""
-        limits = {"max_moves": self.max_moves, "max_migrations": self.max_migrations}
-        options = {key: value for key, value in limits.items() if value is not None}
+        options = {key: value for key, value in self.limits.items() if value is not None}
         return {"inventory": self.inventory, "goals": self.goals, "options": options}
 
 

@@ -10,11 +10,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-import placer
 from benchmarks.truth.cases import Case
-from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of
+from benchmarks.truth.race import NEAR, fleet_of, planned, reference
 from benchmarks.truth.reading import read
-from benchmarks.truth.reference import solve
 from benchmarks.truth.witness import placed_of
 from placer.model.fleet import Fleet
 from placer.model.host import NodeKind
@@ -26,13 +24,7 @@ def damaged(case: Case, seed: int, tries: int = 6) -> tuple[list[str], int]:
     from placer.check.check import check
 
     fleet = fleet_of(case.inventory)
-    plan = placer.solve(
-        fleet,
-        goals=case.goals,
-        time_limit_s=TIME_LIMIT_S,
-        max_moves=case.max_moves,
-        max_migrations=case.max_migrations,
-    )
+    plan = planned(case, fleet)
     rng = random.Random(f"damage {seed}")
     inventory = read(case.inventory)
     wrong, compared = [], 0
@@ -45,13 +37,7 @@ def damaged(case: Case, seed: int, tries: int = 6) -> tuple[list[str], int]:
         except (KeyError, ValueError) as error:
             wrong.append(f"DAMAGE {what} is accepted, and cannot be read: {error}")
             continue
-        truth = solve(
-            case.inventory,
-            case.goals,
-            max_moves=case.max_moves,
-            max_migrations=case.max_migrations,
-            fixed=placed,
-        )
+        truth = reference(case, fixed=placed)
         if truth.status == "impossible":
             wrong.append(f"DAMAGE {what} is accepted, the reference refuses it")
         elif truth.status == "optimal":
@@ -70,6 +56,8 @@ def _damages(rng: random.Random, fleet: Fleet, plan: Plan, tries: int) -> Iterat
         return
     for _ in range(tries):
         vm = rng.choice(plan.vms)
+        if vm.bound:
+            continue
         what, changed = rng.choice((_pin, _swap, _memory, _host, _emulator, _device))(rng, fleet, plan, vm)
         if changed is not vm:
             vms = tuple(changed if one.name == vm.name else one for one in plan.vms)

@@ -29,6 +29,13 @@ def _family(text: str, *goals: str) -> Family:
 
 _HEADROOM = ("placed,headroom:2x512MiB/2", "placed,rules,headroom:1x0,remote", "placed,headroom:2x512MiB,hosts")
 _LIVE = ("placed,rules,remote,moves", "placed,rules,hosts,moves", "placed,moves,remote", "rules,moves", "placed,rules")
+_EXCESS = (
+    "placed,excess,rules,remote,moves",
+    "placed,excess,moves",
+    "excess,moves",
+    "excess,hosts",
+    "placed,rules,moves",
+)
 FAMILIES: Mapping[str, Family] = {
     "basic": _family(""),
     "smt": _family("smt"),
@@ -46,6 +53,12 @@ FAMILIES: Mapping[str, Family] = {
     "live": _family("live smt labels", *_LIVE),
     "live-rules": _family("live rules labels failed", *_LIVE),
     "live-pins": _family("live smt fixed ragged devices isolated", *_LIVE),
+    "floats": _family("live memory labels pages floats", *_EXCESS),
+    "scarce": _family("live pages labels resources scarce", *_EXCESS),
+    "copies": _family("live labels copies scarce repins", *_EXCESS),
+    "floats-scarce": _family("live memory pages floats scarce copies", *_EXCESS),
+    "floats-rules": _family("live floats scarce rules labels failed", *_EXCESS),
+    "usage": _family("live usage floats", "placed,balance:usage", "placed,excess,balance:usage", "balance,moves"),
     "mixed": _family(
         "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
         *BASIC_GOALS,
@@ -68,7 +81,7 @@ def draw(family: str, seed: int) -> Case:
     spec = FAMILIES[family]
     features = spec.features if len(spec.features) < MANY else frozenset(_few(rng, spec.features))
     inventory = random_inventory(rng, features)
-    max_moves = max_migrations = None
+    max_moves = max_migrations = max_repins = None
     if "live" in spec.features:
         from benchmarks.truth.live import settle
 
@@ -77,8 +90,16 @@ def draw(family: str, seed: int) -> Case:
             max_moves = rng.choice((0, 1, 1, 2, 3, 9))
         if rng.random() < 0.4:
             max_migrations = rng.choice((0, 1, 2))
+        if some(rng, spec.features, "repins", 0.5):
+            max_repins = 0
     goals = rng.choice(spec.goals)
-    return Case(inventory=inventory, goals=goals, max_moves=max_moves, max_migrations=max_migrations)
+    return Case(
+        inventory=inventory,
+        goals=goals,
+        max_moves=max_moves,
+        max_migrations=max_migrations,
+        max_repins=max_repins,
+    )
 
 
 def _few(rng: random.Random, features: frozenset[str]) -> list[str]:

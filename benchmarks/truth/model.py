@@ -6,45 +6,67 @@ reading of the documents in some hundred lines that share nothing with the engin
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from ortools.sat.python import cp_model
 
-from benchmarks.truth.places import Place, device_use, is_at, memory_use, places, resource_use
-from benchmarks.truth.reading import Cell, Host, Inventory, Vm, equal_cells
+from benchmarks.truth.floats import Nodes
+from benchmarks.truth.places import Place, is_at, place_as_is, places
+from benchmarks.truth.reading import Cell, Host, Inventory, Vm
 
 Expr = Any
 """A linear expression of CP-SAT, or an int."""
-MOST_SLOTS = 64
+
+
+class NotCoveredError(Exception):
+    """What the reference does not know: it says so and gives up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flavor:
-    """What a headroom goal counts: a VM of equal cells with dedicated vCPUs; no memory: CPU slots alone."""
+class Take:
+    """What a place takes: `units` of a set of nodes where `var` is 1; `vm` None for headroom's."""
 
+    nodes: Nodes
+    vm: Vm | None
+    units: int
+    var: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A cell on a node that has too few CPUs for who is there now: where `var` is 1 its CPUs stay as they are."""
+
+    vm: Vm
+    host: str
+    cell: int
+    node: int
     vcpus: int
-    memory_kib: int
-    cells: int
+    var: Expr
+
+    @property
+    def known(self) -> bool:
+        """Tell whether its CPUs are known."""
+        return bool(self.vm.pins)
 
 
 @dataclass(slots=True)
 class ReferenceModel:
-    """All that a plan of the inventory has to keep, as constraints of `model`.
+    """All that a plan of the inventory has to keep, as constraints of `model`; `benchmarks.truth.build` makes one.
 
     `choice[vm]` are the places of a VM, each with its variable; `own[vm, host, cell]` maps a CPU to the variable that
     says whether a dedicated vCPU of the cell has it; `emulator[vm, host]` the same for an emulator CPU; `slots` the
-    CPUs of headroom's VMs.
+    CPUs of headroom's VMs. `holders` has all of those by (host, CPU), `takers` also what keeps a CPU idle, `idle` that
+    alone with the VM whose policy it is. `taken` says whether a CPU of the shared pool is gone. `crowded` are (host,
+    node) whose dedicated vCPUs have too few CPUs now, or not one each, `left` their cells. `excess`: the goal's parts.
     """
 
     inventory: Inventory
     max_moves: int | None = None
     max_migrations: int | None = None
-    flavor: Flavor | None = None
+    max_repins: int | None = None
     model: cp_model.CpModel = field(default_factory=cp_model.CpModel)
     choice: dict[str, list[tuple[Place, cp_model.IntVar]]] = field(default_factory=dict)
     own: dict[tuple[str, str, int], dict[int, cp_model.IntVar]] = field(default_factory=dict)
@@ -52,26 +74,13 @@ class ReferenceModel:
     slots: dict[tuple[str, int], cp_model.IntVar] = field(default_factory=dict)
     slot_choice: list[tuple[Place, cp_model.IntVar]] = field(default_factory=list)
     taken: dict[tuple[str, int], cp_model.IntVar] = field(default_factory=dict)
-    _holders: dict[tuple[str, int], list[Expr]] = field(default_factory=lambda: defaultdict(list))
-    _takers: dict[tuple[str, int], list[Expr]] = field(default_factory=lambda: defaultdict(list))
-    _rows: dict[tuple[str, object, object], list[Expr]] = field(default_factory=lambda: defaultdict(list))
-
-    def __post_init__(self) -> None:
-        """Build it."""
-        if self.flavor is not None:
-            self._headroom(self.flavor)
-        for vm in self.inventory.vms:
-            self._place(vm)
-        for vm in self.inventory.vms:
-            self._cpus(vm)
-        for vm in self.inventory.vms:
-            self._thread_policy(vm)
-        for holders in self._holders.values():
-            self.model.add(sum(holders) <= 1)
-        for host in self.inventory.hosts:
-            self._capacity(host)
-            self._shared(host)
-        self._limits()
+    holders: dict[tuple[str, int], list[Expr]] = field(default_factory=lambda: defaultdict(list))
+    takers: dict[tuple[str, int], list[Expr]] = field(default_factory=lambda: defaultdict(list))
+    idle: dict[tuple[str, int], list[tuple[Vm, Expr]]] = field(default_factory=lambda: defaultdict(list))
+    crowded: frozenset[tuple[str, int]] = frozenset()
+    left: list[Left] = field(default_factory=list)
+    memory: dict[tuple[str, int | None], list[Take]] = field(default_factory=lambda: defaultdict(list))
+    excess: dict[str, list[Expr]] = field(default_factory=lambda: defaultdict(list))
 
     def boolean(self, name: str) -> cp_model.IntVar:
         """Return a new Boolean."""
@@ -88,24 +97,22 @@ class ReferenceModel:
 
     # Places
 
-    def _place(self, vm: Vm) -> None:
+    def place(self, vm: Vm) -> None:
+        """Give a VM a variable for each place that it may have, one of which is chosen where it is present."""
         found: list[tuple[Place, cp_model.IntVar]] = []
         for host in self.inventory.hosts:
             if self._may_be(vm, host):
-                for place in places(vm, host, self.inventory.present(vm)):
+                here = self.inventory.present(vm) and vm.host == host.name
+                every = list(places(vm, host, self.inventory.present(vm)))
+                if here and not any(is_at(vm, place) for place in every):
+                    every += place_as_is(vm, host)
+                for place in every:
                     if self._stays_put(vm) and not is_at(vm, place):
                         continue
                     found.append((place, self.boolean(f"{vm.name} place {len(found)}")))
         self.choice[vm.name] = found
         chosen = sum(var for _, var in found)
         self.model.add(chosen == 1 if self.inventory.present(vm) else chosen <= 1)
-        for place, var in found:
-            for (node, size), amount in memory_use(vm, place).items():
-                self._rows[place.host.name, node, size].append(amount * var)
-            for (at, name), amount in resource_use(vm, place).items():
-                self._rows[place.host.name, at, f"resource {name}"].append(amount * var)
-            for (kind, at), amount in device_use(vm, place).items():
-                self._rows[place.host.name, at, f"device {kind}"].append(amount * var)
 
     def _stays_put(self, vm: Vm) -> bool:
         return self.inventory.present(vm) and (vm.movable == "false" or vm.pins_fixed)
@@ -129,12 +136,18 @@ class ReferenceModel:
 
     # CPUs
 
-    def _cpus(self, vm: Vm) -> None:
+    def cpus(self, vm: Vm) -> None:
         """Give each dedicated vCPU a CPU of its cell's node, and isolated emulator threads one on cell 0's node."""
         fixed = vm.pins if vm.pins_fixed and self.inventory.present(vm) else None
         needs: dict[tuple[str, int, int], list[Expr]] = defaultdict(list)
         homes: dict[tuple[str, int], list[Expr]] = defaultdict(list)
         for place, var in self.choice[vm.name]:
+            for part in place.parts:
+                for cpu in part.own:
+                    self.holders[place.host.name, cpu].append(var)
+                    self.takers[place.host.name, cpu].append(var)
+            if place.parts:
+                continue
             for number, (cell, node) in enumerate(zip(place.cells, place.cpu_nodes, strict=True)):
                 dedicated = len(vm.dedicated.intersection(cell.vcpus))
                 if dedicated:
@@ -144,31 +157,56 @@ class ReferenceModel:
             host = self.inventory.host(name)
             at = self.own.setdefault((vm.name, name, number), {})
             if fixed is None:
-                cpus = node_cpus(host, node) & host.dedicated
+                cpus = self._allowed(vm, host, node)
+                if self._stays_crowded(vm, host, node):
+                    terms = [*terms, self._left_as_is(vm, host, number, node)]
             else:
                 cell = self.choice[vm.name][0][0].cells[number]
                 cpus = frozenset[int]().union(*(fixed[vcpu] for vcpu in vm.dedicated.intersection(cell.vcpus)))
-            self._one_each(at, name, cpus, f"{vm.name} cell {number}", sum(terms))
+            self.one_each(at, name, cpus, f"{vm.name} cell {number}", sum(terms))
         if vm.own_emulator:
             for (name, node), terms in homes.items():
                 host = self.inventory.host(name)
                 at = self.emulator.setdefault((vm.name, name), {})
-                cpus = node_cpus(host, node) & host.dedicated if fixed is None else vm.emulator or frozenset()
-                self._one_each(at, name, cpus, f"{vm.name} emulator", sum(terms))
+                cpus = self._allowed(vm, host, node) if fixed is None else vm.emulator or frozenset()
+                self.one_each(at, name, cpus, f"{vm.name} emulator", sum(terms))
 
-    def _one_each(
-        self, at: dict[int, cp_model.IntVar], host: str, cpus: Iterable[int], name: str, number: Expr
-    ) -> None:
+    def _stays_crowded(self, vm: Vm, host: Host, node: int) -> bool:
+        """Tell whether a VM is on this node now, and the node has too few CPUs for who is there."""
+        here = self.inventory.present(vm) and vm.host == host.name and node in (vm.nodes or ())
+        return here and (host.name, node) in self.crowded
+
+    def _allowed(self, vm: Vm, host: Host, node: int) -> frozenset[int]:
+        """Return the CPUs that dedicated vCPUs may have: of the pool, and where CPUs are too few those they have."""
+        found = node_cpus(host, node) & host.dedicated
+        if self._stays_crowded(vm, host, node):
+            if vm.thread_policy != "prefer" or vm.own_emulator or vm.pins_fixed:
+                raise NotCoveredError("VMs that take more than a CPU a vCPU where CPUs are too few")
+            found |= node_cpus(host, node) & frozenset[int]().union(*vm.pins.values())
+        return found
+
+    def _left_as_is(self, vm: Vm, host: Host, number: int, node: int) -> Expr:
+        """Return what a cell on a node of too few CPUs needs less: nothing where its CPUs are known, for it keeps all
+        or gets others of its own; where they are not known it may stay without any.
+        """
+        as_is = self.boolean(f"{vm.name} cell {number} is left as it is")
+        cells = next(place.cells for place, _ in self.choice[vm.name] if is_at(vm, place))
+        own = vm.dedicated.intersection(cells[number].vcpus)
+        self.left.append(Left(vm=vm, host=host.name, cell=number, node=node, vcpus=len(own), var=as_is))
+        self.model.add(as_is <= sum(var for place, var in self.choice[vm.name] if is_at(vm, place)))
+        return 0 if own <= vm.pins.keys() else -len(own) * as_is
+
+    def one_each(self, at: dict[int, cp_model.IntVar], host: str, cpus: Iterable[int], name: str, number: Expr) -> None:
         made = []
         for cpu in sorted(cpus):
             var = self.boolean(f"{name} on {host} CPU {cpu}")
             at[cpu] = var
             made.append(var)
-            self._holders[host, cpu].append(var)
-            self._takers[host, cpu].append(var)
+            self.holders[host, cpu].append(var)
+            self.takers[host, cpu].append(var)
         self.model.add(sum(made) == number)
 
-    def _thread_policy(self, vm: Vm) -> None:
+    def thread_policy(self, vm: Vm) -> None:
         for (name, host_name, _), at in self.own.items():
             if name != vm.name or vm.thread_policy == "prefer":
                 continue
@@ -184,9 +222,10 @@ class ReferenceModel:
             for mate in host.core_of[cpu] - {cpu}:
                 if mate not in host.usable and not vm.pins_fixed:
                     self.model.add(var == 0)
-                for other in self._holders.get((host.name, mate), ()):
+                for other in self.holders.get((host.name, mate), ()):
                     self.model.add(var + other <= 1)
-                self._takers[host.name, mate].append(var)
+                self.takers[host.name, mate].append(var)
+                self.idle[host.name, mate].append((vm, var))
 
     def _require(self, vm: Vm, host: Host, at: Mapping[int, cp_model.IntVar]) -> None:
         """Give a cell whole cores, one of which it may leave partly empty; nobody else has CPUs of them."""
@@ -201,41 +240,12 @@ class ReferenceModel:
             partly.append(part)
             ids = {var.index for var in mine}
             for cpu in core:
-                for other in self._holders.get((host.name, cpu), ()):
+                for other in self.holders.get((host.name, cpu), ()):
                     if other.index not in ids:
                         self.model.add(inside + other <= 1)
-                self._takers[host.name, cpu].append(inside)
+                self.takers[host.name, cpu].append(inside)
+                self.idle[host.name, cpu].append((vm, inside - at.get(cpu, 0)))
         self.model.add(sum(partly) <= 1)
-
-    # Capacity
-
-    def _capacity(self, host: Host) -> None:
-        room: dict[tuple[object, object], int] = {}
-        for node in host.nodes:
-            ordinary = node.memory_kib if node.kind != "device" else 0
-            room[node.id, None] = ordinary
-            room.update({(node.id, size): pages for size, pages in node.pools.items()})
-            room.update({(node.id, f"resource {name}"): amount for name, amount in node.resources.items()})
-        room.update({(None, f"resource {name}"): amount for name, amount in host.resources.items()})
-        room.update({(at, f"device {kind}"): count for (kind, at), count in host.devices.items()})
-        for (name, where, what), terms in self._rows.items():
-            if name == host.name:
-                self.model.add(sum(terms) <= room.get((where, what), 0))
-
-    def _shared(self, host: Host) -> None:
-        """Let shared vCPUs float over the CPUs of their node that nobody takes, `ratio` of them a CPU."""
-        floating: dict[int, list[Expr]] = defaultdict(list)
-        for vm in self.inventory.vms:
-            for place, var in self.choice[vm.name]:
-                if place.host.name == host.name:
-                    for node, count in shared_on(vm, place.cells, place.cpu_nodes).items():
-                        floating[node].append(count * var)
-        for node, terms in floating.items():
-            pool = sorted(node_cpus(host, node) & host.shared)
-            for cpu in pool:
-                self.taken[host.name, cpu] = self.any_of(self._takers[host.name, cpu], f"{host.name} {cpu} taken") + 0
-            free = sum(1 - self.taken[host.name, cpu] for cpu in pool)
-            self.model.add(host.ratio.denominator * sum(terms) <= host.ratio.numerator * free)
 
     # Moves
 
@@ -247,7 +257,7 @@ class ReferenceModel:
         near = [var for place, var in self.choice[vm.name] if place.host.name == vm.host and not is_at(vm, place)]
         return sum(away), sum(near)
 
-    def _limits(self) -> None:
+    def limits(self) -> None:
         """Keep the limits on moves; without any, VMs that are somewhere stay on their nodes."""
         most, migrations = self.max_moves, self.max_migrations
         if most is None and migrations is None:
@@ -257,83 +267,28 @@ class ReferenceModel:
             self.model.add(sum(away for away, _ in pairs) <= migrations)
         if most is not None:
             self.model.add(sum(away + near for away, near in pairs) <= most)
+        if self.max_repins is not None:
+            self.model.add(sum(self._repinned(vm) for vm in self.inventory.vms) <= self.max_repins)
 
-    # Headroom
-
-    def _headroom(self, flavor: Flavor) -> None:
-        """Count VMs to come: CPUs of their own, memory and overhead, cells on nodes that reach each other."""
-        vm = flavor_vm(flavor)
-        for host in self.inventory.hosts:
-            if host.failed or forbidden(self.inventory, vm, host):
-                continue
-            cells: dict[int, list[Expr]] = defaultdict(list)
-            for place in _slot_places(vm, host):
-                count = self.model.new_int_var(0, MOST_SLOTS, f"slots {len(self.slot_choice)}")
-                self.slot_choice.append((place, count))
-                for node in place.cpu_nodes:
-                    cells[node].append(flavor.vcpus // flavor.cells * count)
-                if flavor.memory_kib:
-                    for (node, size), amount in memory_use(vm, place).items():
-                        self._rows[host.name, node, size].append(amount * count)
-            for node, terms in cells.items():
-                at: dict[int, cp_model.IntVar] = {}
-                self._one_each(at, host.name, node_cpus(host, node) & host.dedicated, "slot", sum(terms))
-                self.slots.update({(host.name, cpu): var for cpu, var in at.items()})
-
-
-def _slot_places(vm: Vm, host: Host) -> Iterable[Place]:
-    """Yield the places of a headroom VM; one without memory may have its cells on any nodes with CPUs, each choice of
-    nodes once.
-    """
-    seen: set[frozenset[tuple[int, int]]] = set()
-    if vm.memory_kib:
-        for place in places(vm, host, False):
-            key = frozenset(zip(place.cpu_nodes, place.memory_nodes, strict=True))
-            if key not in seen:
-                seen.add(key)
-                yield place
-        return
-    nodes = [node.id for node in host.nodes if node.cpus & host.usable]
-    if host.kvm:
-        for chosen in itertools.combinations(nodes, len(vm.cells)):
-            yield Place(host=host, cells=vm.cells, cpu_nodes=chosen, memory_nodes=chosen, device_nodes=())
-
-
-def flavor_vm(flavor: Flavor) -> Vm:
-    """Return the VM that a flavor of the goal headroom stands for."""
-    return Vm(
-        name="",
-        vcpus=flavor.vcpus,
-        memory_kib=flavor.memory_kib,
-        auto=False,
-        flat=False,
-        cells=equal_cells(flavor.vcpus, flavor.memory_kib, flavor.cells),
-        interleave=1,
-        share_node=False,
-        locality=None,
-        page_kib=None,
-        dedicated=frozenset(range(flavor.vcpus)),
-        thread_policy="prefer",
-        own_emulator=False,
-        overhead_kib=128 * 1024 + -(-flavor.memory_kib // 512) + 8 * 1024 * flavor.vcpus,
-        any_tier=False,
-        weight=Fraction(1),
-        priority=0,
-        devices=(),
-        resources={},
-        labels={},
-        kvm=True,
-        reshape=False,
-        host=None,
-        nodes=None,
-        memory_nodes=None,
-        pins={},
-        pins_fixed=False,
-        emulator=None,
-        movable="live",
-        running=True,
-        usage=None,
-    )
+    def _repinned(self, vm: Vm) -> Expr:
+        """Return whether a VM that stays on its nodes gets dedicated CPUs that it has not now."""
+        if not self.inventory.present(vm) or vm.nodes is None or not vm.dedicated <= vm.pins.keys():
+            return 0
+        stays = [(place, var) for place, var in self.choice[vm.name] if is_at(vm, place)]
+        missing = []
+        for number, cell in enumerate(stays[0][0].cells if stays else ()):
+            at = self.own.get((vm.name, str(vm.host), number), {})
+            missing += [
+                1 - at[cpu] if cpu in at else 1
+                for vcpu in vm.dedicated.intersection(cell.vcpus)
+                for cpu in vm.pins[vcpu]
+            ]
+        if not missing:
+            return 0
+        found = self.boolean(f"{vm.name} is re-pinned")
+        for one in missing:
+            self.model.add(found >= one - (1 - sum(var for _, var in stays)))
+        return found
 
 
 def forbidden(inventory: Inventory, vm: Vm, host: Host) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from benchmarks.truth.floats import Nodes, Part, beyond, floats_newly, floats_now, memory_of, parts_on
 from benchmarks.truth.reading import Cell, Host, Node, Vm, equal_cells
 
 MAX_CELLS = 8
@@ -22,7 +23,8 @@ _FAR = Fraction(255, 10)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """One way to put a VM on a host. `cells`, `cpu_nodes` and `memory_nodes` run side by side, a cell or part each;
-    `device_nodes` a device request, None where the host's device is on no node.
+    `device_nodes` a device request, None where the host's device is on no node. A VM that floats has `parts`, and no
+    node a cell.
     """
 
     host: Host
@@ -30,6 +32,7 @@ class Place:
     cpu_nodes: tuple[int, ...]
     memory_nodes: tuple[int, ...]
     device_nodes: tuple[int | None, ...]
+    parts: tuple[Part, ...] = ()
 
 
 def cuts(vm: Vm, present: bool) -> list[tuple[Cell, ...]]:
@@ -57,6 +60,19 @@ def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
     """
     if vm.kvm and not host.kvm:
         return
+    if floats_newly(vm) and vm.pin != "must":
+        stays = present and vm.host == host.name
+        parts = parts_on(vm, host, stays=stays)
+        if stays or not any(beyond(host, part) for part in parts):
+            yield Place(
+                host=host,
+                cells=tuple(Cell(vcpus=part.vcpus, memory_kib=part.memory_kib) for part in parts),
+                cpu_nodes=(),
+                memory_nodes=(),
+                device_nodes=(),
+                parts=parts,
+            )
+        return
     slots = [(node.id, memory) for node in host.nodes if node.cpus & host.usable for memory in _memory(vm, host, node)]
     apart = not vm.share_node or vm.flat
     for cells in cuts(vm, present):
@@ -73,6 +89,23 @@ def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
                 yield Place(
                     host=host, cells=cells, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, device_nodes=devices
                 )
+
+
+def place_as_is(vm: Vm, host: Host) -> list[Place]:
+    """Return the place of a VM whose memory is where no plan would put it: away from its vCPUs."""
+    for cells in cuts(vm, True):
+        if vm.nodes is not None and vm.memory_nodes is not None and len(cells) == len(vm.nodes) == len(vm.memory_nodes):
+            return [
+                Place(
+                    host=host,
+                    cells=cells,
+                    cpu_nodes=vm.nodes,
+                    memory_nodes=vm.memory_nodes,
+                    device_nodes=devices,
+                )
+                for devices in itertools.product(*_device_choices(vm, host, vm.nodes))
+            ]
+    return []
 
 
 def _memory(vm: Vm, host: Host, node: Node) -> list[int]:
@@ -127,7 +160,9 @@ def shares(vm: Vm, cells: Sequence[Cell]) -> list[list[Fraction]]:
 
 
 def remote_access(vm: Vm, place: Place) -> int:
-    """Return the remote access of a placed VM in millionths of a vCPU, weight included."""
+    """Return the remote access of a placed VM in millionths of a vCPU, weight included; nothing where it floats."""
+    if place.parts:
+        return 0
     distance = place.host.distance
     share = shares(vm, place.cells)
     total = Fraction(0)
@@ -142,16 +177,16 @@ def remote_access(vm: Vm, place: Place) -> int:
     return round(vm.weight * total * MICRO)
 
 
-def memory_use(vm: Vm, place: Place) -> Counter[tuple[int, int | None]]:
-    """Return (node, page size or None for ordinary memory) -> KiB, or pages of that size."""
-    used: Counter[tuple[int, int | None]] = Counter()
+def memory_use(vm: Vm, place: Place) -> Counter[tuple[Nodes, int | None]]:
+    """Return (nodes, page size or None for ordinary memory) -> KiB that a VM takes of them in whole pages."""
+    if place.parts:
+        return memory_of(vm, place.parts)
+    used: Counter[tuple[Nodes, int | None]] = Counter()
     overhead = -(-vm.overhead_kib // len(place.cells))
+    page = vm.page_kib or 1
     for cell, node in zip(place.cells, place.memory_nodes, strict=True):
-        used[node, None] += overhead
-        if vm.page_kib is None:
-            used[node, None] += cell.memory_kib
-        else:
-            used[node, vm.page_kib] += -(-cell.memory_kib // vm.page_kib)
+        used[frozenset({node}), None] += overhead
+        used[frozenset({node}), vm.page_kib] += -(-cell.memory_kib // page) * page
     return used
 
 
@@ -180,6 +215,8 @@ def is_at(vm: Vm, place: Place) -> bool:
     """Tell whether a place is where the VM is now, as far as that is known."""
     if vm.host != place.host.name:
         return False
+    if floats_now(vm):
+        return bool(place.parts) or _within(parts_on(vm, place.host, stays=True), place)
     if vm.nodes is not None and place.cpu_nodes != vm.nodes:
         return False
     if vm.memory_nodes is None:
@@ -187,3 +224,14 @@ def is_at(vm: Vm, place: Place) -> bool:
     if vm.flat:
         return set(place.memory_nodes) == set(vm.memory_nodes)
     return place.memory_nodes == vm.memory_nodes
+
+
+def _within(parts: Sequence[Part], place: Place) -> bool:
+    """Tell whether a node a cell lies in the sets that a VM is bound to."""
+    cpus = frozenset[int]().union(*(part.cpus for part in parts))
+    memory = frozenset[int]().union(*(part.memory for part in parts))
+    sets = [(part.cpus, part.memory) for part in parts] if len(parts) == len(place.cells) else None
+    return all(
+        node in (sets[n][0] if sets else cpus) and far in (sets[n][1] if sets else memory)
+        for n, (node, far) in enumerate(zip(place.cpu_nodes, place.memory_nodes, strict=True))
+    )

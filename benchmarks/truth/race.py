@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import placer
 from benchmarks.truth.cases import Case
-from benchmarks.truth.goals import parse
+from benchmarks.truth.goals import EXCESS, parse
 from benchmarks.truth.reading import read
 from benchmarks.truth.reference import Answer, Placed, solve
 from benchmarks.truth.witness import placed_of, plan_of
 from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
 from placer.model.fleet import Fleet
+from placer.model.goals import PART_WORDS
 from placer.model.plan import GoalResult, Plan
 from placer.options import Engine
 
@@ -41,19 +42,19 @@ def fleet_of(inventory: Mapping[str, Any]) -> Fleet:
         return placer.read_fleet(path)
 
 
-def reference(case: Case) -> Answer:
-    """Return what the reference finds for a case."""
-    return solve(case.inventory, case.goals, max_moves=case.max_moves, max_migrations=case.max_migrations)
+def planned(case: Case, fleet: Fleet, engine: Engine = "auto") -> Plan:
+    """Return placer's plan of a case."""
+    return placer.solve(fleet, goals=case.goals, engine=engine, time_limit_s=TIME_LIMIT_S, **case.limits)
 
 
-def _again(
+def reference(
     case: Case, *, held: Mapping[str, Sequence[float]] | None = None, fixed: Mapping[str, Placed] | None = None
 ) -> Answer:
+    """Return what the reference finds for a case, `held` and `fixed` as its `solve` has them."""
     return solve(
         case.inventory,
         case.goals,
-        max_moves=case.max_moves,
-        max_migrations=case.max_migrations,
+        **case.limits,
         held=held,
         fixed=fixed,
     )
@@ -71,14 +72,7 @@ def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
         return Outcome(verdict="gave up")
     fleet = fleet_of(case.inventory)
     try:
-        plan = placer.solve(
-            fleet,
-            goals=case.goals,
-            engine=engine,
-            time_limit_s=TIME_LIMIT_S,
-            max_moves=case.max_moves,
-            max_migrations=case.max_migrations,
-        )
+        plan = planned(case, fleet, engine)
     except RefusedPlanError as error:
         return Outcome(verdict="failed", wrong=(f"REFUSED {error}",))
     except (ImpossibleError, NothingFoundError) as error:
@@ -120,36 +114,51 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             wrong.append(f"NO VALUE of {name}")
             break
         room = NEAR + float(slack) * abs(best)
-        if sign * (best - goal.value) > NEAR:
-            wrong.append(f"BETTER {name} {goal.value:g} than the optimum {best:g}")
-        if goal.bound is not None and sign * (goal.bound - best) > NEAR:
-            wrong.append(f"BOUND {name} bound {goal.bound:g} beyond the optimum {best:g} (value {goal.value:g})")
+        if name == "excess":
+            # Its parts come one after the other: a better sum may be worse in an earlier part.
+            wrong += _tiers(name, goal, _by_part(goal, truth.values[name]))
+            if not goal.tiers and goal.status == "optimal" and best > NEAR:
+                wrong.append(f"BETTER {name}: nothing is told, the optimum is {best:g}")
+        else:
+            if sign * (best - goal.value) > NEAR:
+                wrong.append(f"BETTER {name} {goal.value:g} than the optimum {best:g}")
+            if goal.bound is not None and sign * (goal.bound - best) > NEAR:
+                wrong.append(f"BOUND {name} bound {goal.bound:g} beyond the optimum {best:g} (value {goal.value:g})")
+            wrong += _tiers(name, goal, truth.values[name])
         if goal.status == "optimal" and sign * (goal.value - best) > room:
             wrong.append(f"NOT OPTIMAL {name} {goal.value:g}, the optimum is {best:g}")
-        wrong += _tiers(name, goal, truth)
         proven = proven and goal.status == "optimal"
         if wrong:
             break
         if abs(goal.value - best) > NEAR or _parts(name, goal) != truth.values[name]:
             held[name] = _parts(name, goal) or truth.values[name]
-            later = _again(case, held=held)
+            later = reference(case, held=held)
             if later.status != "optimal":
                 return wrong, proven, False
             truth = later
     return wrong, proven, True
 
 
+def _by_part(goal: GoalResult, values: Sequence[float]) -> tuple[float, ...]:
+    """Return the optimum of those parts of `excess` that the plan tells of: the others are nothing in it."""
+    told = [tier["part"] for tier in goal.tiers]
+    return tuple(value for part, value in zip(EXCESS, values, strict=True) if PART_WORDS[part] in told)
+
+
 def _parts(name: str, goal: GoalResult) -> tuple[float, ...]:
+    if name == "excess":
+        told = {tier["part"]: float(tier["value"]) for tier in goal.tiers}
+        return tuple(told.get(PART_WORDS[part], 0.0) for part in EXCESS)
     if goal.tiers:
         return tuple(float(tier["value"]) for tier in goal.tiers)
     return (float(goal.value),) if goal.value is not None else ()
 
 
-def _tiers(name: str, goal: GoalResult, truth: Answer) -> list[str]:
+def _tiers(name: str, goal: GoalResult, values: Sequence[float]) -> list[str]:
     """Compare the parts of a goal, as long as each is at its optimum."""
-    if len(goal.tiers) != len(truth.values[name]):
+    if len(goal.tiers) != len(values):
         return []
-    for tier, best in zip(goal.tiers, truth.values[name], strict=True):
+    for tier, best in zip(goal.tiers, values, strict=True):
         value, bound = tier["value"], tier["bound"]
         if value is not None and best - value > NEAR:
             return [f"BETTER {name} {tier['part']} {value:g} than the optimum {best:g}"]
@@ -165,7 +174,7 @@ def _tiers(name: str, goal: GoalResult, truth: Answer) -> list[str]:
 def _verify(case: Case, plan: Plan) -> list[str]:
     """Put placer's plan before the reference: it keeps all that is written, and is worth what it says."""
     inventory = read(case.inventory)
-    seen = _again(case, fixed=placed_of(inventory, plan))
+    seen = reference(case, fixed=placed_of(inventory, plan))
     if seen.status == "impossible":
         return ["VERIFY the reference does not accept the plan"]
     if seen.status == "gave up":

@@ -60,6 +60,7 @@ class Host:
     usable: frozenset[int]
     dedicated: frozenset[int]
     shared: frozenset[int]
+    split: bool
     ratio: Fraction
     cost: Fraction
     kvm: bool
@@ -83,7 +84,9 @@ class Cell:
 class Vm:
     """A VM. `cells` are the given ones, `auto` and `flat` say that the solver cuts it or that it has one.
 
-    `nodes` and `memory_nodes` are where its cells are now, None where that is not known.
+    `nodes` and `memory_nodes` are where its cells are now, None where that is not known. `bound` are the sets of nodes
+    that its CPUs and its memory are bound to where that is not one node a cell, None for the host: one pair, or one a
+    cell.
     """
 
     name: str
@@ -111,6 +114,8 @@ class Vm:
     host: str | None
     nodes: tuple[int, ...] | None
     memory_nodes: tuple[int, ...] | None
+    bound: tuple[tuple[frozenset[int] | None, frozenset[int] | None], ...]
+    pin: str
     pins: Mapping[int, frozenset[int]]
     pins_fixed: bool
     emulator: frozenset[int] | None
@@ -186,6 +191,7 @@ def _host(data: Mapping[str, Any]) -> Host:
         usable=usable,
         dedicated=dedicated,
         shared=shared,
+        split="dedicated_cpus" in data or "shared_cpus" in data,
         ratio=Fraction(str(ratios.get("cpu", 1))),
         cost=Fraction(str(data.get("cost", 1))),
         kvm=data.get("kvm", True),
@@ -257,7 +263,7 @@ def _vm(data: Mapping[str, Any]) -> Vm:
     overhead = 128 * 1024 + -(-memory // 512) + 8 * 1024 * (vcpus + iothreads)
     said = data.get("cells", "auto")
     locality = data.get("locality", "0.8")
-    nodes = tuple(data.get("nodes", ())) or None
+    nodes, memory_nodes, bound = _now(data)
     usage = data.get("usage", {}).get("cpu_p95")
     page = kib(data["page_size"]) if "page_size" in data else None
     return Vm(
@@ -289,7 +295,9 @@ def _vm(data: Mapping[str, Any]) -> Vm:
         reshape=data.get("reshape", False),
         host=data.get("host"),
         nodes=nodes,
-        memory_nodes=tuple(data["memory_nodes"]) if data.get("memory_nodes") else nodes,
+        memory_nodes=memory_nodes,
+        bound=bound,
+        pin=data.get("pin", "allowed"),
         pins={int(vcpu): cpu_list(pin) for vcpu, pin in data.get("pins", {}).items()},
         pins_fixed=data.get("pins_fixed", False),
         emulator=cpu_list(data["emulator"]) if "emulator" in data else None,
@@ -297,6 +305,32 @@ def _vm(data: Mapping[str, Any]) -> Vm:
         running=data.get("running", True),
         usage=None if usage is None else Fraction(str(usage)),
     )
+
+
+_Bounds = tuple[tuple[frozenset[int] | None, frozenset[int] | None], ...]
+
+
+def _now(data: Mapping[str, Any]) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None, _Bounds]:
+    """Return the nodes of a VM's cells and of their memory, and what it is bound to where those are sets."""
+    nodes = tuple(data.get("nodes", ())) or None
+    memory = tuple(data["memory_nodes"]) if data.get("memory_nodes") else nodes
+    said = data.get("bound", ())
+    bound: _Bounds = tuple(
+        (_set(one.get("cpus")), _set(one.get("memory"))) for one in (said if isinstance(said, list) else [said]) if one
+    )
+    if not bound and nodes is None and memory is not None:
+        return None, None, tuple((None, frozenset({node})) for node in memory)
+    if bound and all(len(cpus or ()) == len(far or ()) == 1 for cpus, far in bound):
+        # A node a cell is what it says, whichever key says it.
+        count = data["cells"] if isinstance(data.get("cells"), int) else 1
+        count = len(data["cells"]) if isinstance(data.get("cells"), list) else count
+        pairs = bound * count if len(bound) == 1 else bound
+        return tuple(min(cpus or ()) for cpus, _ in pairs), tuple(min(far or ()) for _, far in pairs), ()
+    return (None, None, bound) if bound else (nodes, memory, ())
+
+
+def _set(said: Any) -> frozenset[int] | None:
+    return None if said in (None, "host") else frozenset(said)
 
 
 def _cells(said: Any, vcpus: int, memory: int) -> tuple[Cell, ...]:

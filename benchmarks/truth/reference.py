@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from ortools.sat.python import cp_model
 
+from benchmarks.truth.build import build
 from benchmarks.truth.goals import Part, flavor_of, objectives, parse
-from benchmarks.truth.model import ReferenceModel
+from benchmarks.truth.model import NotCoveredError, ReferenceModel
 from benchmarks.truth.reading import read
 from benchmarks.truth.rules import rules_excess
 
@@ -32,6 +33,8 @@ class Placed:
     cpus: tuple[tuple[int, ...], ...]
     emulator: int | None
     devices: tuple[tuple[str, int | None], ...]
+    floats: bool = False
+    """It has no node a cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,12 @@ class Answer:
     plan: Mapping[str, Placed]
 
     def value(self, goal: str) -> float:
-        """Return the value of a goal as placer writes it: `placed` in vCPUs, `moves` in VMs that change host."""
+        """Return the value of a goal as placer writes it: `placed` in vCPUs, `moves` in VMs that change host, the parts
+        of `excess` added up.
+        """
         parts = self.values[goal]
+        if goal == "excess":
+            return sum(parts)
         return sum(parts[::2]) if goal == "placed" else parts[0]
 
 
@@ -58,6 +65,7 @@ def solve(
     *,
     max_moves: int | None = None,
     max_migrations: int | None = None,
+    max_repins: int | None = None,
     held: Mapping[str, Sequence[float]] | None = None,
     fixed: Mapping[str, Placed] | None = None,
 ) -> Answer:
@@ -70,9 +78,16 @@ def solve(
         something not.
     """
     inventory = read(data)
-    model = ReferenceModel(
-        inventory=inventory, max_moves=max_moves, max_migrations=max_migrations, flavor=flavor_of(goals)
-    )
+    try:
+        model = build(
+            inventory,
+            max_moves=max_moves,
+            max_migrations=max_migrations,
+            max_repins=max_repins,
+            flavor=flavor_of(goals),
+        )
+    except NotCoveredError:
+        return Answer(status="gave up", values={}, plan={})
     rules = rules_excess(model)
     if fixed is not None and not _fix(model, fixed):
         return Answer(status="impossible", values={}, plan={})
@@ -151,7 +166,8 @@ def _plan(model: ReferenceModel, solver: cp_model.CpSolver) -> dict[str, Placed]
                 memory_nodes=place.memory_nodes,
                 cpus=tuple(cpus),
                 emulator=emulator[0] if emulator else None,
-                devices=tuple(zip(kinds, place.device_nodes, strict=True)),
+                devices=() if place.parts else tuple(zip(kinds, place.device_nodes, strict=True)),
+                floats=bool(place.parts),
             )
     return plan
 
@@ -163,6 +179,12 @@ def _fix(model: ReferenceModel, plan: Mapping[str, Placed]) -> bool:
         if wanted is None:
             for _, var in model.choice[vm.name]:
                 model.model.add(var == 0)
+            continue
+        if wanted.floats:
+            loose = [var for place, var in model.choice[vm.name] if place.parts and place.host.name == wanted.host]
+            if not loose:
+                return False
+            model.model.add(sum(loose) == 1)
             continue
         nodes = tuple(node for _, node in wanted.devices)
         chosen = [

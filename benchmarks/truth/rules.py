@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable
 
+from benchmarks.truth.floats import cpuset
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
+from benchmarks.truth.places import Place
 from benchmarks.truth.reading import Host, Inventory, Rule, Vm
 
 Domain = Hashable
@@ -81,9 +83,14 @@ def _host_domains(model: ReferenceModel, vm: Vm, rule: Rule) -> dict[Domain, Exp
 def _node_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
     found: dict[Domain, list[Expr]] = defaultdict(list)
     for place, var in model.choice[vm.name]:
-        for node in set(place.cpu_nodes):
+        for node in set(place.cpu_nodes) | {place.host.node_of[cpu] for cpu in _floats_over(place)}:
             found[place.host.name, node].append(var)
     return {domain: sum(terms) for domain, terms in found.items()}
+
+
+def _floats_over(place: Place) -> set[int]:
+    """Return the CPUs that a VM which floats runs on."""
+    return {cpu for part in place.parts for cpu in (*part.own, *(cpuset(place.host, part) if part.floating else ()))}
 
 
 def _l3_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
@@ -99,7 +106,9 @@ def _l3_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
                 found[_l3_domain(host, cpu)].append(var)
     floats: dict[tuple[str, int], list[Expr]] = defaultdict(list)
     for place, var in model.choice[vm.name]:
-        for node in shared_on(vm, place.cells, place.cpu_nodes):
+        for cpu in _floats_over(place):
+            found[_l3_domain(place.host, cpu)].append(var)
+        for node in () if place.parts else shared_on(vm, place.cells, place.cpu_nodes):
             floats[place.host.name, node].append(var)
     fixed = vm.pins_fixed and model.inventory.present(vm)
     for (host_name, node), terms in floats.items():

@@ -50,6 +50,8 @@ def _steps(case: Case) -> Iterator[Case]:
             yield replace(case, inventory=_without(case.inventory, section, number, one))
     if case.max_migrations is not None:
         yield replace(case, max_migrations=None)
+    if case.max_repins is not None:
+        yield replace(case, max_repins=None)
     for path, value in list(_leaves(case.inventory, ())):
         for other in _less(path, value):
             made = copy.deepcopy(dict(case.inventory))
@@ -66,7 +68,7 @@ def _without(inventory: Any, section: str, number: int, one: Any) -> dict[str, A
     if section == "hosts":
         for vm in made["vms"]:
             if vm.get("host") == one["name"]:
-                for key in ("host", "nodes", "memory_nodes", "pins", "pins_fixed", "emulator"):
+                for key in ("host", "nodes", "memory_nodes", "bound", "memory_on", "pins", "pins_fixed", "emulator"):
                     vm.pop(key, None)
     return made
 

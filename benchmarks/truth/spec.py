@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.registry import SMOKE, Job, Row, Spec
 from benchmarks.truth.cases import Case, case_of
 from benchmarks.truth.fleets import FAMILIES, draw
+from benchmarks.truth.mutate import kinds, mutated
 from benchmarks.truth.race import Outcome, check_witness, race, reference
 from benchmarks.truth.reference import Answer
 from benchmarks.truth.shrink import shrink
@@ -18,6 +19,7 @@ from solvers.solve import Engine
 
 ENGINES: Sequence[Engine] = ("auto", "exact", "columns", "greedy")
 ALL = "all"
+MUTATED = "mutated"
 WITNESS = "check of the reference's plan"
 _SMOKE_SEEDS = 1
 
@@ -84,11 +86,21 @@ def _measure(job: Job) -> Iterator[Row]:
         for number, case in enumerate(_cases(job.data)):
             yield from _rows(case, f"{job.data.name} {number}", 0, ENGINES)
         return
+    if job.size == MUTATED:
+        for seed in job.seeds:
+            yield from (_mutated(kind, seed) for kind in kinds())
+        return
     families = tuple(FAMILIES) if job.size in (ALL, SMOKE) else (job.size,)
     seeds = list(job.seeds)[:_SMOKE_SEEDS] if job.size == SMOKE else job.seeds
     for family in families:
         for seed in seeds:
             yield from rows_of(family, seed)
+
+
+def _mutated(kind: str, seed: int) -> Row:
+    wrong, seconds, how = mutated(kind, seed)
+    status = how if wrong is None else "failed"
+    return {"method": "read", "instance": kind, "seed": seed, "seconds": seconds, "status": status, "wrong": wrong}
 
 
 SPEC = Spec(
@@ -97,6 +109,7 @@ SPEC = Spec(
     sizes={
         ALL: "every family",
         **{name: f"fleets with {', '.join(sorted(family.features)) or 'no more'}" for name, family in FAMILIES.items()},
+        MUTATED: "documents damaged at random: plans, certificates, scenarios, comparisons, results",
         SMOKE: "one fleet a family",
     },
     measure=_measure,

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import placer
 from benchmarks.truth.cases import Case
 from benchmarks.truth.goals import parse
-from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of
+from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of, planned, reference
 from benchmarks.truth.reading import read
 from benchmarks.truth.reference import Placed, solve
 from benchmarks.truth.witness import placed_of
@@ -27,13 +26,7 @@ FLAVORS = ("2x512MiB", "1x0", "2x512MiB/2")
 def all_verbs(case: Case) -> tuple[list[str], Counter[str]]:
     """Return what is wrong with what the verbs say of a plan of the case, and how many statements were compared."""
     fleet = fleet_of(case.inventory)
-    plan = placer.solve(
-        fleet,
-        goals=case.goals,
-        time_limit_s=TIME_LIMIT_S,
-        max_moves=case.max_moves,
-        max_migrations=case.max_migrations,
-    )
+    plan = planned(case, fleet)
     wrong: list[str] = []
     done: Counter[str] = Counter()
     for verb in (failures, headroom, explained, smallest):
@@ -51,10 +44,14 @@ def settled(case: Case, placed: Mapping[str, Placed]) -> dict[str, Any]:
     data["vms"] = [vm for vm in data["vms"] if vm["name"] in placed]
     for vm in data["vms"]:
         where = placed[vm["name"]]
-        stays = vm.get("host") == where.host and vm.get("pins_fixed")
+        stays = vm.get("host") == where.host and (vm.get("pins_fixed") or where.floats)
+        if where.floats and stays:
+            continue
         vm["host"] = where.host
         vm["nodes"] = list(where.cpu_nodes)
         vm["memory_nodes"] = list(where.memory_nodes)
+        for key in ("bound", "memory_on", *(("memory_nodes",) if where.floats else ())):
+            vm.pop(key, None)
         if not stays:
             for key in ("pins", "emulator", "pins_fixed", "iothread_pins"):
                 vm.pop(key, None)
@@ -146,7 +143,10 @@ def smallest(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
     return wrong, 1
 
 
-_NOW = ("host", "nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins", "movable", "running")
+_NOW = (
+    *("host", "nodes", "memory_nodes", "bound", "memory_on"),
+    *("pins", "pins_fixed", "emulator", "iothread_pins", "movable", "running"),
+)
 
 
 def explained(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
@@ -170,7 +170,7 @@ def explained(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
                 continue
             for host in other.hosts[:1]:
                 there = replace(placed[vm.name], host=host, cpu_nodes=other.cpu_nodes, memory_nodes=other.memory_nodes)
-                truth = solve(case.inventory, case.goals, fixed={**placed, vm.name: there})
+                truth = reference(case, fixed={**placed, vm.name: there})
                 if truth.status == "gave up":
                     continue
                 compared += 1

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from benchmarks.truth.reading import Host, Inventory, Vm
 from benchmarks.truth.reference import Placed
+from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanCell, PlanVm, Unplaced
-from placer.model.vm import CellMode, EmulatorPolicy
+from placer.model.vm import Bound, CellMode, EmulatorPolicy
 from placer.model.vm import Vm as FleetVm
 
 
@@ -68,12 +69,19 @@ def _planned(
     fleet: Fleet, own: FleetVm, vm: Vm, where: Placed, free: Mapping[tuple[str, int], frozenset[int]]
 ) -> PlanVm:
     spec = own.spec
+    if where.floats:
+        return _floating(fleet, own, where)
     host = fleet.host_by_name[where.host]
     pins: dict[int, frozenset[int]] = {}
     for vcpus, node, cpus in zip(where.vcpus, where.cpu_nodes, where.cpus, strict=True):
         left = list(cpus)
         for vcpu in vcpus:
-            pins[vcpu] = frozenset({left.pop(0)}) if vcpu in vm.dedicated else free[where.host, node]
+            if vcpu not in vm.dedicated:
+                pins[vcpu] = free[where.host, node] or host.topology.node(node).cpus
+            else:
+                # Those whose CPUs are not known, on a node that has too few, stay so.
+                whole = host.topology.node(node).cpus
+                pins[vcpu] = frozenset({left.pop(0)}) if left else whole & host.usable_cpus or whole
     if vm.pins_fixed and vm.host == where.host:
         pins = dict(vm.pins)
     if spec.emulator_threads is EmulatorPolicy.ISOLATE:
@@ -98,6 +106,29 @@ def _planned(
         emulator=emulator,
         iothreads=dict.fromkeys(spec.iothreads, emulator or frozenset()),
         devices=where.devices,
+    )
+
+
+def _floating(fleet: Fleet, own: FleetVm, where: Placed) -> PlanVm:
+    """Return a VM that floats: as it is where it stays, over all of a host that it comes to."""
+    host = fleet.host_by_name[where.host]
+    now = as_now(own, host)
+    if now is not None:
+        return now
+    given = own.spec.cell_mode is CellMode.GIVEN
+    pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+    return PlanVm(
+        name=own.name,
+        host=where.host,
+        uuid=own.uuid,
+        cells=tuple(
+            PlanCell(id=number, vcpus=frozenset(vcpus), memory_kib=kib, mode="floats", nodes={})
+            for number, (vcpus, kib) in enumerate(zip(where.vcpus, where.memory_kib, strict=True))
+        ),
+        pins=dict.fromkeys(range(own.spec.vcpus), pool),
+        shown=given,
+        new_cells=own.spec.cell_mode is CellMode.AUTO and own.current is None,
+        bound=(Bound(),),
     )
 
 
@@ -132,6 +163,18 @@ def placed_of(inventory: Inventory, plan: Plan) -> dict[str, Placed]:
 
 
 def _placed(host: Host, vm: Vm, planned: PlanVm) -> Placed:
+    if planned.bound:
+        return Placed(
+            host=planned.host,
+            vcpus=tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells),
+            memory_kib=tuple(cell.memory_kib for cell in planned.cells),
+            cpu_nodes=(),
+            memory_nodes=(),
+            cpus=(),
+            emulator=None,
+            devices=(),
+            floats=True,
+        )
     if vm.flat:
         count = vm.interleave
         sizes = [vm.vcpus // count + (n < vm.vcpus % count) for n in range(count)]
@@ -142,9 +185,12 @@ def _placed(host: Host, vm: Vm, planned: PlanVm) -> Placed:
         vcpus = tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells)
         memory = tuple(min(cell.nodes) for cell in planned.cells)
     cpu_nodes = tuple(host.node_of[min(planned.pins[min(own)])] for own in vcpus)
-    cpus = tuple(
-        tuple(sorted(cpu for vcpu in own if vcpu in vm.dedicated for cpu in planned.pins[vcpu])) for own in vcpus
-    )
+    pins = {vcpu: min(pin) for vcpu, pin in planned.pins.items() if vcpu in vm.dedicated and len(pin) == 1}
+    if vm.host == planned.host and not vm.pins:
+        # The only CPU of a node names none: that of a VM whose CPUs are not known may be others' too.
+        alone = {min(node.cpus) for node in host.nodes if len(node.cpus) == 1}
+        pins = {vcpu: cpu for vcpu, cpu in pins.items() if cpu not in alone}
+    cpus = tuple(tuple(sorted(pins[vcpu] for vcpu in own if vcpu in pins)) for own in vcpus)
     return Placed(
         host=planned.host,
         vcpus=vcpus,

@@ -163,10 +163,10 @@ def _tiers(goal: GoalResult, measured: Mapping[str, float], room: float, found: 
             found.fault(message, where=where)
         if value is not None and bound is not None and bound > value + room + RELATIVE * abs(value):
             found.fault(f"goal {goal.name!r}, {part}: its bound {bound:g} is above its value {value:g}", where=where)
-    # `placed` adds up its tiers of vCPUs over the priorities; the second tier of `moves` refines the first, and the
-    # first one of `remote` goes before its value.
-    chosen = {"placed": goal.tiers[::2], "remote": goal.tiers[-1:]}.get(goal.name, goal.tiers[:1])
-    counted = [tier.get("bound") for tier in chosen]
+    # `placed` adds up its tiers of vCPUs over the priorities, `excess` all; the second of `moves` refines the first,
+    # and the first one of `remote` goes before its value.
+    chosen = {"placed": goal.tiers[::2], "excess": goal.tiers, "remote": goal.tiers[-1:]}
+    counted = [tier.get("bound") for tier in chosen.get(goal.name, goal.tiers[:1])]
     known = [bound for bound in counted if bound is not None]
     if goal.bound is not None and counted and len(known) == len(counted) and not _near(sum(known), goal.bound, room):
         message = f"goal {goal.name!r}: the bounds of its parts make {sum(known):g}, and its bound is {goal.bound:g}"

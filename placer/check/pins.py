@@ -35,9 +35,10 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
             continue
         if left_as_it_is(vm, planned) or planned.bound:
             continue
-        for where, message in _own_cpus(use.host, vm.spec, planned, own):
+        unnamed = _unnamed(use.host, vm, planned)
+        for where, message in _own_cpus(use.host, vm.spec, planned, own, unnamed):
             found.vm(planned, message, where=where)
-        for where, message in floors.wrong(vm, planned):
+        for where, message in floors.wrong(vm, planned, arrives=vm.name in arrivals):
             found.vm(planned, message, where=where)
         stays = vm.name not in arrivals and planned.change is Change.NONE
         if stays and vm.current is not None and planned.emulator == vm.current.emulator:
@@ -49,17 +50,20 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
 def _exclusive(use: CpuUse, found: Findings) -> None:
     """A CPU has one holder, none where a thread policy keeps it empty. Pins fixed on both sides are as they were."""
 
+    def left(position: int, cpu: int) -> bool:
+        return _keeps(use.host, *use.placed[position], cpu)
+
     def clash(cpu: int, one: int, other: int, how: str) -> None:
-        (a, planned), (b, second) = use.placed[one], use.placed[other]
+        planned, second = use.placed[one][1], use.placed[other][1]
         message = f"CPU {cpu} {how} VM {second.name!r}"
-        if left_as_it_is(a, planned) and left_as_it_is(b, second):
+        if left(one, cpu) and left(other, cpu):
             found.warn(f"VM {planned.name!r} on host {planned.host!r}: {message}; both are as they are now")
         else:
             found.vm(planned, message, where="pins")
 
     for cpu, holders in use.holders.items():
         if len(holders) > 1:
-            for one, other in itertools.pairwise(sorted(holders, key=lambda n: left_as_it_is(*use.placed[n]))):
+            for one, other in itertools.pairwise(sorted(holders, key=lambda n: left(n, cpu))):
                 clash(cpu, one, other, "is also pinned for")
     for cpu in use.holders.keys() & use.idle.keys():
         for one, other in itertools.product(use.holders[cpu], use.idle[cpu]):
@@ -68,19 +72,50 @@ def _exclusive(use: CpuUse, found: Findings) -> None:
     reserved = use.host.reserve.cpus
     if reserved:
         for cpu in sorted(use.idle.keys() & reserved):
-            for vm, planned in (use.placed[position] for position in use.idle[cpu]):
+            for position in use.idle[cpu]:
+                vm, planned = use.placed[position]
                 if not (has_fixed_pins(vm, planned) or left_as_it_is(vm, planned)):
                     policy = vm.spec.thread_policy.value
                     found.vm(planned, f"its thread policy is {policy}, and sibling {cpu} is reserved", where="pins")
 
 
-def _own_cpus(host: Host, spec: VmSpec, planned: PlanVm, own: set[int]) -> Iterator[tuple[str, str]]:
+def _unnamed(host: Host, vm: Vm, planned: PlanVm) -> frozenset[int]:
+    """Return the dedicated vCPUs whose CPUs are not known and stay so: none is given one of its own."""
+    now, topology = vm.current, host.topology
+    if now is None or now.host != planned.host or planned.bound:
+        return frozenset()
+    on = frozenset(now.nodes or ())
+    found = set()
+    for vcpu, pin in planned.pins.items():
+        node = topology.node(topology.node_of_cpu[min(pin)])
+        wide = node.cpus & host.usable_cpus or node.cpus
+        apart = (len(pin) > 1 and pin <= node.cpus) or pin == wide
+        if vcpu not in now.pins and vm.spec.is_dedicated(vcpu) and node.id in on and apart:
+            found.add(vcpu)
+    return frozenset(found)
+
+
+def _keeps(host: Host, vm: Vm, planned: PlanVm, cpu: int) -> bool:
+    """Tell whether a VM has a CPU for nothing but what it is there for now: whose sharing it is a fact."""
+    now = vm.current
+    if now is None or now.host != planned.host:
+        return False
+    unnamed = _unnamed(host, vm, planned)
+    holds = [vcpu for vcpu, pin in planned.pins.items() if cpu in pin and vm.spec.is_dedicated(vcpu)]
+    if any(vcpu not in unnamed and now.pins.get(vcpu) != planned.pins[vcpu] for vcpu in holds):
+        return False
+    return bool(holds) or planned.emulator == now.emulator
+
+
+def _own_cpus(
+    host: Host, spec: VmSpec, planned: PlanVm, own: set[int], unnamed: frozenset[int]
+) -> Iterator[tuple[str, str]]:
     """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` and ``pairs`` it fills cores."""
     if spec.cpu_policy is CpuPolicy.SHARED:
         return
-    dedicated = planned.pins
-    if spec.cpu_policy is CpuPolicy.MIXED:
-        dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu in spec.dedicated_vcpus}
+    dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu not in unnamed and spec.is_dedicated(vcpu)}
+    if unnamed:
+        own = set().union(*dedicated.values())
     if len(own) != len(dedicated) or any(len(pin) != 1 for pin in dedicated.values()):
         taken: Counter[int] = Counter(cpu for pin in dedicated.values() for cpu in pin)
         for vcpu, pin in sorted(dedicated.items()):
@@ -142,8 +177,11 @@ class _Floors:
             self._sets[node] = found
         return found
 
-    def wrong(self, vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
-        """Yield the shared vCPUs whose cpuset is not that of their node, nor what they have less what others took."""
+    def wrong(self, vm: Vm, planned: PlanVm, *, arrives: bool) -> Iterator[tuple[str, str]]:
+        """Yield the shared vCPUs whose cpuset is not that of their node, nor what they have less what others took.
+
+        Where a node has no CPU left for them, those that are there already run on any of it: what they lack is excess.
+        """
         spec = vm.spec
         now = vm.current.pins if vm.current is not None and vm.current.host == planned.host else {}
         if spec.cpu_policy is CpuPolicy.DEDICATED:
@@ -155,6 +193,8 @@ class _Floors:
                 continue
             checked.add(pin)
             free = self.on(node_of[min(pin)])
+            if not free and not arrives and len({node_of[cpu] for cpu in pin}) == 1:
+                continue
             known = now.get(vcpu, NOBODY)
             if pin != free and not (pin <= known and known - pin <= self.use.taken):
                 want = format_cpuset(free) or "none: all its CPUs are taken"

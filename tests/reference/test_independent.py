@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-MODEL = ("reading", "places", "model", "rules", "goals", "reference")
+MODEL = (
+    "reading",
+    "floats",
+    "places",
+    "model",
+    "headroom",
+    "capacity",
+    "build",
+    "rules",
+    "goals",
+    "reference",
+)
 """The modules that are the reference; the others of the package bring both sides together."""
 
 

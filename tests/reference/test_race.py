@@ -115,3 +115,55 @@ def test_headroom_is_left_free_by_the_pins(engine: Engine) -> None:
     case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": [vm]}, goals="placed,headroom:1x0")
     assert reference(case).value("headroom:1x0") == 3
     assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+@pytest.mark.parametrize(
+    "cpus", [("0", "1-2"), ("0-1", "2-3")], ids=["a node of one CPU", "cells on a full node and beside"]
+)
+def test_vcpus_without_known_cpus_stay_so_where_there_are_too_few(engine: Engine, cpus: tuple[str, str]) -> None:
+    """Two copies of a VM on a node that has CPUs for one stay as they are, cell by cell, and the excess is told."""
+    nodes = [{"id": number, "cpus": text, "memory": "4GiB"} for number, text in enumerate(cpus)]
+    hosts = [{"name": "h", "nodes": nodes, "siblings": []}]
+    vm = {"vcpus": 3, "memory": "512MiB", "cells": [{"vcpus": 2, "memory": "256MiB"}, {"vcpus": 1, "memory": "256MiB"}]}
+    vms = [{**vm, "name": name, "host": "h", "nodes": [0, 1]} for name in ("v", "copy")]
+    case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}, goals="placed,excess,moves")
+    short = 4 - (1 if cpus[0] == "0" else 2)
+    assert reference(case).values["excess"] == (0, short, 0, 0)
+    assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_sets_of_one_node_are_a_node_a_cell(engine: Engine) -> None:
+    """A VM whose CPUs and memory are each bound to one node, other ones, stays there though the memory is short."""
+    nodes = [{"id": number, "cpus": text, "memory": "256MiB"} for number, text in enumerate(("0-1", "2-3"))]
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "host": "h", "bound": {"cpus": [0], "memory": [1]}}
+    inventory = {"schema": "placer.inventory/v1", "hosts": [{"name": "h", "nodes": nodes}], "vms": [vm]}
+    assert assert_holds(Case(inventory=inventory, goals="excess,moves"), engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_isolated_emulator_cpus_that_nobody_knows_are_taken_already(engine: Engine) -> None:
+    """VMs whose emulator CPU is not known have one all the same: beside too few shared CPUs they take no more."""
+    hosts = [{"name": "h", "nodes": [{"id": 0, "cpus": "0-3", "memory": "4GiB"}]}]
+    own = {"vcpus": 1, "memory": "256MiB", "emulator_threads": "isolate", "host": "h", "nodes": [0]}
+    shared = {"name": "s", "vcpus": 2, "memory": "256MiB", "cpu_policy": "shared", "host": "h", "nodes": [0]}
+    vms = [{**own, "name": "a"}, {**own, "name": "b"}, shared]
+    case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}, goals="excess,moves")
+    assert reference(case).value("excess") == 2
+    assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_moves_are_those_of_the_plan_where_sets_stay(engine: Engine) -> None:
+    """A VM bound to a set whose memory is short does not float over its own host: it stays, and no move is counted."""
+    nodes = [{"id": number, "cpus": text, "memory": "512MiB"} for number, text in enumerate(("0-1", "2-3"))]
+    vm = {"vcpus": 2, "memory": "512MiB", "cpu_policy": "shared", "host": "h", "bound": {"cpus": [0, 1], "memory": [1]}}
+    inventory = {
+        "schema": "placer.inventory/v1",
+        "hosts": [{"name": "h", "nodes": nodes}],
+        "vms": [{**vm, "name": "v"}],
+    }
+    case = Case(inventory=inventory, goals="excess,moves", max_moves=9)
+    assert reference(case).value("excess") == (128 + 1 + 16) * 1024
+    assert_holds(case, engine)

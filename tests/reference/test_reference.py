@@ -173,3 +173,41 @@ def test_live_move_stays_in_its_migration_domain() -> None:
     running = vm("v", 1, host="old", nodes=[0])
     assert value(fleet(hosts, [running]), "rules", max_moves=1) == 1
     assert value(fleet(hosts, [{**running, "movable": "cold"}]), "rules", max_moves=1) == 0
+
+
+def test_floating_vms_take_of_unions_of_their_sets() -> None:
+    """Two VMs over two nodes each, with one node in common, fit where all three have what they take, and a third on the
+    node in common is what has no place.
+    """
+    nodes = host(("0-1", "1GiB"), ("2-3", "1GiB"), ("4-5", "1GiB"))
+    size = {"memory": "1024MiB", "overhead": "0MiB", "cpu_policy": "shared", "host": "h"}
+    wide = [vm(f"v{n}", 1, **size, bound={"cpus": "host", "memory": [n, n + 1]}) for n in range(2)]
+    middle = vm("m", 1, **size, bound={"cpus": "host", "memory": [1]})
+    again = vm("n", 1, **{**size, "memory": "512MiB"}, bound={"cpus": "host", "memory": [1]})
+    assert value(fleet([nodes], [*wide, middle]), "excess") == 0
+    assert solve(fleet([nodes], [*wide, middle, again]), "excess").values["excess"] == (512 * 1024, 0, 0, 0)
+
+
+def test_nobody_comes_to_a_place_that_is_over() -> None:
+    """On a node that holds more memory than it has a VM to come finds no place, on the one beside it does."""
+    nodes = host(("0-3", "512MiB"), ("4-7", "1GiB"))
+    full = vm("full", 1, memory="512MiB", host="h", nodes=[0])
+    assert solve(fleet([nodes], [full, vm("new", 1)]), "placed").plan["new"].cpu_nodes == (1,)
+    assert value(fleet([host(("0-3", "512MiB"))], [full, vm("new", 1)]), "placed") == 1
+
+
+def test_excess_has_four_parts() -> None:
+    """Memory, dedicated vCPUs that share a CPU, CPUs that shared vCPUs lack, and free resources, as they stand."""
+    one = host(("0-1", "512MiB"), resources={"disk": 1})
+    here = {"host": "h", "nodes": [0], "overhead": "0MiB"}
+    twins = [vm(f"d{n}", 1, **here, pins={"0": "0"}, movable="false", resources={"disk": 1}) for n in range(2)]
+    floats = vm("s", 3, **here, cpu_policy="shared")
+    found = solve(fleet([one], [*twins, floats]), "excess", max_repins=0)
+    assert found.values["excess"] == (256 * 1024, 1, 3, 1)
+    assert solve(fleet([one], [*twins, floats]), "excess").values["excess"] == (256 * 1024, 0, 3, 1)
+
+
+def test_balance_by_usage() -> None:
+    """A VM of two vCPUs that uses half of them counts for one: 0.5 of the node, in steps of a fifth of that mean."""
+    busy = vm("v", 2, usage={"cpu_p95": 0.5})
+    assert value(fleet([host(("0-1", "4GiB"))], [busy]), "placed,balance:usage") == pytest.approx(2 * 1.5)

@@ -11,7 +11,7 @@ from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, Goal
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
-from placer.model.sets import PinMode
+from placer.model.sets import PinMode, known_nodes
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
 from solvers.problem import MoveBudget
@@ -58,7 +58,9 @@ def plan_from_result(
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
     goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess)
-    if "moves" in kinds and any(vm.current is not None and vm.spec.devices for vm in fleet.vms):
+    if "moves" in kinds and any(
+        vm.current is not None and (vm.spec.devices or known_nodes(vm) is None) for vm in fleet.vms
+    ):
         moved = dict(values.tiers("moves"))
         goals = tuple(with_moves(goal, moved) if goal.name == "moves" else goal for goal in goals)
     shall = 0 if pin is None else sum(group.present for group in compiled.flavors.groups if group.binds == "shall")

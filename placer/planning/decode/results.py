@@ -221,7 +221,8 @@ def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, 
 def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:
     """Put the moves of the finished plan in place of the counts' own, which take other devices for a move.
 
-    That happens on hosts whose devices could be given otherwise to those that stay; no bound is claimed there.
+    That happens on hosts whose devices could be given otherwise to those that stay, and where counts let a VM that is
+    bound to sets of nodes float over its own host, which it may not; no bound is claimed there.
     """
     tiers = tuple(tier if tier["value"] == parts[tier["part"]] else _as_measured(tier, parts) for tier in goal.tiers)
     if tiers == goal.tiers or not tiers:

@@ -53,8 +53,7 @@ def current_place(
             nodes = nodes_of_pins(pins, spec, topology)
     bound = base.bound if entry.nodes is None and entry.memory_nodes is None else ()
     if entry.bound is not None:
-        bound = _bounds(entry, spec, topology, problems)
-        nodes = memory = None
+        nodes, memory, bound = _apart(_bounds(entry, spec, topology, problems), spec)
     _check_nodes("nodes", nodes, spec, topology, problems)
     if memory is not nodes:
         _check_nodes("memory_nodes", memory, spec, topology, problems)
@@ -97,6 +96,16 @@ def _bounds(entry: VmEntry, spec: VmSpec, topology: Topology, problems: list[Pro
             elif name == "cpus" and named and not any(topology.node(node).cpus for node in named):
                 problems.append((("bound",), f"{name}: nodes {format_cpuset(named)} have no CPU", None))
     return tuple(Bound(cpus=one.cpus, memory=one.memory, wish=frozenset(one.wish)) for one in listed)
+
+
+def _apart(
+    bound: tuple[Bound, ...], spec: VmSpec
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None, tuple[Bound, ...]]:
+    """Return nodes and memory nodes a cell where the sets are of one node each, else the sets."""
+    if not all(len(one.cpus or ()) == len(one.memory or ()) == 1 for one in bound):
+        return None, None, bound
+    parts = bound * max(1, len(spec.cells)) if len(bound) == 1 else bound
+    return tuple(min(one.cpus or ()) for one in parts), tuple(min(one.memory or ()) for one in parts), ()
 
 
 def _there(cpus: frozenset[int] | None, topology: Topology) -> frozenset[int] | None:

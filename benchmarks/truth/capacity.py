@@ -1,0 +1,399 @@
+"""What hosts have, what VMs may take of it, and the goal `excess`: docs/explanation/floating-vms.md.
+
+A host that has all that its VMs take has it in every plan. Where a set of nodes is over now, no kind of VM may take
+more of it than it does, and what has no place is counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from benchmarks.truth.floats import Nodes, beyond
+from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take, node_cpus, shared_on
+from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
+from benchmarks.truth.reading import Host, Vm
+
+MOST_SETS = 5
+"""A host of more sets of several nodes has too many unions to write down one by one."""
+
+
+def kind_of(vm: Vm) -> Hashable:
+    """Return what makes VMs one kind: size, pages, policies and overhead."""
+    policy = "shared" if not vm.dedicated else "dedicated" if len(vm.dedicated) == vm.vcpus else "mixed"
+    return vm.vcpus, vm.memory_kib, vm.page_kib, policy, vm.thread_policy, vm.overhead_kib
+
+
+def vcpu_scale(model: ReferenceModel) -> int:
+    """Return the units of a CPU in which those that shared vCPUs lack are whole on every host."""
+    return math.lcm(*(host.ratio.numerator for host in model.inventory.hosts))
+
+
+def place_now(model: ReferenceModel, vm: Vm) -> Place | None:
+    """Return the place that a VM has now, None where it is nowhere."""
+    if not model.inventory.present(vm):
+        return None
+    return next((place for place, _ in model.choice[vm.name] if is_at(vm, place)), None)
+
+
+def residents(model: ReferenceModel, host: Host) -> Iterable[tuple[Vm, Place]]:
+    """Yield the VMs that are on a host now with their places."""
+    for vm in model.inventory.vms:
+        place = place_now(model, vm)
+        if place is not None and place.host.name == host.name:
+            yield vm, place
+
+
+def crowded_nodes(model: ReferenceModel) -> frozenset[tuple[str, int]]:
+    """Return the (host, node) whose dedicated vCPUs and emulator CPUs have too few CPUs now, or share one."""
+    found = set()
+    for host in model.inventory.hosts:
+        pinned: Counter[int] = Counter()
+        count: Counter[int] = Counter()
+        for vm, place in residents(model, host):
+            for cpu in held_now(vm, place):
+                pinned[cpu] += 1
+            count.update(threads_now(vm, place))
+        for node in host.nodes:
+            pool = node.cpus & host.dedicated
+            shares = any(many > (cpu in pool) for cpu, many in pinned.items() if cpu in node.cpus)
+            if shares or count[node.id] > len(pool):
+                found.add((host.name, node.id))
+    return frozenset(found)
+
+
+def held_now(vm: Vm, place: Place) -> list[int]:
+    """Return the CPUs that a VM has for itself, as far as they are known."""
+    found = [cpu for part in place.parts for cpu in part.own]
+    if not place.parts:
+        found += [min(vm.pins[vcpu]) for vcpu in vm.dedicated if vcpu in vm.pins]
+        found += sorted(vm.emulator or ()) if vm.own_emulator else []
+    return found
+
+
+def threads_now(vm: Vm, place: Place) -> Counter[int]:
+    """Return node -> CPUs that the dedicated vCPUs and the emulator's own CPU of a VM take, idle siblings included."""
+    found: Counter[int] = Counter(place.host.node_of[cpu] for part in place.parts for cpu in part.own)
+    for number, (cell, node) in enumerate(zip(place.cells, place.cpu_nodes, strict=not place.parts)):
+        found[node] += len(vm.dedicated.intersection(cell.vcpus)) + (vm.own_emulator and not number)
+    if vm.thread_policy != "prefer" and not place.parts:
+        own = {cpu for vcpu in vm.dedicated for cpu in vm.pins.get(vcpu, ())}
+        for cpu in frozenset[int]().union(*(place.host.core_of[cpu] for cpu in own)) - own:
+            found[place.host.node_of[cpu]] += cpu in place.host.dedicated
+    return found
+
+
+def keep_capacity(model: ReferenceModel) -> None:
+    """Constrain the model by all that hosts have, and note the parts of the goal `excess`."""
+    for vm in model.inventory.vms:
+        for place, var in model.choice[vm.name]:
+            for (nodes, size), kib in memory_use(vm, place).items():
+                model.memory[place.host.name, size].append(Take(nodes=nodes, vm=vm, units=kib, var=var))
+    for host in model.inventory.hosts:
+        if not host.failed:
+            _memory(model, host)
+            _dedicated(model, host)
+            _shared(model, host)
+            _countables(model, host)
+
+
+def _memory(model: ReferenceModel, host: Host) -> None:
+    now: dict[int | None, list[Take]] = defaultdict(list)
+    for vm, place in residents(model, host):
+        for (nodes, size), kib in memory_use(vm, place).items():
+            now[size].append(Take(nodes=nodes, vm=vm, units=kib, var=1))
+    for (name, size), takes in model.memory.items():
+        if name != host.name:
+            continue
+        room: dict[int, Expr] = {
+            node.id: (node.memory_kib if node.kind != "device" else 0)
+            if size is None
+            else node.pools.get(size, 0) * size
+            for node in host.nodes
+        }
+        keep(model, takes, now[size], room)
+        if _is_over(now[size], room):
+            model.excess["memory"].append(lack(model, takes, room))
+
+
+def _dedicated(model: ReferenceModel, host: Host) -> None:
+    """Give every dedicated vCPU a CPU of the pool that is its alone, but where a node has too few of them now."""
+    crowded = [node for node in host.nodes if (host.name, node.id) in model.crowded]
+    free = {cpu for node in crowded for cpu in node.cpus}
+    for (name, cpu), holders in model.holders.items():
+        if name == host.name and cpu not in free:
+            model.model.add(sum(holders) <= 1)
+    for node in crowded:
+        pool = node.cpus & host.dedicated
+        takes = _threads(model, host, node.id)
+        now = [
+            Take(nodes=frozenset({node.id}), vm=vm, units=threads_now(vm, place)[node.id], var=1)
+            for vm, place in residents(model, host)
+        ]
+        over = keep(model, takes, now, {node.id: len(pool)}, soft=True)
+        shared = []
+        for cpu in node.cpus:
+            holders = model.holders.get((host.name, cpu), [])
+            above = model.model.new_int_var(0, max(1, len(holders)), "CPU shared")
+            model.model.add_max_equality(above, [sum(holders) - (cpu in pool), 0])
+            shared.append(above)
+            alone = [(var, over) for var in _arrivals(model, host, node.id, cpu)]
+            for left in model.left:
+                at = model.own.get((left.vm.name, host.name, left.cell), {})
+                if (left.host, left.node) == (host.name, node.id) and cpu in at:
+                    alone.append((at[cpu], left.var if left.known else 0))
+                    if cpu not in pool:
+                        model.model.add(at[cpu] <= left.var)
+                    if left.known and cpu in frozenset[int]().union(*left.vm.pins.values()):
+                        model.model.add(at[cpu] >= left.var)
+            for var, unless in alone:
+                for other in holders:
+                    if other.index != var.index:
+                        model.model.add(var + other <= 1 + unless)
+        most = model.model.new_int_var(0, 10**4, "dedicated vCPUs without a CPU")
+        model.model.add_max_equality(most, [sum(shared), sum(take.units * take.var for take in takes) - len(pool)])
+        model.excess["CPUs"].append(most)
+
+
+def _arrivals(model: ReferenceModel, host: Host, node: int, cpu: int) -> list[Expr]:
+    """Return who may newly come to have a CPU of a node: VMs that are not on it now."""
+    found = []
+    for vm in model.inventory.vms:
+        if model.inventory.present(vm) and vm.host == host.name and node in (vm.nodes or ()):
+            continue
+        places = [at for (name, on, _), at in model.own.items() if (name, on) == (vm.name, host.name)]
+        places += [model.emulator.get((vm.name, host.name), {})]
+        found += [at[cpu] for at in places if cpu in at]
+    return found + [var for (name, slot), var in model.slots.items() if (name, slot) == (host.name, cpu)]
+
+
+def _threads(model: ReferenceModel, host: Host, node: int) -> list[Take]:
+    """Return what dedicated vCPUs and emulator CPUs take of a node's CPUs, idle siblings included."""
+    nodes, cpus = frozenset({node}), node_cpus(host, node)
+    takes = []
+    for vm in model.inventory.vms:
+        for (name, on, _), at in model.own.items():
+            if (name, on) == (vm.name, host.name):
+                takes += [Take(nodes=nodes, vm=vm, units=1, var=var) for cpu, var in at.items() if cpu in cpus]
+        for cpu, var in model.emulator.get((vm.name, host.name), {}).items():
+            if cpu in cpus:
+                takes.append(Take(nodes=nodes, vm=vm, units=1, var=var))
+        takes += [
+            Take(nodes=nodes, vm=vm, units=left.vcpus, var=left.var)
+            for left in model.left
+            if (left.vm.name, left.host, left.node) == (vm.name, host.name, node) and not left.known
+        ]
+        for place, var in model.choice[vm.name]:
+            own = sum(cpu in cpus for part in place.parts for cpu in part.own)
+            if own and place.host.name == host.name:
+                takes.append(Take(nodes=nodes, vm=vm, units=own, var=var))
+    for cpu in cpus & host.dedicated:
+        takes += [Take(nodes=nodes, vm=vm, units=1, var=idle) for vm, idle in model.idle.get((host.name, cpu), ())]
+    return takes
+
+
+def shared_use(vm: Vm, place: Place) -> Counter[Nodes]:
+    """Return nodes -> shared vCPUs of a placed VM that float over them, as far as they may have a CPU each."""
+    found: Counter[Nodes] = Counter()
+    for part in place.parts:
+        if part.floating:
+            found[part.cpus] += part.floating - beyond(place.host, part)
+    for node, count in {} if place.parts else shared_on(vm, place.cells, place.cpu_nodes).items():
+        found[frozenset({node})] += count
+    return found
+
+
+def _shared(model: ReferenceModel, host: Host) -> None:
+    """Let shared vCPUs float over the CPUs of their nodes that nobody takes, `ratio` of them a CPU."""
+    up, down = host.ratio.numerator, host.ratio.denominator
+    takes: list[Take] = []
+    for vm in model.inventory.vms:
+        for place, var in model.choice[vm.name]:
+            if place.host.name == host.name:
+                takes += [
+                    Take(nodes=nodes, vm=vm, units=down * count, var=var)
+                    for nodes, count in shared_use(vm, place).items()
+                ]
+                more = sum(beyond(host, part) for part in place.parts)
+                if more:
+                    model.excess["vCPUs"].append(more * vcpu_scale(model) * var)
+    if not takes:
+        return
+    for node in host.nodes:
+        for cpu in sorted(node.cpus & host.shared):
+            model.taken[host.name, cpu] = model.any_of(model.takers[host.name, cpu], f"{host.name} {cpu} taken") + 0
+    pool = {node.id: sorted(node.cpus & host.shared) for node in host.nodes}
+    alone: dict[int, Expr] = {node: up * len(cpus) for node, cpus in pool.items()}
+    free = {node: up * sum(1 - model.taken[host.name, cpu] for cpu in cpus) for node, cpus in pool.items()}
+    now, threads = [], []
+    for vm, place in residents(model, host):
+        now += [Take(nodes=nodes, vm=vm, units=down * count, var=1) for nodes, count in shared_use(vm, place).items()]
+        threads += [
+            Take(nodes=frozenset({node}), vm=vm, units=up * count, var=1)
+            for node, count in threads_now(vm, place).items()
+        ]
+    keep(model, takes, now, alone)
+    beside = {node.id: up * len(node.cpus & host.usable) for node in host.nodes}
+    own = [
+        Take(nodes=one.nodes, vm=one.vm, units=up * one.units, var=one.var)
+        for node in host.nodes
+        if node.cpus and not host.split
+        for one in _threads(model, host, node.id)
+    ]
+    crowds = _is_over(now, alone) or (not host.split and _is_over([*now, *threads], beside))
+    keep(model, takes, now, free, beside=(own, [] if host.split else threads) if crowds else None)
+    if crowds:
+        each = vcpu_scale(model) // up
+        lacks = [lack(model, takes, alone)]
+        if not host.split:
+            lacks.append(lack(model, [*takes, *own], beside))
+        most = model.model.new_int_var(0, 10**7, "CPUs that shared vCPUs lack")
+        model.model.add_max_equality(most, lacks)
+        model.excess["vCPUs"].append(each * most)
+
+
+def _countables(model: ReferenceModel, host: Host) -> None:
+    """Keep devices; what is short of a free resource now may stay so while nobody comes who takes of it."""
+    devices: dict[tuple[str, int | None], list[Expr]] = defaultdict(list)
+    resources: dict[tuple[int | None, str], list[tuple[int, Vm, Place, Expr]]] = defaultdict(list)
+    for vm in model.inventory.vms:
+        for place, var in model.choice[vm.name]:
+            if place.host.name == host.name:
+                for device, count in device_use(vm, place).items():
+                    devices[device].append(count * var)
+                for resource, amount in resource_use(vm, place).items():
+                    resources[resource].append((amount, vm, place, var))
+    for device, terms in devices.items():
+        model.model.add(sum(terms) <= host.devices.get(device, 0))
+    has: dict[tuple[int | None, str], int] = {(None, name): amount for name, amount in host.resources.items()}
+    has.update({(node.id, name): amount for node in host.nodes for name, amount in node.resources.items()})
+    for resource, parts in resources.items():
+        room = has.get(resource, 0)
+        here = sum(resource_use(vm, place)[resource] for vm, place in residents(model, host))
+        total = sum(amount * var for amount, _, _, var in parts)
+        if here <= room:
+            model.model.add(total <= room)
+            continue
+        over = model.boolean(f"{resource} is over")
+        model.model.add(total <= room).only_enforce_if(over.negated())
+        model.model.add(
+            sum(var for _, vm, place, var in parts if not (model.inventory.present(vm) and is_at(vm, place))) == 0
+        ).only_enforce_if(over)
+        above = model.model.new_int_var(0, 10**7, "resource lacked")
+        model.model.add_max_equality(above, [total - room, 0])
+        model.excess["others"].append(above)
+
+
+def unions(sets: Iterable[Nodes]) -> dict[Nodes, list[tuple[Nodes, ...]]]:
+    """Return the sets and all unions of sets that share nodes, each with the choices of sets that make it up."""
+    every = set(sets)
+    found: dict[Nodes, list[tuple[Nodes, ...]]] = {nodes: [] for nodes in every if len(nodes) == 1}
+    wide = sorted((nodes for nodes in every if len(nodes) > 1), key=sorted)
+    if len(wide) > MOST_SETS:
+        raise NotCoveredError(f"{len(wide)} sets of nodes on a host")
+    for count in range(1, len(wide) + 1):
+        for chosen in itertools.combinations(wide, count):
+            if _is_one_piece(chosen):
+                found.setdefault(frozenset[int]().union(*chosen), []).append(chosen)
+    return found
+
+
+def _is_one_piece(sets: Sequence[Nodes]) -> bool:
+    reached, left = sets[0], list(sets[1:])
+    while near := [nodes for nodes in left if nodes & reached]:
+        reached = reached.union(*near)
+        left = [nodes for nodes in left if nodes not in near]
+    return not left
+
+
+def keep(
+    model: ReferenceModel,
+    takes: Sequence[Take],
+    now: Sequence[Take],
+    room: Mapping[int, Expr],
+    *,
+    beside: tuple[Sequence[Take], Sequence[Take]] | None = None,
+    soft: bool = False,
+) -> Expr:
+    """Write that no union of sets which share nodes takes more than it has, or no kind more of it than now.
+
+    Parameters
+    ----------
+    room : units by node, numbers or expressions.
+    beside : what else counts of a kind where it is over, after and now: CPUs of dedicated vCPUs.
+    soft : nothing is known to be within its room now.
+
+    Returns
+    -------
+    Whether the last union is taken to be over.
+    """
+    last: Expr = 0
+    for union, covers in unions(take.nodes for take in takes).items():
+        inside = [take for take in takes if take.nodes <= union]
+        total = sum(take.units * take.var for take in inside)
+        has = sum(room.get(node, 0) for node in union)
+        then = sum(take.units for take in now if take.nodes <= union)
+        if len(union) == 1 and not soft and isinstance(has, int) and then <= has:
+            model.model.add(total <= has)
+            continue
+        there: list[Expr] = []
+        if len(union) > 1:
+            made = [_all_of(model, [_taken(model, takes, nodes) for nodes in cover]) for cover in covers]
+            there = [model.any_of(made, "a union of sets that are there")]
+        if not isinstance(has, int) and beside is None:
+            model.model.add(total <= has).only_enforce_if(there)
+            continue
+        over = last = model.boolean("over")
+        model.model.add(total <= has).only_enforce_if([over.negated(), *there])
+        after = [*inside, *(take for take in beside[0] if take.nodes <= union)] if beside else inside
+        before = [*now, *beside[1]] if beside else now
+        for kind in {kind_of(take.vm) for take in after if take.vm is not None}:
+            most = sum(
+                take.units
+                for take in before
+                if take.vm is not None and kind_of(take.vm) == kind and take.nodes <= union
+            )
+            mine = sum(take.units * take.var for take in after if take.vm is not None and kind_of(take.vm) == kind)
+            model.model.add(mine <= most).only_enforce_if(over)
+        others = [take.var for take in after if take.vm is None]
+        if others:
+            model.model.add(sum(others) == 0).only_enforce_if(over)
+    return last
+
+
+def _taken(model: ReferenceModel, takes: Sequence[Take], nodes: Nodes) -> Expr:
+    return model.any_of([take.var for take in takes if take.nodes == nodes], "a set is there")
+
+
+def _all_of(model: ReferenceModel, terms: Sequence[Expr]) -> Expr:
+    found = model.boolean("all are there")
+    model.model.add_min_equality(found, terms)
+    return found
+
+
+def _is_over(now: Sequence[Take], room: Mapping[int, Expr]) -> bool:
+    """Tell whether any of what is there now has no place."""
+    nodes = sorted({node for take in now for node in take.nodes})
+    return any(
+        sum(take.units for take in now if take.nodes <= set(chosen)) > sum(room.get(node, 0) for node in chosen)
+        for count in range(1, len(nodes) + 1)
+        for chosen in itertools.combinations(nodes, count)
+    )
+
+
+def lack(model: ReferenceModel, takes: Sequence[Take], room: Mapping[int, Expr]) -> Expr:
+    """Return how many units have no place: the most that any set of nodes is asked for beyond what it has.
+
+    That is the demand less the largest flow from the takes over the nodes that may hold them.
+    """
+    nodes = sorted({node for take in takes for node in take.nodes})
+    above: list[Expr] = [0]
+    for count in range(1, len(nodes) + 1):
+        for chosen in itertools.combinations(nodes, count):
+            asked = sum(take.units * take.var for take in takes if take.nodes <= set(chosen))
+            above.append(asked - sum(room.get(node, 0) for node in chosen))
+    most = model.model.new_int_var(0, 10**10, "lacked")
+    model.model.add_max_equality(most, above)
+    return most

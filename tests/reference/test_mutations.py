@@ -1,0 +1,30 @@
+"""Damaged documents: each is taken or refused by a named error, none crashes, takes long or fills the memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.truth import mutate
+from benchmarks.truth.mutate import kinds, mutated
+
+DOCUMENTS = 8
+"""A kind at every run; `placer bench truth --size mutated` tries as many as one likes."""
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_damaged_documents_are_refused_by_name(kind: str) -> None:
+    """Of some damaged documents of a kind none is wrongly taken, and some are refused."""
+    outcomes = [mutated(kind, seed) for seed in range(DOCUMENTS)]
+    assert not [wrong for wrong, _, _ in outcomes if wrong]
+    assert any(how == "refused" for _, _, how in outcomes)
+
+
+def test_a_crash_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that ends with anything but an error of its own is reported."""
+
+    def careless(*_: object) -> None:
+        raise KeyError("cells")
+
+    monkeypatch.setattr(mutate, "kinds", lambda: {"plan": lambda rng, folder: careless})
+    wrong, _, _ = mutated("plan", 0)
+    assert wrong is not None and wrong.startswith("CRASH KeyError")
