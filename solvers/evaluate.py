@@ -7,13 +7,14 @@ computed over (pattern, placement, VMs) triples, never over single hosts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from solvers.problem import BoolArray, CrossRule, HostClass, IntArray, Objective, Problem
+from solvers.pattern_sums import PatternSums
+from solvers.problem import BoolArray, IntArray, Objective, Problem
 from solvers.result import HostPattern
+from solvers.rule_excess import excess_of, weighed_excess
 
 _LISTED = 20
 
@@ -26,7 +27,7 @@ def evaluate(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequen
     patterns : what the hosts hold, covering every host once; phantoms in their own field.
     unplaced : (F,) arriving VMs left out of each flavor.
     """
-    state = _State.of(problem, patterns)
+    state = PatternSums.of(problem, patterns)
     return tuple(_value(problem, state, objective, unplaced) for objective in problem.objectives)
 
 
@@ -35,7 +36,7 @@ def violations(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequ
     broken = _malformed(problem, patterns, unplaced)
     if broken:
         return broken
-    state = _State.of(problem, patterns)
+    state = PatternSums.of(problem, patterns)
     return [
         *_rows(problem, patterns, state),
         *_permissions(problem, patterns, state),
@@ -45,83 +46,7 @@ def violations(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequ
     ]
 
 
-@dataclass(frozen=True)
-class _State:
-    """Sums over the N patterns.
-
-    Attributes
-    ----------
-    count : (N,) hosts that hold the pattern.
-    vms : (N, F) VMs of each flavor on one host, phantoms too; `before` : (N, F) the same at the start.
-    kept : (N, F) VMs that change neither host nor node.
-    loads : a pattern, (K,) units taken by VMs; `taken` the same with phantoms.
-    """
-
-    patterns: Sequence[HostPattern]
-    count: IntArray
-    vms: IntArray
-    before: IntArray
-    kept: IntArray
-    loads: list[IntArray]
-    taken: list[IntArray]
-
-    @classmethod
-    def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> _State:
-        flavors, number = len(problem.flavors), len(patterns)
-        vms = np.zeros((number, flavors), dtype=np.int64)
-        before = np.zeros((number, flavors), dtype=np.int64)
-        kept = np.zeros((number, flavors), dtype=np.int64)
-        loads, taken = [], []
-        contents = [problem.content_of(index) for index in range(len(problem.classes))]
-        for n, pattern in enumerate(patterns):
-            host_class = problem.classes[pattern.host_class]
-            shape = problem.shapes[host_class.shape]
-            load = _sum_of(shape.use, pattern.placements)
-            loads.append(load)
-            taken.append(load + _sum_of(shape.use, pattern.phantoms) if pattern.phantoms else load)
-            for placement, many in (*pattern.placements, *pattern.phantoms):
-                vms[n, shape.flavor[placement]] += many
-            before[n] = contents[pattern.host_class]
-            if host_class.content or host_class.floating:
-                here = dict(pattern.placements)
-                for placement, many in host_class.content:
-                    kept[n, shape.flavor[placement]] += min(many, here.get(placement, 0))
-                for flavor, many in host_class.floating:
-                    kept[n, flavor] += min(many, vms[n, flavor] - kept[n, flavor])
-        settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
-        kept = np.where(settles, np.minimum(before, vms), kept)
-        return cls(
-            patterns=patterns,
-            count=np.array([pattern.count for pattern in patterns], dtype=np.int64),
-            vms=vms,
-            before=before,
-            kept=kept,
-            loads=loads,
-            taken=taken,
-        )
-
-    @property
-    def left(self) -> IntArray:
-        """Return (N, F): VMs that leave one host."""
-        left: IntArray = np.maximum(0, self.before - self.vms)
-        return left
-
-    @property
-    def came(self) -> IntArray:
-        """Return (N, F): VMs on one host over what was there: migrants and arrivals."""
-        came: IntArray = np.maximum(0, self.vms - self.before)
-        return came
-
-
-def _sum_of(table: IntArray, entries: Sequence[tuple[int, int]]) -> IntArray:
-    if not entries:
-        return np.zeros(table.shape[1], dtype=np.int64)
-    index, many = zip(*entries, strict=True)
-    total: IntArray = np.array(many, dtype=np.int64) @ table[list(index)]
-    return total
-
-
-def _value(problem: Problem, state: _State, objective: Objective, unplaced: Sequence[int]) -> int:
+def _value(problem: Problem, state: PatternSums, objective: Objective, unplaced: Sequence[int]) -> int:
     total = 0
     if objective.unplaced is not None:
         total += int(np.dot(objective.unplaced, np.array(unplaced, dtype=np.int64)))
@@ -155,98 +80,14 @@ def _value(problem: Problem, state: _State, objective: Objective, unplaced: Sequ
             one += objective.moves * int((state.before[n] - state.kept[n]).sum())
         total += one * pattern.count
     if objective.cross_rules:
-        total += _rule_excess(problem, state, "rules")
+        total += weighed_excess(problem, state, "rules")
     if objective.soft_rules is not None:
-        total += _rule_excess(problem, state, objective.soft_rules)
+        total += weighed_excess(problem, state, objective.soft_rules)
     return total
 
 
 def _real(problem: Problem) -> BoolArray:
     return np.array([not flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
-
-
-def _rule_excess(problem: Problem, state: _State, goal: str) -> int:
-    return sum(
-        rule.weight * sum(_excess(problem, state, index)[0].values())
-        for index, rule in enumerate(problem.rules)
-        if rule.goal == goal
-    )
-
-
-def _excess(problem: Problem, state: _State, index: int) -> tuple[dict[object, int], dict[object, int]]:
-    """Return a rule's excess by domain in the end, and at the start; of a rule as a whole the entry is ``rule``."""
-    rule = problem.rules[index]
-    if rule.kind == "count":
-        return {}, {}
-    ends, starts = _members(problem, state, rule, index)
-    if rule.kind == "apart":
-        against = _members(problem, state, problem.rules[rule.against], rule.against)
-        first, second = (
-            {domain: max(0, others[domain] - rule.max_per) if here.get(domain) else 0 for domain in others}
-            for here, others in zip((ends, starts), against, strict=True)
-        )
-        return first, second
-    first, second = (_of_kind(rule, found) for found in (ends, starts))
-    return first, second
-
-
-def _of_kind(rule: CrossRule, found: Mapping[object, int]) -> dict[object, int]:
-    """Return the excess that members in each domain make."""
-    if rule.kind in ("spread", "hosts"):
-        return {domain: max(0, many - rule.max_per) for domain, many in found.items()}
-    if rule.kind == "even":
-        return {"rule": max(0, max(found.values(), default=0) - min(found.values(), default=0) - rule.max_per)}
-    used = sum(1 for many in found.values() if many)
-    if rule.kind == "least":
-        return {"rule": max(0, min(rule.max_per, sum(found.values())) - used)}
-    return {"rule": max(0, used - 1)}
-
-
-def _members(
-    problem: Problem, state: _State, rule: CrossRule, index: int
-) -> tuple[dict[object, int], dict[object, int]]:
-    """Return members in each domain in the end and at the start."""
-    ends: dict[object, int] = defaultdict(int)
-    starts: dict[object, int] = defaultdict(int)
-    chosen = list(rule.members)
-    amounts = np.array(rule.amounts or [1] * len(chosen), dtype=np.int64)
-    for n, pattern in enumerate(state.patterns):
-        host_class = problem.classes[pattern.host_class]
-        if rule.scope == "node":
-            fixed = host_class.fixed_on.get(index, np.zeros(problem.shapes[host_class.shape].nodes, dtype=np.int64))
-            floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
-            now = fixed + _on_nodes(problem, rule, host_class, pattern.placements)
-            then = fixed + floating + _on_nodes(problem, rule, host_class, host_class.content)
-            for copy in range(pattern.count):
-                for node in range(len(fixed)):
-                    ends[n, copy, node] += int(now[node])
-                    starts[n, copy, node] += int(then[node])
-            continue
-        if rule.kind == "even" and host_class.closed:
-            continue
-        immovable = host_class.fixed_members.get(index, 0)
-        many, before = (immovable + int(amounts @ vms[n, chosen]) for vms in (state.vms, state.before))
-        if rule.kind == "hosts":
-            many, before = int(many > 0), int(before > 0)
-        domain = -1 if rule.scope == "host" else host_class.domain.get(rule.scope, -1)
-        if domain >= 0:
-            ends[domain] += many * pattern.count
-            starts[domain] += before * pattern.count
-        elif rule.scope == "host":
-            for copy in range(pattern.count):
-                ends[-1, n, copy] += many
-                starts[-1, n, copy] += before
-    return ends, starts
-
-
-def _on_nodes(problem: Problem, rule: CrossRule, host_class: HostClass, placed: Sequence[tuple[int, int]]) -> IntArray:
-    """Return (nodes,): members of a rule so placed on a host of a class that have CPUs on each node."""
-    shape = problem.shapes[host_class.shape]
-    out = np.zeros(shape.nodes, dtype=np.int64)
-    for placement, many in placed:
-        if int(shape.flavor[placement]) in rule.members:
-            out += many * shape.touches[placement]
-    return out
 
 
 def _malformed(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequence[int]) -> list[str]:
@@ -275,7 +116,7 @@ def _malformed(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequ
     return broken[:_LISTED]
 
 
-def _rows(problem: Problem, patterns: Sequence[HostPattern], state: _State) -> list[str]:
+def _rows(problem: Problem, patterns: Sequence[HostPattern], state: PatternSums) -> list[str]:
     broken: list[str] = []
     for n, pattern in enumerate(patterns):
         host_class = problem.classes[pattern.host_class]
@@ -313,7 +154,7 @@ def _newcomers(problem: Problem, pattern: HostPattern, taken: IntArray) -> list[
     return out
 
 
-def _permissions(problem: Problem, patterns: Sequence[HostPattern], state: _State) -> list[str]:
+def _permissions(problem: Problem, patterns: Sequence[HostPattern], state: PatternSums) -> list[str]:
     broken: list[str] = []
     for n, pattern in enumerate(patterns):
         host_class = problem.classes[pattern.host_class]
@@ -327,7 +168,7 @@ def _permissions(problem: Problem, patterns: Sequence[HostPattern], state: _Stat
     return broken[:_LISTED]
 
 
-def _demand(problem: Problem, state: _State, unplaced: Sequence[int]) -> list[str]:
+def _demand(problem: Problem, state: PatternSums, unplaced: Sequence[int]) -> list[str]:
     broken = []
     placed = state.count @ state.vms
     for f, (flavor, demand) in enumerate(zip(problem.flavors, problem.demand(), strict=True)):
@@ -340,12 +181,12 @@ def _demand(problem: Problem, state: _State, unplaced: Sequence[int]) -> list[st
     return broken[:_LISTED]
 
 
-def _rules(problem: Problem, state: _State) -> list[str]:
+def _rules(problem: Problem, state: PatternSums) -> list[str]:
     broken: list[str] = []
     for index, rule in enumerate(problem.rules):
         if rule.is_soft:
             continue
-        ends, starts = _excess(problem, state, index)
+        ends, starts = excess_of(problem, state, index)
         broken.extend(
             f"rule {rule.name}: excess {many} in {domain}, {starts.get(domain, 0)} at the start"
             for domain, many in ends.items()
@@ -354,7 +195,7 @@ def _rules(problem: Problem, state: _State) -> list[str]:
     return broken[:_LISTED]
 
 
-def _budget(problem: Problem, state: _State) -> list[str]:
+def _budget(problem: Problem, state: PatternSums) -> list[str]:
     budget = problem.budget
     broken: list[str] = []
     moves = int(state.count @ (state.before - state.kept).sum(axis=1))
@@ -370,7 +211,7 @@ def _budget(problem: Problem, state: _State) -> list[str]:
     return broken[:_LISTED]
 
 
-def _arrivals_explain(problem: Problem, state: _State, host_in: int) -> bool:
+def _arrivals_explain(problem: Problem, state: PatternSums, host_in: int) -> bool:
     """Tell whether new VMs can be told from migrants so that no host receives more than `host_in` migrants.
 
     VMs of a flavor are interchangeable: this is a flow from each flavor's arrivals to the hosts that receive too many.

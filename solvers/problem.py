@@ -120,6 +120,7 @@ class HostClass:
     domain : scope name -> domain index, -1 (or no entry) for none. closed : whether ``even`` rules leave its hosts out.
     fixed_members : index of a cross rule -> what immovable VMs of its members on one host of the class count.
     fixed_on : index of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
+    charges : goal of a rule of kind ``used`` -> what a host that holds a member of it counts.
     chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no
     optimum.
     members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
@@ -137,6 +138,7 @@ class HostClass:
     cost: int = COST_UNIT
     domain: Mapping[str, int] = field(default_factory=dict)
     closed: bool = False
+    charges: Mapping[str, int] = field(default_factory=dict)
     fixed_members: Mapping[int, int] = field(default_factory=dict)
     fixed_on: Mapping[int, IntArray] = field(default_factory=dict)
     chains: tuple[IntArray, ...] = ()
@@ -165,14 +167,15 @@ class CrossRule:
     ``count`` and limits nothing by itself; excess = those over it. ``least``: as many domains as `max_per` are used, or
     as many as members are in any; excess = domains that lack. ``even``: of the domains (of classes that are not
     `closed`) the one with most members has at most `max_per` more than the one with fewest; excess = what is above.
-    ``hosts``: at most `max_per` hosts of a domain hold a member.
+    ``hosts``: at most `max_per` hosts of a domain hold a member. ``used``: a host that holds a member counts what its
+    class says for the goal (`HostClass.charges`); such a rule is soft.
     The excess of a domain, or of the whole rule (together, least, even), may not exceed what it is at the start, unless
     the rule is soft: then `goal` is not ``rules``, and each unit counts `weight` towards that goal. A floating VM is on
     its host at the start; with scope ``node`` on each node of it, so that settling it never breaks a rule.
     """
 
     name: str
-    kind: Literal["spread", "together", "apart", "count", "least", "even", "hosts"]
+    kind: Literal["spread", "together", "apart", "count", "least", "even", "hosts", "used"]
     members: tuple[int, ...]
     scope: str
     max_per: int = 1

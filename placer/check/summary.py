@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from placer.check.findings import Findings
-from placer.measure.summary import capacity_summary, mended, soft_broken
+from placer.measure.summary import capacity_summary, idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 
@@ -31,6 +31,8 @@ def check_summary(fleet: Fleet, plan: Plan, found: Findings) -> None:
         own["rules_broken_before"] = mended(fleet, plan)
     if "soft_rules_broken" in said:
         own["soft_rules_broken"] = soft_broken(fleet, plan)
+    if "idle_hosts" in said:
+        own["idle_hosts"] = idle_hosts(fleet, plan)
     for key, value in own.items():
         if key in said and said[key] != value:
             message = f"the summary says {_short(said[key])}, and {_short(value)} is measured"

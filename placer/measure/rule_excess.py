@@ -19,7 +19,7 @@ Domains = Callable[[Rule, int], Iterable[Hashable]]
 """Which domains of a rule's scope the VM with this index is in: none where it is nowhere."""
 
 CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN, RuleKind.DEDICATED)
-TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.RESERVE))
+TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.RESERVE, RuleKind.GROUP))
 OWN_SCOPES = ("host", "node", "l3")
 
 

@@ -147,9 +147,10 @@ class PlanValues:
         ``placed``: vCPUs unplaced. ``excess``: what has no place where it is, its parts added up. ``rules``: excess
         over all rules and domains, those that are soft left out. ``soft``: the excess of the soft ones of a priority,
         weighed. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of the hosts that hold
-        a VM. ``cores``, ``l3``, ``balance``: see `cpu_use`. ``moves``: VMs that change host. ``repins``: VMs that stay
-        and get other CPUs or sets. ``balance:usage``: the same by what VMs use. ``headroom:<flavor>``: how many more of
-        it fit.
+        a VM; with a label and value the hosts of that kind in use or those that hold a VM of that group, ``cores``
+        their cores. ``power``: watts of the hosts in use. ``cores`` alone, ``l3``, ``balance``: see `cpu_use`.
+        ``moves``: VMs that change host. ``repins``: VMs that stay and get other CPUs or sets. ``balance:usage``: the
+        same as ``balance`` by what VMs use. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
         ------
@@ -162,6 +163,9 @@ class PlanValues:
             return free_slots(
                 self.fleet, self.plan, Slot(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cells=flavor.cells)
             )
+        label, _, value = argument.partition("=")
+        if kind in ("hosts", "cores") and value:
+            return self._chosen_hosts(label, value, cores=kind == "cores")
         if kind == "soft":
             return self.soft_excess(goal.partition("~")[0])
         if argument and kind == "balance":
@@ -221,6 +225,31 @@ class PlanValues:
             use = cpu_use(host, placed)
             yield load_penalty(use, self.widths[BALANCE_USAGE], node_usage(use))
 
+    def _chosen_hosts(self, label: str, value: str, *, cores: bool) -> float:
+        """Return the hosts in use (or their cores) that have a label, or that hold a VM with it if no host has."""
+        by_hosts = any(host.labels.get(label) == value for host in self.fleet.hosts)
+        vms, hosts = self.fleet.vm_by_name, self.fleet.host_by_name
+        used = {
+            vm.host
+            for vm in self.plan.vms
+            if (hosts[vm.host].labels if by_hosts else vms[vm.name].spec.labels).get(label) == value
+        }
+        return sum(len(hosts[name].topology.cores) if cores else 1 for name in used)
+
+    def _power(self) -> float:
+        """Return watts: what hosts in use take idle, and of the rest the share of their CPUs that VMs ask for."""
+        hosts = self.fleet.host_by_name
+        used = {vm.host for vm in self.plan.vms}
+        total = math.fsum(hosts[name].idle_watts or 0.0 for name in used)
+        for planned in self.plan.vms:
+            host, spec = hosts[planned.host], self.fleet.vm_by_name[planned.name].spec
+            idle = host.idle_watts or 0.0
+            more = max(0.0, (idle if host.busy_watts is None else host.busy_watts) - idle)
+            own = sum(map(spec.is_dedicated, range(spec.vcpus)))
+            shared = sum(not spec.is_dedicated(vcpu) and spec.is_online(vcpu) for vcpu in range(spec.vcpus))
+            total += more * (own + shared / host.cpu_ratio) / max(1, len(host.usable_cpus))
+        return total
+
     def _host_cost(self) -> float:
         used = {vm.host for vm in self.plan.vms}
         return math.fsum(host.cost for host in self.fleet.hosts if host.name in used)
@@ -234,6 +263,7 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     ),
     "remote": lambda values: values.score.remote_access + values.floating_access,
     "hosts": lambda values: values._host_cost(),
+    "power": lambda values: values._power(),
     "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
     "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),
     "balance": lambda values: math.fsum(values._on_each_host(lambda use: load_penalty(use, values.widths["balance"]))),

@@ -131,3 +131,12 @@ def soft_broken(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
     return [
         {"rule": rule.label, "priority": rule.priority, "weight": rule.weight, "excess": many} for rule, many in rows
     ]
+
+
+def idle_hosts(fleet: Fleet, plan: Plan) -> dict[str, Any] | None:
+    """Return the hosts that hold nothing under a plan and what they take idle; None where no goal asks for power."""
+    if not any(goal.name == "power" for goal in plan.goals):
+        return None
+    used = {vm.host for vm in plan.vms}
+    idle = [host for host in fleet.hosts if host.name not in used and not host.failed]
+    return {"hosts": [host.name for host in idle], "idle_watts": math.fsum(host.idle_watts or 0.0 for host in idle)}

@@ -20,6 +20,7 @@ GOAL_NAMES = (
     "soft",
     "remote",
     "hosts",
+    "power",
     "cores",
     "l3",
     "balance",
@@ -62,13 +63,15 @@ class HeadroomFlavor:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """One goal of the ordered list: its name as written without tolerance, and how much worse later goals may make
-    it.
+    it. `chosen` is the label and value of the hosts or VMs that it is about, of a goal of kind ``hosts of`` or
+    ``cores of``.
     """
 
     name: str
     kind: str
     tolerance: float = 0.0
     flavor: HeadroomFlavor | None = None
+    chosen: tuple[str, str] | None = None
 
 
 def parse_flavor(text: str) -> HeadroomFlavor:
@@ -114,6 +117,13 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
             continue
         if any(goal.name == other.name for other in found):
             faults.append(Fault(message=f"goal {goal.name!r} is named twice", field="goals"))
+        if goal.chosen is not None and not _anybody(fleet, *goal.chosen):
+            message = f"goal {goal.name!r}: no host and no VM has {goal.chosen[0]}: {goal.chosen[1]}"
+            faults.append(Fault(message=message, field="goals", cure="name a label of hosts or of VMs, and its value"))
+        if goal.kind == "power" and (unknown := [host.name for host in fleet.hosts if host.idle_watts is None]):
+            named = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+            message = f"goal 'power': what hosts take idle is not known: {named}"
+            faults.append(Fault(message=message, field="goals", cure="say idle_watts and busy_watts of every host"))
         if goal.name == BALANCE_USAGE and fleet.vms and not usage_known(fleet.vms):
             message = f"goal {goal.name!r}: the CPU use of no VM is known"
             cure = "say usage: {cpu_p95: 0.25} of VMs, or join it: placer usage FLEET --from FILE -o NEW"
@@ -150,13 +160,21 @@ def _with_soft(texts: Sequence[str], fleet: Fleet) -> list[str]:
 def _parse_goal(text: str) -> Goal:
     name, _, slack = text.partition("~")
     kind, _, argument = name.partition(":")
-    plain = not argument or name == BALANCE_USAGE or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
+    label, _, value = argument.partition("=")
+    chosen = (label, value) if kind in ("hosts", "cores") and label and value else None
+    plain = (
+        chosen is not None
+        or not argument
+        or name == BALANCE_USAGE
+        or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
+    )
     if kind not in GOAL_NAMES or (kind == "headroom") == plain:
         near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
         cure = (
             f"did you mean {near[0]}?"
             if near and near[0] != kind
-            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, soft:<priority>, headroom:<flavor>"
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, soft:<priority>, "
+            "hosts:<label>=<value>, cores:<label>=<value>, headroom:<flavor>"
         )
         raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
     tolerance = 0.0
@@ -168,4 +186,12 @@ def _parse_goal(text: str) -> Goal:
             )
         tolerance = float(match[1]) / (100 if match[2] else 1)
     flavor = parse_flavor(argument) if kind == "headroom" else None
+    if chosen is not None:
+        return Goal(name=name, kind=f"{kind} of", tolerance=tolerance, chosen=chosen)
     return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor)
+
+
+def _anybody(fleet: Fleet, label: str, value: str) -> bool:
+    return any(host.labels.get(label) == value for host in fleet.hosts) or any(
+        vm.spec.labels.get(label) == value for vm in fleet.vms
+    )

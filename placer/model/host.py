@@ -205,7 +205,9 @@ class Host:
 
     `dedicated_cpus` and `shared_cpus` are Nova's two sets (None: not split; if one is given the other is the rest);
     `isolated_cpus` take no cpuset of several CPUs. `cpu_ratio` is shared vCPUs per CPU, `memory_ratio` the same for
-    ordinary memory. `settings` are only linted. `failed` hosts hold nothing; a drained host is a rule, not a field.
+    ordinary memory. `idle_watts` is what the host takes while it holds VMs that do nothing, `busy_watts` with all its
+    usable CPUs at work (None: as much as idle). `settings` are only linted. `failed` hosts hold nothing; a drained host
+    is a rule, not a field.
     """
 
     name: str
@@ -218,6 +220,8 @@ class Host:
     cpu_ratio: float = 1.0
     memory_ratio: float = 1.0
     cost: float = 1.0
+    idle_watts: float | None = None
+    busy_watts: float | None = None
     kvm: bool = True
     failed: bool = False
     uri: str | None = None

@@ -25,6 +25,8 @@ class RuleKind(StrEnum):
     SPREAD = "spread"
     EVEN = "even"
     SHARE = "share"
+    GROUP = "group"
+    """No rule: VMs that a goal asks for."""
 
 
 SHARES = ("vcpus", "memory", "hosts")

@@ -49,6 +49,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
     _draw_soft(plan.summary.get("soft_rules_broken"), console)
+    _draw_idle(plan.summary.get("idle_hosts"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
@@ -132,6 +133,18 @@ def _draw_soft(rows: Any, console: Console) -> None:
         if len(known) > len(shown):
             shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
         draw_items(f"soft rules broken: {count(len(known), 'rule')}", shown, console)
+
+
+def _draw_idle(said: Any, console: Console) -> None:
+    """Draw the hosts that can be switched off."""
+    names = said.get("hosts") if isinstance(said, dict) else None
+    if isinstance(names, list) and names:
+        shown = ", ".join(visible(str(name)) for name in names[:_UNPLACED_SHOWN])
+        more = f" and {len(names) - _UNPLACED_SHOWN:,} more" if len(names) > _UNPLACED_SHOWN else ""
+        watts = _number(said.get("idle_watts"))
+        console.print(
+            f"can be switched off: {count(len(names), 'host')}, {watts} W idle: {shown}{more}", soft_wrap=True
+        )
 
 
 def _draw_cycles(said: Any, console: Console) -> None:

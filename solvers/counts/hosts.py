@@ -139,6 +139,13 @@ class HostModel(RowWriter):
         if rule.kind == "count":
             return Sum()
         domains, start = self._domains(index)
+        if rule.kind == "used":
+            charges = [self.problem.classes[number].charges.get(rule.goal, 0) for number in self.hosts]
+            return total_of(
+                Sum().plus(self.is_positive(members), charge)
+                for members, charge in zip(domains.values(), charges, strict=True)
+                if charge
+            )
         if rule.kind in ("spread", "hosts"):
             parts = [
                 (Sum(constant=-rule.max_per).plus(members), start[domain] - rule.max_per)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
@@ -17,6 +17,8 @@ APPS = ("a", "b", "c")
 Place = tuple[int, int] | None
 """Host and node, None for a VM that is left out."""
 Excess = dict[tuple[int, object], int]
+Figure = Callable[[Fleet, Sequence[Place]], float]
+"""What a plan is worth in a goal."""
 
 
 def fleet_of(seed: int) -> Fleet:
@@ -64,7 +66,7 @@ def _host(rng: random.Random, number: int) -> Host:
 
 
 def _rule(rng: random.Random, hosts: Sequence[Host], vms: Sequence[Vm]) -> Rule:
-    kind = rng.choice([kind for kind in RuleKind if kind is not RuleKind.RESERVE])
+    kind = rng.choice([kind for kind in RuleKind if kind not in (RuleKind.RESERVE, RuleKind.GROUP)])
     apps = sorted({vm.spec.labels["app"] for vm in vms})
     app = rng.choice(apps)
     others = [one for one in apps if one != app]
@@ -117,9 +119,9 @@ def _fields(rule: Rule) -> dict[str, object]:
     return {name: getattr(rule, name) for name in Rule.__slots__}
 
 
-def best(fleet: Fleet, max_moves: int) -> tuple[float, ...]:
+def best(fleet: Fleet, max_moves: int, figure: Figure | None = None) -> tuple[float, ...]:
     """Return the least vector: vCPUs and VMs left out, excess of rules, of soft ones from the highest priority, then
-    the cost of hosts; on a live fleet the VMs that change host, and host or node.
+    the cost of hosts; on a live fleet the VMs that change host, and host or node. `figure` takes the place of the last.
     """
     live = any(vm.current is not None for vm in fleet.vms)
     start = [now(fleet, vm) for vm in fleet.vms]
@@ -148,11 +150,14 @@ def best(fleet: Fleet, max_moves: int) -> tuple[float, ...]:
             )
             for level in levels
         ]
-        if live:
+        last: tuple[float, ...]
+        if figure is not None:
+            last = (round(figure(fleet, plan), 6),)
+        elif live:
             away = sum(
                 one[0] != now[0] for one, now in zip(plan, start, strict=True) if now is not None and one is not None
             )
-            last: tuple[float, ...] = (away, len(changed))
+            last = (away, len(changed))
         else:
             last = (sum(fleet.hosts[h].cost for h in {one[0] for one in plan if one is not None}),)
         vector = (sum(vm.spec.vcpus for vm in out), len(out), sum(hard.values()), *soft, *last)
@@ -281,3 +286,32 @@ def _of_rule(fleet: Fleet, rule: Rule, at: Sequence[tuple[Vm, object, int]]) -> 
     ]
     most = rule.max_per if rule.kind is RuleKind.APART else 0
     return {domain: second.count(domain) - most for domain in domains}
+
+
+def used(fleet: Fleet, plan: Sequence[Place], app: str | None = None) -> set[int]:
+    """Return the hosts that hold a VM, or one of an app."""
+    pairs = zip(fleet.vms, plan, strict=True)
+    return {place[0] for vm, place in pairs if place is not None and app in (None, vm.spec.labels["app"])}
+
+
+FIGURES: dict[str, Figure] = {
+    "hosts:rack=r0": lambda fleet, plan: sum(fleet.hosts[h].labels.get("rack") == "r0" for h in used(fleet, plan)),
+    "cores:rack=r0": lambda fleet, plan: sum(
+        3 * len(fleet.hosts[h].topology.nodes) for h in used(fleet, plan) if fleet.hosts[h].labels.get("rack") == "r0"
+    ),
+    "hosts:app=a": lambda fleet, plan: len(used(fleet, plan, "a")),
+    "cores:app=a": lambda fleet, plan: sum(3 * len(fleet.hosts[h].topology.nodes) for h in used(fleet, plan, "a")),
+    "power": lambda fleet, plan: (
+        sum(fleet.hosts[h].idle_watts or 0 for h in used(fleet, plan))
+        + sum(
+            vm.spec.vcpus * _more_watts(fleet.hosts[place[0]])
+            for vm, place in zip(fleet.vms, plan, strict=True)
+            if place is not None
+        )
+    ),
+}
+"""Goals that count hosts in use, each by what its documents say."""
+
+
+def _more_watts(host: Host) -> float:
+    return ((host.busy_watts or host.idle_watts or 0) - (host.idle_watts or 0)) / len(host.topology.cpus)

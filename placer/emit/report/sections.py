@@ -34,6 +34,8 @@ _GOAL_WORDS = {
     "rules": "how far rules are broken, over all rules and domains",
     "remote": "extra distance to memory, in vCPU equivalents",
     "hosts": "cost of the hosts in use",
+    "power": "watts of the hosts in use",
+    "soft": "how far soft rules are broken, times their weights",
     "cores": "vCPUs on a core that another VM uses too",
     "l3": "L3 domains used beyond the fewest possible",
     "balance": "uneven load of the nodes",

@@ -16,6 +16,7 @@ from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nod
 from placer.model.usage_levels import usage_levels
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.capacity import HostCapacity
+from placer.planning.compile.charges import Charges, with_groups
 from placer.planning.compile.cross_rules import WITHIN_HOST, cross_rules, soft_rows
 from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.compile.host_classes import ClassBuilder
@@ -61,6 +62,8 @@ def compile_fleet(
 
     `pin` says which VMs that float are bound to nodes where the goal ``remote`` asks; None: none, whatever they say.
     """
+    charges = Charges.of(fleet, goals)
+    fleet = with_groups(fleet, charges)
     by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
     asks = pin is not None and any(goal.kind == "remote" for goal in goals)
     binds = _bindings(fleet, pin) if asks and pin is not None else {}
@@ -102,6 +105,7 @@ def compile_fleet(
         cross={number: n for n, number in enumerate(cross)},
         balance=balance,
         cores="cores" in kinds,
+        charges=charges,
         whole=whole,
         any_shared=any_shared or _one_node_sets(fleet, groups),
         broken_l3=_broken_over_l3(fleet),
@@ -118,7 +122,7 @@ def compile_fleet(
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
         shapes=built.shapes,
         classes=built.classes,
-        objectives=objectives_of(goals, flavors.groups, len(headroom), built.units, built.excess),
+        objectives=objectives_of(goals, flavors.groups, len(headroom), built.units, built.excess, charges.first),
         rules=tuple(cross.values()),
         budget=budget or MoveBudget(),
     )

@@ -85,6 +85,9 @@ def _members(fleet: Fleet, flavors: Flavors) -> dict[int, list[int]]:
 
 def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors) -> CrossRule | None:
     """Return a rule in numbers, None where it is rows of each host."""
+    if rule.kind is RuleKind.GROUP:
+        goal = rule.name or ""
+        return CrossRule(name=goal, kind="used", members=members, scope="host", goal=goal)
     goal, weight = (rule.soft_goal, rule.weight or 0) if rule.is_soft else ("rules", 1)
     made = CrossRule(
         name=rule.label,

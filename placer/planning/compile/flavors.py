@@ -228,6 +228,7 @@ class _RuleIndex:
         self._by_name: dict[str, list[int]] = {}
         self._by_label: dict[tuple[str, str], list[int]] = {}
         self._cache: dict[int, tuple[int, ...]] = {}
+        self._always = {n for n in candidates if rules[n].kind is RuleKind.GROUP and not rules[n].members}
         for number in candidates:
             rule, other = rules[number], number + len(rules)
             if rule.members:
@@ -259,5 +260,5 @@ class _RuleIndex:
 
     def _all(self, found: Iterable[int]) -> tuple[int, ...]:
         """Return rules in order, those added of which the VM is one of all the others."""
-        own = set(found)
+        own = self._always.union(found)
         return tuple(sorted(own | {other for member, other in self._rest.items() if member not in own}))

@@ -14,6 +14,7 @@ from placer.model.rules import RuleKind
 from placer.model.vm import CellMode, CpuPolicy
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
+from placer.planning.compile.charges import Charges
 from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
 from placer.planning.compile.cross_rules import domain_number, domain_scopes, fixed_members
 from placer.planning.compile.devices import DeviceNodes, devices_asked, devices_now, have_choice
@@ -26,7 +27,7 @@ from placer.planning.compile.flavors import (
     is_broken,
     soft_confining,
 )
-from placer.planning.compile.loaded import Loaded, Room, State
+from placer.planning.compile.loaded import Loaded, Room, State, room_key
 from placer.planning.compile.loose import Loose, NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, unions_on
 from placer.planning.compile.needs import Needs, spec_needs
@@ -38,7 +39,7 @@ from placer.planning.compile.rule_rows import rows_of_floating, rule_room
 from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
 from placer.planning.compile.structures import spread_of, structure_of
 from solvers.pins.cpu_rows import WholeDemand
-from solvers.problem import COST_UNIT, HostClass, IntArray, Shape
+from solvers.problem import HostClass, IntArray, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class ClassBuilder:
     cross: Mapping[int, int]
     balance: tuple[str, ...]
     cores: bool
+    charges: Charges
     whole: WholeDemand
     any_shared: bool
     floating_l3: bool
@@ -206,19 +208,8 @@ class ClassBuilder:
         widest: int,
         soft: tuple[int, ...],
     ) -> Room:
-        key = (
-            id(host.topology),
-            id(host.reserve),
-            host.dedicated_cpus,
-            host.shared_cpus,
-            host.isolated_cpus,
-            host.cpu_ratio,
-            host.memory_ratio,
-            tuple(sorted(host.resources.items())),
-            taken,
-            unions,
-            soft,
-        )
+        watts_a_cpu = self.charges.watts_a_cpu(host)
+        key = (room_key(host), taken, unions, soft, watts_a_cpu)
         if key not in self._rooms:
             capacity = host_capacity(host, taken)
             structure, cpu = structure_of(
@@ -232,6 +223,7 @@ class ClassBuilder:
                 widest=widest,
                 spread=spread_of(host) if any(group.binds == "may" for group in self.groups) else None,
                 soft=soft,
+                watts_a_cpu=watts_a_cpu,
             )
             self._rooms[key] = Room(draft=self.factory.draft_of(structure, host), cpu=cpu, capacity=capacity)
             # Over which L3 domains shared vCPUs float depends on what others take: rows say only what is sure to hold.
@@ -262,7 +254,7 @@ class ClassBuilder:
                 place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.devices)))
                 self._constants["remote"] += placement_cost(group.needs, place, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
-            for goal, a_vm in draft.soft_cost(group.confinement, self.fleet.rules).items():
+            for goal, a_vm in draft.costs_of(group, self.fleet.rules).items():
                 self._constants[goal] += a_vm
             for rule in group.rules:
                 if rule in self.cross and self.fleet.rules[rule % len(self.fleet.rules)].scope in ("node", "l3"):
@@ -272,8 +264,8 @@ class ClassBuilder:
             used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, place, self.factory.spread_rules)
             for row, amount in used.items():
                 total[row] += amount
-        if loaded.fixed:
-            self._constants["hosts"] += round(COST_UNIT * host.cost)
+        if loaded.fixed and self.charges.first is not None:
+            self._constants[self.charges.first.name] += self.charges.cost(host)
         return total
 
     def _group_of(self, number: int, parts: int) -> FlavorGroup:
@@ -334,9 +326,10 @@ class ClassBuilder:
             permissions[id(permission)] = permission
             domains = tuple((name, domain_number(domain_index, name, rule, own)) for name, rule in scopes)
             state = self._state(host, finished[host.room.draft], rooms[number], fixed_use[number])
-            cost = 0 if host.fixed else round(COST_UNIT * own.cost)
+            cost = 0 if host.fixed else self.charges.cost(own)
             state = replace(state, domains=domains, permission=id(permission), cost=cost)
-            members[replace(state, closed=compared and drained[number] > 0)].append(number)
+            closed = compared and drained[number] > 0
+            members[replace(state, closed=closed, charges=self.charges.by_goal(own))].append(number)
         chains, out = ChainKeys(finished), []
         for state, who in members.items():
             held, room, fixed = (
@@ -357,6 +350,7 @@ class ClassBuilder:
                     cost=state.cost,
                     domain=dict(state.domains),
                     closed=state.closed,
+                    charges=dict(state.charges),
                     fixed_members=dict(state.tied),
                     fixed_on={rule: np.array(nodes, dtype=np.int64) for rule, nodes in state.tied_on},
                     chains=chains.of(state.draft, held, self.fleet.hosts[who[0]]) if empty else (),

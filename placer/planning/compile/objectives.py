@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, Goal
+from placer.planning.compile.charges import COUNTED, UNITS
 from placer.planning.compile.convex import EXCESS_PARTS, VCPUS
 from placer.planning.compile.flavors import FlavorGroup
 from solvers.problem import COST_UNIT, Objective
@@ -18,11 +19,12 @@ def objectives_of(
     phantoms: int,
     units: Mapping[str, int],
     excess: Collection[str] = (),
+    first: Goal | None = None,
 ) -> tuple[Objective, ...]:
     """Return the objectives of the goals in order; the last `phantoms` flavors of the problem are headroom's.
 
     `units` maps the goals and parts whose unit the shapes settle (balance, excess) to it; `excess` are the parts of
-    that goal of which anything can have no place.
+    that goal of which anything can have no place. `first` is the goal that hosts have their cost from.
     """
     out: list[Objective] = []
     for goal in goals:
@@ -57,8 +59,18 @@ def objectives_of(
                 out.append(Objective(goal="remote", part=UNBOUND, cost=UNBOUND, tolerance=goal.tolerance))
             part = REMOTE_ACCESS if asked else ""
             out.append(Objective(goal="remote", part=part, cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
-        elif goal.kind == "hosts":
-            out.append(Objective(goal="hosts", host_cost=True, unit=COST_UNIT, tolerance=goal.tolerance))
+        elif goal.kind in COUNTED:
+            own = goal is first
+            out.append(
+                Objective(
+                    goal=goal.name,
+                    host_cost=own,
+                    soft_rules=None if own else goal.name,
+                    cost=goal.name if goal.kind == "power" else None,
+                    unit=UNITS.get(goal.kind, 1),
+                    tolerance=goal.tolerance,
+                )
+            )
         elif goal.kind == "cores":
             out.append(Objective(goal="cores", hinge="cores", tolerance=goal.tolerance))
         elif goal.kind == "balance":

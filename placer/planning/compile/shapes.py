@@ -14,9 +14,10 @@ import numpy as np
 from placer.model.goals import UNBOUND
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
+from placer.planning.compile.charges import power_of
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
-from placer.planning.compile.flavors import Confinement, FlavorGroup
+from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, floating, floating_cost
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
@@ -49,12 +50,14 @@ class ShapeDraft:
     held: set[int] = field(default_factory=set)
     complete: bool = True
 
-    def soft_cost(self, confinement: Confinement, rules: Sequence[Rule]) -> dict[str, int]:
-        """Return goal -> what a VM counts here, by soft rules of where it should be."""
+    def costs_of(self, group: FlavorGroup, rules: Sequence[Rule]) -> dict[str, int]:
+        """Return goal -> what a VM counts here however it is placed: by soft rules of where it should be, and power."""
         out: dict[str, int] = {}
+        if self.structure.watts_a_cpu:
+            out["power"] = power_of(group.needs, self.structure.watts_a_cpu, float(self.structure.ratio))
         for token in self.structure.soft:
             rule = rules[token % len(rules)]
-            if rule.kind is RuleKind.DRAIN or token in confinement.soft:
+            if rule.kind is RuleKind.DRAIN or token in group.confinement.soft:
                 out[rule.soft_goal] = out.get(rule.soft_goal, 0) + (rule.weight or 0)
         return out
 
@@ -233,8 +236,8 @@ class ShapeFactory:
         for phantom, goal in self.headroom.items():
             costs[goal] = -(flavor == phantom).astype(np.int64)
         for number, group in enumerate(self.groups):
-            for goal, a_vm in draft.soft_cost(group.confinement, self.rules).items() if draft.structure.soft else ():
-                if number not in self.headroom:
+            for goal, a_vm in draft.costs_of(group, self.rules).items() if number not in self.headroom else ():
+                if a_vm:
                     costs.setdefault(goal, np.zeros(len(flavor), dtype=np.int64))[flavor == number] = a_vm
         beyond = [placement.beyond * units[VCPUS] if isinstance(placement, Loose) else 0 for placement in placements]
         if any(beyond):

@@ -31,7 +31,8 @@ class Structure:
     whether dedicated and shared CPUs are apart there. `carrying` are the CPUs of each node that may carry shared vCPUs,
     where a floating VM may be wider than they are; `told` says whether the host's memory is known.
     `spread` are the CPUs of each node that VMs may float over and its memory, where it counts what such VMs reach over.
-    `soft` are the soft rules that VMs which name them so break by being here.
+    `soft` are the soft rules that VMs which name them so break by being here, `watts_a_cpu` what a CPU at
+    work takes where a goal asks for it.
     """
 
     view: NodeView
@@ -54,6 +55,7 @@ class Structure:
     told: bool = True
     spread: tuple[tuple[int, int], ...] | None = None
     soft: tuple[int, ...] = ()
+    watts_a_cpu: float | None = None
 
     @property
     def load_scale(self) -> int:
@@ -75,6 +77,7 @@ def structure_of(
     widest: int = 0,
     spread: tuple[tuple[int, int], ...] | None = None,
     soft: tuple[int, ...] = (),
+    watts_a_cpu: float | None = None,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
     """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
     rows, room, widths = [], [], []
@@ -110,6 +113,7 @@ def structure_of(
         told=any(node.memory_told for node in capacity.nodes),
         spread=spread,
         soft=soft,
+        watts_a_cpu=watts_a_cpu,
     ), tuple(room)
 
 

@@ -247,6 +247,8 @@ def _larger(one: int | None, other: int | None) -> int | None:
 def _grain(problem: Problem, goal: str) -> int:
     """Return a number that every value of the goal is a multiple of, so that bounds may be rounded up to one."""
     objective = next(objective for objective in problem.objectives if objective.goal == goal)
+    if objective.soft_rules is not None or objective.hinge is not None or (objective.host_cost and objective.cost):
+        return 1
     if objective.host_cost:
         return math.gcd(*(int(host_class.cost) for host_class in problem.classes)) or 1
     if objective.cost is None:

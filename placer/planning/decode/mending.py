@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from placer.measure.summary import mended, soft_broken
+from placer.measure.summary import idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 
 
 def with_mending(fleet: Fleet, plan: Plan) -> Plan:
-    """Return the plan, its summary telling each rule that is broken now and each soft rule that the plan breaks.
+    """Return the plan, its summary telling each rule that is broken now, each soft rule that the plan breaks, and the
+    hosts that can be switched off where a goal asks for power.
 
     Where there is none, there is no such entry.
     """
-    said = {"rules_broken_before": mended(fleet, plan), "soft_rules_broken": soft_broken(fleet, plan)}
+    said = {
+        "rules_broken_before": mended(fleet, plan),
+        "soft_rules_broken": soft_broken(fleet, plan),
+        "idle_hosts": idle_hosts(fleet, plan),
+    }
     return replace(plan, summary={**plan.summary, **{key: rows for key, rows in said.items() if rows}})

@@ -148,6 +148,8 @@ class HostEntry(Entry):
     isolated_cpus: Cpus | None = None
     overcommit: Overcommit | None = None
     cost: Share | None = None
+    idle_watts: Share | None = None
+    busy_watts: Share | None = None
     kvm: Bool | None = None
     failed: Bool | None = None
     state: Literal["normal", "drain", "maintenance", "failed"] | None = None

@@ -53,6 +53,9 @@ class HostWriter:
             entry["overcommit"] = y.number(host.cpu_ratio)
         if host.cost != 1:
             entry["cost"] = y.number(host.cost)
+        for key, watts in (("idle_watts", host.idle_watts), ("busy_watts", host.busy_watts)):
+            if watts is not None:
+                entry[key] = y.number(watts)
         if host.failed:
             entry["failed"] = "true"
         if host.migration_domain is not None:

@@ -1,0 +1,89 @@
+"""What patterns of hosts hold and take, added up by pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.problem import IntArray, Problem
+from solvers.result import HostPattern
+
+
+@dataclass(frozen=True)
+class PatternSums:
+    """Sums over the N patterns.
+
+    Attributes
+    ----------
+    count : (N,) hosts that hold the pattern.
+    vms : (N, F) VMs of each flavor on one host, phantoms too; `before` : (N, F) the same at the start.
+    kept : (N, F) VMs that change neither host nor node.
+    loads : a pattern, (K,) units taken by VMs; `taken` the same with phantoms.
+    """
+
+    patterns: Sequence[HostPattern]
+    count: IntArray
+    vms: IntArray
+    before: IntArray
+    kept: IntArray
+    loads: list[IntArray]
+    taken: list[IntArray]
+
+    @classmethod
+    def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> PatternSums:
+        """Add them up."""
+        flavors, number = len(problem.flavors), len(patterns)
+        vms = np.zeros((number, flavors), dtype=np.int64)
+        before = np.zeros((number, flavors), dtype=np.int64)
+        kept = np.zeros((number, flavors), dtype=np.int64)
+        loads, taken = [], []
+        contents = [problem.content_of(index) for index in range(len(problem.classes))]
+        for n, pattern in enumerate(patterns):
+            host_class = problem.classes[pattern.host_class]
+            shape = problem.shapes[host_class.shape]
+            load = sum_of(shape.use, pattern.placements)
+            loads.append(load)
+            taken.append(load + sum_of(shape.use, pattern.phantoms) if pattern.phantoms else load)
+            for placement, many in (*pattern.placements, *pattern.phantoms):
+                vms[n, shape.flavor[placement]] += many
+            before[n] = contents[pattern.host_class]
+            if host_class.content or host_class.floating:
+                here = dict(pattern.placements)
+                for placement, many in host_class.content:
+                    kept[n, shape.flavor[placement]] += min(many, here.get(placement, 0))
+                for flavor, many in host_class.floating:
+                    kept[n, flavor] += min(many, vms[n, flavor] - kept[n, flavor])
+        settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
+        kept = np.where(settles, np.minimum(before, vms), kept)
+        return cls(
+            patterns=patterns,
+            count=np.array([pattern.count for pattern in patterns], dtype=np.int64),
+            vms=vms,
+            before=before,
+            kept=kept,
+            loads=loads,
+            taken=taken,
+        )
+
+    @property
+    def left(self) -> IntArray:
+        """Return (N, F): VMs that leave one host."""
+        left: IntArray = np.maximum(0, self.before - self.vms)
+        return left
+
+    @property
+    def came(self) -> IntArray:
+        """Return (N, F): VMs on one host over what was there: migrants and arrivals."""
+        came: IntArray = np.maximum(0, self.vms - self.before)
+        return came
+
+
+def sum_of(table: IntArray, entries: Sequence[tuple[int, int]]) -> IntArray:
+    """Return the sum of lines of a table, each as often as its entry says."""
+    if not entries:
+        return np.zeros(table.shape[1], dtype=np.int64)
+    index, many = zip(*entries, strict=True)
+    total: IntArray = np.array(many, dtype=np.int64) @ table[list(index)]
+    return total

@@ -1,0 +1,112 @@
+"""How far patterns of hosts break rules over several hosts: excess by rule and domain, in the end and at the start."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from solvers.pattern_sums import PatternSums
+from solvers.problem import CrossRule, HostClass, IntArray, Problem
+
+
+def weighed_excess(problem: Problem, state: PatternSums, goal: str) -> int:
+    """Return the excess of all rules that count towards a goal, weighed."""
+    return sum(
+        rule.weight * sum(excess_of(problem, state, index)[0].values())
+        for index, rule in enumerate(problem.rules)
+        if rule.goal == goal
+    )
+
+
+def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[object, int], dict[object, int]]:
+    """Return a rule's excess by domain in the end, and at the start; of a rule as a whole the entry is ``rule``."""
+    rule = problem.rules[index]
+    if rule.kind == "count":
+        return {}, {}
+    if rule.kind == "used":
+        return _charges(problem, state, rule, index)
+    ends, starts = _members(problem, state, rule, index)
+    if rule.kind == "apart":
+        against = _members(problem, state, problem.rules[rule.against], rule.against)
+        first, second = (
+            {domain: max(0, others[domain] - rule.max_per) if here.get(domain) else 0 for domain in others}
+            for here, others in zip((ends, starts), against, strict=True)
+        )
+        return first, second
+    first, second = (_of_kind(rule, found) for found in (ends, starts))
+    return first, second
+
+
+def _charges(
+    problem: Problem, state: PatternSums, rule: CrossRule, index: int
+) -> tuple[dict[object, int], dict[object, int]]:
+    """Return what hosts that hold a member count, by pattern."""
+    chosen = list(rule.members)
+    found: list[dict[object, int]] = [{}, {}]
+    for n, pattern in enumerate(state.patterns):
+        host_class = problem.classes[pattern.host_class]
+        for out, vms in zip(found, (state.vms, state.before), strict=True):
+            if host_class.fixed_members.get(index, 0) or vms[n, chosen].any():
+                out[n] = pattern.count * host_class.charges.get(rule.goal, 0)
+    return found[0], found[1]
+
+
+def _of_kind(rule: CrossRule, found: Mapping[object, int]) -> dict[object, int]:
+    """Return the excess that members in each domain make."""
+    if rule.kind in ("spread", "hosts"):
+        return {domain: max(0, many - rule.max_per) for domain, many in found.items()}
+    if rule.kind == "even":
+        return {"rule": max(0, max(found.values(), default=0) - min(found.values(), default=0) - rule.max_per)}
+    used = sum(1 for many in found.values() if many)
+    if rule.kind == "least":
+        return {"rule": max(0, min(rule.max_per, sum(found.values())) - used)}
+    return {"rule": max(0, used - 1)}
+
+
+def _members(
+    problem: Problem, state: PatternSums, rule: CrossRule, index: int
+) -> tuple[dict[object, int], dict[object, int]]:
+    """Return members in each domain in the end and at the start."""
+    ends: dict[object, int] = defaultdict(int)
+    starts: dict[object, int] = defaultdict(int)
+    chosen = list(rule.members)
+    amounts = np.array(rule.amounts or [1] * len(chosen), dtype=np.int64)
+    for n, pattern in enumerate(state.patterns):
+        host_class = problem.classes[pattern.host_class]
+        if rule.scope == "node":
+            fixed = host_class.fixed_on.get(index, np.zeros(problem.shapes[host_class.shape].nodes, dtype=np.int64))
+            floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
+            now = fixed + _on_nodes(problem, rule, host_class, pattern.placements)
+            then = fixed + floating + _on_nodes(problem, rule, host_class, host_class.content)
+            for copy in range(pattern.count):
+                for node in range(len(fixed)):
+                    ends[n, copy, node] += int(now[node])
+                    starts[n, copy, node] += int(then[node])
+            continue
+        if rule.kind == "even" and host_class.closed:
+            continue
+        immovable = host_class.fixed_members.get(index, 0)
+        many, before = (immovable + int(amounts @ vms[n, chosen]) for vms in (state.vms, state.before))
+        if rule.kind == "hosts":
+            many, before = int(many > 0), int(before > 0)
+        domain = -1 if rule.scope == "host" else host_class.domain.get(rule.scope, -1)
+        if domain >= 0:
+            ends[domain] += many * pattern.count
+            starts[domain] += before * pattern.count
+        elif rule.scope == "host":
+            for copy in range(pattern.count):
+                ends[-1, n, copy] += many
+                starts[-1, n, copy] += before
+    return ends, starts
+
+
+def _on_nodes(problem: Problem, rule: CrossRule, host_class: HostClass, placed: Sequence[tuple[int, int]]) -> IntArray:
+    """Return (nodes,): members of a rule so placed on a host of a class that have CPUs on each node."""
+    shape = problem.shapes[host_class.shape]
+    out = np.zeros(shape.nodes, dtype=np.int64)
+    for placement, many in placed:
+        if int(shape.flavor[placement]) in rule.members:
+            out += many * shape.touches[placement]
+    return out
