@@ -81,7 +81,25 @@ hosts:
 vms:
   - {name: db, count: 3, vcpus: 4, memory: 4GiB, cells: none}
 """
+_HOST = """\
+  - name: kvm-{number}
+    nodes: [{{id: 0, cpus: "0-7", memory: 32GiB}}, {{id: 1, cpus: "8-15", memory: 32GiB}}]
+    labels: {{rack: {rack}}}
+"""
+_ON = "host: kvm-{}, nodes: [{}], memory_nodes: [{}]"
+MONDAY = f"""\
+schema: placer.inventory/v1
+hosts:
+{"".join(_HOST.format(number=number, rack=f"r{(number + 1) // 2}") for number in range(1, 5))}vms:
+  - {{name: db-1, vcpus: 4, memory: 16GiB, cells: none, {_ON.format(1, 0, 1)}}}
+  - {{name: db-2, vcpus: 4, memory: 8GiB, cells: none, {_ON.format(2, 1, 0)}}}
+  - {{name: web-1, vcpus: 2, memory: 4GiB, cells: none, {_ON.format(2, 0, 1)}}}
+  - {{name: web-2, vcpus: 2, memory: 4GiB, cells: none, {_ON.format(3, 0, 0)}}}
+  - {{name: ci-1, vcpus: 2, memory: 4GiB, cells: none, {_ON.format(4, 1, 1)}}}
+"""
+LAST_WEEK = MONDAY.replace(_ON.format(3, 0, 0), _ON.format(1, 1, 1)).replace("ci-1", "ci-0")
 GIVEN: dict[str, dict[str, str]] = {
+    "how-to/monday.md": {"fleet.yaml": MONDAY, "last-week.yaml": LAST_WEEK},
     "how-to/moves.md": {"fleet.yaml": LIVE},
     **{
         f"how-to/{form}.md": {"fleet.yaml": MANAGED}

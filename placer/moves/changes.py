@@ -112,8 +112,8 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache) -> VmChang
     now = None
     if vm.current is not None and is_present(fleet, vm):
         now = as_now(vm, fleet.host_by_name[vm.current.host])
-    target = _spot(fleet, planned)
-    source = _last_known(vm) if now is None else _spot(fleet, now)
+    target = spot_of(fleet, planned)
+    source = _last_known(vm) if now is None else spot_of(fleet, now)
     need = Need.START
     if vm.current is not None:
         need = need_of(planned.change, vm.running, () if now is None else now.cells, planned.cells)
@@ -142,7 +142,8 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache) -> VmChang
     )
 
 
-def _spot(fleet: Fleet, at: PlanVm) -> Spot:
+def spot_of(fleet: Fleet, at: PlanVm) -> Spot:
+    """Return where a VM is, in the terms of a plan."""
     topology = fleet.host_by_name[at.host].topology
     node_of = topology.node_of_cpu
     cpus = {node_of[cpu] for pin in at.pins.values() for cpu in pin}

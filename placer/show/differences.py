@@ -58,13 +58,13 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
     totals = compared.totals
     stays, pinned = totals[Difference.STAYS.value], totals[Difference.REPINNED.value]
     if compared.same:
-        yield f"Nothing differs: {stays:,} stays."
+        yield f"Nothing differs: {stays:,} as they are."
         return
     told = [f"{totals[kind.value]:,} {kind.value}" for kind in Difference if kind not in _QUIET and totals[kind.value]]
     elsewhere = len(list(_elsewhere(compared)))
     if elsewhere:
         yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}."
-    yield f"{pinned:,} only re-pinned, {stays:,} stays."
+    yield f"{pinned:,} only re-pinned, {stays:,} as they are."
 
 
 def difference_csv(compared: Comparison) -> str:

@@ -9,7 +9,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
 from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
-from placer.show.words import count, figure, percent, visible
+from placer.show.words import count, figure, listed, percent, visible
 
 
 def sentences(plan: Plan, fleet: Fleet) -> list[str]:
@@ -17,6 +17,7 @@ def sentences(plan: Plan, fleet: Fleet) -> list[str]:
     return [
         *outcome(plan),
         *change_sentences(plan_changes(fleet, plan)),
+        *emptied_sentence(plan, fleet),
         *_failure(plan.summary.get("worst_host_failure")),
     ]
 
@@ -24,6 +25,20 @@ def sentences(plan: Plan, fleet: Fleet) -> list[str]:
 def outcome(plan: Plan) -> list[str]:
     """Return how many VMs have a place, and what is proven."""
     return [*_placed(plan), *_proof(plan)]
+
+
+def emptied(plan: Plan, fleet: Fleet) -> list[str]:
+    """Return the hosts that hold VMs now and none as planned."""
+    now = {vm.current.host for vm in fleet.vms if vm.current is not None}
+    then = {vm.host for vm in plan.vms}
+    return [host.name for host in fleet.hosts if host.name in now - then and not host.failed]
+
+
+def emptied_sentence(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Say which hosts can be switched off once the plan is carried out; nothing where none can."""
+    names = [visible(name) for name in emptied(plan, fleet)]
+    if names and not plan.unplaced:
+        yield f"{count(len(names), 'host')} can be switched off then: {listed(names, 10)}."
 
 
 def _placed(plan: Plan) -> Iterator[str]:

@@ -12,7 +12,7 @@ from placer.model.plan import Change, GoalResult, Plan
 from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
 from placer.show.items import draw_items
-from placer.show.plan_sentences import outcome
+from placer.show.plan_sentences import emptied_sentence, outcome
 from placer.show.rows import say
 from placer.show.words import amount, count, figure, percent, visible
 
@@ -37,12 +37,13 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
     """
     if fleet is None:
         draw_goals(plan.goals, console)
-        changes = Counter(vm.change for vm in plan.vms)
+        counts = Counter(vm.change for vm in plan.vms)
         parts = [f"{count(len(plan.vms), 'VM')} placed"]
-        parts += [f"{changes[change]:,} {words}" for change, words in _CHANGES.items() if changes[change]]
+        parts += [f"{counts[change]:,} {words}" for change, words in _CHANGES.items() if counts[change]]
         console.print(f"plan: {', '.join(parts)}")
     else:
-        for sentence in (*outcome(plan), *change_sentences(plan_changes(fleet, plan))):
+        changes = change_sentences(plan_changes(fleet, plan))
+        for sentence in (*outcome(plan), *changes, *emptied_sentence(plan, fleet)):
             say(console, sentence)
         before = values_before(fleet, [goal.name for goal in plan.goals]) if fleet.is_live else None
         draw_goals(plan.goals, console, before)

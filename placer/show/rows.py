@@ -31,9 +31,12 @@ def draw_rows(
         table.add_column(title.rstrip("#"), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows if most is None else rows[:most]:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        say(console, line.rstrip())
     if most is not None and len(rows) > most:
-        console.print(f"and {len(rows) - most:,} more{': ' if rest else ''}{rest}", soft_wrap=True)
+        say(console, f"and {len(rows) - most:,} more{': ' if rest else ''}{rest}")
 
 
 def say(console: Console, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from placer.show.words import count, figure, listed, no_formula, percent, visible
@@ -20,9 +20,11 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Console) -> None:
-    """Draw the table, a chart of remote access and headroom, and what each scenario changed."""
+    """Draw what becomes of the VMs, the table, a chart of remote access and headroom, and what each changed."""
     from rich.table import Table
 
+    for sentence in answers(rows):
+        console.print(sentence, soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("scenario", overflow="fold")
     for heading in ("placed", "remote", "locality", "hosts", *flavors, "moves", "bound", "gap"):
@@ -41,6 +43,26 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
             console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
         for reason, vms in row.get("unplaced", {}).items():
             console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
+
+
+def answers(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield in which scenarios VMs have no place or rules stay broken; one sentence where all is well."""
+    well = True
+    for row in rows[1:] or rows:
+        name = visible(row["name"])
+        if "placed" not in row:
+            well = False
+            yield f"{name}: {row['status']}."
+            continue
+        if row["placed"] < row["vms"]:
+            well = False
+            yield f"{name}: {row['vms'] - row['placed']:,} of {count(row['vms'], 'VM')} without a place."
+        broken = next((goal["value"] for goal in row["goals"] if goal["name"].partition("~")[0] == "rules"), None)
+        if broken:
+            well = False
+            yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
+    if well:
+        yield f"Every VM has a place in {'all ' if len(rows) > 2 else ''}{count(max(1, len(rows) - 1), 'scenario')}."
 
 
 def draw_failures(rows: Sequence[Row], console: Console) -> None:

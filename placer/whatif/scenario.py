@@ -23,6 +23,7 @@ from placer.whatif import edit_hosts as on_hosts
 from placer.whatif import edit_vms as on_vms
 
 HostEdit = Callable[[Host], Host]
+_NAMED = 3
 
 
 def variants(fleet: Fleet, scenarios: Sequence[Scenario], *, stack: bool = False) -> tuple[Variant, ...]:
@@ -186,14 +187,14 @@ class _Work:
         found = self._hosts(edit.entry.fail)
         self._touch(["the state"], "host", [host.name for host in found], edit.line)
         self._swap_hosts({host.name: dataclasses.replace(host, failed=True) for host in found}, reshaped=False)
-        return f"fail {_count(len(found), 'host')}"
+        return f"fail {_named(found)}"
 
     def _drain(self, edit: Edit) -> str:
         found = self._hosts(edit.entry.drain)
         self._touch(["the state"], "host", [host.name for host in found], edit.line)
         rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": host.name}, line=edit.line) for host in found]
         self.fleet = dataclasses.replace(self.fleet, rules=(*self.fleet.rules, *rules))
-        return f"drain {_count(len(found), 'host')}"
+        return f"drain {_named(found)}"
 
     def _edit_hosts(self, edit: Edit) -> str:
         entry = edit.entry
@@ -261,6 +262,12 @@ class _Work:
 def _words(selection: Selection) -> str:
     said = (f"{label}: {' or '.join(sorted(values_of(selection, label)))}" for label in selection)
     return ", ".join(said) or "no labels at all"
+
+
+def _named(hosts: Sequence[Host]) -> str:
+    """Return how many hosts, and their names where they are few."""
+    names = f" ({', '.join(host.name for host in hosts)})" if len(hosts) <= _NAMED else ""
+    return _count(len(hosts), "host") + names
 
 
 def _count(number: int, one: str) -> str:

@@ -51,6 +51,7 @@ def test_every_screen_of_many_hosts_is_short_and_leads_with_the_answer(
         (["show", plan], "Every VM has a place"),
         (["check", fleet], "valid"),
         (["check", fleet, plan], "every constraint holds"),
+        (["check", fleet, "--placement"], "40 of 120 VMs on known nodes are away from memory: remote access 80 vCPUs"),
         (["moves", fleet, plan], "move memory"),
         (["diff", fleet, plan], "elsewhere"),
         (["explain", plan, "vm00-0"], "vm00-0 is on"),
@@ -88,3 +89,54 @@ def test_two_verbs_that_print_a_figure_print_the_same(many: tuple[Path, Path], p
     measured = placer("check", fleet, plan, "--json").envelope["result"]["measured"]["goals"]["remote"]
     before = next(line for line in screens[1].splitlines() if line.startswith("remote")).split()[1]
     assert float(before) == pytest.approx(sum(map(float, gains)) + measured)
+
+
+def test_the_best_moves_are_the_frontier_with_sums(many: tuple[Path, Path], placer: Callable[..., Any]) -> None:
+    """More moves never save less; the sums of the rows are what the answer says, and the plan that is written holds."""
+    fleet, _ = many
+    plan = fleet.with_name("best.json")
+    run = placer("moves", fleet, "--best", "3,1", "-o", plan, "--json")
+    frontier, moves = (run.envelope["result"][key] for key in ("frontier", "moves"))
+    assert [one["limit"] for one in frontier] == [1, 3] and all(one["proven"] for one in frontier)
+    assert [one["saved"] for one in frontier] == [2.0, 6.0] and len(moves) == 3
+    assert moves[-1]["gain_so_far"] == frontier[-1]["saved"] == sum(move["gain"] for move in moves)
+    assert moves[-1]["memory_gib_so_far"] == frontier[-1]["memory_gib"]
+    assert placer("check", fleet, plan).code == 0
+    assert "3 moves save 6 of 80 remote access" in placer("moves", fleet, "--best", "3").out
+    for arguments, said in (
+        (["moves", fleet], "either a plan"),
+        (["moves", fleet, "--best", "0"], "no number of moves"),
+    ):
+        run = placer(*arguments)
+        assert run.code == 2 and said in run.err
+
+
+def test_pins_that_overlap_are_named(placer: Callable[..., Any], tmp_path: Path) -> None:
+    """A CPU that two VMs are pinned to is told with both."""
+    fleet = tmp_path / "fleet.yaml"
+    vm = "{name: NAME, vcpus: 1, memory: 1GiB, cells: none, host: h, nodes: [0], pins: {0: '1'}}"
+    fleet.write_text(
+        "schema: placer.inventory/v1\nhosts:\n  - {name: h, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}]}\n"
+        "vms:\n  - " + vm.replace("NAME", "one") + "\n  - " + vm.replace("NAME", "two") + "\n"
+    )
+    run = placer("check", fleet, "--placement", "--json")
+    assert run.envelope["result"]["placement"]["overlaps"] == [{"host": "h", "cpu": 1, "vms": ["one", "two"]}]
+    assert "Pins that overlap: 1 CPU on 1 host." in placer("check", fleet, "--placement").out
+
+
+def test_whatif_without_a_file(placer: Callable[..., Any], fleet_file: Path, tmp_path: Path) -> None:
+    """Options are scenarios named by what they say; files saved of them say the same, and a plan of one is checked."""
+    plan = fleet_file.with_name("after.json")
+    said = ["--add-hosts", "kvm-a*2", "--add-vms", "2*1x1GiB", "--stack", "--executor", "serial", "--time-limit", "20s"]
+    run = placer("whatif", fleet_file, *said, "--plan", plan, "--save-scenario", tmp_path / "sc", "--json")
+    rows = run.envelope["result"]["scenarios"]
+    assert [(row["name"], row["vms"], row["hosts"]) for row in rows] == [
+        ("base", 3, 1),
+        ("add-hosts kvm-a*2", 3, 3),
+        ("add-vms 2*1x1GiB", 5, 3),
+    ]
+    assert placer("check", plan.with_suffix(".yaml"), plan).code == 0
+    again = placer("whatif", fleet_file, *sorted((tmp_path / "sc").iterdir()), *said[4:], "--json")
+    assert again.envelope["result"] == run.envelope["result"]
+    text = placer("whatif", fleet_file, "--fail", "kvm-a", "--add-hosts", "kvm-a", "--executor", "serial")
+    assert text.code == 2 and "no host is left" in text.err

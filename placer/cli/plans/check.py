@@ -13,6 +13,7 @@ from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet
 from placer.cli.plans.conflict import conflict_data, conflict_lines
 from placer.cli.terminal import Terminal, fault_data
 from placer.errors import DifferenceError, Fault, InputError
+from placer.show.rows import MOST
 from placer.show.words import amount, count, figure, percent
 
 if TYPE_CHECKING:
@@ -40,13 +41,18 @@ def check(
     conflicts: Annotated[
         bool, typer.Option("--conflicts", help="Also say why VMs cannot all be placed, with cures tried by solves.")
     ] = False,
+    placement: Annotated[
+        bool,
+        typer.Option("--placement", help="Say which VMs are far from their memory now, and whose pins overlap."),
+    ] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Every row of --placement.")] = False,
     max_hosts: MaxHosts = None,
     max_vms: MaxVms = None,
 ) -> Answer:
     """Verify a plan independently, or validate a fleet."""
     from placer.check.check import check as run_check
 
-    for option, given in (("--lint", lint), ("--conflicts", conflicts)):
+    for option, given in (("--lint", lint), ("--conflicts", conflicts), ("--placement", placement)):
         if given and plan is not None:
             raise InputError(f"{option} looks at a fleet", field=option, cure="leave the plan out")
     if plan is None:
@@ -56,6 +62,8 @@ def check(
         report = run_check(model, excess=True)
         failure = InputError(_located(report.faults, fleet)) if report.faults else None
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
+        if placement and not failure:
+            return _placement(model, report, text, terminal, None if show_all else MOST)
         return _answer(
             report,
             text,
@@ -85,6 +93,18 @@ def check(
         else ", its bounds confirmed by a second solver"
     )
     return _answer(report, f"{plan}: every constraint holds, every value is as it says{proof}", None, terminal, planned)
+
+
+def _placement(fleet: Fleet, report: CheckReport, text: str, terminal: Terminal, most: int | None) -> Answer:
+    from placer.explain.placement import placement_now
+    from placer.show.placement_words import draw_placement
+
+    found = placement_now(fleet)
+    plain = _answer(report, text, None, terminal)
+    return Answer(
+        data=lambda: {**plain.data(), "placement": asdict(found)},
+        text=lambda console: draw_placement(found, console, most),
+    )
 
 
 def _lint(fleet: Fleet) -> tuple[Remark, ...]:

@@ -39,7 +39,13 @@ class MovesFormat(StrEnum):
 def moves(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory that was planned.")],
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan; - reads standard input.")],
+    plan: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="The plan; - reads standard input. None with --best.")
+    ] = None,
+    best: Annotated[
+        str | None,
+        typer.Option("--best", metavar="N[,N…]", help="Without a plan: the N moves that save most remote access."),
+    ] = None,
     at_once: Annotated[int, typer.Option("--at-once", metavar="K", min=1, help="Most moves at once on a host.")] = 2,
     at_once_gib: Annotated[
         float | None, typer.Option("--at-once-gib", metavar="G", help="Most memory under way at once on a host, GiB.")
@@ -50,10 +56,27 @@ def moves(
     window: Annotated[
         str | None, typer.Option("--window", metavar="TIME", help="Stop within so much time of copying, such as 2h.")
     ] = None,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="Of --best, for all numbers together.")
+    ] = "45s",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the plan of --best.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite it.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Every step of every wave.")] = False,
     format: Annotated[MovesFormat, typer.Option("--format", help="How to print the schedule.")] = MovesFormat.TABLE,
 ) -> Answer:
-    """Order a plan's moves in waves, each step where there is room for it."""
+    """Order a plan's moves in waves, each step where there is room for it; or find the moves that matter most."""
+    if (plan is None) == (best is None):
+        raise InputError("either a plan is ordered, or --best finds one", cure="placer moves FLEET PLAN, or --best 10")
+    if best is not None:
+        from placer.cli.plans.best_moves import best as find_best
+
+        limit_s = parse_duration_s(time_limit, "--time-limit")
+        return find_best(terminal, fleet, best, time_limit_s=limit_s, output=output, force=force, show_all=show_all)
+    if output is not None:
+        raise InputError("only --best makes a plan", field="--output", cure="print it: --format markdown")
+    assert plan is not None
     from placer.check.check import check
     from placer.emit.moves.json import schedule_data
     from placer.moves.changes import plan_changes

@@ -33,6 +33,7 @@ def fit(
     ] = 0,
     time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each plan that is tried.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    show_all: Annotated[bool, typer.Option("--all", help="Every VM that fits.")] = False,
 ) -> Answer:
     """Find places and pins for new VMs without touching what runs.
 
@@ -58,7 +59,7 @@ def fit(
             f"{len(found.unplaced)} of the VMs have no place, {first.name!r} among them: {first.reason}",
             cure="allow moves with --max-moves",
         )
-    return Answer(data=lambda: _data(found), text=lambda console: _draw(console, found), failure=failure)
+    return Answer(data=lambda: _data(found), text=lambda console: _draw(console, found, show_all), failure=failure)
 
 
 def _data(found: Fit) -> dict[str, Any]:
@@ -85,21 +86,24 @@ def _place(vm: PlanVm) -> dict[str, Any]:
     }
 
 
-def _draw(console: Console, found: Fit) -> None:
-    from rich.table import Table
-
+def _draw(console: Console, found: Fit, show_all: bool) -> None:
     from placer.model.cpuset import format_cpuset
-    from placer.show.words import count
+    from placer.show.rows import MOST, draw_rows, say
+    from placer.show.words import count, listed, visible
 
+    wanted = len(found.vms) + len(found.unplaced)
+    hosts = list(dict.fromkeys(visible(vm.host) for vm in found.vms))
+    say(
+        console,
+        f"{len(found.vms):,} of {count(wanted, 'VM')} fit" + (f", on {listed(hosts, 5)}." if hosts else "."),
+    )
     if found.vms:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for heading in ("VM", "host", "nodes", "CPUs"):
-            table.add_column(heading)
+        rows = []
         for vm in found.vms:
             nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
             cpus = frozenset().union(*vm.pins.values())
-            table.add_row(vm.name, vm.host, format_cpuset(nodes), format_cpuset(cpus))
-        console.print(table)
+            rows.append((visible(vm.name), visible(vm.host), format_cpuset(nodes), format_cpuset(cpus)))
+        draw_rows(("VM", "host", "nodes", "CPUs"), rows, console, most=None if show_all else MOST, rest="--all")
     for vm in found.moved:
         where = f"to {vm.host}" if vm.from_host not in (None, vm.host) else f"to other nodes of {vm.host}"
         console.print(f"first move {vm.name} {where}", highlight=False, markup=False)

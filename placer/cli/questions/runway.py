@@ -87,23 +87,20 @@ def _share(text: str) -> Fraction:
 
 
 def _draw(console: Console, found: Runway) -> None:
-    from rich.table import Table
-
+    from placer.show.rows import draw_rows
     from placer.show.words import figure
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("month", "VMs", "without a place"):
-        table.add_column(heading, justify="right")
+    full = next((month for month in found.months if month.month == found.full), None)
+    if full is None:
+        console.print(f"everything fits through month {found.fits}, as far as was looked")
+    else:
+        proof = "proven" if found.proven else "no plan was found, which proves nothing"
+        lead = "not everything fits now" if found.fits < 0 else f"everything fits through month {found.fits}"
+        console.print(f"{lead}; month {found.full} does not ({proof})", soft_wrap=True)
+        if full.reason:
+            console.print(f"what it runs into: {full.reason}", soft_wrap=True)
+    rows = []
     for month in found.months:
         said = figure(month.unplaced) + ("" if month.reserve is not False else ", a failure is not survived")
-        table.add_row(figure(month.month), figure(month.vms), said)
-    console.print(table)
-    if found.full is None:
-        console.print(f"everything fits through month {found.fits}, as far as was looked")
-        return
-    full = next(month for month in found.months if month.month == found.full)
-    proof = "proven" if found.proven else "no plan was found, which proves nothing"
-    lead = "not everything fits now" if found.fits < 0 else f"everything fits through month {found.fits}"
-    console.print(f"{lead}; month {found.full} does not ({proof})", soft_wrap=True)
-    if full.reason:
-        console.print(f"what it runs into: {full.reason}", soft_wrap=True)
+        rows.append((figure(month.month), figure(month.vms), said))
+    draw_rows(("month#", "VMs#", "without a place#"), rows, console, most=None)

@@ -10,12 +10,17 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
-from placer.cli.inputs import read_fleet
+from placer.cli.inputs import STDIN, read_fleet, refuse_existing, refuse_existing_plan
+from placer.cli.questions.edit_options import AddHosts, AddVms, Drain, Fail, Grow
 from placer.cli.questions.sweep_options import EachRounds, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
 from placer.cli.questions.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
+from placer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from placer.model.fleet import Fleet
     from placer.options import SweepOptions
     from placer.sweeps.executors import Pool
     from placer.sweeps.tasks import Variant
@@ -31,6 +36,11 @@ def whatif(
     scenario: Annotated[
         list[str] | None, typer.Argument(metavar="[SCENARIO]…", help="Files of edits (placer.scenario/v1).")
     ] = None,
+    fail: Fail = None,
+    drain: Drain = None,
+    add_hosts: AddHosts = None,
+    add_vms: AddVms = None,
+    grow: Grow = None,
     stack: Annotated[bool, typer.Option("--stack", help="Each scenario begins where the one before ended.")] = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the comparison: .json or .csv.")
@@ -62,17 +72,47 @@ def whatif(
         str | None,
         typer.Option("--results", metavar="FILE", help="Append rows as they come; a second run goes on from it."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the comparison.")] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="FILE.json", help="Write the last scenario's plan, its fleet beside as .yaml."),
+    ] = None,
+    save_scenario: Annotated[
+        str | None, typer.Option("--save-scenario", metavar="DIR", help="Write what the options say as scenario files.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
-    """Compare a fleet as it is with what it would be after edits, each planned with proof."""
+    """Compare a fleet as it is with what it would be after edits, each planned with proof.
+
+    Edits are files, or options, a scenario each: --fail rack=a3 --drain h1,h2 --add-hosts 'h1*4' --add-vms '40*4x8GiB'.
+    """
     from placer.options import SweepOptions
     from placer.read.documents.scenario_file import read_scenarios
     from placer.sweeps.executors import kept_open
     from placer.whatif.compare import compare, usual_limit_s
     from placer.whatif.scenario import variants
+    from placer.whatif.spoken import spoken_scenarios
 
     checked_output(output, force)
+    if plan is not None:
+        refuse_existing_plan(plan, force)
+        refuse_existing(_fleet_beside(plan), force)
+        if fleet == STDIN or Path(plan).resolve().parent != Path(fleet).resolve().parent:
+            raise InputError(
+                "the inventory names files relative to its folder",
+                field="--plan",
+                cure="name one in the same folder",
+            )
     model = read_fleet(fleet, terminal)
+    spoken = spoken_scenarios(
+        model.host_by_name,
+        fail=fail or (),
+        drain=drain or (),
+        add_hosts=add_hosts or (),
+        add_vms=add_vms or (),
+        grow=grow or (),
+    )
+    if save_scenario is not None:
+        _save([text for _, text in spoken], save_scenario, force, terminal)
     limit = usual_limit_s(model) if time_limit is None else parse_duration_s(time_limit, "--time-limit")
     options = SweepOptions(
         goals=None if goals is None else tuple(goals.split(",")),
@@ -84,7 +124,7 @@ def whatif(
         max_migrations=max_migrations,
         headroom=tuple(flavor or ()),
     )
-    scenarios = read_scenarios(scenario or [])
+    scenarios = (*read_scenarios(scenario or []), *(one for one, _ in spoken))
     found = variants(model, scenarios, stack=stack)
     kept = None if results is None else Path(results)
     tasks = len(found) if fail_each is None else MANY
@@ -101,6 +141,9 @@ def whatif(
         write_rows(rows, output)
         terminal.note(f"wrote {output}")
 
+    if plan is not None:
+        _write_plan(found[-1].fleet, options, plan, force, terminal)
+
     def data() -> dict[str, Any]:
         return {"scenarios": list(rows)}
 
@@ -111,6 +154,35 @@ def whatif(
         draw_failures(rows, console)
 
     return Answer(data=data, text=draw)
+
+
+def _save(texts: Sequence[str], folder: str, force: bool, terminal: Terminal) -> None:
+    """Write scenarios as files that the verb takes."""
+    from placer.emit.writer import write_files
+
+    if not texts:
+        raise InputError("no option says a scenario", field="--save-scenario", cure="say one, such as --drain h1")
+    files = {Path(folder) / f"scenario-{number}.yaml": text.encode() for number, text in enumerate(texts, start=1)}
+    write_files(files, force=force)
+    terminal.note(f"wrote {', '.join(map(str, files))}")
+
+
+def _fleet_beside(plan: str) -> str:
+    return str(Path(plan).with_suffix(".yaml"))
+
+
+def _write_plan(fleet: Fleet, options: SweepOptions, plan: str, force: bool, terminal: Terminal) -> None:
+    """Write the fleet after the edits as an inventory, and a plan of it: what they say agrees, so exports work."""
+    from placer.emit.plan_file import write_plan
+    from placer.emit.writer import write_files
+    from placer.planner import solve_with
+    from placer.read.inventory.inventory import read_fleet as read
+    from placer.read.inventory.write import inventory_text
+
+    beside = _fleet_beside(plan)
+    write_files({Path(beside): inventory_text(fleet).encode()}, force=force)
+    write_plan(solve_with(read(beside), options), plan, force=force)
+    terminal.note(f"wrote {plan}, and {beside}")
 
 
 def _failures(
@@ -150,7 +222,6 @@ def write_rows(rows: tuple[Row, ...], output: str) -> None:
     """
     import json
 
-    from placer.errors import InputError
     from placer.show.scenario_table import comparison_csv
 
     if output.endswith(".json"):
