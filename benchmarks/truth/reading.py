@@ -285,9 +285,11 @@ def _vm(data: Mapping[str, Any]) -> Vm:
         weight=Fraction(str(data.get("weight", 1))),
         priority=data.get("priority", 0),
         devices=tuple(
-            sorted(
+            (kind, policy, 1)
+            for kind, policy, count in sorted(
                 (one["kind"], one.get("policy", "preferred"), one.get("count", 1)) for one in data.get("devices", ())
             )
+            for _ in range(count)
         ),
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
         labels=data.get("labels", {}),

@@ -8,13 +8,13 @@ from fractions import Fraction
 
 from placer.check.findings import Findings, some
 from placer.measure.as_now import as_now
-from placer.measure.measure import device_places
+from placer.measure.measure import cells_for_devices, device_places
 from placer.measure.sets_taken import Nodes, taken_by
 from placer.measure.shortage import BEYOND, Short, memory_pools
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.units import format_kib
-from placer.model.vm import Vm
+from placer.model.vm import CellMode, Vm
 
 Placed = Sequence[tuple[Vm, PlanVm]]
 MOST_UNIONS = 256
@@ -185,18 +185,21 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
     node_of = host.topology.node_of_cpu
     for vm, planned in placed:
         arrives = planned.name in arrivals
-        wanted = sorted(request.kind for request in vm.spec.devices)
+        cells = cells_for_devices(vm.spec, planned)
+        wanted = [one.kind for one, count in vm.spec.device_requests(cells) for _ in range(count)]
         if [kind for kind, _ in planned.devices] != wanted:
             named = [kind for kind, _ in planned.devices]
             found.vm(planned, f"its devices are of the kinds {named}, and it asks for {wanted}", where="devices")
             continue
         own = {node_of[cpu] for pin in planned.pins.values() for cpu in pin}
+        for message in _by_cell(vm, planned, node_of) if arrives else ():
+            found.vm(planned, message, where="devices")
         for request, node in device_places(vm.spec, planned):
-            used[request.kind] += request.count
+            used[request.kind] += 1
             if arrives:
                 newly.add(request.kind)
             if node is not None or arrives:
-                given[request.kind, node] += request.count
+                given[request.kind, node] += 1
             if request.policy == "required" and node is not None and node not in own and arrives:
                 found.vm(
                     planned,
@@ -218,6 +221,19 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
                 f"host {host.name!r} has {there[kind, node]} devices of kind {kind} {where}, and its VMs have {count}"
             )
             _short(message, bool(newly & {kind}), "devices", found)
+
+
+def _by_cell(vm: Vm, planned: PlanVm, node_of: Mapping[int, int]) -> Iterator[str]:
+    """Devices that are counted by cell hang on the nodes of the cells, so many on each."""
+    homes = Counter(node_of[min(planned.pins[min(cell.vcpus)])] for cell in planned.cells if cell.vcpus)
+    if vm.spec.cell_mode is CellMode.NONE:
+        return
+    for request in dict.fromkeys(one for one in vm.spec.devices if one.per == "cell"):
+        twice = vm.spec.devices.count(request)
+        found = Counter(node for one, node in device_places(vm.spec, planned) if one == request)
+        for node, cells in sorted(homes.items()):
+            if found[node] != cells * request.count * twice:
+                yield f"wants {request.count} {request.kind} for every cell, and has {found[node]} on node {node}"
 
 
 def _resources(host: Host, placed: Placed, arrivals: set[str], found: Findings) -> None:

@@ -12,6 +12,7 @@ A vCPU whose cpuset spans nodes counts by its CPUs. This file shares nothing wit
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
-from placer.model.vm import DeviceRequest, VmSpec
+from placer.model.vm import CellMode, DeviceRequest, VmSpec
 
 DEVICE_WEIGHT = 1.0
 """What a vCPU counts a preferred device for, against 1 for its memory."""
@@ -170,17 +171,21 @@ def memory_shares(cell: PlanCell) -> NodeShares:
 def preferred_devices(spec: VmSpec, vm: PlanVm) -> tuple[tuple[int, int], ...]:
     """Return (node, devices) of the VM's devices that it would rather have near, as far as their nodes are known."""
     return tuple(
-        (node, request.count)
-        for request, node in device_places(spec, vm)
-        if request.policy == "preferred" and node is not None
+        (node, 1) for request, node in device_places(spec, vm) if request.policy == "preferred" and node is not None
     )
 
 
 def device_places(spec: VmSpec, vm: PlanVm) -> Iterator[tuple[DeviceRequest, int | None]]:
-    """Yield each device request with the node its devices hang on: both lists are ordered by kind, policy and count."""
-    requests = sorted(spec.devices, key=lambda request: (request.kind, request.policy, request.count))
-    for request, (_, node) in zip(requests, vm.devices, strict=False):
-        yield request, node
+    """Yield, a device, its request and the node it hangs on: those of a request stand together in a plan."""
+    nodes = iter(vm.devices)
+    for request, count in spec.device_requests(cells_for_devices(spec, vm)):
+        for _, node in itertools.islice(nodes, count):
+            yield request, node
+
+
+def cells_for_devices(spec: VmSpec, vm: PlanVm) -> int:
+    """Return how many cells have devices where these are counted by cell: those with vCPUs; a flat guest is one."""
+    return 1 if spec.cell_mode is CellMode.NONE else sum(1 for cell in vm.cells if cell.vcpus)
 
 
 class TopologyRows:

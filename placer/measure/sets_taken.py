@@ -73,9 +73,8 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
                 most = min(most, carry)
             out.shared[nodes] += most
             out.beyond += len(floating) - most
-    requests = sorted(spec.devices, key=lambda request: (request.kind, request.policy, request.count))
-    for request, (_, at) in zip(requests, planned.devices, strict=False):
-        out.devices[at, request.kind] += request.count
+    for kind, at in planned.devices:
+        out.devices[at, kind] += 1
     used = _resource_nodes(topology, vm, planned)
     on_nodes = {name for node in topology.nodes for name in node.resources}
     for name, amount in spec.resources.items():

@@ -102,11 +102,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
-    """`count` devices of a kind: on a node of the VM (`required`) or rather near it (`preferred`)."""
+    """`count` devices of a kind: each on a node of the VM (`required`) or rather near it (`preferred`); with `per` cell
+    so many on the node of every cell that has vCPUs.
+    """
 
     kind: str
     policy: Literal["required", "preferred"] = "preferred"
     count: int = 1
+    per: Literal["vm", "cell"] = "vm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,13 @@ class VmSpec:
         if own is None:
             return self.page_kib
         return None if own <= ORDINARY_PAGE_KIB else own
+
+    def device_requests(self, cells: int) -> tuple[tuple[DeviceRequest, int], ...]:
+        """Return the device requests in the order of a plan, by kind, policy, `per` and count, and how many devices
+        each asks for where `cells` cells have vCPUs.
+        """
+        ordered = sorted(self.devices, key=lambda one: (one.kind, one.policy, one.per, one.count))
+        return tuple((one, one.count * (cells if one.per == "cell" else 1)) for one in ordered)
 
     @property
     def page_sizes(self) -> frozenset[int | None]:

@@ -116,15 +116,16 @@ class ClaimMaker:
         )
 
     def _things(self, spec: VmSpec, host: Host, place: Place, amounts: Counter[Key]) -> None:
-        requests = sorted(spec.devices, key=lambda r: (r.kind, r.policy, r.count))
-        for number, request in enumerate(requests):
-            amounts[Key("device", None, request.kind)] += request.count
+        cells = len(place.nodes or ()) or 1
+        kinds = [request.kind for request, count in spec.device_requests(cells) for _ in range(count)]
+        for number, kind in enumerate(kinds):
+            amounts[Key("device", None, kind)] += 1
             node = place.devices[number][1] if number < len(place.devices) else None
             if node is None:
-                there = {device.node for device in host.topology.devices if device.kind == request.kind}
+                there = {device.node for device in host.topology.devices if device.kind == kind}
                 node = next(iter(there)) if len(there) == 1 else None
             if node is not None:
-                amounts[Key("device", node, request.kind)] += request.count
+                amounts[Key("device", node, kind)] += 1
         on_nodes = {name for node in host.topology.nodes for name in node.resources} if spec.resources else set()
         for name, amount in spec.resources.items():
             parts: Sequence[int | None] = [None]

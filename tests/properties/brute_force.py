@@ -140,16 +140,32 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
             memory = tuple(m for _, m in combo)
             if spec.cell_mode is CellMode.NONE and len(set(memory)) < len(memory):
                 continue
-            for device in nics if spec.devices else [None]:
-                own = [c for c, part in zip(cpu, parts, strict=True) if part[0] + part[1]]
-                if device is not None and spec.devices[0].policy == "required" and device not in own:
-                    continue
-                devices = () if device is None else (device,)
+            own = [c for c, part in zip(cpu, parts, strict=True) if part[0] + part[1]]
+            for devices in _devices(spec, own, nics):
                 remote = _remote(spec, host, parts, cpu, memory, devices)
-                key = (tuple(sorted(zip(parts[1:], combo[1:], strict=False))), parts[0], combo[0], devices)
+                pages = [cell.page_kib or 0 for cell in spec.cells] if spec.cell_mode is CellMode.GIVEN else parts
+                alike = sorted(zip(parts[1:], pages[1:], combo[1:], strict=False))
+                key = (tuple(alike), parts[0], combo[0], devices)
                 if key not in seen:
                     seen.add(key)
                     yield Choice(number, parts, cpu, memory, devices, remote)
+
+
+def _devices(spec: VmSpec, own: list[int], nics: list[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the nodes of a VM's devices: all ways to take them, each on a node of the VM where that is required, or so
+    many on the node of each of its cells.
+    """
+    if not spec.devices:
+        yield ()
+        return
+    (request,) = spec.devices
+    if request.per == "cell" and spec.cell_mode is not CellMode.NONE:
+        ways = [tuple(node for node in own for _ in range(request.count))]
+    else:
+        ways = list(itertools.combinations_with_replacement(sorted(set(nics)), request.count))
+    for way in ways:
+        if set(way) <= set(nics) and (request.policy == "preferred" or set(way) <= set(own)):
+            yield way
 
 
 def _parts(spec: VmSpec) -> Iterator[tuple[tuple[int, int, int], ...]]:

@@ -1,4 +1,4 @@
-"""Random small fleets of odd guests: cells without vCPUs, page sizes by cell, on hosts of the small fleets."""
+"""Random small fleets of odd guests: cells without vCPUs, page sizes by cell, several devices."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ import random
 from small_fleets import GIB, small_fleet
 
 from placer.model.fleet import Fleet
-from placer.model.vm import Cell, CellMode, CpuPolicy, Vm
+from placer.model.host import Device, Topology
+from placer.model.vm import Cell, CellMode, CpuPolicy, DeviceRequest, Vm
 
 
 def guest_fleet(seed: int) -> Fleet:
     """Return the fleet of a seed: `small_fleet` with other guests."""
     rng = random.Random(f"guests {seed}")
     fleet = small_fleet(seed)
-    return dataclasses.replace(fleet, vms=tuple(_odd(rng, vm) for vm in fleet.vms))
+    topologies = {id(host.topology): _with_devices(rng, host.topology) for host in fleet.hosts}
+    hosts = tuple(dataclasses.replace(host, topology=topologies[id(host.topology)]) for host in fleet.hosts)
+    return dataclasses.replace(fleet, hosts=hosts, vms=tuple(_odd(rng, vm) for vm in fleet.vms))
+
+
+def _with_devices(rng: random.Random, topology: Topology) -> Topology:
+    nodes = [node.id for node in topology.nodes if node.cpus]
+    found = tuple(
+        Device(address=f"0000:0{n}:00.0", kind="nic", node=rng.choice(nodes), count=rng.choice((1, 1, 2)))
+        for n in range(rng.choice((0, 2, 3)))
+    )
+    return dataclasses.replace(topology, devices=found)
 
 
 def _odd(rng: random.Random, vm: Vm) -> Vm:
@@ -31,6 +43,14 @@ def _odd(rng: random.Random, vm: Vm) -> Vm:
             cpu_policy=CpuPolicy.DEDICATED if spec.cpu_policy is CpuPolicy.MIXED else spec.cpu_policy,
             dedicated_vcpus=frozenset(),
         )
+    if rng.random() < 0.35:
+        request = DeviceRequest(
+            kind="nic",
+            policy=rng.choice(("required", "preferred")),
+            count=rng.choice((1, 2, 2, 3)),
+            per=rng.choice(("vm", "vm", "cell")),
+        )
+        spec = dataclasses.replace(spec, devices=(request,))
     return dataclasses.replace(vm, spec=spec)
 
 

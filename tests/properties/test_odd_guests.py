@@ -1,4 +1,4 @@
-"""The exact engine against enumeration on guests with cells of memory alone."""
+"""The exact engine against enumeration on guests with cells of memory alone, pages by cell and several devices."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ class ClassBuilder:
                 if vm.pins_fixed:
                     place = replace(place, parts=tuple(replace(part, own=()) for part in place.parts))
             else:
-                place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.devices)))
+                place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.device_units(0))))
                 self._constants["remote"] += placement_cost(group.needs, place, view)
             self._constants["rules"] += drained + broken_here(group.confinement, host, self.fleet.rules)
             for goal, a_vm in draft.costs_of(group, self.fleet.rules).items():

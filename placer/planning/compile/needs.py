@@ -59,7 +59,7 @@ class Needs:
     weight: float
     priority: int
     kvm: bool
-    devices: tuple[tuple[str, str, int], ...]
+    devices: tuple[tuple[str, str, str, int], ...]
     resources: tuple[tuple[str, int], ...]
 
     @property
@@ -71,6 +71,15 @@ class Needs:
     def pins(self) -> bool:
         """Tell whether it has dedicated vCPUs."""
         return any(part.dedicated for part in self.options[0])
+
+    def device_units(self, option: int) -> tuple[tuple[str, str, int | None], ...]:
+        """Return kind, policy, and the part that it belongs to (None: any) of every device, in the order of a plan."""
+        parts = [number for number, part in enumerate(self.options[option]) if part.vcpus]
+        units: list[tuple[str, str, int | None]] = []
+        for kind, policy, per, count in self.devices:
+            own: list[int | None] = [*parts] if per == "cell" and self.shown else [None]
+            units += [(kind, policy, part) for part in own for _ in range(count)]
+        return tuple(units)
 
     def lead(self, option: int) -> int:
         """Return the first part that has vCPUs: emulator threads with a CPU of their own are beside it."""
@@ -232,5 +241,5 @@ def _parts(spec: VmSpec, count: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _device_key(request: DeviceRequest) -> tuple[str, str, int]:
-    return (request.kind, request.policy, request.count)
+def _device_key(request: DeviceRequest) -> tuple[str, str, str, int]:
+    return (request.kind, request.policy, request.per, request.count)

@@ -15,9 +15,13 @@ MAX_MAPS = 16_384
 Where there are more, each node begins as many, and the shape is marked incomplete and claims no bound."""
 
 
+MAX_DEVICE_WAYS = 512
+"""Ways to take the devices of one request from nodes that are enumerated at most; more make the shape incomplete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device request (None: not on a
+    """One way to put a VM: option of its needs; CPU node, memory node a part; a node a device (None: not on a
     node).
 
     Nodes are positions in the topology's `nodes`, not ids. Of a part without vCPUs the CPU node is its memory node.
@@ -91,8 +95,9 @@ def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
             # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
             if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
                 continue
-            own = running_nodes(needs, Placement(option, cpu, memory))
-            found.extend(Placement(option, cpu, memory, devices) for devices in _device_choices(needs, own, view))
+            ways, all_ways = _device_choices(needs, option, cpu, view)
+            complete &= all_ways
+            found.extend(Placement(option, cpu, memory, devices) for devices in ways)
     return found, complete
 
 
@@ -108,6 +113,7 @@ def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
     """
     parts = needs.options[placement.option]
     shares = needs.transfer(placement.option)
+    units = needs.device_units(placement.option)
     total = 0.0
     for own, (part, node) in enumerate(zip(parts, placement.cpu_nodes, strict=True)):
         extra = -1.0
@@ -115,22 +121,32 @@ def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
             if shares[own][other]:
                 away = view.distances[node][memory_node]
                 extra += shares[own][other] * (away if away is not None else UNREACHABLE / LOCAL)
-        for (_, policy, count), device_node in zip(needs.devices, placement.device_nodes, strict=True):
+        for (_, policy, _), device_node in zip(units, placement.device_nodes, strict=True):
             if policy == "preferred" and device_node is not None:
                 away = view.distances[node][device_node]
-                extra += count * ((away if away is not None else UNREACHABLE / LOCAL) - 1.0)
+                extra += (away if away is not None else UNREACHABLE / LOCAL) - 1.0
         total += part.vcpus * extra
     return round(COST_UNIT * needs.weight * total)
 
 
 def canonical(needs: Needs, placement: Placement) -> Placement:
-    """Return the representative of a placement: parts that are alike take their nodes in ascending order."""
+    """Return the representative of a placement: parts that are alike, and devices, take their nodes in ascending order;
+    devices of a cell go with it.
+    """
     pairs = list(zip(placement.cpu_nodes, placement.memory_nodes, strict=True))
     for group in _groups(needs, placement.option):
         for slot, pair in zip(group, sorted(pairs[slot] for slot in group), strict=True):
             pairs[slot] = pair
+    devices: list[int | None] = []
+    at = 0
+    for (_, _, part), units in itertools.groupby(needs.device_units(placement.option)):
+        nodes = placement.device_nodes[at : at + sum(1 for _ in units)]
+        at += len(nodes)
+        if part is not None:
+            nodes = tuple(None if node is None else pairs[part][0] for node in nodes)
+        devices += sorted(nodes, key=device_order)
     return Placement(
-        placement.option, tuple(cpu for cpu, _ in pairs), tuple(memory for _, memory in pairs), placement.device_nodes
+        placement.option, tuple(cpu for cpu, _ in pairs), tuple(memory for _, memory in pairs), tuple(devices)
     )
 
 
@@ -207,12 +223,12 @@ def _reaches(needs: Needs, option: int, cpu: tuple[int, ...], memory: tuple[int,
 
 
 def nearest_devices(needs: Needs, view: NodeView, cpu_nodes: tuple[int, ...]) -> tuple[int | None, ...] | None:
-    """Return the node that each device request of a placed VM is taken to be served from: one of its own nodes, else
-    the nearest; None where the host has no such device.
+    """Return the node that each device of a VM that floats is taken to hang on: one of its own nodes, else the nearest;
+    None where the host has no such device.
     """
     where = dict(view.device_nodes)
     chosen = []
-    for kind, _, _ in needs.devices:
+    for kind, _, _ in needs.device_units(0):
         nodes = where.get(kind, ())
         if not nodes:
             return None
@@ -225,12 +241,29 @@ def _away(view: NodeView, node: int, other: int | None) -> float:
     return float("inf") if distance is None else distance
 
 
-def _device_choices(needs: Needs, cpu_nodes: tuple[int, ...], view: NodeView) -> Iterator[tuple[int | None, ...]]:
-    where = dict(view.device_nodes)
-    choices: list[list[int | None]] = []
-    for kind, policy, _ in needs.devices:
+def device_order(node: int | None) -> tuple[bool, int]:
+    """Return the order of nodes in which devices that are alike are named."""
+    return node is None, node or 0
+
+
+def _device_choices(
+    needs: Needs, option: int, cpu: tuple[int, ...], view: NodeView
+) -> tuple[list[tuple[int | None, ...]], bool]:
+    """Return the ways to take a VM's devices, a node each, and whether all of them are there."""
+    where, parts = dict(view.device_nodes), needs.options[option]
+    running = {node for part, node in zip(parts, cpu, strict=True) if part.vcpus}
+    choices: list[list[tuple[int | None, ...]]] = []
+    complete = True
+    for (kind, policy, part), units in itertools.groupby(needs.device_units(option)):
+        count = sum(1 for _ in units)
         nodes: list[int | None] = list(where.get(kind, ()))
-        if policy == "required":
-            nodes = [node for node in nodes if node is None or node in cpu_nodes]
-        choices.append(nodes)
-    yield from itertools.product(*choices)
+        if part is not None:
+            nodes = [node for node in nodes if node == cpu[part]]
+        elif policy == "required":
+            nodes = [node for node in nodes if node is None or node in running]
+        ways = list(itertools.islice(itertools.combinations_with_replacement(nodes, count), MAX_DEVICE_WAYS + 1))
+        if len(ways) > MAX_DEVICE_WAYS:
+            complete = False
+            ways += [(node,) * count for node in nodes]
+        choices.append(list(dict.fromkeys(ways)))
+    return [tuple(itertools.chain.from_iterable(one)) for one in itertools.product(*choices)], complete

@@ -97,9 +97,9 @@ class RowTable:
                     self._on(out, RowKind.CPUS, BESIDE, part.cpus, asked, self.structure.cpu_unions)
             self._loose_load(out, group, part)
             self._memory(out, needs, part, part.memory)
-        for number, (kind, _, count) in enumerate(needs.devices):
+        for number, (kind, _, _) in enumerate(needs.device_units(0)):
             node_of = loose.device_nodes[number] if number < len(loose.device_nodes) else None
-            _add(out, self.row(RowKind.DEVICE, () if node_of is None else (node_of,), kind), count)
+            _add(out, self.row(RowKind.DEVICE, () if node_of is None else (node_of,), kind), 1)
         nodes = loose.cpu_nodes
         self._resources(out, needs, nodes)
         for number in group.rules:
@@ -240,8 +240,8 @@ class RowTable:
             )
 
     def _devices(self, out: dict[int, int], needs: Needs, placement: Placement) -> None:
-        for (kind, _, count), node in zip(needs.devices, placement.device_nodes, strict=True):
-            _add(out, self.row(RowKind.DEVICE, () if node is None else (node,), kind), count)
+        for (kind, _, _), node in zip(needs.device_units(placement.option), placement.device_nodes, strict=True):
+            _add(out, self.row(RowKind.DEVICE, () if node is None else (node,), kind), 1)
 
     def _resources(self, out: dict[int, int], needs: Needs, nodes: NodeSet) -> None:
         for name, amount in needs.resources:

@@ -130,7 +130,7 @@ class ShapeFactory:
         """
         group = self.groups[flavor]
         needs, view = group.needs, draft.structure.view
-        nowhere = tuple(None for _ in needs.devices)
+        nowhere = tuple(None for _ in needs.device_units(option))
         placement = canonical(needs, Placement(option, cpu, memory, nowhere if devices is None else devices))
         known = draft.index.get((flavor, placement))
         if known is not None:
@@ -142,7 +142,7 @@ class ShapeFactory:
         """Return the index of a place of sets that a VM has now: if it is new, only those already there may keep it."""
         group = self.groups[flavor]
         devices = nearest_devices(group.needs, draft.structure.view, loose.cpu_nodes)
-        nowhere = tuple(None for _ in group.needs.devices)
+        nowhere = tuple(None for _ in group.needs.device_units(0))
         placement = dataclasses.replace(loose, device_nodes=nowhere if devices is None else devices)
         known = draft.index.get((flavor, placement))
         if known is not None:

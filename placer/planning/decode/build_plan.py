@@ -87,7 +87,7 @@ class PlanBuilder:
         """Return a VM that is not bound to one node a cell: as it is where it stays, floating where it comes."""
         fleet = self.compiled.fleet
         ids = host.topology.node_ids
-        devices = _devices_of(vm.spec, place.device_nodes, ids)
+        devices = _devices_of(vm.spec, len(place.parts), place.device_nodes, ids)
         now = as_now(vm, host)
         if now is not None:
             return replace(now, devices=devices)
@@ -151,17 +151,23 @@ class PlanBuilder:
             new_cells=new_cells,
             emulator=emulator,
             iothreads=threads,
-            devices=_devices_of(vm.spec, placement.device_nodes, ids),
+            devices=_devices_of(vm.spec, parts, placement.device_nodes, ids),
             change=change,
             from_host=vm.current.host if vm.current and vm.current.host != host.name else None,
         )
 
 
-def _devices_of(spec: VmSpec, nodes: Sequence[int | None], ids: Sequence[int]) -> tuple[tuple[str, int | None], ...]:
-    requests = sorted(spec.devices, key=lambda request: (request.kind, request.policy, request.count))
-    return tuple(
-        (request.kind, None if node is None else ids[node]) for request, node in zip(requests, nodes, strict=False)
-    )
+def _devices_of(
+    spec: VmSpec, parts: int, nodes: Sequence[int | None], ids: Sequence[int]
+) -> tuple[tuple[str, int | None], ...]:
+    kinds = _device_kinds(spec, parts)
+    return tuple((kind, None if node is None else ids[node]) for kind, node in zip(kinds, nodes, strict=False))
+
+
+def _device_kinds(spec: VmSpec, parts: int) -> list[str]:
+    """Return the kind of each device of a VM of so many parts."""
+    cells = 1 if spec.cell_mode is CellMode.NONE else sum(1 for vcpus in part_vcpus(spec, parts) if vcpus)
+    return [request.kind for request, count in spec.device_requests(cells) for _ in range(count)]
 
 
 def _followed(vm: Vm, pins: Mapping[int, frozenset[int]], newly: frozenset[int]) -> Mapping[int, frozenset[int]]:
@@ -184,7 +190,8 @@ def fixed_placement(host: Host, vm: Vm, devices: DeviceNodes | None) -> Placemen
     assert parts is not None, f"{vm.name} is immovable but its nodes are not known"
     position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
     cpu, memory = tuple(position[n] for n in parts[0]), tuple(position[n] for n in parts[1])
-    return Placement(0, cpu, memory, (None,) * len(vm.spec.devices) if devices is None else devices)
+    count = len(_device_kinds(vm.spec, len(cpu)))
+    return Placement(0, cpu, memory, (None,) * count if devices is None else devices)
 
 
 def in_order_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Placement:

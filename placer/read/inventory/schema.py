@@ -185,6 +185,7 @@ class DeviceRequestEntry(Entry):
     kind: Text
     policy: Literal["required", "preferred"] = "preferred"
     count: Positive = 1
+    per: Literal["vm", "cell"] = "vm"
 
 
 class BoundEntry(Entry):

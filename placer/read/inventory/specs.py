@@ -239,7 +239,7 @@ def _plain(entry: VmEntry, fields: dict[str, Any]) -> None:
         fields["overhead_kib"] = entry.overhead
     if entry.devices is not None:
         fields["devices"] = tuple(
-            DeviceRequest(kind=one.kind, policy=one.policy, count=one.count) for one in entry.devices
+            DeviceRequest(kind=one.kind, policy=one.policy, count=one.count, per=one.per) for one in entry.devices
         )
     if entry.resources is not None:
         fields["resources"] = {name: amount for name, (amount, _) in entry.resources.items()}

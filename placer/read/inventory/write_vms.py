@@ -233,6 +233,8 @@ def _devices(devices: Any) -> str:
         one = {"kind": y.scalar(device.kind), "policy": device.policy}
         if device.count != 1:
             one["count"] = str(device.count)
+        if device.per != "vm":
+            one["per"] = device.per
         out.append(y.flow_map(one))
     return y.flow_list(out)
 
