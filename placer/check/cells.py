@@ -11,7 +11,7 @@ from placer.measure.moved import has_fixed_pins
 from placer.model.host import UNREACHABLE, NodeKind, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.sets import bounds_now, known_nodes
-from placer.model.vm import MAX_AUTO_CELLS, CellMode, PinPolicy, Vm, VmSpec
+from placer.model.vm import MAX_AUTO_CELLS, CellMode, CpuPolicy, PinPolicy, Vm, VmSpec
 
 SMALLEST_PAGE_KIB = 4
 """The unit in which an ``auto`` VM's ordinary memory must divide by its cells."""
@@ -118,7 +118,7 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
                 break
     elif any(one.cpus is not None or one.memory is not None for one in planned.bound):
         yield "bound", "is bound to sets of nodes on a host that it comes to: there it floats, or is bound to nodes"
-    elif vm.pin is PinPolicy.ALLOWED and (vm.current is None or known_nodes(vm) is not None):
+    elif vm.pin is PinPolicy.ALLOWED and not _may_float(vm):
         yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
     given = [(cell.vcpus, cell.memory_kib) for cell in vm.spec.cells]
     if vm.spec.cell_mode is CellMode.GIVEN and [(c.vcpus, c.memory_kib) for c in planned.cells] != given:
@@ -130,6 +130,13 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
             yield f"cells[{cell.id}].nodes", f"{sum(cell.nodes.values())} KiB lie on nodes, not {cell.memory_kib}"
     if any(not cpus <= topology.cpus for cpus in planned.pins.values()):
         yield "pins", "names CPUs that the host has not"
+
+
+def _may_float(vm: Vm) -> bool:
+    """Tell whether a VM may float over a host that it comes to: it does now, or it is new and has no CPU of its own."""
+    if vm.current is None:
+        return vm.spec.cpu_policy is CpuPolicy.SHARED and vm.spec.page_kib is None and not vm.spec.devices
+    return known_nodes(vm) is None
 
 
 def _layout(spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
 from placer.model.plan import Plan
 from placer.model.sets import PinMode, binding_of, known_nodes
-from placer.model.vm import CpuPolicy, Vm
+from placer.model.vm import CpuPolicy, PinPolicy, Vm
 
 Tier = tuple[str, float]
 
@@ -95,6 +95,14 @@ class PlanValues:
         """Yield the VMs that are somewhere now and not bound to one node a cell by the plan."""
         planned = self.plan.vm_by_name
         return (vm for vm in self._present() if vm.name in planned and planned[vm.name].bound)
+
+    def _unbound(self) -> int:
+        """Return how many VMs float and shall not: of those that are somewhere, and of newcomers."""
+        vms = self.fleet.vm_by_name
+        new = [vms[one.name] for one in self.plan.vms if one.bound and vms[one.name].current is None]
+        return sum(binding_of(vm, self.pin) == "shall" for vm in self._floating()) + sum(
+            vm.pin is not PinPolicy.NEVER for vm in new
+        )
 
     @cached_property
     def floating_access(self) -> float:
@@ -187,9 +195,10 @@ class PlanValues:
         """Return the parts of a goal that is several objectives in order: (part, value); empty for a plain goal."""
         if goal.startswith("placed"):
             return tuple(self._unplaced())
-        if goal.startswith("remote") and any(binding_of(vm, self.pin) == "shall" for vm in self._present()):
-            left = sum(binding_of(vm, self.pin) == "shall" for vm in self._floating())
-            return ((UNBOUND, left), (REMOTE_ACCESS, self.value("remote") or 0.0))
+        if goal.startswith("remote"):
+            left = self._unbound()
+            shall = left or any(binding_of(vm, self.pin) == "shall" for vm in self._present())
+            return ((UNBOUND, left), (REMOTE_ACCESS, self.value("remote") or 0.0)) if shall else ()
         if goal.startswith("excess"):
             parts = excess_parts([short for shorts in self.short.values() for short in shorts])
             return tuple((words, parts[part]) for part, words in PART_WORDS.items())

@@ -115,3 +115,17 @@ def test_a_value_that_is_not_so_is_refused(build: Any) -> None:
         forged = replace(remote, value=0, bound=0, gap=0.0, tiers=tiers)
         goals = tuple(forged if goal is remote else goal for goal in plan.goals)
         assert not check(fleet, replace(plan, goals=goals)).ok
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_newcomer_floats_where_it_would_keep_a_node_over(build: Any, engine: Any) -> None:
+    """Two VMs of 10 GiB on a node of 16 and one to come: one goes to the other node, and the newcomer floats over what
+    is left of both; where nothing is over, it is bound.
+    """
+    spec = build.spec(2, 10, cpu_policy=CpuPolicy.SHARED)
+    vms = [build.vm(name, spec, current=build.now()) for name in "uv"]
+    new = build.vm("new", spec)
+    plan = solved(build.fleet([build.host()], [*vms, new]), max_moves=1, engine=engine)
+    assert plan.goal("excess").value == 0 and left(plan) == (1, 1) and plan.vm_by_name["new"].bound
+    calm = solved(build.fleet([build.host()], [vms[0], new]), max_moves=1, engine=engine)
+    assert not calm.vm_by_name["new"].bound and not calm.goal("remote").tiers

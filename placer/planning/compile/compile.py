@@ -14,7 +14,7 @@ from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
 from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nodes
 from placer.model.usage_levels import usage_levels
-from placer.model.vm import Cell, CellMode, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, EmulatorPolicy, PinPolicy, VmSpec
 from placer.planning.compile.capacity import HostCapacity
 from placer.planning.compile.charges import Charges, with_groups
 from placer.planning.compile.cross_rules import WITHIN_HOST, cross_rules, soft_rows
@@ -61,12 +61,26 @@ def compile_fleet(
     """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving.
 
     `pin` says which VMs that float are bound to nodes where the goal ``remote`` asks; None: none, whatever they say.
+    Where hosts hold more than they have room for and that is a goal, newcomers without CPUs of their own may float:
+    bound to the only node with room for them they could keep what is over from being mended.
     """
+    kinds = {goal.kind for goal in goals}
+    binds = _bindings(fleet, pin) if "remote" in kinds and pin is not None else {}
+    compiled = _compiled(fleet, goals, budget, binds)
+    if (
+        kinds >= {"excess", "remote"}
+        and any(one.room is not None for one in compiled.problem.classes)
+        and (more := _newcomers(fleet))
+    ):
+        return _compiled(fleet, goals, budget, {**binds, **more})
+    return compiled
+
+
+def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, binds: Mapping[int, Binding]) -> Compiled:
+    """Return the fleet in numbers; `binds` are the VMs that shall or may be bound and that may float."""
     charges = Charges.of(fleet, goals)
     fleet = with_groups(fleet, charges)
     by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
-    asks = pin is not None and any(goal.kind == "remote" for goal in goals)
-    binds = _bindings(fleet, pin) if asks and pin is not None else {}
     flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else (), binds)
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
@@ -149,6 +163,20 @@ def _bindings(fleet: Fleet, pin: PinMode) -> dict[int, Binding]:
         if host is not None and not host.failed and (found := binding_of(vm, pin)) is not None:
             out[number] = found
     return out
+
+
+def _newcomers(fleet: Fleet) -> dict[int, Binding]:
+    """Return the VMs to come that may float where they come: none with CPUs, pages or devices of its own."""
+    return {
+        number: "shall"
+        for number, vm in enumerate(fleet.vms)
+        if vm.current is None
+        and vm.pin is PinPolicy.ALLOWED
+        and vm.spec.cpu_policy is CpuPolicy.SHARED
+        and vm.spec.emulator_threads is not EmulatorPolicy.ISOLATE
+        and vm.spec.page_kib is None
+        and not vm.spec.devices
+    }
 
 
 def _one_node_sets(fleet: Fleet, groups: Sequence[FlavorGroup]) -> bool:

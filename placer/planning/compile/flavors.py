@@ -97,7 +97,8 @@ def group_flavors(
         host = fleet.host_by_name.get(vm.current.host) if vm.current else None
         present = host is not None and not host.failed
         rules = tied.of(vm)
-        floats = floats_of(fleet, vm)
+        binding = binds.get(number)
+        floats = online(vm.spec) if binding is not None else floats_of(fleet, vm)
         known = floats is not None or known_nodes(vm) is not None
         confinement = Confinement(rules=confined.of(vm), soft=wished.of(vm))
         held = fleet.is_held(vm)
@@ -105,9 +106,8 @@ def group_flavors(
             fixed[number] = (rules, confinement)
             of_vm.append(-1)
             continue
-        binding = binds.get(number)
         # A guest that runs flat on its host is bound as it is.
-        flat = binding is not None and vm.spec.cell_mode is CellMode.AUTO
+        flat = binding is not None and vm.current is not None and vm.spec.cell_mode is CellMode.AUTO
         locked = 1 if flat else _locked_cells(vm)
         if present and host is not None:
             if held:
