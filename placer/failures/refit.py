@@ -59,7 +59,7 @@ def harmless_hosts(
     asked = dataclasses.replace(fleet, vms=(*fleet.vms, *probes), digest="")
     compiled = compile_fleet(asked, [Goal(name="placed", kind="placed")])
     flavors = compiled.flavors.of_vm[len(fleet.vms) :]
-    fit = _Fit(compiled.problem)
+    fit = Fit(compiled.problem)
     class_of: dict[str, int] = {}
     for number, one in enumerate(compiled.problem.classes):
         class_of.update({fleet.hosts[member].name: number for member in one.members})
@@ -74,7 +74,7 @@ def harmless_hosts(
             continue
         gone = Counter(class_of[host] for host in failures[key] if host in class_of)
         need = Counter(int(flavors[numbers[specs.of(names[name].spec), _cells_now(names[name])]]) for name in demand)
-        if fit.holds(gone, need):
+        if not fit.lost(gone, need):
             found.add(key)
     return found
 
@@ -101,7 +101,7 @@ def _wanted(
     return {key: [name for host in hosts for name in on.get(host, ())] for key, hosts in failures.items()}
 
 
-class _Fit:
+class Fit:
     """Free rows of every kind of host, the roomiest first, into which VMs are put one after the other."""
 
     def __init__(self, problem: Problem) -> None:
@@ -129,13 +129,15 @@ class _Fit:
             if len(own := room.placements(shape, flavor))
         }
 
-    def holds(self, gone: Mapping[int, int], need: Mapping[int, int]) -> bool:
-        """Tell whether VMs (flavor -> how many) fit when hosts (class -> how many) are gone."""
-        if self._holds(gone, need, ROOMIEST):
-            return True
-        return any(len(own) > ROOMIEST for own in self.which.values()) and self._holds(gone, need, None)
+    def lost(self, gone: Mapping[int, int], need: Mapping[int, int]) -> dict[int, int]:
+        """Return flavor -> VMs, of those that need a place, for which none is found when hosts (class -> how many) are
+        gone.
+        """
+        lost = self._lost(gone, need, ROOMIEST)
+        more = lost and any(len(own) > ROOMIEST for own in self.which.values())
+        return self._lost(gone, need, None) if more else lost
 
-    def _holds(self, gone: Mapping[int, int], need: Mapping[int, int], most: int | None) -> bool:
+    def _lost(self, gone: Mapping[int, int], need: Mapping[int, int], most: int | None) -> dict[int, int]:
         classes, flavors = self.problem.classes, self.problem.flavors
         free = {shape: rows[:most].copy() for shape, rows in self.free.items()}
         allowed = {shape: rows[:most] for shape, rows in self.allowed.items()}
@@ -143,11 +145,13 @@ class _Fit:
             shape: np.array([classes[n].count - gone.get(n, 0) for n in own[:most].tolist()], dtype=np.int64)
             for shape, own in self.which.items()
         }
+        lost: dict[int, int] = {}
         for flavor in sorted(need, key=lambda number: (-flavors[number].vcpus, number)):
-            for _ in range(need[flavor]):
+            for placed in range(need[flavor]):
                 if not any(self._put(shape, flavor, free, allowed, count) for shape in free):
-                    return False
-        return True
+                    lost[flavor] = need[flavor] - placed
+                    break
+        return lost
 
     def _put(
         self, shape: int, flavor: int, free: dict[int, IntArray], allowed: dict[int, Any], count: dict[int, IntArray]

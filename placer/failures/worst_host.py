@@ -1,22 +1,26 @@
 """What the failure of a single host would do to a plan: would its VMs find a NUMA-true place on the others?
 
-Answered from the fleet and the plan alone, whoever made it. The VMs of a failed host are placed greedily beside those
-of the others, which stay where they are; what the referee of the engines accepts is a proof that they find a place.
+Answered from the fleet and the plan alone, whoever made it. VMs of a failed host are placed greedily beside those of the
+others, which stay where they are: every place found is a proof. Where rules tie hosts the greedy engine looks for
+places, and its referee says that no rule gets worse.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from placer.failures.refit import Fit
+from placer.measure.alike import PlaceNumbers
+from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
-from placer.model.plan import Plan
+from placer.model.plan import Plan, PlanVm
 from placer.model.rules import values_of
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
@@ -52,8 +56,9 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
     worst: dict[str, Any] = {"host": None, "vms_without_place": 0, "vcpus_without_place": 0, "proven": True}
     if not plan.vms:
         return {**worst, "states": 0, "states_in_all": 0}
-    settled, compiled, twin = _compiled(fleet, plan)
-    problem = compiled.problem
+    sample = _one_of_each(fleet, plan)
+    settled, compiled, twin = _compiled(sample.fleet, plan)
+    problem = sample.whole(compiled.problem)
     states = _host_states(settled, compiled, twin)
     weight = [sum(problem.flavors[flavor].vcpus * many for flavor, many in state.demand) for state in states]
     order = sorted(range(len(states)), key=lambda n: (-weight[n], n))
@@ -72,6 +77,62 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
     unseen = max((weight[n] for n in order[MOST_STATES:]), default=0)
     worst["proven"] = worst["proven"] and unseen <= worst["vcpus_without_place"]
     return {**worst, "states": min(len(order), MOST_STATES), "states_in_all": len(order)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A fleet with one of the hosts that are alike under a plan, and host -> how many it stands for."""
+
+    fleet: Fleet
+    many: dict[str, int]
+
+    def whole(self, problem: Problem) -> Problem:
+        """Return the numbers of all hosts from those of the sample; members stay those of the sample."""
+        classes = [
+            dataclasses.replace(
+                one, count=sum(self.many[self.fleet.hosts[member].name] for member in one.members), members=()
+            )
+            for one in problem.classes
+        ]
+        return dataclasses.replace(problem, classes=tuple(classes))
+
+
+def _one_of_each(fleet: Fleet, plan: Plan) -> _Sample:
+    """Return the fleet with one of the hosts that are built, labelled and filled alike: a large one has few kinds.
+
+    Where a rule names hosts or VMs every host is of its own.
+    """
+    named = any(
+        "name" in chosen for rule in fleet.rules for chosen in (rule.members, rule.hosts, rule.unless) if chosen
+    )
+    if named or any(vm.pins_fixed for vm in fleet.vms):
+        return _Sample(fleet, {host.name: 1 for host in fleet.hosts})
+    placed: dict[str, list[tuple[Vm, PlanVm]]] = defaultdict(list)
+    for planned in plan.vms:
+        placed[planned.host].append((fleet.vm_by_name[planned.name], planned))
+    specs, places = SpecNumbers(), PlaceNumbers()
+    labels: dict[Hashable, int] = {}
+
+    def label_number(said: Mapping[str, str]) -> int:
+        return labels.setdefault(tuple(sorted(said.items())), len(labels)) if fleet.rules else 0
+
+    first: dict[Hashable, str] = {}
+    many: Counter[str] = Counter()
+    for host in fleet.hosts:
+        content = [
+            (specs.of(vm.spec), places.of(planned), label_number(vm.spec.labels), vm.movable.value, vm.pin.value)
+            for vm, planned in placed[host.name]
+        ]
+        content.sort()
+        built = (
+            (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus),
+            (host.cpu_ratio, host.memory_ratio, host.cost, host.kvm, host.migration_domain),
+        )
+        owned = (tuple(sorted(host.resources.items())), host.failed, label_number(host.labels))
+        many[first.setdefault((built, owned, tuple(content)), host.name)] += 1
+    kept = [vm for name in many for vm, _ in placed[name]]
+    hosts = tuple(host for host in fleet.hosts if host.name in many)
+    return _Sample(with_vms(dataclasses.replace(fleet, hosts=hosts), kept), dict(many))
 
 
 def _compiled(fleet: Fleet, plan: Plan) -> tuple[Fleet, Compiled, dict[int, int]]:
@@ -128,15 +189,19 @@ class _Rooms:
 
     problem: Problem
     room: Room
+    fit: Fit | None
 
     @classmethod
     def of(cls, problem: Problem) -> _Rooms:
         """Return what is left in a problem."""
-        return cls(problem=problem, room=Room(problem))
+        # What only fills rows knows no rule over several hosts.
+        return cls(problem=problem, room=Room(problem), fit=None if problem.rules else Fit(problem))
 
     def lost(self, state: HostState) -> dict[int, int]:
-        """Return flavor -> VMs of one host of a state that find no place on the others by best fit."""
+        """Return flavor -> VMs of one host of a state that find no place on the others, the largest placed first."""
         demand = dict(state.demand)
+        if self.fit is not None:
+            return self.fit.lost({state.host_class: 1}, demand)
         problem = dataclasses.replace(
             self.problem,
             flavors=tuple(

@@ -92,3 +92,20 @@ def test_hosts_not_looked_at_are_not_vouched_for(build: Any, monkeypatch: Any) -
     monkeypatch.setattr("placer.failures.worst_host.MOST_STATES", 1)
     found = worst(build, 3, (4, "h0", 0), (1, "h0", 1), (2, "h1", 0))
     assert (found["vms_without_place"], found["states"], found["states_in_all"], found["proven"]) == (0, 1, 2, False)
+
+
+def test_hosts_alike_count_as_often_as_they_are_there(build: Any) -> None:
+    """Looking at one of the hosts that are alike tells the same as looking at each, for any that share no topology."""
+    topology = build.topology(2, 4)
+    for hosts, free in ((3, 1), (5, 2), (6, 0)):
+        vms = [
+            build.vm(f"v{host}-{node}", build.spec(3, 1, cells=1), current=build.now(f"h{host}", (node,)))
+            for host in range(hosts - free)
+            for node in range(2)
+        ]
+        alike = build.fleet([build.host(f"h{n}", topology) for n in range(hosts)], vms)
+        apart = build.fleet([build.host(f"h{n}", build.topology(2, 4)) for n in range(hosts)], vms)
+        found = [worst_failure(fleet, solve_fleet(fleet, engine="greedy")) for fleet in (alike, apart)]
+        for one in found:
+            assert one["vms_without_place"] == (0 if free else 2), hosts
+            assert one["proven"] and one["host"] == "h0"
