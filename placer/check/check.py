@@ -91,7 +91,7 @@ def _check_plan(fleet: Fleet, plan: Plan, rules: RuleIndex, found: Findings) -> 
         found.warn(warning)
     measured = _measured(values)
     if rest is plan:
-        check_summary(fleet, plan, found)
+        check_summary(values, plan, found)
         check_reserve(fleet, plan, found)
         measured["goals"] = check_goals(values, plan, found)
     return measured

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from placer.check.findings import Findings
+from placer.measure.score import PlanValues
 from placer.measure.summary import capacity_summary, idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -14,7 +15,7 @@ SLOT = ("cpus", "memory_mib")
 """What is compared of the largest free slot: several nodes may have one as large."""
 
 
-def check_summary(fleet: Fleet, plan: Plan, found: Findings) -> None:
+def check_summary(values: PlanValues, plan: Plan, found: Findings) -> None:
     """Note every figure of the summary that is not so; what it leaves out, it leaves out.
 
     The worst failure of one host takes a solver's code to be found again: `check` with ``bound`` does so. What a
@@ -23,16 +24,16 @@ def check_summary(fleet: Fleet, plan: Plan, found: Findings) -> None:
     said = plan.summary
     own: dict[str, Any] = {}
     if {"cpus", "memory_mib", "largest_free_slot"} & said.keys():
-        own = capacity_summary(fleet, plan.vms)
+        own = capacity_summary(values)
         slot, largest = said.get("largest_free_slot"), own["largest_free_slot"]
-        if isinstance(slot, dict) and isinstance(largest, dict) and _is_there(fleet, slot):
+        if isinstance(slot, dict) and isinstance(largest, dict) and _is_there(values.fleet, slot):
             own["largest_free_slot"] = {**slot, **{key: largest[key] for key in SLOT}}
     if "rules_broken_before" in said:
-        own["rules_broken_before"] = mended(fleet, plan)
+        own["rules_broken_before"] = mended(values.fleet, plan)
     if "soft_rules_broken" in said:
-        own["soft_rules_broken"] = soft_broken(fleet, plan)
+        own["soft_rules_broken"] = soft_broken(values.fleet, plan)
     if "idle_hosts" in said:
-        own["idle_hosts"] = idle_hosts(fleet, plan)
+        own["idle_hosts"] = idle_hosts(values.fleet, plan)
     for key, value in own.items():
         if key in said and said[key] != value:
             message = f"the summary says {_short(said[key])}, and {_short(value)} is measured"

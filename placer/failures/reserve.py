@@ -16,7 +16,7 @@ from typing import Any
 from placer.errors import InputError
 from placer.failures.sweep import Failure, FailureSweep, domains_of, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
-from placer.measure.score import goal_values
+from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
@@ -234,14 +234,9 @@ def _without(fleet: Fleet, plan: Plan) -> Plan:
     vms = tuple(
         _floating(uses[vm.host], known[vm.name], vm) if vm.host in uses else vm for vm in plan.vms if vm.name in known
     )
-    return dataclasses.replace(
-        plan,
-        vms=vms,
-        unplaced=tuple(left for left in plan.unplaced if left.name in known),
-        goals=(),
-        summary=capacity_summary(fleet, vms),
-        certificate=None,
-    )
+    left = tuple(one for one in plan.unplaced if one.name in known)
+    found = dataclasses.replace(plan, vms=vms, unplaced=left, goals=(), certificate=None)
+    return dataclasses.replace(found, summary=capacity_summary(PlanValues(fleet, found)))
 
 
 def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:

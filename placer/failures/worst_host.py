@@ -1,7 +1,7 @@
 """What the failure of a single host would do to a plan: would its VMs find a NUMA-true place on the others?
 
-Answered from the fleet and the plan alone, whoever made it. VMs of a failed host are placed greedily beside those of the
-others, which stay where they are: every place found is a proof. Where rules tie hosts the greedy engine looks for
+Answered from the fleet and the plan alone, whoever made it. VMs of a failed host are placed greedily beside those of
+the others, which stay where they are: every place found is a proof. Where rules tie hosts the greedy engine looks for
 places, and its referee says that no rule gets worse.
 """
 

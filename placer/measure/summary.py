@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from placer.measure.alike import HostGroup, PlaceNumbers, alike_hosts
-from placer.measure.cpu_use import cpu_use, shared_vcpus
+from placer.measure.alike import HostGroup, alike_hosts
+from placer.measure.cpu_use import CpuUse, cpu_use, shared_vcpus
 from placer.measure.memory_use import memory_taken
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
-from placer.measure.spec_numbers import SpecNumbers
+from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import Plan
 from placer.model.units import mib_number
-from placer.model.vm import Vm
 
 _Slot = tuple[int, int, str, int]
 """CPUs, KiB, host and node id."""
@@ -24,20 +22,27 @@ _ROUNDING = 1e-9
 """Shared vCPUs are fractions where a cpuset spans nodes."""
 
 
-def capacity_summary(fleet: Fleet, vms: Sequence[PlanVm]) -> dict[str, Any]:
+def capacity_summary(values: PlanValues) -> dict[str, Any]:
     """Return CPUs and MiB used, reserved and free over the hosts that work, and the node with the largest free slot.
 
     A CPU is used when it is held by a vCPU or an emulator thread of its own, or kept idle by a thread policy; shared
     vCPUs count by the overcommit ratio.
     """
-    placed: dict[str, list[tuple[Vm, PlanVm]]] = {}
-    for vm in vms:
-        placed.setdefault(vm.host, []).append((fleet.vm_by_name[vm.name], vm))
-    working = [(host, placed.get(host.name, ())) for host in fleet.hosts if not host.failed]
+    hosts = values.fleet.hosts
+    taken = {planned.host for planned in values.plan.vms}
+    idle = ((host, ()) for host in hosts if host.name not in taken)
+    empty = alike_hosts(idle, values.scores.specs, values.scores.places, lambda _: False)
+    groups = list(zip(values.groups, values.uses, strict=True))
+    groups += [(group, cpu_use(group.host, ())) for group in empty]
+    # Of slots alike the first host's in the fleet's order is told.
+    at = {host.name: number for number, host in enumerate(hosts)}
+    groups.sort(key=lambda found: at[found[0].host.name])
     totals: Counter[str] = Counter()
     largest: _Slot | None = None
-    for group in alike_hosts(working, SpecNumbers(), PlaceNumbers(), lambda _: False):
-        figures, slot = _of_host(group)
+    for group, use in groups:
+        if group.host.failed:
+            continue
+        figures, slot = _of_host(group, use)
         totals.update({name: figure * group.hosts for name, figure in figures.items()})
         if slot is not None and (largest is None or slot[:2] > largest[:2]):
             largest = slot
@@ -61,11 +66,10 @@ def capacity_summary(fleet: Fleet, vms: Sequence[PlanVm]) -> dict[str, Any]:
     }
 
 
-def _of_host(group: HostGroup) -> tuple[Counter[str], _Slot | None]:
+def _of_host(group: HostGroup, use: CpuUse) -> tuple[Counter[str], _Slot | None]:
     """Return what one host of a group has, uses and reserves (CPUs, KiB), and its largest free slot."""
     host = group.host
     reserved = _reserved(host)
-    use = cpu_use(host, group.placed)
     held, shared = use.taken, shared_vcpus(use)
     memory: Counter[int] = Counter()
     for vm, planned in group.placed:

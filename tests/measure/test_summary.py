@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from placer.measure.score import PlanValues
 from placer.measure.summary import capacity_summary
+from placer.model.fleet import Fleet
 from placer.model.host import Reserve
+from placer.model.plan import PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
+
+
+def summary_of(build: Any, fleet: Fleet, *planned: PlanVm) -> dict[str, Any]:
+    """Return the summary of a fleet with these VMs placed."""
+    return capacity_summary(PlanValues(fleet, build.plan(*planned)))
 
 
 def test_cpus_held_and_kept_idle_are_used(build: Any) -> None:
@@ -19,7 +27,7 @@ def test_cpus_held_and_kept_idle_are_used(build: Any) -> None:
     vm = build.vm(spec=spec)
     node = topology.node_of_cpu[own]
     planned = build.placed(vm, [own], [node])
-    found = capacity_summary(build.fleet([host], [vm]), [planned])
+    found = summary_of(build, build.fleet([host], [vm]), planned)
     total = len(topology.cpus)
     assert sibling != own
     assert found["cpus"] == {"total": total, "used": 2, "reserved": 1, "free": total - 3}
@@ -35,7 +43,7 @@ def test_shared_vcpus_count_by_the_ratio(build: Any) -> None:
     spec = build.spec(3, 1, cpu_policy=CpuPolicy.SHARED)
     vm = build.vm(spec=spec)
     floor = topology.node(0).cpus
-    found = capacity_summary(build.fleet([host], [vm]), [build.placed(vm, [floor] * 3, [0])])
+    found = summary_of(build, build.fleet([host], [vm]), build.placed(vm, [floor] * 3, [0]))
     assert found["cpus"]["used"] == 2
 
 
@@ -45,7 +53,7 @@ def test_alike_hosts_count_each_and_failed_ones_not(build: Any) -> None:
     hosts = [build.host(name, topology, failed=name == "d") for name in "abcd"]
     vms = [build.vm(name) for name in ("a1", "b1")]
     planned = [build.placed(vm, [0, 1], [0], host=vm.name[0]) for vm in vms]
-    found = capacity_summary(build.fleet(hosts, vms), planned)
+    found = summary_of(build, build.fleet(hosts, vms), *planned)
     assert found["cpus"]["total"] == 3 * len(topology.cpus)
     assert found["cpus"]["used"] == 4
     slot = found["largest_free_slot"]
@@ -59,4 +67,5 @@ def test_a_full_fleet_has_no_free_slot(build: Any) -> None:
     topology = build.topology()
     vm = build.vm(spec=build.spec(len(topology.cpus), 1))
     planned = build.placed(vm, sorted(topology.cpus), [0])
-    assert capacity_summary(build.fleet([build.host(topology=topology)], [vm]), [planned])["largest_free_slot"] is None
+    found = summary_of(build, build.fleet([build.host(topology=topology)], [vm]), planned)
+    assert found["largest_free_slot"] is None

@@ -66,7 +66,7 @@ def plan_from_result(
     shall = 0 if pin is None else sum(group.present for group in compiled.flavors.groups if group.binds == "shall")
     goals = with_bindings(goals, shall)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"
-    summary = capacity_summary(fleet, vms)
+    summary = capacity_summary(values)
     plan = Plan(
         fleet_path=fleet.path,
         fleet_digest=fleet.digest,
