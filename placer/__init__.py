@@ -16,19 +16,59 @@ if TYPE_CHECKING:
     from placer.check.check import check
     from placer.emit.plan_file import write_plan
     from placer.errors import PlacerError
+    from placer.explain.diff import compare_plans, compare_states
+    from placer.explain.explain import explain_fleet as explain_plan
+    from placer.explain.explain import explain_vm
+    from placer.explain.placement import placement_now as placement
+    from placer.moves.changes import plan_changes as changes
+    from placer.moves.schedule import schedule_moves as schedule
     from placer.planner import solve_fleet as solve
     from placer.read.documents.plan_file import read_plan
+    from placer.read.documents.scenario_file import read_scenarios
     from placer.read.inventory.inventory import read_fleet
+    from placer.whatif.best_moves import best_moves
+    from placer.whatif.compare import compare_scenarios
+    from placer.whatif.headroom import headroom
 
     __version__: str
 
-__all__ = ["PlacerError", "__version__", "check", "read_fleet", "read_plan", "solve", "write_plan"]
+__all__ = [
+    "PlacerError",
+    "__version__",
+    "best_moves",
+    "changes",
+    "check",
+    "compare_plans",
+    "compare_scenarios",
+    "compare_states",
+    "explain_plan",
+    "explain_vm",
+    "headroom",
+    "placement",
+    "read_fleet",
+    "read_plan",
+    "read_scenarios",
+    "schedule",
+    "solve",
+    "write_plan",
+]
 
 _PLACES = {
     "PlacerError": ("placer.errors", "PlacerError"),
+    "best_moves": ("placer.whatif.best_moves", "best_moves"),
+    "changes": ("placer.moves.changes", "plan_changes"),
     "check": ("placer.check.check", "check"),
+    "compare_plans": ("placer.explain.diff", "compare_plans"),
+    "compare_scenarios": ("placer.whatif.compare", "compare_scenarios"),
+    "compare_states": ("placer.explain.diff", "compare_states"),
+    "explain_plan": ("placer.explain.explain", "explain_fleet"),
+    "explain_vm": ("placer.explain.explain", "explain_vm"),
+    "headroom": ("placer.whatif.headroom", "headroom"),
+    "placement": ("placer.explain.placement", "placement_now"),
     "read_fleet": ("placer.read.inventory.inventory", "read_fleet"),
     "read_plan": ("placer.read.documents.plan_file", "read_plan"),
+    "read_scenarios": ("placer.read.documents.scenario_file", "read_scenarios"),
+    "schedule": ("placer.moves.schedule", "schedule_moves"),
     "solve": ("placer.planner", "solve_fleet"),
     "write_plan": ("placer.emit.plan_file", "write_plan"),
 }

@@ -94,6 +94,7 @@ VERBS = (
     Verb(name="rollback", help="Take an apply back, from its journal.", target="placer.cli.running.rollback:rollback"),
     Verb(name="bench", help="Run benchmarks.", target="placer.cli.about.bench:bench"),
     Verb(name="demo", help="Run the main job on bundled data.", target="placer.cli.about.demo:demo"),
+    Verb(name="schema", help="Print the JSON schema of a document.", target="placer.cli.about.schema:schema"),
     Verb(name="solvers", help="List the engines and what each can do.", target="placer.cli.about.solvers:solvers"),
 )
 

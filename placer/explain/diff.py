@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
+from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Movable, Vm
 
@@ -61,6 +62,16 @@ class Comparison:
         """Return how many VMs go how far, all kinds named."""
         counts = Counter(vm.difference for vm in self.vms)
         return {kind.value: counts[kind] for kind in Difference}
+
+    def _repr_html_(self) -> str:
+        """Show what differs in a notebook."""
+        told = ", ".join(f"{number:,} {kind}" for kind, number in self.totals.items() if number) or "no VMs"
+        rows = [
+            (vm.vm, vm.difference.value, vm.old_host, vm.new_host)
+            for vm in self.vms
+            if vm.difference is not Difference.STAYS
+        ]
+        return html_table(told, ("VM", "difference", "old host", "new host"), rows)
 
     @property
     def same(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from placer.model.host import Host
+from placer.model.notebook import html_table
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Movable, Vm
 
@@ -46,6 +48,16 @@ class Fleet:
             for host in (self.hosts if rules else ())
             if any(matches(rule.hosts, host.name, host.labels) for rule in rules)
         )
+
+    def _repr_html_(self) -> str:
+        """Show the hosts in a notebook, those with the most VMs first."""
+        held = Counter(vm.current.host for vm in self.vms if vm.current is not None)
+        rows = [
+            (host.name, len(host.topology.nodes), len(host.topology.cpus), held[host.name])
+            for host in sorted(self.hosts, key=lambda host: -held[host.name])
+        ]
+        caption = f"{len(self.hosts):,} hosts, {len(self.vms):,} VMs, {len(self.rules):,} rules"
+        return html_table(caption, ("host", "nodes", "CPUs", "VMs now"), rows)
 
     def is_held(self, vm: Vm) -> bool:
         """Tell whether a VM may not move now: never, or not while its host is not to be emptied."""

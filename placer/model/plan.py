@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from placer.model.notebook import html_table
 from placer.model.vm import Bound
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ class Plan:
     def vm_by_name(self) -> Mapping[str, PlanVm]:
         """Placed VMs by name."""
         return {vm.name: vm for vm in self.vms}
+
+    def _repr_html_(self) -> str:
+        """Show the goals in a notebook."""
+        rows = [(goal.name, goal.value, goal.bound, goal.gap, goal.status) for goal in self.goals]
+        caption = f"{len(self.vms):,} VMs placed, {len(self.unplaced):,} without a place: {self.status}"
+        return html_table(caption, ("goal", "value", "bound", "gap", "status"), rows)
 
     def goal(self, name: str) -> GoalResult:
         """Return the result of a goal; KeyError if the plan has no such goal."""

@@ -9,6 +9,7 @@ from placer.measure.as_now import as_now
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
+from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
 from placer.moves.need import Need, moved_kib, need_of
@@ -62,6 +63,22 @@ class Changes:
 
     vms: tuple[VmChange, ...]
     stay: int
+
+    def _repr_html_(self) -> str:
+        """Show the changes in a notebook."""
+        rows = [
+            (
+                vm.vm,
+                None if vm.source is None else vm.source.host,
+                vm.target.host,
+                vm.memory_gib,
+                vm.gain,
+                vm.need.value,
+            )
+            for vm in self.vms
+        ]
+        caption = f"{len(self.moving):,} VMs move memory, {len(self.pinned):,} only get other CPUs, {self.stay:,} stay"
+        return html_table(caption, ("VM", "from", "to", "GiB", "gain", "needs"), rows)
 
     @property
     def moving(self) -> tuple[VmChange, ...]:

@@ -14,9 +14,11 @@ from placer.model.goals import parse_flavor, parse_goals
 from placer.model.plan import Change
 from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
 from placer.planner import solve_with
+from placer.read.documents.scenario_file import Scenario
 from placer.sweeps.executors import Outcome, Pool, Task
 from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
 from placer.whatif.headroom import headroom
+from placer.whatif.scenario import variants
 from placer.whatif.stuck import stuck_vms
 
 FEW_HOSTS = 20
@@ -60,6 +62,20 @@ def compare(
         solve_variant, context, tasks, identity_of("whatif", variants, options), pool, results, on_done, answers="row"
     )
     return tuple(_row(variant, outcome) for variant, outcome in zip(variants, outcomes, strict=False))
+
+
+def compare_scenarios(
+    fleet: Fleet, scenarios: Sequence[Scenario], options: SweepOptions | None = None, *, stack: bool = False
+) -> tuple[Row, ...]:
+    """Plan a fleet as it is and after each scenario, in this process; rows as of `compare`.
+
+    Raises
+    ------
+    InputError
+        Edits that cannot be made, unknown goals or flavors.
+    """
+    chosen = options or SweepOptions(time_limit_s=usual_limit_s(fleet))
+    return compare(variants(fleet, scenarios, stack=stack), chosen)
 
 
 def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) -> Row:

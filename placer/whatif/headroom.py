@@ -12,7 +12,7 @@ import numpy as np
 
 from placer.check.fits import impossible_vms
 from placer.model.fleet import Fleet
-from placer.model.goals import Goal, HeadroomFlavor
+from placer.model.goals import Goal, HeadroomFlavor, parse_flavor
 from placer.model.plan import Plan
 from placer.model.units import format_kib
 from placer.model.vm import Vm
@@ -73,7 +73,7 @@ class Headroom:
 
 def headroom(
     fleet: Fleet,
-    flavors: Sequence[HeadroomFlavor | Wanted],
+    flavors: Sequence[str | HeadroomFlavor | Wanted],
     *,
     plan: Plan | None = None,
     label: str | None = None,
@@ -83,6 +83,7 @@ def headroom(
 
     Parameters
     ----------
+    flavors : as text (``16x64GiB``, ``16x64GiB/2``), parsed, or VMs in all their needs.
     plan : count beside what this plan places; None counts beside the VMs that are on hosts now.
     label : a host label, such as ``rack``, to sum up by.
     most_solves : host states that are solved a flavor at most; of others the formula's two bounds are told.
@@ -92,7 +93,8 @@ def headroom(
     Nothing is moved: every VM stays on its nodes, and those on no known node of their host are given room on it first.
     VMs that are nowhere take nothing.
     """
-    wanted = [one if isinstance(one, Wanted) else wanted_flavor(one) for one in flavors]
+    parsed = [parse_flavor(one) if isinstance(one, str) else one for one in flavors]
+    wanted = [one if isinstance(one, Wanted) else wanted_flavor(one) for one in parsed]
     settled = fleet if plan is None else fleet_after(fleet, plan)
     states = _States.of(settled, wanted)
     return tuple(states.headroom(number, label, most_solves) for number in range(len(wanted)))
