@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from placer.explain.alternatives import Alternative, Alternatives, Verdict, alternatives
 from placer.explain.conflicts import Conflict, explain_conflict
 from placer.explain.prices import RULES_IN_ALL, RulePrice, rule_prices
+from placer.measure.expected import binding_gain
 from placer.measure.measure import FleetScore, ScoreCache, VmScore, score_fleet, total_score
 from placer.measure.memory_use import cells_now
 from placer.measure.moved import is_present
@@ -26,7 +27,8 @@ MOST_COSTLY = 10
 class VmExplanation:
     """One VM: where the plan has it (`host` None: nowhere, `reason` says why), its other places, and what moved it.
 
-    `remote_share` is of its accesses, `remote_access` in vCPU equivalents; both None where it has no place.
+    `remote_share` is of its accesses, `remote_access` in vCPU equivalents; both None where it has no place. `binding`
+    is what a VM that floats can be expected to save bound to a node: once its memory is there, and at once.
     """
 
     name: str
@@ -39,6 +41,7 @@ class VmExplanation:
     remote_access: float | None
     remote_share: float | None
     alternatives: Alternatives
+    binding: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ def explain_vm(fleet: Fleet, plan: Plan, name: str) -> VmExplanation:
         remote_access=score.remote_access,
         remote_share=score.remote_share,
         alternatives=places,
+        binding=binding_gain(vm, topology, planned),
     )
 
 

@@ -31,6 +31,24 @@ def expected_remote(vm: Vm, topology: Topology, planned: PlanVm, *, as_it_lies: 
     return vm.spec.weight * total
 
 
+def binding_gain(vm: Vm, topology: Topology, planned: PlanVm) -> tuple[float, float] | None:
+    """Return the weighted remote access (vCPUs) that a VM which floats can be expected to save bound to one node: once
+    its memory is there, and at once on the node that is best then.
+
+    None where it is bound, has several cells, or no node with CPUs is large enough for it alone.
+    """
+    if not planned.bound or len(planned.cells) != 1:
+        return None
+    spec, rows = vm.spec, TopologyRows(topology)
+    nodes = [n.id for n in topology.nodes if len(n.cpus) >= spec.vcpus and n.memory_kib >= spec.memory_kib > 0]
+    if not nodes:
+        return None
+    lies = _memory_shares(vm, topology, planned, 0, as_it_lies=True)
+    soon = min(rows.extra(lies, node) for node in nodes)
+    now = expected_remote(vm, topology, planned)
+    return expected_remote(vm, topology, planned, as_it_lies=False), now - spec.weight * spec.vcpus * soon
+
+
 def _memory_shares(
     vm: Vm, topology: Topology, planned: PlanVm, number: int, *, as_it_lies: bool
 ) -> tuple[tuple[int, float], ...]:

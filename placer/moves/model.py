@@ -62,6 +62,8 @@ class Step:
     running : it is on; what is shut off copies nothing.
     parking : the VM is only put aside, so that others can pass; a later step takes it to its planned place.
     passing : its CPUs are only for the time being; a later step gives it the planned ones.
+    wants_free : memory (KiB) that must really be free on a node before it, where VMs float over its host: nobody can
+        tell in advance where their pages lie. Of a VM that is bound where it floats, at its next start.
     shares_with : VMs that it shares CPUs with for a while, until they too have got their new ones.
     """
 
@@ -74,6 +76,7 @@ class Step:
     running: bool = True
     parking: bool = False
     passing: bool = False
+    wants_free: Mapping[int, int] = field(default_factory=dict)
     shares_with: tuple[str, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from placer.measure.memory_use import memory_room
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.sets import known_nodes
 from placer.model.units import format_kib
 from placer.moves.model import Place
 from placer.moves.places import ClaimMaker, Claims, Key, Pair
@@ -91,6 +92,11 @@ class Board:
     mark_limit: dict[Pair, int] = field(default_factory=dict)
     version: int = 0
     _rooms: dict[tuple[int, int, float], dict[Key, int]] = field(default_factory=dict)
+
+    def floats_over(self, host: str) -> bool:
+        """Tell whether a VM that is on the host at the start is bound to no node of it."""
+        vms = self.fleet.vm_by_name
+        return any(known_nodes(vms[name]) is None for name, _ in self.residents.get(host, ()))
 
     def state(self, name: str) -> HostState:
         """Return the state of a host."""

@@ -163,12 +163,25 @@ class Waves:
             running=task.vm.running,
             parking=parking,
             passing=passing,
+            wants_free=self._wants_free(task),
             shares_with=tuple(shares),
         )
         for host, node in _floors(self.board, task):
             self._before.setdefault((host, node), self.board.state(host).floating(node))
         self.board.add(task.host, task.name, task.change(self.board).gain)
         self._open.append((task, step))
+
+    def _wants_free(self, task: Task) -> dict[int, int]:
+        """Return node -> KiB that a task brings to a host over which VMs float, itself included."""
+        if not self.board.floats_over(task.host):
+            return {}
+        wanted: Counter[int] = Counter()
+        for cell in task.target[0].cells:
+            wanted.update(cell.nodes)
+        if task.source is not None and task.source[0].host == task.host:
+            for cell in task.source[0].cells:
+                wanted.subtract(cell.nodes)
+        return {node: kib for node, kib in sorted(wanted.items()) if kib > 0}
 
     def close(self) -> None:
         """End the open wave: all its steps are done, and their old places are free."""

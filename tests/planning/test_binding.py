@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from placer.check.check import check
+from placer.explain.explain import explain_vm
 from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND
 from placer.model.plan import Plan
@@ -129,3 +130,16 @@ def test_a_newcomer_floats_where_it_would_keep_a_node_over(build: Any, engine: A
     assert plan.goal("excess").value == 0 and left(plan) == (1, 1) and plan.vm_by_name["new"].bound
     calm = solved(build.fleet([build.host()], [vms[0], new]), max_moves=1, engine=engine)
     assert not calm.vm_by_name["new"].bound and not calm.goal("remote").tiers
+
+
+def test_what_binding_gains_is_told_before_it_is_done(build: Any) -> None:
+    """4 vCPUs whose pages lie on node 1 reach over half of the way to it: bound there they save that at once, too; a VM
+    that no node holds gains nothing that could be told.
+    """
+    spec = build.spec(4, 4, cpu_policy=CpuPolicy.SHARED)
+    now = replace(build.now("a", None), memory_on={1: 4 * 1024**2})
+    vms = [build.vm("v", spec, current=now), build.vm("big", build.spec(12, 8), current=build.now("a", None))]
+    fleet = build.fleet([build.host("a", build.topology(2, 8))], vms)
+    plan = solved(fleet)
+    assert explain_vm(fleet, plan, "v").binding == pytest.approx((2.2, 2.2))
+    assert explain_vm(fleet, plan, "big").binding is None

@@ -77,6 +77,10 @@ def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
         share, extra = percent(one.remote_share), figure(one.remote_access)
         _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
         _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {one.change}")
+    if one.binding is not None:
+        later, soon = one.binding
+        said = f"expected to save {later:.3g} once its memory is there, {soon:.3g} at once"
+        _say(console, f"it floats; bound to a node it is {said} (vCPU equivalents): pin: must, or solve --pin worth")
     if one.moved_by is not None:
         _say(console, f"why it moves: {one.moved_by}")
     places = [place for place in one.alternatives.places if not place.planned]

@@ -62,6 +62,7 @@ def step_data(step: Step) -> dict[str, Any]:
         "memory_gib": step.memory_gib,
         "parking": step.parking,
         "passing": step.passing,
+        "wants_free_kib": {str(node): kib for node, kib in step.wants_free.items()},
         "shares_with": list(step.shares_with),
     }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from placer.model.cpuset import format_cpuset
+from placer.model.units import format_kib
 from placer.moves.model import Place, Schedule, Step, Wave
 from placer.moves.need import Need
 from placer.show.words import count, visible
@@ -119,6 +120,10 @@ def remark(step: Step) -> str:
         words.append("put aside for a while")
     if step.passing:
         words.append("passing CPUs")
+    if step.wants_free:
+        said = ", ".join(f"{format_kib(kib)} on node {node}" for node, kib in step.wants_free.items())
+        when = "by its next start" if step.kind.value == "repin" else "first"
+        words.append(f"{said} must be free {when} (VMs float there)")
     if step.shares_with:
         words.append(f"shares CPUs with {', '.join(step.shares_with)} for a while")
     if step.kind.value == "repin" and not step.parking:
