@@ -104,6 +104,8 @@ def _rooms(host: Host, placed: Placed) -> dict[Resource, dict[int, int]]:
 
 def lacks_pools(host: Host, placed: Placed) -> bool:
     """Tell whether VMs take pages of a size that the host tells no pool of."""
+    if not host.topology.pages_told:
+        return False
     told = {size for node in host.topology.nodes for size in node.pages}
     return any(size not in told for size in _sizes(placed) if size != host.topology.page_kib)
 

@@ -131,6 +131,7 @@ class _HostKinds:
         bare = np.zeros(len(self.kinds), dtype=bool)
         np.logical_or.at(bare, self.kind, (self.dedicated + self.shared > 0) & (self.room[None] + self._pooled() == 0))
         self.bare = bare[self.kind]
+        self.untold = np.array([not host.topology.pages_told for host in self.kinds], dtype=bool)[self.kind]
 
     def with_any(self, hosts: Truths) -> Truths:
         """Return which kinds have any of the hosts."""
@@ -214,7 +215,12 @@ class _HostKinds:
             return None
         vcpus, kib = min(part.vcpus for part in parts), min(part.memory_kib for part in parts)
         most = count.max(initial=0)
-        return f"needs {len(parts)} nodes with {vcpus} vCPUs and {format_kib(kib)} each, no host has more than {most}"
+        sizes = {part.page_kib for part in parts} - {None}
+        pages = f" in pages of {format_kib(min(size for size in sizes if size))}" if len(sizes) == 1 else ""
+        return (
+            f"needs {len(parts)} nodes with {vcpus} vCPUs and {format_kib(kib)}{pages} each, "
+            f"no host has more than {most}"
+        )
 
     def _needs(self, spec: VmSpec, part: Part) -> Iterator[tuple[str, float, Numbers, Callable[[float], str]]]:
         """Yield (what, how much a part needs, how much each node has, how to say an amount)."""
@@ -243,9 +249,12 @@ class _HostKinds:
         return self.bare | (spec.memory_tier == "any")
 
     def _memory(self, size: int | None, far: Truths) -> Numbers:
-        if size not in self.room:
-            return np.zeros(len(self.kind))
-        return np.where(far, self.far[size], self.room[size])
+        zeros = np.zeros(len(self.kind))
+        near, far_away = self.room.get(size, zeros), self.far.get(size, zeros)
+        if size is not None:  # pools that a host does not tell are made of its memory
+            near = np.where(self.untold, self.room[None], near)
+            far_away = np.where(self.untold, self.far[None], far_away)
+        return np.where(far, far_away, near)
 
     def _fits(self, spec: VmSpec, part: Part) -> Truths:
         fits = self.dedicated + self.shared >= (1 if part.vcpus else 0)

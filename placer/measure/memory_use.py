@@ -41,7 +41,7 @@ def _amount(topology: Topology, node_id: int, size: int | None) -> int:
 
 def pool_size(spec: VmSpec, topology: Topology) -> int | None:
     """Return the page size (KiB) of the pools a VM takes its memory from on such a host; None = ordinary memory."""
-    return None if spec.page_kib == topology.page_kib else spec.page_kib
+    return None if spec.page_kib == topology.page_kib or not topology.pages_told else spec.page_kib
 
 
 def memory_now(topology: Topology, residents: Iterable[Vm]) -> dict[Pool, int]:

@@ -92,7 +92,8 @@ def memory_items(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[
     places: list[Nodes] = []
     for number, cell in enumerate(planned.cells):
         own = spec.page_of(number)
-        size, page = None if own == topology.page_kib else own, own or SMALLEST_PAGE_KIB
+        size = None if own == topology.page_kib or not topology.pages_told else own
+        page = own or SMALLEST_PAGE_KIB
         if cell.mode == "floats":
             nodes = bound_memory(topology, planned, number)
             places.append(nodes)

@@ -72,7 +72,9 @@ class Topology:
     `dies` and `clusters` are sets of online CPUs; every online CPU is in exactly one core and package. `efficiency` are
     the CPUs of efficiency cores of a hybrid host.
     `kvm` says whether KVM can run there (None: the source does not tell). `assumptions` are plain
-    sentences on what the source did not tell and placer filled in. `bandwidth_mib_s[i][j]` where measured.
+    sentences on what the source did not tell and placer filled in. Where pools of huge pages are not
+    told (`pages_told`) they are taken to be made out of the memory of the nodes as VMs need them.
+    `bandwidth_mib_s[i][j]` where measured.
     """
 
     nodes: tuple[Node, ...]
@@ -84,6 +86,7 @@ class Topology:
     l3: tuple[frozenset[int], ...] = ()
     devices: tuple[Device, ...] = ()
     page_kib: int = 4
+    pages_told: bool = True
     arch: str | None = None
     model: str | None = None
     kvm: bool | None = None

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from placer.measure.memory_use import pool_size
 from placer.measure.rule_excess import CONFINING, RuleIndex
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
@@ -122,7 +123,7 @@ class Parking:
     def _has_room(self, vm: Vm, host: Host, parts: Sequence[Part]) -> bool:
         """Tell in short whether each part finds memory and CPUs on some node of a host."""
         state = self.board.state(host.name)
-        size = None if vm.spec.page_kib == host.topology.page_kib else vm.spec.page_kib
+        size = pool_size(vm.spec, host.topology)
         room = []
         for node in host.topology.nodes:
             if node.kind is NodeKind.NORMAL and node.cpus:
@@ -135,7 +136,7 @@ class Parking:
     def _place(self, vm: Vm, host: Host, now: Place, parts: Sequence[Part]) -> Place | None:
         """Return a place for the parts: largest first, each on the node with most memory left."""
         state = self.board.state(host.name)
-        size = None if vm.spec.page_kib == host.topology.page_kib else vm.spec.page_kib
+        size = pool_size(vm.spec, host.topology)
         room = {
             node.id: state.most(key) - state.used[key]
             for node in host.topology.nodes

@@ -66,6 +66,7 @@ class HostCapacity:
     resources: Mapping[str, int]
     ratio: Fraction
     split: bool
+    pages_told: bool = True
 
 
 def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapacity:
@@ -113,6 +114,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
             )
         )
     return HostCapacity(
+        pages_told=topology.pages_told,
         nodes=tuple(nodes),
         devices=_count(
             (device.kind, device.count) for device in topology.devices if device.node not in topology.node_ids

@@ -219,7 +219,7 @@ class RowTable:
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part | LoosePart, nodes: NodeSet) -> None:
         unions = self.structure.memory_unions
-        if part.page_kib is None:
+        if part.page_kib is None or not self.structure.pages_told:
             self._on(out, RowKind.MEMORY, "", nodes, part.memory_kib + part.overhead_kib, unions)
             return
         self._on(out, RowKind.MEMORY, "", nodes, part.overhead_kib, unions)

@@ -42,6 +42,7 @@ class Structure:
     even: tuple[bool, ...]
     ratio: Fraction
     page_sizes: tuple[int, ...]
+    pages_told: bool
     node_resources: tuple[str, ...]
     host_resources: tuple[str, ...]
     l3_domains: tuple[int, ...]
@@ -99,6 +100,7 @@ def structure_of(
         widths=tuple(max(found) for found in widths),
         even=tuple(len(found) == 1 for found in widths),
         ratio=capacity.ratio,
+        pages_told=capacity.pages_told,
         page_sizes=tuple(sorted({size for node in capacity.nodes for size in node.pages})),
         node_resources=tuple(sorted({name for node in capacity.nodes for name in node.resources})),
         host_resources=tuple(sorted(capacity.resources)),

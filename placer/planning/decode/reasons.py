@@ -45,7 +45,10 @@ def _distinct(patterns: Sequence[HostPattern]) -> Mapping[tuple[int, tuple[tuple
 def _reason(
     compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tuple[tuple[int, int], ...]], int], flavor: int
 ) -> str:
-    """Name the resource that most hosts lack for the flavor, each host counted at the place where it lacks fewest."""
+    """Name the resource that most hosts lack for the flavor.
+
+    Each host is counted at the place where it lacks fewest kinds, and by the one of which the largest part is missing.
+    """
     problem = compiled.problem
     lacking: Counter[str] = Counter()
     forbidden = fitting = 0
@@ -62,12 +65,22 @@ def _reason(
         used = np.zeros(shape.use.shape[1], dtype=np.int64)
         for placement, vms in pattern:
             used += vms * shape.use[placement]
-        short = shape.use[own] > cls.capacity - used
-        nearest = short[short.sum(axis=1).argmin()]
-        if not nearest.any():
+        need, room = shape.use[own], np.maximum(cls.capacity - used, 0)
+        rows = compiled.rows[cls.shape]
+        kinds = np.unique([row_words(compiled, row) for row in rows], return_inverse=True)[1]
+        short = need > room
+        # A node that lacks CPUs lacks them in several rows: kinds of what lacks count, not rows.
+        many = [len(set(kinds[np.flatnonzero(one)])) for one in short]
+        missing = np.where(short, (need - room) / np.maximum(need, 1), 0.0)
+        at = min(range(len(own)), key=lambda n: (many[n], missing[n].sum(), n))
+        if not many[at]:
             fitting += count
             continue
-        lacking.update({row_words(compiled, compiled.rows[cls.shape][k]): count for k in np.flatnonzero(nearest)[:1]})
+        row = rows[int(missing[at].argmax())]
+        words = row_words(compiled, row)
+        # Nodes without such pages were never looked at, however many CPUs are free there.
+        paged = any(part.page_kib for part in compiled.flavors.groups[flavor].needs.options[0])
+        lacking[f"{words} with its huge pages" if paged and words.endswith("on a node") else words] += count
     vcpus = problem.flavors[flavor].vcpus
     if fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)

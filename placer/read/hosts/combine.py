@@ -74,6 +74,7 @@ def _both(one: Topology, other: Topology) -> Topology:
         main,
         nodes=nodes,
         distances=distances.distances,
+        pages_told=one.pages_told or other.pages_told,
         bandwidth_mib_s=distances.bandwidth_mib_s,
         cores=cores.cores,
         packages=packages.packages,

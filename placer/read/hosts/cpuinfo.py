@@ -99,6 +99,13 @@ def parse_cpuinfo(data: bytes, source: str) -> Topology:
     info = read_cpuinfo(text_lines(data, source))
     if not info.processors:
         raise InputError("the text tells no processor", file=source)
-    raw = RawHost(source=source, online=set(info.processors), arch=info.arch, model=info.model, kvm=info.kvm)
+    raw = RawHost(
+        source=source,
+        online=set(info.processors),
+        arch=info.arch,
+        model=info.model,
+        kvm=info.kvm,
+        pages_told=False,
+    )
     raw.cores, raw.packages = group_by(info.cores), group_by(info.packages)
     return build(raw)

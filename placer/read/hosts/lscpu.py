@@ -144,7 +144,7 @@ def _split(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topology:
-    raw = RawHost(source=source)
+    raw = RawHost(source=source, pages_told=False)
     if len(rows) > _MAX_ROWS:
         raise InputError(f"{len(rows)} rows are more CPUs than any host has", file=source)
     cores: dict[int, object] = {}

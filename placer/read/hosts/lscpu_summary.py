@@ -46,7 +46,7 @@ def parse_summary(fields: Mapping[str, str], source: str) -> Topology:
     InputError
         No CPUs, or a list that is none.
     """
-    raw = RawHost(source=source, arch=fields.get("Architecture"), model=fields.get("Model name"))
+    raw = RawHost(source=source, arch=fields.get("Architecture"), model=fields.get("Model name"), pages_told=False)
     raw.online = set(_cpus(fields, "On-line CPU(s) list", source) | _cpus(fields, "On-line CPU(s) mask", source))
     offline = _cpus(fields, "Off-line CPU(s) list", source) | _cpus(fields, "Off-line CPU(s) mask", source)
     raw.offline = set(offline - raw.online)

@@ -47,7 +47,7 @@ def parse_nodeinfo(data: bytes, source: str) -> Topology:
     if "Memory size" not in fields or not (memory := _MEMORY.fullmatch(fields["Memory size"][1])):
         raise InputError("the memory size is not told in KiB", file=source)
     model = fields["CPU model"][1] if "CPU model" in fields else None
-    raw = RawHost(source=source, online=set(range(cpus)), arch=model)
+    raw = RawHost(source=source, online=set(range(cpus)), arch=model, pages_told=False)
     info = read_cpuinfo([line for line in lines if not _FIELD.fullmatch(line)])
     if info.processors:
         raw.online = set(info.processors)

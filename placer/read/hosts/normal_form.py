@@ -75,6 +75,7 @@ def build(raw: RawHost) -> Topology:
     if raw.bandwidths_mib_s:
         bandwidth = tuple(tuple(raw.bandwidths_mib_s.get((i, j)) for j in ids) for i in ids)
     return Topology(
+        pages_told=raw.pages_told,
         nodes=nodes,
         distances=distances,
         cores=cores,

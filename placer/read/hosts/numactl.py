@@ -52,7 +52,7 @@ def parse_numactl(data: bytes, source: str) -> Topology:
         No node, a node announced and not described, a distance table that does not fit the nodes, or numbers that
         are none.
     """
-    text = _Text(raw=RawHost(source=source))
+    text = _Text(raw=RawHost(source=source, pages_told=False))
     for line_number, line in enumerate(without_quotes(text_lines(data, source)), start=1):
         try:
             _take_line(text, line, line_number)

@@ -54,6 +54,8 @@ class RawHost:
     arch: str | None = None
     model: str | None = None
     kvm: bool | None = None
+    pages_told: bool = True
+    """False where such a file never tells pools of huge pages."""
     assumptions: list[str] = field(default_factory=list)
     placed: int = 0
     """How many CPUs `place` was given so far."""

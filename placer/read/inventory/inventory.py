@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from placer.errors import InputError
 from placer.model.cpuset import one_document
 from placer.model.fleet import Fleet
+from placer.model.host import Host
 from placer.model.rules import Rule
+from placer.model.vm import ORDINARY_PAGE_KIB, Vm
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection
@@ -121,8 +123,21 @@ def fleet_of(sections: Sections, files: Files) -> Fleet:
         vms=tuple(vms.made),
         rules=(*rules, *hosts.drains),
         base_dir=str(files.base_dir),
-        warnings=tuple(dict.fromkeys([*hosts.warnings, *vms.warnings, *warnings])),
+        warnings=tuple(
+            dict.fromkeys([*hosts.warnings, *vms.warnings, *_untold_pages(hosts.made, vms.made), *warnings])
+        ),
     )
+
+
+def _untold_pages(hosts: Mapping[str, Host], vms: Sequence[Vm]) -> Iterator[str]:
+    """Say where VMs with huge pages may meet hosts whose files tell no pools."""
+    untold = [name for name, host in hosts.items() if not host.topology.pages_told]
+    if untold and any(size not in (None, ORDINARY_PAGE_KIB) for vm in vms for size in vm.spec.page_sizes):
+        named = f"host {untold[0]!r}" if len(untold) == 1 else f"{len(untold)} hosts, {untold[0]!r} among them,"
+        yield (
+            f"what was read of {named} does not tell pools of huge pages: VMs with such pages are taken to have them "
+            "out of the memory of their nodes"
+        )
 
 
 @contextmanager

@@ -134,6 +134,7 @@ class HostEntry(Entry):
     offline: Cpus | None = None
     efficiency: Cpus | None = None
     page_size: PageKib | None = None
+    huge_pages: Literal["unknown"] | None = None
     arch: Text | None = None
     model: Text | None = None
     source: Text | None = None

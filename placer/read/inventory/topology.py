@@ -182,6 +182,7 @@ class TopologyBuilder:
                 pair: value for pair, value in _pairs(entry.bandwidth_mib_s, ids).items() if value is not None
             },
             page_kib=entry.page_size,
+            pages_told=entry.huge_pages is None,
             arch=entry.arch,
             model=entry.model,
         )

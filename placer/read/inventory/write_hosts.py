@@ -123,6 +123,8 @@ class HostWriter:
             entry["efficiency"] = y.cpus(topology.efficiency)
         if topology.page_kib != 4:
             entry["page_size"] = y.size(topology.page_kib)
+        if not topology.pages_told:
+            entry["huge_pages"] = "unknown"
         for name in ("arch", "model", "source"):
             if (said := getattr(topology, name)) is not None:
                 entry[name] = y.scalar(said)
