@@ -126,6 +126,8 @@ class ReferenceModel:
             return True
         if here and (self._stays_put(vm) or (vm.movable == "live" and vm.running and self._crosses(vm, host))):
             return False
+        if vm.vcpus > len(host.usable):
+            return False
         smt = any(len(core) > 1 for core in host.core_of.values())
         if vm.thread_policy == "require" and vm.dedicated and not smt:
             return False

@@ -58,7 +58,12 @@ def impossible_vms(fleet: Fleet, index: RuleIndex | None = None) -> dict[str, st
         where = allowed.of(number, vm.spec)
         key = (specs.of(vm.spec), where)
         if key not in known:
-            known[key] = kinds.reason(vm.spec, allowed.masks[where])
+            most = allowed.too_wide.get(where)
+            known[key] = (
+                kinds.reason(vm.spec, allowed.masks[where])
+                if most is None
+                else f"has {vm.spec.width} vCPUs, no host that it may be on has more than {most} usable CPUs (wide_vms)"
+            )
         reason = known[key]
         if reason is not None:
             out[vm.name] = reason
@@ -74,6 +79,7 @@ class _Allowed:
         self._open = np.array([not host.failed for host in fleet.hosts], dtype=bool)
         self._kvm = np.array([host.kvm for host in fleet.hosts], dtype=bool)
         self._smt = np.array([host.smt for host in fleet.hosts], dtype=bool)
+        self._widest = np.array([host.widest_vm for host in fleet.hosts], dtype=np.float64)
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
         for number, rule in enumerate(fleet.rules):
@@ -90,15 +96,22 @@ class _Allowed:
                 for vm in index.others[number]:
                     self._rules.setdefault(vm, []).append(-1 - number)
         self.masks: dict[Hashable, Truths] = {}
+        self.too_wide: dict[Hashable, int] = {}
+        """The most usable CPUs of the hosts that a VM may be on, where it has more vCPUs than any of them."""
 
     def of(self, vm: int, spec: VmSpec) -> Hashable:
         """Return the key in `masks` of the kinds of host that the VM with this index may be on."""
         rules = tuple(self._rules.get(vm, ()))
-        key = (spec.kvm, spec.needs_smt, rules)
+        width = spec.width
+        key = (spec.kvm, spec.needs_smt, rules, width if (self._widest < width).any() else 0)
         if key not in self.masks:
             hosts = self._open & (self._kvm | (not spec.kvm)) & (self._smt | (not spec.needs_smt))
             for number in rules:
                 hosts &= self._hosts[number]
+            wide = hosts & (self._widest >= width)
+            if hosts.any() and not wide.any():
+                self.too_wide[key] = int(self._widest[hosts].max())
+            hosts = wide
             self.masks[key] = self._kinds.with_any(hosts)
         return key
 

@@ -42,6 +42,9 @@ def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings)
         stays = vm.current is not None and vm.current.host == host.name
         if vm.spec.needs_smt and not host.smt and not stays:
             found.vm(planned, "its thread policy is require, and no core of the host has a sibling", where="host")
+        if not stays and vm.spec.width > host.widest_vm:
+            wide = f"it has {vm.spec.width} vCPUs, and the host {len(host.usable_cpus)} usable CPUs"
+            found.vm(planned, f"{wide}: no platform starts it there unless the host says wide_vms: true", where="host")
         place = (id(host.topology), vm.spec.vcpus, places.of(planned))
         if place in good or _places_exist(host, vm, planned, found):
             good.add(place)

@@ -349,6 +349,8 @@ class _Search:
         for needs, has, what in ((self.vm.spec.kvm, host.kvm, "KVM"), (self.vm.spec.needs_smt, host.smt, "SMT")):
             if needs and not has:
                 return f"the host has no {what}"
+        if self.vm.spec.width > host.widest_vm:
+            return f"it has {self.vm.spec.width} vCPUs, and the host {len(host.usable_cpus)} usable CPUs"
         return f"its migration domain: the host is of {host.migration_domain or 'none'}"
 
     def _holders(self, host: str, row: Row) -> tuple[str, ...]:

@@ -101,6 +101,7 @@ def _hosts(core: Fleet) -> tuple[str, ...]:
             continue
         for vm in core.vms:
             barred = (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt)
+            barred |= vm.spec.width > host.widest_vm
             barred |= any(
                 not rule.is_soft and rule.keeps_off(vm.name, vm.spec.labels, host.name, host.labels)
                 for rule in core.rules

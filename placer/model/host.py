@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -209,8 +210,9 @@ class Host:
     `dedicated_cpus` and `shared_cpus` are Nova's two sets (None: not split; if one is given the other is the rest);
     `isolated_cpus` take no cpuset of several CPUs. `cpu_ratio` is shared vCPUs per CPU, `memory_ratio` the same for
     ordinary memory. `idle_watts` is what the host takes while it holds VMs that do nothing, `busy_watts` with all its
-    usable CPUs at work (None: as much as idle). `settings` are only linted. `failed` hosts hold nothing; a drained host
-    is a rule, not a field.
+    usable CPUs at work (None: as much as idle). `settings` are only linted.
+    `wide_vms` lets it take VMs with more vCPUs than it has usable CPUs. `failed` hosts hold nothing; a drained host is
+    a rule, not a field.
     """
 
     name: str
@@ -226,6 +228,7 @@ class Host:
     idle_watts: float | None = None
     busy_watts: float | None = None
     kvm: bool = True
+    wide_vms: bool = False
     failed: bool = False
     uri: str | None = None
     migration_domain: str | None = None
@@ -242,6 +245,11 @@ class Host:
     def smt(self) -> bool:
         """Tell whether any core has several threads online."""
         return self.topology.smt
+
+    @property
+    def widest_vm(self) -> float:
+        """How many vCPUs a VM that comes here may have: as many as there are usable CPUs, unless `wide_vms`."""
+        return math.inf if self.wide_vms else len(self.usable_cpus)
 
     @property
     def dedicated_pool(self) -> frozenset[int]:

@@ -209,6 +209,11 @@ class VmSpec:
         """The page sizes (KiB) of all of its cells; None are ordinary pages."""
         return frozenset(self.page_of(cell) for cell in range(max(1, len(self.cells))))
 
+    @property
+    def width(self) -> int:
+        """How many vCPUs run, or hold a CPU, from the start."""
+        return sum(self.is_dedicated(vcpu) or self.is_online(vcpu) for vcpu in range(self.vcpus))
+
     def is_online(self, vcpu: int) -> bool:
         """Tell whether this vCPU is there from the start; the others can be plugged in."""
         if self.offline_vcpus:

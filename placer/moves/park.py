@@ -92,6 +92,8 @@ class Parking:
     def _allowed(self, vm: Vm, host: Host, home: Host) -> bool:
         if host.failed or (vm.spec.kvm and not host.kvm) or (vm.spec.needs_smt and not host.smt):
             return False
+        if vm.spec.width > host.widest_vm:
+            return False
         if host.migration_domain != home.migration_domain and vm.movable.is_live and vm.running:
             return False
         for number in self._confined.get(vm.name, ()):

@@ -202,6 +202,9 @@ def _pinned(spec: VmSpec, vcpu: int) -> bool:
 def _may(fleet: Fleet, vm: Vm, host: Host) -> bool:
     labels = vm.spec.labels
     newly = vm.current is None or vm.current.host != host.name
+    running = sum(vm.spec.is_dedicated(vcpu) or vm.spec.is_online(vcpu) for vcpu in range(vm.spec.vcpus))
+    if newly and running > len(host.topology.cpus - host.reserve.cpus):
+        return False
     fills = vm.spec.thread_policy is ThreadPolicy.REQUIRE and any(_pinned(vm.spec, v) for v in range(vm.spec.vcpus))
     if newly and fills and all(len(core) < 2 for core in host.topology.cores):
         return False

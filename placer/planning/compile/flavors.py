@@ -146,6 +146,9 @@ def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequen
     """Tell whether a VM of this confinement may newly arrive on the host, which `drained` drain rules select."""
     if drained or host.failed or (needs.kvm and not host.kvm):
         return False
+    width = sum(part.dedicated + part.shared for part in needs.options[0]) if needs.options else 0
+    if width > host.widest_vm:
+        return False
     if needs.thread_policy == "require" and needs.pins and not host.smt:
         return False
     if confinement.only_host is not None and confinement.only_host != host.name:

@@ -130,6 +130,7 @@ def build_host(entry: HostEntry, topology: Topology, problems: list[Problem], wa
         cpu_ratio=cpu_ratio or 1.0,
         memory_ratio=memory_ratio or 1.0,
         cost=1.0 if entry.cost is None else entry.cost,
+        wide_vms=bool(entry.wide_vms),
         idle_watts=entry.idle_watts,
         busy_watts=entry.busy_watts,
         kvm=topology.kvm is not False if entry.kvm is None else entry.kvm,

@@ -149,6 +149,7 @@ class HostEntry(Entry):
     isolated_cpus: Cpus | None = None
     overcommit: Overcommit | None = None
     cost: Share | None = None
+    wide_vms: Bool | None = None
     idle_watts: Share | None = None
     busy_watts: Share | None = None
     kvm: Bool | None = None

@@ -53,6 +53,8 @@ class HostWriter:
             entry["overcommit"] = y.number(host.cpu_ratio)
         if host.cost != 1:
             entry["cost"] = y.number(host.cost)
+        if host.wide_vms:
+            entry["wide_vms"] = y.boolean(True)
         for key, watts in (("idle_watts", host.idle_watts), ("busy_watts", host.busy_watts)):
             if watts is not None:
                 entry[key] = y.number(watts)
