@@ -45,7 +45,7 @@ def solve_fleet(
     goals : ordered goals, ``"placed,rules,remote~1%,hosts"``; None for the default (design section 5).
     time_limit_s : seconds of wall time for the search, looked at between rounds.
     max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
-        VMs keeps them on their nodes unless one of the two is given.
+        VMs keeps them on their nodes unless one of the two is given, but for those on hosts that are to be emptied.
     max_repins : most VMs that stay on their nodes and get other CPUs or sets; None: no limit.
     pin : which VMs that float are bound to nodes, beside those that must: ``none``, those for which it is ``worth`` it,
         ``all``.
@@ -67,12 +67,13 @@ def solve_fleet(
     parsed = parse_goals(goals, fleet)
     from placer.check.check import check
     from placer.failures.reserve import without_reserve
-    from placer.planning.compile.budget import move_budget
+    from placer.planning.compile.budget import drained_first, move_budget
     from placer.planning.compile.compile import compile_fleet
     from placer.planning.decode.plan import plan_from_result
     from solvers.solve import solve
 
-    budget = move_budget(fleet, max_moves, max_migrations)
+    asked = drained_first(fleet, max_moves, max_migrations)
+    budget = move_budget(asked, max_moves, max_migrations)
     sound = check(fleet)
     if not sound.ok:
         raise InputError(sound.faults)
@@ -94,7 +95,7 @@ def solve_fleet(
 
     def planned(pin: PinMode | None) -> Plan:
         """Plan the fleet with the VMs bound that `pin` says; None: with none bound."""
-        compiled = compile_fleet(without_reserve(fleet), parsed, budget, pin)
+        compiled = compile_fleet(without_reserve(asked), parsed, budget, pin)
         result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
         if not result.is_answer:
             raise _nothing(result)

@@ -60,6 +60,7 @@ def solve(
         If an engine was asked for by name and cannot do what the problem asks.
     """
     from solvers.starts.best_fit import solve_greedy
+    from solvers.starts.evacuate import evacuated
     from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
     from solvers.starts.mend import mended
@@ -80,7 +81,7 @@ def solve(
         run.best = warm_start
     if warm_start is None and engine != "greedy":
         run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.interrupt)
-        run.best = mended(problem, run.best)
+        run.best = evacuated(problem, mended(problem, run.best))
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)

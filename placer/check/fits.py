@@ -102,7 +102,8 @@ class _Allowed:
     def of(self, vm: int, spec: VmSpec) -> Hashable:
         """Return the key in `masks` of the kinds of host that the VM with this index may be on."""
         rules = tuple(self._rules.get(vm, ()))
-        width = spec.width
+        # A dedicated vCPU takes a CPU: of those too few are what its nodes say.
+        width = 0 if spec.cpu_policy is CpuPolicy.DEDICATED else spec.width
         key = (spec.kvm, spec.needs_smt, rules, width if (self._widest < width).any() else 0)
         if key not in self.masks:
             hosts = self._open & (self._kvm | (not spec.kvm)) & (self._smt | (not spec.needs_smt))

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from placer.check.findings import Findings
+from placer.measure.drains import drain_rows
 from placer.measure.score import PlanValues
 from placer.measure.summary import capacity_summary, idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
@@ -32,6 +33,8 @@ def check_summary(values: PlanValues, plan: Plan, found: Findings) -> None:
         own["rules_broken_before"] = mended(values.fleet, plan)
     if "soft_rules_broken" in said:
         own["soft_rules_broken"] = soft_broken(values.fleet, plan)
+    if "drains" in said:
+        own["drains"] = drain_rows(values.fleet, plan)
     if "idle_hosts" in said:
         own["idle_hosts"] = idle_hosts(values.fleet, plan)
     for key, value in own.items():

@@ -18,7 +18,8 @@ class Fleet:
     """What is planned. `path` and `digest` (sha256 of the file and all it names) tie a plan to it.
 
     `base_dir` is the directory that paths in the fleet (domain XML) are relative to. `warnings` are the reader's
-    plain sentences on what it could not carry over or had to assume.
+    plain sentences on what it could not carry over or had to assume. `only_drained` says that no VM may move but those
+    on hosts that are to be emptied.
     """
 
     hosts: tuple[Host, ...]
@@ -28,6 +29,7 @@ class Fleet:
     digest: str = ""
     base_dir: str | None = None
     warnings: tuple[str, ...] = ()
+    only_drained: bool = False
 
     @cached_property
     def host_by_name(self) -> Mapping[str, Host]:
@@ -61,8 +63,8 @@ class Fleet:
 
     def is_held(self, vm: Vm) -> bool:
         """Tell whether a VM may not move now: never, or not while its host is not to be emptied."""
-        if vm.movable is Movable.DRAIN:
-            return vm.current is None or vm.current.host not in self.drained
+        if self.only_drained or vm.movable is Movable.DRAIN:
+            return vm.movable is Movable.NO or vm.current is None or vm.current.host not in self.drained
         return vm.movable is Movable.NO
 
     @property

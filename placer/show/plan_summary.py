@@ -49,6 +49,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
         draw_goals(plan.goals, console, before)
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
+    _draw_drains(plan.summary.get("drains"), console)
     _draw_soft(plan.summary.get("soft_rules_broken"), console)
     _draw_idle(plan.summary.get("idle_hosts"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
@@ -121,6 +122,23 @@ def _draw_mending(rows: Any, max_moves: Any, console: Console) -> None:
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
         if max_moves == 0 and any(row.get("excess") for row in known):
             console.print("no move was allowed: with --max-moves the plan may mend them", soft_wrap=True)
+
+
+def _draw_drains(rows: Any, console: Console) -> None:
+    """Draw of each host that is to be emptied whether it is: how many leave it, and who stays and why."""
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            continue
+        host, left = visible(str(row.get("host"))), row.get("left")
+        gone = f"{_number(row.get('moved'))} VMs with {_mib(row.get('moved_mib'))} leave it"
+        if not isinstance(left, list) or not left:
+            console.print(f"drain: {host} is emptied: {gone}", soft_wrap=True)
+            continue
+        proof = ", the fewest" if row.get("proven") else ""
+        shown = [f"{one.get('vm')}: {one.get('why')}" for one in left[:_UNPLACED_SHOWN] if isinstance(one, dict)]
+        if len(left) > len(shown):
+            shown.append(f"and {len(left) - len(shown):,} more, named in the plan")
+        draw_items(f"drain: {host} is not emptied: {gone}, {count(len(left), 'VM')} left{proof}", shown, console)
 
 
 def _draw_soft(rows: Any, console: Console) -> None:

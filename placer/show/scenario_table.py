@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from placer.show.words import count, figure, listed, no_formula, percent, visible
+from placer.show.words import amount, count, figure, listed, no_formula, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 BAR = 24
 MOST_FAILURES = 10
+MOST_LEFT = 5
+"""VMs left on a host that are named in a line."""
 _SHORTCUTS = {"slack": "harmless by slack alone", "alike": "just like another"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -27,7 +29,7 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
         console.print(sentence, soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("scenario", overflow="fold")
-    for heading in ("placed", "remote", "locality", "hosts", *flavors, "moves", "bound", "gap"):
+    for heading in ("placed", "rules", "remote", "locality", "hosts", *flavors, "moves", "bound", "gap"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(visible(row["name"]), *(_cells(row, flavors) if "placed" in row else [row["status"]]))
@@ -41,6 +43,8 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
     for row in rows:
         if "reason" in row:
             console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
+        for one in row.get("drains", ()):
+            console.print(f"{visible(row['name'])}: {_drained(one)}", soft_wrap=True)
         for reason, vms in row.get("unplaced", {}).items():
             console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
 
@@ -63,6 +67,17 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
     if well:
         yield f"Every VM has a place in {'all ' if len(rows) > 2 else ''}{count(max(1, len(rows) - 1), 'scenario')}."
+
+
+def _drained(one: Any) -> str:
+    """Return whether a host is emptied: how many leave it, and who stays and why."""
+    host = visible(one["host"])
+    gone = f"{count(one['moved'], 'VM')} with {amount(round(one['moved_mib'] * 1024))} leave it"
+    if not one["left"]:
+        return f"{host} is emptied: {gone}"
+    stay = listed([f"{visible(left['vm'])}: {visible(left['why'])}" for left in one["left"]], MOST_LEFT)
+    proof = ", the fewest" if one["proven"] else ""
+    return f"{host} is not emptied: {gone}, {count(len(one['left']), 'VM')} left{proof} ({stay})"
 
 
 def draw_failures(rows: Sequence[Row], console: Console) -> None:
@@ -111,6 +126,7 @@ def _cells(row: Row, flavors: Sequence[str]) -> list[str]:
     bound = "proven" if open_goal is None else f"{open_goal['name']} {figure(open_goal['bound'])}"
     return [
         f"{row['placed']}/{row['vms']}",
+        figure(next((goal["value"] for goal in row["goals"] if goal["name"] == "rules"), None)),
         figure(row["remote_access"]),
         figure(row["locality_score"], 1),
         f"{row['hosts_used']}/{row['hosts']}",

@@ -41,6 +41,21 @@ class _Fit(TypedDict):
     runs_out_first: str | None
 
 
+class _Left(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    vm: str
+    why: str
+
+
+class _Drain(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    host: str
+    moved: Count
+    moved_mib: Known
+    left: list[_Left]
+    proven: bool
+
+
 class _Row(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     status: str
@@ -57,6 +72,7 @@ class _Row(TypedDict):
     node_changes: Count
     restarts: Count
     goals: list[_Goal]
+    drains: list[_Drain]
     rounds: Count
 
 

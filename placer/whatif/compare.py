@@ -46,7 +46,8 @@ def compare(
     A row has ``name``, ``changes``, ``status`` (as of a plan, or ``impossible``, ``nothing found``, ``given up``, with
     a ``reason``), and where there is a plan: ``vms``, ``placed``, ``vcpus_placed``, ``unplaced`` (reason -> VMs),
     ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> how many more fit, and
-    what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals`` and ``rounds``.
+    what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals``, ``drains`` (of each host that
+    is to be emptied what leaves it, and what is left and why) and ``rounds``.
 
     Raises
     ------
@@ -111,6 +112,7 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
             {"name": goal.name, "value": goal.value, "bound": goal.bound, "gap": goal.gap, "status": goal.status}
             for goal in plan.goals
         ],
+        "drains": plan.summary.get("drains", []),
         "rounds": plan.rounds,
     }
 

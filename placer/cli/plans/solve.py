@@ -61,7 +61,9 @@ def solve(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same plan.")] = 0,
     max_moves: Annotated[
         int | None,
-        typer.Option("--max-moves", min=0, help="Most VMs that change host or node. A fleet with placed VMs: 0."),
+        typer.Option(
+            "--max-moves", min=0, help="Most VMs that change host or node. Where VMs run: 0, but to empty hosts."
+        ),
     ] = None,
     max_migrations: Annotated[
         int | None, typer.Option("--max-migrations", min=0, help="Most VMs that change host.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from placer.errors import Fault
@@ -98,7 +99,8 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
     not say so.
     """
     goals = parse_goals(plan.options.get("goals"), fleet)
-    compiled = compile_fleet(fleet, goals, _budget(plan), pin_mode(plan.options))
+    asked = replace(fleet, only_drained=plan.options.get("only_drained") is True)
+    compiled = compile_fleet(asked, goals, _budget(plan), pin_mode(plan.options))
     faults: list[Fault] = []
     remarks: list[str] = []
     if plan.certificate is not None:

@@ -14,7 +14,6 @@ from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.sets import PinMode, known_nodes
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
-from solvers.problem import MoveBudget
 from solvers.result import Result
 
 
@@ -77,7 +76,7 @@ def plan_from_result(
         vms=vms,
         unplaced=unplaced,
         versions=versions(),
-        options=_options(compiled.goals, problem.budget, max_repins, pin),
+        options=_options(compiled, max_repins, pin),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
         certificate=certificate_of(result),
@@ -132,15 +131,16 @@ def _least(compiled: Compiled, found: PlanValues, held: Callable[[], PlanValues]
     return other if parts(other) < parts(found) else found
 
 
-def _options(
-    goals: Sequence[Goal], budget: MoveBudget, max_repins: int | None, pin: PinMode | None
-) -> dict[str, object]:
-    named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in goals]
+def _options(compiled: Compiled, max_repins: int | None, pin: PinMode | None) -> dict[str, object]:
+    budget = compiled.problem.budget
+    named = [goal.name if not goal.tolerance else f"{goal.name}~{goal.tolerance:g}" for goal in compiled.goals]
     options: dict[str, object] = {
         "goals": named,
         "max_moves": budget.moves,
         "max_migrations": budget.migrations,
     }
+    if compiled.fleet.only_drained:
+        options["only_drained"] = True
     if pin is None:
         options["binds"] = False
     elif pin != "none":

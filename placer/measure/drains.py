@@ -1,0 +1,81 @@
+"""What a plan leaves on hosts that are to be emptied, by name, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from placer.model.fleet import Fleet
+from placer.model.host import Host
+from placer.model.plan import Plan
+from placer.model.units import mib_number
+from placer.model.vm import Vm
+
+
+def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
+    """Return each host that is to be emptied: the VMs that leave it, their memory, and those left there, each with why.
+
+    Why a VM stays is told by what it says itself, by rules and migration domains that close every other host, by a
+    limit on moves that is reached; else no room was found, which `proven` says to be so where the goal ``rules`` is
+    optimal.
+    """
+    if not fleet.drained:
+        return []
+    planned = plan.vm_by_name
+    there: dict[str, list[Vm]] = {name: [] for name in fleet.drained}
+    for vm in fleet.vms:
+        if vm.current is not None and vm.current.host in there:
+            there[vm.current.host].append(vm)
+    limit = _limit_reached(plan)
+    proven = any(goal.name == "rules" and goal.status == "optimal" for goal in plan.goals)
+    rows = []
+    for host in fleet.hosts:
+        if host.name not in there or host.failed:
+            continue
+        left = [vm for vm in there[host.name] if vm.name in planned and planned[vm.name].host == host.name]
+        gone = [vm for vm in there[host.name] if vm.name in planned and planned[vm.name].host != host.name]
+        rows.append(
+            {
+                "host": host.name,
+                "moved": len(gone),
+                "moved_mib": mib_number(sum(vm.spec.memory_kib for vm in gone)),
+                "left": [{"vm": vm.name, "why": _why(fleet, host, vm, limit)} for vm in left],
+                "proven": proven,
+            }
+        )
+    return rows
+
+
+def _limit_reached(plan: Plan) -> str | None:
+    """Return the limit on moves that a plan uses up; None where it could move more."""
+    moved = sum(vm.from_host is not None and vm.from_host != vm.host for vm in plan.vms)
+    options: Mapping[str, Any] = plan.options
+    for key, words in (("max_moves", "--max-moves"), ("max_migrations", "--max-migrations")):
+        limit = options.get(key)
+        if isinstance(limit, int) and moved >= limit:
+            return "no move is allowed" if limit == 0 else f"{words} {limit} is used up"
+    return None
+
+
+def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None) -> str:
+    if fleet.is_held(vm):
+        return f"it does not move ({', '.join(vm.movable_why) or f'movable: {vm.movable.value}'})"
+    if vm.pins_fixed:
+        return "its pins are fixed"
+    open_ = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
+    if not open_:
+        return "there is no other host that takes VMs"
+    if vm.movable.is_live and vm.running:
+        open_ = [host for host in open_ if host.migration_domain == here.migration_domain]
+        if not open_:
+            return f"no other host of migration domain {here.migration_domain} takes VMs: it moves only when shut down"
+    for rule in fleet.rules:
+        if rule.is_soft:
+            continue
+        kept = [host for host in open_ if not rule.keeps_off(vm.name, vm.spec.labels, host.name, host.labels)]
+        if not kept:
+            return f"the rule {rule.label} keeps it off every other host"
+        open_ = kept
+    if not any(vm.spec.width <= host.widest_vm for host in open_):
+        return "no other host has as many CPUs as it has vCPUs"
+    return limit or "no room, or none under the rules that tie it, was found on the other hosts"

@@ -1,0 +1,113 @@
+"""Drains: hosts are emptied without a limit being said, others are left alone, and who stays is named with why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from placer.check.check import check
+from placer.model.fleet import Fleet
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Movable
+from placer.options import SweepOptions
+from placer.planner import solve_fleet
+from placer.planning.decode.certificate import check_certificate
+from placer.read.documents.scenario_file import parse_scenario
+from placer.read.inventory.inventory import parse_fleet
+from placer.whatif.compare import compare
+from placer.whatif.scenario import apply_scenario
+
+TEXT = """
+schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 3, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}], labels: {zone: a}}
+  - {name: far, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}], migration_domain: other}
+vms:
+  - {name: a, count: 2, vcpus: 2, memory: 8GiB, cells: none, host: h-1, nodes: [0], labels: {app: a}}
+  - {name: stay, vcpus: 1, memory: 2GiB, cells: none, host: h-1, nodes: [0], movable: "false", movable_why: [GPU]}
+  - {name: b, count: 2, vcpus: 3, memory: 8GiB, cells: none, host: h-2, nodes: [0], labels: {app: b}}
+"""
+
+
+def fleet_of(*rules: Rule) -> Fleet:
+    """Return the fleet under rules."""
+    return replace(parse_fleet(TEXT.encode(), "fleet.yaml", Path()), rules=rules)
+
+
+def drain(host: str) -> Rule:
+    """Return a rule that drains a host."""
+    return Rule(kind=RuleKind.DRAIN, hosts={"name": host})
+
+
+def left(plan: Any) -> dict[str, str]:
+    """Return who is left on the first drained host, and why."""
+    return {one["vm"]: one["why"] for one in plan.summary["drains"][0]["left"]}
+
+
+def test_a_drained_host_is_emptied_without_a_limit_on_moves() -> None:
+    """What can leave leaves, proven the most; VMs on other hosts stay, and the plan is proven again."""
+    fleet = fleet_of(drain("h-1"))
+    plan = solve_fleet(fleet)
+    assert left(plan) == {"stay": "it does not move (GPU)"} and plan.status == "optimal"
+    row = plan.summary["drains"][0]
+    assert (row["host"], row["moved"], row["moved_mib"], row["proven"]) == ("h-1", 2, 16384, True)
+    assert {vm.host for vm in plan.vms if vm.name.startswith("b")} == {"h-2"}
+    assert check(fleet, plan).ok and check_certificate(fleet, plan)[0] == []
+
+
+def test_moves_off_drained_hosts_are_the_only_ones() -> None:
+    """A rule that only a move elsewhere would mend stays broken where no limit allows moves, drained host or not."""
+    fleet = fleet_of(drain("h-1"), Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "b"}))
+    plan = solve_fleet(fleet)
+    assert plan.goal("rules").value == 2 and {vm.host for vm in plan.vms if vm.name.startswith("b")} == {"h-2"}
+    assert solve_fleet(fleet, max_moves=9).goal("rules").value == 1
+
+
+@pytest.mark.parametrize(("moves", "why"), [(0, "no move is allowed"), (1, "--max-moves 1 is used up")])
+def test_a_limit_on_moves_is_why(moves: int, why: str) -> None:
+    """A limit that is said holds, and who stays for it is told so."""
+    plan = solve_fleet(fleet_of(drain("h-1")), max_moves=moves)
+    assert [reason for name, reason in left(plan).items() if name != "stay"] == [why] * (2 - moves)
+
+
+def test_a_rule_a_domain_and_room_are_why() -> None:
+    """A rule that closes all other hosts, hosts of another domain only, and hosts that are full are told apart."""
+    bound = fleet_of(drain("h-1"), Rule(kind=RuleKind.WITHIN, members={"app": "a"}, hosts={"name": "h-1"}, name="here"))
+    assert left(solve_fleet(bound))["a-1"] == "the rule here keeps it off every other host"
+    away = fleet_of(*(drain(f"h-{n}") for n in (1, 2, 3)))
+    assert left(solve_fleet(away))["a-1"].startswith("no other host of migration domain None takes VMs")
+    full = fleet_of(drain("h-1"), drain("h-3"))
+    hosts = tuple(
+        replace(host, dedicated_cpus=frozenset(range(6))) if host.name == "h-2" else host for host in full.hosts
+    )
+    assert left(solve_fleet(replace(full, hosts=hosts)))["a-1"].startswith("no room")
+
+
+def test_a_vm_that_moves_only_when_its_host_is_emptied() -> None:
+    """With movable: drain it leaves a drained host live, and nothing else moves it."""
+    fleet = fleet_of(Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "a"}))
+    vms = tuple(replace(vm, movable=Movable.DRAIN) if vm.name.startswith("a") else vm for vm in fleet.vms)
+    fleet = replace(fleet, vms=vms)
+    assert solve_fleet(fleet, max_moves=9).goal("rules").value == 1
+    emptied = solve_fleet(replace(fleet, rules=(*fleet.rules, drain("h-1"))), max_moves=9)
+    assert len({vm.host for vm in emptied.vms if vm.name.startswith("a")} - {"h-1"}) == 2
+
+
+def test_drain_before_a_soft_rule() -> None:
+    """A soft rule gives way to a drain, and the summary says by how much it is broken."""
+    here = Rule(kind=RuleKind.WITHIN, members={"app": "a"}, hosts={"name": "h-1"}, weight=2, name="rather here")
+    plan = solve_fleet(fleet_of(drain("h-1"), here))
+    assert set(left(plan)) == {"stay"} and plan.goal("soft").value == 4
+    assert plan.summary["soft_rules_broken"] == [{"rule": "rather here", "priority": 0, "weight": 2, "excess": 2}]
+
+
+def test_whatif_says_whether_a_host_is_emptied() -> None:
+    """The row of a scenario that drains a host counts its rules and names who is left."""
+    text = "schema: placer.scenario/v1\nname: s\nedits:\n  - {drain: h-1}\n"
+    variant = apply_scenario(fleet_of(), parse_scenario(text.encode(), "s.yaml", Path()))
+    row = compare([variant], SweepOptions(time_limit_s=20))[0]
+    assert [one["vm"] for one in row["drains"][0]["left"]] == ["stay"] and row["migrations"] == 2
+    assert next(goal["value"] for goal in row["goals"] if goal["name"] == "rules") == 1
