@@ -182,8 +182,8 @@ class ReferenceModel:
         """Return the CPUs that dedicated vCPUs may have: of the pool, and where CPUs are too few those they have."""
         found = node_cpus(host, node) & host.dedicated
         if self._stays_crowded(vm, host, node):
-            if vm.thread_policy != "prefer" or vm.own_emulator or vm.pins_fixed:
-                raise NotCoveredError("VMs that take more than a CPU a vCPU where CPUs are too few")
+            if vm.thread_policy != "prefer" or vm.own_emulator or vm.pins_fixed or vm.reshape:
+                raise NotCoveredError("VMs of more than a CPU a vCPU, or of other cells, where CPUs are too few")
             found |= node_cpus(host, node) & frozenset[int]().union(*vm.pins.values())
         return found
 
