@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,25 @@ from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 _OWN_KEYS = ("name", "uuid", "uri")
 """What tells one host of a kind from the next: read apart, so that all of a kind share the rest."""
 
+MAX_WRITTEN = 1_500_000
+"""CPUs of all hosts that are written differently: more are read in no acceptable time, and no fleet has them."""
+_RANGE = re.compile(r"([0-9]{1,6})-([0-9]{1,6})")
+_MASK = re.compile(r"[0-9a-fA-F]{8,}")
+
+
+def _written_cpus(section: LineList) -> int:
+    """Return about how many CPUs the nodes of hosts list, those that are written alike counted once; what one host
+    lists is looked at with it.
+    """
+    written = {str(tree["nodes"]) for tree in section if isinstance(tree, LineMap) and tree.get("nodes")}
+    found = 0
+    for text in written if len(written) > 1 else ():
+        found += text.count(",") + sum(4 * len(mask) for mask in _MASK.findall(text))
+        found += sum(max(0, int(last) - int(first)) for first, last in _RANGE.findall(text))
+        if found > MAX_WRITTEN:
+            break
+    return found
+
 
 class HostSection:
     """The hosts of an inventory; of entries with faults the names and labels, so that nothing else trips over them."""
@@ -37,7 +57,21 @@ class HostSection:
         self._uuids = Names("host UUID", log, "one UUID is one host")
 
     def read(self, section: LineList) -> None:
-        """Read all entries."""
+        """Read all entries.
+
+        Raises
+        ------
+        InputError
+            They are written to exhaust us: more CPUs in differing hosts than any fleet has.
+        """
+        if _written_cpus(section) > MAX_WRITTEN:
+            self.log.add(
+                f"hosts that differ list more than {MAX_WRITTEN} CPUs together",
+                line=line_of(section, 0),
+                field="hosts",
+                cure="write hosts that are alike once, with a count, or split the fleet",
+            )
+            self.log.raise_if_any()
         for number, tree in enumerate(section):
             self._entry(tree, number, line_of(section, number))
 

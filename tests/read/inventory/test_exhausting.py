@@ -59,3 +59,27 @@ def test_texts_of_sets_are_not_kept_for_ever() -> None:
 def test_masks_and_lists_of_one_text_are_apart() -> None:
     """``10`` is CPU 10 as a list and CPU 4 as a mask."""
     assert (parse_cpuset("10"), parse_cpu_mask("10"), parse_cpuset("10")) == ({10}, {4}, {10})
+
+
+@pytest.mark.parametrize(
+    "cpus",
+    ["0-{last}", ",".join(map(str, range(0, 2000, 2))) + ",{last}", "0x" + "f" * 400 + "{last:x}"],
+    ids=["ranges", "single CPUs", "masks"],
+)
+def test_hosts_that_all_differ(cpus: str) -> None:
+    """Thousands of hosts, each written in another way, are counted before any of them is worked out."""
+    hosts = [
+        {"name": f"h{n}", "nodes": [{"id": 0, "cpus": cpus.format(last=3000 + n), "memory": "4GiB"}]}
+        for n in range(1600)
+    ]
+    data = json.dumps({"schema": "placer.inventory/v1", "hosts": hosts}).encode()
+    with pytest.raises(InputError, match="hosts that differ list more than 1500000 CPUs together"):
+        parse_fleet(data, "f.json", Path("."))
+
+
+def test_hosts_that_are_alike_cost_once() -> None:
+    """A thousand hosts of two thousand CPUs that are written alike are one kind, and are read."""
+    nodes = [{"id": 0, "cpus": "0-1999", "memory": "4GiB"}]
+    hosts = [{"name": f"h{n}", "nodes": nodes} for n in range(1000)]
+    data = json.dumps({"schema": "placer.inventory/v1", "hosts": hosts}).encode()
+    assert len(parse_fleet(data, "f.json", Path(".")).hosts) == 1000
