@@ -61,7 +61,9 @@ def _loose(vm: Vm, host: Host) -> PlanVm:
         cells.append(_cell(number, vcpus, kib, memory))
         own = frozenset().union(*(topology.node(node).cpus for node in one.cpus))
         pool = own & host.shared_pool or own & host.usable_cpus or own
-        pins.update({vcpu: now.pins.get(vcpu) or pool for vcpu in vcpus})
+        # One CPU alone would read as one of its own, which a dedicated vCPU that is pinned nowhere has not.
+        wide = pool if len(pool) > 1 else own
+        pins.update({vcpu: now.pins.get(vcpu) or (wide if spec.is_dedicated(vcpu) else pool) for vcpu in vcpus})
     return PlanVm(
         name=vm.name,
         uuid=vm.uuid,

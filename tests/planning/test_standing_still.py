@@ -7,9 +7,10 @@ from typing import Any
 from placer.check.check import check
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
+from placer.model.host import Reserve
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import ThreadPolicy
+from placer.model.vm import CpuPolicy, DeviceRequest, EmulatorPolicy, PinPolicy, ThreadPolicy
 from placer.planner import solve_fleet
 
 
@@ -50,3 +51,37 @@ def test_a_repin_takes_a_goal_that_gets_better_by_it(build: Any) -> None:
     kept = solve_fleet(fleet, goals="placed,remote,repins", time_limit_s=20)
     assert kept.goal("repins").value == 0 and kept.status == "optimal"
     assert {vm.change.value for vm in kept.vms} == {"none"}
+
+
+def test_what_stays_though_it_is_odd(build: Any) -> None:
+    """The sibling of a reserved CPU that a VM fills cores with stays idle, emulator threads that are pinned nowhere get
+    a CPU without a change of the vCPUs', an immovable VM that floats keeps the device that no host has, and what shall
+    be bound is counted where nothing may be, beside newcomers that float on a fleet that is over.
+    """
+    topology = build.topology(2, 8)
+    reserved = build.host("a", topology, reserve=Reserve(cpus=frozenset({4})))
+    fills = build.spec(1, 1, thread_policy=ThreadPolicy.REQUIRE)
+    shared = build.spec(2, 1, cpu_policy=CpuPolicy.SHARED)
+    isolated = build.spec(2, 1, emulator_threads=EmulatorPolicy.ISOLATE)
+    wants = build.spec(2, 1, cpu_policy=CpuPolicy.SHARED, devices=(DeviceRequest(kind="nic"),))
+    alone = build.spec(2, 1, thread_policy=ThreadPolicy.ISOLATE)
+    vms = [
+        build.vm("fills", fills, current=build.now(pins={0: frozenset({4})})),
+        build.vm("shared", shared, current=build.now()),
+        build.vm("isolated", isolated, current=build.now(pins={0: frozenset({4}), 1: frozenset({1})})),
+        build.vm("wants", wants, current=build.now(nodes=None), movable=build.NO),
+        build.vm("alone", alone, current=build.now(nodes=None, pins={0: frozenset({8}), 1: frozenset({10})})),
+        build.vm("must", shared, current=build.now(nodes=None), pin=PinPolicy.MUST),
+        *(build.vm(f"large{n}", build.spec(1, 10, cpu_policy=CpuPolicy.SHARED), current=build.now()) for n in (0, 1)),
+        build.vm("new", build.spec(4, 1)),
+        build.vm("newer", shared),
+    ]
+    plan = unchanged(build.fleet([reserved], vms))
+    assert plan.goal("remote").tiers[0]["value"] == 1
+
+
+def test_a_pool_of_one_cpu_is_nobodys_own(build: Any) -> None:
+    """Dedicated vCPUs that are pinned nowhere on a host with one CPU to float over are not taken to be pinned to it."""
+    host = build.host(topology=build.topology(1, 4), dedicated_cpus=frozenset({1, 2, 3}))
+    vms = [build.vm(name, build.spec(2, 1), current=build.now(nodes=None)) for name in "uv"]
+    unchanged(build.fleet([host], vms))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from placer.model.host import Host, NodeKind
+from placer.model.host import Host, NodeKind, Topology
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm
 
 
@@ -164,6 +164,14 @@ def _count(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
+def with_idle(policy: str, cpus: Iterable[int], topology: Topology) -> set[int]:
+    """Return CPUs with the siblings that a thread policy leaves idle beside them."""
+    own = set(cpus)
+    if policy == ThreadPolicy.PREFER:
+        return own
+    return own.union(*(topology.cores[topology.core_of_cpu[cpu]] for cpu in own if cpu in topology.core_of_cpu))
+
+
 def held_cpus(vm: Vm, host: Host) -> set[int]:
     """Return the CPUs that a VM's fixed pins keep from others: pinned ones, siblings that its thread policy leaves
     idle, and the one that its emulator threads have for themselves.
@@ -175,8 +183,5 @@ def held_cpus(vm: Vm, host: Host) -> set[int]:
     for vcpu, cpus in (vm.current.pins if vm.current else {}).items():
         if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
             continue
-        held |= cpus
-        if spec.thread_policy is not ThreadPolicy.PREFER:
-            for cpu in cpus:
-                held |= host.topology.cores[host.topology.core_of_cpu[cpu]]
+        held |= with_idle(spec.thread_policy, cpus, host.topology)
     return held

@@ -4,13 +4,13 @@ rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.measure.rule_excess import rule_index, start_excess
 from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, Goal, HeadroomFlavor
+from placer.model.goals import BALANCE_USAGE, UNBOUND, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
 from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nodes
 from placer.model.usage_levels import usage_levels
@@ -132,6 +132,7 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         ),
     )
     built = builder.build()
+    left = sum(one == "shall" for one in _bindings(fleet, "none", but=binds).values())
     problem = Problem(
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
         shapes=built.shapes,
@@ -151,16 +152,16 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         floating=built.floating,
         fixed=built.fixed,
         capacities=built.capacities,
-        constants=built.constants,
+        constants={**built.constants, UNBOUND: left},
     )
 
 
-def _bindings(fleet: Fleet, pin: PinMode) -> dict[int, Binding]:
-    """Return which VMs that float on a host that works shall or may be bound to nodes."""
+def _bindings(fleet: Fleet, pin: PinMode, but: Container[int] = ()) -> dict[int, Binding]:
+    """Return which VMs that float on a host that works shall or may be bound to nodes, those of `but` left out."""
     out: dict[int, Binding] = {}
     for number, vm in enumerate(fleet.vms):
         host = fleet.host_by_name.get(vm.current.host) if vm.current is not None else None
-        if host is not None and not host.failed and (found := binding_of(vm, pin)) is not None:
+        if number not in but and host is not None and not host.failed and (found := binding_of(vm, pin)) is not None:
             out[number] = found
     return out
 

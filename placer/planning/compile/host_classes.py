@@ -29,7 +29,7 @@ from placer.planning.compile.flavors import (
 )
 from placer.planning.compile.loaded import Loaded, Room, State, room_key
 from placer.planning.compile.loose import Loose, NodeSet
-from placer.planning.compile.loose_places import LoosePlaces, unions_on
+from placer.planning.compile.loose_places import LoosePlaces, unions_on, with_devices
 from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.permissions import Permission, Permissions
 from placer.planning.compile.placements import Placement, placement_cost, running_nodes, view_of
@@ -246,7 +246,7 @@ class ClassBuilder:
             view = draft.structure.view
             place: Place
             if nodes is None:
-                place = self._loose.of(index, host)
+                place = with_devices(self._loose.of(index, host), group.needs, view)
                 self._constants[VCPUS] += place.beyond
                 if vm.pins_fixed:
                     place = replace(place, parts=tuple(replace(part, own=()) for part in place.parts))

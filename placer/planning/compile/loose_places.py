@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.sets import known_nodes
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, host_sets, loose_now, unions_of
+from placer.planning.compile.needs import Needs
+from placer.planning.compile.placements import NodeView, nearest_devices
 
 
 @dataclass(slots=True)
@@ -49,3 +51,10 @@ def unions_on(
     cpus, all_cpus = unions_of(part.cpus for part in parts)
     memory, all_memory = unions_of(part.memory for part in parts)
     return (cpus, memory), all_cpus and all_memory
+
+
+def with_devices(loose: Loose, needs: Needs, view: NodeView) -> Loose:
+    """Return a place with its devices named: those nearest to it, nowhere where the host has none."""
+    devices = nearest_devices(needs, view, loose.cpu_nodes)
+    nowhere = tuple(None for _ in needs.device_units(0))
+    return replace(loose, device_nodes=nowhere if devices is None else devices)

@@ -19,6 +19,7 @@ from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, floating, floating_cost
+from placer.planning.compile.loose_places import with_devices
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
     NodeView,
@@ -141,9 +142,7 @@ class ShapeFactory:
     def loose(self, draft: ShapeDraft, flavor: int, loose: Loose) -> int:
         """Return the index of a place of sets that a VM has now: if it is new, only those already there may keep it."""
         group = self.groups[flavor]
-        devices = nearest_devices(group.needs, draft.structure.view, loose.cpu_nodes)
-        nowhere = tuple(None for _ in group.needs.device_units(0))
-        placement = dataclasses.replace(loose, device_nodes=nowhere if devices is None else devices)
+        placement = with_devices(loose, group.needs, draft.structure.view)
         known = draft.index.get((flavor, placement))
         if known is not None:
             return known

@@ -14,11 +14,13 @@ from placer.model.host import Host
 from placer.model.plan import Change, PlanCell, PlanVm
 from placer.model.sets import known_nodes
 from placer.model.vm import Bound, CellMode, EmulatorPolicy, Movable, Vm, VmSpec
+from placer.planning.compile.capacity import with_idle
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.devices import DeviceNodes, devices_now
 from placer.planning.compile.loose import Loose, loose_now
-from placer.planning.compile.needs import Needs, part_memory, part_vcpus
-from placer.planning.compile.placements import Placement, canonical
+from placer.planning.compile.loose_places import with_devices
+from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
+from placer.planning.compile.placements import Placement, canonical, view_of
 from placer.planning.compile.row_table import Place
 from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
@@ -48,7 +50,9 @@ class PlanBuilder:
             for place, vm in self._places(number, entry):
                 if isinstance(place, Loose):
                     one = found[vm] = self._loose_vm(host, fleet.vms[vm], place)
-                    held |= dedicated_cpus(fleet.vms[vm].spec, one) | emulator_cpus(fleet.vms[vm].spec, one)
+                    spec = fleet.vms[vm].spec
+                    held |= with_idle(spec.thread_policy, dedicated_cpus(spec, one), host.topology)
+                    held |= emulator_cpus(spec, one)
                 else:
                     placed.append((place, vm))
             pins = self.pinner.pin(number, placed, frozenset(held))
@@ -72,7 +76,15 @@ class PlanBuilder:
         for vm in fixed:
             one = fleet.vms[vm]
             known = known_nodes(one) is not None
-            yield (fixed_placement(host, one, devices.get(vm)) if known else loose_now(one, host)), vm
+            flat = 1 if one.spec.cell_mode is CellMode.AUTO else None
+            yield (
+                (
+                    fixed_placement(host, one, devices.get(vm))
+                    if known
+                    else with_devices(loose_now(one, host), spec_needs(one.spec, locked_cells=flat), view_of(host))
+                ),
+                vm,
+            )
 
     def _with_devices(self) -> dict[str, list[int]]:
         """Return host -> the VMs there that have devices."""

@@ -198,8 +198,9 @@ def _own_values(compiled: Compiled, plan: Plan) -> list[int | None]:
         if found is not None and kinds.get(objective.goal) not in MEASURED and not _in_l3(compiled, objective.goal):
             parts = {tier.get("part"): tier.get("value") for tier in found.tiers}
             value = parts.get(objective.part) if parts else found.value
-        later = objective.goal in seen or objective.cost == UNBOUND
-        constant = 0 if later and objective.cost != "remote" else compiled.constants.get(objective.goal, 0)
+        # Of `remote` the first part has a constant of its own, and the second that of the goal.
+        named = objective.part if objective.cost == UNBOUND or objective.goal in seen else objective.goal
+        constant = compiled.constants.get("remote" if objective.cost == "remote" else named, 0)
         seen.add(objective.goal)
         known = isinstance(value, (int, float)) and abs(value) < LARGEST
         out.append(round(objective.sign * value * objective.unit) - constant if known and value is not None else None)

@@ -14,7 +14,7 @@ from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
 from placer.model.sets import known_nodes
 from placer.model.vm import Vm
-from placer.planning.compile.capacity import FreeCore, HostCapacity, NodeCapacity
+from placer.planning.compile.capacity import FreeCore, HostCapacity, NodeCapacity, with_idle
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement
@@ -158,7 +158,7 @@ class Pinner:
         floats = _floating(capacity, work.capacity.ratio, shared)
         answer, hold = None, self.hold
         for hold in (False, True) if not self.hold else (True,):
-            items, owners, held = self._items(work, node, wanted, hold=hold)
+            items, owners, held = self._items(work, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
             if self.save_cpus and all(item.kind == "any" for item in items):
                 cores = [replace(core, slow=False) for core in cores]
@@ -183,7 +183,8 @@ class Pinner:
             }
             answer = self._over_l3(where, cores, items, answer, members, floats)
         for (number, slot), item, pinned in zip(owners, items, answer.items, strict=True):
-            work.cpus[number][slot] = pinned.cpus
+            if item.vcpus:
+                work.cpus[number][slot] = pinned.cpus
             if pinned.extra:
                 work.extra[number] = frozenset(pinned.extra)
             if item.current != pinned.cpus:
@@ -195,13 +196,13 @@ class Pinner:
                 work.floating[number][slot] = free or capacity.shared_cpus
 
     def _items(
-        self, work: _HostWork, node: int, wanted: Sequence[tuple[int, int]], *, hold: bool
+        self, work: _HostWork, wanted: Sequence[tuple[int, int]], *, hold: bool
     ) -> tuple[list[Item], list[tuple[int, int]], set[int]]:
         """Return what is to be pinned on a node, whose it is, and the CPUs that are held as they are."""
         items: list[Item] = []
         owners: list[tuple[int, int]] = []
         held = set(work.held)
-        cores = work.capacity.nodes[node].cores
+        topology = self.compiled.fleet.hosts[work.host].topology
         for number, slot in wanted:
             vm, needs = work.vms[number], work.needs[number]
             part = needs.options[0][slot]
@@ -222,12 +223,15 @@ class Pinner:
                 current_extra=_current_extra(vm) if emulator else (),
                 kind=needs.core_kind,
             )
-            if hold and work.stays[number] and item.current is not None and (item.current_extra or not emulator):
+            if hold and work.stays[number] and item.current is not None:
                 work.cpus[number][slot] = item.current
-                if emulator:
+                held |= with_idle(item.policy, item.current, topology) | set(item.current_extra)
+                if item.current_extra:
                     work.extra[number] = frozenset(item.current_extra)
-                held |= set(item.current) | set(item.current_extra) | _idle_beside(cores, item)
-                continue
+                if item.current_extra or not emulator:
+                    continue
+                # Its emulator threads are pinned nowhere yet.
+                item = Item(policy="prefer", vcpus=0, extra=emulator, current=None, kind=needs.core_kind)
             items.append(item)
             owners.append((number, slot))
         return items, owners, held
@@ -346,14 +350,6 @@ def _as_of(vm: Vm, host: str) -> Vm:
     if vm.current is None or vm.current.host == host:
         return vm
     return replace(vm, current=None, pins_fixed=False)
-
-
-def _idle_beside(cores: Sequence[FreeCore], item: Item) -> set[int]:
-    """Return the CPUs that an item which keeps its own leaves idle: the rest of its cores, where it has them alone."""
-    if item.policy == "prefer":
-        return set()
-    own = set(item.current or ())
-    return {cpu for core in cores if own & set(core.cpus) for cpu in (*core.cpus, *core.beside)}
 
 
 def _floating(node: NodeCapacity, ratio: Fraction, shared: int) -> int:

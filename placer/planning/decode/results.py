@@ -61,7 +61,7 @@ def goal_results(
             out.append(found)
             held = goal.name if held is None and found.status != "optimal" else held
             continue
-        found = _combine(goal, own, constants.get(goal.name, 0), held)
+        found = _combine(goal, own, constants, held)
         if goal.kind in MEASURED or goal.name in measured:
             found = _with_measured(found, measured.get(goal.name), held)
         if found.bound is not None and found.source != NOTHING_COUNTS:
@@ -156,7 +156,7 @@ def _uncounted(excess: GoalResult, counted: Sequence[str]) -> float:
     return sum(float(tier["value"] or 0) for tier in excess.tiers if tier["part"] not in counted)
 
 
-def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None) -> GoalResult:
+def _combine(goal: Goal, own: Sequence[_Paired], constants: Mapping[str, int], held: str | None) -> GoalResult:
     if not own:
         return GoalResult(
             name=goal.name,
@@ -168,7 +168,10 @@ def _combine(goal: Goal, own: Sequence[_Paired], constant: int, held: str | None
             held_at=held,
         )
     first = len(own) - 1 if goal.kind == "remote" else 0
-    tiers = [_tier(one, result, constant if number == first else 0) for number, (one, result) in enumerate(own)]
+    tiers = [
+        _tier(one, result, constants.get(goal.name if number == first else one.part, 0))
+        for number, (one, result) in enumerate(own)
+    ]
     worst = max((result for _, result in own), key=lambda result: _RANK[result.status])
     counted = tiers[::2] if goal.kind == "placed" else tiers[first : first + 1]
     value, bound = _sum(tier["value"] for tier in counted), _sum(tier["bound"] for tier in counted)
