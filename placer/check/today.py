@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from placer.check.findings import Findings
 from placer.measure.as_now import as_now
+from placer.measure.cpu_use import cpu_use
 from placer.measure.moved import is_present
 from placer.measure.shortage import HostTaken, Short, shortages
 from placer.model.fleet import Fleet
@@ -28,7 +29,7 @@ def warn_of_excess(fleet: Fleet, found: Findings) -> None:
     parts = list(PART_WORDS)
     lines: list[tuple[int, float, str, Short]] = []
     for name, here in placed.items():
-        for short in shortages(HostTaken.of(fleet.host_by_name[name], here)):
+        for short in shortages(HostTaken.of(cpu_use(fleet.host_by_name[name], here))):
             if short.part != "others":  # devices that VMs have now are not told
                 lines.append((parts.index(short.part), -short.units, name, short))
     lines.sort(key=lambda line: line[:3])

@@ -139,12 +139,12 @@ class PlanValues:
     def short(self) -> dict[str, list[Short]]:
         """What has no place, by host; hosts where all has one are left out."""
         out: dict[str, list[Short]] = {}
-        for group in self.groups:
+        for group, use in zip(self.groups, self.uses, strict=True):
             known: dict[bool, list[Short]] = {}
             for host in (group.host, *(host for host, _ in group.others)):
                 had = host.name in self.shared_now
                 if had not in known:
-                    known[had] = shortages(HostTaken.of(group.host, group.placed, had_shared=had))
+                    known[had] = shortages(HostTaken.of(use, had_shared=had))
                 if known[had]:
                     out[host.name] = known[had]
         return out

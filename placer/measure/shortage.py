@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from placer.measure.cpu_use import cpu_use
+from placer.measure.cpu_use import CpuUse
 from placer.measure.memory_use import memory_room
 from placer.measure.sets_taken import Nodes, Taken, taken_by
 from placer.model.host import Host, NodeKind
-from placer.model.plan import PlanVm
-from placer.model.vm import Vm
 
 BEYOND = "vCPUs are above the CPUs that their VM may run on"
 
@@ -43,19 +41,21 @@ class HostTaken:
     """Whether shared vCPUs are there now: then dedicated ones that leave no CPU for any count, even if all leave."""
 
     @classmethod
-    def of(cls, host: Host, placed: Sequence[tuple[Vm, PlanVm]], *, had_shared: bool = False) -> HostTaken:
-        """Add up what placed VMs take."""
-        out = cls(host=host, had_shared=had_shared)
-        for vm, planned in placed:
-            out.add(taken_by(vm, host, planned))
-        for cpu, holders in cpu_use(host, placed).holders.items():
+    def of(cls, use: CpuUse, *, had_shared: bool = False) -> HostTaken:
+        """Add up what the VMs of a host take."""
+        out = cls(host=use.host, had_shared=had_shared)
+        for vm, planned in use.placed:
+            out.add(taken_by(vm, use.host, planned))
+        for cpu, holders in use.holders.items():
             out.pins[cpu] = len(holders)
         return out
 
     def add(self, taken: Taken) -> None:
         """Add what one more VM takes."""
         for name in ("memory", "shared", "threads", "cores", "devices", "resources"):
-            getattr(self.all, name).update(getattr(taken, name))
+            mine = getattr(self.all, name)
+            for key, units in getattr(taken, name).items():
+                mine[key] += units
         self.all.beyond += taken.beyond
 
 

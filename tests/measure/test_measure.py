@@ -127,7 +127,7 @@ def test_preferred_devices_add_their_distance_for_each(build: Any) -> None:
         devices=(DeviceRequest(kind="nic", count=2), DeviceRequest(kind="gpu", policy="required")),
     )  # fmt: skip
     vm = build.vm(spec=spec)
-    planned = build.placed(vm, [0, 1], [0], devices=(("gpu", 0), ("nic", 1)))
+    planned = build.placed(vm, [0, 1], [0], devices=(("gpu", 0), ("nic", 1), ("nic", 1)))
     score = score_one(build, build.host(), vm, planned)
     assert score.device_access == pytest.approx(2 * 2 * 2 * 1.1)
     assert score.remote_access == pytest.approx(score.device_access)
