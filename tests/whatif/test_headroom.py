@@ -188,9 +188,9 @@ def test_vms_on_no_known_node_take_their_room() -> None:
     fleet = Fleet(hosts=(one_host(6, 6, memory_gib=64),), vms=tuple(vms))
     found = headroom(fleet, [parse_flavor("4x1GiB"), parse_flavor("2x1GiB")])
     assert [(one.total, one.at_most) for one in found] == [(1, 1), (2, 2)]
-    # Without the solve all that is known is: none if each is whole, and no more than without the two.
+    # They float, which rows over both nodes say: no solve is needed.
     (few,) = headroom(fleet, [parse_flavor("4x1GiB")], most_solves=0)
-    assert (few.total, few.at_most) == (0, 2)
+    assert (few.total, few.at_most) == (1, 1)
 
 
 def test_like_a_vm_of_the_fleet() -> None:
