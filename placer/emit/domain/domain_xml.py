@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -17,6 +18,7 @@ from placer.emit.domain.elements import (
     set_vcpu,
     set_vcpu_pins,
 )
+from placer.emit.domain.hostdevs import GivenDevice, add_hostdevs
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
@@ -40,7 +42,14 @@ _CARRIAGE_RETURN = {"\r": "&#13;"}
 
 
 def patch_domain(
-    xml: bytes | None, vm: PlanVm, spec: VmSpec, host: Host, *, source: str | None = None, known: Vm | None = None
+    xml: bytes | None,
+    vm: PlanVm,
+    spec: VmSpec,
+    host: Host,
+    *,
+    source: str | None = None,
+    known: Vm | None = None,
+    devices: Sequence[GivenDevice] = (),
 ) -> bytes:
     """Return the XML of a domain as the plan wants it; of a VM that stays as it is not a byte changes.
 
@@ -61,6 +70,8 @@ def patch_domain(
     known
         The VM as the fleet has it. Where the plan leaves it as it is, the XML is returned as given, or with no other
         change than the cpusets of vCPUs that give way to dedicated ones.
+    devices
+        Devices of the host that a VM gets which has none yet.
 
     Raises
     ------
@@ -100,6 +111,8 @@ def patch_domain(
     set_cputune(root, vm)
     set_numatune(root, vm, cell_ids)
     set_device_nodemasks(root, vm, cell_ids)
+    if devices:
+        add_hostdevs(root, devices)
     return serialise(root, xml)
 
 

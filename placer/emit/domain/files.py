@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from placer.emit.domain.domain_xml import identity_lines, patch_domain
+from placer.emit.domain.hostdevs import GivenDevice, given_devices
 from placer.emit.domain.start_rules import start_faults
 from placer.emit.export import PRIVATE_MODE, Exporter
 from placer.emit.writer import safe_file_name
@@ -73,7 +74,7 @@ def allocated_at_once(fleet: Fleet) -> frozenset[str]:
     return frozenset(found)
 
 
-def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
+def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet, devices: Sequence[GivenDevice] = ()) -> bytes:
     """Return the XML of one VM as planned.
 
     Raises
@@ -83,7 +84,7 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
     """
     old = source_xml(known, fleet)
     where = known.domain.path if known.domain is not None else f"domain XML of {vm.name!r}"
-    new = patch_domain(old, vm, known.spec, host, source=where, known=known)
+    new = patch_domain(old, vm, known.spec, host, source=where, known=known, devices=devices)
     if new == old:
         return new
     broken = start_faults(new, where, host=host.topology)
@@ -98,16 +99,18 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
 class _Domains:
     """Makes the XML of one VM after the other; of VMs without XML of their own, those alike get the same text."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, plan: Plan, fleet: Fleet) -> None:
         self.fleet = fleet
+        self._devices = given_devices(plan, fleet, source_xml)
         self._places = PlaceNumbers()
         self._around: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
 
     def xml(self, vm: PlanVm) -> bytes:
         """Return the XML of a VM as planned."""
         known, host = self.fleet.vm_by_name[vm.name], self.fleet.host_by_name[vm.host]
-        if known.domain is not None:
-            return planned_xml(vm, known, host, self.fleet)
+        devices = self._devices.get(vm.name, ())
+        if known.domain is not None or devices:
+            return planned_xml(vm, known, host, self.fleet, devices)
         key = (id(known.spec), id(host.topology), self._places.of(vm))
         around = self._around.get(key)
         if around is None:
@@ -121,7 +124,7 @@ class _Domains:
 
 def _domains(plan: Plan, fleet: Fleet) -> Iterator[tuple[PlanVm, bytes]]:
     faults: list[Fault] = []
-    domains = _Domains(fleet)
+    domains = _Domains(plan, fleet)
     for vm in plan.vms:
         try:
             yield vm, domains.xml(vm)

@@ -6,6 +6,7 @@ import uuid
 
 from placer.errors import InputError
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
+from placer.read.domains.hostdevs import host_addresses
 from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_pages
 from placer.read.domains.movable import manager, read_movable
 from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus
@@ -86,6 +87,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         emulator=pins.emulator,
         iothread_pins=pins.iothreads,
         numatune=numatune,
+        host_devices=host_addresses(root),
         movable=movable,
         movable_why=why,
         manager=managed_by,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
+from placer.model.pci import PciAddress
 from placer.model.vm import Bound, CellMode, Current, Movable, VmSpec
 from placer.read.domains.memory import Numatune
 
@@ -17,7 +18,8 @@ class DomainReading:
 
     `pins` holds the cpuset of each vCPU that is restricted; `emulator` and `iothread_pins` only what is pinned by name.
     `notes` are plain sentences on what was not understood or had to be assumed. `manager` names the system whose
-    metadata claims the domain. `running` says that the XML was dumped from a running domain (it has an id).
+    metadata claims the domain. `host_devices` are the PCI addresses of its host's devices that it has. `running` says
+    that the XML was dumped from a running domain (it has an id).
     """
 
     name: str
@@ -27,6 +29,7 @@ class DomainReading:
     emulator: frozenset[int] | None = None
     iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
     numatune: Numatune = field(default_factory=Numatune)
+    host_devices: frozenset[PciAddress] = frozenset()
     movable: Movable = Movable.LIVE
     movable_why: tuple[str, ...] = ()
     manager: str | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 from placer.errors import PlacerError
 from placer.model.host import Host, Topology
 from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, PinPolicy, Usage, Vm, VmSpec
+from placer.read.domains.hostdevs import devices_of
 from placer.read.domains.reading import DomainReading
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files, texts
@@ -184,6 +185,8 @@ class _VmBuilder:
         identity = own.get("uuid", reading.uuid if reading is not None else None)
         key = (id(entry), id(topology))
         vm, found = self._likes.get(key, (None, []))
+        if reading is not None and topology is not None and entry.devices is None:
+            spec = replace(spec, devices=devices_of(reading.host_devices, topology))
         if vm is None and not found:
             vm = self._like(entry, spec, topology, reading, found)
             if reading is None:

@@ -1,0 +1,18 @@
+"""PCI addresses as machine files and domains write them."""
+
+from __future__ import annotations
+
+import re
+
+PciAddress = tuple[int, int, int, int]
+"""Domain, bus, slot and function."""
+_PCI = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
+
+
+def pci_address(text: str) -> PciAddress | None:
+    """Return a PCI address as ``0000:81:00.0``, None where the text is none."""
+    found = _PCI.fullmatch(text.strip())
+    if found is None:
+        return None
+    domain, bus, slot, function = found.groups()
+    return int(domain or "0", 16), int(bus, 16), int(slot, 16), int(function, 16)
