@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_goals
+from placer.model.goals import Goal, parse_goals
 from placer.model.plan import Change, Plan
 from placer.model.rules import RuleKind
 from placer.model.sets import PinMode, binding_of
-from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SweepOptions
+from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SolveOptions, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
 
@@ -64,120 +64,151 @@ def solve_fleet(
         Our own checker refused what the plan does: a fault of ours; the plan is not returned. A bound or status that
         it refuses is left out, and a warning says so.
     """
-    parsed = parse_goals(goals, fleet)
-    from placer.check.check import check
-    from placer.failures.reserve import without_reserve
-    from placer.planning.compile.budget import drained_first, move_budget
-    from placer.planning.compile.compile import compile_fleet
-    from placer.planning.decode.plan import plan_from_result
-    from solvers.solve import solve
+    options = SolveOptions(
+        goals=None if goals is None else tuple(goals.split(",") if isinstance(goals, str) else goals),
+        time_limit_s=time_limit_s,
+        rounds=rounds,
+        seed=seed,
+        engine=engine,
+        max_moves=max_moves,
+        max_migrations=max_migrations,
+        max_repins=max_repins,
+        pin=pin,
+    )
+    return _Planning(fleet, options, workers, executor, on_progress, interrupt).plan()
 
-    asked = drained_first(fleet, max_moves, max_migrations)
-    budget = move_budget(asked, max_moves, max_migrations)
-    sound = check(fleet)
-    if not sound.ok:
-        raise InputError(sound.faults)
-    if pin != "none" and not any(goal.kind == "remote" for goal in parsed):
-        raise InputError("VMs are bound for the goal remote", field="--pin", cure="add remote to --goals")
-    began = time.monotonic()
 
-    def run(problem: Problem, limits: Limits) -> Result:
-        return solve(
-            problem,
-            engine=engine,
-            limits=limits,
-            seed=seed,
-            on_progress=on_progress,
-            interrupt=interrupt,
-            workers=workers,
-            executor=executor,
-        )
+def solve_with(fleet: Fleet, options: SolveOptions) -> Plan:
+    """Plan a fleet with one solver thread: a sweep has its parallelism in its tasks."""
+    return _Planning(fleet, options).plan()
 
-    def planned(pin: PinMode | None) -> Plan:
-        """Plan the fleet with the VMs bound that `pin` says; None: with none bound."""
-        compiled = compile_fleet(without_reserve(asked), parsed, budget, pin)
-        result = run(compiled.problem, Limits(time_limit_s=time_limit_s, rounds=rounds))
+
+@dataclass(slots=True)
+class _Planning:
+    """The way of one fleet to its plan."""
+
+    fleet: Fleet
+    options: SolveOptions
+    workers: int = 1
+    executor: Executor | None = None
+    on_progress: OnProgress | None = None
+    interrupt: Interrupt | None = None
+    goals: tuple[Goal, ...] = field(init=False)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the goals: they are refused before anything is done."""
+        self.goals = tuple(parse_goals(self.options.goals, self.fleet))
+        self.began = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether whoever waits has asked for the best plan so far."""
+        return self.interrupt is not None and self.interrupt.requested
+
+    def plan(self) -> Plan:
+        """Return the plan, as the checker accepts it."""
+        from placer.failures.worst_host import worst_failure
+        from placer.planning.accepted import accepted
+        from placer.planning.decode.mending import with_mending
+
+        fleet = self.fleet
+        self._refuse()
+        plan = self._bound()
+        if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not self.stopped:
+            plan = self._with_reserve(plan)
+        plan = with_mending(fleet, plan)
+        # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
+        if "worst_host_failure" not in plan.summary:
+            plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
+        return accepted(fleet, plan)
+
+    def _refuse(self) -> None:
+        from placer.check.check import check
+
+        sound = check(self.fleet)
+        if not sound.ok:
+            raise InputError(sound.faults)
+        if self.options.pin != "none" and not any(goal.kind == "remote" for goal in self.goals):
+            raise InputError("VMs are bound for the goal remote", field="--pin", cure="add remote to --goals")
+
+    def _bound(self) -> Plan:
+        """Return the plan with the VMs bound that shall be, as far as the limit on re-pins lets."""
+        pin, most = self.options.pin, self.options.max_repins
+        binds = any(binding_of(vm, pin) is not None for vm in self.fleet.vms)
+        plan = self._planned(None if binds and most == 0 else pin)
+        if binds and most and sum(vm.change is Change.REPIN for vm in plan.vms) > most:
+            plan = self._planned(None)
+            warning = f"to bind VMs takes more than {most} re-pins: none is bound"
+            plan = replace(plan, warnings=(*plan.warnings, warning))
+        return plan
+
+    def _planned(self, pin: PinMode | None) -> Plan:
+        """Return the plan with the VMs bound that `pin` says; None: with none bound."""
+        from placer.failures.reserve import without_reserve
+        from placer.moves.resolve import without_cycles
+        from placer.planning.compile.budget import drained_first, move_budget
+        from placer.planning.compile.compile import compile_fleet
+        from placer.planning.decode.plan import plan_from_result
+
+        options = self.options
+        asked = drained_first(self.fleet, options.max_moves, options.max_migrations)
+        budget = move_budget(asked, options.max_moves, options.max_migrations)
+        compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
+        result = self._solved(compiled.problem, Limits(time_limit_s=options.time_limit_s, rounds=options.rounds))
         if not result.is_answer:
             raise _nothing(result)
 
         def plan_of(found: Result) -> Plan:
-            return plan_from_result(compiled, found, seed=seed, max_repins=max_repins, pin=pin)
+            return plan_from_result(compiled, found, seed=options.seed, max_repins=options.max_repins, pin=pin)
 
         plan = plan_of(result)
-        if not fleet.is_live or (interrupt is not None and interrupt.requested):
+        if not self.fleet.is_live or self.stopped:
             return plan
-        from placer.moves.resolve import without_cycles
+        return without_cycles(compiled, result, plan, lambda problem: self._solved_again(problem, result), plan_of)
 
-        def run_again(problem: Problem) -> Result | None:
-            left_s = time_limit_s - (time.monotonic() - began)
-            left = None if rounds is None else rounds - result.rounds
-            # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
-            timed_out = any("time limit" in one.stopped for one in result.objectives)
-            if left_s <= 0 or timed_out or (left is not None and left < 1):
-                return None
-            return run(problem, Limits(time_limit_s=left_s, rounds=left))
+    def _solved(self, problem: Problem, limits: Limits) -> Result:
+        from solvers.solve import solve
 
-        return without_cycles(compiled, result, plan, run_again, plan_of)
-
-    binds = any(binding_of(vm, pin) is not None for vm in fleet.vms)
-    plan = planned(None if binds and max_repins == 0 else pin)
-    if binds and max_repins and sum(vm.change is Change.REPIN for vm in plan.vms) > max_repins:
-        plan = planned(None)
-        warning = f"to bind VMs takes more than {max_repins} re-pins: none is bound"
-        plan = replace(plan, warnings=(*plan.warnings, warning))
-    if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not (
-        interrupt is not None and interrupt.requested
-    ):
-        plan = _with_reserve(fleet, plan, time_limit_s, seed)
-    from placer.failures.worst_host import worst_failure
-    from placer.planning.accepted import accepted
-    from placer.planning.decode.mending import with_mending
-
-    plan = with_mending(fleet, plan)
-    # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
-    if "worst_host_failure" not in plan.summary:
-        plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
-    return accepted(fleet, plan)
-
-
-def _with_reserve(fleet: Fleet, plan: Plan, time_limit_s: float, seed: int) -> Plan:
-    """Return a plan that survives the failures its reserve rules name, or the best found and a warning."""
-    from placer.failures.reserve import LARGE_ROUNDS, ROUNDS, plan_with_reserve
-
-    options = SweepOptions(
-        goals=tuple(str(name) for name in plan.options["goals"]),
-        time_limit_s=time_limit_s,
-        seed=seed,
-        max_moves=plan.options["max_moves"],
-        max_migrations=plan.options["max_migrations"],
-        max_repins=plan.options.get("max_repins"),
-        pin=plan.options.get("pin", "none"),
-    )
-    rounds = ROUNDS if len(fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
-    found = plan_with_reserve(fleet, plan, options, solve_with, rounds=rounds)
-    summary = {**plan.summary, **found.plan.summary}
-    warnings = plan.warnings
-    if not found.clean:
-        warnings = (
-            *warnings,
-            "no plan was proven to survive every failure that the reserve rules name; this one survives most",
+        return solve(
+            problem,
+            engine=self.options.engine,
+            limits=limits,
+            seed=self.options.seed,
+            on_progress=self.on_progress,
+            interrupt=self.interrupt,
+            workers=self.workers,
+            executor=self.executor,
         )
-    return replace(found.plan, summary=summary, warnings=warnings)
 
+    def _solved_again(self, problem: Problem, first: Result) -> Result | None:
+        """Return what the time and the rounds that the first search left give; None where nothing is left."""
+        options = self.options
+        left_s = options.time_limit_s - (time.monotonic() - self.began)
+        left = None if options.rounds is None else options.rounds - first.rounds
+        # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
+        timed_out = any("time limit" in one.stopped for one in first.objectives)
+        if left_s <= 0 or timed_out or (left is not None and left < 1):
+            return None
+        return self._solved(problem, Limits(time_limit_s=left_s, rounds=left))
 
-def solve_with(fleet: Fleet, options: SweepOptions) -> Plan:
-    """Plan a fleet with one solver thread: a sweep has its parallelism in its tasks."""
-    return solve_fleet(
-        fleet,
-        goals=options.goals,
-        time_limit_s=options.time_limit_s,
-        rounds=options.rounds,
-        seed=options.seed,
-        max_moves=options.max_moves,
-        max_migrations=options.max_migrations,
-        max_repins=options.max_repins,
-        pin=options.pin,
-    )
+    def _with_reserve(self, plan: Plan) -> Plan:
+        """Return a plan that survives the failures its reserve rules name, or the best found and a warning."""
+        from placer.failures.reserve import LARGE_ROUNDS, ROUNDS, plan_with_reserve
+
+        # The engine is the planner's choice again, and rounds are not shared out: every failure is a solve of its own.
+        said = {one.name: getattr(self.options, one.name) for one in fields(self.options)}
+        options = SweepOptions(**{**said, "rounds": None, "engine": "auto"})
+        rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
+        found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds)
+        summary = {**plan.summary, **found.plan.summary}
+        warnings = plan.warnings
+        if not found.clean:
+            warnings = (
+                *warnings,
+                "no plan was proven to survive every failure that the reserve rules name; this one survives most",
+            )
+        return replace(found.plan, summary=summary, warnings=warnings)
 
 
 def _nothing(result: Result) -> ImpossibleError | NothingFoundError:

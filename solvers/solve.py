@@ -240,7 +240,7 @@ class _Ladder:
         self._take(self._by_columns(limits))
 
     def _by_columns(self, limits: Limits) -> Result:
-        from solvers.columns.engine import solve_states
+        from solvers.columns.engine import solve_columns
 
         def run(
             part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
@@ -248,7 +248,7 @@ class _Ladder:
             from solvers.starts.best_fit import solve_greedy
 
             # The best answer to the whole problem has other placements than a part of it: each starts from its own.
-            return solve_states(
+            return solve_columns(
                 part,
                 limits=part_limits,
                 seed=self.seed,

@@ -50,7 +50,7 @@ def unsupported(problem: Problem) -> Sequence[str]:
     return reasons
 
 
-def solve_states(
+def solve_columns(
     problem: Problem,
     *,
     limits: Limits,

@@ -9,7 +9,7 @@ import pytest
 from instances import synthetic_fleet
 from small_problems import small_case
 
-from solvers.columns.engine import solve_states, unsupported
+from solvers.columns.engine import solve_columns, unsupported
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.problem import Problem
@@ -25,7 +25,7 @@ def greedy(problem: Problem, *, limits: Limits, seed: int = 0, warm_start: Resul
     return solve_greedy(problem, seed=seed, warm_start=warm_start)
 
 
-ENGINES: dict[str, Engine] = {"exact": solve_exact, "states": solve_states, "greedy": greedy, "the door": solve}
+ENGINES: dict[str, Engine] = {"exact": solve_exact, "states": solve_columns, "greedy": greedy, "the door": solve}
 SHORT = Limits(time_limit_s=600, rounds=3)
 CASES = range(60)
 
@@ -41,7 +41,7 @@ def cases(engine: Engine, seeds: Sequence[int] = CASES) -> list[tuple[int, Probl
     found = []
     for seed in seeds:
         problem, known = small_case(seed)
-        if engine is not solve_states or not unsupported(problem):
+        if engine is not solve_columns or not unsupported(problem):
             found.append((seed, problem, sorted(known)))
     return found
 

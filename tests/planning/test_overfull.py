@@ -9,7 +9,7 @@ import numpy as np
 
 from placer.model.vm import CpuPolicy
 from placer.planner import solve_fleet
-from solvers.columns.engine import solve_states
+from solvers.columns.engine import solve_columns
 from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
 from solvers.result import Limits
 
@@ -53,6 +53,6 @@ def test_the_columns_start_from_no_answer_that_breaks_a_row() -> None:
     free = replace(host, content=())
     goals = (Objective(goal="moves", migrations=1),)
     problem = Problem(flavors=(Flavor(name="f", vcpus=1),), shapes=(shape,), classes=(host, free), objectives=goals)
-    found = solve_states(problem, limits=Limits(time_limit_s=5))
+    found = solve_columns(problem, limits=Limits(time_limit_s=5))
     assert not found.patterns
     assert found.status == "unknown"

@@ -13,7 +13,7 @@ from placer.model.goals import parse_goals
 from placer.planning.compile.compile import compile_fleet
 from solvers import clock as clocks
 from solvers.clock import Clock, CutOffError
-from solvers.columns.engine import solve_states
+from solvers.columns.engine import solve_columns
 from solvers.problem import MoveBudget, Problem
 from solvers.result import Interrupt, Limits
 from solvers.starts.best_fit import solve_greedy
@@ -62,7 +62,7 @@ def test_the_columns_keep_what_they_have_wherever_time_runs_out(
     start = solve_greedy(problem)
     late = LateClock(after)
     monkeypatch.setattr(clocks, "time", late)
-    found = solve_states(problem, limits=Limits(time_limit_s=3), warm_start=start)
+    found = solve_columns(problem, limits=Limits(time_limit_s=3), warm_start=start)
     values: Any = [row.value for row in found.objectives]
     assert values <= [row.value for row in start.objectives]
     assert late.looks <= after + 60

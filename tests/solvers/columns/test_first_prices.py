@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from solvers.columns.engine import solve_states
+from solvers.columns.engine import solve_columns
 from solvers.columns.first_prices import resource_prices
 from solvers.columns.model import StateModel
 from solvers.exact.search import solve_exact
@@ -81,7 +81,7 @@ def test_prices_of_resources_prove_no_more_than_the_fewest_hosts(seed: int) -> N
                 )
         proven -= host_class.count * max(0.0, float(most[-1, -1]) - host_class.cost)
     assert 0 < proven <= best.value + 1
-    found = solve_states(problem, limits=Limits(time_limit_s=10)).objectives[HOSTS]
+    found = solve_columns(problem, limits=Limits(time_limit_s=10)).objectives[HOSTS]
     assert found.bound is not None and proven - 1 <= found.bound <= best.value
 
 
@@ -90,4 +90,4 @@ def test_no_prices_for_programs_too_large(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("solvers.columns.first_prices.LARGEST", 3)
     problem = packing(0)
     assert resource_prices(StateModel(problem=problem), HOSTS, (0, 0, 0)) is None
-    assert solve_states(problem, limits=Limits(time_limit_s=10)).objectives[HOSTS].value is not None
+    assert solve_columns(problem, limits=Limits(time_limit_s=10)).objectives[HOSTS].value is not None

@@ -10,7 +10,7 @@ import pytest
 from small_problems import small_problem
 
 from solvers.columns.duals import Duals, bound_of
-from solvers.columns.engine import solve_states, unsupported
+from solvers.columns.engine import solve_columns, unsupported
 from solvers.columns.model import StateModel
 from solvers.exact.search import solve_exact
 from solvers.proofs.duals_by_highs import least_costs, recheck
@@ -23,7 +23,7 @@ SEEDS = [seed for seed in range(200) if not unsupported(small_problem(seed))][:4
 def test_certificates_are_confirmed_and_raised_ones_refuted(seed: int) -> None:
     """What the columns engine claims is confirmed; the same claim raised by more than rounding is a fault."""
     problem = small_problem(seed)
-    result = solve_states(problem, limits=Limits(time_limit_s=5))
+    result = solve_columns(problem, limits=Limits(time_limit_s=5))
     if result.certificate is None:
         assert result.status in ("unknown", "infeasible")
         return

@@ -20,7 +20,7 @@ from placer.planner import solve_fleet
 from placer.planning.after import fleet_after
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.plan import plan_from_result
-from solvers.columns.engine import solve_states
+from solvers.columns.engine import solve_columns
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.problem import MoveBudget
@@ -75,7 +75,7 @@ def test_all_in_one_solve_is_the_exact_optimum(seed: int) -> None:
     )
     compiled: Compiled = compile_fleet(fleet, parse_goals("placed,rules,remote,moves", fleet), budget)
     exact = solve_exact(compiled.problem, limits=LIMITS)
-    states = solve_states(compiled.problem, limits=LIMITS)
+    states = solve_columns(compiled.problem, limits=LIMITS)
     assert exact.status == states.status == "optimal"
     assert [row.value for row in states.objectives] == [row.value for row in exact.objectives]
     assert not violations(compiled.problem, states.patterns, states.unplaced)
