@@ -1,4 +1,7 @@
-"""A plan as a table: one row a vCPU, with the CPUs it may run on and where they and its memory are."""
+"""A plan as a table: one row a vCPU, with the CPUs it may run on and where they and its memory are.
+
+In CSV rows follow of what is no vCPU: cells of memory alone, emulator threads, IOThreads.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,31 @@ def plan_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
                 )
 
 
+def other_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
+    """Return rows in the order of `COLUMNS` for what is no vCPU: a cell without any has its memory alone; in the column
+    of the vCPU stands ``emulator`` or ``iothread N`` where a plan pins these, without a cell.
+    """
+    for vm in plan.vms:
+        node_of_cpu = fleet.host_by_name[vm.host].topology.node_of_cpu
+        who = (vm.name, vm.uuid or "", vm.host)
+        for cell in vm.cells:
+            if not cell.vcpus:
+                yield (*who, cell.id, "", "", "", "", format_cpuset(cell.nodes), vm.change.value)
+        threads = [] if vm.emulator is None else [("emulator", vm.emulator)]
+        threads += [(f"iothread {number}", cpus) for number, cpus in sorted(vm.iothreads.items())]
+        for name, cpus in threads:
+            affinity = "hard" if len(cpus) == 1 else "floating"
+            nodes = format_cpuset(node_of_cpu[cpu] for cpu in cpus if cpu in node_of_cpu)
+            yield (*who, "", name, format_cpuset(cpus), affinity, nodes, "", vm.change.value)
+
+
 def csv_table(plan: Plan, fleet: Fleet) -> bytes:
     """Return the table as CSV in UTF-8, quoted where a name needs it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(plan_rows(plan, fleet))
+    writer.writerows(other_rows(plan, fleet))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from placer.lint.seen import Guest, Said
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
-from placer.model.vm import CellMode, ThreadPolicy
+from placer.model.vm import CellMode, CoreKind, ThreadPolicy
 from placer.read.domains.pins import core_pairs, real_time_vcpus
 
 
@@ -30,6 +30,19 @@ def pins_over_siblings(guest: Guest) -> Iterator[Said]:
         yield (
             f"vCPUs {format_cpuset(shared)} are pinned to SMT siblings, and the guest sees whole cores",
             f"show it threads='{min(alike)}', vCPUs that follow each other on one core, or thread_policy: isolate",
+        )
+
+
+def pins_over_efficiency(guest: Guest) -> Iterator[Said]:
+    """VCPUs of one guest on cores of both kinds: it takes them for alike, and waits for the slow ones."""
+    if guest.host is None or guest.vm.spec.core_kind is not CoreKind.ANY:
+        return
+    slow = guest.host.topology.efficiency
+    own = {vcpu for vcpu, cpu in guest.dedicated.items() if cpu in slow}
+    if own and len(own) < len(guest.dedicated):
+        yield (
+            f"vCPUs {format_cpuset(own)} are pinned to efficiency cores, the others to performance cores",
+            "core_kind: performance, or efficiency",
         )
 
 
@@ -165,5 +178,6 @@ RULES: tuple[tuple[str, Callable[[Guest], Iterator[Said]]], ...] = (
     ("emulator-on-real-time", emulator_on_real_time),
     ("iothread-on-vcpu", iothread_on_vcpu),
     ("pins-over-isolated", pins_over_isolated),
+    ("pins-over-efficiency", pins_over_efficiency),
     ("memory-far-from-pins", memory_far_from_pins),
 )

@@ -1,4 +1,4 @@
-"""The CSV table: one row a vCPU."""
+"""The CSV table: one row a vCPU, then what is none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from placer.emit.tables import COLUMNS, csv_table
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
-from placer.model.vm import Vm, VmSpec
+from placer.model.vm import Cell, CellMode, Vm, VmSpec
 
 
 def table(
@@ -53,3 +53,31 @@ def test_says_what_the_plans_frame_says(
     common = [column for column in frame.columns if column in COLUMNS and column != "uuid"]
     assert len(common) >= 8
     assert [[row[column] for column in common] for row in rows] == frame[common].astype(str).to_numpy().tolist()
+
+
+def test_threads_beside_vcpus_have_rows(
+    place: Callable[..., PlanVm], planned: Callable[..., Plan], fleet_of: Callable[..., Fleet]
+) -> None:
+    """Emulator threads and IOThreads stand behind the vCPUs, by name and without a cell; a cell of memory alone has its
+    nodes.
+    """
+    cells = (
+        Cell(vcpus=frozenset(range(2)), memory_kib=4096),
+        Cell(vcpus=frozenset(), memory_kib=4096),
+    )
+    spec = VmSpec(vcpus=2, memory_kib=8192, cell_mode=CellMode.GIVEN, cells=cells, iothreads=(1,))
+    vm = place(
+        spec,
+        (1, 0),
+        name="vm",
+        pins={0: frozenset({3}), 1: frozenset({5})},
+        emulator=frozenset({1, 2}),
+        iothreads={1: frozenset({7})},
+    )
+    text = csv_table(planned(vm), fleet_of(Vm(name="vm", spec=spec))).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))[2:]
+    assert [(row["cell"], row["vcpu"], row["cpuset"], row["cpu_nodes"], row["memory_nodes"]) for row in rows] == [
+        ("1", "", "", "", "0"),
+        ("", "emulator", "1-2", "0-1", ""),
+        ("", "iothread 1", "7", "1", ""),
+    ]

@@ -48,6 +48,10 @@ def without_xml(build: Build, rule: str, bad: bool) -> Fleet:
             spec = build.spec(2, 2, iothreads=(1,))
             pins = {0: frozenset({0}), 1: frozenset({2})}
             current = build.now(pins=pins, iothread_pins={1: frozenset({0 if bad else 1})})
+        case "pins-over-efficiency":
+            slow = replace(host.topology, efficiency=frozenset({6, 7} if bad else {4}))
+            host = replace(host, topology=slow)
+            current = build.now(pins={0: frozenset({0}), 1: frozenset({6 if bad else 2})})
         case "cpus-pinned-twice":
             here = [{0: frozenset({0}), 1: frozenset({2})}, {0: frozenset({4}), 1: frozenset({2 if bad else 5})}]
             vms = [build.vm(f"v{n}", spec, current=build.now(pins=pins)) for n, pins in enumerate(here)]

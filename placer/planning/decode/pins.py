@@ -192,7 +192,8 @@ class Pinner:
         work.newly |= {cpu for cpu in answer.held if not any(cpu in (item.current or ()) for item in items)}
         free = capacity.shared_cpus - answer.held - held
         for number, slot in wanted:
-            if work.needs[number].options[0][slot].shared:
+            part = work.needs[number].options[0][slot]
+            if part.shared or part.offline:
                 work.floating[number][slot] = free or capacity.shared_cpus
 
     def _items(
