@@ -27,7 +27,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import MoveBudget, Objective, Shape
 from solvers.result import HostPattern
 
-WORK = 200_000
+WORK = 40_000
 """About how many (class, placement) pairs are priced: in a large fleet only the first classes of hosts are."""
 
 

@@ -65,6 +65,8 @@ def _open(goal: GoalResult) -> str:
         return "its value is unknown"
     if goal.bound is None:
         return f"{figure(goal.value)}, and no bound is known"
+    if goal.gap == 0:
+        return f"{figure(goal.value)}, which no plan can pass; the rest of it, or a goal before it, is not proven"
     return f"{figure(goal.value)}, no plan can pass {figure(goal.bound)}, a gap of {percent(goal.gap)}"
 
 

@@ -102,7 +102,7 @@ def _rows(places: Sequence[Alternative]) -> list[tuple[str, ...]]:
     """Return a row for all places of the same verdict for the same reason."""
     groups: dict[tuple[object, ...], list[Alternative]] = {}
     for place in places:
-        groups.setdefault((place.verdict, _because(place), place.now), []).append(place)
+        groups.setdefault((place.verdict, place.constraint or _because(place), place.now), []).append(place)
     return [_row(group) for group in groups.values()]
 
 
@@ -111,7 +111,8 @@ def _row(group: Sequence[Alternative]) -> tuple[str, ...]:
     hosts = list(dict.fromkeys(visible(host) for place in group for host in place.hosts))
     nodes = dict.fromkeys(_nodes(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any" for place in group)
     where = listed(hosts, 2) + (" (now)" if first.now else "")
-    return where, listed(list(nodes), 2), first.verdict.value, _because(first)
+    because = _because(first) if len(group) == 1 else first.constraint or _because(first)
+    return where, listed(list(nodes), 2), first.verdict.value, because
 
 
 def _because(place: Alternative) -> str:
