@@ -131,15 +131,18 @@ def settled(fleet: Fleet, plan: Plan) -> Fleet:
     return with_vms(after, (vm for vm in after.vms if vm.current is not None))
 
 
-def domains_of(fleet: Fleet, scope: str) -> dict[str, tuple[str, ...]]:
-    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label."""
+def domains_of(fleet: Fleet, scope: str, asked_by: str = "--fail-each") -> dict[str, tuple[str, ...]]:
+    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label.
+
+    `asked_by` is the option that a fault is about.
+    """
     out: dict[str, list[str]] = defaultdict(list)
     for host in fleet.hosts:
         value = host.name if scope == "host" else host.labels.get(scope)
         if value is not None and not host.failed:
             out[value].append(host.name)
     if not out:
-        raise InputError(f"no host has a label {scope!r}", field="--fail-each", cure="say host, or a label of hosts")
+        raise InputError(f"no host has a label {scope!r}", field=asked_by, cure="say host, or a label of hosts")
     return {name: tuple(hosts) for name, hosts in out.items()}
 
 

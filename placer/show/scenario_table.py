@@ -111,6 +111,36 @@ def draw_failures(rows: Sequence[Row], console: Console) -> None:
             console.print(_spares(sweep["spares"]), soft_wrap=True)
 
 
+def draw_drains(rows: Sequence[Row], console: Console) -> None:
+    """Draw which hosts of each scenario can be emptied, with how many moves, and who stays where one cannot."""
+    from rich.table import Table
+
+    for row in rows:
+        found = row.get("drain_each")
+        if found is None:
+            continue
+        can = sum(one["emptied"] for one in found)
+        console.print(f"\n{visible(row['name'])}: {can} of {len(found)} can be emptied today", soft_wrap=True)
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("emptied", overflow="fold")
+        for heading in ("VMs", "live moves", "restarts", "memory"):
+            table.add_column(heading, justify="right")
+        table.add_column("left", overflow="fold")
+        for one in found:
+            stay = listed([f"{visible(left['vm'])}: {visible(left['why'])}" for left in one["left"]], MOST_LEFT)
+            proof = "" if one["proven"] or not one["left"] else " (not proven)"
+            moved = one["moved_mib"]
+            table.add_row(
+                visible(one["domain"]),
+                figure(one["vms"]),
+                figure(one["live_moves"]),
+                figure(one["restarts"]),
+                "unknown" if moved is None else amount(round(moved * 1024)),
+                one["status"] if moved is None else f"{stay}{proof}" or "none",
+            )
+        console.print(table)
+
+
 def _spares(spares: Any) -> str:
     like = listed([f"{visible(name)}" for name in spares["like"]], 4)
     if spares["hosts"] is None:

@@ -67,6 +67,12 @@ def whatif(
         str | None,
         typer.Option("--fail-each", metavar="host|LABEL", help="Also let every host, or every value of a label, fail."),
     ] = None,
+    drain_each: Annotated[
+        str | None,
+        typer.Option(
+            "--drain-each", metavar="host|LABEL", help="Also empty each, or all of a label's value, by itself."
+        ),
+    ] = None,
     at_once: Annotated[int, typer.Option("--k", min=1, max=2, help="So many of them fail at once.")] = 1,
     results: Annotated[
         str | None,
@@ -127,12 +133,19 @@ def whatif(
     scenarios = (*read_scenarios(scenario or []), *(one for one, _ in spoken))
     found = variants(model, scenarios, stack=stack)
     kept = None if results is None else Path(results)
-    tasks = len(found) if fail_each is None else MANY
+    tasks = len(found) if fail_each is None and drain_each is None else MANY
     with opened_pool(executor, workers, tasks, kept is not None) as opened, kept_open(opened) as pool:
         rows = compare(found, options, pool=pool, results=kept, on_done=SweepProgress(terminal, "scenarios"))
         if fail_each is not None:
             rows = tuple(
                 {**row, "failures": _failures(variant, fail_each, at_once, options, pool, kept, terminal)}
+                if "placed" in row
+                else row
+                for variant, row in zip(found, rows, strict=True)
+            )
+        if drain_each is not None:
+            rows = tuple(
+                {**row, "drain_each": _drains(variant, drain_each, options, pool, kept, terminal)}
                 if "placed" in row
                 else row
                 for variant, row in zip(found, rows, strict=True)
@@ -148,10 +161,11 @@ def whatif(
         return {"scenarios": list(rows)}
 
     def draw(console: Any) -> None:
-        from placer.show.scenario_table import draw_comparison, draw_failures
+        from placer.show.scenario_table import draw_comparison, draw_drains, draw_failures
 
         draw_comparison(rows, options.headroom, console)
         draw_failures(rows, console)
+        draw_drains(rows, console)
 
     return Answer(data=data, text=draw)
 
@@ -210,6 +224,17 @@ def _failures(
     return asdict(
         sweep_failures(variant, plan, scope, options, at_once=at_once, pool=pool, results=path, on_done=progress)
     )
+
+
+def _drains(
+    variant: Variant, scope: str, options: SweepOptions, pool: Pool, results: Path | None, terminal: Terminal
+) -> list[dict[str, Any]]:
+    """Return what emptying each domain of one variant takes; each variant keeps its results in a file of its own."""
+    from placer.whatif.drain_each import drain_each
+
+    number = hashlib.sha256(variant.name.encode()).hexdigest()[:8]
+    path = None if results is None else results.with_name(f"{results.name}.drains-{number}")
+    return drain_each(variant, scope, options, pool=pool, results=path, on_done=SweepProgress(terminal, "drains"))
 
 
 def write_rows(rows: tuple[Row, ...], output: str) -> None:
