@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, DeviceRequest, ThreadPolicy, Vm
 from placer.planner import solve_fleet
+from placer.read.inventory.inventory import parse_fleet
 
 Build = Any
 GROWN, NODES, LIFTED, DROPPED, MOVED = "add-hosts", "more-nodes", "lift-rule", "drop-vms", "allow-moves"
@@ -353,3 +355,30 @@ def test_words(build: Build) -> None:
     conflict = explain_conflict(fleet_of(build, apart_on_hosts(build, 1)))
     assert conflict is not None
     assert conflict.text == "2 VMs (db-1, db-2) have not all a place on host a, under the rule apart"
+
+
+def test_many_alike_are_counted_and_new_kinds_of_rules_are_lifted(build: Any) -> None:
+    """Nine VMs that a share keeps from a rack with room are one line, and lifting the share is a cure."""
+    hosts = [build.host(name, build.topology(1, 16), labels={"rack": "r"}) for name in ("a", "b")]
+    vms = [build.vm(f"v{n}", build.spec(2, 1, labels={"app": "db"})) for n in range(9)]
+    share = Rule(kind=RuleKind.SHARE, members={"app": "db"}, scope="rack", of="vcpus", most=16, name="half a rack")
+    found = explain_conflict(build.fleet(hosts, vms, [share]))
+    assert found is not None and found.text.startswith("9 VMs (9 like v0) have not all a place on 2 hosts")
+    assert found.rules == ("half a rack",)
+    assert any(cure.kind == "lift-rule" and cure.cures_all for cure in found.cures)
+
+
+def test_an_even_spread_that_cannot_be() -> None:
+    """Three VMs over two racks cannot be as many in each: all three are the conflict, for two of them are even."""
+    text = """
+schema: placer.inventory/v1
+hosts:
+  - {name: a, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}], labels: {rack: r1}}
+  - {name: b, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}], labels: {rack: r2}}
+vms:
+  - {name: v, count: 3, vcpus: 1, memory: 1GiB, cells: none, labels: {app: web}}
+rules:
+  - {even: {app: web}, scope: rack, max_skew: 0, name: even}
+"""
+    found = explain_conflict(parse_fleet(text.encode(), "fleet.yaml", Path()))
+    assert found is not None and (len(found.vms), found.rules) == (3, ("even",))

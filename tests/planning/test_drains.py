@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from placer.check.check import check
+from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
@@ -17,7 +18,9 @@ from placer.planner import solve_fleet
 from placer.planning.decode.certificate import check_certificate
 from placer.read.documents.scenario_file import parse_scenario
 from placer.read.inventory.inventory import parse_fleet
+from placer.sweeps.tasks import Variant
 from placer.whatif.compare import compare
+from placer.whatif.drain_each import drain_each
 from placer.whatif.scenario import apply_scenario
 
 TEXT = """
@@ -111,3 +114,15 @@ def test_whatif_says_whether_a_host_is_emptied() -> None:
     row = compare([variant], SweepOptions(time_limit_s=20))[0]
     assert [one["vm"] for one in row["drains"][0]["left"]] == ["stay"] and row["migrations"] == 2
     assert next(goal["value"] for goal in row["goals"] if goal["name"] == "rules") == 1
+
+
+def test_which_hosts_can_be_emptied() -> None:
+    """Each host that holds VMs is emptied by itself, or all of a label's value together; no others may move."""
+    base = Variant(name="base", fleet=fleet_of())
+    rows = drain_each(base, "host", SweepOptions(time_limit_s=20))
+    said = [(one["domain"], one["vms"], one["emptied"], one["live_moves"]) for one in rows]
+    assert said == [("h-1", 3, False, 2), ("h-2", 2, True, 2)]
+    zone = drain_each(base, "zone", SweepOptions(time_limit_s=20))
+    assert [(one["domain"], one["live_moves"], len(one["left"])) for one in zone] == [("a", 0, 5)]
+    with pytest.raises(InputError, match="no host has a label 'rack'"):
+        drain_each(base, "rack", SweepOptions())

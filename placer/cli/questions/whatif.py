@@ -69,9 +69,7 @@ def whatif(
     ] = None,
     drain_each: Annotated[
         str | None,
-        typer.Option(
-            "--drain-each", metavar="host|LABEL", help="Also empty each, or all of a label's value, by itself."
-        ),
+        typer.Option("--drain-each", metavar="host|LABEL", help="Also empty every host, or every value of a label."),
     ] = None,
     at_once: Annotated[int, typer.Option("--k", min=1, max=2, help="So many of them fail at once.")] = 1,
     results: Annotated[
