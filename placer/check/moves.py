@@ -34,8 +34,11 @@ def _may_move(fleet: Fleet, vm: Vm, planned: PlanVm, move: Move, found: Findings
     elif vm.pins_fixed:
         found.vm(planned, f"its pins are fixed, and it {move.value}", where="host")
     if move is Move.CHANGES_HOST and vm.movable.is_live and vm.running and vm.current is not None:
-        old = fleet.host_by_name[vm.current.host].migration_domain
-        new = fleet.host_by_name[planned.host].migration_domain
+        home, host = fleet.host_by_name[vm.current.host], fleet.host_by_name[planned.host]
+        old, new = home.migration_domain, host.migration_domain
+        if old == new and host.gen < home.gen:
+            older = f"moves live from generation {home.gen} back to {host.gen}"
+            found.vm(planned, f"{older}, which takes a cold move", where="host")
         if old != new:
             found.vm(
                 planned, f"crosses from migration domain {old!r} to {new!r}, which takes a cold move", where="host"

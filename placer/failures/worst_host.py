@@ -126,7 +126,7 @@ def _one_of_each(fleet: Fleet, plan: Plan) -> _Sample:
         content.sort()
         built = (
             (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus),
-            (host.cpu_ratio, host.memory_ratio, host.cost, host.kvm, host.migration_domain),
+            (host.cpu_ratio, host.memory_ratio, host.cost, host.kvm, host.wide_vms, host.migration_domain, host.gen),
         )
         owned = (tuple(sorted(host.resources.items())), host.failed, label_number(host.labels))
         many[first.setdefault((built, owned, tuple(content)), host.name)] += 1

@@ -66,9 +66,11 @@ def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None) -> str:
     if not open_:
         return "there is no other host that takes VMs"
     if vm.movable.is_live and vm.running:
-        open_ = [host for host in open_ if host.migration_domain == here.migration_domain]
+        open_ = [host for host in open_ if host.takes_live_from(here)]
         if not open_:
-            return f"no other host of migration domain {here.migration_domain} takes VMs: it moves only when shut down"
+            older = f", of generation {here.gen} or higher," if here.gen else ""
+            domain = here.migration_domain
+            return f"no other host of migration domain {domain}{older} takes VMs: it moves only when shut down"
     for rule in fleet.rules:
         if rule.is_soft:
             continue

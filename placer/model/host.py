@@ -211,6 +211,7 @@ class Host:
     `isolated_cpus` take no cpuset of several CPUs. `cpu_ratio` is shared vCPUs per CPU, `memory_ratio` the same for
     ordinary memory. `idle_watts` is what the host takes while it holds VMs that do nothing, `busy_watts` with all its
     usable CPUs at work (None: as much as idle). `settings` are only linted.
+    Live moves stay within a `migration_domain` and go to hosts of the same or a higher `gen`.
     `wide_vms` lets it take VMs with more vCPUs than it has usable CPUs. `failed` hosts hold nothing; a drained host is
     a rule, not a field.
     """
@@ -232,6 +233,7 @@ class Host:
     failed: bool = False
     uri: str | None = None
     migration_domain: str | None = None
+    gen: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, int] = field(default_factory=dict)
     settings: HostSettings = field(default_factory=HostSettings)
@@ -245,6 +247,10 @@ class Host:
     def smt(self) -> bool:
         """Tell whether any core has several threads online."""
         return self.topology.smt
+
+    def takes_live_from(self, other: Host) -> bool:
+        """Tell whether a VM that runs on another host may move here live."""
+        return self.migration_domain == other.migration_domain and self.gen >= other.gen
 
     @property
     def widest_vm(self) -> float:

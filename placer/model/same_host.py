@@ -15,5 +15,14 @@ def said_of(host: Host) -> tuple[object, ...]:
     """Return what is said of a host beside its topology, its name and its labels."""
     return (
         (host.reserve, host.dedicated_cpus, host.shared_cpus, host.isolated_cpus, host.cpu_ratio, host.memory_ratio),
-        (host.cost, host.idle_watts, host.busy_watts, host.wide_vms, host.kvm, host.migration_domain, host.resources),
+        (
+            host.cost,
+            host.idle_watts,
+            host.busy_watts,
+            host.wide_vms,
+            host.kvm,
+            host.migration_domain,
+            host.gen,
+            host.resources,
+        ),
     )

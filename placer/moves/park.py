@@ -94,7 +94,7 @@ class Parking:
             return False
         if vm.spec.width > host.widest_vm:
             return False
-        if host.migration_domain != home.migration_domain and vm.movable.is_live and vm.running:
+        if not host.takes_live_from(home) and vm.movable.is_live and vm.running:
             return False
         for number in self._confined.get(vm.name, ()):
             if self.fleet.rules[number].keeps_off(vm.name, vm.spec.labels, host.name, host.labels):

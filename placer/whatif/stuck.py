@@ -53,7 +53,7 @@ def _why_stuck(fleet: Fleet, vm: Vm) -> str:
     if fleet.is_held(vm):
         return f"{text}; and {vm.name} does not move ({', '.join(vm.movable_why) or 'movable: {vm.movable.value}'})"
     others = [host for host in fleet.hosts if host.name != own.name and not host.failed]
-    near = [host for host in others if host.migration_domain == own.migration_domain]
+    near = [host for host in others if host.takes_live_from(own)]
     if reason(near) is not None and reason(others) is None:
         far = sorted({str(host.migration_domain) for host in others if host not in near and reason([host]) is None})
         return (

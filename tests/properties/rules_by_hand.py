@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
@@ -47,6 +48,8 @@ def fleet_of(seed: int) -> Fleet:
             labels={"app": rng.choice(APPS)},
         )
         vms.append(Vm(name=f"v{number}", spec=spec, current=current, movable=movable))
+    gens = random.Random(f"generations {seed}")
+    hosts = tuple(replace(host, gen=gens.choice((0, 0, 1))) for host in hosts)
     rules = tuple(_rule(rng, hosts, vms) for _ in range(rng.randint(1, 3)))
     return Fleet(hosts=hosts, vms=tuple(vms), rules=rules)
 
@@ -191,10 +194,12 @@ def _fits(fleet: Fleet, plan: Sequence[Place]) -> bool:
 
 
 def _barred(fleet: Fleet, start: Sequence[Place], plan: Sequence[Place]) -> bool:
-    """Tell whether a VM comes to a host where a rule that is not soft does not let it be."""
+    """Tell whether a VM comes to an older host, or where a rule that is not soft does not let it be."""
     for n, (now, place) in enumerate(zip(start, plan, strict=True)):
         if place is None or (now is not None and now[0] == place[0]):
             continue
+        if now is not None and fleet.hosts[now[0]].gen > fleet.hosts[place[0]].gen:
+            return True
         for number, rule in enumerate(fleet.rules):
             if rule.weight is None and _confines(rule) and _misplaced(fleet, number, n, place):
                 return True

@@ -20,15 +20,15 @@ TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.DRA
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where VMs of a flavor may be: the rules that confine them, their migration domain if they cannot leave it, the
-    one host if they cannot leave that. `soft` are rules that say where they should be.
+    """Where VMs of a flavor may be: the rules that confine them, their migration domain and generation if they
+    cannot leave them, the one host if they cannot leave that. `soft` are rules that say where they should be.
 
     A rule is named by its index; the VMs of its second group name it by its index and the number of rules in all.
     """
 
     rules: tuple[int, ...] = ()
     soft: tuple[int, ...] = ()
-    domain: tuple[str | None] | None = None
+    domain: tuple[str | None, int] | None = None
     only_host: str | None = None
 
 
@@ -83,7 +83,7 @@ def group_flavors(
     """Group the fleet's VMs by what makes them interchangeable; `busy` is a VM's measured use where a goal asks,
     `binds` names the VMs that float now and shall or may be bound to nodes.
     """
-    has_domains = any(host.migration_domain is not None for host in fleet.hosts)
+    has_domains = len({(host.migration_domain, host.gen) for host in fleet.hosts}) > 1
     tied = _RuleIndex(fleet.rules, [i for i, rule in enumerate(fleet.rules) if rule.kind in TYING])
     confining = [i for i, rule in enumerate(fleet.rules) if rule.kind in CONFINING]
     confined = _RuleIndex(fleet.rules, [i for i in confining if not fleet.rules[i].is_soft])
@@ -113,7 +113,7 @@ def group_flavors(
             if held:
                 confinement = replace(confinement, only_host=host.name)
             elif vm.movable.is_live and vm.running and has_domains:
-                confinement = replace(confinement, domain=(host.migration_domain,))
+                confinement = replace(confinement, domain=(host.migration_domain, host.gen))
         short = (id(vm.spec), locked)
         if short not in keys:
             keys[short] = spec_key(vm.spec, locked)
@@ -153,8 +153,10 @@ def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequen
         return False
     if confinement.only_host is not None and confinement.only_host != host.name:
         return False
-    if confinement.domain is not None and confinement.domain[0] != host.migration_domain:
-        return False
+    if confinement.domain is not None:
+        domain, gen = confinement.domain
+        if domain != host.migration_domain or gen > host.gen:
+            return False
     return broken_here(confinement, host, rules) == 0
 
 

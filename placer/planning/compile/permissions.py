@@ -41,7 +41,7 @@ class Permissions:
         """Return the permission of a host that `drained` drain rules select."""
         confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
         only = host.name if host.name in self._bound else None
-        key = (host.kvm, host.smt, host.widest_vm, host.migration_domain, drained, only, confining)
+        key = (host.kvm, host.smt, host.widest_vm, host.migration_domain, host.gen, drained, only, confining)
         if key not in self._known:
             rules = self.fleet.rules
             allowed = np.array(

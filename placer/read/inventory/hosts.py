@@ -170,6 +170,7 @@ def build_host(entry: HostEntry, topology: Topology, problems: list[Problem], wa
         kvm=topology.kvm is not False if entry.kvm is None else entry.kvm,
         failed=bool(entry.failed) or entry.state == "failed",
         migration_domain=entry.migration_domain,
+        gen=entry.gen or 0,
         labels=entry.labels or {},
         resources={name: amount for name, (amount, _) in (entry.resources or {}).items()},
         settings=settings_of_entry(entry.settings),

@@ -156,6 +156,7 @@ class HostEntry(Entry):
     failed: Bool | None = None
     state: Literal["normal", "drain", "maintenance", "failed"] | None = None
     migration_domain: Text | None = None
+    gen: Count | None = None
     labels: Labels | None = None
     resources: Resources | None = None
     settings: SettingsEntry | None = None

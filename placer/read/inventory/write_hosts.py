@@ -60,6 +60,8 @@ class HostWriter:
                 entry[key] = y.number(watts)
         if host.failed:
             entry["failed"] = "true"
+        if host.gen:
+            entry["gen"] = str(host.gen)
         if host.migration_domain is not None:
             entry["migration_domain"] = y.scalar(host.migration_domain)
         if host.labels:
