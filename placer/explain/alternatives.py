@@ -351,10 +351,7 @@ class _Search:
                 return f"the host has no {what}"
         if self.vm.spec.width > host.widest_vm:
             return f"it has {self.vm.spec.width} vCPUs, and the host {len(host.usable_cpus)} usable CPUs"
-        old = None if self.from_host is None else self.fleet.host_by_name[self.from_host]
-        if old is not None and old.migration_domain == host.migration_domain and host.gen < old.gen:
-            return f"its host is of generation {old.gen}, and this one of {host.gen}: live moves go to no older one"
-        return f"its migration domain: the host is of {host.migration_domain or 'none'}"
+        return f"its migration domain: the host is of {host.migration_domain or 'none'}, generation {host.gen}"
 
     def _holders(self, host: str, row: Row) -> tuple[str, ...]:
         """Return the VMs that hold the most of what is short, at most five."""
