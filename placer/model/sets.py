@@ -94,15 +94,16 @@ def binding_of(vm: Vm, mode: PinMode) -> Binding | None:
     """Return whether a VM that is on a host and not bound to one node a cell shall be bound to nodes there, or may be
     where that gains something; None where it stays as it is.
 
-    What is bound to some nodes already is kept so unless it shall be bound.
+    What is bound to some nodes already is kept so: bound to others it would move, and nobody counted that.
     """
     now = vm.current
     if now is None or known_nodes(vm) is not None or vm.movable is Movable.NO or vm.pins_fixed:
         return None
+    if now.pins or any(one.cpus is not None or one.memory is not None for one in bounds_now(vm)):
+        return None
     if vm.pin is PinPolicy.MUST or (mode == "all" and vm.pin is not PinPolicy.NEVER):
         return "shall"
-    bound = now.pins or any(one.cpus is not None or one.memory is not None for one in bounds_now(vm))
-    return "may" if mode == "worth" and vm.pin is not PinPolicy.NEVER and not bound else None
+    return "may" if mode == "worth" and vm.pin is not PinPolicy.NEVER else None
 
 
 def memory_set(topology: Topology) -> frozenset[int]:

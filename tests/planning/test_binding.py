@@ -12,7 +12,7 @@ from placer.explain.explain import explain_vm
 from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND
 from placer.model.plan import Plan
-from placer.model.vm import CpuPolicy, PinPolicy
+from placer.model.vm import Bound, CpuPolicy, PinPolicy
 from placer.planner import solve_fleet
 
 ENGINES = ("exact", "columns")
@@ -116,6 +116,18 @@ def test_a_value_that_is_not_so_is_refused(build: Any) -> None:
         forged = replace(remote, value=0, bound=0, gap=0.0, tiers=tiers)
         goals = tuple(forged if goal is remote else goal for goal in plan.goals)
         assert not check(fleet, replace(plan, goals=goals)).ok
+
+
+def test_what_is_bound_to_some_nodes_stays_so(build: Any) -> None:
+    """A VM whose memory or CPUs are bound to some nodes keeps them, whatever is asked: elsewhere it would move."""
+    spec = build.spec(2, 4, cpu_policy=CpuPolicy.SHARED)
+    now = build.now("a", None)
+    sets = [Bound(memory=frozenset({0})), Bound(cpus=frozenset({1})), Bound(cpus=frozenset({0, 1}))]
+    vms = [
+        build.vm(f"v{n}", spec, current=replace(now, bound=(one,)), pin=PinPolicy.MUST) for n, one in enumerate(sets)
+    ]
+    plan = solved(build.fleet([build.host("a", build.topology(4, 8))], vms), pin="all")
+    assert {vm.change.value for vm in plan.vms} == {"none"} and plan.status == "optimal"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
