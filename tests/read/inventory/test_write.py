@@ -269,6 +269,11 @@ def specs(draw: st.DrawFn) -> VmSpec:
 NODES = st.none() | st.frozensets(st.integers(0, 1), min_size=1)
 
 
+def _are_sets(bound: tuple[Bound, ...]) -> bool:
+    """Tell whether not all are of one node: those are read as a node a cell."""
+    return not all(len(one.cpus or ()) == len(one.memory or ()) == 1 for one in bound)
+
+
 @st.composite
 def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
     """Draw a VM, placed or not."""
@@ -289,7 +294,7 @@ def vms(draw: st.DrawFn, host_names: list[str]) -> Vm:
         if draw(st.booleans()):
             one = st.builds(Bound, cpus=NODES, memory=NODES, wish=st.frozensets(st.integers(0, 1)))
             count = draw(st.sampled_from([1, max(1, len(spec.cells))]))
-            bound = draw(st.tuples(*[one] * count))
+            bound = draw(st.tuples(*[one] * count).filter(_are_sets))
             current = replace(current, nodes=None, memory_nodes=None, bound=bound)
     return Vm(
         name="",
