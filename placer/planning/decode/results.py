@@ -16,8 +16,10 @@ MEASURED = ("cores", "l3", "balance", "excess", "repins")
 
 NOTHING_COUNTS = "nothing counts towards it"
 
-PINNED = 1e-6
-"""By more than so much of itself a goal measured on the pins is worse than its counts."""
+PINNED, SUMMED = 1e-6, 1e-9
+"""By more than so much of itself a goal measured on the pins is worse than its counts; of `excess`, which adds up KiB
+and CPUs, so little is a CPU still.
+"""
 
 _Paired = tuple[Objective, ObjectiveResult]
 
@@ -146,7 +148,8 @@ def _under(
             total = (limit or 0) + constants.get(one.shortage or goal.name, 0)
             most += one.sign * (total / one.unit if total % one.unit else total // one.unit)
         held[goal.name] = most
-        if known.value is not None and counted[0][1].sign * (known.value - most) > PINNED * max(1.0, abs(most)):
+        room = PINNED + SUMMED * abs(most) if goal.kind == "excess" else PINNED * max(1.0, abs(most))
+        if known.value is not None and counted[0][1].sign * (known.value - most) > room:
             return replace(found, bound=None, gap=None, source="", status="feasible")
     return replace(found, held=held)
 
