@@ -260,11 +260,14 @@ class ReferenceModel:
         return sum(away), sum(near)
 
     def limits(self) -> None:
-        """Keep the limits on moves; without any, VMs that are somewhere stay on their nodes."""
+        """Keep the limits on moves; without any, VMs stay on their nodes, but for those on hosts to be emptied."""
         most, migrations = self.max_moves, self.max_migrations
-        if most is None and migrations is None:
-            most = migrations = 0
         pairs = [self.moved(vm) for vm in self.inventory.vms]
+        if most is None and migrations is None:
+            drained = {host for rule in self.inventory.rules if rule.kind == "drain" for host in rule.hosts}
+            for vm, (away, near) in zip(self.inventory.vms, pairs, strict=True):
+                if vm.host not in drained:
+                    self.model.add(away + near == 0)
         if migrations is not None:
             self.model.add(sum(away for away, _ in pairs) <= migrations)
         if most is not None:

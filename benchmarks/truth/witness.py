@@ -188,7 +188,8 @@ def _placed(host: Host, vm: Vm, planned: PlanVm) -> Placed:
     pins = {vcpu: min(pin) for vcpu, pin in planned.pins.items() if vcpu in vm.dedicated and len(pin) == 1}
     if vm.host == planned.host and not vm.pins:
         # The only CPU of a node names none: that of a VM whose CPUs are not known may be others' too.
-        alone = {min(node.cpus) for node in host.nodes if len(node.cpus) == 1}
+        pools = [node.cpus & host.usable or node.cpus for node in host.nodes]
+        alone = {min(pool) for pool in pools if len(pool) == 1}
         pins = {vcpu: cpu for vcpu, cpu in pins.items() if cpu not in alone}
     cpus = tuple(tuple(sorted(pins[vcpu] for vcpu in own if vcpu in pins)) for own in vcpus)
     return Placed(

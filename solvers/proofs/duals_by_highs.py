@@ -126,6 +126,8 @@ def least_costs(model: StateModel, duals: Duals) -> tuple[list[int | None], bool
     for state in model.states:
         priced, weights = pricing_problem(model, state, duals)
         source = ExactModel(priced, symmetry=False)
+        # Limits on who comes to a host or leaves it are the host's alone: not of the place that its VMs leave for.
+        source.blocks[0].write_limits(model.problem.budget, model.arriving)
         total = Sum()
         for weight, part in zip(weights, source.objectives, strict=True):
             total.plus(part, weight)
@@ -142,7 +144,7 @@ def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Prob
     """Return one host of a state beside a place without limits, and the weight of each of its objectives.
 
     What leaves the host goes to that place at no cost but that of the move; what arrives comes from nowhere, as many of
-    each flavor as there are.
+    each flavor as there are beside those that the host has already.
     """
     problem = model.problem
     flavors = len(problem.flavors)
@@ -181,7 +183,7 @@ def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Prob
     ]
     single = Problem(
         flavors=tuple(
-            replace(flavor, arriving=0 if flavor.phantom else int(model.demand[f]))
+            replace(flavor, arriving=0 if flavor.phantom else max(0, int(model.demand[f] - state.present[f])))
             for f, flavor in enumerate(problem.flavors)
         ),
         shapes=(priced, away),

@@ -36,6 +36,18 @@ def test_certificates_are_confirmed_and_raised_ones_refuted(seed: int) -> None:
     assert len(faults) == sum(entry is not None for entry in raised["objectives"])
 
 
+@pytest.mark.parametrize("seed", [202, 208, 408])
+def test_limits_of_one_host_count_in_its_price(seed: int) -> None:
+    """Where so many VMs at most come to a host or leave it, and no more of a flavor than there are, HiGHS prices what
+    the engine prices: three claims were right and not confirmed.
+    """
+    problem = small_problem(seed)
+    assert problem.budget.host_in is not None or problem.budget.host_out is not None
+    result = solve_columns(problem, limits=Limits(time_limit_s=5))
+    assert result.certificate is not None
+    assert recheck(problem, result.certificate)[0] == []
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_duals_bound_the_optimum(seed: int) -> None:
     """Random, zero and adversarial duals give bounds that are never above the proven optimum."""
