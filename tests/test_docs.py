@@ -293,8 +293,8 @@ def test_every_lint_rule_is_described() -> None:
 
 
 def test_the_man_page_is_what_the_code_says() -> None:
-    """docs/reference/placer.1 is what scripts/man_page.py makes of the code now; no line of it is taken for a macro."""
-    page = script("man_page").man_page()
-    assert (REPOSITORY / "docs/reference/placer.1").read_text() == page, "run: python scripts/man_page.py"
+    """docs/reference/placer.1 is what scripts/cli_reference.py makes of the code; no text is taken for a macro."""
+    page = script("cli_reference").man_page()
+    assert (REPOSITORY / "docs/reference/placer.1").read_text() == page, "run: python scripts/cli_reference.py"
     macros = {line.split()[0] for line in page.splitlines() if line[:1] in (".", "'")}
     assert macros == {".TH", ".SH", ".TP", ".B", ".nf", ".fi"}

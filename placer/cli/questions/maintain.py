@@ -14,6 +14,7 @@ from placer.cli.inputs import read_fleet
 from placer.cli.plans.moves import parse_bandwidth_gib_s
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
+from placer.show.rows import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ def maintain(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     format: Annotated[MaintainFormat, typer.Option("--format", help="How to print it.")] = MaintainFormat.TABLE,
+    show_all: Annotated[bool, typer.Option("--all", help="Every wave and every host that cannot be emptied.")] = False,
 ) -> Answer:
     """Empty hosts in waves, each once, with rules and reserves kept all the way.
 
@@ -100,7 +102,7 @@ def maintain(
         return Answer(data=lambda: maintenance_data(found, nights), text=text, failure=failure)
     return Answer(
         data=lambda: maintenance_data(found, nights),
-        text=lambda console: _draw(console, found, nights),
+        text=lambda console: _draw(console, found, nights, None if show_all else MOST),
         failure=failure,
     )
 
@@ -122,25 +124,27 @@ def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
     return list(out)
 
 
-def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None) -> None:
-    from rich.table import Table
+def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None, most: int | None) -> None:
+    from placer.show.rows import draw_rows, say
+    from placer.show.words import count, listed, visible
 
-    from placer.show.words import count
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("wave", "night", "hosts", "moves", "minutes"):
-        if heading != "night" or nights is not None:
-            table.add_column(heading, overflow="fold", justify="left" if heading == "hosts" else "right")
+    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound} are needed"
+    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound} are needed"
+    say(
+        console,
+        f"{count(len(found.waves), 'wave')} ({proof}), {count(found.moves, 'move')} ({moves}), "
+        f"{count(found.moved_twice, 'VM')} moved twice",
+    )
+    rows = []
     for number, wave in enumerate(found.waves, start=1):
         night = [] if nights is None else [str(nights[number - 1])]
         minutes = "-" if wave.minutes is None else f"{wave.minutes:.1f}"
-        table.add_row(str(number), *night, ", ".join(wave.hosts), str(wave.moves), minutes)
-    console.print(table)
-    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound} are needed"
-    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound} are needed"
-    console.print(
-        f"{count(len(found.waves), 'wave')} ({proof}), {count(found.moves, 'move')} ({moves}), "
-        f"{count(found.moved_twice, 'VM')} moved twice"
-    )
-    for host, why in found.stuck.items():
-        console.print(f"{host} cannot be emptied: {why}", highlight=False, markup=False)
+        hosts = listed([visible(name) for name in wave.hosts], len(wave.hosts) if most is None else most)
+        rows.append((str(number), *night, hosts, str(wave.moves), minutes))
+    night_title = () if nights is None else ("night#",)
+    draw_rows(("wave#", *night_title, "hosts", "moves#", "minutes#"), rows, console, most=most, rest="--all")
+    stuck = list(found.stuck.items())
+    for host, why in stuck if most is None else stuck[:most]:
+        say(console, f"{visible(host)} cannot be emptied: {visible(why)}")
+    if most is not None and len(stuck) > most:
+        say(console, f"and {len(stuck) - most:,} more that cannot be emptied: --all")

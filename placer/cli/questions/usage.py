@@ -13,6 +13,7 @@ from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import STDIN, read_fleet, refuse_existing
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
+from placer.show.rows import MOST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,7 @@ def usage(
         typer.Option("--output", "-o", metavar="FILE", help="Write the inventory with the usage, beside the old one."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Every VM that uses little.")] = False,
 ) -> Answer:
     """List the VMs that use little of what they have; requests rule a plan all the same."""
     from placer.read.imports.usage import join_usage, oversized, read_usage
@@ -72,7 +74,7 @@ def usage(
     terminal.note(f"usage is known of {known:,} of {len(model.vms):,} VMs")
     return Answer(
         data=lambda: {"known": known, "vms": len(model.vms), "oversized": [_data(entry) for entry in found]},
-        text=lambda console: _draw(found, console),
+        text=lambda console: _draw(found, console, None if show_all else MOST),
     )
 
 
@@ -87,27 +89,26 @@ def _data(entry: Oversized) -> dict[str, Any]:
     }
 
 
-def _draw(found: tuple[Oversized, ...], console: Console) -> None:
-    from rich.table import Table
-
-    from placer.show.words import amount, figure, percent, visible
+def _draw(found: tuple[Oversized, ...], console: Console, most: int | None) -> None:
+    from placer.show.rows import draw_rows, say
+    from placer.show.words import amount, count, figure, percent, visible
 
     if not found:
         console.print("no VM is known to use so little")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("VM", overflow="fold")
-    for column in ("vCPUs", "used", "share", "memory", "used", "share"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for entry in found:
-        spec, used = entry.vm.spec, entry.used_kib
-        table.add_row(
+    vcpus = sum(entry.vm.spec.vcpus - entry.used_vcpus for entry in found if entry.used_vcpus is not None)
+    say(console, f"{count(len(found), 'VM')} use little of what they have: {figure(vcpus, 1)} vCPUs of theirs are idle")
+    rows = [
+        (
             visible(entry.vm.name),
-            f"{spec.vcpus}",
+            f"{entry.vm.spec.vcpus}",
             figure(entry.used_vcpus, 1),
             percent(entry.cpu_p95),
-            amount(spec.memory_kib),
-            "unknown" if used is None else amount(used),
+            amount(entry.vm.spec.memory_kib),
+            "unknown" if entry.used_kib is None else amount(entry.used_kib),
             percent(entry.memory_p95),
         )
-    console.print(table)
+        for entry in found
+    ]
+    titles = ("VM", "vCPUs#", "used#", "share#", "memory#", "used#", "share#")
+    draw_rows(titles, rows, console, most=most, rest="--all")
