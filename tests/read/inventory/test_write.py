@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placer.errors import InputError
+from placer.model.cpu_topology import CpuTopology, TopologyPolicy
 from placer.model.fleet import Fleet
 from placer.model.host import Device, Host, Node, NodeKind, Reserve, Topology
 from placer.model.rules import Rule, RuleKind
@@ -227,13 +228,17 @@ def hosts(draw: st.DrawFn) -> Host:
 def specs(draw: st.DrawFn) -> VmSpec:
     """Draw a sound spec."""
     policy = draw(st.sampled_from(CpuPolicy))
-    form = draw(st.sampled_from(["auto", "none", "spread", "equal", "uneven", "crossed"]))
+    form = draw(st.sampled_from(["auto", "none", "spread", "equal", "uneven", "crossed", "alone"]))
     cells = {
         "auto": (),
         "equal": (Cell(vcpus=frozenset({0, 1}), memory_kib=2048), Cell(vcpus=frozenset({2, 3}), memory_kib=2048)),
         "uneven": (
             Cell(vcpus=frozenset({0}), memory_kib=1024, mem_access="shared"),
             Cell(vcpus=frozenset({1, 2, 3}), memory_kib=3072),
+        ),
+        "alone": (
+            Cell(vcpus=frozenset(range(4)), memory_kib=3072, page_kib=4),
+            Cell(vcpus=frozenset(), memory_kib=1024, page_kib=1024),
         ),
         "crossed": (Cell(vcpus=frozenset({0, 3}), memory_kib=1024), Cell(vcpus=frozenset({1, 2}), memory_kib=3072)),
     }.get(form, (Cell(vcpus=frozenset(range(4)), memory_kib=4096),))
@@ -257,12 +262,16 @@ def specs(draw: st.DrawFn) -> VmSpec:
         weight=draw(SHARE),
         priority=draw(st.integers(-3, 3)),
         devices=draw(
-            st.sampled_from([(), (DeviceRequest(kind="nic", policy="required", count=2), DeviceRequest(kind="g"))])
+            st.sampled_from(
+                [(), (DeviceRequest(kind="nic", policy="required", count=2, per="cell"), DeviceRequest(kind="g"))]
+            )
         ),
         resources=draw(st.sampled_from([{}, {"vf": 1}, {"disk": 1024**3}])),
         labels=draw(LABELS),
         reshape=draw(st.booleans()),
         kvm=draw(st.booleans()),
+        cpu_topology=draw(st.none() | st.sampled_from(TopologyPolicy) | st.just(CpuTopology(sockets=2, dies=2))),
+        max_sockets=draw(st.none() | st.just(2)),
     )
 
 
