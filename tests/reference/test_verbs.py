@@ -14,10 +14,12 @@ from benchmarks.truth.verbs import all_verbs
 from placer.errors import ImpossibleError
 
 FLEETS = 3
+# Of hosts that are over and VMs that float the other verbs are not raced yet: docs/explanation/trust.md says so.
+RACED = [name for name, family in FAMILIES.items() if not family.features & {"floats", "scarce", "copies"}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", RACED)
 def test_verbs_agree_with_the_reference(family: str) -> None:
     """Failures, headroom, explain and minfleet say what holds, and no damaged plan that breaks something passes."""
     compared: Counter[str] = Counter()
