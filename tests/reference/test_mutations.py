@@ -28,3 +28,18 @@ def test_a_crash_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutate, "kinds", lambda: {"plan": lambda rng, folder: careless})
     wrong, _, _ = mutated("plan", 0)
     assert wrong is not None and wrong.startswith("CRASH KeyError")
+
+
+def test_a_document_that_fills_the_memory_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reader holds for a moment counts, what its process held before does not."""
+    monkeypatch.setattr(mutate, "MOST_BYTES", 100 << 20)
+    held = bytearray(b"x") * (150 << 20)
+    for size, large in ((0, False), (150 << 20, True)):
+
+        def greedy(*_: object, size: int = size) -> None:
+            assert len(bytearray(b"x") * size) == size
+
+        monkeypatch.setattr(mutate, "kinds", lambda greedy=greedy: {"plan": lambda rng, folder: greedy})
+        wrong, _, _ = mutated("plan", 0)
+        assert (wrong is not None) is large, wrong
+    assert len(held)
