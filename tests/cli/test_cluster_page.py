@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -60,15 +62,23 @@ def test_commands_of_the_page_run(number: int, tmp_path: Path, commands: dict[st
     (tmp_path / "fleet.yaml").write_text(FLEET)
     for name, share in (("a", "25%"), ("b", "50%")):
         (tmp_path / f"{name}.yaml").write_text(SCENARIO.format(name=name, share=share))
-    run = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"],
-        cwd=tmp_path,
-        env=commands,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "base" in run.stdout
+    # Into files: a worker that lingers when its scheduler is gone holds a pipe open, and its reader waits for ever.
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    with out.open("w") as stdout, err.open("w") as stderr:
+        shell = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env=commands,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all have ended by themselves
+                os.killpg(shell.pid, signal.SIGKILL)
+    assert code == 0, out.read_text() + err.read_text()
+    assert "base" in out.read_text()
     results = tmp_path / ("sweep.jsonl" if "sweep.jsonl" in script else "failures.jsonl")
     assert results.read_text().count("\n") >= 2
