@@ -34,7 +34,7 @@ def test_a_document_that_fills_the_memory_is_found(monkeypatch: pytest.MonkeyPat
     """What a reader holds for a moment counts, what its process held before does not."""
     monkeypatch.setattr(mutate, "MOST_BYTES", 100 << 20)
     held = bytearray(b"x") * (150 << 20)
-    for size, large in ((0, False), (150 << 20, True)):
+    for size, large in ((0, False), (600 << 20, True)):
 
         def greedy(*_: object, size: int = size) -> None:
             assert len(bytearray(b"x") * size) == size
