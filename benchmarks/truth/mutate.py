@@ -7,8 +7,8 @@ the reader of `report`.
 from __future__ import annotations
 
 import contextlib
-import gc
 import copy
+import gc
 import json
 import random
 import resource
