@@ -189,9 +189,10 @@ class CrossRule:
         """Tell whether the rule limits nothing and only counts."""
         return self.goal != "rules"
 
-    def amount(self, flavor: int) -> int:
-        """Return what a member counts."""
-        return self.amounts[self.members.index(flavor)] if self.amounts else 1
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """What a VM of each of the members counts."""
+        return self.amounts or (1,) * len(self.members)
 
 
 @dataclass(frozen=True, kw_only=True)

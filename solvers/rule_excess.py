@@ -72,7 +72,7 @@ def _members(
     ends: dict[object, int] = defaultdict(int)
     starts: dict[object, int] = defaultdict(int)
     chosen = list(rule.members)
-    amounts = np.array(rule.amounts or [1] * len(chosen), dtype=np.int64)
+    amounts = np.array(rule.counts, dtype=np.int64)
     for n, pattern in enumerate(state.patterns):
         host_class = problem.classes[pattern.host_class]
         if rule.scope == "node":

@@ -111,6 +111,7 @@ class StateModel:
             own: dict[int, int] = {}
             for placement, count in lead.content:
                 own[placement] = own.get(placement, 0) + count
+            present = problem.content_of(numbers[0])
             floating = np.zeros(len(problem.flavors), dtype=np.int64)
             for flavor, count in lead.floating:
                 floating[flavor] += count
@@ -121,9 +122,9 @@ class StateModel:
                     count=sum(problem.classes[number].count for number in numbers),
                     classes=tuple(numbers),
                     lead=lead,
-                    present=problem.content_of(numbers[0]),
+                    present=present,
                     floating=floating,
-                    unsettled=np.where(self.settles, problem.content_of(numbers[0]), floating),
+                    unsettled=np.where(self.settles, present, floating),
                     own=own,
                     domain={scope: lead.domain.get(scope, -1) for scope in sorted(self.active)},
                 )

@@ -226,7 +226,7 @@ class HostModel(RowWriter):
         members: dict[object, Sum] = defaultdict(Sum)
         start: dict[object, int] = defaultdict(int)
         amounts = np.zeros(len(self.problem.flavors), dtype=np.int64)
-        amounts[list(rule.members)] = rule.amounts or 1
+        amounts[list(rule.members)] = rule.counts
         for host, number in enumerate(self.hosts):
             view, y = self.here(host)
             chosen = np.isin(view.flavor, rule.members)

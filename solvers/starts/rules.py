@@ -38,9 +38,7 @@ class RuleKeeper:
         self._count, self._start = defaultdict(int), defaultdict(int)
         self._used, self._domains = defaultdict(set), {}
         rules = self.problem.rules
-        self._amounts = [
-            dict(zip(rule.members, rule.amounts or [1] * len(rule.members), strict=True)) for rule in rules
-        ]
+        self._amounts = [dict(zip(rule.members, rule.counts, strict=True)) for rule in rules]
         self._guards = defaultdict(list)
         for index, rule in enumerate(rules):
             if rule.is_soft:
