@@ -387,7 +387,7 @@ class _Search:
                     if other.name != self.vm.name
                     and any(
                         matches(chosen, other.name, self.fleet.vm_by_name[other.name].spec.labels)
-                        for chosen in (rule.members, rule.others)
+                        for chosen in rule.selections
                     )
                 ]
                 return f"the rule {rule.label}", tuple(members[:5])

@@ -63,7 +63,7 @@ def harmless_hosts(
     class_of: dict[str, int] = {}
     for number, one in enumerate(compiled.problem.classes):
         class_of.update({fleet.hosts[member].name: number for member in one.members})
-    chosen = [selection for rule in tied for selection in (rule.members, rule.others) if selection]
+    chosen = [selection for rule in tied for selection in rule.selections]
     loose = {
         name: not everyone and not any(matches(selection, name, names[name].spec.labels) for selection in chosen)
         for name in names

@@ -9,6 +9,7 @@ from typing import Any
 from placer.model.rules import RuleKind
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.cross_rules import WITHIN_HOST
+from placer.planning.compile.flavors import rule_of
 from placer.planning.decode.names import assign_names
 from solvers.result import Result
 
@@ -68,7 +69,7 @@ def refuge(compiled: Compiled, result: Result, failed: set[str]) -> dict[str, An
                 continue
             hosts.add(host.name)
             for tied in compiled.flavors.groups[compiled.flavors.of_vm[number]].rules:
-                rule = fleet.rules[tied % len(fleet.rules)]
+                rule = rule_of(tied, fleet.rules)
                 if rule.is_soft:
                     continue
                 if rule.kind not in (RuleKind.AFFINITY, RuleKind.ANTI_AFFINITY):

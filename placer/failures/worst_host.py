@@ -22,6 +22,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import values_of
+from placer.model.same_host import room_key
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import Compiled, compile_fleet
@@ -103,7 +104,7 @@ def _one_of_each(fleet: Fleet, plan: Plan) -> _Sample:
     Where a rule names hosts or VMs every host is of its own.
     """
     named = any(
-        "name" in chosen for rule in fleet.rules for chosen in (rule.members, rule.hosts, rule.unless) if chosen
+        "name" in chosen for rule in fleet.rules for chosen in (*rule.selections, rule.hosts, rule.unless) if chosen
     )
     if named or any(vm.pins_fixed for vm in fleet.vms):
         return _Sample(fleet, {host.name: 1 for host in fleet.hosts})
@@ -124,12 +125,9 @@ def _one_of_each(fleet: Fleet, plan: Plan) -> _Sample:
             for vm, planned in placed[host.name]
         ]
         content.sort()
-        built = (
-            (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus),
-            (host.cpu_ratio, host.memory_ratio, host.cost, host.kvm, host.wide_vms, host.migration_domain, host.gen),
-        )
-        owned = (tuple(sorted(host.resources.items())), host.failed, label_number(host.labels))
-        many[first.setdefault((built, owned, tuple(content)), host.name)] += 1
+        admits = (host.cost, host.kvm, host.wide_vms, host.migration_domain, host.gen, host.failed)
+        kind = (room_key(host), admits, label_number(host.labels), tuple(content))
+        many[first.setdefault(kind, host.name)] += 1
     kept = [vm for name in many for vm, _ in placed[name]]
     hosts = tuple(host for host in fleet.hosts if host.name in many)
     return _Sample(with_vms(dataclasses.replace(fleet, hosts=hosts), kept), dict(many))
@@ -142,7 +140,7 @@ def _compiled(fleet: Fleet, plan: Plan) -> tuple[Fleet, Compiled, dict[int, int]
     """
     after = fleet_after(fleet, plan)
     settled = with_vms(after, (vm for vm in after.vms if vm.current is not None))
-    selections = [rule.members for rule in settled.rules if rule.members is not None and "name" in rule.members]
+    selections = [chosen for rule in settled.rules for chosen in rule.selections if "name" in chosen]
     named = {name for selection in selections for name in values_of(selection, "name")}
     lost: list[Vm] = []
     kinds: dict[Any, int] = {}

@@ -13,6 +13,7 @@ from placer.measure.moved import has_fixed_pins
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.host import Host
 from placer.model.plan import PlanVm
+from placer.model.same_host import room_key
 from placer.model.vm import Vm
 
 Placed = Sequence[tuple[Vm, PlanVm]]
@@ -86,7 +87,4 @@ def alike_hosts(
 
 
 def _settings(host: Host) -> Hashable:
-    return (
-        (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus),
-        (host.cpu_ratio, host.memory_ratio, host.kvm, host.failed, tuple(sorted(host.resources.items()))),
-    )
+    return (room_key(host), host.kvm, host.failed)

@@ -83,6 +83,11 @@ class Rule:
         return self.members is None or matches(self.members, vm, labels)
 
     @property
+    def selections(self) -> tuple[Selection, ...]:
+        """What selects VMs: the members, and the second group where it is selected too."""
+        return tuple(chosen for chosen in (self.members, self.others) if chosen)
+
+    @property
     def is_soft(self) -> bool:
         """Tell whether the rule may be broken, at a cost."""
         return self.weight is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from placer.model.host import Host
 
 
@@ -25,4 +27,18 @@ def said_of(host: Host) -> tuple[object, ...]:
             host.gen,
             host.resources,
         ),
+    )
+
+
+def room_key(host: Host) -> Hashable:
+    """Return what of a host by itself settles how much it has and of what."""
+    return (
+        id(host.topology),
+        id(host.reserve),
+        host.dedicated_cpus,
+        host.shared_cpus,
+        host.isolated_cpus,
+        host.cpu_ratio,
+        host.memory_ratio,
+        tuple(sorted(host.resources.items())),
     )

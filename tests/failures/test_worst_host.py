@@ -109,3 +109,15 @@ def test_hosts_alike_count_as_often_as_they_are_there(build: Any) -> None:
         for one in found:
             assert one["vms_without_place"] == (0 if free else 2), hosts
             assert one["proven"] and one["host"] == "h0"
+
+
+def test_vms_that_a_second_group_names_stay_what_they_are(build: Any) -> None:
+    """One that is to be apart from a group by its own name has no place beside it, wherever else the group has one."""
+    hosts = [build.host(f"h{n}", build.topology(1, cpus)) for n, cpus in enumerate((6, 6, 2))]
+    web = build.vm("web", build.spec(3, 1, cells=1), current=build.now("h0"))
+    db = build.vm("db", build.spec(2, 1, cells=1, labels={"app": "db"}), current=build.now("h1"))
+    rule = Rule(kind=RuleKind.APART, members={"app": "db"}, others={"name": "web"}, max_per=0)
+    for rules, lost in (([rule], 1), ([], 0)):
+        fleet = build.fleet(hosts, [web, db], rules)
+        found = worst_failure(fleet, solve_fleet(fleet, engine="greedy"))
+        assert (found["vms_without_place"], found["vcpus_without_place"]) == (lost, 3 * lost)

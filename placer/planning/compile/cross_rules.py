@@ -10,7 +10,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import VmSpec
-from placer.planning.compile.flavors import TYING, Flavors
+from placer.planning.compile.flavors import TYING, Flavors, rule_of
 from solvers.problem import CrossRule
 
 WITHIN_HOST = ("host", "node", "l3")
@@ -60,7 +60,7 @@ def fixed_members(fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], vms:
     for vm in vms:
         for token in flavors.fixed[vm][0]:
             if token in cross:
-                out[cross[token]] += _amount(fleet.rules[token % len(fleet.rules)], fleet.vms[vm].spec)
+                out[cross[token]] += _amount(rule_of(token, fleet.rules), fleet.vms[vm].spec)
     return out
 
 

@@ -165,9 +165,14 @@ def broken_here(confinement: Confinement, host: Host, rules: Sequence[Rule]) -> 
     return sum(is_broken(token, host, rules) for token in confinement.rules)
 
 
+def rule_of(token: int, rules: Sequence[Rule]) -> Rule:
+    """Return the rule that a VM names: by its number, in the second group by that and how many rules there are."""
+    return rules[token % len(rules)]
+
+
 def is_broken(token: int, host: Host, rules: Sequence[Rule]) -> bool:
     """Tell whether a VM that names a confining rule so breaks it by being on the host."""
-    rule = rules[token % len(rules)]
+    rule = rule_of(token, rules)
     inside = matches(rule.hosts, host.name, host.labels)
     return inside is (rule.kind in (RuleKind.OUTSIDE, RuleKind.DRAIN) or token >= len(rules))
 

@@ -11,6 +11,7 @@ import numpy as np
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import RuleKind
+from placer.model.same_host import room_key
 from placer.model.vm import CellMode, CpuPolicy
 from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capacity
 from placer.planning.compile.chain_rows import ChainKeys
@@ -25,9 +26,10 @@ from placer.planning.compile.flavors import (
     current_positions,
     drain_counts,
     is_broken,
+    rule_of,
     soft_confining,
 )
-from placer.planning.compile.loaded import Loaded, Room, State, room_key
+from placer.planning.compile.loaded import Loaded, Room, State
 from placer.planning.compile.loose import Loose, NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, unions_on, with_devices
 from placer.planning.compile.needs import Needs, spec_needs
@@ -257,7 +259,7 @@ class ClassBuilder:
             for goal, a_vm in draft.costs_of(group, self.fleet.rules).items():
                 self._constants[goal] += a_vm
             for rule in group.rules:
-                if rule in self.cross and self.fleet.rules[rule % len(self.fleet.rules)].scope in ("node", "l3"):
+                if rule in self.cross and rule_of(rule, self.fleet.rules).scope in ("node", "l3"):
                     loaded.tied_on[self.cross[rule]].update(
                         place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
                     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from placer.model.host import Host
 from placer.planning.compile.capacity import HostCapacity
 from placer.planning.compile.devices import DeviceNodes
 
@@ -52,17 +51,3 @@ class State:
     closed: bool = False
     charges: tuple[tuple[str, int], ...] = ()
     cost: int = 0
-
-
-def room_key(host: Host) -> Hashable:
-    """Return what of a host by itself settles how much it has and of what."""
-    return (
-        id(host.topology),
-        id(host.reserve),
-        host.dedicated_cpus,
-        host.shared_cpus,
-        host.isolated_cpus,
-        host.cpu_ratio,
-        host.memory_ratio,
-        tuple(sorted(host.resources.items())),
-    )

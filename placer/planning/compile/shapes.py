@@ -17,7 +17,7 @@ from placer.model.rules import Rule, RuleKind
 from placer.planning.compile.charges import power_of
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
-from placer.planning.compile.flavors import FlavorGroup
+from placer.planning.compile.flavors import FlavorGroup, rule_of
 from placer.planning.compile.loose import Loose, floating, floating_cost
 from placer.planning.compile.loose_places import with_devices
 from placer.planning.compile.needs import Needs
@@ -57,7 +57,7 @@ class ShapeDraft:
         if self.structure.watts_a_cpu:
             out["power"] = power_of(group.needs, self.structure.watts_a_cpu, float(self.structure.ratio))
         for token in self.structure.soft:
-            rule = rules[token % len(rules)]
+            rule = rule_of(token, rules)
             if rule.kind is RuleKind.DRAIN or token in group.confinement.soft:
                 out[rule.soft_goal] = out.get(rule.soft_goal, 0) + (rule.weight or 0)
         return out
