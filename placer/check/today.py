@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from placer.check.findings import Findings
-from placer.measure.as_now import as_now
+from placer.measure.as_now import places_now
 from placer.measure.cpu_use import cpu_use
-from placer.measure.moved import is_present
 from placer.measure.shortage import HostTaken, Short, shortages
 from placer.model.fleet import Fleet
 from placer.model.goals import PART_WORDS
@@ -20,12 +19,9 @@ MOST = 20
 def warn_of_excess(fleet: Fleet, found: Findings) -> None:
     """Warn of what VMs take now that their hosts have not: memory first, the most first."""
     placed: dict[str, list[tuple[Vm, PlanVm]]] = {}
-    for vm in fleet.vms:
-        if vm.current is None or not is_present(fleet, vm):
-            continue
-        planned = as_now(vm, fleet.host_by_name[vm.current.host])
-        if planned is not None and set(planned.pins) == set(range(vm.spec.vcpus)):
-            placed.setdefault(vm.current.host, []).append((vm, planned))
+    for vm, planned in places_now(fleet):
+        if planned is not None:
+            placed.setdefault(planned.host, []).append((vm, planned))
     parts = list(PART_WORDS)
     lines: list[tuple[int, float, str, Short]] = []
     for name, here in placed.items():

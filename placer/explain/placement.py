@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from placer.measure.as_now import as_now
+from placer.measure.as_now import places_now
 from placer.measure.measure import ScoreCache, total_score
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
@@ -74,14 +74,11 @@ def placement_now(fleet: Fleet) -> Placement:
     cache = ScoreCache()
     vms, scores, floating = [], {}, 0
     by_host: dict[str, list[str]] = defaultdict(list)
-    for vm in fleet.vms:
-        if vm.current is None or not is_present(fleet, vm):
-            continue
-        host = fleet.host_by_name[vm.current.host]
-        at = as_now(vm, host)
-        if at is None or at.bound or set(at.pins) != set(range(vm.spec.vcpus)):
+    for vm, at in places_now(fleet):
+        if at is None or at.bound:
             floating += 1
             continue
+        host = fleet.host_by_name[at.host]
         score = scores[vm.name] = cache.score(vm.spec, host.topology, at)
         by_host[host.name].append(vm.name)
         spot = spot_of(fleet, at)

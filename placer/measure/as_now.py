@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from placer.measure.memory_use import cells_now
+from placer.measure.moved import is_present
+from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.sets import bounds_now, cell_sets, known_nodes
@@ -46,6 +49,16 @@ def as_now(vm: Vm, host: Host) -> PlanVm | None:
         emulator=now.emulator,
         iothreads=now.iothread_pins,
     )
+
+
+def places_now(fleet: Fleet) -> Iterator[tuple[Vm, PlanVm | None]]:
+    """Yield each VM on a host that works with where it is, as a plan says it; None where that is not known of all its
+    cells and vCPUs.
+    """
+    for vm in fleet.vms:
+        if vm.current is not None and is_present(fleet, vm):
+            at = as_now(vm, fleet.host_by_name[vm.current.host])
+            yield vm, at if at is not None and set(at.pins) == set(range(vm.spec.vcpus)) else None
 
 
 def _loose(vm: Vm, host: Host) -> PlanVm:

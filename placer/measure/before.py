@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from placer.measure.as_now import as_now
-from placer.measure.moved import is_present
+from placer.measure.as_now import places_now
 from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm, Unplaced
@@ -14,11 +13,8 @@ from placer.model.plan import Plan, PlanVm, Unplaced
 def plan_before(fleet: Fleet) -> Plan | None:
     """Return where the VMs are now as a plan without goals; None where it is not known of all that are there."""
     found: list[PlanVm] = []
-    for vm in fleet.vms:
-        if vm.current is None or not is_present(fleet, vm):
-            continue
-        at = as_now(vm, fleet.host_by_name[vm.current.host])
-        if at is None or set(at.pins) != set(range(vm.spec.vcpus)):
+    for _, at in places_now(fleet):
+        if at is None:
             return None
         found.append(at)
     there = {vm.name for vm in found}
