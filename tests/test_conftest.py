@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import no_more_than, yardstick
+
 PROBES = {
     "runs": "def test_probe():\n    pass\n",
     "skips itself": "def test_probe():\n    pytest.skip('no domain.rng')\n",
@@ -50,3 +52,13 @@ def test_libvirt_marker(tmp_path: Path, probe: str, binding: bool, required: boo
         timeout=1800,
     )
     assert outcome in run.stdout.splitlines()[-1], run.stdout + run.stderr
+
+
+def test_work_without_end_is_more_than_allowed() -> None:
+    """Ten yardsticks of work are not two, and are not more than forty, on any machine."""
+    with pytest.raises(AssertionError, match="2 are allowed"), no_more_than(2):
+        for _ in range(10):
+            yardstick()
+    with no_more_than(40):
+        for _ in range(10):
+            yardstick()

@@ -6,7 +6,6 @@ import csv
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from placer.read.hosts.mlc import read_matrices
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "topologies"
 INDEX = FOLDER / "INDEX.tsv"
-TIME_LIMIT_S = 2.0
 MEMORY_LIMIT_MIB = 300
 
 pytestmark = pytest.mark.skipif(not INDEX.is_file(), reason="no folder shared/topologies beside the repository")
@@ -103,9 +101,8 @@ def _found(topology: Topology) -> dict[str, float]:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["file"] for row in ROWS])
 def test_machine_is_as_the_index_says(row: dict[str, str]) -> None:
-    """A real machine file gives what is known of it within two seconds, or one line that says why not."""
+    """A real machine file gives what is known of it, or one line that says why not."""
     path = FOLDER / row["file"]
-    started = time.process_time()
     if row["file"] in REFUSED:
         with pytest.raises(InputError, match=re.escape(REFUSED[row["file"]])) as refusal:
             read_topology(path)
@@ -117,7 +114,6 @@ def test_machine_is_as_the_index_says(row: dict[str, str]) -> None:
             # The index adds up whole MiB of each node.
             slack = found["numa_nodes"] if column == "mem_MiB" else 0
             assert abs(found[column] - value) <= slack, f"{column} is {found[column]}, the index says {value}"
-    assert time.process_time() - started < TIME_LIMIT_S
 
 
 @pytest.mark.parametrize(

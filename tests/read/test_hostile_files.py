@@ -9,7 +9,6 @@ import json
 import lzma
 import os
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,19 +25,18 @@ from placer.read.hosts.nodeinfo import parse_nodeinfo
 from placer.read.hosts.numactl import parse_numactl
 from placer.read.imports.openstack_flavors import properties
 from placer.read.recognise import recognise
+from tests.effort import no_more_than
 
 GIB = 1024**3
 CPU = "sys/devices/system/cpu/cpu0/topology/core_id"
 
 
 @contextmanager
-def refused(match: str, limit_s: float = 1.0) -> Iterator[None]:
-    """Expect an `InputError` of one line within the time."""
-    started = time.process_time()
-    with pytest.raises(InputError, match=match) as refusal:
+def refused(match: str) -> Iterator[None]:
+    """Expect an `InputError` of one line, soon."""
+    with no_more_than(1000), pytest.raises(InputError, match=match) as refusal:
         yield
     assert "\n" not in str(refusal.value)
-    assert time.process_time() - started < limit_s
 
 
 def _tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -138,7 +136,7 @@ def test_archive_of_very_many_members() -> None:
     header = tarfile.TarInfo("sys/a").tobuf(tarfile.USTAR_FORMAT)
     with refused("more than 134217728 bytes"):
         parse_topology(header * 270_000, "bomb.tar")
-    with refused("more than 200000 members", limit_s=4.0):
+    with refused("more than 200000 members"):
         parse_topology(header * 210_000, "bomb.tar")
 
 
@@ -281,7 +279,6 @@ def test_very_many_nodes() -> None:
 )
 def test_long_runs_of_blanks(line: str) -> None:
     """A line of a million blanks takes no longer than any other of its length, whoever reads it."""
-    begun = time.process_time()
     readers: tuple[Callable[[bytes, str], object], ...] = (
         recognise,
         parse_cpuinfo,
@@ -294,15 +291,14 @@ def test_long_runs_of_blanks(line: str) -> None:
         read_numatune,
         read_matrices,
     )
-    for read in readers:
-        with suppress(InputError):
-            read(f"processor: 0\n{line}\n".encode(), "long.txt")
-    assert time.process_time() - begun < 3
+    with no_more_than(1000):
+        for read in readers:
+            with suppress(InputError):
+                read(f"processor: 0\n{line}\n".encode(), "long.txt")
 
 
 def test_properties_of_openstack_without_end() -> None:
     """Text of properties that is none is passed over in linear time; pairs behind it are still read."""
-    begun = time.process_time()
     text = "a=', " * 20_000 + " " * 200_000 + "b b " * 50_000
-    assert properties(f"{text}, hw:cpu_policy='dedicated'")["hw:cpu_policy"] == "dedicated"
-    assert time.process_time() - begun < 2
+    with no_more_than(1000):
+        assert properties(f"{text}, hw:cpu_policy='dedicated'")["hw:cpu_policy"] == "dedicated"

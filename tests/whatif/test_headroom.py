@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import time
 from typing import Any
 
 import pytest
@@ -17,10 +16,11 @@ from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, 
 from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
-from placer.whatif.headroom import Headroom, headroom
+from placer.whatif.headroom import headroom
 from placer.whatif.wanted import Wanted, wanted_flavors, wanted_like
 from solvers.result import Limits
 from solvers.solve import solve
+from tests.effort import no_more_than
 
 GIB = 1024 * 1024
 MIB = 1024
@@ -209,7 +209,7 @@ def test_like_a_vm_of_the_fleet() -> None:
 
 
 def test_ten_thousand_hosts_and_a_hundred_flavors() -> None:
-    """Hosts of three shapes, a fifth of them with VMs, are counted for 100 flavors in 2 seconds of CPU time."""
+    """Hosts of three shapes, a fifth of them with VMs, are counted for 100 flavors in seconds."""
     shapes = [one_host(*cpus, memory_gib=256) for cpus in ((62, 62), (31,) * 4, (15,) * 8)]
     hosts = [dataclasses.replace(shapes[n % 3], name=f"h{n}") for n in range(10_000)]
     specs = [VmSpec(vcpus=vcpus, memory_kib=vcpus * GIB) for vcpus in (1, 2, 4, 8)]
@@ -223,15 +223,9 @@ def test_ten_thousand_hosts_and_a_hundred_flavors() -> None:
     )
     assert len(flavors) == 100
 
-    def timed() -> float:
-        began = time.process_time()
-        found[:] = headroom(fleet, flavors)
-        return time.process_time() - began
-
-    found: list[Headroom] = []
-    taken = min(timed() for _ in range(3))
+    with no_more_than(1000):
+        found = headroom(fleet, flavors)
     assert all(one.total == one.at_most for one in found)
     # An eighth-cut host of 15 CPUs a node holds 7 of 2 vCPUs on each, 56 in all; in cells of one CPU 15 × 8 / 2 = 60.
     by_name = {one.flavor: one.per_host["h2"] for one in found}
     assert (by_name["2x2GiB"], by_name["2x2GiB/2"]) == (56, 60)
-    assert taken < 2.0

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from placer.model.host import Host, NodeKind
 from placer.model.rules import RuleKind
 from placer.model.vm import Bound, CellMode, CpuPolicy, EmulatorPolicy, Movable, PinPolicy, ThreadPolicy, Vm
 from placer.read.inventory.inventory import parse_fleet, read_fleet
+from tests.effort import no_more_than
 
 TWO_NODES = """
     nodes:
@@ -479,9 +479,8 @@ def test_large_fleets_are_read_in_seconds(shared_dir: Path, tmp_path: Path) -> N
     text = subprocess.run(
         [sys.executable, str(shared_dir / "fleets/make_fleet.py"), "10000", "135000"], check=True, capture_output=True
     ).stdout
-    start = time.process_time()
-    fleet = parse_fleet(text, "f", ".")
-    assert time.process_time() - start < 5
+    with no_more_than(2000):
+        fleet = parse_fleet(text, "f", ".")
     assert (len(fleet.hosts), len({id(host.topology) for host in fleet.hosts})) == (10000, 3)
     assert abs(len(fleet.vms) - 135000) < 50 and len({id(vm.spec) for vm in fleet.vms}) == 27
     lines = ["schema: placer.inventory/v1", "hosts:"]
@@ -504,7 +503,6 @@ def test_large_fleets_are_read_in_seconds(shared_dir: Path, tmp_path: Path) -> N
             f"    host: pm_{n // 10}",
             f"    nodes: [{n % 2}]",
         ]
-    start = time.process_time()
-    live = parse_fleet("\n".join(lines).encode(), "f", ".")
-    assert time.process_time() - start < 15
+    with no_more_than(6000):
+        live = parse_fleet("\n".join(lines).encode(), "f", ".")
     assert (len(live.hosts), len(live.vms), len({id(vm.spec) for vm in live.vms})) == (10000, 100_000, 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import CrossRule, Flavor, HostClass, MoveBudget, Objective, Problem, Shape
 from solvers.result import HostPattern, Result
 from solvers.starts.best_fit import solve_greedy
+from tests.effort import no_more_than
 
 
 def rack_problem(
@@ -63,9 +63,8 @@ def spread_over(problem: Problem, result: Result) -> dict[int, int]:
 def test_large_empty_fleet_in_seconds() -> None:
     """10,000 hosts and 135,000 VMs (94 % of the vCPUs) take seconds, and next to nothing stays out."""
     problem = synthetic_fleet(10_000, 135_000)
-    began = time.process_time()
-    result = solve_greedy(problem)
-    assert time.process_time() - began < 10.0
+    with no_more_than(2000):
+        result = solve_greedy(problem)
     assert not violations(problem, result.patterns, result.unplaced)
     assert sum(result.unplaced) < 0.01 * 135_000
 
