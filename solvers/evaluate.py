@@ -143,7 +143,7 @@ def _newcomers(problem: Problem, pattern: HostPattern, taken: IntArray) -> list[
     if host_class.room is None:
         return []
     out = []
-    for row in np.flatnonzero(taken > host_class.room).tolist():
+    for row in shape.over(taken, host_class.room):
         then: dict[int, int] = defaultdict(int)
         for placement, many in host_class.content:
             then[int(shape.flavor[placement])] += many * int(shape.use[placement, row])

@@ -77,6 +77,8 @@ class Shape:
     use : (P, K) units of each row that one VM so placed takes.
     cost : goal -> (P,) integer cost of one VM so placed; goals not named cost nothing.
     hinges : convex costs on rows. shortages : what counts on classes that hold more than they have room for.
+    inside : row over several nodes -> the largest families of rows over fewer of them, no two on one node, of the same
+    resource in the same units.
     touches : (P, nodes) whether the placement has CPUs on the node.
     stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
     complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
@@ -92,7 +94,20 @@ class Shape:
     stay_only: BoolArray
     hinges: tuple[Hinge, ...] = ()
     shortages: tuple[Shortage, ...] = ()
+    inside: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     complete: bool = True
+
+    def over(self, load: IntArray, room: IntArray) -> list[int]:
+        """Return the rows that are over: that lack more than rows inside them lack already.
+
+        What has no place on one node has none on any set of nodes that holds it; it does not close the others.
+        """
+        above = np.maximum(load - room, 0)
+        return [
+            row
+            for row in np.flatnonzero(above).tolist()
+            if above[row] > max((int(above[list(family)].sum()) for family in self.inside.get(row, ())), default=0)
+        ]
 
     @property
     def placements(self) -> int:
@@ -109,7 +124,7 @@ class HostClass:
     capacity : (K,) what the movable VMs and arrivals may take of each row; already less what cannot move, and never
         below what the content takes now (a row broken at the start may not get worse).
     room : (K,) the same as it really is, below 0 where immovable VMs alone take too much; None where it is `capacity`.
-        A row that takes more than its room is over: then no flavor may take more of it than it does now.
+        A row that is over (`Shape.over`) has no flavor that takes more of it than now.
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.
     floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.

@@ -16,8 +16,8 @@ from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take, 
 from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
 from benchmarks.truth.reading import Host, Vm
 
-MOST_SETS = 5
-"""A host of more sets of several nodes has too many unions to write down one by one."""
+MOST_SETS = 31
+"""A host of more sets of nodes has too many to write down one by one."""
 
 
 def kind_of(vm: Vm) -> Hashable:
@@ -286,26 +286,18 @@ def _countables(model: ReferenceModel, host: Host) -> None:
         model.excess["others"].append(above)
 
 
-def unions(sets: Iterable[Nodes]) -> dict[Nodes, list[tuple[Nodes, ...]]]:
-    """Return the sets and all unions of sets that share nodes, each with the choices of sets that make it up."""
-    every = set(sets)
-    found: dict[Nodes, list[tuple[Nodes, ...]]] = {nodes: [] for nodes in every if len(nodes) == 1}
-    wide = sorted((nodes for nodes in every if len(nodes) > 1), key=sorted)
-    if len(wide) > MOST_SETS:
-        raise NotCoveredError(f"{len(wide)} sets of nodes on a host")
-    for count in range(1, len(wide) + 1):
-        for chosen in itertools.combinations(wide, count):
-            if _is_one_piece(chosen):
-                found.setdefault(frozenset[int]().union(*chosen), []).append(chosen)
-    return found
-
-
-def _is_one_piece(sets: Sequence[Nodes]) -> bool:
-    reached, left = sets[0], list(sets[1:])
-    while near := [nodes for nodes in left if nodes & reached]:
-        reached = reached.union(*near)
-        left = [nodes for nodes in left if nodes not in near]
-    return not left
+def unions(sets: Iterable[Nodes]) -> list[Nodes]:
+    """Return the sets and all unions of sets that share nodes, smaller ones first."""
+    found = set(sets)
+    queue = [nodes for nodes in found if len(nodes) > 1]
+    while queue:
+        one = queue.pop()
+        new = {one | other for other in found if one & other} - found
+        found |= new
+        queue += new
+    if len(found) > MOST_SETS:
+        raise NotCoveredError(f"{len(found)} sets of nodes on a host")
+    return sorted(found, key=lambda nodes: (len(nodes), sorted(nodes)))
 
 
 def keep(
@@ -317,7 +309,9 @@ def keep(
     beside: tuple[Sequence[Take], Sequence[Take]] | None = None,
     soft: bool = False,
 ) -> Expr:
-    """Write that no union of sets which share nodes takes more than it has, or no kind more of it than now.
+    """Write that no set of nodes is over, or no kind takes more of it than now.
+
+    A set is over that lacks more than any part of it does. Only unions of sets which share nodes can be.
 
     Parameters
     ----------
@@ -330,7 +324,7 @@ def keep(
     Whether the last union is taken to be over.
     """
     last: Expr = 0
-    for union, covers in unions(take.nodes for take in takes).items():
+    for union in unions(take.nodes for take in takes):
         inside = [take for take in takes if take.nodes <= union]
         total = sum(take.units * take.var for take in inside)
         has = sum(room.get(node, 0) for node in union)
@@ -338,15 +332,12 @@ def keep(
         if len(union) == 1 and not soft and isinstance(has, int) and then <= has:
             model.model.add(total <= has)
             continue
-        there: list[Expr] = []
-        if len(union) > 1:
-            made = [_all_of(model, [_taken(model, takes, nodes) for nodes in cover]) for cover in covers]
-            there = [model.any_of(made, "a union of sets that are there")]
         if not isinstance(has, int) and beside is None:
-            model.model.add(total <= has).only_enforce_if(there)
+            model.model.add(total <= has)
             continue
+        total -= most_lacked(model, [take for take in inside if take.nodes < union], room, union)
         over = last = model.boolean("over")
-        model.model.add(total <= has).only_enforce_if([over.negated(), *there])
+        model.model.add(total <= has).only_enforce_if(over.negated())
         after = [*inside, *(take for take in beside[0] if take.nodes <= union)] if beside else inside
         before = [*now, *beside[1]] if beside else now
         for kind in {kind_of(take.vm) for take in after if take.vm is not None}:
@@ -363,14 +354,16 @@ def keep(
     return last
 
 
-def _taken(model: ReferenceModel, takes: Sequence[Take], nodes: Nodes) -> Expr:
-    return model.any_of([take.var for take in takes if take.nodes == nodes], "a set is there")
-
-
-def _all_of(model: ReferenceModel, terms: Sequence[Expr]) -> Expr:
-    found = model.boolean("all are there")
-    model.model.add_min_equality(found, terms)
-    return found
+def most_lacked(model: ReferenceModel, takes: Sequence[Take], room: Mapping[int, Expr], union: Nodes) -> Expr:
+    """Return the most that any part of a set of nodes lacks."""
+    above: list[Expr] = [0]
+    for count in range(1, len(union)):
+        for chosen in itertools.combinations(sorted(union), count):
+            asked = sum(take.units * take.var for take in takes if take.nodes <= set(chosen))
+            above.append(asked - sum(room.get(node, 0) for node in chosen))
+    most = model.model.new_int_var(0, 10**10, "lacked by a part")
+    model.model.add_max_equality(most, above)
+    return most
 
 
 def _is_over(now: Sequence[Take], room: Mapping[int, Expr]) -> bool:

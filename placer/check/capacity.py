@@ -10,7 +10,7 @@ from placer.check.findings import Findings, some
 from placer.measure.as_now import as_now
 from placer.measure.measure import cells_for_devices, device_places
 from placer.measure.sets_taken import Nodes, taken_by
-from placer.measure.shortage import BEYOND, Short, memory_pools
+from placer.measure.shortage import BEYOND, Short, memory_pools, short_of
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.units import format_kib
@@ -25,7 +25,8 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
     """Note what of a host has no place, and refuse that anything came to a place that is over.
 
     `residents` are the VMs that are there now, `shorts` what has no place under the plan. On every set of nodes that
-    is over no kind of VM takes more than now; what stays as it is may stay, and is only told.
+    is over, which lacks more than any part of it does, no kind of VM takes more than now; what stays as it is may stay,
+    and is only told.
     """
     for short in shorts:
         if short.what == BEYOND:
@@ -36,7 +37,7 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
         for union in sorted(_unions(_sets(after, resource)), key=lambda nodes: (len(nodes), sorted(nodes))):
             total = sum(_within(kinds, resource, union) for kinds in after.values())
             has = sum(room.get(node, 0) for node in union)
-            if total <= has:
+            if total - has <= _lacked_inside(after, resource, union, room):
                 continue
             message = f"host {host.name!r}, {_nodes_words(union)}: {_words(host, resource, union, has, after)}"
             more = [
@@ -54,7 +55,7 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
 
 Resource = tuple[str, int | None]
 """What is counted, and the page size of its pool."""
-Kinds = dict[tuple[Resource, Nodes], float]
+Kinds = dict[tuple[Resource, Nodes], int]
 
 
 def _kind(vm: Vm) -> object:
@@ -69,7 +70,7 @@ def _by_kind(host: Host, placed: Iterable[tuple[Vm, PlanVm]]) -> dict[object, Ki
     for vm, planned in placed:
         kinds = out.setdefault(_kind(vm), {})
         taken = taken_by(vm, host, planned)
-        parts: list[tuple[Resource, Nodes, float]] = [
+        parts: list[tuple[Resource, Nodes, int]] = [
             (("memory", size), nodes, kib) for (nodes, size), kib in taken.memory.items()
         ]
         parts += [(("shared vCPUs", None), nodes, many * ratio.denominator) for nodes, many in taken.shared.items()]
@@ -114,8 +115,19 @@ def _sizes(placed: Placed) -> set[int | None]:
     return {size for vm, _ in placed for size in vm.spec.page_sizes if size not in (None, 4)}
 
 
-def _within(kinds: Kinds, resource: Resource, union: Nodes) -> float:
+def _within(kinds: Kinds, resource: Resource, union: Nodes) -> int:
     return sum(units for (what, nodes), units in kinds.items() if what == resource and nodes <= union)
+
+
+def _lacked_inside(after: Mapping[object, Kinds], resource: Resource, union: Nodes, room: Mapping[int, int]) -> int:
+    """Return the most that any part of a set of nodes lacks: whichever it is, it is without one of the nodes."""
+    wanted: Counter[Nodes] = Counter()
+    for kinds in after.values():
+        for (what, nodes), units in kinds.items():
+            if what == resource and nodes < union:
+                wanted[nodes] += units
+    parts = [{nodes: units for nodes, units in wanted.items() if node not in nodes} for node in union]
+    return max(short_of(part, room)[0] for part in parts)
 
 
 def _unions(sets: set[Nodes]) -> set[Nodes]:

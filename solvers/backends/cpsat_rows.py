@@ -155,6 +155,21 @@ class RowWriter:
         self.row(Sum().add(variable, 1).plus(total, -1), 0, None)
         return Sum().add(variable, 1)
 
+    def at_most_positive(self, total: Sum) -> Sum:
+        """Return an expression that is at most max(0, total), and just that in a full solution."""
+        index, factor = total.arrays()
+        low, high = self.range_of(index, factor)
+        if low + total.constant >= 0:
+            return total
+        if high + total.constant <= 0:
+            return Sum()
+        claimed = self.derive(total, 0, 1)
+        variable = self.derive(total, 0, high + total.constant)
+        self.row(Sum().add(variable, 1).add(claimed, -high - total.constant), None, 0)
+        least = low + total.constant
+        self.row(Sum().add(variable, 1).plus(total, -1).add(claimed, -least), None, -least)
+        return Sum().add(variable, 1)
+
     def is_positive(self, total: Sum) -> Sum:
         """Return an expression that is 1 at least where `total`, a sum of counts, is positive."""
         index, factor = total.arrays()

@@ -203,9 +203,7 @@ class StateModel:
     def _brings(self, state: State, pattern: Pattern, load: IntArray) -> bool:
         """Tell whether a pattern takes more of a row that is over its room, in any flavor, than the host holds now."""
         shape, room = self.problem.shapes[state.shape], state.lead.room
-        for row in state.lead.over_rows:
-            if room is None or load[row] <= room[row]:
-                continue
+        for row in [] if room is None else shape.over(load, room):
             more = np.zeros(len(self.problem.flavors), dtype=np.int64)
             for sign, held in ((1, pattern), (-1, state.null)):
                 for placement, count in held:

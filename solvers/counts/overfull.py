@@ -9,7 +9,7 @@ from solvers.problem import HostClass, IntArray, Shape
 
 
 def keep_out(writer: RowWriter, shape: Shape, host_class: HostClass, placements: IntArray, y: IntArray) -> None:
-    """Write that a row is within its room, or that no flavor takes more of it than it does now.
+    """Write that a row is not over (`Shape.over`), or that no flavor takes more of it than it does now.
 
     Parameters
     ----------
@@ -18,11 +18,20 @@ def keep_out(writer: RowWriter, shape: Shape, host_class: HostClass, placements:
     if host_class.room is None:
         return
     flavor, use = shape.flavor[placements], shape.use[placements]
-    for row in host_class.over_rows:
+    beyonds = {row: Sum(constant=-int(host_class.room[row])).add(y, use[:, row]) for row in host_class.over_rows}
+    lacks: dict[int, Sum] = {}
+    for row, beyond in beyonds.items():
         column, room = use[:, row], int(host_class.room[row])
         if not column.any():
             continue
-        beyond = Sum(constant=-room).add(y, column)
+        for one in {one for family in shape.inside.get(row, ()) for one in family if one in beyonds} - lacks.keys():
+            lacks[one] = writer.at_most_positive(beyonds[one])
+        inside: Sum | None = None
+        for family in shape.inside.get(row, ()):
+            here = total_of(lacks[one] for one in family if one in lacks)
+            inside = here if inside is None else Sum().plus(inside).plus(writer.at_most_positive(here.plus(inside, -1)))
+        if inside is not None:
+            beyond = Sum().plus(beyond).plus(inside, -1)
         over = writer.derive(beyond, 0, 1)
         writer.row(Sum().plus(beyond).add(over, room - int(host_class.capacity[row])), None, 0)
         now = units_now(shape, host_class, row)

@@ -196,6 +196,18 @@ def test_nobody_comes_to_a_place_that_is_over() -> None:
     assert value(fleet([host(("0-3", "512MiB"))], [full, vm("new", 1)]), "placed") == 1
 
 
+def test_a_node_that_is_over_closes_no_other() -> None:
+    """Beside a node that is over a VM comes to the one that has room, though both together lack some."""
+    nodes = host(("0", "4GiB"), ("1-2", "4GiB"))
+    crowd = [
+        vm(f"s{n}", 2, memory="256MiB", cpu_policy="shared", host="h", bound={"cpus": [0], "memory": "host"})
+        for n in range(2)
+    ]
+    loose = vm("l", 1, memory="256MiB", cpu_policy="shared", host="h", nodes=[])
+    assert solve(fleet([nodes], [*crowd, loose, vm("new", 1)]), "placed,excess").plan["new"].cpu_nodes == (1,)
+    assert value(fleet([nodes], [*crowd, loose, vm("new", 2)]), "placed") == 2
+
+
 def test_excess_has_four_parts() -> None:
     """Memory, dedicated vCPUs that share a CPU, CPUs that shared vCPUs lack, and free resources, as they stand."""
     one = host(("0-1", "512MiB"), resources={"disk": 1})

@@ -302,7 +302,7 @@ class ClassBuilder:
         for flavor, vms in loaded.floating.items():
             for row in rows_of_floating(table, self.groups[flavor].rules, self.factory.spread_rules):
                 taken[row] += len(vms)
-        out = np.maximum(np.maximum(room, 0), taken)
+        out = table.holding(room, taken)
         for k, one in enumerate(table.rows):
             alone = one.shared and not loaded.shares
             if one.kind in (RowKind.RULE, RowKind.ONE_L3) or alone or table.is_untold(one):

@@ -12,7 +12,7 @@ from placer.model.goals import BALANCE_USAGE
 from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile.flavors import FlavorGroup
-from placer.planning.compile.loose import Loose, LoosePart, NodeSet
+from placer.planning.compile.loose import Loose, LoosePart, NodeSet, families
 from placer.planning.compile.needs import Needs, Part
 from placer.planning.compile.placements import Placement, running_nodes
 from placer.planning.compile.rows import BESIDE, MEASURING, PLENTY, SHARED, Row, RowKind
@@ -36,6 +36,8 @@ class RowTable:
     structure: Structure
     rows: list[Row] = field(default_factory=list)
     index: dict[Row, int] = field(default_factory=dict)
+    _inside: dict[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    _inside_of: int = 0
 
     def row(self, kind: RowKind, nodes: NodeSet = (), what: str | int = "") -> int:
         """Return the index of a row, made if it is new."""
@@ -44,6 +46,38 @@ class RowTable:
             self.index[row] = len(self.rows)
             self.rows.append(row)
         return self.index[row]
+
+    def inside(self) -> dict[int, tuple[tuple[int, ...], ...]]:
+        """Return row over several nodes -> the largest families inside it (`Shape.inside`), smaller rows first."""
+        if self._inside_of < len(self.rows):
+            alike: dict[tuple[RowKind, str | int], list[tuple[int, NodeSet]]] = {}
+            for k, row in enumerate(self.rows):
+                if row.nodes:
+                    alike.setdefault((row.kind, row.what), []).append((k, row.nodes))
+            wide = sorted((k for k, row in enumerate(self.rows) if len(row.nodes) > 1), key=self._width)
+            self._inside = {}
+            for k in wide:
+                row, nodes = self.rows[k], set(self.rows[k].nodes)
+                own = [(other, less) for other, less in alike[row.kind, row.what] if set(less) < nodes]
+                self._inside[k] = families(own) if own else ()
+            self._inside_of = len(self.rows)
+        return self._inside
+
+    def _width(self, row: int) -> int:
+        return len(self.rows[row].nodes)
+
+    def holding(self, room: IntArray, now: IntArray) -> IntArray:
+        """Return (K,): the most that a host may come to hold of each row where it holds `now` and has `room`.
+
+        What rows inside one are over is no matter of the row's room.
+        """
+        out = np.maximum(np.maximum(room, 0), now)
+        over = out - room
+        for row, families_inside in self.inside().items() if over.any() else ():
+            more = max((int(over[list(family)].sum()) for family in families_inside), default=0)
+            over[row] = max(int(over[row]), more)
+            out[row] = room[row] + over[row]
+        return out
 
     def use(self, group: FlavorGroup, placement: Place, spread_rules: Mapping[int, str]) -> dict[int, int]:
         """Return row -> units that one VM of the flavor takes when so placed.

@@ -211,6 +211,7 @@ class ShapeFactory:
         hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.widths, self.soft)
         shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
         hinged = {hinge.row for hinge in hinges}
+        inside = draft.table.inside() if over else {}
         hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
         kept = tuple(draft.table.rows[k] for k in rows)
@@ -252,6 +253,11 @@ class ShapeFactory:
             stay_only=np.array(draft.stay_only, dtype=bool)[keep],
             complete=draft.complete,
             hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
+            inside={
+                position[row]: tuple(tuple(position[one] for one in family if one in position) for family in found)
+                for row, found in inside.items()
+                if row in position and found
+            },
             shortages=tuple(
                 dataclasses.replace(
                     shortage,
