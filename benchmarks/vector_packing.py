@@ -94,7 +94,7 @@ def made_records(seed: int, size: _Size) -> Iterator[Record]:
     for number in range(min(size.records, 60)):
         random_ = random.Random(f"{seed} {number}")
         if max(size.items) > TRIPLETS_FROM and number % 2 == 0:
-            yield _triplets(
+            yield triplets(
                 random_,
                 f"triplets {number}",
                 size.items[number // 2 % len(size.items)] // 3,
@@ -112,7 +112,7 @@ def made_records(seed: int, size: _Size) -> Iterator[Record]:
         yield Record(name=f"made {number}", capacity=(1000,) * resources, items=tuple(items))
 
 
-def _triplets(random_: random.Random, name: str, bins: int, resources: int) -> Record:
+def triplets(random_: random.Random, name: str, bins: int, resources: int) -> Record:
     """Return three items for every bin that fill it in every resource, each between a quarter and half of it."""
     items = []
     for _ in range(bins):

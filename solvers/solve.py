@@ -146,6 +146,7 @@ class _Ladder:
             if self.goes_on or not self.climbed:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
+        self.full_hosts()
         self.improve(PATIENCE)
         self.fill_in()
         self.columns()

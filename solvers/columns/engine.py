@@ -26,7 +26,7 @@ from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.problem import IntArray, Problem
-from solvers.proofs.floors import load_floor, saving_floor
+from solvers.proofs.floors import least_moves, load_floor, saving_floor
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
 FEW, MANY = 40, 1_000
@@ -180,6 +180,18 @@ class _Run:
             floor = saving_floor(problem, objective) + load_floor(problem, objective) if kit.complete else 0
             kit.claim(number, floor, "no cost is negative" if not floor else "what the moves allowed can save at most")
 
+    def _least_moves(self, objective: int, held: tuple[int, ...]) -> None:
+        """Claim how many moves it takes at least to reach what earlier objectives are held at."""
+        kit = self.kit
+        objectives = kit.model.problem.objectives
+        if not objectives[objective].moves or not kit.complete:
+            return
+        known = [g for g in range(objective) if not (kit.model.cost[:, g] < 0).any()]
+        moves = max((least_moves(kit.model.problem, objectives[g], held[g]) for g in known), default=0)
+        if moves:
+            floor = objectives[objective].moves * moves
+            kit.claim(objective, floor, "what each move can save at most", held=held)
+
     def _closed(self, objective: int) -> bool:
         bound = self.kit.bounds[objective].value
         return bound is not None and self.kit.incumbent.values[objective] <= bound
@@ -209,6 +221,10 @@ class _Run:
         """Work on one objective; `targets` are values that earlier ones shall reach on the way."""
         kit = self.kit
         held = self._held(objective, targets or {})
+        self._least_moves(objective, held)
+        if self._reached(objective, held):
+            kit.tell(objective)
+            return
         phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
         self.phases[objective] = phase
         late = bool(kit.clock.stopped)
@@ -259,10 +275,11 @@ class _Run:
 
     def _done(self, phase: Phase) -> bool:
         """Tell whether an objective is proven, and the earlier ones reached what they were held at."""
+        return self._reached(phase.objective, phase.held)
+
+    def _reached(self, objective: int, held: tuple[int, ...]) -> bool:
         now = self.kit.incumbent.values
-        return all(value <= most for value, most in zip(now, phase.held, strict=False)) and self._closed(
-            phase.objective
-        )
+        return all(value <= most for value, most in zip(now, held, strict=False)) and self._closed(objective)
 
     def _further(self) -> None:
         """Go on with what is not proven, objective by objective, while rounds bring something."""

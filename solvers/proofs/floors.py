@@ -32,32 +32,59 @@ def saving_floor(problem: Problem, objective: Objective) -> int:
 
     It is 0 where costs of real VMs are negative, which is no floor at all; nothing is said of phantoms then.
     """
-    if objective.cost is None:
+    found = None if objective.cost is None else _savings(problem, objective.cost)
+    if found is None:
         return 0
-    least = _least_costs(problem, objective.cost)
+    total, savings = found
+    left = problem.budget.moves
+    for saving, many in savings:
+        taken = many if left is None else min(many, left)
+        total -= saving * taken
+        left = None if left is None else left - taken
+    return total
+
+
+def least_moves(problem: Problem, objective: Objective, most: int) -> int:
+    """Return how many VMs have to move at least for an objective to cost no more than `most`.
+
+    The largest savings come first: of fewer moves not even those would do. 0 where nothing is known.
+    """
+    found = None if objective.cost is None else _savings(problem, objective.cost)
+    if found is None:
+        return 0
+    total, savings = found
+    over, moves = total + load_floor(problem, objective) - most, 0
+    for saving, many in savings:
+        if over <= 0:
+            break
+        taken = min(many, -(-over // saving))
+        over, moves = over - saving * taken, moves + taken
+    return moves
+
+
+def _savings(problem: Problem, key: str) -> tuple[int, list[tuple[int, int]]] | None:
+    """Return what places cost without a move, VMs that settle where they cost least, and (saving, VMs) of moves.
+
+    The largest saving comes first; None where costs of real VMs are negative.
+    """
+    least = _least_costs(problem, key)
     if least is None:
-        return 0
-    total, savings, free = 0, [], 0
+        return None
+    total, savings = 0, []
     for host_class in problem.classes:
         shape = problem.shapes[host_class.shape]
-        cost = shape.cost.get(objective.cost)
+        cost = shape.cost.get(key)
         for placement, many in host_class.content:
             now = 0 if cost is None else int(cost[placement])
             total += now * many * host_class.count
             saving = now - int(least[shape.flavor[placement]])
             if problem.flavors[int(shape.flavor[placement])].settles:
-                free += max(0, saving) * many * host_class.count
+                total -= max(0, saving) * many * host_class.count
             elif saving > 0:
                 savings.append((saving, many * host_class.count))
         for flavor, many in host_class.floating:
             total += int(least[flavor]) * many * host_class.count
-    total -= free
-    left = problem.budget.moves
-    for saving, many in sorted(savings, reverse=True):
-        taken = many if left is None else min(many, left)
-        total -= saving * taken
-        left = None if left is None else left - taken
-    return total
+    return total, sorted(savings, reverse=True)
 
 
 def _least_costs(problem: Problem, key: str) -> IntArray | None:

@@ -8,7 +8,7 @@ import numpy as np
 from small_problems import small_case
 
 from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Objective, Problem, Shape
-from solvers.proofs.floors import load_floor, saving_floor
+from solvers.proofs.floors import least_moves, load_floor, saving_floor
 from solvers.result import Limits
 from solvers.solve import solve
 
@@ -32,6 +32,23 @@ def test_no_answer_is_below_a_floor() -> None:
             compared += 1
             above += floor > 0
     assert compared > 150 and above > 10
+
+
+def test_no_answer_moves_less_than_what_it_saves_takes() -> None:
+    """Every answer of small fleets with every feature has at least as many moves as its other values take."""
+    above = 0
+    for seed in range(150):
+        problem, answers = small_case(seed)
+        counted = [n for n, objective in enumerate(problem.objectives) if objective.moves]
+        for number, objective in enumerate(problem.objectives):
+            if any(objective.cost in s.cost and (s.cost[objective.cost] < 0).any() for s in problem.shapes):
+                continue
+            floors = {most: least_moves(problem, objective, most) for most in {value[number] for value in answers}}
+            for value in answers:
+                floor = floors[value[number]]
+                assert all(problem.objectives[n].moves * floor <= value[n] for n in counted), (seed, number)
+                above += floor > 0
+    assert above > 100
 
 
 def _fleet(budget: MoveBudget, *, floating: bool) -> Problem:
@@ -107,8 +124,8 @@ def test_loads_that_differ_from_place_to_place_prove_nothing() -> None:
     assert load_floor(problem, problem.objectives[0]) == immovable
 
 
-def test_a_saving_for_every_move() -> None:
-    """Of places that cost 5, 3 and 1 more than the least, two moves save 8 at most."""
+def _fleet_of_places(budget: MoveBudget) -> Problem:
+    """One host of a flavor whose places cost 0, 1, 3 and 5, with two, one and one VMs on the last three."""
     shape = Shape(
         name="s",
         nodes=1,
@@ -128,12 +145,36 @@ def test_a_saving_for_every_move() -> None:
         allowed=np.ones(1, dtype=np.bool_),
         stay_penalty=np.zeros(1, dtype=np.int64),
     )
-    problem = Problem(
+    return Problem(
         flavors=(Flavor(name="a", vcpus=1),),
         shapes=(shape,),
         classes=(host,),
         objectives=(Objective(goal="remote", cost="remote"),),
-        budget=MoveBudget(moves=2),
+        budget=budget,
     )
+
+
+def test_a_saving_for_every_move() -> None:
+    """Of places that cost 5, 3 and 1 more than the least, two moves save 8 at most."""
+    problem = _fleet_of_places(MoveBudget(moves=2))
     assert saving_floor(problem, problem.objectives[0]) == 2
     assert saving_floor(replace(problem, budget=MoveBudget()), problem.objectives[0]) == 0
+    assert [least_moves(problem, problem.objectives[0], most) for most in (10, 9, 5, 4, 2, 1, 0)] == [
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_moves_are_proven_by_what_each_can_save() -> None:
+    """Held at what two moves save at most, the columns engine knows without columns that it takes two."""
+    problem = _fleet_of_places(MoveBudget(moves=2))
+    goals = (*problem.objectives, Objective(goal="moves", migrations=0, moves=1))
+    found = solve(replace(problem, objectives=goals), limits=Limits(time_limit_s=600), engine="columns")
+    assert found.status == "optimal"
+    assert [row.value for row in found.objectives] == [2, 2]
+    assert found.objectives[1].source == "what each move can save at most"

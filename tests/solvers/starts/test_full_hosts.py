@@ -7,7 +7,7 @@ import random
 import pytest
 from small_problems import small_case
 
-from benchmarks.vector_packing import Record, packing_problem
+from benchmarks.vector_packing import Record, packing_problem, triplets
 from solvers.evaluate import evaluate, violations
 from solvers.result import Interrupt, Limits
 from solvers.solve import solve
@@ -49,6 +49,14 @@ def test_the_door_proves_it() -> None:
     found = solve(problem, limits=Limits(time_limit_s=600))
     assert found.status == "optimal"
     assert found.objectives[1].value == 25 * problem.objectives[1].unit
+
+
+def test_the_door_looks_for_full_hosts_first() -> None:
+    """Thirty bins of three items each are full after one round, which no other engine's first round does."""
+    record = triplets(random.Random(5), "triplets", 30, 3)
+    problem, _ = packing_problem(record, 40)
+    found = solve(problem, limits=Limits(time_limit_s=600, rounds=1))
+    assert found.objectives[1].value == 30 * problem.objectives[1].unit
 
 
 def test_nothing_is_sought_where_room_may_stay_free() -> None:
