@@ -7,19 +7,16 @@ from collections import Counter
 from typing import Any
 
 from placer.measure.alike import HostGroup, alike_hosts
-from placer.measure.cpu_use import CpuUse, cpu_use, shared_vcpus
-from placer.measure.memory_use import memory_taken
+from placer.measure.cpu_use import CpuUse, cpu_use
+from placer.measure.node_load import node_loads
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
-from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.units import mib_number
 
 _Slot = tuple[int, int, str, int]
 """CPUs, KiB, host and node id."""
-_ROUNDING = 1e-9
-"""Shared vCPUs are fractions where a cpuset spans nodes."""
 
 
 def capacity_summary(values: PlanValues) -> dict[str, Any]:
@@ -68,38 +65,22 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
 
 def _of_host(group: HostGroup, use: CpuUse) -> tuple[Counter[str], _Slot | None]:
     """Return what one host of a group has, uses and reserves (CPUs, KiB), and its largest free slot."""
-    host = group.host
-    reserved = _reserved(host)
-    held, shared = use.taken, shared_vcpus(use)
-    memory: Counter[int] = Counter()
-    for vm, planned in group.placed:
-        for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
-            memory[node_id] += kib
     figures: Counter[str] = Counter()
     largest: _Slot | None = None
-    for node, kept in zip(host.topology.nodes, reserved, strict=True):
-        usable = node.cpus & host.usable_cpus
-        busy = len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio - _ROUNDING)
+    for load in node_loads(group.host, group.placed, use):
         figures.update(
-            cpus=len(node.cpus),
-            cpus_reserved=len(node.cpus) - len(usable),
-            cpus_used=busy,
-            memory=node.memory_kib,
-            memory_reserved=kept,
-            memory_used=memory[node.id],
+            cpus=load.cpus,
+            cpus_reserved=load.cpus - load.usable,
+            cpus_used=load.busy,
+            memory=load.memory_kib,
+            memory_reserved=load.kept_kib,
+            memory_used=load.taken_kib,
         )
-        slot = (len(usable) - busy, node.memory_kib - kept - memory[node.id], host.name, node.id)
+        left_kib = load.memory_kib - load.kept_kib - load.taken_kib
+        slot = (load.usable - load.busy, left_kib, group.host.name, load.node)
         if slot[0] > 0 and slot[1] > 0 and (largest is None or slot[:2] > largest[:2]):
             largest = slot
     return figures, largest
-
-
-def _reserved(host: Host) -> list[int]:
-    """Return KiB reserved on each node: its own, and an equal part of the host's over nodes with CPUs and memory."""
-    nodes, reserve = host.topology.nodes, host.reserve.memory_kib
-    sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
-    part = -(-reserve.get(None, 0) // len(sharing))
-    return [reserve.get(node.id, 0) + (part if node.id in sharing else 0) for node in nodes]
 
 
 def mended(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:

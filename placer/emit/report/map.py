@@ -1,27 +1,17 @@
-"""One host of a report as HTML: boxes in boxes from the socket down to the thread, coloured by VM; and as text."""
+"""One host of a report as HTML, coloured by VM, with its legend; and as text."""
 
 from __future__ import annotations
 
 import html
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from placer.emit.report.hosts import NodeUse, Pattern, owners
+from placer.emit.report.boxes import Box, Core, colour_class, node_line
+from placer.emit.report.hosts import NodeUse, Pattern
 from placer.model.cpuset import format_cpuset
-from placer.model.host import Topology
 from placer.model.plan import Change
-from placer.show.plan_map import FREE, MANY, RESERVED, SHARED, MappedCell
-from placer.show.words import CHANGE_WORDS, amount, count, page, visible
-from placer.topology.parts import Kind, Part
-
-COLOURS = 12
-"""Colours in the style sheet; beyond so many VMs on a host they come again, and the letter tells them apart."""
-_IDLE = "-"
-_MARK_PLACE = {mark: place for place, mark in enumerate(string.ascii_letters + string.digits[1:] + MANY)}
-_TITLES = {Kind.PACKAGE: "socket", Kind.DIE: "die", Kind.NODE: "node", Kind.L3: "L3", Kind.CLUSTER: "cluster"}
-_STATE_CLASS = {FREE: "f", RESERVED: "r", SHARED: "s", _IDLE: "i"}
-_STATE_WORD = {FREE: "free", RESERVED: "reserved", SHARED: "shared by floating vCPUs", _IDLE: "kept idle"}
+from placer.show.plan_map import MappedCell
+from placer.show.words import CHANGE_WORDS, amount, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,104 +30,39 @@ class LegendRow:
     change: str
 
 
-def colour_class(mark: str) -> str:
-    """Return the class that colours the CPUs of a VM's letter."""
-    return f"v{_MARK_PLACE[mark] % COLOURS}"
+def host_map(inner: Sequence[Box | Core]) -> str:
+    """Return boxes in boxes as HTML.
 
-
-def host_map(tree: Part, topology: Topology, nodes: Sequence[NodeUse], *, named: bool) -> str:
-    """Return the nested boxes of a host, `tree` being the parts of its topology.
-
-    With `named` a tooltip tells the VM, else only its letter.
     The map is a picture to a screen reader: the legend beside it says the same in words.
     """
-    marks = _cpu_marks(nodes)
-    says = {cpu: what if named else f"VM {mark}" for cpu, mark, what in owners(nodes)}
-    lines = {node.mapped.id: node_line(node) for node in nodes}
-    free = {node.mapped.id: 100 * max(0, node.free_kib) // node.room_kib for node in nodes if node.room_kib > 0}
     pieces: list[str] = []
-    for part in tree.parts:
-        _draw(part, tree, topology, marks, says, lines, free, pieces)
+    _draw(inner, pieces)
     return "".join(pieces)
 
 
-def _cpu_marks(nodes: Sequence[NodeUse]) -> dict[int, str]:
-    marks: dict[int, str] = {}
-    for node in nodes:
-        marks |= dict.fromkeys(node.cpus, FREE)
-        marks |= dict.fromkeys(node.idle & node.cpus, _IDLE)
-        marks |= dict.fromkeys(node.mapped.floating & node.cpus, SHARED)
-        marks |= dict.fromkeys(node.mapped.reserved, RESERVED)
-    marks |= {cpu: mark for cpu, mark, _ in owners(nodes)}
-    return marks
-
-
-def _draw(
-    part: Part,
-    around: Part,
-    topology: Topology,
-    marks: Mapping[int, str],
-    says: Mapping[int, str],
-    lines: Mapping[int, str],
-    free: Mapping[int, int],
-    out: list[str],
-) -> None:
-    if part.kind is Kind.CORE:
-        out.append(_core(part, marks, says))
-        return
-    if part.kind is Kind.CPU:
-        return
-    boxed = part.kind is Kind.NODE or part.cpus != around.cpus or part.kind is Kind.PACKAGE
-    if boxed:
-        out.append(f"<div class={part.kind.value.lower()}><p>{_title(part, topology, lines)}</p>")
-        if part.kind is Kind.NODE and part.number in free:
-            out.append(f'<u style="--f:{free[part.number]}%"></u>')
+def _draw(inner: Sequence[Box | Core], out: list[str]) -> None:
     cores = False
-    for inner in part.parts:
-        is_core = inner.kind is Kind.CORE
+    for one in inner:
+        is_core = isinstance(one, Core)
         if is_core is not cores:
             out.append("<div class=cores>" if is_core else "</div>")
             cores = is_core
-        _draw(inner, part, topology, marks, says, lines, free, out)
-    out.append("</div>" * (cores + boxed))
+        if isinstance(one, Core):
+            out.append(_core(one))
+            continue
+        words = f"<strong>{one.name}</strong> {html.escape(one.words)}" if one.words else one.name
+        out.append(f"<div class={one.kind}><p>{words}</p>")
+        if one.free_percent is not None:
+            out.append(f'<u style="--f:{one.free_percent}%"></u>')
+        _draw(one.inner, out)
+        out.append("</div>")
+    if cores:
+        out.append("</div>")
 
 
-def _title(part: Part, topology: Topology, lines: Mapping[int, str]) -> str:
-    name = f"{_TITLES[part.kind]} {part.number}"
-    if part.kind is not Kind.NODE:
-        return name
-    devices = [f"{device.kind} {device.address}" for device in topology.devices if device.node == part.number]
-    told = [lines[part.number], *devices]
-    return f"<strong>{name}</strong> {html.escape(visible(' · '.join(told)))}"
-
-
-def _core(part: Part, marks: Mapping[int, str], says: Mapping[int, str]) -> str:
-    cpus = sorted(part.cpus)
-    threads = "".join(f"<b class={_class(marks[cpu])}>{marks[cpu]}<i>{cpu}</i></b>" for cpu in cpus)
-    words = "; ".join(f"CPU {cpu}: {says[cpu] if cpu in says else _STATE_WORD[marks[cpu]]}" for cpu in cpus)
-    return f'<span title="{html.escape(visible(f"core {part.number}. {words}"))}">{threads}</span>'
-
-
-def _class(mark: str) -> str:
-    return _STATE_CLASS.get(mark) or colour_class(mark)
-
-
-def node_line(node: NodeUse) -> str:
-    """Return in words what is free on a node."""
-    mapped = node.mapped
-    cpus = len(node.cpus)
-    words = []
-    if cpus:
-        words.append(f"{len(node.free)} of {count(cpus, 'CPU')} free")
-        words += [f"{len(mapped.floating)} shared"] if mapped.floating else []
-        words += [f"{len(mapped.reserved)} reserved"] if mapped.reserved else []
-        words += [f"{len(node.idle)} kept idle"] if node.idle else []
-    if node.free_kib < 0:
-        words.append(f"{amount(-node.free_kib)} of memory too much")
-    elif node.room_kib:
-        words.append(f"{amount(node.free_kib)} of {amount(node.room_kib)} free")
-    words += [f"{pages:,} pages of {page(size)} free" for size, pages in sorted(node.free_pages.items())]
-    return " · ".join(words)
+def _core(core: Core) -> str:
+    threads = "".join(f"<b class={one.colour}>{one.mark}<i>{one.cpu}</i></b>" for one in core.threads)
+    return f'<span title="{html.escape(core.words)}">{threads}</span>'
 
 
 def legend(pattern: Pattern, nodes: Sequence[NodeUse]) -> list[LegendRow]:

@@ -6,41 +6,24 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from placer.emit.report.charts import Chart
-from placer.emit.report.compare import compared
+from placer.emit.report.boxes import host_boxes
+from placer.emit.report.columns import columns_text
 from placer.emit.report.hosts import NodeUse, Pattern, find_patterns
-from placer.emit.report.lead import facts, locality_chart
 from placer.emit.report.map import LegendRow, host_map, legend, text_map
-from placer.emit.report.sections import (
-    LISTED,
-    Sheet,
-    before_after,
-    capacity_bars,
-    change_sheet,
-    columns,
-    goal_sheet,
-    headroom_sheet,
-    move_sheet,
-    now_and_planned,
-    unplaced_sheet,
-    usage_sheet,
-)
+from placer.emit.report.page import plan_page, source, template
+from placer.emit.report.sections import Sheet, columns
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.host import Topology
 from placer.model.plan import Plan
 from placer.read.documents.comparison_file import Scenario
 from placer.show.heat import shades
-from placer.show.plan_sentences import sentences
 from placer.show.words import amount, count, figure, listed, visible
 from placer.topology.parts import Part, part_tree
 
-if TYPE_CHECKING:
-    from jinja2 import Environment, Template
-
+SCRIPTS = ("tables.js", "map.js", "report.js")
+"""The scripts of a report, one after the other."""
 MAP_BYTES = 4_000_000
 """Drawn maps in one report; patterns beyond are told in lines of text, so that the file stays small."""
 REPORT_BYTES = 13_500_000
@@ -50,15 +33,6 @@ _HOST_BYTES = 450
 OPENED = 6
 """Patterns that are open when the report is opened."""
 _NAMES_LISTED = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """A part of the page: its short title in the contents, its charts, its table."""
-
-    title: str
-    sheet: Sheet
-    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,52 +84,25 @@ def report_html(
         content are drawn once and listed by name, so that 10,000 of them stay below 15 MB.
     """
     patterns = find_patterns(fleet, plan)
-    compare = compared(scenarios) if scenarios else None
-    now = now_and_planned(fleet, plan)
-    sections = [
-        _titled("Goals", goal_sheet(plan)),
-        _titled("Without a place", unplaced_sheet(plan)),
-        _titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)]),
-        _titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
-        _titled("Failures", compare.failures if compare else None),
-        _titled("Changes", change_sheet(plan)),
-        _titled("Schedule", move_sheet(fleet, plan)),
-        _titled("Headroom", headroom_sheet(fleet, plan, flavors)),
-        _titled("Little used", usage_sheet(fleet)),
-    ]
-    script = _source("report.js")
+    number_of = {host.name: pattern.number for pattern in patterns for host in pattern.hosts}
+    page = plan_page(
+        fleet, plan, flavors=flavors, scenarios=scenarios, patterns=[number_of[host.name] for host in fleet.hosts]
+    )
+    script = "\n".join(source(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _template().render(
+    data = columns_text(page.map)
+    return template("report.html.j2").render(
+        **page.context,
         plan=plan,
-        title=visible(plan.fleet_path or "fleet"),
+        skip_to="hosts",
         script=script,
         script_digest=digest,
-        style=_source("report.css"),
-        facts=facts(plan, fleet),
-        lead=sentences(plan, fleet),
-        bars=capacity_bars(plan.summary),
-        warnings=_warnings(plan, fleet),
-        parts=[part for part in sections if part is not None],
+        style=source("report.css"),
+        columns=data,
         hosts=_host_sheet(patterns),
         links=[pattern.number for pattern in patterns for _ in pattern.hosts],
         heats=_heats(patterns),
-        sections=list(_sections(patterns)),
-    )
-
-
-def _titled(title: str, sheet: Sheet | None, charts: Sequence[Chart | None] = ()) -> _Part | None:
-    drawn = tuple(one for one in charts if one is not None)
-    return None if sheet is None else _Part(title=title, sheet=sheet, charts=drawn)
-
-
-def _warnings(plan: Plan, fleet: Fleet) -> Sheet | None:
-    told = list(dict.fromkeys([*plan.warnings, *fleet.warnings]))
-    if not told:
-        return None
-    more = f"and {len(told) - LISTED:,} more" if len(told) > LISTED else ""
-    caption = count(len(told), "warning")
-    return Sheet(
-        caption=caption, columns=columns("warning"), rows=[(visible(one),) for one in told[:LISTED]], more=more
+        sections=list(_sections(patterns, REPORT_BYTES - len(data))),
     )
 
 
@@ -199,10 +146,10 @@ def _heats(patterns: Sequence[Pattern]) -> list[_Heat]:
     ]
 
 
-def _sections(patterns: Sequence[Pattern]) -> Iterator[_Section]:
+def _sections(patterns: Sequence[Pattern], most_bytes: int) -> Iterator[_Section]:
     """Yield the patterns; maps go to those that the plan changes and that most hosts share, while there is room."""
     texts = {pattern.number: text_map(pattern) for pattern in patterns}
-    room = REPORT_BYTES - sum(_HOST_BYTES * len(pattern.hosts) for pattern in patterns)
+    room = most_bytes - sum(_HOST_BYTES * len(pattern.hosts) for pattern in patterns)
     maps_room = min(MAP_BYTES, room - sum(len(text.encode()) for text in texts.values()))
     drawn: dict[int, _Drawn] = {}
     trees: dict[int, Part] = {}
@@ -268,7 +215,7 @@ def _section(pattern: Pattern, drawn: _Drawn, text: str) -> _Section:
 
 
 def _map(pattern: Pattern, tree: Part, nodes: Sequence[NodeUse]) -> str:
-    return host_map(tree, pattern.topology, nodes, named=len(pattern.hosts) == 1) if nodes else ""
+    return host_map(host_boxes(tree, pattern.topology, nodes, named=len(pattern.hosts) == 1)) if nodes else ""
 
 
 def _about(pattern: Pattern) -> str:
@@ -281,27 +228,3 @@ def _about(pattern: Pattern) -> str:
     words += ["changed by the plan"] if pattern.changed else []
     words += ["failed"] if pattern.hosts[0].failed else []
     return ", ".join(words)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("placer.emit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _template() -> Template:
-    return _environment().get_template("report.html.j2")
-
-
-def _source(name: str) -> str:
-    """Return a style sheet or script as it stands in its file."""
-    loader = _environment().loader
-    assert loader is not None
-    return loader.get_source(_environment(), name)[0].strip()

@@ -17,7 +17,7 @@ from placer.moves.model import Step
 from placer.moves.schedule import schedule_moves
 from placer.read.imports.usage import oversized
 from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
-from placer.whatif.headroom import Headroom, headroom
+from placer.whatif.headroom import Headroom
 
 LISTED = 2000
 """Rows of changes, moves and VMs without a place; the plan file has all of them, and the report says how many more."""
@@ -250,15 +250,14 @@ def usage_sheet(fleet: Fleet) -> Sheet | None:
     )
 
 
-def headroom_sheet(fleet: Fleet, plan: Plan, flavors: Sequence[HeadroomFlavor]) -> Sheet | None:
-    """Return how many more VMs fit beside the plan, of the flavors given or of the fleet's commonest sizes."""
-    chosen = list(flavors) or common_sizes(fleet)
-    if not chosen or not fleet.hosts:
+def headroom_sheet(room: Sequence[Headroom]) -> Sheet | None:
+    """Return how many more VMs fit where nothing is moved; None where no size was counted."""
+    if not room:
         return None
     return Sheet(
-        caption="Headroom: how many more VMs of a size fit beside this plan, nothing moved",
+        caption="Headroom: how many more VMs of a size fit, nothing moved",
         columns=columns("size", "fit#", "hosts with room#", "runs out first"),
-        rows=[_headroom_row(entry) for entry in headroom(fleet, chosen, plan=plan)],
+        rows=[_headroom_row(entry) for entry in room],
     )
 
 
@@ -299,16 +298,12 @@ def capacity_bars(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(row, Mapping) or not all(_known(row.get(part)) for part in _PARTS) or not row["total"]:
             continue
         write = (lambda mib: amount(round(mib * 1024))) if key == "memory_mib" else figure
-        bars.append(
-            {
-                "name": name,
-                "total": write(row["total"]),
-                "parts": [
-                    {"name": part, "text": write(row[part]), "share": round(100 * row[part] / row["total"], 2)}
-                    for part in ("used", "reserved", "free")
-                ],
-            }
-        )
+        parts, start = [], 0.0
+        for part in ("used", "reserved", "free"):
+            share = 100 * row[part] / row["total"]
+            parts.append({"name": part, "text": write(row[part]), "start": round(start, 2), "share": round(share, 2)})
+            start += share
+        bars.append({"name": name, "total": write(row["total"]), "parts": parts})
     return bars
 
 

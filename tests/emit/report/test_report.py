@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from placer.emit.report import report as module
+from placer.emit.report.boxes import host_boxes, node_line
 from placer.emit.report.hosts import find_patterns, plan_now
-from placer.emit.report.map import host_map, node_line
+from placer.emit.report.map import host_map
 from placer.emit.report.report import report_html
 from placer.emit.report.sections import before_after, now_and_planned, usage_sheet
 from placer.model.fleet import Fleet
@@ -59,7 +60,7 @@ def test_every_cpu_is_drawn_once_with_its_owner(alike: Hosts) -> None:
     """The map holds each CPU of the host once; the VM's two are its letter, the others free."""
     fleet, plan = alike(1)
     pattern = find_patterns(fleet, plan)[0]
-    drawn = host_map(part_tree(pattern.topology), pattern.topology, pattern.nodes, named=True)
+    drawn = host_map(host_boxes(part_tree(pattern.topology), pattern.topology, pattern.nodes))
     cpus = re.findall(r"<b class=(\w+)>(.)<i>(\d+)</i></b>", drawn)
     assert sorted(int(cpu) for _, _, cpu in cpus) == list(range(16))
     taken = {int(cpu) for _, mark, cpu in cpus if mark == "a"}

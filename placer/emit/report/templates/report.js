@@ -3,42 +3,10 @@
   let hostRows = [...document.querySelectorAll("#hosttable tbody tr")];
   const parts = new Map([...document.querySelectorAll("details.host")].map((part) => [part.id, part]));
 
-  // Sorting: a header becomes a button, so that the keyboard reaches it.
-  const units = { KiB: 1, MiB: 1024, GiB: 1024 ** 2, TiB: 1024 ** 3 };
-  const value = (row, column) => {
-    const text = row.cells[column].textContent.trim();
-    const match = /^(-?[\d,]*\.?\d+)(?: (KiB|MiB|GiB|TiB|%))?$/.exec(text);
-    return match ? Number(match[1].replaceAll(",", "")) * (units[match[2]] || 1) : text;
-  };
-  const order = (a, b) =>
-    typeof a === "number" && typeof b === "number" ? a - b
-      : typeof a === "number" ? -1 : typeof b === "number" ? 1 : collator.compare(a, b);
-  const collator = new Intl.Collator("en", { numeric: true });
-  const sort = (table, header, column) => {
-    const down = header.getAttribute("aria-sort") === "ascending";
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-    header.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const hosts = table.id === "hosttable";
-    const body = table.tBodies[0];
-    const rows = (hosts ? hostRows : [...body.rows]).map((row) => [value(row, column), row]);
-    rows.sort((a, b) => (down ? order(b[0], a[0]) : order(a[0], b[0])));
-    const sorted = rows.map(([, row]) => row);
-    if (hosts) {
-      hostRows = sorted;
-      search();
-    } else {
-      body.append(...sorted);
-    }
-  };
-  for (const table of document.querySelectorAll("table.sortable")) {
-    [...table.tHead.rows[0].cells].forEach((header, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = header.textContent;
-      header.replaceChildren(button);
-      button.addEventListener("click", () => sort(table, header, column));
-    });
-  }
+  tables.sortable(document.getElementById("hosttable"), () => hostRows, (rows) => {
+    hostRows = rows;
+    search();
+  });
 
   // Search: the names of VMs stand in the hosts' parts; they are read once, when first asked for.
   // One query over the page and rows taken out rather than hidden: each is a hundred times as fast at 10,000 hosts.
@@ -59,21 +27,31 @@
     return found;
   };
   const field = document.getElementById("find");
+  const data = JSON.parse(document.getElementById("columns").textContent);
+  const map = mountMap(data, (host) => {
+    location.hash = `#p${data.patterns[host]}`;
+    open();
+  });
+  const place = new Map(data.names.map((name, host) => [name, host]));
   const search = () => {
     index ||= makeIndex();
     const wanted = field.value.trim().toLowerCase();
-    const shown = new Set();
+    const shown = new Set(), hosts = new Set();
     const kept = hostRows.filter((row) => {
       const link = row.cells[0].firstChild;
       const name = link.textContent.trim();
       const fits = !wanted || (index.get(name) || name.toLowerCase()).includes(wanted);
-      if (fits) shown.add(link.hash.slice(1));
+      if (fits) {
+        shown.add(link.hash.slice(1));
+        hosts.add(place.get(name));
+      }
       return fits;
     });
     document.querySelector("#hosttable tbody").replaceChildren(...kept);
     for (const [name, part] of parts) {
       if (part.hidden === shown.has(name)) part.hidden = !shown.has(name);
     }
+    map.keep(wanted ? hosts : null);
     document.getElementById("found").textContent = wanted ? `${kept.length} of ${hostRows.length} hosts` : "";
   };
   let waiting = 0;

@@ -1,0 +1,76 @@
+"""What each node of a host has, keeps back and gives to VMs: the figures of capacity, and of every map of a fleet."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from placer.measure.cpu_use import CpuUse, shared_vcpus
+from placer.measure.memory_use import memory_taken
+from placer.model.host import Host
+from placer.model.plan import PlanVm
+from placer.model.vm import Vm
+
+_ROUNDING = 1e-9
+"""Shared vCPUs are fractions where a cpuset spans nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLoad:
+    """One node: its CPUs, those that VMs may use and those that they do; its memory (KiB), what of it is kept, taken.
+
+    Shared vCPUs count by the overcommit ratio, so `busy` may exceed `usable`; memory counts page pools too.
+    """
+
+    node: int
+    cpus: int
+    usable: int
+    busy: int
+    memory_kib: int
+    kept_kib: int
+    taken_kib: int
+
+    @property
+    def cpu_share(self) -> float | None:
+        """Share of the usable CPUs that is in use; None where there are none."""
+        return self.busy / self.usable if self.usable else None
+
+    @property
+    def memory_share(self) -> float | None:
+        """Share of the memory for VMs that is taken; None where there is none."""
+        room = self.memory_kib - self.kept_kib
+        return self.taken_kib / room if room > 0 else None
+
+
+def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> list[NodeLoad]:
+    """Return the load of every node of a host, `use` being what `placed` hold of its CPUs."""
+    held, shared = use.taken, shared_vcpus(use)
+    memory: Counter[int] = Counter()
+    for vm, planned in placed:
+        for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
+            memory[node_id] += kib
+    found = []
+    for node, kept in zip(host.topology.nodes, _reserved(host), strict=True):
+        usable = node.cpus & host.usable_cpus
+        found.append(
+            NodeLoad(
+                node=node.id,
+                cpus=len(node.cpus),
+                usable=len(usable),
+                busy=len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio - _ROUNDING),
+                memory_kib=node.memory_kib,
+                kept_kib=kept,
+                taken_kib=memory[node.id],
+            )
+        )
+    return found
+
+
+def _reserved(host: Host) -> list[int]:
+    """Return KiB reserved on each node: its own, and an equal part of the host's over nodes with CPUs and memory."""
+    nodes, reserve = host.topology.nodes, host.reserve.memory_kib
+    sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
+    part = -(-reserve.get(None, 0) // len(sharing))
+    return [reserve.get(node.id, 0) + (part if node.id in sharing else 0) for node in nodes]
