@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from placer.errors import Fault, InputError, PlacerError
-from placer.live.calls import Call, perform
+from placer.live.calls import Call, CallKind, perform
 from placer.live.changes import change_of, memory_wanted, xml_diff
 from placer.live.connect import HostError, Link, open_link
 from placer.live.domain_state import find_domain, read_state, secure_config
+from placer.live.edits import edit_since, still_runs
 from placer.live.journal import Header, Journal, Progress
 from placer.live.many_hosts import Beat, on_each_host
-from placer.live.preconditions import domain_refusal
+from placer.live.preconditions import domain_refusal, trouble_refusal
 from placer.live.start_hazards import start_refusal
 from placer.live.survey import Found, Place, Survey, Whereabouts
 from placer.model.fleet import Fleet
@@ -132,8 +133,9 @@ def _propose_one(found: Found, fleet: Fleet, surveyed: Survey, limits: Limits) -
         return replace(outcome, status=_STATUS_OF_PLACE[found.place], reason=found.note, cure=_CURES.get(found.place))
     host, survey = fleet.host_by_name[vm.host], surveyed.hosts[vm.host]
     outcome = replace(outcome, uuid=state.uuid)
-    if survey.refusal is not None:
-        return replace(outcome, reason=survey.refusal.reason, cure=survey.refusal.cure)
+    hindrance = survey.refusal or (None if state.trouble is None else trouble_refusal(state.trouble))
+    if hindrance is not None:
+        return replace(outcome, reason=hindrance.reason, cure=hindrance.cure)
     spec = fleet.vm_by_name[vm.name].spec
     try:
         change = change_of(vm, spec, host, state, state.xml)
@@ -185,7 +187,7 @@ def carry_out(
     """Make the changes that `propose` found pending, hosts side by side, a host's domains one after the other.
 
     Every domain is read again first, and what is done is what is then necessary. Each call is in the journal, on the
-    disk, before it is made.
+    disk, before it is made, and what it was planned on is compared with what is there right before it is made.
 
     Raises
     ------
@@ -262,19 +264,27 @@ def _change_domain(run: _Run, link: Link, outcome: Outcome, beat: Beat) -> Outco
             return replace(outcome, status=Status.UNCHANGED)
         entry = run.journal.plan(vm.name, vm.host, state.uuid, change.calls)
         for number, call in enumerate(change.calls):
+            if call.kind is not CallKind.DEFINE and not still_runs(link, domain):
+                break  # it stopped: its next start is as defined, and below it is read as what it is
             run.journal.note(entry, number, Progress.DOING)
+            edit = edit_since(link, state, call)
+            if edit is not None:
+                run.journal.note(entry, number, Progress.LEFT)
+                return replace(outcome, status=Status.REFUSED, done=number, reason=edit.reason, cure=edit.cure)
             perform(link, domain, call)
             run.journal.note(entry, number, Progress.DONE)
             beat.answered()
         now = read_state(link, domain)
         again = None if now is None or now.config is None else change_of(vm, spec, host, now, now.config)
+        if again is not None and again.calls and now is not None and now.running and not state.running:
+            raise HostError("it started while it was being defined", cure="apply again: what runs is then pinned, too")
         if again is None or again.calls:
             raise HostError(
                 "libvirt took the changes and shows something else: "
                 + ("it went away" if again is None else ", ".join(call.text for call in again.calls)),
                 cure="roll back, and look at what libvirt makes of the domain",
             )
-        return replace(outcome, status=Status.CHANGED, done=len(change.calls))
+        return replace(outcome, status=Status.CHANGED, done=entry.progress.count(Progress.DONE))
     except PlacerError as error:
         done = 0 if entry is None else entry.progress.count(Progress.DONE)
         return replace(outcome, status=Status.FAILED, done=done, reason=_messages(error), cure=error.faults[0].cure)

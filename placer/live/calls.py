@@ -105,10 +105,24 @@ def standing(link: Link, domain: Any, call: Call) -> Standing:
             return Standing.AFTER if same_domain(now, call.after.encode()) else Standing.ELSEWHERE
         if not domain.isActive():
             return Standing.BEFORE
-        cpus = _live_value(domain, call)
+        cpus = live_value(domain, call)
     if cpus == parse_cpuset(call.before):
         return Standing.BEFORE
     return Standing.AFTER if cpus == parse_cpuset(call.after) else Standing.ELSEWHERE
+
+
+def live_value(domain: Any, call: Call) -> frozenset[int] | None:
+    """Return the CPUs or nodes that a live call sets, as they are now; None where the thread is gone."""
+    match call.kind:
+        case CallKind.VCPU:
+            online, offline = live_pins(domain)
+            return (online | offline).get(call.key or 0)
+        case CallKind.EMULATOR:
+            return live_emulator(domain)
+        case CallKind.IOTHREAD:
+            return live_iothreads(domain).get(call.key or 0)
+        case _:
+            return parse_cpuset(str(domain.numaParameters(_LIVE).get("numa_nodeset", "")))
 
 
 def pin_calls(
@@ -120,19 +134,6 @@ def pin_calls(
         for number, cpus in sorted(wanted.items())
         if number in now and now[number] != cpus
     )
-
-
-def _live_value(domain: Any, call: Call) -> frozenset[int] | None:
-    match call.kind:
-        case CallKind.VCPU:
-            online, offline = live_pins(domain)
-            return (online | offline).get(call.key or 0)
-        case CallKind.EMULATOR:
-            return live_emulator(domain)
-        case CallKind.IOTHREAD:
-            return live_iothreads(domain).get(call.key or 0)
-        case _:
-            return parse_cpuset(str(domain.numaParameters(_LIVE).get("numa_nodeset", "")))
 
 
 def _cpumap(link: Link, cpus: str) -> tuple[bool, ...]:

@@ -29,6 +29,10 @@ class HostError(PartialError):
     code = "host"
 
 
+class UnreachableError(HostError):
+    """Nothing answers at a host's URI, or no longer: where that is so of all hosts, there is nothing to do."""
+
+
 @dataclass(kw_only=True)
 class Link:
     """An open connection to the libvirt of one host. `raw` is libvirt-python's own object."""
@@ -115,20 +119,40 @@ def open_link(host: str, uri: str, *, writable: bool) -> Link:
 
     Raises
     ------
-    HostError
+    UnreachableError
         Nothing answers there, or it does not let us in.
     """
     libvirt = load_libvirt()
     try:
         raw = (libvirt.open if writable else libvirt.openReadOnly)(_without_password(uri))
     except libvirt.libvirtError as error:
-        raise HostError(
+        raise UnreachableError(
             f"host {host!r}: no libvirt at {uri}: {one_line(error)}",
             cure="see that libvirtd (or virtqemud) runs there and that the URI is right: virsh -c URI uri",
         ) from None
     with contextlib.suppress(libvirt.libvirtError):
         raw.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)  # local drivers have no connection to keep alive
     return Link(host=host, uri=uri, raw=raw, writable=writable)
+
+
+@contextlib.contextmanager
+def reading(host: str, uri: str) -> Iterator[Link]:
+    """Connect to a host in order to look, and close the connection afterwards.
+
+    Raises
+    ------
+    UnreachableError
+        Nothing answers there, or the connection broke meanwhile.
+    """
+    link = open_link(host, uri, writable=False)
+    try:
+        yield link
+    except HostError as error:
+        if link.is_alive():
+            raise
+        raise UnreachableError(error.faults) from None
+    finally:
+        link.close()
 
 
 @contextlib.contextmanager

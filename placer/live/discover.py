@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from placer.errors import MissingToolError, PlacerError
-from placer.live.connect import Link, explained, load_libvirt, open_link
+from placer.live.connect import HostError, Link, UnreachableError, explained, load_libvirt, reading
 from placer.live.domain_state import DomainState, read_states
 from placer.live.free_memory import free_figures
 from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
@@ -57,6 +57,8 @@ def discover(connections: Mapping[str, str], *, timeout_s: float = ANSWER_TIMEOU
     ------
     MissingToolError
         libvirt-python is missing, or no host at all answered.
+    HostError
+        Hosts answered, and none of them could be read.
     """
     load_libvirt()
     jobs = {host: partial(read_host, host, uri) for host, uri in connections.items()}
@@ -69,22 +71,27 @@ def discover(connections: Mapping[str, str], *, timeout_s: float = ANSWER_TIMEOU
 def thread_notes(state: DomainState) -> list[str]:
     """Return a sentence for each thread of a running domain that the kernel lets run elsewhere than libvirt set it.
 
-    The XML tells what libvirt set; somebody may have moved the thread since, with taskset or a cgroup.
+    The XML tells what libvirt set; somebody may have moved the thread since, with taskset or a cgroup. A domain that
+    libvirt could not tell all of is named too.
     """
+    if state.trouble is not None:
+        kind = "is left out" if not state.xml else "is taken as its definition says"
+        return [f"VM {state.name}: libvirt does not tell all of it, and it {kind}: {state.trouble}"]
     if state.live is None:
         return []
-    reading = read_domain(state.live, f"domain {state.name!r}")
-    moved = [vcpu for vcpu, cpus in sorted(state.vcpus.items()) if vcpu in reading.pins and reading.pins[vcpu] != cpus]
+    pins = read_domain(state.live, f"domain {state.name!r}").pins
+    moved = [vcpu for vcpu, cpus in sorted(state.vcpus.items()) if vcpu in pins and pins[vcpu] != cpus]
     return [
-        f"VM {state.name}: vCPU {vcpu} is set to CPUs {format_cpuset(reading.pins[vcpu])} "
+        f"VM {state.name}: vCPU {vcpu} is set to CPUs {format_cpuset(pins[vcpu])} "
         f"and runs on {format_cpuset(state.vcpus[vcpu])}"
         for vcpu in moved
     ]
 
 
-def no_host_answers(failures: Mapping[str, PlacerError]) -> MissingToolError:
-    """Return the error that says of each host why it cannot be reached."""
-    return MissingToolError(fault for error in failures.values() for fault in error.faults)
+def no_host_answers(failures: Mapping[str, PlacerError]) -> PlacerError:
+    """Return the error that says of each host why it was not read: a tool is missing only where none was reached."""
+    reached = any(not isinstance(error, UnreachableError) for error in failures.values())
+    return (HostError if reached else MissingToolError)(fault for error in failures.values() for fault in error.faults)
 
 
 def read_host(host: str, uri: str, beat: Beat) -> HostReading:
@@ -97,8 +104,7 @@ def read_host(host: str, uri: str, beat: Beat) -> HostReading:
     InputError
         Its capabilities describe no host.
     """
-    link = open_link(host, uri, writable=False)
-    try:
+    with reading(host, uri) as link:
         beat()
         capabilities = link.capabilities()
         topology = parse_capabilities(capabilities, f"capabilities of {host!r}")
@@ -115,8 +121,6 @@ def read_host(host: str, uri: str, beat: Beat) -> HostReading:
             free_kib={node: kib for node, (kib, _) in figures.items() if kib is not None},
             free_pages={node: pages for node, (_, pages) in figures.items() if pages},
         )
-    finally:
-        link.close()
 
 
 def _hostname(link: Link) -> str | None:

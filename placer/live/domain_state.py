@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from placer.live.connect import Link, explained, is_gone, is_unsupported, libvirt_error
+from placer.live.connect import HostError, Link, explained, is_gone, is_unsupported, libvirt_error, one_line
 from placer.live.many_hosts import Beat
 
 _INACTIVE, _SECURE = 2, 1
 _LIVE = 1
+_READINGS = 3
+"""How often a domain is read that starts or stops meanwhile, before it is taken as what it then is."""
 
 Value = TypeVar("Value")
 
@@ -22,7 +24,8 @@ class DomainState:
     `config` is its persistent XML, None for a transient domain; `live` that of the running one. `vcpus` are the CPUs
     that the kernel lets each online vCPU thread run on; `offline_vcpus` what is set for vCPUs without a thread.
     `emulator` and `iothreads` likewise; all of these are empty while the domain is shut off. `numa` are libvirt's own
-    figures of the live memory policy (``numa_mode``, ``numa_nodeset``).
+    figures of the live memory policy (``numa_mode``, ``numa_nodeset``). `trouble` says why libvirt does not tell all
+    of it, None where it does: a domain that is just starting has no threads yet, one that fails may have no XML.
     """
 
     name: str
@@ -35,6 +38,7 @@ class DomainState:
     emulator: frozenset[int] | None = None
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
     numa: Mapping[str, int | str] = field(default_factory=dict)
+    trouble: str | None = None
 
     @property
     def running(self) -> bool:
@@ -89,31 +93,51 @@ def find_domain(link: Link, uuid: str) -> Any | None:
 def read_state(link: Link, domain: Any) -> DomainState | None:
     """Return the state of one domain, None if it went away.
 
+    One that starts or stops meanwhile is read again. What cannot be read then is the `trouble` of this domain alone.
+
     Raises
     ------
     HostError
         The host does not answer.
     """
-    with explained(f"host {link.host!r}"):
-        try:
-            name, uuid = str(domain.name()), str(domain.UUIDString())
-            config = domain.XMLDesc(_INACTIVE) if domain.isPersistent() else None
-            live = domain.XMLDesc(0) if domain.isActive() else None
-            if live is None and config is None:
-                return None
-            threads = _threads(domain) if live is not None else {}
-            return DomainState(
-                name=name,
-                uuid=uuid,
-                config=None if config is None else config.encode(),
-                live=None if live is None else live.encode(),
-                managed_save=bool(_or_none(lambda: domain.hasManagedSaveImage(0))),
-                **threads,
-            )
-        except libvirt_error() as error:
-            if is_gone(error):
-                return None
-            raise
+    uuid = str(domain.UUIDString())
+    state = None
+    for _ in range(_READINGS):
+        run = int(domain.ID())  # as it was when the domain was listed or looked up
+        state = _read_once(link, domain)
+        domain = None if state is None else find_domain(link, uuid)
+        if state is None or domain is None:
+            return None
+        if state.trouble is None and state.running and int(domain.ID()) != run:
+            state = replace(state, trouble="it stops and starts again while it is read")
+        if state.trouble is None:
+            break
+    return state
+
+
+def _read_once(link: Link, domain: Any) -> DomainState | None:
+    name, uuid = str(domain.name()), str(domain.UUIDString())
+    config = live = None
+    try:
+        config = domain.XMLDesc(_INACTIVE) if domain.isPersistent() else None
+        live = domain.XMLDesc(0) if domain.isActive() else None
+        if live is None and config is None:
+            return None
+        saved = bool(_or_none(lambda: domain.hasManagedSaveImage(0)))
+        found: dict[str, Any] = {"managed_save": saved, **(_threads(domain) if live is not None else {})}
+    except libvirt_error() as error:
+        if is_gone(error):
+            return None
+        if not link.is_alive():
+            raise HostError(f"host {link.host!r}: {one_line(error)}") from None
+        found = {"trouble": one_line(error)}
+    return DomainState(
+        name=name,
+        uuid=uuid,
+        config=None if config is None else config.encode(),
+        live=None if live is None else live.encode(),
+        **found,
+    )
 
 
 def secure_config(link: Link, domain: Any) -> bytes:
@@ -126,6 +150,18 @@ def secure_config(link: Link, domain: Any) -> bytes:
     """
     with explained(f"host {link.host!r}"):
         return str(domain.XMLDesc(_INACTIVE | _SECURE)).encode()
+
+
+def live_config(link: Link, domain: Any) -> bytes:
+    """Return the XML of a running domain.
+
+    Raises
+    ------
+    HostError
+        The host does not answer.
+    """
+    with explained(f"host {link.host!r}"):
+        return str(domain.XMLDesc(0)).encode()
 
 
 def live_pins(domain: Any) -> tuple[dict[int, frozenset[int]], dict[int, frozenset[int]]]:

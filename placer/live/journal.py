@@ -1,8 +1,10 @@
 """The journal of an apply: JSON lines, each on the disk before what it announces is done, private to its owner.
 
 ``planned`` holds all calls of one domain, each with what was before. ``doing`` and ``done`` stand around every call,
-and ``undoing`` and ``undone`` around every call taken back. Whatever a run is killed at, the file tells what may have
-been done and how it was before. A line that a kill cut short announces nothing that was begun.
+and ``undoing`` and ``undone`` around every call taken back; where something else had changed the domain by then,
+``left`` ends a call that was not made after all, and ``done`` one that was not taken back. Whatever a run is killed at,
+the file tells what may have been done and how it was before. A line that a kill cut short announces nothing that was
+begun.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ class Progress(StrEnum):
 
     PLANNED = "planned"
     DOING = "doing"
+    LEFT = "left"
+    """Not made: something else had changed what it was planned on."""
     DONE = "done"
     UNDOING = "undoing"
     UNDONE = "undone"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from placer.errors import PlacerError
-from placer.live.connect import HostError
+from placer.live.connect import UnreachableError
 
 ANSWER_TIMEOUT_S = 45.0
 """A host that has not answered for so long is reported, and the rest goes on."""
@@ -106,7 +106,7 @@ class _Run(Generic[Result]):
             if now - beat.last_answer > beat.timeout_s:
                 beat.given_up = True
                 del self._beats[host]
-                self.ended[host] = HostError(
+                self.ended[host] = UnreachableError(
                     f"host {host!r}: no answer for {beat.timeout_s:g} s",
                     cure="see that the host is up and libvirtd answers: virsh -c URI list",
                 )

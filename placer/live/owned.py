@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -64,7 +65,26 @@ def same_domain(one: bytes, other: bytes) -> bool:
     if one == other:
         return True
     first, second = parse_xml(one, "one"), parse_xml(other, "the other")
-    return dict(_values(first)) == dict(_values(second)) and _rest(first) == _rest(second)
+    return dict(_values(first)) == dict(_values(second)) and _canonical(_rest(first)) == _canonical(_rest(second))
+
+
+def domain_edits(before: bytes, now: bytes) -> tuple[str, ...]:
+    """Return in words what was changed in a domain's definition, none where the two are the same domain.
+
+    What a plan decides and the name are told with both values; of the rest only the place, for it may hold passwords.
+    """
+    if same_domain(before, now):
+        return ()
+    old, new = parse_xml(before, "before"), parse_xml(now, "now")
+    edits = []
+    names = [root.findtext("name") or "" for root in (old, new)]
+    if names[0] != names[1]:
+        edits.append(f"it was {names[0]!r} and is {names[1]!r} now")
+    edits += [
+        f"{one.what}: {one.planned or 'not set'} before, {one.found or 'not set'} now"
+        for one in differences(dict(_values(old)), dict(_values(new)))
+    ]
+    return (*edits, *(edit for edit in _rest_edits(_rest(old), _rest(new), "") if edit != "name is another"))
 
 
 def _values(root: _Element) -> Iterator[tuple[str, str]]:
@@ -112,10 +132,8 @@ def _set(text: str | None) -> str:
     return format_cpuset(parse_cpuset(text or ""))
 
 
-def _rest(root: _Element) -> bytes:
-    """Return what a plan never touches, in one form."""
-    from lxml import etree
-
+def _rest(root: _Element) -> _Element:
+    """Return a copy of what a plan never touches, in one form."""
     copy = deepcopy(root)
     for element in list(copy.iter()):
         if element is not copy and element.tail is not None and not element.tail.strip():
@@ -134,7 +152,39 @@ def _rest(root: _Element) -> bytes:
             vcpu.attrib.pop(name, "")
     # libvirt numbers a running domain; a definition has no such number.
     copy.attrib.pop("id", "")
-    return etree.tostring(copy, method="c14n", with_comments=False)
+    return copy
+
+
+def _canonical(element: _Element) -> bytes:
+    from lxml import etree
+
+    return etree.tostring(element, method="c14n", with_comments=False)
+
+
+def _rest_edits(before: _Element, now: _Element, path: str) -> Iterator[str]:
+    """Yield the paths at which two elements differ; no values, for they may be passwords."""
+    if _canonical(before) == _canonical(now):
+        return
+    own = [(sorted(element.attrib.items()), (element.text or "").strip()) for element in (before, now)]
+    if own[0] != own[1]:
+        yield f"{path or 'the domain element'} is another"
+    children = [[child for child in element if isinstance(child.tag, str)] for element in (before, now)]
+    for tag in sorted({str(child.tag) for group in children for child in group}):
+        known = Counter(_canonical(child) for child in children[1] if child.tag == tag)
+        gone = [child for child in children[0] if child.tag == tag and not _taken(known, child)]
+        known = Counter(_canonical(child) for child in children[0] if child.tag == tag)
+        new = [child for child in children[1] if child.tag == tag and not _taken(known, child)]
+        where = f"{path}/{tag.rpartition('}')[2]}".lstrip("/")
+        for old, young in zip(gone, new, strict=False):
+            yield from _rest_edits(old, young, where)
+        more = len(new) - len(gone)
+        yield from [f"{where} is {'new' if more > 0 else 'gone'}"] * abs(more)
+
+
+def _taken(known: Counter[bytes], element: _Element) -> bool:
+    form = _canonical(element)
+    known[form] -= 1
+    return known[form] >= 0
 
 
 def _drop(element: _Element) -> None:

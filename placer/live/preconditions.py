@@ -65,8 +65,18 @@ def _host_changes(planned: Topology, live: Topology) -> Iterator[str]:
         yield f"CPUs {_cpus(core)} are one core, the plan knows them otherwise"
 
 
+def trouble_refusal(trouble: str) -> Refusal:
+    """Return that nothing can be said of a domain, with what libvirt said."""
+    return Refusal(
+        reason=f"libvirt does not tell all of it: {trouble}",
+        cure="it may be starting or stopping: try again; if it stays so, see virsh dominfo and libvirtd's log",
+    )
+
+
 def domain_refusal(state: DomainState, *, force_managed: bool) -> Refusal | None:
     """Return why a domain is not to be changed, None if it may be."""
+    if state.trouble is not None:
+        return trouble_refusal(state.trouble)
     if not state.persistent:
         return Refusal(
             reason="the domain is transient: it has no configuration that could be changed",

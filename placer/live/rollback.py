@@ -11,7 +11,7 @@ from typing import Any
 
 from placer.errors import Fault, PlacerError
 from placer.live.apply import CHANGE_TIMEOUT_S
-from placer.live.calls import Call, Standing, perform, standing
+from placer.live.calls import Call, CallKind, Standing, perform, standing
 from placer.live.connect import HostError, Link, check_inventory_uri, load_libvirt, open_link
 from placer.live.discover import no_host_answers
 from placer.live.domain_state import find_domain, read_state
@@ -140,7 +140,8 @@ def _one(link: Link, entry: Entry, journal: Journal | None, path: Path, beat: Be
     outcome = Outcome(vm=entry.vm, host=entry.host, uuid=entry.uuid, status=Status.UNTOUCHED)
     done = 0
     try:
-        begun = [number for number, progress in enumerate(entry.progress) if progress is not Progress.PLANNED]
+        idle = (Progress.PLANNED, Progress.LEFT)
+        begun = [number for number, progress in enumerate(entry.progress) if progress not in idle]
         if not begun:
             return outcome
         domain = find_domain(link, entry.uuid)
@@ -164,7 +165,18 @@ def _one(link: Link, entry: Entry, journal: Journal | None, path: Path, beat: Be
             return outcome
         for number, call in zip(todo, calls, strict=True):
             journal.note(entry, number, Progress.UNDOING)
-            perform(link, domain, call)
+            where = standing(link, domain, entry.calls[number])
+            if where is Standing.ELSEWHERE:
+                journal.note(entry, number, Progress.DONE)
+                return replace(
+                    outcome,
+                    status=Status.REFUSED,
+                    done=done,
+                    reason=_changed(call),
+                    cure=f"as it was: {path} line {entry.line}",
+                )
+            if where is Standing.AFTER:
+                perform(link, domain, call)
             journal.note(entry, number, Progress.UNDONE)
             done += 1
             beat.answered()
@@ -184,11 +196,15 @@ def _todo(link: Link, domain: Any, entry: Entry, begun: Sequence[int]) -> list[i
         call = entry.calls[number]
         where = standing(link, domain, call)
         if where is Standing.ELSEWHERE:
-            what = "its definition" if call.text == "define" else f"what `{call.text}` set"
-            return f"{what} was changed since by something else"
+            return _changed(call)
         if where is Standing.AFTER:
             todo.append(number)
     return todo
+
+
+def _changed(call: Call) -> str:
+    what = "its definition" if call.kind is CallKind.DEFINE else f"what `{call.text}` set"
+    return f"{what} was changed since by something else"
 
 
 def _journal_uri(host: str, uris: Mapping[str, str]) -> str:

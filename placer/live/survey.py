@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from placer.errors import Fault, PlacerError
-from placer.live.connect import Link, load_libvirt, open_link
+from placer.live.connect import Link, load_libvirt, reading
 from placer.live.discover import no_host_answers
 from placer.live.domain_state import DomainState, read_states
 from placer.live.free_memory import FreeMemory, read_free_memory
@@ -98,6 +98,8 @@ def survey(
     ------
     MissingToolError
         libvirt-python is missing, or no host at all answered.
+    HostError
+        Hosts answered, and none of them could be read.
     """
     load_libvirt()
     uuids: dict[str, list[str]] = {}
@@ -114,11 +116,8 @@ def survey(
 
 def _job(host: Host, uri: str, reach: Reach, uuids: Sequence[str]) -> Callable[[Beat], HostSurvey]:
     def look(beat: Beat) -> HostSurvey:
-        link = open_link(host.name, uri, writable=False)
-        try:
+        with reading(host.name, uri) as link:
             return _survey_host(link, host, reach, uuids, beat)
-        finally:
-            link.close()
 
     return look
 

@@ -101,6 +101,11 @@ def verify(plan: Plan, fleet: Fleet, surveyed: Survey) -> Verification:
     failures = host_faults(surveyed)
     for survey in surveyed.hosts.values():
         failures += [] if survey.files_error is None else survey.files_error.faults
+    failures += [
+        Fault(message=f"VM {one.vm!r} on host {one.host!r}: {one.unmeasured}", cure="verify again")
+        for one in vms
+        if not one.looked_at and one.host in surveyed.hosts
+    ]
     return Verification(vms=tuple(vms), strangers=tuple(_strangers(plan, surveyed)), failures=tuple(failures))
 
 
@@ -110,6 +115,8 @@ def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | Non
         return replace(result, looked_at=False, unmeasured=found.note)
     if state is None:
         return replace(result, drifts=(Drift(where=Where.PLACE, what=found.note),), unmeasured=found.note)
+    if state.trouble is not None:
+        return replace(result, looked_at=False, unmeasured=f"libvirt does not tell all of it: {state.trouble}")
     if survey.refusal is not None:
         drift = Drift(where=Where.HOST, what=survey.refusal.reason)
         return replace(result, drifts=(drift,), unmeasured="its host is not the one planned")

@@ -94,7 +94,7 @@ def test_verify_never_opens_a_connection_that_could_change(
         opened.append(writable)
         return real(host, uri, writable=writable)
 
-    monkeypatch.setattr("placer.live.survey.open_link", spy)
+    monkeypatch.setattr("placer.live.connect.open_link", spy)
     monkeypatch.setattr(live_apply, "open_link", spy)
     run("verify", "plan.json")
     run("apply", "plan.json")

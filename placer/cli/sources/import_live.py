@@ -83,6 +83,7 @@ def _gathered(reading: HostReading) -> GatheredHost:
                 running=state.running,
             )
             for state in reading.domains
+            if state.xml
         ),
         warnings=tuple(note for state in reading.domains for note in thread_notes(state)),
     )
