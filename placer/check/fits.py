@@ -80,6 +80,7 @@ class _Allowed:
         self._kvm = np.array([host.kvm for host in fleet.hosts], dtype=bool)
         self._smt = np.array([host.smt for host in fleet.hosts], dtype=bool)
         self._widest = np.array([host.widest_vm for host in fleet.hosts], dtype=np.float64)
+        self._any_takes = self._widest.min(initial=np.inf)
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
         for number, rule in enumerate(fleet.rules):
@@ -104,7 +105,7 @@ class _Allowed:
         rules = tuple(self._rules.get(vm, ()))
         # A dedicated vCPU takes a CPU: of those too few are what its nodes say.
         width = 0 if spec.cpu_policy is CpuPolicy.DEDICATED else spec.width
-        key = (spec.kvm, spec.needs_smt, rules, width if (self._widest < width).any() else 0)
+        key = (spec.kvm, spec.needs_smt, rules, width if width > self._any_takes else 0)
         if key not in self.masks:
             hosts = self._open & (self._kvm | (not spec.kvm)) & (self._smt | (not spec.needs_smt))
             for number in rules:

@@ -23,6 +23,7 @@ def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings)
     sound = []
     good: set[tuple[int, int, int]] = set()
     seen: set[str] = set()
+    widest: dict[str, float] = {}
     for planned in plan.vms:
         vm, host = fleet.vm_by_name.get(planned.name), fleet.host_by_name.get(planned.host)
         if vm is None or planned.name in seen:
@@ -42,7 +43,9 @@ def check_names(fleet: Fleet, plan: Plan, places: PlaceNumbers, found: Findings)
         stays = vm.current is not None and vm.current.host == host.name
         if vm.spec.needs_smt and not host.smt and not stays:
             found.vm(planned, "its thread policy is require, and no core of the host has a sibling", where="host")
-        if not stays and vm.spec.width > host.widest_vm:
+        if host.name not in widest:
+            widest[host.name] = host.widest_vm
+        if not stays and vm.spec.width > widest[host.name]:
             wide = f"it has {vm.spec.width} vCPUs, and the host {len(host.usable_cpus)} usable CPUs"
             found.vm(planned, f"{wide}: no platform starts it there unless the host says wide_vms: true", where="host")
         place = (id(host.topology), vm.spec.vcpus, places.of(planned))

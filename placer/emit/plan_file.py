@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from placer.read.documents.plan_file import CERTIFICATE_SCHEMA, certificate_path
 _ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 _json = _ENCODER.encode
 """ASCII only: a name may hold characters that no encoding but JSON's escapes carries."""
+_MOST_TEXTS = 4096
+"""Places whose text is kept: VMs of a running fleet may all be placed unlike."""
 
 
 def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -93,10 +96,10 @@ def plan_text(plan: Plan) -> Iterator[str]:
         "versions": plan.versions,
         "warnings": list(plan.warnings),
     }
-    lists: dict[str, Iterator[dict[str, Any]]] = {
-        "goals": map(_goal, plan.goals),
-        "unplaced": ({"name": vm.name, "reason": vm.reason} for vm in plan.unplaced),
-        "vms": map(_vm, plan.vms),
+    lists: dict[str, Iterator[str]] = {
+        "goals": (_json(_goal(goal)) for goal in plan.goals),
+        "unplaced": (_json({"name": vm.name, "reason": vm.reason}) for vm in plan.unplaced),
+        "vms": map(_VmTexts().of, plan.vms),
     }
     opening = "{\n"
     for key in sorted([*values, *lists]):
@@ -107,7 +110,7 @@ def plan_text(plan: Plan) -> Iterator[str]:
             continue
         between = "[\n "
         for entry in lists[key]:
-            yield between + _json(entry)
+            yield between + entry
             between = ",\n "
         yield "[]" if between == "[\n " else "\n]"
     yield "\n}\n"
@@ -126,6 +129,27 @@ def _goal(goal: GoalResult) -> dict[str, Any]:
         "held": dict(goal.held),
         "tiers": [dict(tier) for tier in goal.tiers],
     }
+
+
+@dataclass(slots=True)
+class _VmTexts:
+    """VMs as JSON; the text of what VMs share that are placed alike is made once."""
+
+    # The VM is kept beside the texts: else another object could come to have the identity of what it is made of.
+    _known: dict[Hashable, tuple[PlanVm, dict[str, str]]] = field(default_factory=dict)
+
+    def of(self, vm: PlanVm) -> str:
+        """Return a VM as a JSON object with its keys sorted."""
+        alike = (id(vm.cells), id(vm.pins), id(vm.iothreads), vm.emulator, vm.devices, vm.bound)
+        key = (alike, vm.change, vm.shown, vm.new_cells)
+        if key not in self._known:
+            if len(self._known) >= _MOST_TEXTS:
+                self._known.clear()
+            self._known[key] = (vm, {name: _json(value) for name, value in sorted(_vm(vm).items())})
+        texts = {**self._known[key][1], "name": _json(vm.name), "host": _json(vm.host)}
+        for name, value in (("uuid", vm.uuid), ("from_host", vm.from_host)):
+            texts[name] = "null" if value is None else _json(value)
+        return "{" + ", ".join([f'"{name}": {text}' for name, text in texts.items()]) + "}"
 
 
 def _vm(vm: PlanVm) -> dict[str, Any]:

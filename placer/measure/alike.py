@@ -26,13 +26,22 @@ class PlaceNumbers:
 
     # The object is kept beside its number: else another object could come to have its identity.
     _by_object: dict[int, tuple[PlanVm, int]] = field(default_factory=dict)
+    _by_parts: dict[Hashable, int] = field(default_factory=dict)
     _by_value: dict[Hashable, int] = field(default_factory=dict)
 
     def of(self, planned: PlanVm) -> int:
         """Return the number of a VM's place: names, the host and what changes do not enter."""
         known = self._by_object.get(id(planned))
         if known is None:
-            number = self._by_value.setdefault(_value(planned), len(self._by_value))
+            # VMs that one plan builds alike share the objects that they are made of: those need not be compared again.
+            parts = (
+                (id(planned.pins), id(planned.cells), id(planned.iothreads), planned.shown, planned.new_cells),
+                (planned.emulator, planned.devices, planned.bound),
+            )
+            number = self._by_parts.get(parts)
+            if number is None:
+                number = self._by_value.setdefault(_value(planned), len(self._by_value))
+                self._by_parts[parts] = number
             known = self._by_object[id(planned)] = (planned, number)
         return known[1]
 

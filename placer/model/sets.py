@@ -34,8 +34,10 @@ def known_nodes(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     if now.nodes is None:
         return None
     memory = now.memory_nodes or now.nodes
-    expected = {CellMode.GIVEN: len(spec.cells), CellMode.NONE: spec.interleave, CellMode.AUTO: len(now.nodes)}
-    return (now.nodes, memory) if len(now.nodes) == len(memory) == expected[spec.cell_mode] else None
+    many = len(now.nodes)
+    if spec.cell_mode is not CellMode.AUTO:
+        many = len(spec.cells) if spec.cell_mode is CellMode.GIVEN else spec.interleave
+    return (now.nodes, memory) if len(now.nodes) == len(memory) == many else None
 
 
 def cell_sets(vm: Vm, topology: Topology) -> tuple[CellSets, ...]:

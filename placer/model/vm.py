@@ -207,12 +207,16 @@ class VmSpec:
     @property
     def page_sizes(self) -> frozenset[int | None]:
         """The page sizes (KiB) of all of its cells; None are ordinary pages."""
-        return frozenset(self.page_of(cell) for cell in range(max(1, len(self.cells))))
+        return frozenset(map(self.page_of, range(len(self.cells)))) if self.cells else frozenset((self.page_kib,))
 
     @property
     def width(self) -> int:
         """How many vCPUs run, or hold a CPU, from the start."""
-        return sum(self.is_dedicated(vcpu) or self.is_online(vcpu) for vcpu in range(self.vcpus))
+        if self.cpu_policy is CpuPolicy.DEDICATED:
+            return self.vcpus
+        if self.offline_vcpus or self.vcpus_current is not None:
+            return sum(self.is_dedicated(vcpu) or self.is_online(vcpu) for vcpu in range(self.vcpus))
+        return self.vcpus
 
     def is_online(self, vcpu: int) -> bool:
         """Tell whether this vCPU is there from the start; the others can be plugged in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from placer.measure.as_now import as_now
 from placer.measure.measure import ScoreCache
@@ -113,24 +113,24 @@ class Changes:
 
 def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     """Return what a plan that `check` accepts changes, and what each change needs."""
-    cache = ScoreCache()
+    cache, nodes = ScoreCache(), _Nodes(fleet)
     found, stay = [], 0
     for planned in plan.vms:
         vm = fleet.vm_by_name[planned.name]
         if planned.change is Change.NONE and vm.current is not None:
             stay += 1
         else:
-            found.append(_change(fleet, vm, planned, cache))
+            found.append(_change(fleet, vm, planned, cache, nodes))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
     return Changes(vms=tuple(found), stay=stay)
 
 
-def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache) -> VmChange:
+def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes) -> VmChange:
     now = None
     if vm.current is not None and is_present(fleet, vm):
         now = as_now(vm, fleet.host_by_name[vm.current.host])
-    target = spot_of(fleet, planned)
-    source = _last_known(vm) if now is None else spot_of(fleet, now)
+    target = nodes.spot_of(planned)
+    source = _last_known(vm) if now is None else nodes.spot_of(now)
     need = Need.START
     if vm.current is not None:
         need = need_of(planned.change, vm.running, () if now is None else now.cells, planned.cells)
@@ -161,16 +161,32 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache) -> VmChang
 
 def spot_of(fleet: Fleet, at: PlanVm) -> Spot:
     """Return where a VM is, in the terms of a plan."""
-    topology = fleet.host_by_name[at.host].topology
-    node_of = topology.node_of_cpu
-    cpus = {node_of[cpu] for pin in at.pins.values() for cpu in pin}
-    memory = {node for cell in at.cells for node in cell.nodes}
-    return Spot(
-        host=at.host,
-        cpu_nodes=None if at.bound and len(cpus) == sum(bool(node.cpus) for node in topology.nodes) else _sorted(cpus),
-        memory_nodes=_sorted(memory) if all(cell.nodes for cell in at.cells) else None,
-        pins=at.pins,
+    return _Nodes(fleet).spot_of(at)
+
+
+@dataclass(slots=True)
+class _Nodes:
+    """The nodes of places, worked out once for VMs of one plan that share their pins and cells."""
+
+    fleet: Fleet
+    # The place is kept beside its nodes: else another object could come to have its identity.
+    _known: dict[tuple[int, int, int, bool], tuple[PlanVm, tuple[int, ...] | None, tuple[int, ...] | None]] = field(
+        default_factory=dict
     )
+
+    def spot_of(self, at: PlanVm) -> Spot:
+        """Return where a VM is."""
+        topology = self.fleet.host_by_name[at.host].topology
+        key = (id(topology), id(at.pins), id(at.cells), bool(at.bound))
+        if key not in self._known:
+            node_of = topology.node_of_cpu
+            cpus = {node_of[cpu] for pin in at.pins.values() for cpu in pin}
+            memory = {node for cell in at.cells for node in cell.nodes}
+            anywhere = at.bound and len(cpus) == sum(bool(node.cpus) for node in topology.nodes)
+            bound = all(cell.nodes for cell in at.cells)
+            self._known[key] = (at, None if anywhere else _sorted(cpus), _sorted(memory) if bound else None)
+        _, cpu_nodes, memory_nodes = self._known[key]
+        return Spot(host=at.host, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, pins=at.pins)
 
 
 def _last_known(vm: Vm) -> Spot | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from placer.model.fleet import Fleet
@@ -90,7 +90,10 @@ def group_flavors(
     wished = _RuleIndex(fleet.rules, [i for i in confining if fleet.rules[i].is_soft])
     groups: list[FlavorGroup] = []
     index: dict[Hashable, int] = {}
-    keys: dict[tuple[int, int | None], Hashable] = {}
+    # Numbers for specs and confinements by value: hashed whole once an object, not once a VM.
+    numbers: dict[Hashable, int] = {}
+    keys: dict[tuple[int, int | None], int] = {}
+    confinements: dict[Hashable, Confinement] = {}
     of_vm: list[int] = []
     fixed: dict[int, tuple[tuple[int, ...], Confinement]] = {}
     for number, vm in enumerate(fleet.vms):
@@ -100,10 +103,11 @@ def group_flavors(
         binding = binds.get(number)
         floats = online(vm.spec) if binding is not None else floats_of(fleet, vm)
         known = floats is not None or known_nodes(vm) is not None
-        confinement = Confinement(rules=confined.of(vm), soft=wished.of(vm))
+        said = (confined.of(vm), wished.of(vm))
+        domain, only_host = None, None
         held = fleet.is_held(vm)
         if present and (vm.pins_fixed or held) and known:
-            fixed[number] = (rules, confinement)
+            fixed[number] = (rules, _confinement(confinements, *said))
             of_vm.append(-1)
             continue
         # A guest that runs flat on its host is bound as it is.
@@ -111,15 +115,16 @@ def group_flavors(
         locked = 1 if flat else _locked_cells(vm)
         if present and host is not None:
             if held:
-                confinement = replace(confinement, only_host=host.name)
+                only_host = host.name
             elif vm.movable.is_live and vm.running and has_domains:
-                confinement = replace(confinement, domain=(host.migration_domain, host.gen))
+                domain = (host.migration_domain, host.gen)
+        confinement = _confinement(confinements, *said, domain, only_host)
         short = (id(vm.spec), locked)
         if short not in keys:
-            keys[short] = spec_key(vm.spec, locked)
+            keys[short] = numbers.setdefault(spec_key(vm.spec, locked), len(numbers))
         immovable = present and held
         used = busy[number] if busy else None
-        key = (keys[short], rules, confinement, immovable, used, floats, binding)
+        key = (keys[short], rules, id(confinement), immovable, used, floats, binding)
         if key not in index:
             index[key] = len(groups)
             groups.append(
@@ -140,6 +145,20 @@ def group_flavors(
         else:
             groups[flavor].arriving.append(number)
     return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed, busy=busy)
+
+
+def _confinement(
+    known: dict[Hashable, Confinement],
+    rules: tuple[int, ...],
+    soft: tuple[int, ...],
+    domain: tuple[str | None, int] | None = None,
+    only_host: str | None = None,
+) -> Confinement:
+    """Return the confinement; of equal ones the same object."""
+    key = (rules, soft, domain, only_host)
+    if key not in known:
+        known[key] = Confinement(rules=rules, soft=soft, domain=domain, only_host=only_host)
+    return known[key]
 
 
 def may_arrive(confinement: Confinement, needs: Needs, host: Host, rules: Sequence[Rule], drained: int) -> bool:
@@ -256,6 +275,8 @@ class _RuleIndex:
 
     def of(self, vm: Vm) -> tuple[int, ...]:
         """Return the rules that select the VM, ascending."""
+        if not self._chosen and not self._always and not self._rest:
+            return ()
         labels = vm.spec.labels
         if id(vm.spec) not in self._cache:
             near = [token for pair in labels.items() for token in self._by_label.get(pair, ())]

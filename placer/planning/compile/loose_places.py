@@ -45,6 +45,8 @@ def unions_on(
 
     `roams` says that VMs may come which float over the host.
     """
+    if not loose and not roams:
+        return ((), ()), True
     parts = [part for one in loose for part in one.parts]
     if roams:
         parts.append(LoosePart((), 0, 0, *host_sets(host), 0, 0))

@@ -38,14 +38,16 @@ class RowTable:
     index: dict[Row, int] = field(default_factory=dict)
     _inside: dict[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     _inside_of: int = 0
+    _numbers: dict[tuple[RowKind, NodeSet, str | int], int] = field(default_factory=dict)
 
     def row(self, kind: RowKind, nodes: NodeSet = (), what: str | int = "") -> int:
         """Return the index of a row, made if it is new."""
-        row = Row(kind, nodes, what)
-        if row not in self.index:
-            self.index[row] = len(self.rows)
+        number = self._numbers.get((kind, nodes, what))
+        if number is None:
+            row = Row(kind, nodes, what)
+            number = self._numbers[kind, nodes, what] = self.index[row] = len(self.rows)
             self.rows.append(row)
-        return self.index[row]
+        return number
 
     def inside(self) -> dict[int, tuple[tuple[int, ...], ...]]:
         """Return row over several nodes -> the largest families inside it (`Shape.inside`), smaller rows first."""

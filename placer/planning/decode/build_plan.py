@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -26,15 +26,25 @@ from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alike:
+    """What VMs have in common that are alike in spec, place and CPUs."""
+
+    cells: tuple[PlanCell, ...]
+    pins: Mapping[int, frozenset[int]]
+    emulator: frozenset[int] | None
+    iothreads: Mapping[int, frozenset[int]]
+    devices: tuple[tuple[str, int | None], ...]
+    shown: bool
+
+
 @dataclass(slots=True)
 class PlanBuilder:
-    """Builds `PlanVm`s; VMs that are alike in spec, place and CPUs share their cells and pins."""
+    """Builds `PlanVm`s; VMs that are alike in spec, place and CPUs share what they are made of."""
 
     compiled: Compiled
     pinner: Pinner
-    _shared: dict[tuple[int, int, Placement, SlotPins], tuple[tuple[PlanCell, ...], Mapping[int, frozenset[int]]]] = (
-        field(default_factory=dict)
-    )
+    _shared: dict[Hashable, _Alike] = field(default_factory=dict)
     _asking: dict[str, list[int]] | None = None
 
     def build(self, assignment: Assignment) -> tuple[PlanVm, ...]:
@@ -131,17 +141,13 @@ class PlanBuilder:
     def _plan_vm(
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
     ) -> PlanVm:
-        key = (id(vm.spec), id(host.topology), placement, slot)
-        if key not in self._shared:
-            self._shared[key] = (_cells(vm.spec, host, placement), _vcpu_pins(vm.spec, host, placement, slot))
-        cells, vcpus = self._shared[key]
+        one = self._alike(vm.spec, host, placement, slot)
+        vcpus, emulator, threads = one.pins, one.emulator, one.iothreads
         kept_pins = vm.current if vm.pins_fixed and vm.current is not None and vm.current.host == host.name else None
         if kept_pins is not None:
             vcpus = {**vcpus, **kept_pins.pins}
-        emulator = _emulator(vm.spec, host, slot, vcpus)
-        threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
-        parts = len(placement.cpu_nodes)
-        kept = known_nodes(vm)
+            emulator = _emulator(vm.spec, host, slot, vcpus)
+            threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
         change = change_of(vm, host, placement, vcpus, fleet, hold=self.pinner.hold)
         if kept_pins is not None:
             emulator = kept_pins.emulator or emulator
@@ -150,23 +156,43 @@ class PlanBuilder:
             vcpus = _followed(vm, vcpus, pins.newly)
             emulator = vm.current.emulator or emulator
             threads = {**threads, **vm.current.iothread_pins}
-        cells_now = len(kept[0]) if kept is not None else 1
-        new_cells = vm.spec.cell_mode is CellMode.AUTO and (vm.current is None or cells_now != parts)
-        ids = host.topology.node_ids
+        new_cells = vm.spec.cell_mode is CellMode.AUTO
+        if new_cells and vm.current is not None:
+            kept = known_nodes(vm)
+            new_cells = (len(kept[0]) if kept is not None else 1) != len(placement.cpu_nodes)
         return PlanVm(
             name=vm.name,
             uuid=vm.uuid,
             host=host.name,
-            cells=cells,
+            cells=one.cells,
             pins=vcpus,
-            shown=_shown(vm.spec, parts),
+            shown=one.shown,
             new_cells=new_cells,
             emulator=emulator,
             iothreads=threads,
-            devices=_devices_of(vm.spec, parts, placement.device_nodes, ids),
+            devices=one.devices,
             change=change,
             from_host=vm.current.host if vm.current and vm.current.host != host.name else None,
         )
+
+    def _alike(self, spec: VmSpec, host: Host, placement: Placement, slot: SlotPins) -> _Alike:
+        """Return what VMs of this spec share that are so placed on hosts with the same CPUs for emulator threads."""
+        # Hosts with one answer of the pinner need not keep the same CPUs for themselves.
+        sets = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus, host.isolated_cpus)
+        key = (id(spec), sets, placement, slot)
+        if key not in self._shared:
+            parts = len(placement.cpu_nodes)
+            pins = _vcpu_pins(spec, host, placement, slot)
+            emulator = _emulator(spec, host, slot, pins)
+            self._shared[key] = _Alike(
+                cells=_cells(spec, host, placement),
+                pins=pins,
+                emulator=emulator,
+                iothreads=dict.fromkeys(spec.iothreads, emulator) if emulator is not None else {},
+                devices=_devices_of(spec, parts, placement.device_nodes, host.topology.node_ids),
+                shown=_shown(spec, parts),
+            )
+        return self._shared[key]
 
 
 def _devices_of(

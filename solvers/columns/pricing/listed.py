@@ -69,30 +69,37 @@ class Enumerator:
             return None
         view = model.view(state)
         placements, upper, use = view.placements, view.upper, view.use
+        takes = [
+            [(row, int(use[position, row])) for row in np.nonzero(use[position])[0]] for position in range(len(use))
+        ]
         parts = [np.zeros((1, 0), dtype=np.int64)]
-        left = state.lead.capacity[None, :].copy()
+        # What is left, a row at a time: comparisons run along the patterns.
+        left = state.lead.capacity[:, None].copy()
         size = 1
         while len(parts[-1]):
             held = parts[-1]
             last = held[:, -1] if held.shape[1] else np.zeros(len(held), dtype=np.int64)
-            again = np.zeros(len(held), dtype=np.int64)
-            for column in range(held.shape[1]):
-                again += held[:, column] == last
+            again = (held == last[:, None]).sum(axis=1)
+            # Patterns come in the order of their last VM, and the next one comes after it.
+            ends = np.searchsorted(last, np.arange(len(placements)), side="right").tolist()
+            begins = np.searchsorted(last, np.arange(len(placements)), side="left").tolist()
             longer, rests = [], []
-            for position in range(len(placements)):
-                fits = (last <= position) & (use[position] <= left).all(axis=1)
-                fits &= (last != position) | (again < upper[position])
+            for position, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+                fits = np.ones(end, dtype=np.bool_)
+                for row, taken in takes[position]:
+                    fits &= left[row, :end] >= taken
+                fits[begin:] &= again[begin:end] < upper[position]
                 chosen = np.nonzero(fits)[0]
                 if len(chosen):
                     longer.append(np.column_stack([held[chosen], np.full(len(chosen), position)]))
-                    rests.append(left[chosen] - use[position])
+                    rests.append(left[:, chosen] - use[position][:, None])
                     size += len(chosen)
                 if size > MOST:
                     return None
             if not longer:
                 break
             parts.append(np.concatenate(longer))
-            left = np.concatenate(rests)
+            left = np.concatenate(rests, axis=1)
         depth = parts[-1].shape[1]
         filled = [np.pad(part, ((0, 0), (0, depth - part.shape[1])), constant_values=len(placements)) for part in parts]
         return Listing(placements, np.concatenate(filled).astype(np.int64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from placer.check.check import check
+from placer.model.host import Reserve
 from placer.model.plan import Change
 from placer.planner import solve_fleet
 
@@ -30,3 +31,13 @@ def test_a_guest_whose_host_failed_keeps_its_cells(build: Any) -> None:
         plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
         assert [unplaced.name for unplaced in plan.unplaced] == left_out
         assert check(fleet, plan).ok
+
+
+def test_hosts_of_one_topology_keep_their_own_emulator_cpus(build: Any) -> None:
+    """VMs of one spec at the same place of hosts that reserve other CPUs share no emulator threads' CPUs."""
+    topology, spec = build.topology(nodes=1), build.spec(3)
+    hosts = [build.host(name, topology, reserve=Reserve(cpus=frozenset({cpu}))) for name, cpu in (("a", 0), ("b", 3))]
+    fleet = build.fleet(hosts, [build.vm("v", spec), build.vm("w", spec)])
+    plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
+    kept = {vm.host: (vm.emulator, frozenset().union(*vm.pins.values())) for vm in plan.vms}
+    assert kept == {"a": (frozenset({0}), frozenset({1, 2, 3})), "b": (frozenset({3}), frozenset({0, 1, 2}))}
