@@ -64,7 +64,7 @@ def _value(problem: Problem, state: PatternSums, objective: Objective, unplaced:
                     load = int(host_class.fixed[hinge.row] + state.loads[n][hinge.row])
                     one += hinge.slope * max(0, hinge.scale * load - hinge.offset)
         if objective.shortage is not None and host_class.room is not None:
-            over = np.maximum(0, state.loads[n] - host_class.room)
+            over = np.maximum(0, state.loads[n] - host_class.ceiling)
             one += sum(
                 max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
                 for shortage in shape.shortages

@@ -125,6 +125,7 @@ class HostClass:
         below what the content takes now (a row broken at the start may not get worse).
     room : (K,) the same as it really is, below 0 where immovable VMs alone take too much; None where it is `capacity`.
         A row that is over (`Shape.over`) has no flavor that takes more of it than now.
+    silent : rows over their room that count for nothing: other rows tell of what is lacked.
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.
     floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.
@@ -146,6 +147,7 @@ class HostClass:
     capacity: IntArray
     fixed: IntArray
     room: IntArray | None = None
+    silent: tuple[int, ...] = ()
     content: tuple[tuple[int, int], ...] = ()
     floating: tuple[tuple[int, int], ...] = ()
     allowed: BoolArray
@@ -163,6 +165,15 @@ class HostClass:
     def over_rows(self) -> tuple[int, ...]:
         """Rows that may stay over their room."""
         return () if self.room is None else tuple(np.flatnonzero(self.room < self.capacity).tolist())
+
+    @property
+    def ceiling(self) -> IntArray:
+        """(K,): the load of each row above which what has no place counts."""
+        if self.room is None:
+            return self.capacity
+        out = self.room.copy()
+        out[list(self.silent)] = self.capacity[list(self.silent)]
+        return out
 
     @property
     def is_empty(self) -> bool:

@@ -9,6 +9,7 @@ from placer.measure.shortage import HostTaken, Short, shortages
 from placer.model.fleet import Fleet
 from placer.model.goals import PART_WORDS
 from placer.model.plan import PlanVm
+from placer.model.sets import shares_cpus
 from placer.model.units import format_kib
 from placer.model.vm import Vm
 
@@ -25,7 +26,8 @@ def warn_of_excess(fleet: Fleet, found: Findings) -> None:
     parts = list(PART_WORDS)
     lines: list[tuple[int, float, str, Short]] = []
     for name, here in placed.items():
-        for short in shortages(HostTaken.of(cpu_use(fleet.host_by_name[name], here))):
+        had = any(shares_cpus(vm) for vm, _ in here)
+        for short in shortages(HostTaken.of(cpu_use(fleet.host_by_name[name], here), had_shared=had)):
             if short.part != "others":  # devices that VMs have now are not told
                 lines.append((parts.index(short.part), -short.units, name, short))
     lines.sort(key=lambda line: line[:3])

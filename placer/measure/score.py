@@ -28,8 +28,8 @@ from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
 from placer.model.plan import Plan
-from placer.model.sets import PinMode, binding_of, known_nodes
-from placer.model.vm import CpuPolicy, PinPolicy, Vm
+from placer.model.sets import PinMode, binding_of, shares_cpus
+from placer.model.vm import PinPolicy, Vm
 
 Tier = tuple[str, float]
 
@@ -130,9 +130,7 @@ class PlanValues:
         return frozenset(
             vm.current.host
             for vm in self.fleet.vms
-            if vm.current is not None
-            and is_present(self.fleet, vm)
-            and (vm.spec.cpu_policy is not CpuPolicy.DEDICATED or known_nodes(vm) is None)
+            if vm.current is not None and is_present(self.fleet, vm) and shares_cpus(vm)
         )
 
     @cached_property

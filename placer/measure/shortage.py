@@ -27,6 +27,8 @@ class Short:
     what: str
     units: float
     nodes: Nodes | None
+    counts: bool = True
+    """Whether it is part of the goal ``excess``: what other parts of it tell of is not told twice."""
 
 
 @dataclass(slots=True)
@@ -38,10 +40,11 @@ class HostTaken:
     pins: Counter[int] = field(default_factory=Counter)
     """CPU -> VMs that have it for themselves."""
     had_shared: bool = False
-    """Whether shared vCPUs are there now: then dedicated ones that leave no CPU for any count, even if all leave."""
+    """Whether shared vCPUs are there now: then dedicated ones that leave no CPU for any count, even if all leave. Where
+    none are, those that come lack nothing, for they come to no place that is over."""
 
     @classmethod
-    def of(cls, use: CpuUse, *, had_shared: bool = False) -> HostTaken:
+    def of(cls, use: CpuUse, *, had_shared: bool) -> HostTaken:
         """Add up what the VMs of a host take."""
         out = cls(host=use.host, had_shared=had_shared)
         for vm, planned in use.placed:
@@ -182,7 +185,10 @@ def _shared(held: HostTaken) -> list[Short]:
             beside[frozenset((node,))] += threads * ratio.numerator
         found.append(short_of(beside, _cpu_room(host, host.usable_cpus, ratio.numerator)))
     units, where = max(found, key=lambda one: one[0])
-    return [Short(part="vCPUs", what="shared vCPUs", units=units / ratio.numerator, nodes=where)] if units else []
+    if not units:
+        return []
+    lacked = units / ratio.numerator
+    return [Short(part="vCPUs", what="shared vCPUs", units=lacked, nodes=where, counts=held.had_shared)]
 
 
 def _cpu_room(host: Host, pool: frozenset[int], each: int) -> dict[int, int]:
@@ -241,5 +247,5 @@ def excess_parts(shorts: Sequence[Short]) -> Counter[str]:
     """Return what has no place by part of the goal ``excess``."""
     out: Counter[str] = Counter()
     for short in shorts:
-        out[short.part] += short.units  # type: ignore[assignment]
+        out[short.part] += short.units * short.counts  # type: ignore[assignment]
     return out

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from placer.model.host import NodeKind, Topology
-from placer.model.vm import Bound, CellMode, Current, Movable, PinPolicy, Vm
+from placer.model.vm import Bound, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm
 
 PinMode = Literal["none", "worth", "all"]
 """Which VMs that float are to be bound to nodes: those that must, those that gain by it too, or all that may."""
@@ -38,6 +38,11 @@ def known_nodes(vm: Vm) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     if spec.cell_mode is not CellMode.AUTO:
         many = len(spec.cells) if spec.cell_mode is CellMode.GIVEN else spec.interleave
     return (now.nodes, memory) if len(now.nodes) == len(memory) == many else None
+
+
+def shares_cpus(vm: Vm) -> bool:
+    """Tell whether vCPUs of a VM that is somewhere may have no CPU of their own there."""
+    return vm.spec.cpu_policy is not CpuPolicy.DEDICATED or known_nodes(vm) is None
 
 
 def cell_sets(vm: Vm, topology: Topology) -> tuple[CellSets, ...]:

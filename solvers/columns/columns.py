@@ -162,7 +162,7 @@ class Evaluator:
             for placement, count in patterns[n]:
                 if not model.phantom[shape.flavor[placement]]:
                     load += count * shape.use[placement]
-            over = np.maximum(load - (lead.capacity if lead.room is None else lead.room), 0)
+            over = np.maximum(load - lead.ceiling, 0)
             for shortage in shape.shortages:
                 if shortage.part in parts:
                     most = max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)

@@ -140,6 +140,7 @@ class StateModel:
         arrays = (cls.capacity, cls.fixed, cls.allowed, cls.stay_penalty)
         return (
             cls.shape,
+            cls.silent,
             None if cls.room is None else cls.room.tobytes(),
             *(array.tobytes() for array in arrays),
             tuple(sorted(cls.content)),

@@ -57,15 +57,15 @@ def shortage_of(
 ) -> Sum:
     """Return what has no place on a host, of one part of the goal ``excess``; `y` 0 where phantoms are left out."""
     total = Sum()
-    room = host_class.room
-    if room is None:
+    if host_class.room is None:
         return total
+    ceiling = host_class.ceiling
     for shortage in shape.shortages:
         if shortage.part != part:
             continue
         over: dict[int, Sum] = {}
         for row in sorted({row for family in shortage.apart for row, _ in family}):
-            load = Sum(constant=-int(room[row])).add(y, shape.use[placements, row])
+            load = Sum(constant=-int(ceiling[row])).add(y, shape.use[placements, row])
             over[row] = writer.positive_part(load)
         most: Sum | None = None
         for family in shortage.apart:

@@ -238,9 +238,9 @@ def _shortages(
 ) -> Iterator[ShortageTable]:
     rows = capacity.shape[1]
     counted = np.array([cls.room is not None for cls in problem.classes], dtype=np.bool_)[host_class]
-    fixed = np.zeros((len(problem.classes), rows), dtype=np.int64)
+    ceiling = np.zeros((len(problem.classes), rows), dtype=np.int64)
     for number, cls in enumerate(problem.classes):
-        fixed[number, : len(cls.fixed)] = cls.fixed
+        ceiling[number, : len(cls.fixed)] = cls.fixed + cls.ceiling
     for o, objective in enumerate(problem.objectives):
         if objective.shortage is None or not counted.any():
             continue
@@ -256,5 +256,5 @@ def _shortages(
                     own.append(families)
             values[number] = tuple(own)
         yield ShortageTable(
-            objective=o, shape=shape_of_host, values=values, ceiling=fixed[host_class] + capacity, counted=counted
+            objective=o, shape=shape_of_host, values=values, ceiling=ceiling[host_class], counted=counted
         )

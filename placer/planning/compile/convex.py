@@ -96,7 +96,7 @@ def excess_parts(classes: Sequence[HostClass], shapes: Sequence[Shape], constant
     """Return the parts of the goal ``excess`` of which anything can have no place."""
     found = {part for part in EXCESS_PARTS if constants.get(part)}
     for cls in classes:
-        shape, over = shapes[cls.shape], set(cls.over_rows)
+        shape, over = shapes[cls.shape], set(cls.over_rows) - set(cls.silent)
         for shortage in shape.shortages if over else ():
             if any(row in over for family in shortage.apart for row, _ in family):
                 found.add(shortage.part)

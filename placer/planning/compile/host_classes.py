@@ -304,8 +304,7 @@ class ClassBuilder:
                 taken[row] += len(vms)
         out = table.holding(room, taken)
         for k, one in enumerate(table.rows):
-            alone = one.shared and not loaded.shares
-            if one.kind in (RowKind.RULE, RowKind.ONE_L3) or alone or table.is_untold(one):
+            if one.kind in (RowKind.RULE, RowKind.ONE_L3) or table.is_untold(one):
                 room[k] = out[k]
         return out, room
 
@@ -345,6 +344,7 @@ class ClassBuilder:
                     capacity=held,
                     fixed=fixed,
                     room=room if (room < held).any() else None,
+                    silent=state.silent,
                     content=state.content,
                     floating=state.floating,
                     allowed=permissions[state.permission].allowed,
@@ -374,8 +374,12 @@ class ClassBuilder:
             return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
         tied = fixed_members(self.fleet, self.flavors, self.cross, host.fixed)
+        over = rooms[1][done.rows] < rooms[0][done.rows]
+        # Where no shared vCPU is, dedicated ones lack their CPUs, and nobody lacks any beside them.
+        silent = (k for k, row in enumerate(done.kept) if over[k] and row.shared and not host.shares)
         state = State(
             draft=host.room.draft,
+            silent=tuple(silent),
             capacity=(rooms[0][done.rows] // done.divisor).tobytes(),
             room=(rooms[1][done.rows] // done.divisor).tobytes(),
             fixed=np.array(fixed, dtype=np.int64).tobytes(),

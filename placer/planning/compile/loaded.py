@@ -41,6 +41,7 @@ class State:
     draft: int
     capacity: bytes
     room: bytes
+    silent: tuple[int, ...]
     fixed: bytes
     content: tuple[tuple[int, int], ...]
     floating: tuple[tuple[int, int], ...]
