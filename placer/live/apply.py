@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,13 @@ from placer.live.changes import change_of, memory_wanted, xml_diff
 from placer.live.connect import HostError, Link, open_link
 from placer.live.domain_state import find_domain, read_state, secure_config
 from placer.live.edits import edit_since, still_runs
+from placer.live.free_memory import full_node
 from placer.live.journal import Header, Journal, Progress
 from placer.live.many_hosts import Beat, on_each_host
 from placer.live.preconditions import domain_refusal, trouble_refusal
 from placer.live.start_hazards import start_refusal
 from placer.live.survey import Found, Place, Survey, Whereabouts
+from placer.measure.memory_use import Pool
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 
@@ -72,7 +74,7 @@ class Outcome:
     """What would be, or was, done to one VM.
 
     `calls` are the changes, `done` how many of them were made. `restart` says what only a restart brings. `reason` and
-    `cure` are of a VM that is not where the plan wants it.
+    `cure` are of a VM that is not where the plan wants it. `wanted_kib` is the memory that must be free for it.
     """
 
     vm: str
@@ -85,6 +87,7 @@ class Outcome:
     restart: str | None = None
     reason: str | None = None
     cure: str | None = None
+    wanted_kib: Mapping[Pool, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +144,8 @@ def _propose_one(found: Found, fleet: Fleet, surveyed: Survey, limits: Limits) -
         change = change_of(vm, spec, host, state, state.xml)
     except InputError as error:
         return replace(outcome, reason=_messages(error), cure=error.faults[0].cure)
-    wanted = memory_wanted(vm, spec, host.topology, state)
-    outcome = replace(outcome, calls=change.calls, restart=change.restart)
+    wanted = memory_wanted(vm, spec, host.topology, state, survey.pages_kib(state.uuid))
+    outcome = replace(outcome, calls=change.calls, restart=change.restart, wanted_kib=wanted)
     if change.calls:
         outcome = replace(outcome, diff=xml_diff(state, vm.host, change.wanted_xml))
         refusal = (
@@ -262,6 +265,9 @@ def _change_domain(run: _Run, link: Link, outcome: Outcome, beat: Beat) -> Outco
         outcome = replace(outcome, calls=change.calls, restart=change.restart)
         if not change.calls:
             return replace(outcome, status=Status.UNCHANGED)
+        full = full_node(link, host.topology, outcome.wanted_kib)
+        if full is not None:
+            return replace(outcome, status=Status.REFUSED, reason=full.reason, cure=full.cure)
         entry = run.journal.plan(vm.name, vm.host, state.uuid, change.calls)
         for number, call in enumerate(change.calls):
             if call.kind is not CallKind.DEFINE and not still_runs(link, domain):

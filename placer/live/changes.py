@@ -76,11 +76,18 @@ def wanted_live_pins(
     return vm.pins, emulator, {number: vm.iothreads.get(number, default) for number in spec.iothreads}
 
 
-def memory_wanted(vm: PlanVm, spec: VmSpec, topology: Topology, state: DomainState) -> dict[Pool, int]:
+def memory_wanted(
+    vm: PlanVm, spec: VmSpec, topology: Topology, state: DomainState, pages_kib: Mapping[int, int] | None = None
+) -> dict[Pool, int]:
     """Return the memory (KiB) that a domain will take where it has none of it now, by pool.
 
     A domain that is shut off takes all of it when it starts. One that runs takes, at its next start, what is to lie on
     other nodes than now; what it then leaves on these nodes itself is free by then.
+
+    Parameters
+    ----------
+    pages_kib
+        Where its pages lie now, by node, as far as known: of one that is bound to no node this tells what it leaves.
     """
     wanted: dict[Pool, int] = {}
     for pool, kib in memory_taken(spec, topology, vm):
@@ -91,6 +98,9 @@ def memory_wanted(vm: PlanVm, spec: VmSpec, topology: Topology, state: DomainSta
     if not any(True for _ in _misplaced(vm, reading)):
         return {}
     size = pool_size(spec, topology)
+    if not any(reading.numatune.of_cell(position) for position in range(len(vm.cells))):
+        left = {(node, size): kib for node, kib in (pages_kib or {}).items()}
+        return {pool: kib - left.get(pool, 0) for pool, kib in wanted.items() if kib > left.get(pool, 0)}
     for position, cell in enumerate(vm.cells):
         policy = reading.numatune.of_cell(position)
         nodes = policy.nodeset if policy is not None and policy.mode in _BINDING else None

@@ -92,6 +92,21 @@ def read_free_memory(link: Link, topology: Topology, files: HostFiles | None) ->
     return FreeMemory(pools=pools)
 
 
+def full_node(link: Link, topology: Topology, wanted_kib: Mapping[Pool, int]) -> Refusal | None:
+    """Return why a domain's memory surely does not fit at this moment, whatever page cache may be given back.
+
+    Raises
+    ------
+    HostError
+        The host does not answer.
+    """
+    if not wanted_kib or link.is_test_driver:
+        return None
+    now = read_free_memory(link, topology, None).pools
+    most = {pool: Free(sure_kib=free.most_kib, most_kib=free.most_kib) for pool, free in now.items()}
+    return FreeMemory(pools=most).shortage(wanted_kib)
+
+
 def free_figures(link: Link, topology: Topology) -> dict[int, tuple[int | None, dict[int, int]]]:
     """Return MemFree (KiB, None if unknown) and free huge pages by size, of each node, as libvirt tells them.
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from placer.errors import InputError
 from placer.live.connect import HostError
 from placer.model.cpuset import parse_cpuset
+from placer.read.domains.pages import pages_by_node
+from placer.read.imports.collect import shell_function
 
 READ_TIMEOUT_S = 60.0
 """How long a host may take to tell; walking the page tables of a VM of a TiB takes seconds."""
@@ -38,6 +40,8 @@ look() {
         case $wanted in *" $uuid "*) ;; *) continue ;; esac
         seen=yes
         echo "@process $uuid $pid"
+        echo "@pages"; pages "$pid" | sed 's/^/ /'
+        [ "$deep" = yes ] || continue
         for task in "$dir"/task/*; do
             echo "@thread ${task##*/}"
             grep -E '^(Name|Cpus_allowed_list):' "$task/status" 2>/dev/null | sed 's/^/ /'
@@ -86,9 +90,13 @@ class MemoryArea:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """QEMU of one domain: its threads and its mapped areas, both empty where we may not look."""
+    """QEMU of one domain: its threads and its mapped areas, both empty where we may or need not look.
+
+    `pages_kib` is its memory by node as its cgroup tells it.
+    """
 
     pid: int
+    pages_kib: Mapping[int, int] = field(default_factory=dict)
     threads: tuple[Thread, ...] = ()
     areas: tuple[MemoryArea, ...] = ()
 
@@ -126,11 +134,15 @@ def ssh_destination(uri: str) -> tuple[str, int | None]:
     return destination, parts.port if over_ssh else None
 
 
-def read_host_files(uuids: Iterable[str], *, uri: str, ssh: bool, ssh_config: str | None = None) -> HostFiles | None:
+def read_host_files(
+    uuids: Iterable[str], *, uri: str, ssh: bool, ssh_config: str | None = None, deep: bool = True
+) -> HostFiles | None:
     """Read a host's own files, those of QEMU for the domains with these UUIDs; None where the host cannot be read.
 
     Parameters
     ----------
+    deep
+        Also threads and mapped areas: the kernel walks a guest's page tables for these.
     uri
         The libvirt URI of the host; one without a host in it is this machine, and read without ssh.
     ssh
@@ -146,7 +158,7 @@ def read_host_files(uuids: Iterable[str], *, uri: str, ssh: bool, ssh_config: st
     if not is_local(uri) and not ssh:
         return None
     known = [uuid.lower() for uuid in uuids if _UUID.fullmatch(uuid.lower())]
-    script = "set -- " + " ".join(known) + "\n" + _SCRIPT
+    script = f"deep={'yes' if deep else 'no'}\nset -- {' '.join(known)}\n{shell_function('pages')}{_SCRIPT}"
     return parse_host_files(_run(_command(uri, ssh_config), script, uri))
 
 
@@ -190,7 +202,7 @@ def parse_host_files(text: str) -> HostFiles:
             memory[int(words[1])] = _node_memory(lines)
         elif words[0] == "process" and len(words) == 3:
             below = []
-            while position < len(sections) and sections[position][0][0] in ("thread", "maps", "numa_maps"):
+            while position < len(sections) and sections[position][0][0] in ("pages", "thread", "maps", "numa_maps"):
                 below.append(sections[position])
                 position += 1
             processes.setdefault(words[1], []).append(_process(int(words[2]), below))
@@ -220,16 +232,19 @@ def _process(pid: int, sections: Iterable[tuple[list[str], list[str]]]) -> Proce
     threads: list[Thread] = []
     sizes: dict[int, int] = {}
     areas: list[MemoryArea] = []
+    pages: dict[int, int] = {}
     for words, lines in sections:
         if words[0] == "thread":
             thread = _thread(int(words[1]), lines)
             if thread is not None:
                 threads.append(thread)
+        elif words[0] == "pages":
+            pages = pages_by_node("\n".join(lines))
         elif words[0] == "maps":
             sizes = dict(filter(None, map(_size, lines)))
         else:
             areas = [mapping for line in lines if (mapping := _mapping(line, sizes)) is not None]
-    return Process(pid=pid, threads=tuple(threads), areas=tuple(areas))
+    return Process(pid=pid, pages_kib=pages, threads=tuple(threads), areas=tuple(areas))
 
 
 def _thread(number: int, lines: Iterable[str]) -> Thread | None:

@@ -41,6 +41,11 @@ class HostSurvey:
     files: HostFiles | None = None
     files_error: PlacerError | None = None
 
+    def pages_kib(self, uuid: str) -> Mapping[int, int]:
+        """Return where a running domain's pages lie (node -> KiB), empty where that is not known."""
+        processes = () if self.files is None else self.files.processes.get(uuid, ())
+        return processes[0].pages_kib if len(processes) == 1 else {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
@@ -131,9 +136,11 @@ def _survey_host(link: Link, host: Host, reach: Reach, uuids: Sequence[str], bea
     domains = tuple(read_states(link, beat))
     files, error = None, None
     if not link.is_test_driver:
-        known = {uuid.lower() for uuid in uuids if uuid} | {state.uuid for state in domains if uuids and state.running}
+        known = {uuid.lower() for uuid in uuids if uuid} | {state.uuid for state in domains if state.running}
         try:
-            files = read_host_files(sorted(known), uri=link.uri, ssh=reach.ssh, ssh_config=reach.ssh_config)
+            files = read_host_files(
+                sorted(known), uri=link.uri, ssh=reach.ssh, ssh_config=reach.ssh_config, deep=bool(uuids)
+            )
         except PlacerError as failed:
             error = failed
     beat()

@@ -188,3 +188,12 @@ def test_a_domain_that_changes_node_wants_only_what_is_new_there() -> None:
         (0, None): 256 * MIB,
         (1, None): 256 * MIB,
     }
+
+
+def test_a_domain_that_floats_leaves_what_it_has_on_the_node() -> None:
+    """Bound where its pages lie it wants only what it has not touched yet; without that figure, all."""
+    need, vm = flat()
+    floats = running(domain_xml(), domain_xml())
+    for pages_kib, wanted in (({}, 512), ({0: 40 * MIB, 1: 500 * MIB}, 12), ({1: 600 * MIB}, 0)):
+        found = memory_wanted(vm, need, host().topology, floats, pages_kib)
+        assert found == ({(1, None): wanted * MIB} if wanted else {})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from placer.live.connect import Link
-from placer.live.free_memory import Free, FreeMemory, read_free_memory
+from placer.live.free_memory import Free, FreeMemory, full_node, read_free_memory
 from placer.live.host_files import HostFiles, NodeMemory
 from tests.live.scene import GIB, MIB, topology
 
@@ -20,6 +20,10 @@ class FakeConnection:
     def __init__(self, free: dict[int, dict[str, int]], pages: dict[int, dict[int, int]] | None = None) -> None:
         self.free = free
         self.pages = pages or {}
+
+    def getType(self) -> str:
+        """Return the driver's name."""
+        return "QEMU"
 
     def getMemoryStats(self, node: int, _flags: int) -> dict[str, int]:
         """Return the figures of a node, of the host for -1."""
@@ -110,3 +114,12 @@ def test_what_was_promised_is_free_no_more() -> None:
     refusal = free.shortage(half)
     assert refusal is not None
     assert "424MiB of memory free after 600MiB for domains before it (page cache counted as free)" in refusal.reason
+
+
+def test_a_node_is_surely_full_where_page_cache_could_not_help() -> None:
+    """Right before a domain is changed: what may be page cache is given the benefit of the doubt, the rest is not."""
+    raw = link(FakeConnection({**HOST, **NODES, -1: {"buffers": 0, "cached": MIB}}))
+    assert full_node(raw, topology(), {}) is None
+    assert full_node(raw, topology(), {(0, None): GIB + MIB}) is None
+    refusal = full_node(raw, topology(), {(0, None): GIB + 2 * MIB})
+    assert refusal is not None and "node 0 has 1025MiB of memory free" in refusal.reason

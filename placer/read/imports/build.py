@@ -193,6 +193,10 @@ def _current(found: _Found, name: str, host: Host, notes: list[str]) -> Current:
         place = replace(place, pins={vcpu: cpus for vcpu, cpus in pins.items() if cpus})
     emulator = place.emulator & topology.cpus if place.emulator is not None else frozenset()
     threads = {thread: cpus & topology.cpus for thread, cpus in place.iothread_pins.items()}
+    if place.nodes is None and place.memory_nodes is None:
+        # Of others it is known, and figures that change with every import would be in the inventory for nothing.
+        known = {node: kib for node, kib in found.domain.memory_on.items() if node in topology.node_ids}
+        place = replace(place, memory_on=known)
     return replace(
         place, emulator=emulator or None, iothread_pins={thread: cpus for thread, cpus in threads.items() if cpus}
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from placer.errors import Fault, InputError, PlacerError
 from placer.model.host import Device, Topology
+from placer.read.domains.pages import pages_by_node
 from placer.read.hosts.archive import ArchiveTree, regular_members
 from placer.read.hosts.capabilities import parse_capabilities
 from placer.read.hosts.host_settings import GATHERED, settings_of_files
@@ -17,7 +18,7 @@ from placer.read.text.xml import parse_xml
 
 FORMAT = "placer.collect/v1"
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
-_DOMAIN = re.compile(r"domains/([0-9A-Fa-f-]{32,36})\.(live|saved)\.xml")
+_DOMAIN = re.compile(r"domains/([0-9A-Fa-f-]{32,36})\.(?:(live|saved)\.xml|(pages))")
 _NODEDEV = re.compile(r"nodedevs/[0-9]+\.xml")
 _DOWN = ("shut off", "crashed")
 
@@ -83,7 +84,7 @@ def _files(data: bytes, source: str) -> _Files:
     for path, content in regular_members(data, source):
         _, _, inner = path.partition("/")
         if match := _DOMAIN.fullmatch(inner):
-            found.domains.setdefault(match[1].lower(), {})[match[2]] = content
+            found.domains.setdefault(match[1].lower(), {})[match[2] or match[3]] = content
         elif _NODEDEV.fullmatch(inner):
             found.nodedevs[inner] = content
         elif inner.startswith("sys/devices/system/cpu/"):
@@ -154,6 +155,8 @@ def _domains(found: _Files, folder: str, source: str) -> list[GatheredDomain]:
         states[uuid.lower()] = state.strip()
     domains = []
     for uuid, xml in sorted(found.domains.items()):
+        if xml.keys() == {"pages"}:
+            continue  # it went away while the host was gathered
         live = xml.get("live")
         domains.append(
             GatheredDomain(
@@ -162,6 +165,7 @@ def _domains(found: _Files, folder: str, source: str) -> list[GatheredDomain]:
                 source=f"{source}!domains/{uuid}.xml",
                 live=live,
                 running=states[uuid] not in _DOWN if uuid in states else live is not None,
+                memory_on=pages_by_node(xml.get("pages", b"").decode("utf-8", "replace")),
             )
         )
     return domains

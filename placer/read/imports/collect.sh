@@ -49,6 +49,23 @@ line() {
     done
 }
 
+# A domain's pages by node: its cgroup's own figures, for walking the page tables of a large guest stalls it; huge pages
+# are not in them.
+pages() {
+    group=$(sed -n 's/^[0-9]*:memory://p' "/proc/$1/cgroup" 2> /dev/null) root=/sys/fs/cgroup/memory
+    [ -n "$group" ] || { group=$(sed -n 's/^0:://p' "/proc/$1/cgroup" 2> /dev/null); root=/sys/fs/cgroup; }
+    while case $group in *qemu*) ;; *) false ;; esac; do
+        if [ -r "$root$group/memory.numa_stat" ]; then
+            cat "$root$group/memory.numa_stat"
+            break
+        fi
+        group=${group%/*}
+    done
+    if grep -q '^HugetlbPages:[[:space:]]*[1-9]' "/proc/$1/status" 2> /dev/null; then
+        grep ' huge ' "/proc/$1/numa_maps" 2> /dev/null
+    fi
+}
+
 printf 'placer.collect/v1\n' > format
 printf '%s\n' "$host" > hostname
 uname -srm > kernel
@@ -105,6 +122,12 @@ if command -v virsh > /dev/null 2>&1; then
             case $state in
                 'shut off' | crashed) ;;
                 *) v dumpxml "$id" > "domains/$id.live.xml" || rm -f "domains/$id.live.xml" ;;
+            esac
+            case $state in
+                running | paused)
+                    pid=$(sed -n 1p "/run/libvirt/qemu/$(v domname "$id").pid" 2> /dev/null)
+                    [ -z "$pid" ] || pages "$pid" > "domains/$id.pages"
+                    ;;
             esac
             # A transient domain has no saved definition; dumpxml --inactive would make one up.
             if [ "$(v dominfo "$id" | sed -n 's/^Persistent: *//p')" = yes ]; then

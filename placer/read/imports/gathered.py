@@ -17,7 +17,7 @@ class GatheredDomain:
 
     `xml` is what the inventory will refer to under `path`: the saved definition where there is one. `live` is the XML
     of the running domain, if that was gathered too. `running` None: the source does not tell. `source` names it in
-    messages.
+    messages. `memory_on` is where its pages lie (node id -> KiB), empty where nobody looked.
     """
 
     xml: bytes
@@ -25,6 +25,7 @@ class GatheredDomain:
     source: str
     live: bytes | None = None
     running: bool | None = None
+    memory_on: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,21 @@ def test_bundles_become_an_inventory_and_its_files(tmp_path: Path) -> None:
     assert tmp.movable_why == ()
 
 
+def test_where_pages_lie_is_kept_of_vms_that_float(tmp_path: Path) -> None:
+    """Of one whose memory is bound it is known, and would only change the inventory with every import."""
+    bound, loose = (domain(name, uuid, running=True, cpu=2) for name, uuid in (("web", RUNNING), ("tmp", TRANSIENT)))
+    bound = bound.replace("<os>", "<numatune><memory mode='strict' nodeset='1'/></numatune><os>")
+    pages = "anon N0=10485760 N1=1063256064\nfile N0=99999999 N1=0\n"
+    members: dict[str, str | bytes] = {"capabilities.xml": CAPABILITIES, f"domains/{STOPPED}.pages": pages}
+    for uuid, xml in ((RUNNING, bound), (TRANSIENT, loose)):
+        members |= {f"domains/{uuid}.live.xml": xml, f"domains/{uuid}.pages": pages}
+    (tmp_path / "kvm1.tar").write_bytes(bundle(members))
+    imported = import_libvirt(bundles=[tmp_path / "kvm1.tar"], folder=tmp_path)
+    found = {vm.name: dict(vm.current.memory_on) for vm in imported.fleet.vms if vm.current is not None}
+    assert found == {"web": {}, "tmp": {0: 10 * 1024, 1: 1014 * 1024}}
+    assert "memory_on: {0: 10MiB, 1: 1014MiB}" in imported.text()
+
+
 @pytest.mark.parametrize(
     ("members", "words"),
     [
