@@ -85,12 +85,16 @@ def _unnamed(host: Host, vm: Vm, planned: PlanVm) -> frozenset[int]:
     if now is None or now.host != planned.host or planned.bound:
         return frozenset()
     on = frozenset(now.nodes or ())
+    unknown = [vcpu for vcpu in planned.pins if vcpu not in now.pins and vm.spec.is_dedicated(vcpu)]
+    if not on or not unknown:
+        return frozenset()
+    usable = host.usable_cpus
+    cpus = {node.id: (node.cpus, node.cpus & usable or node.cpus) for node in topology.nodes if node.id in on}
     found = set()
-    for vcpu, pin in planned.pins.items():
-        node = topology.node(topology.node_of_cpu[min(pin)])
-        wide = node.cpus & host.usable_cpus or node.cpus
-        apart = (len(pin) > 1 and pin <= node.cpus) or pin == wide
-        if vcpu not in now.pins and vm.spec.is_dedicated(vcpu) and node.id in on and apart:
+    for vcpu in unknown:
+        pin = planned.pins[vcpu]
+        node, wide = cpus.get(topology.node_of_cpu[min(pin)], (NOBODY, NOBODY))
+        if node and ((len(pin) > 1 and pin <= node) or pin == wide):
             found.add(vcpu)
     return frozenset(found)
 

@@ -47,7 +47,7 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
             (own if has_own_cpu(spec, vcpu, planned) else floating).append(vcpu)
         by_node = Counter(min(node_of[cpu] for cpu in planned.pins[vcpu]) for vcpu in own)
         for node, count in by_node.items():
-            width = _width(topology, node)
+            width = topology.core_width[node]
             cores = 0 if spec.thread_policy is ThreadPolicy.PREFER else -(-count // width)
             cores = count if spec.thread_policy is ThreadPolicy.ISOLATE else cores
             out.threads[node] += count
@@ -75,8 +75,8 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
             out.beyond += len(floating) - most
     for kind, at in planned.devices:
         out.devices[at, kind] += 1
-    used = _resource_nodes(topology, vm, planned)
-    on_nodes = {name for node in topology.nodes for name in node.resources}
+    used = _resource_nodes(topology, vm, planned) if spec.resources else []
+    on_nodes = {name for node in topology.nodes for name in node.resources} if spec.resources else set()
     for name, amount in spec.resources.items():
         for at in used if name in on_nodes else [None]:
             out.resources[at, name] += -(-amount // len(used)) if name in on_nodes else amount
@@ -136,10 +136,3 @@ def _resource_nodes(topology: Topology, vm: Vm, planned: PlanVm) -> list[int]:
         nodes = sorted({topology.node_of_cpu[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu]})
         out += nodes if planned.bound or vm.spec.interleave > 1 else nodes[:1]
     return sorted(set(out)) if planned.bound else out
-
-
-def _width(topology: Topology, node: int) -> int:
-    """Return the width of most of a node's cores."""
-    core_of, cores = topology.core_of_cpu, topology.cores
-    widths = Counter(len(cores[core_of[cpu]]) for cpu in topology.node(node).cpus)
-    return max(widths, key=lambda width: (widths[width], width), default=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -146,6 +147,12 @@ class Topology:
     def node_of_cpu(self) -> Mapping[int, int]:
         """Node id of every online CPU."""
         return {cpu: node.id for node in self.nodes for cpu in node.cpus}
+
+    @cached_property
+    def core_width(self) -> Mapping[int, int]:
+        """Width of most cores of every node, counted by CPUs; 1 where a node has none."""
+        widths = {node.id: Counter(len(self.cores[self.core_of_cpu[cpu]]) for cpu in node.cpus) for node in self.nodes}
+        return {node: max((cpus, width) for width, cpus in of.items())[1] if of else 1 for node, of in widths.items()}
 
     @cached_property
     def core_of_cpu(self) -> Mapping[int, int]:

@@ -11,7 +11,7 @@ from placer.measure.cpu_use import NOBODY, cpu_use
 from placer.measure.memory_use import cells_now, memory_taken
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
-from placer.model.plan import PlanVm
+from placer.model.plan import PlanCell, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 from placer.moves.model import Place, StepKind
@@ -54,14 +54,14 @@ class Claims:
 NOTHING = Claims()
 
 
-def place_now(vm: Vm) -> Place:
-    """Return where a present VM is, as far as it is known."""
+def place_now(vm: Vm, cells: tuple[PlanCell, ...] | None = None) -> Place:
+    """Return where a present VM is, as far as it is known; `cells` are its `cells_now` where they are at hand."""
     now = vm.current
     assert now is not None, vm.name
     return Place(
         host=now.host,
         nodes=now.nodes,
-        cells=cells_now(vm),
+        cells=cells_now(vm) if cells is None else cells,
         pins=now.pins,
         emulator=now.emulator,
         iothreads=now.iothread_pins,
@@ -88,16 +88,39 @@ class ClaimMaker:
     fleet: Fleet
     rules_of: Mapping[str, Sequence[int]]
     _known: dict[tuple[str, int], tuple[Place, Claims]] = field(default_factory=dict)
+    # The place is kept beside what was worked out for it: else another object could come to have its identity.
+    _alike: dict[Hashable, tuple[Place, Claims]] = field(default_factory=dict)
+    _cells: dict[Hashable, tuple[PlanCell, ...]] = field(default_factory=dict)
 
     def claims(self, vm: Vm, place: Place) -> Claims:
-        """Return what a VM takes at a place; computed once for a place object."""
+        """Return what a VM takes at a place; computed once for a place object, and for those that are alike."""
         known = self._known.get((vm.name, id(place)))
         if known is None:
-            known = self._known[vm.name, id(place)] = (place, self._claims(vm, place))
+            known = self._known[vm.name, id(place)] = (place, self._shared_claims(vm, place))
         return known[1]
 
-    def _claims(self, vm: Vm, place: Place) -> Claims:
+    def now(self, vm: Vm) -> Place:
+        """Return where a present VM is, as far as it is known; VMs of one spec on the same nodes share their cells."""
+        now = vm.current
+        assert now is not None, vm.name
+        key = (id(vm.spec), now.nodes, now.memory_nodes)
+        if key not in self._cells:
+            self._cells[key] = cells_now(vm)
+        return place_now(vm, self._cells[key])
+
+    def _shared_claims(self, vm: Vm, place: Place) -> Claims:
+        """Return what a VM takes, worked out once for VMs of one spec that share cells and pins on hosts alike."""
         host = self.fleet.host_by_name[place.host]
+        if self.rules_of.get(vm.name):
+            return self._claims(vm, host, place)
+        sets = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus)
+        pins = id(place.pins) if place.pins else None
+        key = (id(vm.spec), vm.pins_fixed, sets, place.nodes, id(place.cells), pins, place.emulator, place.devices)
+        if key not in self._alike:
+            self._alike[key] = (place, self._claims(vm, host, place))
+        return self._alike[key][1]
+
+    def _claims(self, vm: Vm, host: Host, place: Place) -> Claims:
         amounts: Counter[Key] = Counter()
         planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
         if place.cells:

@@ -20,7 +20,7 @@ from placer.moves.cores import apart_bound
 from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
 from placer.moves.model import Blocked, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
 from placer.moves.park import Parking
-from placer.moves.places import ClaimMaker, place_now, place_planned, tied_rules
+from placer.moves.places import ClaimMaker, place_planned, tied_rules
 from placer.moves.state import Board, blockers
 from placer.moves.untie import Untier
 from placer.moves.waves import Task, Waves
@@ -107,13 +107,13 @@ class _Start:
             target = planned.get(vm.name)
             present = is_present(fleet, vm)
             kind = None if target is None else _kind(vm, target, present)
+            now = None
             if present:
                 # A VM that stays is taken as planned: the plan knows its devices.
-                place = place_now(vm) if kind is not None or target is None else _planned(fleet, vm, target)
-                residents.setdefault(place.host, []).append((vm.name, place))
+                now = maker.now(vm) if kind is not None or target is None else _planned(fleet, vm, target)
+                residents.setdefault(now.host, []).append((vm.name, now))
             if kind is not None and target is not None:
                 place = _planned(fleet, vm, target)
-                now = place_now(vm) if present else None
                 tasks.append(
                     Task(
                         vm=vm,

@@ -18,13 +18,15 @@ def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) ->
     anew: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains. What
     is not found so (cores of many widths, half of them isolated) is searched.
     """
-    if _too_much(cores, items):
+    mixed = any(core.slow for core in cores) and not all(core.slow for core in cores)
+    bound = any(item.kind != "any" and not item.may_have(core) for item in items for core in cores)
+    if (mixed or bound) and _too_much(cores, items):
         return None
-    if any(core.slow for core in cores) and not all(core.slow for core in cores):
+    if mixed:
         apart = _by_kind(cores, items, floating)
         if apart is not None:
             return apart
-    if any(item.kind != "any" and not item.may_have(core) for item in items for core in cores):
+    if bound:
         from solvers.pins.exact import pin_node_exact
 
         return pin_node_exact(cores, items, floating=floating)
@@ -40,6 +42,9 @@ def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) ->
                 found = seating.result()
                 if sum(len(core.floats - found.held) for core in cores) >= floating:
                     return found
+        # Most nodes are done by now; only where they are not it is worth asking whether they can be.
+        if kept == len(current) and _too_much(cores, items):
+            return None
     from solvers.pins.exact import pin_node_exact
 
     return pin_node_exact(cores, items, floating=floating)

@@ -249,7 +249,9 @@ def in_order_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Plac
         tuple(position[n] for n in parts[1]),
         placement.device_nodes,
     )
-    return now if canonical(needs, now) == canonical(needs, placement) else placement
+    if now == placement or canonical(needs, now) != canonical(needs, placement):
+        return placement
+    return now
 
 
 def change_of(
