@@ -26,6 +26,7 @@ from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.problem import IntArray, Problem
+from solvers.proofs.excess_floor import excess_floor
 from solvers.proofs.floors import least_moves, load_floor, saving_floor
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
@@ -177,7 +178,8 @@ class _Run:
             if (kit.model.cost[:, number] < 0).any():
                 continue
             # What the least place of a VM costs is known only where all places are.
-            floor = saving_floor(problem, objective) + load_floor(problem, objective) if kit.complete else 0
+            floors = (saving_floor, load_floor, excess_floor)
+            floor = sum(one(problem, objective) for one in floors) if kit.complete else 0
             kit.claim(number, floor, "no cost is negative" if not floor else "what the moves allowed can save at most")
 
     def _least_moves(self, objective: int, held: tuple[int, ...]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from solvers.problem import HostClass, IntArray, Objective, Problem, Shape
 from solvers.result import HostPattern, Result
 from solvers.starts.best_fit import rows_of
 
-Gain = tuple[int, int, int, int, int]
-"""Excess that is left, 1 where the VM changes host, cost, placement it leaves, placement it takes."""
+_Move = tuple[tuple[int, ...], int, int, int, int, int, int]
+"""What it mends of each part of the excess, negative; host; 1 where the VM changes host; cost; the placement it leaves;
+to which host, and the placement it takes there."""
 
 
 def mended(problem: Problem, start: Result) -> Result:
@@ -25,9 +27,22 @@ def mended(problem: Problem, start: Result) -> Result:
         return start
     hosts = [_Host.of(problem, pattern) for pattern in _singles(problem, start.patterns)]
     left = _Left.of(problem, start)
-    for host in hosts:
-        while host.over.any() and left.moves > 0 and _mend(problem, host, hosts, left):
+    # Of a limited number of moves those that mend most; a host is looked at again when something moved there.
+    queue = [entry for number in range(len(hosts)) if (entry := _best(problem, number, hosts, left)) is not None]
+    heapq.heapify(queue)
+    while queue and left.moves > 0:
+        known = heapq.heappop(queue)
+        number = known[1]
+        found = _best(problem, number, hosts, left)
+        if found is None:
+            continue
+        if found == known:
+            _move(hosts, found)
             left.moves -= 1
+            left.migrations -= found[2]
+            found = _best(problem, number, hosts, left)
+        if found is not None:
+            heapq.heappush(queue, found)
     patterns = tuple(host.pattern for host in hosts)
     values = evaluate(problem, patterns, start.unplaced)
     worse = values >= evaluate(problem, start.patterns, start.unplaced)
@@ -101,6 +116,18 @@ class _Host:
         out: IntArray = np.maximum(self.load - self.room, 0)
         return out
 
+    def lacks(self, load: IntArray, parts: Sequence[str]) -> tuple[int, ...]:
+        """Return what of a load has no place, for each part of the excess: the worst family counts."""
+        over = np.maximum(load - self.room, 0)
+        return tuple(
+            sum(
+                max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
+                for shortage in self.shape.shortages
+                if shortage.part == part
+            )
+            for part in parts
+        )
+
     def places(self, flavor: int, left: IntArray) -> IntArray:
         """Return the placements that a VM may take beside `left`: all rows that it takes are within their room then."""
         own = np.flatnonzero((self.shape.flavor == flavor) & ~self.shape.stay_only)
@@ -130,44 +157,54 @@ def _singles(problem: Problem, patterns: tuple[HostPattern, ...]) -> Iterator[Ho
         yield from (replace(pattern, count=1) for _ in range(pattern.count)) if one else (pattern,)
 
 
-def _mend(problem: Problem, host: _Host, hosts: list[_Host], left: _Left) -> bool:
-    """Move one VM off a row that is over; return whether one could."""
-    best: tuple[Gain, _Host] | None = None
-    excess = int(host.over.sum())
+def _best(problem: Problem, number: int, hosts: list[_Host], left: _Left) -> _Move | None:
+    """Return the move of a VM off a row of a host that is over which mends most, the cheapest of equals."""
+    host = hosts[number]
+    if not host.over.any():
+        return None
+    best: _Move | None = None
+    parts = [objective.shortage for objective in problem.objectives if objective.shortage]
+    lacks = host.lacks(host.load, parts)
     for placement, _ in host.pattern.placements:
         if not (host.shape.use[placement] * (host.over > 0)).any():
             continue
         flavor = int(host.shape.flavor[placement])
         rest = host.load - host.shape.use[placement]
-        for target in _targets(problem, host, hosts, flavor, rest, left):
-            beside = rest if target is host else target.load
+        for to in _targets(problem, number, hosts, flavor, rest, left):
+            target = hosts[to]
+            beside = rest if to == number else target.load
             for other in target.places(flavor, beside).tolist():
-                after = rest + host.shape.use[other] if target is host else rest
-                remains = int(np.maximum(after - host.room, 0).sum())
+                after = rest + host.shape.use[other] if to == number else rest
+                more = tuple(b - a for a, b in zip(lacks, host.lacks(after, parts), strict=True))
                 cost = sum(int(table[other]) for table in target.shape.cost.values())
-                gain = (remains, int(target is not host), cost, placement, other)
-                if remains < excess and (best is None or gain < best[0]):
-                    best = gain, target
-    if best is None:
-        return False
-    (_, away, _, placement, other), target = best
-    host.put(placement, -1)
+                found = (more, number, int(to != number), cost, placement, to, other)
+                if more < (0,) * len(parts) and (best is None or found < best):
+                    best = found
+    return best
+
+
+def _move(hosts: list[_Host], move: _Move) -> None:
+    _, number, _, _, placement, to, other = move
+    hosts[number].put(placement, -1)
+    target = hosts[to]
+    if target.pattern.count > 1:
+        # One of hosts that are alike takes the VM; the others stay as they are.
+        rest = replace(target.pattern, count=target.pattern.count - 1)
+        hosts.append(_Host(rest, target.host_class, target.shape, target.load))
+        target.pattern = replace(target.pattern, count=1)
     target.put(other, 1)
-    left.migrations -= away
-    return True
 
 
 def _targets(
-    problem: Problem, host: _Host, hosts: list[_Host], flavor: int, rest: IntArray, left: _Left
-) -> Iterator[_Host]:
+    problem: Problem, number: int, hosts: list[_Host], flavor: int, rest: IntArray, left: _Left
+) -> Iterator[int]:
     """Yield the host itself if it has a place for the VM elsewhere, else the first other host that has."""
-    if len(host.places(flavor, rest)):
-        yield host
+    if len(hosts[number].places(flavor, rest)):
+        yield number
         return
     if left.migrations <= 0:
         return
-    for other in hosts:
-        may = other is not host and other.pattern.count == 1 and other.host_class.allowed[flavor]
-        if may and len(other.places(flavor, other.load)):
-            yield other
+    for to, other in enumerate(hosts):
+        if to != number and other.host_class.allowed[flavor] and len(other.places(flavor, other.load)):
+            yield to
             return

@@ -47,6 +47,19 @@ def test_one_move_mends_what_one_move_can(build: Any, nodes: int, host: int) -> 
     assert found["moves VMs that change host or node"] == 1
 
 
+def test_of_few_moves_those_that_mend_most(build: Any) -> None:
+    """One move for two hosts that lack one GiB and five: the second one's, though the first one comes first."""
+    hosts = [build.host(name, topology=build.topology(nodes=1, memory_gib=16)) for name in "abc"]
+    spec = build.spec(1, 5.5, cpu_policy=CpuPolicy.SHARED)
+    large = build.spec(1, 7, cpu_policy=CpuPolicy.SHARED)
+    there = [("a", spec)] * 3 + [("b", large)] * 3
+    vms = [build.vm(f"v{n}", one, current=build.now(host=host)) for n, (host, one) in enumerate(there)]
+    fleet = build.fleet(hosts, vms)
+    problem = compile_fleet(fleet, parse_goals("placed,excess,moves", fleet), MoveBudget(moves=1)).problem
+    found = values(problem)
+    assert (found["excess KiB of memory"], found["moves VMs that change host"]) == (512 * 1024, 1)
+
+
 def test_limits_are_kept(build: Any) -> None:
     """Without a move, or with no host to go to within the limit, all stays as it is."""
     assert values(overfull(build, moves=0))["excess CPUs for shared vCPUs"] > 0
