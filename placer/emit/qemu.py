@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.cpu_topology import guest_topology, wants_topology
@@ -56,7 +56,7 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     ]
     arguments += _plugged(spec, root, pairs)
     if not vm.shown:
-        backend = _backend("ram0", vm.cells[0], spec, root, _modes(vm, root)[vm.cells[0].id], None)
+        backend = _backend("ram0", vm.cells[0], spec, root, _policy(vm, 0, root), None)
         arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
     else:
         arguments += _cells(vm, spec, host, root)
@@ -66,7 +66,6 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
 
 
 def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
-    modes = _modes(vm, root)
     for number, cell in enumerate(vm.cells):
         if not cell.memory_kib and not cell.vcpus:
             yield from ("-numa", f"node,nodeid={number}")
@@ -75,7 +74,7 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
             raise InputError(f"VM {vm.name!r}: guest cell {number} has no memory", cure="give it some, or leave it out")
         access = spec.cells[number].mem_access if number < len(spec.cells) else None
         cpus = "".join(f",cpus={run}" for run in _runs(cell.vcpus))
-        yield from ("-object", _backend(f"ram-node{number}", cell, spec, root, modes[cell.id], access))
+        yield from ("-object", _backend(f"ram-node{number}", cell, spec, root, _policy(vm, number, root), access))
         yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")
     rows = _given_distances(root)
     if not rows and (vm.new_cells or root is None):
@@ -86,11 +85,34 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
             yield from ("-numa", f"dist,src={source},dst={target},val={value}")
 
 
-def _modes(vm: PlanVm, root: _Element | None) -> Mapping[int, str]:
-    return memory_modes(root, vm, None)[1]
+def _policy(vm: PlanVm, number: int, root: _Element | None) -> tuple[frozenset[int], str | None]:
+    """Return the host nodes that hold a cell's memory and QEMU's policy for them; none where nothing binds it.
+
+    Of a VM that is not bound to one node a cell these are the nodes that it may use, as its XML has it, or those that
+    its memory rather lies on.
+    """
+    cell = vm.cells[number]
+    policies = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}
+    if cell.nodes or not vm.bound:
+        return frozenset(cell.nodes), policies.get(memory_modes(root, vm, None)[1][cell.id])
+    bound = vm.bound[number if len(vm.bound) == len(vm.cells) else 0]
+    if bound.memory is None:
+        return bound.wish, "preferred"
+    said = None
+    if root is not None:
+        said = root.find(f"numatune/memnode[@cellid='{cell.id}']")
+        said = root.find("numatune/memory") if said is None else said
+    return bound.memory, "bind" if said is None else policies.get(said.get("mode", "strict"))
 
 
-def _backend(name: str, cell: PlanCell, spec: VmSpec, root: _Element | None, mode: str, access: str | None) -> str:
+def _backend(
+    name: str,
+    cell: PlanCell,
+    spec: VmSpec,
+    root: _Element | None,
+    policy: tuple[frozenset[int], str | None],
+    access: str | None,
+) -> str:
     """Return the backend of a cell's memory.
 
     A memfd is shared unless told otherwise, which libvirt's other sources are not: where the domain has none of either,
@@ -108,9 +130,8 @@ def _backend(name: str, cell: PlanCell, spec: VmSpec, root: _Element | None, mod
     shared = {"shared": ",share=on", "private": ",share=off"}.get(access or "", "")
     if not shared and root is not None and not is_memfd and page_kib is not None:
         shared = ",share=off"
-    nodes = "".join(f",host-nodes={run}" for run in _runs(frozenset(cell.nodes)))
-    policy = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}.get(mode)
-    bound = f"{nodes},policy={policy}" if nodes and policy is not None else ""
+    nodes = "".join(f",host-nodes={run}" for run in _runs(policy[0]))
+    bound = f"{nodes},policy={policy[1]}" if nodes and policy[1] is not None else ""
     return f"{kind},size={_size(_whole_kib(cell, page_kib))}{bound}{shared}"
 
 

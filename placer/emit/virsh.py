@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from placer.emit.domain.elements import memory_modes, page_layout
+from placer.emit.domain.elements import floats_everywhere, memory_modes, page_layout
 from placer.emit.domain.files import source_xml
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
@@ -157,6 +157,8 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
     if reading is not None and (page_layout(reading.spec) != page_layout(known.spec) or not cells_fit(reading, vm)):
         yield "redefine"
         return
+    if reading is not None and floats_everywhere(vm, host.topology.cpus) and not _pins_anything(reading):
+        return
     spec = known.spec
     everywhere = format_cpuset(frozenset().union(*vm.pins.values()))
     yield from (_vcpu(spec, number, cpus) for number, cpus in sorted(vm.pins.items()))
@@ -174,6 +176,11 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
         yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes, mode, modes))}"
     if vm.change in (Change.RENODE, Change.RESTART):
         yield "later"
+
+
+def _pins_anything(reading: DomainReading) -> bool:
+    bound = reading.numatune.memory is not None or bool(reading.numatune.memnodes)
+    return bool(reading.pins or reading.iothread_pins) or reading.emulator is not None or bound
 
 
 def _vcpu(spec: VmSpec, number: int, cpus: frozenset[int]) -> str:

@@ -9,7 +9,7 @@ from placer.errors import InputError
 from placer.lint.seen import Guest, Said
 from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.units import format_kib, libvirt_kib
-from placer.model.vm import CellMode
+from placer.model.vm import CellMode, ThreadPolicy
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -26,14 +26,22 @@ def odd_vcpus(guest: Guest) -> Iterator[Said]:
 
 
 def more_cells_than_needed(guest: Guest) -> Iterator[Said]:
-    """A guest with more cells than the nodes it needs pays remote access inside for nothing."""
+    """A guest with more cells than the nodes it needs pays remote access inside for nothing.
+
+    Cells of memory alone are none of them, vCPUs that are alone on their cores need as many cores, devices may ask for
+    their nodes, and only as many cells as divide the vCPUs are advised.
+    """
     spec = guest.vm.spec
-    if spec.cell_mode is not CellMode.GIVEN or len(spec.cells) < 2:
+    cells = sum(1 for cell in spec.cells if cell.vcpus)
+    if spec.cell_mode is not CellMode.GIVEN or cells < 2 or any(one.policy == "required" for one in spec.devices):
         return
-    by_cpu, by_memory = -(-spec.vcpus // guest.node.cpus), -(-spec.memory_kib // max(1, guest.node.memory_kib))
-    needed = max(1, by_cpu, by_memory)
-    if len(spec.cells) > needed:
-        yield f"{len(spec.cells)} cells, and {needed} would do on these nodes", f"cells: {needed} when it may restart"
+    alone = spec.thread_policy is ThreadPolicy.ISOLATE or guest.alone_on_cores
+    for needed in range(1, cells):
+        vcpus, kib = spec.vcpus // needed, -(-spec.memory_kib // needed)
+        fits = sum((size.cores if alone else size.cpus) >= vcpus and size.memory_kib >= kib for size in guest.room)
+        if spec.vcpus % needed == 0 and fits >= needed:
+            yield f"{cells} cells, and {needed} would do on these nodes", f"cells: {needed} when it may restart"
+            return
 
 
 def cell_wider_than_cores(guest: Guest) -> Iterator[Said]:
@@ -67,17 +75,29 @@ def memory_over_node(guest: Guest) -> Iterator[Said]:
 
 
 def sockets_not_cells(guest: Guest) -> Iterator[Said]:
-    """Sockets that do not match the cells make the guest's scheduler see caches where there are none."""
-    cells = len(guest.vm.spec.cells)
-    if guest.vm.spec.cell_mode is not CellMode.GIVEN or cells < 2:
-        return
-    if guest.root is None or guest.root.find("cpu/topology") is None:
-        return
+    """Sockets that cells cut make the guest's scheduler see caches where there are none.
+
+    A cell of several sockets is sound, and so are several cells in each of several sockets.
+    """
+    spec = guest.vm.spec
+    cells = [cell.vcpus for cell in spec.cells if cell.vcpus]
     sockets = guest.topology("sockets")
-    if sockets % cells and cells % sockets:
-        yield f"{sockets} sockets and {cells} cells: neither divides the other", f"give {cells} sockets"
-    elif sockets == 1:
-        yield f"one socket over {cells} cells", f"give {cells} sockets, or dies"
+    told = guest.root is not None and guest.root.find("cpu/topology") is not None
+    if not told or spec.cell_mode is not CellMode.GIVEN or len(cells) < 2 or not sockets or spec.vcpus % sockets:
+        return
+    if sockets == 1:
+        yield f"one socket over {len(cells)} cells", f"give {len(cells)} sockets, or dies"
+        return
+    size = spec.vcpus // sockets
+    for first in range(0, spec.vcpus, size):
+        socket = frozenset(range(first, first + size))
+        if any(cell & socket and not (cell <= socket or socket <= cell) for cell in cells):
+            yield (
+                f"{sockets} sockets and {len(cells)} cells: vCPUs {format_cpuset(socket)} are one socket, and a cell "
+                "cuts it",
+                f"give {len(cells)} sockets, and each cell the vCPUs of whole ones",
+            )
+            return
 
 
 def hotplug_with_numa(guest: Guest) -> Iterator[Said]:

@@ -10,9 +10,10 @@ from placer.lint.host import RULES as HOST_RULES
 from placer.lint.host import lint_host
 from placer.lint.pins import RULES as PIN_RULES
 from placer.lint.remark import Remark
+from placer.lint.room import room_beside_others, taken_by_host
 from placer.lint.seen import Guest, NodeSize, pins_something
 from placer.model.fleet import Fleet
-from placer.model.vm import Vm
+from placer.model.vm import MAX_AUTO_CELLS, Vm
 
 RULE_NAMES = tuple(name for name, _ in (*GUEST_RULES, *PIN_RULES, *HOST_RULES))
 
@@ -39,11 +40,14 @@ def _guests(fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]) -> Iterat
     if not sizes:
         return
     largest = reduce(NodeSize.with_larger, sizes.values())
+    taken = taken_by_host(fleet)
     for vm in fleet.vms:
         host = fleet.host_by_name.get(vm.current.host) if vm.current is not None else None
         xml = source(vm, fleet)
         root = parse_xml(xml, vm.domain.path) if xml is not None and vm.domain is not None else None
-        guest = Guest(vm=vm, host=host, node=sizes[id(host.topology)] if host is not None else largest, root=root)
+        node = sizes[id(host.topology)] if host is not None else largest
+        room = room_beside_others(vm, host, taken[host.name]) if host is not None else (largest,) * MAX_AUTO_CELLS
+        guest = Guest(vm=vm, host=host, node=node, room=room, root=root)
         for name, rule in (*GUEST_RULES, *PIN_RULES):
             for message, cure in rule(guest):
                 yield Remark(rule=name, subject=f"VM {vm.name!r}", message=message, cure=cure)

@@ -70,14 +70,18 @@ def pins_over_isolated(guest: Guest) -> Iterator[Said]:
 
 
 def vcpus_on_one_cpu(guest: Guest) -> Iterator[Said]:
-    """Two vCPUs pinned to the same CPU wait for each other, and a spinning one for nothing."""
+    """Two vCPUs pinned to the same CPU wait for each other, and a spinning one for nothing.
+
+    Not where the host's overcommit has it so, and dedicated vCPUs leave one CPU for the others to share.
+    """
     if guest.vm.current is None:
         return
     alone = {vcpu: min(cpus) for vcpu, cpus in guest.vm.current.pins.items() if len(cpus) == 1}
     many = Counter(alone.values())
-    twice = sorted(vcpu for vcpu, cpu in alone.items() if many[cpu] > 1)
+    allowed = 1.0 if guest.host is None or not guest.dedicated else guest.host.cpu_ratio
+    twice = sorted(vcpu for vcpu, cpu in alone.items() if many[cpu] > 1 and many[cpu] > allowed)
     if twice:
-        cpus = format_cpuset(cpu for cpu, count in many.items() if count > 1)
+        cpus = format_cpuset({alone[vcpu] for vcpu in twice})
         yield f"vCPUs {format_cpuset(twice)} are pinned together to CPU {cpus}", "give each a CPU of its own"
 
 
@@ -111,10 +115,14 @@ def emulator_on_real_time(guest: Guest) -> Iterator[Said]:
 
 
 def memory_far_from_pins(guest: Guest) -> Iterator[Said]:
-    """Strict memory on a node where none of the cell's vCPUs may run: every access is remote."""
+    """Strict memory on a node where none of the cell's vCPUs may run: every access is remote.
+
+    CPUs of nodes without memory are far from all of it, and a node without CPUs is far from all of them by intention.
+    """
     if guest.host is None or guest.vm.current is None or guest.root is None:
         return
     node_of = guest.host.topology.node_of_cpu
+    nodes = {node.id: node for node in guest.host.topology.nodes}
     flat = guest.vm.spec.cell_mode is CellMode.NONE
     for number, cell in enumerate(guest.vm.spec.cells):
         bound = guest.bound_nodes(-1 if flat else number)
@@ -122,9 +130,9 @@ def memory_far_from_pins(guest: Guest) -> Iterator[Said]:
         if bound is None or not sets or not all(sets):
             continue
         near = {node_of[cpu] for cpus in sets for cpu in cpus if cpu in node_of}
-        # A node without CPUs is far from all of them, and then by intention.
-        chosen = any(guest.host.topology.node(node).cpus for node in bound if node in guest.host.topology.node_ids)
-        if near and not near & bound and chosen:
+        chosen = any(nodes[node].cpus for node in bound if node in nodes)
+        could = any(nodes[node].memory_kib for node in near)
+        if could and chosen and not near & bound:
             what = "its memory is" if flat else f"the memory of cell {number} is"
             yield (
                 f"{what} strict on node {format_cpuset(bound)}, its vCPUs are pinned on node {format_cpuset(near)}",

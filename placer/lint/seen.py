@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -45,11 +46,14 @@ class NodeSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """What guest rules look at: the VM, its host, the nodes it may meet, its XML; host and XML where it has any."""
+    """What guest rules look at: the VM, its host, the largest node it may meet, what nodes have beside other VMs, and
+    its XML; host and XML where it has any.
+    """
 
     vm: Vm
     host: Host | None
     node: NodeSize
+    room: tuple[NodeSize, ...]
     root: _Element | None = None
 
     @cached_property
@@ -71,6 +75,16 @@ class Guest:
         own = [cpus for vcpu, cpus in self.vm.current.pins.items() if vcpu in pairs and self.vm.spec.is_dedicated(vcpu)]
         return frozenset(self.dedicated.values()).union(*own)
 
+    @cached_property
+    def alone_on_cores(self) -> bool:
+        """Whether all of its vCPUs are pinned to cores of their own, on a host with SMT."""
+        if self.host is None or not self.dedicated:
+            return False
+        core_of, cores = self.host.topology.core_of_cpu, self.host.topology.cores
+        mine = [core_of[cpu] for cpu in self.dedicated.values() if cpu in core_of]
+        wide = all(len(cores[core]) > 1 for core in mine)
+        return wide and len(set(mine)) == len(mine) == self.vm.spec.vcpus
+
     @property
     def strict(self) -> bool:
         """Whether the memory is bound to nodes: by the XML where there is one, else by placer itself."""
@@ -86,8 +100,13 @@ class Guest:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
 
     def bound_nodes(self, number: int) -> frozenset[int] | None:
-        """Return the host nodes that the XML binds a cell's memory to; None where it is not strict, or has none."""
-        cell = None if self.root is None else self.root.find(f"numatune/memnode[@cellid='{number}']")
+        """Return the host nodes that the XML binds the memory of its cell of this rank to, -1 being the whole guest;
+        None where it is not strict, or has none.
+        """
+        ids = sorted(self._cell_ids())
+        cell = None
+        if self.root is not None and 0 <= number < len(ids):
+            cell = self.root.find(f"numatune/memnode[@cellid='{ids[number]}']")
         policy = cell if cell is not None or self.root is None else self.root.find("numatune/memory")
         if policy is None or policy.get("mode", "strict") != "strict" or policy.get("placement") == "auto":
             return None
@@ -95,6 +114,12 @@ class Guest:
             return parse_cpuset(policy.get("nodeset") or "") or None
         except InputError:
             return None
+
+    def _cell_ids(self) -> Iterator[int]:
+        """Yield the ids of the guest's cells, which are their positions where they have none."""
+        for position, cell in enumerate([] if self.root is None else self.root.findall("cpu/numa/cell")):
+            text = cell.get("id") or ""
+            yield int(text) if text.isascii() and text.isdigit() and len(text) < 7 else position
 
 
 Said = tuple[str, str]

@@ -17,7 +17,7 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
-from placer.model.vm import Cell, CellMode, Vm, VmSpec
+from placer.model.vm import Bound, Cell, CellMode, Vm, VmSpec
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.qemu_cmdline import read_qemu_cmdline
 
@@ -104,6 +104,27 @@ def test_soft_memory_policies_stay_soft(place: Place, host: Host, mode: str, pol
     """Preferred memory is not bound, restrictive memory is the cgroup's part."""
     said = backend(f"<numatune><memory mode='{mode}' nodeset='0'/></numatune>", place, host)
     assert said == f"memory-backend-ram,id=ram0,size=15625000K{policy}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "bound", "said"),
+    [
+        ("preferred", Bound(cpus=frozenset({1}), wish=frozenset({1})), ",host-nodes=1,policy=preferred"),
+        ("strict", Bound(memory=frozenset({0, 1})), ",host-nodes=0-1,policy=bind"),
+        ("interleave", Bound(memory=frozenset({0, 1})), ",host-nodes=0-1,policy=interleave"),
+        ("restrictive", Bound(memory=frozenset({0, 1})), ""),
+        ("", Bound(cpus=frozenset({0})), ""),
+    ],
+)
+def test_memory_bound_to_sets_of_nodes_stays_so(place: Place, host: Host, mode: str, bound: Bound, said: str) -> None:
+    """A VM that is not bound to one node a cell keeps the nodes and the mode of its memory, a wish as a wish."""
+    tune = f"<numatune><memory mode='{mode}' nodeset='1'/></numatune>" if mode else ""
+    root = f"<domain><name>a</name><memory>4096</memory><vcpu>4</vcpu>{tune}</domain>".encode()
+    spec = replace(read_domain(root, "a.xml").spec, interleave=1)
+    plan = place(spec, (0,), name="a")
+    plan = replace(plan, bound=(bound,), cells=(replace(plan.cells[0], mode="floats", nodes={}),))
+    arguments = qemu_arguments(plan, spec, host, root)
+    assert arguments[arguments.index("-object") + 1] == f"memory-backend-ram,id=ram0,size=4M{said}"
 
 
 def test_vcpus_behind_a_hole_are_plugged(place: Place, host: Host) -> None:

@@ -14,7 +14,8 @@ from placer.emit.domain.files import source_xml
 from placer.lint.lint import RULE_NAMES, lint
 from placer.model.fleet import Fleet
 from placer.model.host import HostSettings
-from placer.model.vm import CpuPolicy, ThreadPolicy
+from placer.model.vm import Cell, CpuPolicy, DeviceRequest, ThreadPolicy
+from placer.read.inventory.inventory import read_fleet
 
 Build = Any
 GIB = 1024 * 1024
@@ -191,6 +192,85 @@ def test_a_wide_cell_is_named_only_where_it_would_share_cores(build: Build, tmp_
     ):
         assert "cell-wider-than-cores" not in rules_of(build.fleet([build.host()], [vm]))
     assert "cell-wider-than-cores" in rules_of(build.fleet([build.host()], [build.vm("v", spec)]))
+
+
+def of_xml(build: Build, folder: Path, inside: str, **more: Any) -> Fleet:
+    """Return a fleet of one VM read from a domain with this in it, on a host of two nodes of 4 CPUs in 2 cores."""
+    import yaml
+
+    nodes = [{"id": node, "cpus": f"{node * 4}-{node * 4 + 3}", "memory": "16GiB"} for node in range(2)]
+    pairs = [f"{cpu},{cpu + 1}" for cpu in range(0, 8, 2)]
+    host = {"name": "a", "nodes": nodes, "siblings": pairs, "distances": [[10, 21], [21, 10]], **more}
+    (folder / "v.xml").write_text(f"<domain type='kvm'><name>v</name><memory unit='GiB'>2</memory>{inside}</domain>")
+    document = {"schema": "placer.inventory/v1", "hosts": [host], "vms": [{"domain": "v.xml", "host": "a"}]}
+    (folder / "fleet.yaml").write_text(yaml.safe_dump(document))
+    return read_fleet(folder / "fleet.yaml")
+
+
+def pinned(*cpus: int, more: str = "") -> str:
+    """Return vCPUs each on one CPU, which are also the default cpuset, in XML."""
+    pins = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpu}'/>" for vcpu, cpu in enumerate(cpus))
+    listed = ",".join(str(cpu) for cpu in sorted(set(cpus)))
+    return f"<vcpu cpuset='{listed}'>{len(cpus)}</vcpu><cputune>{pins}{more}</cputune>"
+
+
+def test_memory_policies_are_of_cells_by_their_ids(build: Build, tmp_path: Path) -> None:
+    """Cells with the ids 1 and 2 have the policies of cells 1 and 2, not those of the first and second place."""
+    cells = "".join(f"<cell id='{n}' cpus='{n - 1}' memory='1' unit='GiB'/>" for n in (1, 2))
+    nodes = "".join(f"<memnode cellid='{n}' mode='strict' nodeset='{n - 1}'/>" for n in (1, 2))
+    rest = f"<numatune><memory nodeset='0-1'/>{nodes}</numatune><cpu><numa>{cells}</numa></cpu>"
+    assert "memory-far-from-pins" not in rules_of(of_xml(build, tmp_path, pinned(0, 4) + rest))
+    assert "memory-far-from-pins" in rules_of(of_xml(build, tmp_path, pinned(4, 0) + rest))
+
+
+def test_cpus_without_memory_near_them_are_not_blamed(build: Build, tmp_path: Path) -> None:
+    """vCPUs on a node without memory are far from all of it, wherever it is bound."""
+    nodes = [{"id": 0, "cpus": "0-3", "memory": "16GiB"}, {"id": 1, "cpus": "4-7", "memory": "0GiB"}]
+    inside = pinned(4, 6) + "<numatune><memory mode='strict' nodeset='0'/></numatune>"
+    assert "memory-far-from-pins" not in rules_of(of_xml(build, tmp_path, inside, nodes=nodes))
+    assert "memory-far-from-pins" in rules_of(of_xml(build, tmp_path, inside))
+
+
+def test_cells_that_are_needed_are_not_too_many(build: Build) -> None:
+    """Cells of memory alone, vCPUs alone on cores, counts that do not divide, devices and neighbours explain cells."""
+    rule = "more-cells-than-needed"
+    assert rule in rules_of(build.fleet([build.host()], [build.vm("v", build.spec(4, 2, cells=2))]))
+    alone = build.spec(4, 2, cells=2, thread_policy=ThreadPolicy.ISOLATE)
+    memory_alone = replace(
+        build.spec(2, 2, cells=1),
+        memory_kib=3 * GIB,
+        cells=(Cell(vcpus=frozenset({0, 1}), memory_kib=2 * GIB), Cell(vcpus=frozenset(), memory_kib=GIB)),
+    )
+    near = build.spec(4, 2, cells=2, devices=(DeviceRequest(kind="gpu", policy="required", per="cell"),))
+    wide = build.host(topology=build.topology(nodes=4, cpus=6))
+    for host, spec in (
+        (build.host(), alone),
+        (build.host(), memory_alone),
+        (build.host(), near),
+        (wide, build.spec(16, 2, cells=4)),
+    ):
+        assert rule not in rules_of(build.fleet([host], [build.vm("v", spec)])), spec
+    here = [build.vm("v", build.spec(4, 2, cells=2), current=build.now(nodes=(0, 1)))]
+    neighbours = [build.vm(f"n{node}", current=build.now(nodes=(node,))) for node in range(2)]
+    assert rule in rules_of(build.fleet([build.host()], here))
+    assert rule not in rules_of(build.fleet([build.host()], here + neighbours))
+
+
+def test_sockets_that_no_cell_cuts_are_sound(build: Build, tmp_path: Path) -> None:
+    """Cells of 4 and 2 vCPUs in three sockets of two each are whole sockets; two sockets of three are cut."""
+    listed = enumerate(("0-3", "4-5"))
+    cells = "".join(f"<cell id='{n}' cpus='{cpus}' memory='1' unit='GiB'/>" for n, cpus in listed)
+    for sockets, wrong in ((3, False), (2, True)):
+        topology = f"<topology sockets='{sockets}' cores='{6 // sockets}' threads='1'/>"
+        fleet = of_xml(build, tmp_path, f"<vcpu>6</vcpu><cpu>{topology}<numa>{cells}</numa></cpu>")
+        assert ("sockets-not-cells" in rules_of(fleet)) is wrong
+
+
+def test_vcpus_share_a_cpu_where_overcommit_has_it_so(build: Build, tmp_path: Path) -> None:
+    """Beside dedicated vCPUs two others may share the one CPU that is left, as far as the host is overcommitted."""
+    inside = pinned(4, 6, 7, 7)
+    assert "vcpus-on-one-cpu" in rules_of(of_xml(build, tmp_path, inside))
+    assert "vcpus-on-one-cpu" not in rules_of(of_xml(build, tmp_path, inside, overcommit=2))
 
 
 def test_memory_on_a_node_without_cpus_is_meant(build: Build, tmp_path: Path) -> None:

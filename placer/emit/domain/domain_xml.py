@@ -107,8 +107,8 @@ def patch_domain(
     cell_ids = _cell_ids(root, where) if vm.shown else None
     if page_layout(spec) != pages:
         set_hugepages(root, spec)
-    set_vcpu(root, vm)
-    set_cputune(root, vm)
+    set_vcpu(root, vm, host.topology.cpus)
+    set_cputune(root, vm, host.topology.cpus)
     set_numatune(root, vm, cell_ids)
     set_device_nodemasks(root, vm, cell_ids)
     if devices:

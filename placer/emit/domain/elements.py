@@ -32,19 +32,30 @@ _NUMATUNE_ORDER = ("memory", "memnode")
 _CLOSEST, _FARTHEST = 11, 254
 
 
-def set_vcpu(root: _Element, vm: PlanVm) -> None:
-    """Set ``<vcpu placement='static' cpuset>``: the union of all pins, also the default of threads without a pin."""
+def floats_everywhere(vm: PlanVm, cpus: frozenset[int]) -> bool:
+    """Tell whether a VM may run on all CPUs of its host, which are `cpus`: then it is pinned nowhere."""
+    return bool(vm.bound) and all(pin >= cpus for pin in vm.pins.values())
+
+
+def set_vcpu(root: _Element, vm: PlanVm, cpus: frozenset[int]) -> None:
+    """Set ``<vcpu placement='static' cpuset>``: the union of all pins, also the default of threads without a pin.
+
+    A VM that floats over all `cpus` of its host gets none, for a set of one host is wrong on the next.
+    """
     vcpu = child_of(root, "vcpu", DOMAIN_ORDER)
     if vcpu.text is None:
         vcpu.text = str(len(vm.pins))
     vcpu.set("placement", "static")
-    vcpu.set("cpuset", format_cpuset(frozenset().union(*vm.pins.values())))
+    if floats_everywhere(vm, cpus):
+        vcpu.attrib.pop("cpuset", "")
+    else:
+        vcpu.set("cpuset", format_cpuset(frozenset().union(*vm.pins.values())))
 
 
-def set_cputune(root: _Element, vm: PlanVm) -> None:
+def set_cputune(root: _Element, vm: PlanVm, cpus: frozenset[int]) -> None:
     """Set vcpupin, emulatorpin and iothreadpin; quotas, schedulers and cache tuning beside them stay."""
     cputune = child_of(root, "cputune", DOMAIN_ORDER)
-    _set_pins(cputune, "vcpupin", "vcpu", vm.pins)
+    _set_pins(cputune, "vcpupin", "vcpu", {} if floats_everywhere(vm, cpus) else vm.pins)
     if vm.emulator is None:
         for old in cputune.findall("emulatorpin"):
             remove(old)

@@ -17,7 +17,7 @@ from placer.emit.virsh import virsh_script
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import DomainSource, Vm
+from placer.model.vm import Bound, Current, DomainSource, Vm
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import current_of
 
@@ -107,3 +107,25 @@ def test_another_node_in_the_mode_it_has(
     plan = place(vm.spec, (1,), name=vm.name, change=Change.RENODE)
     policy = read_domain(patch_domain(xml, plan, vm.spec, host, known=vm), "g.xml").numatune.memory
     assert policy is not None and (policy.mode, policy.nodeset) == (mode, {1})
+
+
+def test_what_floats_everywhere_on_its_next_host_is_pinned_nowhere(
+    place: Place, host: Host, planned: Planned, fleet_of: FleetOf, tmp_path: Path
+) -> None:
+    """A VM that was pinned nowhere comes without a cpuset of its new host; one that had pins loses them."""
+    everywhere = dict.fromkeys(range(2), host.topology.cpus)
+    for tune, script in (("", ""), ("<cputune><vcpupin vcpu='0' cpuset='3'/></cputune>", "vcpu 0 0-15")):
+        body = f"<vcpu>2</vcpu>{tune}<os><type>hvm</type></os>"
+        xml = f"<domain type='kvm'><name>g</name><memory>4096</memory>{body}</domain>".encode()
+        (tmp_path / "g.xml").write_bytes(xml)
+        source = DomainSource(path="g.xml", sha256=hashlib.sha256(xml).hexdigest())
+        vm = Vm(name="g", spec=read_domain(xml, "g.xml").spec, domain=source, current=Current(host="b"))
+        floating = place(vm.spec, (0,), name="g", pins=everywhere, change=Change.MIGRATE, from_host="b")
+        cells = (replace(floating.cells[0], mode="floats", nodes={}),)
+        floating = replace(floating, emulator=None, bound=(Bound(),), cells=cells)
+        written = patch_domain(xml, floating, vm.spec, host, known=vm)
+        assert b"cpuset" not in written and b"vcpupin" not in written
+        fleet = replace(fleet_of(vm), base_dir=str(tmp_path))
+        assert (script in virsh_script(planned(floating), fleet).decode()) and (
+            bool(script) == ("vcpu 0" in virsh_script(planned(floating), fleet).decode())
+        )
