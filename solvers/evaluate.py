@@ -165,6 +165,8 @@ def _permissions(problem: Problem, patterns: Sequence[HostPattern], state: Patte
         for placement, many in pattern.placements:
             if shape.stay_only[placement] and many > content.get(placement, 0):
                 broken.append(f"pattern {n} (class {pattern.host_class}): {many} VMs at stay-only {placement}")
+            if many > host_class.at_most.get(placement, many):
+                broken.append(f"pattern {n} (class {pattern.host_class}): {many} VMs at {placement}, which takes fewer")
     return broken[:_LISTED]
 
 

@@ -128,6 +128,7 @@ class HostClass:
     silent : rows over their room that count for nothing: other rows tell of what is lacked.
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.
+    at_most : placement -> VMs of which no more may be so placed, whoever is there; one that is not named has no limit.
     floating : (flavor, VMs) pairs: VMs that are there now on no known node; any placement on this host is no move.
     allowed : (F,) whether a VM of the flavor may newly arrive here. Where False, at most as many as are there now may
     stay.
@@ -149,6 +150,7 @@ class HostClass:
     room: IntArray | None = None
     silent: tuple[int, ...] = ()
     content: tuple[tuple[int, int], ...] = ()
+    at_most: Mapping[int, int] = field(default_factory=dict)
     floating: tuple[tuple[int, int], ...] = ()
     allowed: BoolArray
     stay_penalty: IntArray

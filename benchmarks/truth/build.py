@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmarks.truth.capacity import crowded_nodes, keep_capacity
 from benchmarks.truth.headroom import Flavor, add_headroom
 from benchmarks.truth.model import ReferenceModel
@@ -14,9 +16,10 @@ def build(
     max_moves: int | None,
     max_migrations: int | None,
     max_repins: int | None,
+    binds: Mapping[str, str],
     flavor: Flavor | None,
 ) -> ReferenceModel:
-    """Return the model of all that a plan has to keep, rules aside.
+    """Return the model of all that a plan has to keep, rules aside; `binds` as the model has it.
 
     Raises
     ------
@@ -24,7 +27,11 @@ def build(
         The inventory has what the reference does not know.
     """
     model = ReferenceModel(
-        inventory=inventory, max_moves=max_moves, max_migrations=max_migrations, max_repins=max_repins
+        inventory=inventory,
+        max_moves=max_moves,
+        max_migrations=max_migrations,
+        max_repins=max_repins,
+        binds=binds,
     )
     if flavor is not None:
         add_headroom(model, flavor)

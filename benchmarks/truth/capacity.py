@@ -115,12 +115,14 @@ def _memory(model: ReferenceModel, host: Host) -> None:
         }
         keep(model, takes, now[size], room)
         if _is_over(now[size], room):
+            model.over = True
             model.excess["memory"].append(lack(model, takes, room))
 
 
 def _dedicated(model: ReferenceModel, host: Host) -> None:
     """Give every dedicated vCPU a CPU of the pool that is its alone, but where a node has too few of them now."""
     crowded = [node for node in host.nodes if (host.name, node.id) in model.crowded]
+    model.over |= bool(crowded)
     free = {cpu for node in crowded for cpu in node.cpus}
     for (name, cpu), holders in model.holders.items():
         if name == host.name and cpu not in free:
@@ -244,6 +246,7 @@ def _shared(model: ReferenceModel, host: Host) -> None:
     ]
     crowds = _is_over(now, alone) or (not host.split and _is_over([*now, *threads], beside))
     keep(model, takes, now, free, beside=(own, [] if host.split else threads) if crowds else None)
+    model.over |= crowds
     if crowds and not host.split:
         keep(model, [*takes, *own], [*now, *threads], beside, soft=True)
     if crowds and any(shared_use(vm, place) for vm, place in residents(model, host)):
@@ -278,6 +281,7 @@ def _countables(model: ReferenceModel, host: Host) -> None:
         if here <= room:
             model.model.add(total <= room)
             continue
+        model.over = True
         over = model.boolean(f"{resource} is over")
         model.model.add(total <= room).only_enforce_if(over.negated())
         model.model.add(

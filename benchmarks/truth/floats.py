@@ -40,6 +40,25 @@ def floats_newly(vm: Vm) -> bool:
     return floats_now(vm) if vm.host is not None else vm.pin == "never"
 
 
+def binding(vm: Vm, pin: str) -> str | None:
+    """Return whether a VM that floats over its host "shall" be bound to nodes or "may", None where it stays as it is.
+
+    What is bound to some nodes stays so, and VMs that cannot move are not touched.
+    """
+    bound = any(cpus is not None or memory is not None for cpus, memory in vm.bound)
+    if not floats_now(vm) or vm.movable == "false" or vm.pins_fixed or vm.pins or bound or vm.pin == "never":
+        return None
+    if vm.pin == "must" or pin == "all":
+        return "shall"
+    return "may" if pin == "worth" else None
+
+
+def may_float(vm: Vm) -> bool:
+    """Tell whether a VM to come that says nothing may float where hosts are over: it asks for nothing of its own."""
+    asks = vm.dedicated or vm.own_emulator or vm.page_kib is not None or vm.devices
+    return vm.host is None and vm.pin == "allowed" and not asks
+
+
 def host_cpus(host: Host) -> Nodes:
     """Return the nodes whose CPUs a VM may run on that nothing binds."""
     return frozenset(node.id for node in host.nodes if node.cpus)

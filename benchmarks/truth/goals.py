@@ -11,7 +11,7 @@ from benchmarks.truth.capacity import vcpu_scale
 from benchmarks.truth.floats import cpuset
 from benchmarks.truth.headroom import Flavor
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
-from benchmarks.truth.places import MICRO, Place, remote_access
+from benchmarks.truth.places import MICRO, Place, expected_access, remote_access
 from benchmarks.truth.reading import Host, Vm, kib
 
 STEPS = 10
@@ -48,8 +48,10 @@ def flavor_of(goals: str) -> Flavor | None:
     return None
 
 
-def objectives(model: ReferenceModel, rules: Expr, name: str) -> list[Part]:
-    """Return the objectives of a goal in order; `rules` is the excess that the model's rules give."""
+def objectives(model: ReferenceModel, rules: Expr, name: str, *, unbound: int = 0) -> list[Part]:
+    """Return the objectives of a goal in order; `rules` is the excess that the model's rules give, `unbound` how many
+    VMs shall be bound and cannot be.
+    """
     if name.startswith("headroom:"):
         return [Part(expression=sum(count for _, count in model.slot_choice), sense=-1)]
     if name == "placed":
@@ -62,7 +64,9 @@ def objectives(model: ReferenceModel, rules: Expr, name: str) -> list[Part]:
         return [Part(expression=sum(model.excess[part]), scale=_scale(model, part)) for part in EXCESS]
     if name == "balance:usage":
         return [_balance(model, usage=True)]
-    return [{"remote": _remote, "hosts": _hosts, "cores": _cores, "l3": _l3, "balance": _balance}[name](model)]
+    if name == "remote":
+        return _remote(model, unbound)
+    return [{"hosts": _hosts, "cores": _cores, "l3": _l3, "balance": _balance}[name](model)]
 
 
 def _scale(model: ReferenceModel, part: str) -> int:
@@ -90,9 +94,20 @@ def _moves(model: ReferenceModel) -> list[Part]:
     ]
 
 
-def _remote(model: ReferenceModel) -> Part:
-    terms = [remote_access(vm, place) * var for vm in model.inventory.vms for place, var in model.choice[vm.name]]
-    return Part(expression=sum(terms), scale=MICRO)
+def _remote(model: ReferenceModel, unbound: int) -> list[Part]:
+    """VMs that shall be bound and are not, where there are such; remote access, and what is expected of those that may
+    be bound and float.
+    """
+    floats, terms = [], []
+    for vm in model.inventory.vms:
+        binds = model.binds.get(vm.name)
+        for place, var in model.choice[vm.name]:
+            if place.parts and binds == "shall":
+                floats.append(var)
+            access = expected_access(vm, place) if place.parts and binds == "may" else remote_access(vm, place)
+            terms.append(access * var)
+    parts = [Part(expression=sum(terms), scale=MICRO)]
+    return [Part(expression=sum(floats) + unbound), *parts] if floats or unbound else parts
 
 
 def _hosts(model: ReferenceModel) -> Part:

@@ -60,13 +60,15 @@ class ReferenceModel:
     says whether a dedicated vCPU of the cell has it; `emulator[vm, host]` the same for an emulator CPU; `slots` the
     CPUs of headroom's VMs. `holders` has all of those by (host, CPU), `takers` also what keeps a CPU idle, `idle` that
     alone with the VM whose policy it is. `taken` says whether a CPU of the shared pool is gone. `crowded` are (host,
-    node) whose dedicated vCPUs have too few CPUs now, or not one each, `left` their cells. `excess`: the goal's parts.
+    node) whose dedicated vCPUs have too few CPUs now, or not one each, `left` their cells. `excess`: the goal's parts,
+    `over` whether any host is over now. `binds`: VMs that float and "shall" or "may" be bound.
     """
 
     inventory: Inventory
     max_moves: int | None = None
     max_migrations: int | None = None
     max_repins: int | None = None
+    binds: Mapping[str, str] = field(default_factory=dict)
     model: cp_model.CpModel = field(default_factory=cp_model.CpModel)
     choice: dict[str, list[tuple[Place, cp_model.IntVar]]] = field(default_factory=dict)
     own: dict[tuple[str, str, int], dict[int, cp_model.IntVar]] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class ReferenceModel:
     left: list[Left] = field(default_factory=list)
     memory: dict[tuple[str, int | None], list[Take]] = field(default_factory=lambda: defaultdict(list))
     excess: dict[str, list[Expr]] = field(default_factory=lambda: defaultdict(list))
+    over: bool = False
 
     def boolean(self, name: str) -> cp_model.IntVar:
         """Return a new Boolean."""
@@ -103,7 +106,7 @@ class ReferenceModel:
         for host in self.inventory.hosts:
             if self._may_be(vm, host):
                 here = self.inventory.present(vm) and vm.host == host.name
-                every = list(places(vm, host, self.inventory.present(vm)))
+                every = list(places(vm, host, self.inventory.present(vm), self.binds.get(vm.name)))
                 if here and not any(is_at(vm, place) for place in every):
                     every += place_as_is(vm, host)
                 for place in every:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,8 +51,9 @@ def cuts(vm: Vm, present: bool) -> list[tuple[Cell, ...]]:
     return [equal_cells(vm.vcpus, vm.memory_kib, k) for k in counts]
 
 
-def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
-    """Yield every place of a VM on a host, whatever else is there.
+def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Iterator[Place]:
+    """Yield every place of a VM on a host, whatever else is there; `binds` says that one which floats "shall" be bound,
+    or "may" be where it reaches over less than is expected of it.
 
     A cell's memory is on the node of its vCPUs; where that node has none, on any that can be reached. Memory-only
     nodes hold it with ``memory_tier: any``. Cells are on nodes apart unless the VM says `share_node`, and no vCPU
@@ -60,11 +61,12 @@ def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
     """
     if vm.kvm and not host.kvm:
         return
-    if floats_newly(vm) and vm.pin != "must":
+    most = None
+    if binds or (floats_newly(vm) and (present or vm.pin != "must")):
         stays = present and vm.host == host.name
         parts = parts_on(vm, host, stays=stays)
         if stays or not any(beyond(host, part) for part in parts):
-            yield Place(
+            loose = Place(
                 host=host,
                 cells=tuple(Cell(vcpus=part.vcpus, memory_kib=part.memory_kib) for part in parts),
                 cpu_nodes=(),
@@ -72,10 +74,15 @@ def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
                 device_nodes=(),
                 parts=parts,
             )
-        return
+            most = expected_access(vm, loose) if binds == "may" else None
+            yield loose
+        if not binds:
+            return
     slots = [(node.id, memory) for node in host.nodes if node.cpus & host.usable for memory in _memory(vm, host, node)]
     apart = not vm.share_node or vm.flat
-    for cells in cuts(vm, present):
+    # A guest that runs flat is bound as it is.
+    flat = binds and vm.host is not None and vm.auto
+    for cells in [equal_cells(vm.vcpus, vm.memory_kib, 1)] if flat else cuts(vm, present):
         for chosen in itertools.product(slots, repeat=len(cells)):
             cpu_nodes = tuple(cpu for cpu, _ in chosen)
             memory_nodes = tuple(memory for _, memory in chosen)
@@ -86,9 +93,11 @@ def places(vm: Vm, host: Host, present: bool) -> Iterator[Place]:
             if not _reaches(vm, host, cells, cpu_nodes, memory_nodes):
                 continue
             for devices in itertools.product(*_device_choices(vm, host, cpu_nodes)):
-                yield Place(
+                place = Place(
                     host=host, cells=cells, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, device_nodes=devices
                 )
+                if most is None or remote_access(vm, place) < most:
+                    yield place
 
 
 def place_as_is(vm: Vm, host: Host) -> list[Place]:
@@ -175,6 +184,30 @@ def remote_access(vm: Vm, place: Place) -> int:
                 extra += count * ((distance[node, at] or _FAR) - 1)
         total += len(cell.vcpus) * extra
     return round(vm.weight * total * MICRO)
+
+
+def expected_access(vm: Vm, place: Place) -> int:
+    """Return what a VM that floats can be expected to reach over, in millionths of a vCPU: its vCPUs run on all CPUs of
+    their nodes alike, and its memory lies on its nodes as they have it.
+    """
+    host = place.host
+    share = shares(vm, place.cells)
+    pool = host.shared or host.usable
+    cpus = {node.id: Fraction(len(node.cpus & pool)) for node in host.nodes}
+    memory = {node.id: Fraction(node.whole_kib) for node in host.nodes}
+    total = Fraction(0)
+    for c, own in enumerate(place.parts):
+        for e, far in enumerate(place.parts):
+            for node, runs in _parts_of(own.cpus, cpus):
+                for other, lies in _parts_of(far.memory, memory):
+                    away = (host.distance[node, other] or _FAR) - 1
+                    total += len(own.vcpus) * share[c][e] * runs * lies * away
+    return round(vm.weight * total * MICRO)
+
+
+def _parts_of(nodes: Nodes, amounts: Mapping[int, Fraction]) -> list[tuple[int, Fraction]]:
+    whole = sum(amounts[node] for node in nodes)
+    return [(node, amounts[node] / whole if whole else Fraction(1, len(nodes))) for node in nodes]
 
 
 def memory_use(vm: Vm, place: Place) -> Counter[tuple[Nodes, int | None]]:

@@ -114,7 +114,9 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             wrong.append(f"NO VALUE of {name}")
             break
         room = NEAR + float(slack) * abs(best)
-        if name == "excess":
+        if name == "remote" and goal.tiers:
+            wrong += _tiers(name, goal, truth.values[name])
+        elif name == "excess":
             # Its parts come one after the other: a better sum may be worse in an earlier part.
             wrong += _tiers(name, goal, _by_part(goal, truth.values[name]))
             if not goal.tiers and goal.status == "optimal" and best > NEAR:

@@ -32,15 +32,22 @@ def cpu_list(text: str) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A NUMA node: `memory_kib` ordinary memory for VMs, `pools` pages for VMs by size (KiB), reserves taken off."""
+    """A NUMA node of `whole_kib` in all: `memory_kib` ordinary memory for VMs, `pools` pages for VMs by size (KiB),
+    reserves taken off.
+    """
 
     id: int
     cpus: frozenset[int]
-    has_memory: bool
+    whole_kib: int
     kind: str
     memory_kib: int
     pools: Mapping[int, int]
     resources: Mapping[str, int]
+
+    @property
+    def has_memory(self) -> bool:
+        """Tell whether it has any memory."""
+        return self.whole_kib > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +243,7 @@ def _node(
     return Node(
         id=data["id"],
         cpus=cpus,
-        has_memory=memory > 0,
+        whole_kib=memory,
         kind=data.get("kind", "normal" if cpus else "memory-only"),
         memory_kib=max(0, int((memory - pool_kib - kept) * ratio)),
         pools=pools,

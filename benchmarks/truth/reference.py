@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ortools.sat.python import cp_model
 
 from benchmarks.truth.build import build
+from benchmarks.truth.floats import binding, may_float
 from benchmarks.truth.goals import Part, flavor_of, objectives, parse
 from benchmarks.truth.model import NotCoveredError, ReferenceModel
 from benchmarks.truth.reading import read
@@ -51,9 +52,11 @@ class Answer:
 
     def value(self, goal: str) -> float:
         """Return the value of a goal as placer writes it: `placed` in vCPUs, `moves` in VMs that change host, the parts
-        of `excess` added up.
+        of `excess` added up, `remote` without the VMs that shall be bound and are not.
         """
         parts = self.values[goal]
+        if goal == "remote":
+            return parts[-1]
         if goal == "excess":
             return sum(parts)
         return sum(parts[::2]) if goal == "placed" else parts[0]
@@ -66,6 +69,7 @@ def solve(
     max_moves: int | None = None,
     max_migrations: int | None = None,
     max_repins: int | None = None,
+    pin: str = "none",
     held: Mapping[str, Sequence[float]] | None = None,
     fixed: Mapping[str, Placed] | None = None,
 ) -> Answer:
@@ -78,16 +82,20 @@ def solve(
         something not.
     """
     inventory = read(data)
+    limits = {"max_moves": max_moves, "max_migrations": max_migrations, "max_repins": max_repins}
+    names = {name for name, _ in parse(goals)}
+    # Where nothing may be re-pinned, nothing is bound.
+    mode = pin if max_repins != 0 else "none"
+    binds = {vm.name: said for vm in inventory.vms if inventory.present(vm) and (said := binding(vm, mode))}
+    asked = binds if "remote" in names and max_repins != 0 else {}
     try:
-        model = build(
-            inventory,
-            max_moves=max_moves,
-            max_migrations=max_migrations,
-            max_repins=max_repins,
-            flavor=flavor_of(goals),
-        )
+        model = build(inventory, **limits, binds=asked, flavor=flavor_of(goals))
+        if model.over and {"excess", "remote"} <= names:
+            loose = {vm.name: "shall" for vm in inventory.vms if may_float(vm)}
+            model = build(inventory, **limits, binds=asked | loose, flavor=flavor_of(goals))
     except NotCoveredError:
         return Answer(status="gave up", values={}, plan={})
+    unbound = binds.keys() - asked.keys()
     rules = rules_excess(model)
     if fixed is not None and not _fix(model, fixed):
         return Answer(status="impossible", values={}, plan={})
@@ -99,7 +107,7 @@ def solve(
     plan: dict[str, Placed] = {}
     for name, slack in parse(goals):
         reached: list[float] = []
-        for number, part in enumerate(objectives(model, rules, name)):
+        for number, part in enumerate(objectives(model, rules, name, unbound=len(unbound))):
             status = _optimise(model, solver, part)
             if status == cp_model.INFEASIBLE:
                 return Answer(status="impossible", values=values, plan={})

@@ -65,14 +65,15 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
         for cpu in (beside - pinned) & host.dedicated_pool:
             out.threads[node_of[cpu]] += 1
         floating = [vcpu for vcpu in floating if spec.is_online(vcpu)]
-        if floating:
+        if floating and planned.bound:
             nodes = _cpu_set(topology, planned, number, floating)
-            most = len(floating)
-            if planned.bound:
-                carry = sum(len(topology.node(node).cpus & host.shared_pool) for node in nodes)
-                most = min(most, carry)
+            carry = sum(len(topology.node(node).cpus & host.shared_pool) for node in nodes)
+            most = min(len(floating), carry)
             out.shared[nodes] += most
             out.beyond += len(floating) - most
+        for vcpu in () if planned.bound else floating:
+            # Of a flat guest whose memory is in parts each vCPU is on the node of its part.
+            out.shared[frozenset(node_of[cpu] for cpu in planned.pins[vcpu])] += 1
     for kind, at in planned.devices:
         out.devices[at, kind] += 1
     used = _resource_nodes(topology, vm, planned) if spec.resources else []

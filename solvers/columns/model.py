@@ -144,6 +144,7 @@ class StateModel:
             None if cls.room is None else cls.room.tobytes(),
             *(array.tobytes() for array in arrays),
             tuple(sorted(cls.content)),
+            tuple(sorted(cls.at_most.items())),
             tuple(sorted(cls.floating)),
             cls.cost,
             domains,
@@ -199,7 +200,11 @@ class StateModel:
                 return False
         if budget.host_out is not None and np.maximum(state.present - amounts, 0).sum() > budget.host_out:
             return False
-        return all(count <= state.own.get(placement, 0) for placement, count in pattern if shape.stay_only[placement])
+        most = {
+            **lead.at_most,
+            **{placement: state.own.get(placement, 0) for placement, _ in pattern if shape.stay_only[placement]},
+        }
+        return all(count <= most.get(placement, count) for placement, count in pattern)
 
     def _brings(self, state: State, pattern: Pattern, load: IntArray) -> bool:
         """Tell whether a pattern takes more of a row that is over its room, in any flavor, than the host holds now."""

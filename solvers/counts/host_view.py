@@ -90,6 +90,8 @@ def host_view(
     most = np.where(phantom, np.where(host_class.allowed, NO_LIMIT, 0), most)
     upper = np.minimum(upper, most[flavor])
     content = content[placements]
+    for placement, many in host_class.at_most.items():
+        upper[placements == placement] = np.minimum(upper[placements == placement], many)
     upper = np.where(shape.stay_only[placements], np.minimum(upper, content), upper)
     whole = HostView(
         host_class=host_class,

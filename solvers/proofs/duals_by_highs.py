@@ -165,7 +165,10 @@ def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Prob
     nothing = np.zeros(0, dtype=np.int64)
     number = {int(placement): position for position, placement in enumerate(chosen)}
     content = tuple((number[placement], count) for placement, count in state.lead.content)
-    here = replace(state.lead, shape=0, count=1, content=content, members=(), chains=(), fixed_members={})
+    at_most = {number[placement]: most for placement, most in state.lead.at_most.items() if placement in number}
+    here = replace(
+        state.lead, shape=0, count=1, content=content, at_most=at_most, members=(), chains=(), fixed_members={}
+    )
     elsewhere = HostClass(
         shape=1,
         count=1,

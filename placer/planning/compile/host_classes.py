@@ -38,7 +38,7 @@ from placer.planning.compile.placements import Placement, placement_cost, runnin
 from placer.planning.compile.row_table import Place
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
-from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, without_pinned
+from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, wider_places, without_pinned
 from placer.planning.compile.structures import spread_of, structure_of
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import HostClass, IntArray, Shape
@@ -346,6 +346,7 @@ class ClassBuilder:
                     room=room if (room < held).any() else None,
                     silent=state.silent,
                     content=state.content,
+                    at_most=wider_places(finished[state.draft], state.content, self.groups),
                     floating=state.floating,
                     allowed=permissions[state.permission].allowed,
                     stay_penalty=permissions[state.permission].penalty,

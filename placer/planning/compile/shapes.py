@@ -272,6 +272,26 @@ class ShapeFactory:
         )
 
 
+def wider_places(
+    done: FinishedShape, content: Sequence[tuple[int, int]], groups: Sequence[FlavorGroup]
+) -> dict[int, int]:
+    """Return the place over all of a host -> how many VMs may have it, of flavors some of whose VMs are bound to fewer
+    nodes there: only those of other hosts, for no VM gets a wider set on its own.
+    """
+    shape = done.shape
+    bound: dict[int, int] = {}
+    for placement, many in content:
+        if shape.stay_only[placement] and isinstance(done.placements[placement], Loose):
+            flavor = int(shape.flavor[placement])
+            bound[flavor] = bound.get(flavor, 0) + many
+    return {
+        number: groups[flavor].present + len(groups[flavor].arriving) - bound[flavor]
+        for number, placement in enumerate(done.placements if bound else ())
+        if isinstance(placement, Loose) and not shape.stay_only[number]
+        if (flavor := int(shape.flavor[number])) in bound
+    }
+
+
 def without_pinned(group: FlavorGroup) -> FlavorGroup:
     """Return the flavor less its dedicated CPUs, for a VM whose pins are fixed and already taken out of the cores."""
     options = tuple(tuple(dataclasses.replace(part, dedicated=0) for part in parts) for parts in group.needs.options)
