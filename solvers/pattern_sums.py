@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class PatternSums:
     vms : (N, F) VMs of each flavor on one host, phantoms too; `before` : (N, F) the same at the start.
     kept : (N, F) VMs that change neither host nor node.
     loads : a pattern, (K,) units taken by VMs; `taken` the same with phantoms.
+    host_class : (N,) class of its hosts.
     """
 
     patterns: Sequence[HostPattern]
@@ -30,6 +31,8 @@ class PatternSums:
     kept: IntArray
     loads: list[IntArray]
     taken: list[IntArray]
+    host_class: IntArray
+    _domains: dict[str, IntArray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> PatternSums:
@@ -65,7 +68,15 @@ class PatternSums:
             kept=kept,
             loads=loads,
             taken=taken,
+            host_class=np.array([pattern.host_class for pattern in patterns], dtype=np.int64),
         )
+
+    def domains(self, problem: Problem, scope: str) -> IntArray:
+        """Return (N,): the domain of a scope that a pattern's hosts are in, -1 for none."""
+        if scope not in self._domains:
+            domain = np.array([one.domain.get(scope, -1) for one in problem.classes], dtype=np.int64)
+            self._domains[scope] = domain[self.host_class]
+        return self._domains[scope]
 
     @property
     def left(self) -> IntArray:

@@ -31,7 +31,7 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
     if rule.kind == "apart":
         against = _members(problem, state, problem.rules[rule.against], rule.against)
         first, second = (
-            {domain: max(0, others[domain] - rule.max_per) if here.get(domain) else 0 for domain in others}
+            {domain: max(0, others.get(domain, 0) - rule.max_per) for domain, many in here.items() if many}
             for here, others in zip((ends, starts), against, strict=True)
         )
         return first, second
@@ -69,36 +69,51 @@ def _members(
     problem: Problem, state: PatternSums, rule: CrossRule, index: int
 ) -> tuple[dict[object, int], dict[object, int]]:
     """Return members in each domain in the end and at the start."""
-    ends: dict[object, int] = defaultdict(int)
-    starts: dict[object, int] = defaultdict(int)
+    if rule.scope == "node":
+        return _members_on_nodes(problem, state, rule, index)
     chosen = list(rule.members)
     amounts = np.array(rule.counts, dtype=np.int64)
+    immovable = np.array([one.fixed_members.get(index, 0) for one in problem.classes], dtype=np.int64)[state.host_class]
+    many, before = (immovable + vms[:, chosen] @ amounts for vms in (state.vms, state.before))
+    if rule.kind == "hosts":
+        many, before = (many > 0).astype(np.int64), (before > 0).astype(np.int64)
+    domain = None if rule.scope == "host" else state.domains(problem, rule.scope)
+    counted = np.ones(len(many), dtype=np.bool_) if domain is None else domain >= 0
+    if rule.kind == "even":
+        # Of these the domain that has fewest counts too, and that may have none.
+        counted &= ~np.array([one.closed for one in problem.classes], dtype=np.bool_)[state.host_class]
+    else:
+        counted &= (many > 0) | (before > 0)
+    ends: dict[object, int] = defaultdict(int)
+    starts: dict[object, int] = defaultdict(int)
+    for n in np.flatnonzero(counted).tolist():
+        hosts, now, then = int(state.count[n]), int(many[n]), int(before[n])
+        if domain is None:
+            for copy in range(hosts):
+                ends[-1, n, copy] = now
+                starts[-1, n, copy] = then
+        else:
+            ends[int(domain[n])] += now * hosts
+            starts[int(domain[n])] += then * hosts
+    return ends, starts
+
+
+def _members_on_nodes(
+    problem: Problem, state: PatternSums, rule: CrossRule, index: int
+) -> tuple[dict[object, int], dict[object, int]]:
+    """Return members on each node in the end and at the start."""
+    ends: dict[object, int] = {}
+    starts: dict[object, int] = {}
     for n, pattern in enumerate(state.patterns):
         host_class = problem.classes[pattern.host_class]
-        if rule.scope == "node":
-            fixed = host_class.fixed_on.get(index, np.zeros(problem.shapes[host_class.shape].nodes, dtype=np.int64))
-            floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
-            now = fixed + _on_nodes(problem, rule, host_class, pattern.placements)
-            then = fixed + floating + _on_nodes(problem, rule, host_class, host_class.content)
-            for copy in range(pattern.count):
-                for node in range(len(fixed)):
-                    ends[n, copy, node] += int(now[node])
-                    starts[n, copy, node] += int(then[node])
-            continue
-        if rule.kind == "even" and host_class.closed:
-            continue
-        immovable = host_class.fixed_members.get(index, 0)
-        many, before = (immovable + int(amounts @ vms[n, chosen]) for vms in (state.vms, state.before))
-        if rule.kind == "hosts":
-            many, before = int(many > 0), int(before > 0)
-        domain = -1 if rule.scope == "host" else host_class.domain.get(rule.scope, -1)
-        if domain >= 0:
-            ends[domain] += many * pattern.count
-            starts[domain] += before * pattern.count
-        elif rule.scope == "host":
-            for copy in range(pattern.count):
-                ends[-1, n, copy] += many
-                starts[-1, n, copy] += before
+        fixed = host_class.fixed_on.get(index, np.zeros(problem.shapes[host_class.shape].nodes, dtype=np.int64))
+        floating = sum(many for flavor, many in host_class.floating if flavor in rule.members)
+        now = fixed + _on_nodes(problem, rule, host_class, pattern.placements)
+        then = fixed + floating + _on_nodes(problem, rule, host_class, host_class.content)
+        for copy in range(pattern.count):
+            for node in range(len(fixed)):
+                ends[n, copy, node] = int(now[node])
+                starts[n, copy, node] = int(then[node])
     return ends, starts
 
 

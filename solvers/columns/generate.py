@@ -116,8 +116,9 @@ class Generator:
         self._note(zero, duals, self._offers(duals).least)
         self._center = None
         if model.problem.objectives[self.objective].host_cost:
-            self._volume_bounds()
+            # All rows together bound more than any kind of row by itself: most of these need not be priced after that.
             self._resource_bound()
+            self._volume_bounds()
 
     def _resource_bound(self) -> None:
         """Bound the cost of hosts by all rows together, and keep what these prices make of each state."""
@@ -146,7 +147,8 @@ class Generator:
                 np.minimum.at(least, shape.flavor, share)
                 worth = np.minimum(worth, least)
             worth = np.where(np.isfinite(worth) & ~model.phantom, worth, 0.0)
-            if worth.any():
+            # Where hosts that hold nothing cost nothing, no bound of these duals is above what the VMs are worth.
+            if self.best is None or model.present.any() or worth @ model.demand > self.best.value:
                 point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
                 duals = self._duals(point)
                 self._note(point, duals, self._offers(duals).least)

@@ -160,4 +160,6 @@ def _by_columns(problem: Problem, start: Result) -> bool:
     if vms > MOST_VMS:
         return vms > ALIKE * flavors
     empty = all(host_class.is_empty for host_class in problem.classes)
-    return empty and vms > FEW_ALIKE * flavors and not any(start.unplaced)
+    # VMs that these rules keep out find room by other ties of groups to domains sooner than by exchanges.
+    tied = bool(problem.rules) and all(rule.kind in ("spread", "together") for rule in problem.rules)
+    return empty and vms > FEW_ALIKE * flavors and (tied or not any(start.unplaced))

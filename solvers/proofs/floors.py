@@ -131,7 +131,8 @@ def _of_resource(problem: Problem, hinges: dict[int, list[Hinge]]) -> int:
     sizes = _sizes(problem, hinges)
     wrong = any(hinge.scale <= 0 or hinge.slope < 0 for own in hinges.values() for hinge in own)
     pieces = sum(len(hinges.get(host_class.shape, ())) for host_class in problem.classes)
-    if sizes is None or wrong or step > FINEST or pieces > MOST_SEGMENTS:
+    empty = all(host_class.is_empty for host_class in problem.classes)
+    if empty or sizes is None or wrong or step > FINEST or pieces > MOST_SEGMENTS:
         return immovable
     budget = problem.budget
     places = []

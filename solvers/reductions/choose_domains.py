@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from solvers.result import HostPattern, Result
 
 NOWHERE = -2
 """The home of a group where no host is in any domain: no member may arrive."""
+FILLED = 0.6
+"""The share of a domain's room that groups may take where they share domains: VMs do not fill hosts to the last."""
 
 
 @dataclass(slots=True)
@@ -31,19 +33,24 @@ class Ties:
     seen: dict[tuple[int, str], Counter[int]]
     home: dict[int, int]
     quota: dict[int, dict[int, int]]
+    few: bool = False
 
     @classmethod
-    def of(cls, problem: Problem, near: Sequence[HostPattern] = ()) -> Ties:
-        """Tie groups for the first time, the largest first: each near an answer, else to where most room is left."""
+    def of(cls, problem: Problem, near: Sequence[HostPattern] = (), *, few: bool = False) -> Ties:
+        """Tie groups for the first time, the largest first: each near an answer, else to where most room is left.
+
+        few : only hosts count that an answer on few hosts uses, and groups share domains: hosts of others stay alike.
+        """
         held = _held(problem, near)
         ties = cls(
             problem=problem,
-            room=_rooms(problem),
+            room=_rooms(problem, of=_largest(problem)) if few else _rooms(problem),
             present=_present(problem),
             near=_by_domain(problem, held),
             seen=_seen(problem, held),
             home={},
             quota={},
+            few=few,
         )
         demand = problem.demand()
         order = sorted(range(len(problem.rules)), key=lambda r: (-ties._size(r, demand), r))
@@ -56,7 +63,13 @@ class Ties:
         problem = self.problem
         out = np.array(found.unplaced, dtype=np.int64)
         ties = replace(
-            self, room=_rooms(problem, found), near={}, seen={}, home=dict(self.home), quota=dict(self.quota)
+            self,
+            room=_rooms(problem, found),
+            near={},
+            seen={},
+            home=dict(self.home),
+            quota=dict(self.quota),
+            few=False,
         )
         for number, rule in enumerate(problem.rules):
             if any(out[flavor] for flavor in rule.members):
@@ -86,7 +99,8 @@ class Ties:
             elif wide:
                 chosen = max(wide, key=lambda d: (near[d], -d))
             else:
-                chosen = self._roomiest(rule.scope, domains, need)
+                chosen = self._shared(rule.scope, need)
+                chosen = self._roomiest(rule.scope, domains, need) if chosen < 0 else chosen
             self.home[number] = chosen
             self.room[rule.scope, chosen].subtract(need)
             return
@@ -106,6 +120,12 @@ class Ties:
             self.room[rule.scope, chosen].subtract(each)
         self.quota[number] = quota
 
+    def _shared(self, scope: str, need: Counter[str]) -> int:
+        """Return the roomiest domain of those that groups are tied to already, if it has room for one more; else -1."""
+        homes = {home for number, home in self.home.items() if self.problem.rules[number].scope == scope}
+        open_ = sorted(home for home in homes if home >= 0 and self._left(scope, home, need) >= 0)
+        return self._roomiest(scope, open_, need) if self.few and open_ else -1
+
     def _left(self, scope: str, domain: int, need: Counter[str]) -> float:
         """Return what is left of what a group would be shortest of, as a share of what it needs."""
         room = self.room[scope, domain]
@@ -116,8 +136,13 @@ class Ties:
         return max(domains, key=lambda domain: (self._left(scope, domain, need), -domain))
 
 
-def _rooms(problem: Problem, found: Result | None = None) -> dict[tuple[str, int], Counter[str]]:
-    """Return (scope, domain) -> resource -> units over all hosts of the domain, less what an answer takes if given."""
+def _rooms(
+    problem: Problem, found: Result | None = None, of: Mapping[int, float] | None = None
+) -> dict[tuple[str, int], Counter[str]]:
+    """Return (scope, domain) -> resource -> units over all hosts of the domain, less what an answer takes if given.
+
+    of : class -> the share of its hosts' room that counts, where not all of all classes does.
+    """
     rooms: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     used: dict[int, IntArray] = {}
     for pattern in () if found is None else found.patterns:
@@ -127,11 +152,39 @@ def _rooms(problem: Problem, found: Result | None = None) -> dict[tuple[str, int
             taken += pattern.count * count * shape.use[placement]
     for number, host_class in enumerate(problem.classes):
         rows = host_class.count * host_class.capacity - used.get(number, 0)
+        if of is not None:
+            rows = (rows * of.get(number, 0.0)).astype(np.int64)
         for (_, name), amount in zip(problem.shapes[host_class.shape].row_names, rows.tolist(), strict=True):
             for scope, domain in host_class.domain.items():
                 if domain >= 0:
                     rooms[scope, domain][name] += max(0, amount)
     return dict(rooms)
+
+
+def _largest(problem: Problem) -> dict[int, float]:
+    """Return the classes of the largest hosts, as many as hold all VMs, and the share of their room that counts."""
+    left: Counter[str] = Counter()
+    for flavor, many in enumerate(problem.demand().tolist()):
+        for name, amount in _need(problem, flavor).items():
+            left[name] += amount * many
+    names = [[name for _, name in shape.row_names] for shape in problem.shapes]
+    whole = Counter(dict.fromkeys(left, 1))
+    for host_class in problem.classes:
+        for name, amount in zip(names[host_class.shape], host_class.capacity.tolist(), strict=True):
+            whole[name] += amount * host_class.count
+    size = []
+    for host_class in problem.classes:
+        rows = zip(names[host_class.shape], host_class.capacity.tolist(), strict=True)
+        size.append(sum(amount / whole[name] for name, amount in rows if left[name]))
+    chosen: dict[int, float] = {}
+    for number in sorted(range(len(size)), key=lambda n: (-size[n], n)):
+        if all(amount <= 0 for amount in left.values()):
+            break
+        host_class = problem.classes[number]
+        chosen[number] = FILLED
+        for name, amount in zip(names[host_class.shape], host_class.capacity.tolist(), strict=True):
+            left[name] -= amount * host_class.count
+    return chosen
 
 
 def _need(problem: Problem, flavor: int) -> Counter[str]:

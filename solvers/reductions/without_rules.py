@@ -35,6 +35,8 @@ GRACE = 0.05
 """By so much of the limit the search for an answer that places all may go beyond it."""
 LEAST_S = 0.5
 """Seconds that an answer near tied groups gets at least."""
+BRIEF_SHARE = 0.95
+"""The share of the time that an answer with tied groups may take where the bounds have to follow."""
 SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
 
@@ -59,7 +61,9 @@ def solve_ruled(
     parts = [with_ties(problem, soft=True)]
     if any(rule.is_soft for rule in parts[0].rules):
         parts.append(with_ties(problem, soft=False))
-    relaxed = engine(plain, replace(limits, time_limit_s=SHARE * limits.time_limit_s), None, ())
+    brief = _is_told_little(parts[0])
+    first_limits = Limits(time_limit_s=SHARE * limits.time_limit_s, rounds=0 if brief else limits.rounds)
+    relaxed = engine(plain, first_limits, None, ())
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
     search.offer(first)
     search.offer(relaxed)
@@ -80,9 +84,10 @@ def solve_ruled(
         # Soft rules are tied as if they were hard, unless VMs stay out for them.
         if tried and (search.best is not None and not any(search.best.unplaced)):
             break
-        for near in (relaxed, None) if whole is None else (relaxed, whole, None):
+        nears: tuple[Result | None, ...] = (None,) if brief else (relaxed, None)
+        for near in nears if whole is None or brief else (relaxed, whole, None):
             if not over() and (near is None or near.patterns):
-                tried.append(_Try.of(part, near, seed))
+                tried.append(_Try.of(part, near, seed, few=brief))
                 search.offer(tried[-1].start)
     while not over() and len(tried) < TIES:
         best = min(tried, key=lambda one: one.rank)
@@ -90,16 +95,33 @@ def solve_ruled(
             break
         tried.append(best.again(seed))
         search.offer(tried[-1].start)
-    for turn, chosen in enumerate(sorted(tried, key=lambda one: one.rank)):
+    turns = sorted(tried, key=lambda one: one.rank)[: 1 if brief else None]
+    for turn, chosen in enumerate(turns):
         if over() or (turn and interrupt is not None and interrupt.requested):
             break
-        share = max(LEAST_S, left_s() / (2 if turn + 1 < len(tried) else 1))
+        share = max(LEAST_S, left_s() * (BRIEF_SHARE if brief else 0.5 if turn + 1 < len(turns) else 1.0))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         answer = engine(chosen.tied.problem, Limits(time_limit_s=share, rounds=rest), chosen.warm, relaxed.objectives)
         found = chosen.back(answer)
         search.rounds += found.rounds
         search.offer(found)
+    if brief and not over():
+        rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
+        later = engine(plain, Limits(time_limit_s=max(LEAST_S, left_s()), rounds=rest), None, relaxed.objectives)
+        search.rounds += later.rounds
+        search.relaxed = replace(later, rounds=relaxed.rounds)
+        search.offer(later)
     return search.result()
+
+
+def _is_told_little(problem: Problem) -> bool:
+    """Tell whether the answer without rules says nothing of where groups should be: all arrive, hosts alone cost.
+
+    Then its first bounds do, which are mostly the last ones too, and the answer with groups tied gets the time.
+    """
+    empty = all(host_class.is_empty and not host_class.fixed_members for host_class in problem.classes)
+    costs = [o for o in problem.objectives if o.host_cost or o.cost is not None or o.hinge not in (None, "rules")]
+    return bool(problem.rules) and empty and len(costs) == 1 and costs[0].host_cost
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,12 +169,12 @@ class _Try:
     start: Result | None = None
 
     @classmethod
-    def of(cls, problem: Problem, near: Result | None, seed: int) -> _Try:
-        """Tie groups near an answer that breaks rules, or without one."""
+    def of(cls, problem: Problem, near: Result | None, seed: int, *, few: bool = False) -> _Try:
+        """Tie groups near an answer that breaks rules, or without one; `few`: so that they share domains."""
         patterns = () if near is None else near.patterns
         homes = Homes.of(problem, patterns)
         there = homes.forth(patterns)
-        return cls._made(problem, homes, Ties.of(homes.problem, there), there, seed)
+        return cls._made(problem, homes, Ties.of(homes.problem, there, few=few), there, seed)
 
     def again(self, seed: int) -> _Try:
         """Tie groups with VMs left out anew."""
