@@ -13,6 +13,6 @@ compile() { # compile FILE ARGUMENT...
 
 compile base.txt pyproject.toml
 compile dev.txt pyproject.toml --constraints requirements/base.txt \
-    --extra excel --extra parquet --extra dask --group dev
+    --extra excel --extra parquet --extra dask --extra serve --group dev
 compile libvirt.txt pyproject.toml --constraints requirements/base.txt --extra libvirt
 printf 'uv\n' | compile tools.txt -

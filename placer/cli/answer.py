@@ -26,9 +26,12 @@ class Answer:
         A failure that stands beside a result, such as the differences that a check found: its faults and exit code.
     exit_code
         The exit code without a failure; 130 after an interrupt that still gave a result.
+    after
+        What runs once the answer is printed, for a verb that goes on: a server whose address is the answer.
     """
 
     data: Callable[[], Mapping[str, Any]]
     text: str | Callable[[Console], None]
     failure: PlacerError | None = None
     exit_code: int = 0
+    after: Callable[[], None] | None = None

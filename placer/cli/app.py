@@ -63,6 +63,11 @@ VERBS = (
         target="placer.cli.questions.whatif:whatif",
     ),
     Verb(name="report", help="Write a plan as one HTML file with maps.", target="placer.cli.plans.report:report"),
+    Verb(
+        name="serve",
+        help="Explore a plan or a fleet in the browser, the engine behind it.",
+        target="placer.cli.plans.serve:serve",
+    ),
     Verb(name="usage", help="List VMs that use little of what they have.", target="placer.cli.questions.usage:usage"),
     Verb(name="fit", help="Find places and pins for new VMs.", target="placer.cli.questions.fit:fit"),
     Verb(

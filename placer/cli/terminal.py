@@ -74,6 +74,8 @@ class Terminal:
         else:
             answer.text(self.console())
         self.out.flush()
+        if answer.after is not None:
+            answer.after()
         if answer.failure is None:
             return answer.exit_code
         self._print_faults(answer.failure)

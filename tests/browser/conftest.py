@@ -105,15 +105,15 @@ class Page:
         return found
 
     def open(
-        self, file: Path, *, width: int = 1280, height: int = 900, dark: bool = False, script: bool = True
+        self, file: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False, script: bool = True
     ) -> None:
-        """Open a file in a window of this size and wait until it is loaded."""
+        """Open a file or an address in a window of this size and wait until it is loaded."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
         self.events.clear()
-        self.send("Page.navigate", url=file.as_uri())
+        self.send("Page.navigate", url=file if isinstance(file, str) else file.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 

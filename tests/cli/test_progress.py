@@ -6,8 +6,9 @@ import io
 
 import pytest
 
-from placer.cli.progress import ProgressPrinter, progress_line
+from placer.cli.progress import ProgressPrinter
 from placer.cli.terminal import Terminal
+from placer.show.progress_words import progress_line
 from solvers.result import Progress
 
 

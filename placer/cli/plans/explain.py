@@ -13,7 +13,7 @@ from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_of_plan
 from placer.cli.terminal import Terminal
-from placer.model.cpuset import format_cpuset
+from placer.show.alternative_words import because, nodes_words
 from placer.show.rows import MOST
 from placer.show.words import count, figure, listed, percent, visible
 
@@ -73,7 +73,7 @@ def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
     if one.host is None:
         _say(console, f"{visible(one.name)} has no place: {one.reason or 'the plan does not say why'}")
     else:
-        nodes = _nodes(one.cpu_nodes, one.memory_nodes)
+        nodes = nodes_words(one.cpu_nodes, one.memory_nodes)
         share, extra = percent(one.remote_share), figure(one.remote_access)
         _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
         _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {one.change}")
@@ -102,32 +102,19 @@ def _rows(places: Sequence[Alternative]) -> list[tuple[str, ...]]:
     """Return a row for all places of the same verdict for the same reason."""
     groups: dict[tuple[object, ...], list[Alternative]] = {}
     for place in places:
-        groups.setdefault((place.verdict, place.constraint or _because(place), place.now), []).append(place)
+        groups.setdefault((place.verdict, place.constraint or because(place), place.now), []).append(place)
     return [_row(group) for group in groups.values()]
 
 
 def _row(group: Sequence[Alternative]) -> tuple[str, ...]:
     first = group[0]
     hosts = list(dict.fromkeys(visible(host) for place in group for host in place.hosts))
-    nodes = dict.fromkeys(_nodes(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any" for place in group)
+    nodes = dict.fromkeys(
+        nodes_words(place.cpu_nodes, place.memory_nodes) if place.cpu_nodes else "any" for place in group
+    )
     where = listed(hosts, 2) + (" (now)" if first.now else "")
-    because = _because(first) if len(group) == 1 else first.constraint or _because(first)
-    return where, listed(list(nodes), 2), first.verdict.value, because
-
-
-def _because(place: Alternative) -> str:
-    if place.constraint is not None:
-        whom = f", held by {listed([visible(name) for name in place.whom], 5)}" if place.whom else ""
-        return place.constraint + whom
-    if place.goal is None or place.by is None:
-        return "every goal stays as it is"
-    return f"{place.goal} {'+' if place.by > 0 else ''}{figure(place.by)}"
-
-
-def _nodes(cpu: tuple[int, ...], memory: tuple[int, ...]) -> str:
-    if cpu == memory:
-        return f"node {','.join(map(str, cpu))}" if len(set(cpu)) < len(cpu) else f"node {format_cpuset(cpu)}"
-    return f"CPUs on node {','.join(map(str, cpu))}, memory on {','.join(map(str, memory))}"
+    why = because(first) if len(group) == 1 else first.constraint or because(first)
+    return where, listed(list(nodes), 2), first.verdict.value, why
 
 
 def _draw_fleet(whole: FleetExplanation, console: Console) -> None:

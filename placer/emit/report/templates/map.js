@@ -90,15 +90,17 @@ function mountMap(data, open) {
       SAFE: get("--good"), WORSE: get("--warm"), BLOCKED: get("--blocked"),
     };
   };
-  const colour = (kind, one) => {
+  // A VM that floats over a host counts in equal parts on its nodes: a node is only over where its host is.
+  const colour = (kind, one, whole = one) => {
     if (kind.values) return one < 0 ? paints.unknown : paints.names[one % paints.names.length];
     if (one === null) return paints.unknown;
     if (kind.sides && side() === "difference") {
       const size = Math.min(STEPS, Math.round(Math.abs(one) * 2 * STEPS));
       return (one > 0 ? paints.bad : paints.less)[size];
     }
-    if (one > 1.0005) return paints.over;
-    return kind.less ? paints.bad[Math.round((1 - one) * STEPS)] : paints.more[Math.round(Math.max(0, one) * STEPS)];
+    if (whole > 1.0005) return paints.over;
+    const step = Math.round(Math.min(1, Math.max(0, one)) * STEPS);
+    return kind.less ? paints.bad[STEPS - step] : paints.more[step];
   };
   const kindNow = () => kinds[at("paint").value];
 
@@ -200,9 +202,9 @@ function mountMap(data, open) {
         let values = verdicts ? [0] : value(kind, host);
         if (values.length > 1 && width / values.length < 1.5) values = [mean(values)];
         if (!values.length) values = [null];
-        const strip = width / values.length, apart = strip > 4 ? 1 : 0;
+        const strip = width / values.length, apart = strip > 4 ? 1 : 0, whole = kind.values ? 0 : mean(values);
         values.forEach((one, node) => {
-          use(verdicts ? paints[verdicts[host]] || paints.unknown : colour(kind, one));
+          use(verdicts ? paints[verdicts[host]] || paints.unknown : colour(kind, one, whole));
           pen.fillRect(x + node * strip, row.y, strip - (node < values.length - 1 ? apart : 0), bar);
         });
         if (data.failed[host] || data.drained[host]) {

@@ -1,0 +1,116 @@
+"""One solve at a time behind the page: begun, watched, stopped with the best plan so far."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from placer.errors import InputError, PlacerError
+from placer.planner import solve_fleet
+from placer.serve.desk import Desk, Shown
+from placer.serve.edits import edited
+from placer.show.progress_words import progress_line
+from solvers.result import Interrupt, Progress
+from solvers.solve import UnsupportedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a page asks to be solved: edits by kind, seconds, and the limits on moves (None: as a solve has them)."""
+
+    edits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    time_limit_s: float = 20.0
+    max_moves: int | None = None
+    max_migrations: int | None = None
+    goals: str | None = None
+
+
+@dataclass(slots=True)
+class Solving:
+    """The solve of a desk. `state` is ``idle``, ``running``, ``done`` or ``failed``; faults say why it failed."""
+
+    desk: Desk
+    workers: int
+    state: str = "idle"
+    faults: tuple[str, ...] = ()
+    lines: dict[str, str] = field(default_factory=dict)
+    began: float = 0.0
+    _interrupt: Interrupt = field(default_factory=Interrupt)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+
+    def begin(self, wish: Wish) -> None:
+        """Begin a solve.
+
+        Raises
+        ------
+        InputError
+            One is running; or the edits cannot be made.
+        """
+        with self._lock:
+            if self.state == "running":
+                raise InputError("a solve is running", cure="stop it, or wait for its plan")
+            self.state, self.faults, self.lines, self.began = "running", (), {}, time.monotonic()
+            self._interrupt = Interrupt()
+        self._thread = threading.Thread(target=self._run, args=(wish,), name="solve", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask for the best plan so far."""
+        self._interrupt.request()
+
+    def wait(self) -> None:
+        """Return when no solve is running any more."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def told(self) -> dict[str, Any]:
+        """Return how far it is, for the page."""
+        seconds = round(time.monotonic() - self.began, 1) if self.state == "running" else None
+        return {
+            "state": self.state,
+            "faults": list(self.faults),
+            "lines": list(self.lines.values()),
+            "seconds": seconds,
+            "stopping": self.state == "running" and self._interrupt.requested,
+        }
+
+    def _run(self, wish: Wish) -> None:
+        try:
+            solved = self._solved(wish)
+            _ = solved.columns  # what the page asks for first
+            self.desk.show(solved)
+            self.state = "done"
+        except PlacerError as error:
+            self.faults = tuple(str(fault) for fault in error.faults)
+            self.state = "failed"
+        except UnsupportedError as error:
+            self.faults = (str(error),)
+            self.state = "failed"
+        except Exception as error:
+            self.faults = (f"a fault of placer's own: {type(error).__name__}: {error}"[:300],)
+            self.state = "failed"
+            raise
+
+    def _solved(self, wish: Wish) -> Shown:
+        files = self.desk.files
+        fleet, changes = edited(files.fleet, wish.edits)
+        options = {} if files.plan is None else files.plan.options
+        plan = solve_fleet(
+            fleet,
+            goals=wish.goals or options.get("goals"),
+            time_limit_s=wish.time_limit_s,
+            max_moves=wish.max_moves,
+            max_migrations=wish.max_migrations,
+            workers=self.workers,
+            on_progress=self._report,
+            interrupt=self._interrupt,
+        )
+        return Shown(fleet=fleet, plan=plan, changes=changes)
+
+    def _report(self, progress: Progress) -> None:
+        name = f"{progress.goal} ({progress.part})" if progress.part else progress.goal
+        self.lines[name] = progress_line(progress)
