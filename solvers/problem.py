@@ -177,6 +177,19 @@ class HostClass:
         out[list(self.silent)] = self.capacity[list(self.silent)]
         return out
 
+    def floating_of(self, flavors: int) -> IntArray:
+        """Return (F,): VMs of each of so many flavors that are there now on no known node."""
+        out = np.zeros(flavors, dtype=np.int64)
+        for flavor, count in self.floating:
+            out[flavor] += count
+        return out
+
+    def unsettled_of(self, present: IntArray, settles: BoolArray) -> IntArray:
+        """Return (F,): those of the VMs `present` for which no place here is a move: on no known node, or of a flavor
+        that settles (`Flavor.settles`).
+        """
+        return np.where(settles, present, self.floating_of(len(present)))
+
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing movable is there now."""
@@ -322,9 +335,7 @@ class Problem:
         out = np.zeros(len(self.flavors), dtype=np.int64)
         for placement, count in cls.content:
             out[self.shapes[cls.shape].flavor[placement]] += count
-        for flavor, count in cls.floating:
-            out[flavor] += count
-        return out
+        return out + cls.floating_of(len(out))
 
     def demand(self) -> IntArray:
         """Return (F,): VMs of each flavor in all, arriving and present."""

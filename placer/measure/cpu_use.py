@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.measure.sets_taken import has_own_cpu
-from placer.model.balance_steps import BALANCE_STEPS, THOUSAND
+from placer.model.balance_steps import BALANCE_STEPS
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
+from placer.model.usage_levels import THOUSAND
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 NOBODY: frozenset[int] = frozenset()

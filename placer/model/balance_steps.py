@@ -7,12 +7,12 @@ from fractions import Fraction
 
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE
+from placer.model.usage_levels import THOUSAND
 from placer.model.vm import CpuPolicy
 
 BALANCE_STEPS = 10
 STEPS_A_MEAN = 5
 """Steps from nothing to the fleet's mean share; as many again lie above it, beyond them the cost grows evenly."""
-THOUSAND = 1000
 
 
 def step_widths(fleet: Fleet, goals: Sequence[str]) -> dict[str, int]:

@@ -112,9 +112,6 @@ class StateModel:
             for placement, count in lead.content:
                 own[placement] = own.get(placement, 0) + count
             present = problem.content_of(numbers[0])
-            floating = np.zeros(len(problem.flavors), dtype=np.int64)
-            for flavor, count in lead.floating:
-                floating[flavor] += count
             states.append(
                 State(
                     index=index,
@@ -123,8 +120,8 @@ class StateModel:
                     classes=tuple(numbers),
                     lead=lead,
                     present=present,
-                    floating=floating,
-                    unsettled=np.where(self.settles, present, floating),
+                    floating=lead.floating_of(len(problem.flavors)),
+                    unsettled=lead.unsettled_of(present, self.settles),
                     own=own,
                     domain={scope: lead.domain.get(scope, -1) for scope in sorted(self.active)},
                 )

@@ -77,9 +77,6 @@ def host_view(
     content = np.zeros(shape.placements, dtype=np.int64)
     for placement, many in host_class.content:
         content[placement] += many
-    floating = np.zeros(len(present), dtype=np.int64)
-    for one, many in host_class.floating:
-        floating[one] += many
     upper = np.full(len(placements), NO_LIMIT, dtype=np.int64)
     for row, room in enumerate(host_class.capacity.tolist()):
         taking = use[:, row] > 0
@@ -97,7 +94,7 @@ def host_view(
         host_class=host_class,
         shape=shape,
         present=present,
-        unsettled=np.where(settles, present, floating),
+        unsettled=host_class.unsettled_of(present, settles),
         placements=placements,
         upper=upper,
         content=content,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from placer.model.balance_steps import BALANCE_STEPS, THOUSAND
+from placer.model.balance_steps import BALANCE_STEPS
+from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.loose import NodeSet, families
 from placer.planning.compile.row_table import LOADS, RowTable
 from placer.planning.compile.rows import BESIDE, SHARED, Row, RowKind
