@@ -38,7 +38,7 @@ def excess_floor(problem: Problem, objective: Objective) -> int:
         vms = _vms(problem, shape, host_class, fixed=fixed)
         for shortage in shape.shortages:
             if shortage.part == objective.shortage:
-                now, own = _mending(shortage, host_class.room, vms)
+                now, own = _mending(shortage, host_class.ceiling, vms)
                 total += now * host_class.count
                 steps.extend((step, many * host_class.count) for step, many in own)
     for step, many in sorted(steps, reverse=True):
@@ -64,13 +64,13 @@ def _vms(problem: Problem, shape: Shape, host_class: HostClass, *, fixed: bool) 
     return found
 
 
-def _mending(shortage: Shortage, room: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, _Steps]:
+def _mending(shortage: Shortage, ceiling: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, _Steps]:
     """Return what a host lacks now, by its worst family, and the steps in which VMs that leave mend that."""
-    load = sum((many * use for use, many in vms), np.zeros(len(room), dtype=np.int64))
-    over = np.maximum(0, load - room)
+    load = sum((many * use for use, many in vms), np.zeros(len(ceiling), dtype=np.int64))
+    over = np.maximum(0, load - ceiling)
     family = max(shortage.apart, key=lambda rows: sum(int(over[row]) * each for row, each in rows))
     # What moves can mend of each row; -1 stands for VMs on several of them.
-    most = {row: each * int(over[row] - max(0, -room[row])) for row, each in family}
+    most = {row: each * int(over[row] - max(0, -ceiling[row])) for row, each in family}
     most[-1] = sum(most.values())
     sizes: dict[int, _Steps] = defaultdict(list)
     for use, many in vms:

@@ -118,7 +118,7 @@ class _Host:
 
     def lacks(self, load: IntArray, parts: Sequence[str]) -> tuple[int, ...]:
         """Return what of a load has no place, for each part of the excess: the worst family counts."""
-        over = np.maximum(load - self.room, 0)
+        over = np.maximum(load - self.host_class.ceiling, 0)
         return tuple(
             sum(
                 max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
