@@ -11,7 +11,7 @@ from placer.measure.cpu_use import NOBODY, CpuUse
 from placer.measure.moved import has_fixed_pins, left_as_it_is
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
-from placer.model.plan import Change, PlanVm
+from placer.model.plan import PlanVm
 from placer.model.vm import CoreKind, CpuPolicy, EmulatorPolicy, Vm, VmSpec
 
 
@@ -40,7 +40,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
             found.vm(planned, message, where=where)
         for where, message in floors.wrong(vm, planned, arrives=vm.name in arrivals):
             found.vm(planned, message, where=where)
-        stays = vm.name not in arrivals and planned.change is Change.NONE
+        stays = vm.name not in arrivals and planned.change.stays
         if stays and vm.current is not None and planned.emulator == vm.current.emulator:
             continue
         for where, message in _helpers(use.host, vm.spec, planned):

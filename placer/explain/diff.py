@@ -18,6 +18,8 @@ class Difference(StrEnum):
     """How far a VM goes, in growing order."""
 
     STAYS = "stays"
+    FOLLOWS = "cpuset follows"
+    """CPUs that it floats over are given to others."""
     REPINNED = "re-pinned"
     OTHER_NODE = "other node"
     MIGRATED = "migrated"
@@ -82,6 +84,7 @@ class Comparison:
 
 _OF_CHANGE = {
     Change.NONE: Difference.STAYS,
+    Change.FOLLOW: Difference.FOLLOWS,
     Change.REPIN: Difference.REPINNED,
     Change.RENODE: Difference.OTHER_NODE,
     Change.MIGRATE: Difference.MIGRATED,

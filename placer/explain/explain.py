@@ -131,7 +131,7 @@ def explain_vm(fleet: Fleet, plan: Plan, name: str) -> VmExplanation:
 
 def _moved_by(fleet: Fleet, vm: Vm, planned: PlanVm, places: Sequence[Alternative]) -> str | None:
     """Return why the VM does not stay where it is now, judged with all others as planned; None where it stays."""
-    if planned.change in (Change.NONE, Change.REPIN) or vm.current is None:
+    if planned.change.stays or planned.change is Change.REPIN or vm.current is None:
         return None
     if not is_present(fleet, vm):
         return f"its host {vm.current.host} has failed"

@@ -147,7 +147,8 @@ def fitting_changes(vm: Vm, planned: PlanVm, move: Move) -> frozenset[Change]:
 
     A VM without a present place has none, one whose host failed restarts. ``restart`` is another host for a VM that
     moves only cold, or new cells; ``repin`` is any change of cpusets within the nodes. Where present pins are not
-    known, or only the CPUs that shared vCPUs float over differ, both ``none`` and ``repin`` are true.
+    known both ``none`` and ``repin`` are true; where only the CPUs that shared vCPUs float over differ, ``follow`` and
+    ``repin``.
     """
     if vm.current is None:
         return frozenset({Change.NONE})
@@ -183,6 +184,8 @@ def _pin_changes(vm: Vm, planned: PlanVm) -> frozenset[Change]:
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vm.spec.is_dedicated(vcpu)}
     if any(now.pins.get(vcpu) != pin for vcpu, pin in dedicated.items()):
         return frozenset({Change.REPIN})
+    if any(planned.pins.get(vcpu, pin) != pin for vcpu, pin in now.pins.items()):
+        return frozenset({Change.FOLLOW, Change.REPIN})
     exact = now.nodes is not None and dict(now.pins) == dict(planned.pins) and now.emulator in (None, planned.emulator)
     if exact and all(planned.iothreads.get(thread) == pin for thread, pin in now.iothread_pins.items()):
         return frozenset({Change.NONE})

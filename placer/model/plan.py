@@ -21,10 +21,17 @@ class Change(StrEnum):
     """What a plan does to a VM, in growing order of what it costs."""
 
     NONE = "none"
+    FOLLOW = "follow"
+    """CPUs that it floats over are given to others, and its cpusets leave them; all else stays as it is."""
     REPIN = "repin"
     RENODE = "renode"
     MIGRATE = "migrate"
     RESTART = "restart"
+
+    @property
+    def stays(self) -> bool:
+        """Tell whether the VM is left as it is, but for cpusets that follow what others are given."""
+        return self in (Change.NONE, Change.FOLLOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

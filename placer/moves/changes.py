@@ -59,10 +59,14 @@ class VmChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """All changes of a plan, those that gain most first, and how many VMs stay as they are."""
+    """All changes of a plan, those that gain most first, and how many VMs stay as they are.
+
+    Of those that `follow` only the cpusets change: they leave CPUs that others are given.
+    """
 
     vms: tuple[VmChange, ...]
     stay: int
+    follow: int = 0
 
     def _repr_html_(self) -> str:
         """Show the changes in a notebook."""
@@ -114,15 +118,17 @@ class Changes:
 def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     """Return what a plan that `check` accepts changes, and what each change needs."""
     cache, nodes = ScoreCache(), _Nodes(fleet)
-    found, stay = [], 0
+    found, stay, follow = [], 0, 0
     for planned in plan.vms:
         vm = fleet.vm_by_name[planned.name]
         if planned.change is Change.NONE and vm.current is not None:
             stay += 1
+        elif planned.change is Change.FOLLOW:
+            follow += 1
         else:
             found.append(_change(fleet, vm, planned, cache, nodes))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
-    return Changes(vms=tuple(found), stay=stay)
+    return Changes(vms=tuple(found), stay=stay, follow=follow)
 
 
 def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes) -> VmChange:

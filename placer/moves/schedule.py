@@ -14,7 +14,7 @@ from placer.errors import InputError
 from placer.measure.moved import is_present
 from placer.measure.rule_excess import RuleIndex, rule_index
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, Plan, PlanVm
+from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
 from placer.moves.cores import apart_bound
 from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
@@ -217,7 +217,7 @@ def _kind(vm: Vm, planned: PlanVm, present: bool) -> StepKind | None:
     """Return what has to be done to a VM; None for nothing."""
     if not present:
         return StepKind.START if vm.current is None else StepKind.RESTART
-    return None if planned.change is Change.NONE else StepKind(planned.change.value)
+    return None if planned.change.stays else StepKind(planned.change.value)
 
 
 def _check_limits(limits: MoveLimits, window_minutes: float | None) -> None:

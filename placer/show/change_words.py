@@ -17,11 +17,17 @@ CHANGE_COLUMNS = ("VM", "host", "CPUs", "memory", "GiB#", "gain#", "needs")
 
 def change_sentences(changes: Changes) -> Iterator[str]:
     """Yield what a plan changes: what moves memory first, then who is shut off, what only gets other CPUs."""
+    if not changes.vms and changes.follow:
+        yield f"No VM moves: {count(changes.stay, 'VM')} {'stays' if changes.stay == 1 else 'stay'} as they are."
+        yield follow_sentence(changes)
+        return
     if not changes.vms:
         yield f"Nothing changes: {count(changes.stay, 'VM')} {'stays' if changes.stay == 1 else 'stay'} in place."
         return
-    if changes.stay or len(changes.starting) < len(changes.vms):
+    if changes.stay or changes.follow or len(changes.starting) < len(changes.vms):
         yield from _changes_of_present(changes)
+    if changes.follow:
+        yield follow_sentence(changes)
     if changes.starting:
         yield f"{count(len(changes.starting), 'VM')} {'starts' if len(changes.starting) == 1 else 'start'} anew."
 
@@ -44,6 +50,13 @@ def _changes_of_present(changes: Changes) -> Iterator[str]:
         yield f"{count(len(pinned), 'VM')} only {get} other CPUs, on {count(len(hosts), 'host')}."
     if bound := sum(1 for vm in changes.vms if vm.bound_at_start):
         yield f"The memory of {count(bound, 'VM')} is bound to nodes at the next start; till then it stays where it is."
+
+
+def follow_sentence(changes: Changes) -> str:
+    """Return of how many VMs the cpusets leave CPUs that others are given."""
+    if changes.follow == 1:
+        return "The cpuset of 1 VM follows: CPUs that others are given leave it."
+    return f"The cpusets of {changes.follow:,} VMs follow: CPUs that others are given leave them."
 
 
 def downtime_sentence(changes: Changes) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOSTS_NAMED = 5
 _REST = "--all, or --format csv"
-_QUIET = (Difference.STAYS, Difference.REPINNED)
+_QUIET = (Difference.STAYS, Difference.FOLLOWS, Difference.REPINNED)
 
 
 def draw_differences(compared: Comparison, console: Console, most: int | None) -> None:
@@ -64,7 +64,9 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
     elsewhere = len(list(_elsewhere(compared)))
     if elsewhere:
         yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}."
-    yield f"{pinned:,} only re-pinned, {stays:,} as they are."
+    follow = totals[Difference.FOLLOWS.value]
+    following = f", {follow:,} whose cpuset follows" if follow else ""
+    yield f"{pinned:,} only re-pinned{following}, {stays:,} as they are."
 
 
 def difference_csv(compared: Comparison) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _UNPLACED_SHOWN = 20
 _CHANGES = {
+    Change.FOLLOW: "whose cpusets follow",
     Change.REPIN: "only re-pinned",
     Change.RENODE: "moved to another node",
     Change.MIGRATE: "moved to another host",

@@ -10,6 +10,7 @@ from placer.model.units import format_kib
 
 CHANGE_WORDS = {
     Change.NONE: "stays",
+    Change.FOLLOW: "cpuset follows",
     Change.REPIN: "new pins",
     Change.RENODE: "other node",
     Change.MIGRATE: "other host",

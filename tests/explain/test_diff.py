@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from placer.check.check import check
 from placer.explain.diff import Difference, compare_plans, compare_states, compare_with_now
 from placer.model.plan import Change
-from placer.model.vm import EmulatorPolicy, Movable
+from placer.model.vm import CpuPolicy, EmulatorPolicy, Movable
+from placer.moves.changes import plan_changes
+from placer.planner import solve_fleet
+from placer.show.change_words import change_sentences
+from placer.show.differences import difference_sentences
 
 
 def test_every_kind_of_difference_between_two_plans(build: Any) -> None:
@@ -28,7 +34,7 @@ def test_every_kind_of_difference_between_two_plans(build: Any) -> None:
         build.placed(vms["new"], [5], [1]),
     )
     found = compare_plans(fleet, old, new)
-    of_one_fleet = list(Difference)[: len(names)]
+    of_one_fleet = [kind for kind in Difference if kind is not Difference.FOLLOWS][: len(names)]
     assert {vm.vm: vm.difference for vm in found.vms} == dict(zip(names, of_one_fleet, strict=True))
     assert [found.totals[kind] for kind in of_one_fleet] == [1] * len(names) and not found.same
     assert compare_plans(fleet, old, old).same
@@ -84,3 +90,24 @@ def test_fleets_of_two_weeks_are_compared_by_uuid_and_name(build: Any) -> None:
     ]
     assert (found.hosts_came, found.hosts_gone) == (("c",), ("b",))
     assert compare_states(old, None, old, None).same
+
+
+def test_cpusets_that_follow_are_told_apart(build: Any) -> None:
+    """A VM whose cpuset leaves what a newcomer is given neither stays as it is nor is re-pinned."""
+    shared = build.spec(2, 2, cpu_policy=CpuPolicy.SHARED)
+    wide = dict.fromkeys(range(2), frozenset(range(4)))
+    vms = [build.vm("old", shared, current=build.now(pins=wide)), build.vm("new", build.spec(2, 2))]
+    host = build.host(topology=build.topology(nodes=1))
+    fleet = build.fleet([host], vms)
+    plan = solve_fleet(fleet)
+    assert plan.vm_by_name["old"].change is Change.FOLLOW
+    taken = frozenset().union(*plan.vm_by_name["new"].pins.values())
+    assert set(plan.vm_by_name["old"].pins.values()) == {frozenset(range(4)) - taken}
+    compared = compare_with_now(fleet, plan)
+    assert [vm.difference for vm in compared.vms] == [Difference.FOLLOWS, Difference.PLACED]
+    assert "0 only re-pinned, 1 whose cpuset follows, 0 as they are." in list(difference_sentences(compared))
+    changes = plan_changes(fleet, plan)
+    assert (changes.stay, changes.follow, len(changes.vms)) == (0, 1, 1)
+    assert "The cpuset of 1 VM follows: CPUs that others are given leave it." in list(change_sentences(changes))
+    claimed = replace(plan, vms=tuple(replace(vm, change=Change.NONE) for vm in plan.vms))
+    assert any("change none" in str(fault) for fault in check(fleet, claimed).faults)

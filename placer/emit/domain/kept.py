@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from placer.emit.domain.elements import page_layout
-from placer.model.plan import Change, PlanVm
+from placer.model.plan import PlanVm
 from placer.model.vm import CellMode, Vm
 from placer.read.domains.reading import DomainReading
 
 
 def stays(vm: PlanVm, known: Vm) -> bool:
     """Tell whether a plan leaves a VM where it is, as it is."""
-    return vm.change is Change.NONE and known.current is not None and known.current.host == vm.host
+    return vm.change.stays and known.current is not None and known.current.host == vm.host
 
 
 def pins_that_differ(

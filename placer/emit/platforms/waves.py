@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from placer.emit.script import comment, quote
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, Plan, PlanVm
+from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
 from placer.moves.model import Place, Step, StepKind
 from placer.moves.schedule import schedule_moves
@@ -214,4 +214,4 @@ def _keys(steps: Iterable[Step], fleet: Fleet, form: Form) -> dict[str, str]:
 
 def changes_of(plan: Plan) -> Iterator[PlanVm]:
     """Yield the VMs that the plan changes."""
-    return (vm for vm in plan.vms if vm.change is not Change.NONE)
+    return (vm for vm in plan.vms if not vm.change.stays)

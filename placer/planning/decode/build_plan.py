@@ -156,6 +156,8 @@ class PlanBuilder:
             vcpus = _followed(vm, vcpus, pins.newly)
             emulator = vm.current.emulator or emulator
             threads = {**threads, **vm.current.iothread_pins}
+            if any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):
+                change = Change.FOLLOW
         new_cells = vm.spec.cell_mode is CellMode.AUTO
         if new_cells and vm.current is not None:
             kept = known_nodes(vm)
