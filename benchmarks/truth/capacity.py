@@ -247,7 +247,8 @@ def _shared(model: ReferenceModel, host: Host) -> None:
     crowds = _is_over(now, alone) or (not host.split and _is_over([*now, *threads], beside))
     keep(model, takes, now, free, beside=(own, [] if host.split else threads) if crowds else None)
     model.over |= crowds
-    if crowds and not host.split:
+    crowded = any((host.name, node.id) in model.crowded for node in host.nodes)
+    if (crowds or crowded) and not host.split:
         keep(model, [*takes, *own], [*now, *threads], beside, soft=True)
     if crowds and any(shared_use(vm, place) for vm, place in residents(model, host)):
         each = vcpu_scale(model) // up

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.truth.cases import Case
+from benchmarks.truth.cases import Case, Pin
 from benchmarks.truth.vms import random_vm
 
 BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
@@ -29,7 +29,14 @@ def _family(text: str, *goals: str) -> Family:
 
 _HEADROOM = ("placed,headroom:2x512MiB/2", "placed,rules,headroom:1x0,remote", "placed,headroom:2x512MiB,hosts")
 _LIVE = ("placed,rules,remote,moves", "placed,rules,hosts,moves", "placed,moves,remote", "rules,moves", "placed,rules")
-# Where `remote` follows `excess` newcomers may float: the reference does not know that choice.
+_BINDS = (
+    "placed,remote",
+    "remote,placed",
+    "placed,rules,remote,moves",
+    "placed,remote,hosts",
+    "placed,excess,remote,moves",
+    "excess,remote",
+)
 _EXCESS = (
     "placed,excess,rules,moves",
     "placed,rules,remote,moves",
@@ -60,6 +67,8 @@ FAMILIES: Mapping[str, Family] = {
     "copies": _family("live labels copies scarce repins", *_EXCESS),
     "floats-scarce": _family("live memory pages floats scarce copies", *_EXCESS),
     "floats-rules": _family("live floats scarce rules labels failed", *_EXCESS),
+    "binds": _family("live memory labels floats binds", *_BINDS),
+    "binds-scarce": _family("live memory distances floats scarce copies binds", *_BINDS),
     "usage": _family("live usage floats", "placed,balance:usage", "placed,excess,balance:usage", "balance,moves"),
     "mixed": _family(
         "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
@@ -95,9 +104,11 @@ def draw(family: str, seed: int) -> Case:
         if some(rng, spec.features, "repins", 0.5):
             max_repins = 0
     goals = rng.choice(spec.goals)
+    pin: Pin = rng.choice(("none", "worth", "worth", "all", "all")) if "binds" in spec.features else "none"
     return Case(
         inventory=inventory,
         goals=goals,
+        pin=pin,
         max_moves=max_moves,
         max_migrations=max_migrations,
         max_repins=max_repins,

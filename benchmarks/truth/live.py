@@ -25,6 +25,8 @@ def settle(rng: random.Random, inventory: Mapping[str, Any], features: frozenset
     if "floats" in features:
         kinds = {host["name"]: host["nodes"] for host in inventory["hosts"]}
         vms = [_loose(rng, vm, kinds[vm["host"]]) if "host" in vm else _newcomer(rng, vm) for vm in vms]
+    if "binds" in features:
+        vms = [_says(rng, vm) for vm in vms]
     if "copies" in features:
         vms += [_copy(vm, number) for number, vm in enumerate(vms) if "host" in vm and rng.random() < 0.25]
     if "usage" in features:
@@ -79,6 +81,13 @@ def _newcomer(rng: random.Random, vm: dict[str, Any]) -> dict[str, Any]:
     if rng.random() < 0.6 or vm.get("devices") or vm.get("interleave") or vm.get("emulator_threads") == "isolate":
         return vm
     return {**{key: value for key, value in vm.items() if key != "resources"}, "pin": "never"}
+
+
+def _says(rng: random.Random, vm: dict[str, Any]) -> dict[str, Any]:
+    """Let some VMs say whether they are bound, and pin most of those that float nowhere."""
+    if rng.random() < 0.8 and (vm.get("nodes") == [] or "bound" in vm):
+        vm = {**{key: value for key, value in vm.items() if key not in ("bound", "memory_nodes")}, "nodes": []}
+    return {**vm, "pin": rng.choice(("must", "must", "never", "allowed"))} if rng.random() < 0.4 else vm
 
 
 def _copy(vm: dict[str, Any], number: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
         if left_as_it_is(vm, planned) or planned.bound:
             continue
         unnamed = _unnamed(use.host, vm, planned)
-        for where, message in _own_cpus(use.host, vm.spec, planned, own, unnamed):
+        for where, message in _own_cpus(use.host, vm, planned, own, unnamed):
             found.vm(planned, message, where=where)
         for where, message in floors.wrong(vm, planned, arrives=vm.name in arrivals):
             found.vm(planned, message, where=where)
@@ -111,10 +111,11 @@ def _keeps(host: Host, vm: Vm, planned: PlanVm, cpu: int) -> bool:
     return bool(holds) or planned.emulator == now.emulator
 
 
-def _own_cpus(
-    host: Host, spec: VmSpec, planned: PlanVm, own: set[int], unnamed: frozenset[int]
-) -> Iterator[tuple[str, str]]:
-    """Each dedicated vCPU has exactly one CPU of the dedicated pool; with ``require`` and ``pairs`` it fills cores."""
+def _own_cpus(host: Host, vm: Vm, planned: PlanVm, own: set[int], unnamed: frozenset[int]) -> Iterator[tuple[str, str]]:
+    """Each dedicated vCPU has exactly one CPU of the dedicated pool, or keeps the one that it has; with ``require`` and
+    ``pairs`` it fills cores.
+    """
+    spec = vm.spec
     if spec.cpu_policy is CpuPolicy.SHARED:
         return
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu not in unnamed and spec.is_dedicated(vcpu)}
@@ -127,7 +128,9 @@ def _own_cpus(
                 yield f"pins.{vcpu}", f"dedicated vCPU {vcpu} has the CPUs {format_cpuset(pin)}, not one of its own"
             elif taken[min(pin)] > 1:
                 yield f"pins.{vcpu}", f"dedicated vCPU {vcpu} shares CPU {min(pin)} with another vCPU"
-    outside = own - host.dedicated_pool
+    has = vm.current.pins if vm.current is not None and vm.current.host == planned.host else {}
+    kept = frozenset[int]().union(*(pin for vcpu, pin in dedicated.items() if has.get(vcpu) == pin))
+    outside = own - host.dedicated_pool - kept
     if outside:
         yield "pins", f"CPUs {format_cpuset(outside)} are not for dedicated vCPUs: {_why_not(host, min(outside))}"
     if spec.core_kind is not CoreKind.ANY:

@@ -233,3 +233,42 @@ def test_nobody_comes_to_what_a_bound_vm_keeps(engine: Engine) -> None:
     case = Case(inventory=inventory, goals="placed", max_moves=1)
     assert reference(case).value("placed") == 2
     assert assert_holds(case, engine).verdict == ("unproven" if engine == "greedy" else "proven")
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_a_cell_keeps_a_reserved_cpu_while_another_is_pinned_anew(engine: Engine) -> None:
+    """vCPUs on a node of too few CPUs keep theirs, a reserved one too, where the VM's other cell gets new ones."""
+    nodes = [{"id": number, "cpus": text, "memory": "4GiB"} for number, text in enumerate(("0-1", "2-3"))]
+    hosts = [{"name": "h", "nodes": nodes, "reserve": {"cpus": "1"}}]
+    vm = {"name": "v", "vcpus": 4, "memory": "256MiB", "cells": 2, "host": "h", "nodes": [0, 1]}
+    inventory = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": [{**vm, "pins": {"0": "0", "1": "1"}}]}
+    case = Case(inventory=inventory, goals="excess,moves")
+    assert reference(case).values["excess"] == (0, 1, 0, 0)
+    assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_a_vm_floats_over_nodes_that_have_cpus_for_it(engine: Engine) -> None:
+    """A node whose CPUs are all reserved is none that a floating VM is on: its rule over nodes is not broken."""
+    nodes = [{"id": number, "cpus": str(number), "memory": "4GiB"} for number in range(2)]
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "cpu_policy": "shared", "labels": {"a": "x"}, "host": "h"}
+    inventory = {
+        "schema": "placer.inventory/v1",
+        "hosts": [{"name": "h", "nodes": nodes, "reserve": {"cpus": "0"}}],
+        "vms": [{**vm, "nodes": []}],
+        "rules": [{"affinity": {"a": "x"}, "scope": "node"}],
+    }
+    case = Case(inventory=inventory, goals="rules", max_moves=1)
+    assert reference(case).value("rules") == 0
+    assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_what_is_expected_of_vms_that_no_drain_moves_counts(engine: Engine) -> None:
+    """Where only a drained host's VMs move, the others may be bound all the same, and what they reach over counts."""
+    nodes = [{"id": number, "cpus": str(number), "memory": "512MiB"} for number in range(2)]
+    hosts = [{"name": "old", "nodes": nodes, "state": "drain"}, {"name": "new", "nodes": nodes}]
+    vms = [{"name": name, "vcpus": 1, "memory": "128MiB", "host": name, "nodes": []} for name in ("old", "new")]
+    inventory = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
+    for goals in ("remote", "rules,remote"):
+        assert_holds(Case(inventory=inventory, goals=goals, pin="worth"), engine)

@@ -12,7 +12,7 @@ from placer.model.balance_steps import step_widths
 from placer.model.fleet import Fleet
 from placer.model.goals import BALANCE_USAGE, UNBOUND, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
-from placer.model.sets import Binding, PinMode, binding_of, cell_sets, known_nodes
+from placer.model.sets import Binding, PinMode, binding_of, known_nodes
 from placer.model.usage_levels import usage_levels
 from placer.model.vm import Cell, CellMode, CpuPolicy, EmulatorPolicy, PinPolicy, VmSpec
 from placer.planning.compile.capacity import HostCapacity
@@ -20,6 +20,7 @@ from placer.planning.compile.charges import Charges, with_groups
 from placer.planning.compile.cross_rules import WITHIN_HOST, cross_rules, soft_rows
 from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.compile.host_classes import ClassBuilder
+from placer.planning.compile.loose import host_sets, loose_now
 from placer.planning.compile.needs import part_vcpus, spec_needs
 from placer.planning.compile.objectives import objectives_of
 from placer.planning.compile.row_table import ONE_L3, Place
@@ -182,15 +183,13 @@ def _newcomers(fleet: Fleet) -> dict[int, Binding]:
 
 def _one_node_sets(fleet: Fleet, groups: Sequence[FlavorGroup]) -> bool:
     """Tell whether vCPUs that have no CPU of their own may run on a single node alone, of VMs that are not bound."""
-    if any(group.online is not None for group in groups) and any(
-        sum(1 for node in host.topology.nodes if node.cpus) == 1 for host in fleet.hosts
-    ):
+    if any(group.online is not None for group in groups) and any(len(host_sets(host)[0]) == 1 for host in fleet.hosts):
         return True
     return any(
-        len(one.cpus) == 1
+        len(part.cpus) == 1
         for vm in fleet.vms
         if vm.current is not None and known_nodes(vm) is None and vm.current.host in fleet.host_by_name
-        for one in cell_sets(vm, fleet.host_by_name[vm.current.host].topology)
+        for part in loose_now(vm, fleet.host_by_name[vm.current.host]).parts
     )
 
 

@@ -106,7 +106,7 @@ def group_flavors(
         said = (confined.of(vm), wished.of(vm))
         domain, only_host = None, None
         held = fleet.is_held(vm)
-        if present and (vm.pins_fixed or held) and known:
+        if present and (vm.pins_fixed or held) and known and binding is None:
             fixed[number] = (rules, _confinement(confinements, *said))
             of_vm.append(-1)
             continue

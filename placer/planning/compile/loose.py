@@ -79,7 +79,7 @@ def loose_now(vm: Vm, host: Host) -> Loose:
         )
         shared = sum(1 for vcpu in vcpus if not is_own(spec, vcpu, pins.get(vcpu)) and spec.is_online(vcpu))
         # A cell without vCPUs runs nowhere.
-        cpus = _positions(position, one.cpus) if flat or vcpus else ()
+        cpus = carrying_nodes(host, _positions(position, one.cpus)) if flat or vcpus else ()
         beyond = max(0, shared - _carrying(host, cpus)) if shared else 0
         page = spec.page_kib if flat else spec.page_of(number)
         parts.append(
@@ -138,7 +138,16 @@ def host_sets(host: Host) -> tuple[NodeSet, NodeSet]:
     cpus = tuple(n for n, node in enumerate(nodes) if node.kind is NodeKind.NORMAL and node.cpus)
     memory = tuple(n for n, node in enumerate(nodes) if node.memory_kib and node.kind is not NodeKind.DEVICE)
     # Memory that no node tells of is somewhere all the same.
-    return cpus, memory or cpus
+    return carrying_nodes(host, cpus), memory or cpus
+
+
+def carrying_nodes(host: Host, nodes: NodeSet) -> NodeSet:
+    """Return the nodes of a set on which vCPUs float: those with CPUs for them, all where none has any."""
+    for pool in (host.shared_pool, host.usable_cpus):
+        found = tuple(node for node in nodes if host.topology.nodes[node].cpus & pool)
+        if found:
+            return found
+    return nodes
 
 
 def online(spec: VmSpec) -> int:
