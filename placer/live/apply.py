@@ -17,6 +17,7 @@ from placer.live.connect import HostError, Link, open_link
 from placer.live.domain_state import find_domain, read_state, secure_config
 from placer.live.edits import edit_since, still_runs
 from placer.live.free_memory import full_node
+from placer.live.host_files import LIBVIRT_ALONE, Reach
 from placer.live.journal import Header, Journal, Progress
 from placer.live.many_hosts import Beat, on_each_host
 from placer.live.preconditions import domain_refusal, trouble_refusal
@@ -141,10 +142,12 @@ def _propose_one(found: Found, fleet: Fleet, surveyed: Survey, limits: Limits) -
         return replace(outcome, reason=hindrance.reason, cure=hindrance.cure)
     spec = fleet.vm_by_name[vm.name].spec
     try:
-        change = change_of(vm, spec, host, state, state.xml)
+        change = change_of(vm, fleet, state, state.xml)
     except InputError as error:
         return replace(outcome, reason=_messages(error), cure=error.faults[0].cure)
-    wanted = memory_wanted(vm, spec, host.topology, state, survey.pages_kib(state.uuid))
+    wanted: dict[Pool, int] = {}
+    if not (change.stays and state.running):
+        wanted = memory_wanted(vm, spec, host.topology, state, survey.pages_kib(state.uuid))
     outcome = replace(outcome, calls=change.calls, restart=change.restart, wanted_kib=wanted)
     if change.calls:
         outcome = replace(outcome, diff=xml_diff(state, vm.host, change.wanted_xml))
@@ -162,7 +165,8 @@ def _propose_one(found: Found, fleet: Fleet, surveyed: Survey, limits: Limits) -
 class _Run:
     """One run that changes domains: what all its host threads share."""
 
-    def __init__(self, plan: Plan, fleet: Fleet, journal: Journal, limits: Limits) -> None:
+    def __init__(self, plan: Plan, fleet: Fleet, journal: Journal, limits: Limits, reach: Reach) -> None:
+        self.reach = reach
         self.vms = plan.vm_by_name
         self.fleet = fleet
         self.journal = journal
@@ -185,7 +189,13 @@ class _Run:
 
 
 def carry_out(
-    plan: Plan, fleet: Fleet, proposed: Applied, uris: Mapping[str, str], journal: Path, limits: Limits
+    plan: Plan,
+    fleet: Fleet,
+    proposed: Applied,
+    uris: Mapping[str, str],
+    journal: Path,
+    limits: Limits,
+    reach: Reach = LIBVIRT_ALONE,
 ) -> Applied:
     """Make the changes that `propose` found pending, hosts side by side, a host's domains one after the other.
 
@@ -205,7 +215,7 @@ def carry_out(
         return proposed
     header = Header(fleet=plan.fleet_path, fleet_digest=plan.fleet_digest, uris={host: uris[host] for host in pending})
     with Journal.create(journal, header) as opened:
-        run = _Run(plan, fleet, opened, limits)
+        run = _Run(plan, fleet, opened, limits, reach)
         jobs = {host: partial(_change_host, run, host, uris[host], todo) for host, todo in pending.items()}
         interrupted = False
         try:
@@ -260,12 +270,12 @@ def _change_domain(run: _Run, link: Link, outcome: Outcome, beat: Beat) -> Outco
         if refusal is not None:
             return replace(outcome, status=Status.REFUSED, reason=refusal.reason, cure=refusal.cure)
         vm = run.vms[outcome.vm]
-        spec, host = run.fleet.vm_by_name[vm.name].spec, run.fleet.host_by_name[vm.host]
-        change = change_of(vm, spec, host, state, secure_config(link, domain))
+        topology = run.fleet.host_by_name[vm.host].topology
+        change = change_of(vm, run.fleet, state, secure_config(link, domain))
         outcome = replace(outcome, calls=change.calls, restart=change.restart)
         if not change.calls:
             return replace(outcome, status=Status.UNCHANGED)
-        full = full_node(link, host.topology, outcome.wanted_kib)
+        full = full_node(link, topology, outcome.wanted_kib, run.reach)
         if full is not None:
             return replace(outcome, status=Status.REFUSED, reason=full.reason, cure=full.cure)
         entry = run.journal.plan(vm.name, vm.host, state.uuid, change.calls)
@@ -281,7 +291,7 @@ def _change_domain(run: _Run, link: Link, outcome: Outcome, beat: Beat) -> Outco
             run.journal.note(entry, number, Progress.DONE)
             beat.answered()
         now = read_state(link, domain)
-        again = None if now is None or now.config is None else change_of(vm, spec, host, now, now.config)
+        again = None if now is None or now.config is None else change_of(vm, run.fleet, now, now.config)
         if again is not None and again.calls and now is not None and now.running and not state.running:
             raise HostError("it started while it was being defined", cure="apply again: what runs is then pinned, too")
         if again is None or again.calls:

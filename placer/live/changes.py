@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from placer.emit.domain.domain_xml import patch_domain
 from placer.live.calls import Call, CallKind, pin_calls
 from placer.live.domain_state import DomainState
 from placer.live.owned import owned_values
+from placer.live.wanted import Wanted, wanted_of
 from placer.measure.memory_use import Pool, memory_taken, pool_size
 from placer.model.cpuset import format_cpuset
-from placer.model.host import Host, Topology
+from placer.model.fleet import Fleet
+from placer.model.host import Topology
 from placer.model.plan import PlanVm
 from placer.model.vm import VmSpec
 from placer.read.domains.domain_xml import read_domain
@@ -26,14 +27,18 @@ _START_ONLY = ("huge pages", "guest cell", "vCPU placement", "nodes of memory de
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """The calls for one domain, in order, and what stays undone until it restarts (None: nothing)."""
+    """The calls for one domain, in order, and what stays undone until it restarts (None: nothing).
+
+    `stays` says that the plan leaves the VM as it is.
+    """
 
     calls: tuple[Call, ...]
     wanted_xml: bytes
     restart: str | None = None
+    stays: bool = False
 
 
-def change_of(vm: PlanVm, spec: VmSpec, host: Host, state: DomainState, config: bytes) -> Change:
+def change_of(vm: PlanVm, fleet: Fleet, state: DomainState, config: bytes) -> Change:
     """Return what to do to a domain on its planned host.
 
     Parameters
@@ -46,34 +51,22 @@ def change_of(vm: PlanVm, spec: VmSpec, host: Host, state: DomainState, config: 
     InputError
         The domain is not the one planned (size, cells, IOThreads), or refers to its host in a way that forbids it.
     """
-    source = f"domain {state.name!r} on host {host.name!r}"
-    wanted = patch_domain(config, vm, spec, host, source=source)
+    source = f"domain {state.name!r} on host {vm.host!r}"
+    wanted = wanted_of(vm, fleet, config, source)
     calls: list[Call] = []
-    if owned_values(config, source) != owned_values(wanted, source):
-        calls.append(Call(kind=CallKind.DEFINE, before=config.decode(), after=wanted.decode()))
+    if owned_values(config, source) != owned_values(wanted.xml, source):
+        calls.append(Call(kind=CallKind.DEFINE, before=config.decode(), after=wanted.xml.decode()))
     restart = None
     if state.live is not None:
-        calls += _pins(vm, spec, state)
+        calls += _pins(wanted, state)
         reading = read_domain(state.live, source)
-        misplaced = list(_misplaced(vm, reading))
+        misplaced = list(_misplaced(vm, reading, wanted.kept))
         nodeset = _nodeset_call(vm, reading) if misplaced else None
         if nodeset is not None:
             calls.append(nodeset)
             misplaced = []
-        restart = _restart(vm, misplaced, state, wanted, source)
-    return Change(calls=tuple(calls), wanted_xml=wanted, restart=restart)
-
-
-def wanted_live_pins(
-    vm: PlanVm, spec: VmSpec
-) -> tuple[Mapping[int, frozenset[int]], frozenset[int], Mapping[int, frozenset[int]]]:
-    """Return the CPUs of vCPUs, emulator threads and IOThreads of a running domain.
-
-    Threads that the plan says nothing of run where libvirt puts them by default: on all CPUs of the vCPUs.
-    """
-    default = frozenset().union(*vm.pins.values())
-    emulator = vm.emulator if vm.emulator is not None else default
-    return vm.pins, emulator, {number: vm.iothreads.get(number, default) for number in spec.iothreads}
+        restart = _restart(vm, misplaced, state, wanted.xml, source)
+    return Change(calls=tuple(calls), wanted_xml=wanted.xml, restart=restart, stays=wanted.kept is not None)
 
 
 def memory_wanted(
@@ -133,21 +126,27 @@ def xml_diff(state: DomainState, host: str, wanted: bytes) -> str:
     return "\n".join(lines)
 
 
-def _pins(vm: PlanVm, spec: VmSpec, state: DomainState) -> list[Call]:
-    vcpus, emulator, iothreads = wanted_live_pins(vm, spec)
-    calls = [*pin_calls(CallKind.VCPU, {**state.offline_vcpus, **state.vcpus}, vcpus)]
-    if state.emulator is not None and state.emulator != emulator:
-        before, after = format_cpuset(state.emulator), format_cpuset(emulator)
+def _pins(wanted: Wanted, state: DomainState) -> list[Call]:
+    calls = [*pin_calls(CallKind.VCPU, {**state.offline_vcpus, **state.vcpus}, wanted.vcpus)]
+    if state.emulator is not None and wanted.emulator is not None and state.emulator != wanted.emulator:
+        before, after = format_cpuset(state.emulator), format_cpuset(wanted.emulator)
         calls.append(Call(kind=CallKind.EMULATOR, before=before, after=after))
-    return [*calls, *pin_calls(CallKind.IOTHREAD, state.iothreads, iothreads)]
+    return [*calls, *pin_calls(CallKind.IOTHREAD, state.iothreads, wanted.iothreads)]
 
 
-def _misplaced(vm: PlanVm, live: DomainReading) -> Iterator[tuple[int, MemoryPolicy | None]]:
-    """Yield each cell of a running domain whose memory is not bound to its planned nodes, with what binds it now."""
+def _misplaced(
+    vm: PlanVm, live: DomainReading, kept: DomainReading | None = None
+) -> Iterator[tuple[int, MemoryPolicy | None]]:
+    """Yield each cell of a running domain whose memory is not bound to its planned nodes, with what binds it now.
+
+    `kept` is the definition of a VM that stays: how that binds its memory is how it is planned.
+    """
     for position, cell in enumerate(vm.cells):
         if not cell.nodes:
             continue
         policy = live.numatune.of_cell(position)
+        if kept is not None and policy == kept.numatune.of_cell(position):
+            continue
         bound = policy is not None and (
             policy.mode in _BINDING if cell.mode == "strict" else policy.mode == "interleave"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from placer.live.connect import Link, explained, is_unsupported, libvirt_error
-from placer.live.host_files import HostFiles
+from placer.live.host_files import LIBVIRT_ALONE, HostFiles, Reach, read_host_files
 from placer.live.preconditions import Refusal
 from placer.measure.memory_use import Pool
 from placer.model.cpuset import format_cpuset
@@ -92,17 +92,21 @@ def read_free_memory(link: Link, topology: Topology, files: HostFiles | None) ->
     return FreeMemory(pools=pools)
 
 
-def full_node(link: Link, topology: Topology, wanted_kib: Mapping[Pool, int]) -> Refusal | None:
-    """Return why a domain's memory surely does not fit at this moment, whatever page cache may be given back.
+def full_node(
+    link: Link, topology: Topology, wanted_kib: Mapping[Pool, int], reach: Reach = LIBVIRT_ALONE
+) -> Refusal | None:
+    """Return why a domain's memory surely does not fit at this moment.
+
+    Where the host's own files are not read, what may be page cache is given the benefit of the doubt.
 
     Raises
     ------
     HostError
-        The host does not answer.
+        The host does not answer, or its files are to be read and cannot be.
     """
     if not wanted_kib or link.is_test_driver:
         return None
-    now = read_free_memory(link, topology, None).pools
+    now = read_free_memory(link, topology, read_host_files([], uri=link.uri, reach=reach)).pools
     most = {pool: Free(sure_kib=free.most_kib, most_kib=free.most_kib) for pool, free in now.items()}
     return FreeMemory(pools=most).shortage(wanted_kib)
 

@@ -61,6 +61,17 @@ echo "@end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How hosts are read beside libvirt: over ssh or not, and with what configuration of it."""
+
+    ssh: bool = False
+    ssh_config: str | None = None
+
+
+LIBVIRT_ALONE = Reach()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeMemory:
     """Ordinary memory of one node (KiB): all of it, what nobody uses, and what the kernel gives back when asked."""
 
@@ -134,9 +145,7 @@ def ssh_destination(uri: str) -> tuple[str, int | None]:
     return destination, parts.port if over_ssh else None
 
 
-def read_host_files(
-    uuids: Iterable[str], *, uri: str, ssh: bool, ssh_config: str | None = None, deep: bool = True
-) -> HostFiles | None:
+def read_host_files(uuids: Iterable[str], *, uri: str, reach: Reach, deep: bool = True) -> HostFiles | None:
     """Read a host's own files, those of QEMU for the domains with these UUIDs; None where the host cannot be read.
 
     Parameters
@@ -145,21 +154,17 @@ def read_host_files(
         Also threads and mapped areas: the kernel walks a guest's page tables for these.
     uri
         The libvirt URI of the host; one without a host in it is this machine, and read without ssh.
-    ssh
-        Read other machines over ssh.
-    ssh_config
-        What ``ssh -F`` takes, if anything.
 
     Raises
     ------
     HostError
         ssh was asked for and does not get there.
     """
-    if not is_local(uri) and not ssh:
+    if not is_local(uri) and not reach.ssh:
         return None
     known = [uuid.lower() for uuid in uuids if _UUID.fullmatch(uuid.lower())]
     script = f"deep={'yes' if deep else 'no'}\nset -- {' '.join(known)}\n{shell_function('pages')}{_SCRIPT}"
-    return parse_host_files(_run(_command(uri, ssh_config), script, uri))
+    return parse_host_files(_run(_command(uri, reach.ssh_config), script, uri))
 
 
 def _command(uri: str, ssh_config: str | None) -> list[str]:

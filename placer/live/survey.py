@@ -11,7 +11,7 @@ from placer.live.connect import Link, load_libvirt, reading
 from placer.live.discover import no_host_answers
 from placer.live.domain_state import DomainState, read_states
 from placer.live.free_memory import FreeMemory, read_free_memory
-from placer.live.host_files import HostFiles, read_host_files
+from placer.live.host_files import HostFiles, Reach, read_host_files
 from placer.live.many_hosts import ANSWER_TIMEOUT_S, Beat, on_each_host
 from placer.live.preconditions import Refusal, host_refusal, host_uuid
 from placer.live.start_hazards import Versions
@@ -20,14 +20,6 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.read.hosts.capabilities import parse_capabilities
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """How hosts are read beside libvirt: over ssh or not, and with what configuration of it."""
-
-    ssh: bool = False
-    ssh_config: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +130,7 @@ def _survey_host(link: Link, host: Host, reach: Reach, uuids: Sequence[str], bea
     if not link.is_test_driver:
         known = {uuid.lower() for uuid in uuids if uuid} | {state.uuid for state in domains if state.running}
         try:
-            files = read_host_files(
-                sorted(known), uri=link.uri, ssh=reach.ssh, ssh_config=reach.ssh_config, deep=bool(uuids)
-            )
+            files = read_host_files(sorted(known), uri=link.uri, reach=reach, deep=bool(uuids))
         except PlacerError as failed:
             error = failed
     beat()

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from placer.emit.domain.domain_xml import patch_domain
 from placer.errors import Fault, InputError
-from placer.live.changes import memory_name, wanted_live_pins
+from placer.live.changes import memory_name
 from placer.live.domain_state import DomainState
 from placer.live.host_files import HostFiles
 from placer.live.measured import Measured, measure
 from placer.live.owned import differences, owned_values
 from placer.live.survey import Found, HostSurvey, Place, Survey, Whereabouts, host_faults
+from placer.live.wanted import Wanted, wanted_of
 from placer.measure.measure import ScoreCache
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
@@ -97,7 +97,7 @@ def verify(plan: Plan, fleet: Fleet, surveyed: Survey) -> Verification:
         spec, host = fleet.vm_by_name[found.vm.name].spec, fleet.host_by_name[found.vm.host]
         share = scores.score(spec, host.topology, found.vm).remote_share
         result = Verified(vm=found.vm.name, host=host.name, state=found.place.value, planned_share=share)
-        vms.append(_verify_one(found, spec, host, surveyed.hosts.get(host.name), result))
+        vms.append(_verify_one(found, fleet, surveyed.hosts.get(host.name), result))
     failures = host_faults(surveyed)
     for survey in surveyed.hosts.values():
         failures += [] if survey.files_error is None else survey.files_error.faults
@@ -109,8 +109,9 @@ def verify(plan: Plan, fleet: Fleet, surveyed: Survey) -> Verification:
     return Verification(vms=tuple(vms), strangers=tuple(_strangers(plan, surveyed)), failures=tuple(failures))
 
 
-def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | None, result: Verified) -> Verified:
+def _verify_one(found: Found, fleet: Fleet, survey: HostSurvey | None, result: Verified) -> Verified:
     vm, state = found.vm, found.state
+    spec, host = fleet.vm_by_name[vm.name].spec, fleet.host_by_name[vm.host]
     if survey is None or found.place in (Place.SILENT, Place.UNKNOWN):
         return replace(result, looked_at=False, unmeasured=found.note)
     if state is None:
@@ -122,31 +123,31 @@ def _verify_one(found: Found, spec: VmSpec, host: Host, survey: HostSurvey | Non
         return replace(result, drifts=(drift,), unmeasured="its host is not the one planned")
     source = f"domain {state.name!r} on host {host.name!r}"
     try:
-        wanted = owned_values(patch_domain(state.xml, vm, spec, host, source=source), source)
+        planned = wanted_of(vm, fleet, state.xml, source)
     except InputError as error:
         other = tuple(Drift(where=Where.DEFINITION, what=fault.message) for fault in error.faults)
         return replace(result, drifts=other, unmeasured="it is not the VM planned")
+    wanted = owned_values(planned.xml, source)
     drifts = [
         Drift(where=Where.DEFINITION, what=one.what, planned=one.planned, found=one.found)
         for one in (differences(wanted, owned_values(state.xml, source)) if state.persistent else ())
     ]
     if state.live is None:
         return replace(result, state="shut off", drifts=tuple(drifts), unmeasured="it is shut off")
-    drifts += [*_running_pins(vm, spec, state), *_running_memory(wanted, owned_values(state.live, source))]
+    drifts += [*_running_pins(planned, state), *_running_memory(wanted, owned_values(state.live, source))]
     measured, why = _measure(vm, spec, host, state, survey.files)
     result = replace(result, state="running", unmeasured=why)
     if measured is not None:
-        drifts += [*_threads(vm, spec, measured, drifts), *_pages(vm, measured)]
+        drifts += [*_threads(planned, measured, drifts), *_pages(vm, planned, measured)]
         result = replace(result, measured_share=measured.remote_share, cells_kib=measured.cells_kib)
     return replace(result, drifts=tuple(drifts))
 
 
-def _running_pins(vm: PlanVm, spec: VmSpec, state: DomainState) -> Iterator[Drift]:
-    vcpus, emulator, iothreads = wanted_live_pins(vm, spec)
-    yield from _compare(Where.RUNNING, "vCPU", vcpus, {**state.offline_vcpus, **state.vcpus})
-    if state.emulator is not None and state.emulator != emulator:
-        yield _threads_drift(Where.RUNNING, "emulator threads", emulator, state.emulator)
-    yield from _compare(Where.RUNNING, "IOThread", iothreads, state.iothreads)
+def _running_pins(planned: Wanted, state: DomainState) -> Iterator[Drift]:
+    yield from _compare(Where.RUNNING, "vCPU", planned.vcpus, {**state.offline_vcpus, **state.vcpus})
+    if state.emulator is not None and planned.emulator is not None and state.emulator != planned.emulator:
+        yield _threads_drift(Where.RUNNING, "emulator threads", planned.emulator, state.emulator)
+    yield from _compare(Where.RUNNING, "IOThread", planned.iothreads, state.iothreads)
 
 
 def _compare(
@@ -194,25 +195,30 @@ def _measure(
     return measured, None
 
 
-def _threads(vm: PlanVm, spec: VmSpec, measured: Measured, told: list[Drift]) -> Iterator[Drift]:
+def _threads(planned: Wanted, measured: Measured, told: list[Drift]) -> Iterator[Drift]:
     """Yield threads whose allowed CPUs are not as planned, those left out that libvirt told of in the same words."""
-    vcpus, emulator, iothreads = wanted_live_pins(vm, spec)
     known = {(drift.what, drift.found) for drift in told if drift.where is Where.RUNNING}
     for drift in (
-        *_compare(Where.KERNEL, "vCPU", vcpus, measured.vcpus),
-        *_compare(Where.KERNEL, "IOThread", iothreads, measured.iothreads),
+        *_compare(Where.KERNEL, "vCPU", planned.vcpus, measured.vcpus),
+        *_compare(Where.KERNEL, "IOThread", planned.iothreads, measured.iothreads),
     ):
         if (drift.what, drift.found) not in known:
             yield drift
-    for name, cpus in measured.emulator.items():
-        if cpus != emulator and ("emulator threads", format_cpuset(cpus)) not in known:
-            yield _threads_drift(Where.KERNEL, name, emulator, cpus)
+    for name, cpus in measured.emulator.items() if planned.emulator is not None else ():
+        if cpus != planned.emulator and ("emulator threads", format_cpuset(cpus)) not in known:
+            yield _threads_drift(Where.KERNEL, name, planned.emulator or frozenset(), cpus)
 
 
-def _pages(vm: PlanVm, measured: Measured) -> Iterator[Drift]:
-    """Yield cells with pages on nodes where they were not planned. Fewer pages are no drift: RAM is lazy."""
+def _pages(vm: PlanVm, wanted: Wanted, measured: Measured) -> Iterator[Drift]:
+    """Yield cells with pages on nodes where they were not planned. Fewer pages are no drift: RAM is lazy.
+
+    Nor are pages of memory that may lie anywhere: of a VM that floats, or that stays and only prefers its nodes.
+    """
     for position, nodes_kib in sorted(measured.cells_kib.items()):
         planned = vm.cells[position].nodes
+        policy = None if wanted.kept is None else wanted.kept.numatune.of_cell(position)
+        if not planned or (wanted.kept is not None and (policy is None or policy.mode == "preferred")):
+            continue
         away = {node: kib for node, kib in nodes_kib.items() if kib and node not in planned}
         if away:
             found = ", ".join(f"{format_kib(kib)} on node {node}" for node, kib in sorted(nodes_kib.items()) if kib)

@@ -17,7 +17,8 @@ from placer.live import apply as live_apply
 from placer.live.apply import Limits, Status, carry_out, propose
 from placer.live.connect import Link, open_link
 from placer.live.discover import discover, thread_notes
-from placer.live.survey import Reach, survey
+from placer.live.host_files import Reach
+from placer.live.survey import survey
 from placer.live.targets import targets_of
 from placer.read.documents.plan_file import read_plan
 from placer.read.inventory.inventory import read_fleet

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from placer.live.domain_state import DomainState
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, NodeKind, Topology
-from placer.model.plan import Plan, PlanCell, PlanVm
+from placer.model.plan import Change, Plan, PlanCell, PlanVm
 from placer.model.vm import Cell, CellMode, Current, EmulatorPolicy, Vm, VmSpec
 
 MIB = 1024
@@ -61,7 +61,8 @@ def placed(
         PlanCell(id=number, vcpus=cell.vcpus, memory_kib=cell.memory_kib, mode="strict", nodes={node: cell.memory_kib})
         for number, (cell, node) in enumerate(zip(need.cells, nodes, strict=True))
     )
-    told: dict[str, object] = {"uuid": UUID, "host": "h", "shown": need.cell_mode is CellMode.GIVEN, **said}
+    told: dict[str, object] = {"uuid": UUID, "host": "h", "shown": need.cell_mode is CellMode.GIVEN}
+    told |= {"change": Change.REPIN, **said}
     return PlanVm(name=name, cells=cells, pins=pins, **told)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from placer.live.changes import change_of, memory_wanted
 from placer.live.domain_state import DomainState
 from placer.model.plan import PlanVm
 from placer.model.vm import VmSpec
-from tests.live.scene import ALL_CPUS, MIB, UUID, domain_xml, host, placed, running, shut_off, spec
+from tests.live.scene import ALL_CPUS, MIB, UUID, domain_xml, fleet_of, host, placed, running, shut_off, spec
 
 PINS = {0: frozenset({4}), 1: frozenset({5})}
 AS_PLANNED = """\
@@ -33,13 +33,13 @@ def flat() -> tuple[VmSpec, PlanVm]:
 
 def calls(state: DomainState, need: VmSpec, vm: PlanVm) -> list[str]:
     """Return the calls for a domain as text."""
-    return [call.text for call in change_of(vm, need, host(), state, state.xml).calls]
+    return [call.text for call in change_of(vm, fleet_of(need, vm), state, state.xml).calls]
 
 
 def test_a_domain_that_is_shut_off_is_only_defined() -> None:
     """Pins and memory policy go into its XML; nothing of it runs."""
     need, vm = flat()
-    change = change_of(vm, need, host(), shut_off(domain_xml()), domain_xml())
+    change = change_of(vm, fleet_of(need, vm), shut_off(domain_xml()), domain_xml())
     assert [call.text for call in change.calls] == ["define"]
     assert change.calls[0].before == domain_xml().decode()
     assert change.calls[0].after == change.wanted_xml.decode()
@@ -57,7 +57,7 @@ def test_a_domain_that_runs_is_pinned_at_once() -> None:
         "vcpupin 1 5 --live",
         "emulatorpin 4-5 --live",
     ]
-    last = change_of(vm, need, host(), state, state.xml).calls[-1]
+    last = change_of(vm, fleet_of(need, vm), state, state.xml).calls[-1]
     assert (last.before, last.reversed().after, last.reversed().text) == ("0-7", "0-7", "emulatorpin 0-7 --live")
 
 
@@ -68,7 +68,7 @@ def test_what_is_as_planned_needs_no_call() -> None:
         name="vm", uuid=UUID, config=planned_xml(), live=planned_xml(), vcpus=PINS, emulator=frozenset({4, 5})
     )
     assert calls(pinned, need, vm) == []
-    assert change_of(vm, need, host(), pinned, pinned.xml).restart is None
+    assert change_of(vm, fleet_of(need, vm), pinned, pinned.xml).restart is None
 
 
 def test_vcpus_that_are_offline_are_pinned_for_later() -> None:
@@ -108,7 +108,7 @@ def test_iothreads_and_emulator_without_a_plan_get_the_vcpus_cpus() -> None:
 def test_memory_that_cannot_move_wants_a_restart_and_says_why(live: bytes, said: str) -> None:
     """Strict memory stays where it is until the domain starts anew."""
     need, vm = flat()
-    change = change_of(vm, need, host(), running(domain_xml(), live), domain_xml())
+    change = change_of(vm, fleet_of(need, vm), running(domain_xml(), live), domain_xml())
     assert change.restart is not None
     assert said in change.restart
     assert "restart it" in change.restart
@@ -119,10 +119,10 @@ def test_the_way_out_in_the_host_is_named_where_there_is_one() -> None:
     """One node to one node, and nothing of the VM to stay there: migratepages does it; names are quoted."""
     need, vm = flat()
     state = running(domain_xml(), planned_xml(node="0"))
-    restart = change_of(vm, need, host(), state, domain_xml()).restart
+    restart = change_of(vm, fleet_of(need, vm), state, domain_xml()).restart
     assert str(restart).endswith("migratepages $(cat /run/libvirt/qemu/vm.pid) 0 1")
     odd = DomainState(name="a b;c", uuid=state.uuid, config=state.config, live=state.live)
-    assert "$(cat '/run/libvirt/qemu/a b;c.pid')" in str(change_of(vm, need, host(), odd, domain_xml()).restart)
+    assert "$(cat '/run/libvirt/qemu/a b;c.pid')" in str(change_of(vm, fleet_of(need, vm), odd, domain_xml()).restart)
     two = spec(cells=2)
     swapped = placed(two, (1, 0), {vcpu: frozenset({vcpu}) for vcpu in range(4)})
     cells = (("0-1", 256 * MIB), ("2-3", 256 * MIB))
@@ -131,7 +131,7 @@ def test_the_way_out_in_the_host_is_named_where_there_is_one() -> None:
         "<memnode cellid='1' mode='strict' nodeset='1'/></numatune>"
     )
     xml = domain_xml(vcpus=4, cells=cells, inside=nodes)
-    restart = change_of(swapped, two, host(), running(xml, xml, vcpus=4), xml).restart
+    restart = change_of(swapped, fleet_of(two, swapped), running(xml, xml, vcpus=4), xml).restart
     assert "memory of cell 0" in str(restart) and "memory of cell 1" in str(restart)
     assert "migratepages" not in str(restart)
 
@@ -139,7 +139,7 @@ def test_the_way_out_in_the_host_is_named_where_there_is_one() -> None:
 def test_restrictive_memory_moves_while_the_domain_runs() -> None:
     """It is the one mode in which libvirt changes the node set of a running domain."""
     need, vm = flat()
-    change = change_of(vm, need, host(), running(planned_xml(), planned_xml("restrictive", "0")), planned_xml())
+    change = change_of(vm, fleet_of(need, vm), running(planned_xml(), planned_xml("restrictive", "0")), planned_xml())
     assert change.calls[-1].text == "numatune --nodeset 1 --live"
     assert change.calls[-1].before == "0"
     assert change.restart is None
@@ -148,7 +148,7 @@ def test_restrictive_memory_moves_while_the_domain_runs() -> None:
 def test_restrictive_memory_on_its_node_is_as_good_as_strict() -> None:
     """Both keep it there: nothing to move and nothing to restart."""
     need, vm = flat()
-    change = change_of(vm, need, host(), running(planned_xml(), planned_xml("restrictive")), planned_xml())
+    change = change_of(vm, fleet_of(need, vm), running(planned_xml(), planned_xml("restrictive")), planned_xml())
     assert not any(call.text.startswith("numatune") for call in change.calls)
     assert change.restart is None
 
@@ -157,7 +157,7 @@ def test_another_domain_than_planned_is_refused() -> None:
     """A VM that has other vCPUs by now is not the one that was planned."""
     need, vm = flat()
     with pytest.raises(InputError, match="vCPU"):
-        change_of(vm, need, host(), shut_off(domain_xml(vcpus=3)), domain_xml(vcpus=3))
+        change_of(vm, fleet_of(need, vm), shut_off(domain_xml(vcpus=3)), domain_xml(vcpus=3))
 
 
 def test_a_domain_that_is_shut_off_wants_all_of_its_memory() -> None:

@@ -118,7 +118,8 @@ def test_what_was_promised_is_free_no_more() -> None:
 
 def test_a_node_is_surely_full_where_page_cache_could_not_help() -> None:
     """Right before a domain is changed: what may be page cache is given the benefit of the doubt, the rest is not."""
-    raw = link(FakeConnection({**HOST, **NODES, -1: {"buffers": 0, "cached": MIB}}))
+    fake = FakeConnection({**HOST, **NODES, -1: {"buffers": 0, "cached": MIB}})
+    raw = Link(host="h", uri="qemu+tcp://127.0.0.1:1/system", raw=fake, writable=False)
     assert full_node(raw, topology(), {}) is None
     assert full_node(raw, topology(), {(0, None): GIB + MIB}) is None
     refusal = full_node(raw, topology(), {(0, None): GIB + 2 * MIB})

@@ -13,7 +13,7 @@ import pytest
 
 from placer.errors import InputError
 from placer.live.connect import HostError
-from placer.live.host_files import is_local, parse_host_files, read_host_files, ssh_destination
+from placer.live.host_files import LIBVIRT_ALONE, Reach, is_local, parse_host_files, read_host_files, ssh_destination
 
 UUID = "5d000000-0000-4000-8000-0000000000aa"
 LINUX = pytest.mark.skipif(not Path("/proc/self/numa_maps").exists(), reason="needs Linux with NUMA files in /proc")
@@ -99,7 +99,7 @@ def test_a_host_name_is_never_an_option_or_a_command(uri: str) -> None:
 
 def test_without_ssh_other_machines_are_not_read() -> None:
     """Nothing is run and nothing is known."""
-    assert read_host_files([UUID], uri="qemu+tcp://127.0.0.1/system", ssh=False) is None
+    assert read_host_files([UUID], uri="qemu+tcp://127.0.0.1/system", reach=LIBVIRT_ALONE) is None
 
 
 def test_a_machine_that_ssh_does_not_reach_is_named(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_machine_that_ssh_does_not_reach_is_named(tmp_path: Path) -> None:
     config = tmp_path / "ssh_config"
     config.write_text("Host 127.0.0.1\n  Port 1\n")
     with pytest.raises(HostError, match=r"the files of qemu\+tcp://127\.0\.0\.1/system cannot be read"):
-        read_host_files([], uri="qemu+tcp://127.0.0.1/system", ssh=True, ssh_config=str(config))
+        read_host_files([], uri="qemu+tcp://127.0.0.1/system", reach=Reach(ssh=True, ssh_config=str(config)))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def pretender() -> Iterator[subprocess.Popen[bytes]]:
 @LINUX
 def test_this_machine_is_read_by_the_same_script(pretender: subprocess.Popen[bytes]) -> None:
     """The process with the UUID among its arguments is found, once, with thread and areas and nothing it says."""
-    files = read_host_files([UUID, "; touch /tmp/evil"], uri="qemu:///system", ssh=False)
+    files = read_host_files([UUID, "; touch /tmp/evil"], uri="qemu:///system", reach=LIBVIRT_ALONE)
     assert files is not None
     assert files.memory[0].total_kib > files.memory[0].free_kib > 0
     assert list(files.processes) == [UUID]
@@ -141,7 +141,7 @@ def test_this_machine_is_read_by_the_same_script(pretender: subprocess.Popen[byt
 @LINUX
 def test_no_domain_asked_for_none_is_looked_at(pretender: subprocess.Popen[bytes]) -> None:
     """To know what is free, no process is touched."""
-    files = read_host_files([], uri="qemu:///system", ssh=False)
+    files = read_host_files([], uri="qemu:///system", reach=LIBVIRT_ALONE)
     assert files is not None
     assert files.processes == {}
     assert files.memory

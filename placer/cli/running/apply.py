@@ -49,7 +49,8 @@ def apply(
     placer rollback takes a journal back.
     """
     from placer.live.apply import Limits, carry_out, propose
-    from placer.live.survey import Reach, host_faults, survey
+    from placer.live.host_files import Reach
+    from placer.live.survey import host_faults, survey
     from placer.live.targets import targets_of
     from placer.read.documents.plan_file import read_plan
 
@@ -58,14 +59,15 @@ def apply(
     _refuse_faulty(source, model, plan)
     targets = targets_of(model, source, connect or ())
     limits = Limits(domains=limit, failures=max_failures, force_managed=force_managed)
-    surveyed = survey(model, source, targets, Reach(ssh=ssh or ssh_config is not None, ssh_config=ssh_config))
+    reach = Reach(ssh=ssh or ssh_config is not None, ssh_config=ssh_config)
+    surveyed = survey(model, source, targets, reach)
     for host, found in surveyed.hosts.items():
         if found.files_error is not None:
             terminal.warn([f"host {host!r}: {found.files_error}"])
     applied = propose(model, source, surveyed, limits)
     if do_it:
         path = _journal_path(plan, journal)
-        applied = carry_out(model, source, applied, targets.uris, path, limits)
+        applied = carry_out(model, source, applied, targets.uris, path, limits, reach)
     if applied.journal is not None:
         terminal.note(f"journal: {applied.journal}")
     faults = [*host_faults(surveyed), *applied.faults()]

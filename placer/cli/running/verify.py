@@ -33,7 +33,8 @@ def verify(
 
     Connections are read-only. Threads and pages are read on this machine, and on others with --ssh.
     """
-    from placer.live.survey import Reach, survey
+    from placer.live.host_files import Reach
+    from placer.live.survey import survey
     from placer.live.targets import targets_of
     from placer.live.verify import verify as compare
     from placer.read.documents.plan_file import read_plan
