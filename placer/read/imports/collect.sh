@@ -5,7 +5,7 @@
 #
 #   sh collect.sh              writes ./placer-<host>.tar
 #   sh collect.sh - > a.tar    writes the tar to standard output
-#   ssh host sh -s - < collect.sh > host.tar
+#   ssh host sh -s -- - < collect.sh > host.tar
 #
 # Run it as a user who may read libvirt's system connection (root, or one in the group libvirt).
 set -u
