@@ -24,6 +24,8 @@ EXACT_LIMIT = 400_000
 """Above this many counts the exact engine's model alone is too large to be of use."""
 PATIENCE, LONG_PATIENCE = 4, 12
 """Rounds of one kind that may bring nothing before the engines and after them."""
+BRIMS = 4
+"""Times that some hosts are filled anew for what is left out."""
 BRIEF_SWEEPS = 1
 """The exact engine's short turn on small problems."""
 BRIEF_ROUNDS = 16
@@ -140,6 +142,7 @@ class _Ladder:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
                 self.exact((0, BRIEF_SWEEPS))
                 self.fill_in()
+                self.to_the_brim(1)
                 self.improve(PATIENCE)
                 if self.goes_on:
                     self.columns(BRIEF_ROUNDS)
@@ -147,7 +150,9 @@ class _Ladder:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
         self.full_hosts()
+        self.to_the_brim(1)
         self.improve(PATIENCE)
+        self.to_the_brim(BRIMS)
         self.fill_in()
         self.columns()
         if not any(objective.tolerance for objective in self.problem.objectives):
@@ -192,6 +197,24 @@ class _Ladder:
                 self.problem,
                 self.best,
                 seed=self.seed,
+                time_limit_s=self.left.guard_s,
+                interrupt=self.interrupt,
+            )
+            self.rounds += searched
+
+    def to_the_brim(self, tries: int) -> None:
+        """Look for a place for all VMs where they fill all hosts, or a few of them, next to fully: rounds."""
+        from solvers.starts.to_the_brim import NARROW, WIDE, to_the_brim
+
+        few = self.problem.host_count <= WIDE
+        for number in range(tries):
+            if not self.goes_on or (tries == 1 and not few):
+                return
+            self.best, searched = to_the_brim(
+                self.problem,
+                self.best,
+                hosts=WIDE if tries == 1 else NARROW,
+                seed=number and self.seed + number,
                 time_limit_s=self.left.guard_s,
                 interrupt=self.interrupt,
             )
