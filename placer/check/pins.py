@@ -240,9 +240,10 @@ def _helpers(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, s
                 f"emulator threads have {_words(emulator)}, not the housekeeping CPUs {format_cpuset(allowed)}",
             )
     else:
+        beside = _beside_real_time(spec, planned) or own
         allowed = emulator if emulator is not None else own
-        if emulator is not None and emulator != own:
-            yield "emulator", f"emulator threads have {_words(emulator)}, not the VM's own CPUs {format_cpuset(own)}"
+        if emulator is not None and emulator != beside:
+            yield "emulator", f"emulator threads have {_words(emulator)}, not the VM's own CPUs {format_cpuset(beside)}"
     if planned.iothreads.keys() != set(spec.iothreads) and (planned.iothreads or emulator is not None):
         yield "iothreads", f"names the IOThreads {sorted(planned.iothreads)}, and the VM has {sorted(spec.iothreads)}"
     for thread, pin in planned.iothreads.items():
@@ -251,6 +252,14 @@ def _helpers(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, s
                 f"iothreads.{thread}",
                 f"IOThread {thread} has {_words(pin)}, not the CPUs of the emulator threads {_words(allowed)}",
             )
+
+
+def _beside_real_time(spec: VmSpec, planned: PlanVm) -> frozenset[int]:
+    """Return the CPUs of vCPUs that no vCPU under FIFO or RR may run on."""
+    found = set().union(*planned.pins.values())
+    for vcpu in spec.real_time:
+        found -= planned.pins[vcpu]
+    return frozenset(found)
 
 
 def _words(cpus: frozenset[int] | None) -> str:

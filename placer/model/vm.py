@@ -119,9 +119,10 @@ class VmSpec:
     `vcpus` is the maximum; `cells` are the guest's cells (one cell with everything for `CellMode.NONE`, empty for
     `CellMode.AUTO`). `interleave` is over how many nodes a flat guest's vCPUs and memory are spread in equal parts
     (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not,
-    where they are not simply the last. `locality` None means uniform. `dedicated_vcpus` are the pinned ones of a mixed
-    VM. `page_kib` None means ordinary pages. `overhead_kib` None means the default formula. `cpu_topology` None means
-    that of the domain's XML, and one made from cells and pins where there is none or the cells are new.
+    where they are not simply the last. `real_time` are those that run under FIFO or RR. `locality` None means uniform.
+    `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None means ordinary pages. `overhead_kib` None means
+    the default formula. `cpu_topology` None means that of the domain's XML, and one made from cells and pins where
+    there is none or the cells are new.
     """
 
     vcpus: int
@@ -142,6 +143,7 @@ class VmSpec:
     memory_tier: Literal["normal", "any"] = "normal"
     vcpus_current: int | None = None
     offline_vcpus: frozenset[int] = frozenset()
+    real_time: frozenset[int] = frozenset()
     weight: float = 1.0
     priority: int = 0
     devices: tuple[DeviceRequest, ...] = ()
@@ -217,6 +219,14 @@ class VmSpec:
         if self.offline_vcpus or self.vcpus_current is not None:
             return sum(self.is_dedicated(vcpu) or self.is_online(vcpu) for vcpu in range(self.vcpus))
         return self.vcpus
+
+    def shared_with_helpers(self, pins: Mapping[int, frozenset[int]]) -> frozenset[int]:
+        """Return the CPUs of its vCPUs that its emulator threads and IOThreads may share: not those of real-time vCPUs,
+        where they would starve, unless there are no others.
+        """
+        ruled = frozenset[int]().union(*(pins.get(vcpu, frozenset()) for vcpu in self.real_time))
+        own = frozenset[int]().union(*pins.values())
+        return own - ruled or own
 
     def is_online(self, vcpu: int) -> bool:
         """Tell whether this vCPU is there from the start; the others can be plugged in."""

@@ -254,7 +254,7 @@ def emulator_cpus(vm: Vm, host: Host, pins: Mapping[int, frozenset[int]], extra:
         return frozenset({extra})
     if vm.spec.emulator_threads is not EmulatorPolicy.SHARE and host.housekeeping_cpus:
         return host.housekeeping_cpus
-    return frozenset().union(*pins.values())
+    return vm.spec.shared_with_helpers(pins)
 
 
 def _cells(vm: Vm, cells: Sequence[PlanCell], nodes: Sequence[int]) -> tuple[PlanCell, ...]:

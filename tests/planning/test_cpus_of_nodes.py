@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,3 +141,19 @@ vms:
     here = plan.vm_by_name["here"]
     assert here.emulator == {2, 4, 5}
     assert set(here.iothreads.values()) == {frozenset({2, 4, 5})}
+
+
+def test_emulator_threads_keep_off_real_time_vcpus(build: Any) -> None:
+    """Emulator threads and IOThreads share the CPUs of other vCPUs; on those of a real-time one they would starve."""
+    spec = build.spec(4, 4, real_time=frozenset({2, 3}), iothreads=(1,))
+    fleet = build.fleet([build.host()], [build.vm("rt", spec)])
+    plan = solve_fleet(fleet)
+    (planned,) = plan.vms
+    assert planned.emulator is not None
+    assert planned.emulator == planned.iothreads[1] == planned.pins[0] | planned.pins[1]
+    assert check(fleet, plan).ok
+    everywhere = planned.emulator | planned.pins[2] | planned.pins[3]
+    starving = replace(planned, emulator=everywhere, iothreads={1: everywhere})
+    assert any("emulator threads" in str(fault) for fault in check(fleet, replace(plan, vms=(starving,))).faults)
+    ruled = build.spec(2, 2, real_time=frozenset({0, 1}))
+    assert solve_fleet(build.fleet([build.host()], [build.vm("rt", ruled)])).vms[0].emulator

@@ -343,8 +343,7 @@ def _emulator(spec: VmSpec, host: Host, slot: SlotPins, pins: Mapping[int, froze
         return slot.extra
     if policy is not EmulatorPolicy.SHARE and host.housekeeping_cpus:
         return host.housekeeping_cpus
-    own: set[int] = set().union(*pins.values())
-    return frozenset(own)
+    return spec.shared_with_helpers(pins)
 
 
 _SINGLES: dict[int, frozenset[int]] = {}

@@ -9,7 +9,7 @@ from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.read.domains.hostdevs import host_addresses
 from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_pages
 from placer.read.domains.movable import manager, read_movable
-from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus
+from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus, real_time_vcpus
 from placer.read.domains.reading import DomainReading
 from placer.read.domains.scan import DomainScan
 from placer.read.text.xml import line_of, parse_xml
@@ -77,6 +77,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         iothreads=iothreads,
         vcpus_current=online if offline else None,
         offline_vcpus=offline if offline != frozenset(range(online, vcpus)) else frozenset(),
+        real_time=frozenset(vcpu for vcpu in real_time_vcpus(root) if vcpu < vcpus),
         kvm=root.get("type") == "kvm",
     )
     return DomainReading(

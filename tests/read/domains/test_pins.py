@@ -126,3 +126,13 @@ def test_pairs_on_the_threads_of_a_core_are_dedicated(
 def test_emulator_without_pins_of_vcpus_says_nothing() -> None:
     """Where vCPUs float, an emulatorpin says nothing of sharing."""
     assert read("<cputune><emulatorpin cpuset='0'/></cputune>").spec.emulator_threads is None
+
+
+def test_real_time_vcpus_are_read() -> None:
+    """vCPUs under FIFO or RR are told of the VM; a batch scheduler rules nobody."""
+    tune = (
+        "<cputune><vcpusched vcpus='2-3' scheduler='fifo' priority='1'/>"
+        "<vcpusched vcpus='0' scheduler='batch'/><vcpusched vcpus='7' scheduler='rr' priority='1'/></cputune>"
+    )
+    xml = f"<domain type='kvm'><name>v</name><memory>4096</memory><vcpu>4</vcpu>{tune}</domain>".encode()
+    assert read_domain(xml, "v.xml").spec.real_time == {2, 3}
