@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -69,10 +70,8 @@ class Terminal:
             if answer.failure is not None:
                 envelope["error"] = error_data(answer.failure)
             self._print_json(envelope)
-        elif isinstance(answer.text, str):
-            self.out.write(answer.text if not answer.text or answer.text.endswith("\n") else answer.text + "\n")
         else:
-            answer.text(self.console())
+            self._print_text(answer.text)
         self.out.flush()
         if answer.after is not None:
             answer.after()
@@ -80,6 +79,27 @@ class Terminal:
             return answer.exit_code
         self._print_faults(answer.failure)
         return answer.failure.exit_code
+
+    def _print_text(self, text: str | Callable[[Console], None]) -> None:
+        """Print for a person; on a terminal what is longer than it goes through a pager, as git does."""
+        console = self.console()
+        with console.pager(styles=self.color) if self._pages else contextlib.nullcontext():
+            if not isinstance(text, str):
+                text(console)
+            elif self._pages:
+                console.out(text, highlight=False)
+            else:
+                self.out.write(text if not text or text.endswith("\n") else text + "\n")
+
+    @property
+    def _pages(self) -> bool:
+        """Whether both ends are a person's, and a pager is there that shows at once what fits on the screen."""
+        if self.out is not sys.stdout or not (sys.stdin.isatty() and self.out.isatty()):
+            return False
+        os.environ.setdefault(
+            "LESS", "FRX"
+        )  # what git sets: leave at once where all fits, keep colours, keep the screen
+        return os.environ.get("TERM", "dumb") != "dumb" and bool(os.environ.get("PAGER") or shutil.which("less"))
 
     def fail(self, error: PlacerError) -> int:
         """Print a failure without a result and return its exit code."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Movable, Vm
+from placer.moves.changes import plan_changes
 
 
 class Difference(StrEnum):
@@ -38,7 +39,8 @@ class Difference(StrEnum):
 class VmDifference:
     """One VM: hosts and nodes of CPUs and memory before and after; None where it has no place or it is not known.
 
-    `was` is its old name, where its UUID tells that it is the same VM under another one.
+    `was` is its old name, where its UUID tells that it is the same VM under another one. `moves_memory` tells whether
+    memory goes to another node or host, rather than only the CPUs that reach it; None where it is not known.
     """
 
     vm: str
@@ -49,6 +51,7 @@ class VmDifference:
     old_nodes: tuple[int, ...] | None
     new_nodes: tuple[int, ...] | None
     was: str | None = None
+    moves_memory: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ _OF_CHANGE = {
 def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
     """Compare where the VMs of a fleet are now with a plan."""
     planned = plan.vm_by_name
+    changed = {change.vm: change.moves_memory for change in plan_changes(fleet, plan).vms}
     found = []
     for vm in fleet.vms:
         now, then = vm.current, planned.get(vm.name)
@@ -114,6 +118,7 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
                 new_host=None if then is None else then.host,
                 old_nodes=None if now is None or memory is None else tuple(sorted({*memory, *(now.nodes or ())})),
                 new_nodes=None if then is None else _nodes(fleet, then),
+                moves_memory=changed.get(vm.name, False),
             )
         )
     return Comparison(vms=tuple(found))
@@ -158,6 +163,9 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
             new_host=None if other is None else other.host,
             old_nodes=None if one is None else _nodes(fleet, one),
             new_nodes=None if other is None else _nodes(fleet, other),
+            moves_memory=None
+            if one is None or other is None
+            else one.host != other.host or _memory(_cells(fleet, one)) != _memory(_cells(fleet, other)),
         )
 
 
@@ -256,7 +264,20 @@ def _entry(
         old_nodes=None if one is None else one.nodes,
         new_nodes=None if other is None else other.nodes,
         was=was,
+        moves_memory=_moves_memory(one, other),
     )
+
+
+def _moves_memory(one: _At | None, other: _At | None) -> bool | None:
+    if one is None or other is None:
+        return None
+    if one.host != other.host:
+        return True
+    return None if one.cells is None or other.cells is None else _memory(one.cells) != _memory(other.cells)
+
+
+def _memory(cells: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
+    return [memory for _, memory in cells]
 
 
 def _nodes(fleet: Fleet, planned: PlanVm) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def draw_differences(compared: Comparison, console: Console, most: int | None) -
     for sentence in difference_sentences(compared):
         say(console, sentence)
     order = list(Difference)
-    moved = sorted(_elsewhere(compared), key=lambda vm: -order.index(vm.difference))
+    moved = sorted(_elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory))
     if moved:
         rows = [
             (_name(vm), vm.difference.value, _where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
@@ -63,7 +63,10 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
     told = [f"{totals[kind.value]:,} {kind.value}" for kind in Difference if kind not in _QUIET and totals[kind.value]]
     elsewhere = len(list(_elsewhere(compared)))
     if elsewhere:
-        yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}."
+        moving = sum(bool(vm.moves_memory) for vm in _elsewhere(compared))
+        only = sum(vm.difference is Difference.OTHER_NODE and vm.moves_memory is False for vm in compared.vms)
+        memory = f"; {moving:,} move memory, of {only:,} only the CPUs change node" if only else ""
+        yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}{memory}."
     follow = totals[Difference.FOLLOWS.value]
     following = f", {follow:,} whose cpuset follows" if follow else ""
     yield f"{pinned:,} only re-pinned{following}, {stays:,} as they are."

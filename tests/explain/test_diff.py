@@ -111,3 +111,19 @@ def test_cpusets_that_follow_are_told_apart(build: Any) -> None:
     assert "The cpuset of 1 VM follows: CPUs that others are given leave it." in list(change_sentences(changes))
     claimed = replace(plan, vms=tuple(replace(vm, change=Change.NONE) for vm in plan.vms))
     assert any("change none" in str(fault) for fault in check(fleet, claimed).faults)
+
+
+def test_memory_that_moves_is_told_from_cpus_that_come_to_it(build: Any) -> None:
+    """Both are on other nodes; only one copies memory, as the order of moves counts it."""
+    far = build.now("a", nodes=(0,), memory_nodes=(1,))
+    names = ("copies", "comes")
+    fleet = build.fleet([build.host("a")], [build.vm(name, current=far) for name in names])
+    copies, comes = fleet.vms
+    plan = build.plan(
+        build.placed(copies, [0, 1], [0], change=Change.RENODE), build.placed(comes, [4, 5], [1], change=Change.RENODE)
+    )
+    found = compare_with_now(fleet, plan)
+    assert {vm.vm: vm.moves_memory for vm in found.vms} == {"copies": True, "comes": False}
+    assert {vm.vm for vm in plan_changes(fleet, plan).moving} == {"copies"}
+    said = " ".join(difference_sentences(found))
+    assert "2 other node; 1 move memory, of 1 only the CPUs change node" in said

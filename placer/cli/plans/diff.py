@@ -64,6 +64,7 @@ def diff(
                     "uuid": vm.uuid,
                     "was": vm.was,
                     "difference": vm.difference.value,
+                    "moves_memory": vm.moves_memory,
                     "old": {"host": vm.old_host, "nodes": None if vm.old_nodes is None else list(vm.old_nodes)},
                     "new": {"host": vm.new_host, "nodes": None if vm.new_nodes is None else list(vm.new_nodes)},
                 }

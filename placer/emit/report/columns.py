@@ -156,7 +156,7 @@ def _changes(fleet: Fleet, plan: Plan | None, names: Mapping[str, int]) -> tuple
     for planned in () if plan is None else plan.vms:
         # A VM that is nowhere yet arrives: the plan changes its host, though nothing of the VM.
         arrives = fleet.is_live and fleet.vm_by_name[planned.name].current is None
-        if planned.change is Change.NONE and not arrives:
+        if planned.change in (Change.NONE, Change.FOLLOW) and not arrives:
             continue
         for host in {planned.host, planned.from_host or planned.host} & names.keys():
             strongest[names[host]] = max(strongest[names[host]], order[planned.change])

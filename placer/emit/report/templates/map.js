@@ -7,13 +7,14 @@ function mountMap(data, open) {
   const pen = canvas.getContext("2d");
   const hosts = data.names.length;
   const LEVELS = [[7, 7], [10, 10], [15, 13], [24, 18], [50, 30], [104, 42]];
-  const GAP = 2, HEAD = 24, STEPS = 20;
+  const GAP = 2, LINE = 17, APART = 3, STEPS = 20;
+  const FONT = "600 12px system-ui, sans-serif";
   const number = new Intl.NumberFormat("en");
   const collator = new Intl.Collator("en", { numeric: true });
   const byName = [...data.names.keys()].sort((a, b) => collator.compare(data.names[a], data.names[b]));
   const rank = new Int32Array(hosts);
   byName.forEach((host, place) => (rank[host] = place));
-  let level = -1, kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {}, dark = false;
+  let level = -1, gutter = 0, kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {}, dark = false;
 
   // What colours the hosts: `of` a value a node or a host in its unit, 1 being the top of the scale.
   const percent = (value) => (value === null ? "unknown" : `${Math.round(100 * value)} %`);
@@ -134,11 +135,17 @@ function mountMap(data, open) {
     } else parts.set(-1, order);
     const name = (place) => (place < 0 ? "without" : group.values[place]);
     const wide = Math.max(60, box.clientWidth - 2);
+    // The names of groups stand in a gutter beside their rows.
+    pen.font = FONT;
+    const titles = new Map([...parts].map(([place, members]) => [place, group ? `${name(place)}: ${number.format(members.length)}` : ""]));
+    const widest = Math.max(0, ...[...titles.values()].slice(0, 2000).map((text) => pen.measureText(text).width));
+    gutter = group ? Math.min(wide / 3, widest + 10) : 0;
+    const columnsAt = (cell) => Math.max(1, Math.floor((wide - gutter) / (cell[0] + GAP)));
+    const rowHeight = (cell) => Math.max(cell[1] + GAP, group ? LINE : 0);
     const heightAt = (cell) => {
-      const columns = Math.max(1, Math.floor(wide / (cell[0] + GAP)));
       let height = 0;
       for (const members of parts.values()) {
-        height += Math.ceil(members.length / columns) * (cell[1] + GAP) + (group ? HEAD : 0);
+        height += Math.ceil(members.length / columnsAt(cell)) * (cell[1] + GAP) + rowHeight(cell) - cell[1] - GAP + (group ? APART : 0);
       }
       return height;
     };
@@ -147,22 +154,20 @@ function mountMap(data, open) {
       while (level > 0 && heightAt(LEVELS[level]) > 460) level -= 1;
     }
     const [width, height] = LEVELS[level];
-    const columns = Math.max(1, Math.floor(wide / (width + GAP)));
+    const columns = columnsAt(LEVELS[level]);
     rows = [];
     order = [];
     let y = 0;
     for (const place of [...parts.keys()].sort((a, b) => (group ? collator.compare(name(a), name(b)) : 0))) {
       const members = parts.get(place);
-      if (group) {
-        rows.push({ y, height: HEAD, title: `${name(place)}: ${number.format(members.length)}` });
-        y += HEAD;
-      }
       for (let first = 0; first < members.length; first += columns) {
         const own = members.slice(first, first + columns);
-        rows.push({ y, height: height + GAP, hosts: own, first: order.length });
+        const tall = first === 0 ? rowHeight(LEVELS[level]) : height + GAP;
+        rows.push({ y, height: tall, hosts: own, first: order.length, title: first === 0 ? titles.get(place) : "" });
         order.push(...own);
-        y += height + GAP;
+        y += tall;
       }
+      y += group ? APART : 0;
     }
     const tall = Math.max(60, Math.min(y, 560));
     box.style.height = `${tall + 2}px`;
@@ -176,6 +181,10 @@ function mountMap(data, open) {
     legend();
   };
 
+  const cut = (text, width) => {
+    while (text.length > 3 && pen.measureText(text).width > width) text = `${text.slice(0, -2)}…`;
+    return text;
+  };
   const draw = () => {
     const dense = window.devicePixelRatio || 1;
     const kind = kindNow(), [width, height] = LEVELS[level];
@@ -190,15 +199,14 @@ function mountMap(data, open) {
     };
     for (const row of rows) {
       if (row.y + row.height < top || row.y > bottom) continue;
-      if (row.title !== undefined) {
+      if (row.title) {
         use(paints.ink);
-        pen.font = "600 13px system-ui, sans-serif";
-        pen.fillText(row.title, 1, row.y + 17);
-        continue;
+        pen.font = FONT;
+        pen.fillText(cut(row.title, gutter - 6), 1, row.y + 12);
       }
       const named = width >= 50, bar = named ? height - 14 : height;
       row.hosts.forEach((host, place) => {
-        const x = place * (width + GAP);
+        const x = gutter + place * (width + GAP);
         let values = verdicts ? [0] : value(kind, host);
         if (values.length > 1 && width / values.length < 1.5) values = [mean(values)];
         if (!values.length) values = [null];
@@ -216,16 +224,14 @@ function mountMap(data, open) {
         if (named) {
           use(paints.ink);
           pen.font = "11px system-ui, sans-serif";
-          let text = data.names[host];
-          while (text.length > 3 && pen.measureText(text).width > width) text = `${text.slice(0, -2)}…`;
-          pen.fillText(text, x, row.y + height - 3);
+          pen.fillText(cut(data.names[host], width), x, row.y + height - 3);
         }
       });
       const here = cursor - row.first;
       if (cursor >= 0 && here >= 0 && here < row.hosts.length) {
         pen.strokeStyle = paints.ink;
         pen.lineWidth = 2;
-        pen.strokeRect(here * (width + GAP) - 1, row.y - 1, width + 2, height + 2);
+        pen.strokeRect(gutter + here * (width + GAP) - 1, row.y - 1, width + 2, height + 2);
       }
     }
   };
@@ -280,7 +286,7 @@ function mountMap(data, open) {
   };
   const point = (place, scroll) => {
     cursor = Math.max(0, Math.min(order.length - 1, place));
-    const row = rows.find((one) => one.hosts && cursor < one.first + one.hosts.length);
+    const row = rows.find((one) => cursor < one.first + one.hosts.length);
     if (scroll && row) {
       if (row.y < box.scrollTop) box.scrollTop = row.y;
       else if (row.y + row.height > box.scrollTop + box.clientHeight) box.scrollTop = row.y + row.height - box.clientHeight;
@@ -290,8 +296,8 @@ function mountMap(data, open) {
   };
   const under = (event) => {
     const bounds = canvas.getBoundingClientRect(), [width] = LEVELS[level];
-    const y = event.clientY - bounds.top + box.scrollTop, x = event.clientX - bounds.left;
-    const row = rows.find((one) => one.hosts && y >= one.y && y < one.y + one.height);
+    const y = event.clientY - bounds.top + box.scrollTop, x = event.clientX - bounds.left - gutter;
+    const row = rows.find((one) => y >= one.y && y < one.y + one.height);
     const place = Math.floor(x / (width + GAP));
     return row && place >= 0 && place < row.hosts.length ? row.first + place : -1;
   };
@@ -306,7 +312,7 @@ function mountMap(data, open) {
     open(order[place]);
   });
   box.addEventListener("keydown", (event) => {
-    const row = rows.find((one) => one.hosts && cursor < one.first + one.hosts.length);
+    const row = rows.find((one) => cursor < one.first + one.hosts.length);
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -(row ? row.hosts.length : 1), ArrowDown: row ? row.hosts.length : 1 };
     if (event.key in steps) point(cursor + steps[event.key], true);
     else if (event.key === "Home") point(0, true);

@@ -69,8 +69,9 @@
     return [...found.values()].slice(0, 200).map((row) => ({ ...row, nodes: [...row.nodes].slice(0, 4).join(", ") }));
   };
   const openVm = guarded(async (number) => {
+    at("found").textContent = "judging every other place";
+    const vm = await ask(`/api/vm?at=${number}`).finally(() => (at("found").textContent = ""));
     at("state").textContent = "";
-    const vm = await ask(`/api/vm?at=${number}`);
     const verdicts = verdictsOf(vm);
     asking = { vm, verdicts };
     map.judge(verdicts);
