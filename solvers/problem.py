@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+LOAD_SCALE = 1000
+"""Steps of loads are in thousandths of what hosts have."""
 COST_UNIT = 1_000_000
 """Costs that are fractions (remote access, host cost) are integers in millionths."""
 
@@ -137,7 +139,8 @@ class HostClass:
     domain : scope name -> domain index, -1 (or no entry) for none. closed : whether ``even`` rules leave its hosts out.
     fixed_members : index of a cross rule -> what immovable VMs of its members on one host of the class count.
     fixed_on : index of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
-    charges : goal of a rule of kind ``used`` -> what a host that holds a member of it counts.
+    charges : goal of a rule of kind ``used`` -> what a host that holds a member of it counts; name of one of kind
+    ``load`` -> what a host has.
     chains : orders that break symmetry: each an (m, P) array of keys; ``keys[i] @ y >= keys[i + 1] @ y`` cuts off no
     optimum.
     members : indices of the hosts, in the caller's numbering; ``len(members) == count``.
@@ -209,19 +212,22 @@ class CrossRule:
     as many as members are in any; excess = domains that lack. ``even``: of the domains (of classes that are not
     `closed`) the one with most members has at most `max_per` more than the one with fewest; excess = what is above.
     ``hosts``: at most `max_per` hosts of a domain hold a member. ``used``: a host that holds a member counts what its
-    class says for the goal (`HostClass.charges`); such a rule is soft.
+    class says for the goal (`HostClass.charges`); such a rule is soft. ``load``: a domain counts
+    Σ over `steps` of max(0, 1000 × members − step × what its hosts have), which is what their classes say for the
+    rule's name, added up; soft too.
     The excess of a domain, or of the whole rule (together, least, even), may not exceed what it is at the start, unless
     the rule is soft: then `goal` is not ``rules``, and each unit counts `weight` towards that goal. A floating VM is on
     its host at the start; with scope ``node`` on each node of it, so that settling it never breaks a rule.
     """
 
     name: str
-    kind: Literal["spread", "together", "apart", "count", "least", "even", "hosts", "used"]
+    kind: Literal["spread", "together", "apart", "count", "least", "even", "hosts", "used", "load"]
     members: tuple[int, ...]
     scope: str
     max_per: int = 1
     against: int = -1
     amounts: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
     goal: str = "rules"
     weight: int = 1
 
@@ -328,6 +334,15 @@ class Problem:
     def host_count(self) -> int:
         """Hosts in all classes."""
         return sum(cls.count for cls in self.classes)
+
+    def had(self, rule: CrossRule) -> dict[object, int]:
+        """Return domain -> what its hosts have together, of a rule of kind ``load``."""
+        out: dict[object, int] = {}
+        for cls in self.classes:
+            domain = cls.domain.get(rule.scope, -1)
+            if domain >= 0:
+                out[domain] = out.get(domain, 0) + cls.count * cls.charges.get(rule.name, 0)
+        return out
 
     def content_of(self, number: int) -> IntArray:
         """Return (F,): VMs of each flavor now on one host of class `number`, floating ones included."""

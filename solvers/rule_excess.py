@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from solvers.pattern_sums import PatternSums
-from solvers.problem import CrossRule, HostClass, IntArray, Problem
+from solvers.problem import LOAD_SCALE, CrossRule, HostClass, IntArray, Problem
 
 
 def weighed_excess(problem: Problem, state: PatternSums, goal: str) -> int:
@@ -35,6 +35,16 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
             for here, others in zip((ends, starts), against, strict=True)
         )
         return first, second
+    if rule.kind == "load":
+        had = problem.had(rule)
+        ends, starts = (
+            {
+                domain: sum(max(0, LOAD_SCALE * many - step * had[domain]) for step in rule.steps)
+                for domain, many in found.items()
+            }
+            for found in (ends, starts)
+        )
+        return ends, starts
     first, second = (_of_kind(rule, found) for found in (ends, starts))
     return first, second
 

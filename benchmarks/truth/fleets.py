@@ -45,6 +45,18 @@ _EXCESS = (
     "excess,hosts",
     "placed,rules,moves",
 )
+_EVEN = (
+    "balance",
+    "balance:cpus",
+    "balance:memory",
+    "balance:hosts",
+    "balance:cpus:rack",
+    "balance:rack",
+    "balance>60%",
+    "balance:memory:hosts>40%",
+)
+_BALANCE = tuple(f"placed,rules,{even},remote" for even in _EVEN)
+_LIVE_BALANCE = tuple(f"placed,{even},moves" for even in _EVEN)
 FAMILIES: Mapping[str, Family] = {
     "basic": _family(""),
     "smt": _family("smt"),
@@ -57,7 +69,8 @@ FAMILIES: Mapping[str, Family] = {
     "prio": _family("priorities costs", "placed,hosts", "placed,hosts,remote", "placed,rules,hosts"),
     "rules": _family("rules labels", "placed,rules,remote", "placed,rules,hosts", "rules,placed,hosts"),
     "l3": _family("smt l3 rules labels", "placed,rules,l3", "placed,rules,remote,cores", "placed,rules,hosts,cores,l3"),
-    "balance": _family("smt", "placed,balance", "placed,rules,balance,remote", "placed,cores,balance"),
+    "balance": _family("smt labels pages memory", *_BALANCE),
+    "live-balance": _family("live floats labels pages", *_LIVE_BALANCE),
     "headroom": _family("smt memory distances", *_HEADROOM),
     "live": _family("live smt labels", *_LIVE),
     "live-rules": _family("live rules labels failed", *_LIVE),
@@ -104,6 +117,8 @@ def draw(family: str, seed: int) -> Case:
         if some(rng, spec.features, "repins", 0.5):
             max_repins = 0
     goals = rng.choice(spec.goals)
+    if not any("rack" in host.get("labels", {}) for host in inventory["hosts"]):
+        goals = goals.replace(":rack", ":hosts")
     pin: Pin = rng.choice(("none", "worth", "worth", "all", "all")) if "binds" in spec.features else "none"
     return Case(
         inventory=inventory,

@@ -7,14 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from benchmarks.truth.balance import balance
 from benchmarks.truth.capacity import vcpu_scale
-from benchmarks.truth.floats import cpuset
 from benchmarks.truth.headroom import Flavor
-from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
-from benchmarks.truth.places import MICRO, Place, expected_access, remote_access
+from benchmarks.truth.model import Expr, ReferenceModel, node_cpus
+from benchmarks.truth.places import MICRO, expected_access, remote_access
 from benchmarks.truth.reading import Host, Vm, kib
 
-STEPS = 10
 EXCESS = ("memory", "CPUs", "vCPUs", "others")
 """The parts of the goal `excess` in their order."""
 
@@ -62,11 +61,12 @@ def objectives(model: ReferenceModel, rules: Expr, name: str, *, unbound: int = 
         return _moves(model)
     if name == "excess":
         return [Part(expression=sum(model.excess[part]), scale=_scale(model, part)) for part in EXCESS]
-    if name == "balance:usage":
-        return [_balance(model, usage=True)]
+    if name.startswith("balance"):
+        expression, scale = balance(model, name)
+        return [Part(expression=expression, scale=scale)]
     if name == "remote":
         return _remote(model, unbound)
-    return [{"hosts": _hosts, "cores": _cores, "l3": _l3, "balance": _balance}[name](model)]
+    return [{"hosts": _hosts, "cores": _cores, "l3": _l3}[name](model)]
 
 
 def _scale(model: ReferenceModel, part: str) -> int:
@@ -178,71 +178,3 @@ def fewest_l3(host: Host, vm: Vm, node: int, vcpus: int) -> int:
         vcpus -= size
         count += 1
     return count
-
-
-def _step_width(model: ReferenceModel, usage: bool) -> int:
-    """Return the width of a step of share in thousandths."""
-    hosts = [host for host in model.inventory.hosts if not host.failed]
-    cpus = sum(len(host.usable) for host in hosts)
-    if not cpus:
-        return 1
-    capacity = sum((len(host.usable) * host.ratio for host in hosts), Fraction(0))
-    mean = Fraction(0)
-    for vm in model.inventory.vms:
-        if usage and vm.usage is not None:
-            mean += vm.vcpus * vm.usage / cpus
-        else:
-            mean += vm.vcpus / (Fraction(cpus) if vm.dedicated else capacity)
-    return max(1, math.floor(mean * 1000 / 5))
-
-
-def _loads(vm: Vm, place: Place, usage: bool) -> dict[int, Fraction]:
-    """Return node -> CPUs' worth of work of a placed VM: dedicated vCPUs and own emulator CPUs, shared ones by the
-    overcommit; by usage what its vCPUs use. A vCPU that floats counts on the nodes of its CPUs, by their number.
-    """
-    found: dict[int, Fraction] = defaultdict(Fraction)
-    host = place.host
-    known = vm.usage if usage else None
-    for part in place.parts:
-        pool = cpuset(host, part)
-        each = 1 / host.ratio if known is None else known
-        for cpu in pool:
-            found[host.node_of[cpu]] += part.floating * each / len(pool)
-        for cpu in part.own:
-            found[host.node_of[cpu]] += 1 if known is None else known
-    shared = {} if place.parts else shared_on(vm, place.cells, place.cpu_nodes)
-    for number, (cell, node) in enumerate(zip(place.cells, place.cpu_nodes, strict=not place.parts)):
-        if known is not None:
-            found[node] += len(cell.vcpus) * known
-            continue
-        found[node] += len(vm.dedicated.intersection(cell.vcpus)) + (vm.own_emulator and not number)
-    for node, count in shared.items():
-        if known is None:
-            found[node] += count / host.ratio
-    return found
-
-
-def _balance(model: ReferenceModel, *, usage: bool = False) -> Part:
-    """Σ over nodes of CPUs × Σ_{k=0..9} max(0, share − k × w), share = work / usable CPUs.
-
-    w is a fifth of the mean share of the fleet, in whole thousandths, at least one.
-    """
-    loads: dict[tuple[str, int], list[tuple[Fraction, Expr]]] = defaultdict(list)
-    for vm in model.inventory.vms:
-        for place, var in model.choice[vm.name]:
-            for node, work in _loads(vm, place, usage).items():
-                loads[place.host.name, node].append((work, var))
-    width = _step_width(model, usage)
-    scale = math.lcm(1000, *(work.denominator for terms in loads.values() for work, _ in terms))
-    total = []
-    for (name, node), terms in loads.items():
-        host = model.inventory.host(name)
-        usable = len(node_cpus(host, node) & host.usable)
-        if not usable:
-            continue
-        load = sum(int(work * scale) * var for work, var in terms)
-        for step in range(STEPS):
-            above = model.model.new_int_var(0, 10_000 * scale, "hinge")
-            model.model.add_max_equality(above, [load - step * width * usable * scale // 1000, 0])
-            total.append(above)
-    return Part(expression=sum(total), scale=scale)

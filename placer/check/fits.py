@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placer.check.cells import SMALLEST_PAGE_KIB
-from placer.measure.memory_use import memory_room
 from placer.measure.moved import is_present
 from placer.measure.rule_excess import CONFINING, RuleIndex, rule_index
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
+from placer.model.memory_room import memory_room
 from placer.model.rules import RuleKind
 from placer.model.units import format_kib
 from placer.model.vm import MAX_AUTO_CELLS, CellMode, CpuPolicy, EmulatorPolicy, ThreadPolicy, VmSpec

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 from placer.check.findings import Findings, some
 from placer.check.fits import impossible_vms
-from placer.measure.memory_use import memory_now, memory_room
+from placer.measure.memory_use import memory_now
 from placer.measure.rule_excess import OWN_SCOPES, TYING, RuleIndex
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
+from placer.model.memory_room import memory_room
 from placer.model.rules import Rule, RuleKind
 from placer.model.units import format_kib
 from placer.model.vm import CellMode, CpuPolicy, Vm

@@ -8,6 +8,7 @@ from typing import Any
 from placer.check.findings import Findings
 from placer.measure.drains import drain_rows
 from placer.measure.score import PlanValues
+from placer.measure.shares import share_rows
 from placer.measure.summary import capacity_summary, idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -35,6 +36,8 @@ def check_summary(values: PlanValues, plan: Plan, found: Findings) -> None:
         own["soft_rules_broken"] = soft_broken(values.fleet, plan)
     if "drains" in said:
         own["drains"] = drain_rows(values.fleet, plan)
+    if "shares" in said:
+        own["shares"] = share_rows(values.fleet, plan)
     if "idle_hosts" in said:
         own["idle_hosts"] = idle_hosts(values.fleet, plan)
     for key, value in own.items():

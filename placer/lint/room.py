@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from placer.lint.seen import NodeSize
-from placer.measure.memory_use import memory_room
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
+from placer.model.memory_room import memory_room
 from placer.model.sets import known_nodes
 from placer.model.vm import Vm
 

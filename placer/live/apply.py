@@ -23,8 +23,8 @@ from placer.live.many_hosts import Beat, on_each_host
 from placer.live.preconditions import domain_refusal, trouble_refusal
 from placer.live.start_hazards import start_refusal
 from placer.live.survey import Found, Place, Survey, Whereabouts
-from placer.measure.memory_use import Pool
 from placer.model.fleet import Fleet
+from placer.model.memory_room import Pool
 from placer.model.plan import Plan
 
 CHANGE_TIMEOUT_S = 900.0

@@ -11,10 +11,11 @@ from placer.live.calls import Call, CallKind, pin_calls
 from placer.live.domain_state import DomainState
 from placer.live.owned import owned_values
 from placer.live.wanted import Wanted, wanted_of
-from placer.measure.memory_use import Pool, memory_taken, pool_size
+from placer.measure.memory_use import memory_taken, pool_size
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
+from placer.model.memory_room import Pool
 from placer.model.plan import PlanVm
 from placer.model.vm import VmSpec
 from placer.read.domains.domain_xml import read_domain

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from placer.live.connect import Link, explained, is_unsupported, libvirt_error
 from placer.live.host_files import LIBVIRT_ALONE, HostFiles, Reach, read_host_files
 from placer.live.preconditions import Refusal
-from placer.measure.memory_use import Pool
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
+from placer.model.memory_room import Pool
 from placer.model.units import format_kib
 
 _WHOLE_HOST = -1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from placer.measure.sets_taken import has_own_cpu
-from placer.model.balance_steps import BALANCE_STEPS
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
-from placer.model.usage_levels import THOUSAND
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 NOBODY: frozenset[int] = frozenset()
@@ -203,19 +201,3 @@ def node_usage(use: CpuUse) -> dict[int, float]:
                 for cpu in pin:
                     load[node_of[cpu]] = load.get(node_of[cpu], 0.0) + vm.usage.cpu_p95 / len(pin)
     return load
-
-
-def load_penalty(use: CpuUse, width: int, load: Mapping[int, float] | None = None) -> float:
-    """Return the goal ``balance`` on one host: Σ over nodes of CPUs × Σ_{k=0..9} max(0, share − k × width).
-
-    share is the load (`node_load` unless given) over the node's usable CPUs (online and not reserved), and `width` is
-    in thousandths (`placer.model.balance_steps`); nodes without usable CPUs do not count.
-    """
-    usable = use.host.usable_cpus
-    load = node_load(use) if load is None else load
-    total = 0.0
-    for node in use.host.topology.nodes:
-        cpus = len(node.cpus & usable)
-        if cpus and node.id in load:
-            total += sum(max(0.0, load[node.id] - cpus * step * width / THOUSAND) for step in range(BALANCE_STEPS))
-    return total

@@ -9,13 +9,12 @@ from functools import cached_property
 
 from placer.errors import InputError
 from placer.measure.alike import HostGroup, alike_hosts
+from placer.measure.balance import balance_value
 from placer.measure.cpu_use import (
     CpuUse,
     cpu_use,
     extra_l3,
     hosts_in_use,
-    load_penalty,
-    node_usage,
     shared_cores,
 )
 from placer.measure.expected import expected_remote
@@ -24,9 +23,10 @@ from placer.measure.moved import Move, is_present, is_repinned, move_of
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
 from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
-from placer.model.balance_steps import step_widths
+from placer.model.balance import loads_of
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
+from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
+from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.sets import PinMode, binding_of, shares_cpus
 from placer.model.vm import PinPolicy, Vm
@@ -77,6 +77,17 @@ class PlanValues:
         """CPUs taken on the first host of each of `groups`."""
         return [cpu_use(group.host, group.placed) for group in self.groups]
 
+    @property
+    def used(self) -> list[tuple[HostGroup, CpuUse]]:
+        """`groups` with `uses`."""
+        return list(zip(self.groups, self.uses, strict=True))
+
+    @cached_property
+    def idle(self) -> list[Host]:
+        """Hosts that work and hold nothing."""
+        taken = {planned.host for planned in self.plan.vms}
+        return [host for host in self.fleet.hosts if host.name not in taken and not host.failed]
+
     @cached_property
     def moves(self) -> dict[str, Move]:
         """How far each placed VM goes."""
@@ -120,11 +131,6 @@ class PlanValues:
         return tuple(vm.name for vm in self.plan.vms if is_repinned(vms[vm.name], vm, self.moves[vm.name]))
 
     @cached_property
-    def widths(self) -> dict[str, int]:
-        """Steps of the goals of balance, in thousandths of a share."""
-        return step_widths(self.fleet, ("balance", BALANCE_USAGE))
-
-    @cached_property
     def shared_now(self) -> frozenset[str]:
         """Hosts that hold shared or floating vCPUs now."""
         return frozenset(
@@ -154,15 +160,17 @@ class PlanValues:
         over all rules and domains, those that are soft left out. ``soft``: the excess of the soft ones of a priority,
         weighed. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of the hosts that hold
         a VM; with a label and value the hosts of that kind in use or those that hold a VM of that group, ``cores``
-        their cores. ``power``: watts of the hosts in use. ``cores`` alone, ``l3``, ``balance``: see `cpu_use`.
-        ``moves``: VMs that change host. ``repins``: VMs that stay and get other CPUs or sets. ``balance:usage``: the
-        same as ``balance`` by what VMs use. ``headroom:<flavor>``: how many more of it fit.
+        their cores. ``power``: watts of the hosts in use. ``cores`` alone, ``l3``: see `cpu_use`. ``balance`` in all
+        its forms: see `balance_value`. ``moves``: VMs that change host. ``repins``: VMs that stay and get other CPUs or
+        sets. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
         ------
         InputError
             The goal is unknown, or the flavor of a headroom goal is none.
         """
+        if loads := loads_of(self.fleet, goal):
+            return balance_value(loads, self.used, self.idle)
         kind, _, argument = goal.partition("~")[0].partition(":")
         if kind == "headroom":
             flavor = parse_flavor(argument)
@@ -174,8 +182,6 @@ class PlanValues:
             return self._chosen_hosts(label, value, cores=kind == "cores")
         if kind == "soft":
             return self.soft_excess(goal.partition("~")[0])
-        if argument and kind == "balance":
-            kind = f"{kind}:{argument}"
         if kind not in _VALUES:
             raise InputError(f"unknown goal {goal[:60]!r}")
         return _VALUES[kind](self)
@@ -226,12 +232,6 @@ class PlanValues:
         for use, group in zip(self.uses, self.groups, strict=True):
             yield from itertools.repeat(figure(use), group.hosts)
 
-    def _usage_penalties(self) -> Iterator[float]:
-        # What a VM uses is its own: here every host is looked at.
-        for host, placed in hosts_in_use(self.fleet, self.plan):
-            use = cpu_use(host, placed)
-            yield load_penalty(use, self.widths[BALANCE_USAGE], node_usage(use))
-
     def _chosen_hosts(self, label: str, value: str, *, cores: bool) -> float:
         """Return the hosts in use (or their cores) that have a label, or that hold a VM with it if no host has."""
         by_hosts = any(host.labels.get(label) == value for host in self.fleet.hosts)
@@ -273,8 +273,6 @@ _VALUES: dict[str, Callable[[PlanValues], float]] = {
     "power": lambda values: values._power(),
     "cores": lambda values: math.fsum(values._on_each_host(shared_cores)),
     "l3": lambda values: math.fsum(values._on_each_host(extra_l3)),
-    "balance": lambda values: math.fsum(values._on_each_host(lambda use: load_penalty(use, values.widths["balance"]))),
-    BALANCE_USAGE: lambda values: math.fsum(values._usage_penalties()),
     "moves": lambda values: list(values.moves.values()).count(Move.CHANGES_HOST),
     "repins": lambda values: len(values.repinned),
 }

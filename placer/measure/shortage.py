@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from placer.measure.cpu_use import CpuUse
-from placer.measure.memory_use import memory_room
 from placer.measure.sets_taken import Nodes, Taken, taken_by
 from placer.model.host import Host, NodeKind
+from placer.model.memory_room import memory_room
 
 BEYOND = "vCPUs are above the CPUs that their VM may run on"
 

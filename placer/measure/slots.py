@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from placer.measure.cpu_use import cpu_use, shared_vcpus
-from placer.measure.memory_use import Pool, memory_room, memory_taken
+from placer.measure.memory_use import memory_taken
 from placer.model.fleet import Fleet
 from placer.model.host import UNREACHABLE, Host, Node, NodeKind
+from placer.model.memory_room import Pool, memory_room
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.errors import Fault, InputError
+from placer.model.balance import HOSTS, NODES, USAGE, Balance, parse_balance
 from placer.model.fleet import Fleet
 from placer.model.rules import soft_goal
 from placer.model.units import parse_kib
@@ -42,9 +43,6 @@ PART_WORDS = {
 UNBOUND, REMOTE_ACCESS = "VMs that shall be bound and are not", "remote access"
 """Parts of the goal ``remote`` where VMs that float shall be bound to nodes; its value is the second."""
 
-BALANCE_USAGE = "balance:usage"
-"""The goal ``balance`` by what VMs really use, where that is known, in place of what they ask for."""
-
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _PRIORITY = re.compile(r"-?[1-9]\d{0,8}")
 _FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?")
@@ -64,7 +62,7 @@ class HeadroomFlavor:
 class Goal:
     """One goal of the ordered list: its name as written without tolerance, and how much worse later goals may make
     it. `chosen` is the label and value of the hosts or VMs that it is about, of a goal of kind ``hosts of`` or
-    ``cores of``.
+    ``cores of``; `balance` what one of kind ``balance`` is of.
     """
 
     name: str
@@ -72,6 +70,12 @@ class Goal:
     tolerance: float = 0.0
     flavor: HeadroomFlavor | None = None
     chosen: tuple[str, str] | None = None
+    balance: Balance | None = None
+
+    @property
+    def by_usage(self) -> bool:
+        """Tell whether it looks at what VMs use in place of what they ask for."""
+        return self.balance is not None and USAGE in self.balance.resources
 
 
 def parse_flavor(text: str) -> HeadroomFlavor:
@@ -124,7 +128,11 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
             named = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
             message = f"goal 'power': what hosts take idle is not known: {named}"
             faults.append(Fault(message=message, field="goals", cure="say idle_watts and busy_watts of every host"))
-        if goal.name == BALANCE_USAGE and fleet.vms and not usage_known(fleet.vms):
+        if goal.balance is not None and not _has_places(fleet, goal.balance.places):
+            message = f"goal {goal.name!r}: no host has the label {goal.balance.places!r}"
+            cure = f"places are {NODES} (where nothing is said), {HOSTS}, or a label of hosts"
+            faults.append(Fault(message=message, field="goals", cure=cure))
+        if goal.by_usage and fleet.vms and not usage_known(fleet.vms):
             message = f"goal {goal.name!r}: the CPU use of no VM is known"
             cure = "say usage: {cpu_p95: 0.25} of VMs, or join it: placer usage FLEET --from FILE -o NEW"
             faults.append(Fault(message=message, field="goals", cure=cure))
@@ -159,22 +167,18 @@ def _with_soft(texts: Sequence[str], fleet: Fleet) -> list[str]:
 
 def _parse_goal(text: str) -> Goal:
     name, _, slack = text.partition("~")
-    kind, _, argument = name.partition(":")
+    balance = parse_balance(name)
+    kind, _, argument = ("balance", "", "") if balance is not None else name.partition(":")
     label, _, value = argument.partition("=")
     chosen = (label, value) if kind in ("hosts", "cores") and label and value else None
-    plain = (
-        chosen is not None
-        or not argument
-        or name == BALANCE_USAGE
-        or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
-    )
+    plain = chosen is not None or not argument or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
     if kind not in GOAL_NAMES or (kind == "headroom") == plain:
         near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
         cure = (
             f"did you mean {near[0]}?"
             if near and near[0] != kind
-            else f"goals are {', '.join(GOAL_NAMES[:-1])}, {BALANCE_USAGE}, soft:<priority>, "
-            "hosts:<label>=<value>, cores:<label>=<value>, headroom:<flavor>"
+            else f"goals are {', '.join(GOAL_NAMES[:-1])}, balance[:cpus|memory|usage][:hosts|<label>][>80%], "
+            "soft:<priority>, hosts:<label>=<value>, cores:<label>=<value>, headroom:<flavor>"
         )
         raise InputError(f"unknown goal {text[:60]!r}", field="goals", cure=cure)
     tolerance = 0.0
@@ -188,7 +192,11 @@ def _parse_goal(text: str) -> Goal:
     flavor = parse_flavor(argument) if kind == "headroom" else None
     if chosen is not None:
         return Goal(name=name, kind=f"{kind} of", tolerance=tolerance, chosen=chosen)
-    return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor)
+    return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor, balance=balance)
+
+
+def _has_places(fleet: Fleet, places: str) -> bool:
+    return places in (NODES, HOSTS) or not fleet.hosts or any(places in host.labels for host in fleet.hosts)
 
 
 def _anybody(fleet: Fleet, label: str, value: str) -> bool:

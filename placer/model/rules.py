@@ -110,10 +110,16 @@ class Rule:
     @property
     def domains(self) -> str:
         """A name for the domains of a host label as this rule sees them: rules of equal names have equal domains."""
+        if self.kind is RuleKind.GROUP:
+            return f"{self.scope} or host"
         return self.scope if not self.unless else f"{self.scope} unless {said(self.unless)}"
 
     def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:
-        """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold."""
+        """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold. To a
+        group that a goal asks for, a host without the label is a domain by itself.
+        """
+        if self.kind is RuleKind.GROUP:
+            return labels.get(self.scope, f"host {host}")
         return None if self.unless and matches(self.unless, host, labels) else labels.get(self.scope)
 
 

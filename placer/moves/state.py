@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from placer.check.findings import some
-from placer.measure.memory_use import memory_room
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.memory_room import memory_room
 from placer.model.sets import known_nodes
 from placer.model.units import format_kib
 from placer.moves.model import Place

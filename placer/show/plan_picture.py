@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from placer.errors import InputError
 from placer.measure.cpu_use import cpu_use
-from placer.measure.memory_use import memory_room, memory_taken
+from placer.measure.memory_use import memory_taken
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.memory_room import memory_room
 from placer.model.plan import Change, Plan, PlanVm
 from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary

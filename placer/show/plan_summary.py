@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _UNPLACED_SHOWN = 20
+_OF = {"cpus": "share of the CPUs", "memory": "share of the memory", "usage": "share of the CPUs used"}
 _CHANGES = {
     Change.FOLLOW: "whose cpusets follow",
     Change.REPIN: "only re-pinned",
@@ -53,6 +54,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
     _draw_drains(plan.summary.get("drains"), console)
     _draw_soft(plan.summary.get("soft_rules_broken"), console)
     _draw_idle(plan.summary.get("idle_hosts"), console)
+    _draw_shares(plan.summary.get("shares"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
@@ -165,6 +167,26 @@ def _draw_idle(said: Any, console: Console) -> None:
         console.print(
             f"can be switched off: {count(len(names), 'host')}, {watts} W idle: {shown}{more}", soft_wrap=True
         )
+
+
+def _draw_shares(rows: Any, console: Console) -> None:
+    """Draw the shares that goals of balance even out; a plan file may hold anything."""
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            continue
+        title = f"{visible(str(row.get('goal')))}: {_OF.get(str(row.get('resource')), '')} by {row.get('places')}:"
+        now = row.get("before")
+        before = f"; before: {_shares(now)}" if isinstance(now, dict) else ""
+        say(console, f"{title} {_shares(row)}{before}")
+
+
+def _shares(row: Mapping[str, Any]) -> str:
+    figures = [(name, row.get(name)) for name in ("highest", "lowest", "mean")]
+    place = f" ({visible(str(row.get('highest_place')))})"
+    return ", ".join(
+        f"{name} {percent(value) if isinstance(value, int | float) else 'unknown'}{place if name == 'highest' else ''}"
+        for name, value in figures
+    )
 
 
 def _draw_cycles(said: Any, console: Console) -> None:

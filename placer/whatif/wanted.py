@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.errors import InputError
-from placer.measure.memory_use import memory_room
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor, parse_flavor
 from placer.model.host import Host
+from placer.model.memory_room import memory_room
 from placer.model.units import format_kib
 from placer.model.vm import Cell, CellMode, VmSpec
 from placer.planning.compile.needs import part_vcpus

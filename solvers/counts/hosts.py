@@ -14,7 +14,7 @@ import numpy as np
 from solvers.backends.cpsat_rows import RowWriter, Sum, total_of
 from solvers.counts.host_block import HostBlock
 from solvers.counts.host_view import HostView, host_view
-from solvers.problem import CrossRule, IntArray, Problem
+from solvers.problem import LOAD_SCALE, CrossRule, IntArray, Problem
 
 
 class HostModel(RowWriter):
@@ -145,6 +145,13 @@ class HostModel(RowWriter):
                 Sum().plus(self.is_positive(members), charge)
                 for members, charge in zip(domains.values(), charges, strict=True)
                 if charge
+            )
+        if rule.kind == "load":
+            had = self.problem.had(rule)
+            return total_of(
+                self.positive_part(Sum(constant=-step * had[domain]).plus(members, LOAD_SCALE))
+                for domain, members in domains.items()
+                for step in rule.steps
             )
         if rule.kind in ("spread", "hosts"):
             parts = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
+
+import pytest
 
 import placer
 
@@ -62,3 +65,77 @@ def test_floating_vms_count_on_every_node(tmp_path: Any) -> None:
     )
     vms = "  - {name: v, count: 6, vcpus: 1, memory: 1GiB, cpu_policy: shared, host: a}"
     assert sorted(planned(tmp_path, hosts, vms).values()) == [3, 3]
+
+
+def test_memory_and_cpus_are_evened_out(tmp_path: Any) -> None:
+    """By memory large guests part; by both no host is left with all of either; a threshold moves just what is above."""
+    hosts = "\n".join(
+        f"  - {{name: {name}, overcommit: 4, nodes: [{{id: 0, cpus: 0-15, memory: 64GiB}}]}}" for name in "abc"
+    )
+    vms = "\n".join(
+        f"  - {{name: {name}, count: {count}, vcpus: 2, memory: {size}, overhead: 0MiB, cpu_policy: shared,"
+        f" host: {host}}}"
+        for name, count, size, host in (("db", 6, "8GiB", "a"), ("web", 8, "1GiB", "b"))
+    )
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET.format(hosts=hosts, vms=vms))
+    fleet = placer.read_fleet(path)
+    gib: dict[str, dict[str, int]] = {}
+    for goal in ("balance:memory", "balance:hosts", "balance:memory>50%"):
+        plan = placer.solve(fleet, goals=f"placed,rules,{goal},moves", max_moves=20)
+        assert plan.status == "optimal" and placer.check(fleet, plan).ok
+        gib[goal] = {host.name: 0 for host in fleet.hosts}
+        for vm in plan.vms:
+            gib[goal][vm.host] += fleet.vm_by_name[vm.name].spec.memory_kib // (1 << 20)
+        rows = {row["resource"]: row for row in plan.summary["shares"]}
+        assert rows["memory"]["highest"] == max(gib[goal].values()) / 64
+        assert rows["memory"]["before"]["highest"] == 48 / 64 and rows["memory"]["mean"] == round(56 / 192, 6)
+    assert max(gib["balance:memory"].values()) <= 24
+    assert max(gib["balance:hosts"].values()) <= 24
+    assert gib["balance:memory>50%"]["a"] == 32
+    assert plan.goal("moves").value == 2
+
+
+@pytest.mark.parametrize("goal", ["balance:rack", "balance:cpus:rack", "balance:memory:rack", "balance:rack>30%"])
+def test_racks_are_places(tmp_path: Any, goal: str) -> None:
+    """Over a label the hosts of a value are one place and a host without it another: all answers are tried."""
+    hosts = "\n".join(
+        f"  - {{name: {name}, {label} overcommit: 2, nodes: [{{id: 0, cpus: 0-{cpus - 1}, memory: {gib}GiB}}]}}"
+        for name, label, cpus, gib in (
+            ("a", "labels: {rack: one},", 8, 16),
+            ("b", "labels: {rack: one},", 4, 32),
+            ("c", "labels: {rack: two},", 8, 32),
+            ("d", "", 4, 16),
+        )
+    )
+    sizes = {"u": (2, 4), "v": (4, 2), "w": (2, 8), "x": (4, 4)}
+    vms = "\n".join(
+        f"  - {{name: {name}, vcpus: {vcpus}, memory: {gib}GiB, overhead: 0MiB, cpu_policy: shared, host: a,"
+        " nodes: [0]}"
+        for name, (vcpus, gib) in sizes.items()
+    )
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET.format(hosts=hosts, vms=vms))
+    fleet = placer.read_fleet(path)
+    plan = placer.solve(fleet, goals=f"placed,{goal}", max_moves=9)
+    assert plan.status == "optimal" and placer.check(fleet, plan).ok
+    has = {"one": (12, 48), "two": (8, 32), "d": (4, 16)}
+    room = {"a": (16, 16), "b": (8, 32), "c": (16, 32), "d": (8, 16)}
+    place = {"a": "one", "b": "one", "c": "two", "d": "d"}
+    values = []
+    for chosen in itertools.product("abcd", repeat=4):
+        on = {host: [sizes[vm] for vm, at in zip(sizes, chosen, strict=True) if at == host] for host in "abcd"}
+        if all(sum(n for n, _ in on[h]) <= room[h][0] and sum(g for _, g in on[h]) <= room[h][1] for h in "abcd"):
+            total = 0.0
+            for part, unit, mean, name in ((0, 2, 12 / 48, "cpus"), (1, 1, 18 / 96, "memory")):
+                if name not in goal and ("cpus" in goal or "memory" in goal):
+                    continue
+                width = int(mean * 1000 / 5) / 1000
+                steps = [0.3] if ">" in goal else [n * width for n in range(10)]
+                weight = 0.25 if part and "memory" not in goal else 1
+                for at, capacity in has.items():
+                    load = sum(size[part] for h in "abcd" if place[h] == at for size in on[h]) / unit
+                    total += weight * sum(max(0, load - capacity[part] * step) for step in steps)
+            values.append(total)
+    assert plan.goal(goal).value == pytest.approx(min(values))
+    assert plan.goal(goal).bound == pytest.approx(min(values))

@@ -167,22 +167,22 @@ def test_fewest_l3_domains_by_thread_policy_and_pool(build: Any) -> None:
 def test_balance_penalises_full_nodes_convexly(build: Any) -> None:
     """Each of ten steps costs what of the load is above it, a fifth of the mean share wide; shared by the ratio."""
     half = put(build, "v", build.spec(2), (0, 1))
-    assert value(build, "balance", [build.host()], half) == pytest.approx(sum(2 - 0.2 * k for k in range(10)))
+    assert value(build, "balance:cpus", [build.host()], half) == pytest.approx(sum(2 - 0.2 * k for k in range(10)))
     full = put(build, "v", build.spec(4), (0, 1, 2, 3))
-    assert value(build, "balance", [build.host()], full) == pytest.approx(sum(4 - 0.4 * k for k in range(10)))
+    assert value(build, "balance:cpus", [build.host()], full) == pytest.approx(sum(4 - 0.4 * k for k in range(10)))
     shared = put(build, "s", build.spec(4, cpu_policy=CpuPolicy.SHARED), ((0, 1, 2, 3),) * 4)
-    assert value(build, "balance", [build.host(cpu_ratio=2.0)], shared) == pytest.approx(11.0)
+    assert value(build, "balance:cpus", [build.host(cpu_ratio=2.0)], shared) == pytest.approx(11.0)
 
 
 def test_balance_counts_work_over_usable_cpus(build: Any) -> None:
     """Idle siblings do no work, an emulator CPU does, and reserved CPUs are no capacity."""
     isolated = put(build, "v", build.spec(1, thread_policy=ThreadPolicy.ISOLATE), (0,))
-    assert value(build, "balance", [build.host()], isolated) == pytest.approx(5.5)
+    assert value(build, "balance:cpus", [build.host()], isolated) == pytest.approx(5.5)
     emulator = put(build, "v", build.spec(1, emulator_threads=EmulatorPolicy.ISOLATE), (0,), emulator=frozenset({1}))
-    assert value(build, "balance", [build.host()], emulator) == pytest.approx(15.5)
+    assert value(build, "balance:cpus", [build.host()], emulator) == pytest.approx(15.5)
     host = build.host(reserve=Reserve(cpus=frozenset({2, 3})))
     assert value(
-        build, "balance", [host], put(build, "v", build.spec(1), (0,), emulator=frozenset({2, 3}))
+        build, "balance:cpus", [host], put(build, "v", build.spec(1), (0,), emulator=frozenset({2, 3}))
     ) == pytest.approx(sum(1 - 2 * 0.033 * k for k in range(10)))
 
 

@@ -155,7 +155,7 @@ def test_l3_rule_and_goal() -> None:
 def test_balance_of_two_nodes() -> None:
     """Two vCPUs on two nodes of two CPUs: a share of 0.5 each, in steps of 0.1: 1 + 0.8 + 0.6 + 0.4 + 0.2, twice."""
     two = host(("0-1", "4GiB"), ("2-3", "4GiB"))
-    assert value(fleet([two], [vm("a", 1), vm("b", 1)]), "placed,balance") == pytest.approx(6.0)
+    assert value(fleet([two], [vm("a", 1), vm("b", 1)]), "placed,balance:cpus") == pytest.approx(6.0)
 
 
 def test_fixed_pins_hold_an_isolated_emulator_cpu() -> None:

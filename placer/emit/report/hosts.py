@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from placer.measure.cpu_use import cpu_use
-from placer.measure.memory_use import memory_room, memory_taken
+from placer.measure.memory_use import memory_taken
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
+from placer.model.memory_room import memory_room
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
 from placer.moves.model import Place

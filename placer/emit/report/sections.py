@@ -38,8 +38,7 @@ _GOAL_WORDS = {
     "soft": "how far soft rules are broken, times their weights",
     "cores": "vCPUs on a core that another VM uses too",
     "l3": "L3 domains used beyond the fewest possible",
-    "balance": "uneven load of the nodes",
-    "balance:usage": "uneven load of the nodes by what VMs use",
+    "balance": "uneven load of the places",
     "moves": "VMs that change host",
     "repins": "VMs that stay and get other CPUs or sets",
     "moved_gib": "memory copied, GiB",
@@ -83,7 +82,7 @@ def goal_sheet(plan: Plan) -> Sheet:
 def goal_words(goal: str) -> str:
     """Return in words what a goal counts, by its name with or without tolerance and argument."""
     name = goal.partition("~")[0]
-    return _GOAL_WORDS.get(name) or _GOAL_WORDS.get(name.partition(":")[0], "")
+    return _GOAL_WORDS.get(name) or _GOAL_WORDS.get(name.partition(":")[0].partition(">")[0], "")
 
 
 def _goal_row(goal: GoalResult) -> tuple[str, ...]:

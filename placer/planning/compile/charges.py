@@ -9,6 +9,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import Goal
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
+from placer.planning.compile.label_loads import LabelLoads
 from placer.planning.compile.needs import Needs
 from solvers.problem import COST_UNIT
 
@@ -19,22 +20,25 @@ UNITS = {"hosts": COST_UNIT, "power": COST_UNIT}
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """What hosts count: towards the goal `first` whatever they hold, as their cost; towards `others` as rules."""
+    """What hosts count: towards the goal `first` whatever they hold, as their cost; towards `others` as rules; and what
+    they have of `loads`.
+    """
 
     fleet: Fleet
     first: Goal | None
     others: tuple[Goal, ...]
+    loads: LabelLoads
 
     @classmethod
-    def of(cls, fleet: Fleet, goals: Sequence[Goal]) -> Charges:
+    def of(cls, fleet: Fleet, goals: Sequence[Goal], loads: LabelLoads) -> Charges:
         """Choose the goal whose charges are the costs of hosts: engines know these best."""
         counted = [goal for goal in goals if goal.kind in COUNTED]
         first = next((goal for goal in counted if goal.chosen is None or _by_hosts(fleet, goal)), None)
-        return cls(fleet=fleet, first=first, others=tuple(goal for goal in counted if goal is not first))
+        return cls(fleet=fleet, first=first, others=tuple(goal for goal in counted if goal is not first), loads=loads)
 
     def groups(self) -> tuple[Rule, ...]:
         """Return the VMs that each of the other goals asks for, all or those of a label: rules that limit nothing."""
-        return tuple(
+        asked = tuple(
             Rule(
                 kind=RuleKind.GROUP,
                 members=None if goal.chosen is None or _by_hosts(self.fleet, goal) else dict([goal.chosen]),
@@ -42,14 +46,15 @@ class Charges:
             )
             for goal in self.others
         )
+        return (*asked, *self.loads.rules())
 
     def cost(self, host: Host) -> int:
         """Return the cost of a host in use."""
         return 0 if self.first is None else _charge(self.fleet, self.first, host)
 
     def by_goal(self, host: Host) -> tuple[tuple[str, int], ...]:
-        """Return what a host counts towards each of the other goals."""
-        return tuple((goal.name, _charge(self.fleet, goal, host)) for goal in self.others)
+        """Return what a host counts towards each of the other goals, and has of each load."""
+        return (*((goal.name, _charge(self.fleet, goal, host)) for goal in self.others), *self.loads.has(host))
 
     def watts_a_cpu(self, host: Host) -> float | None:
         """Return the watts that a CPU at work takes beyond an idle one; None where no goal asks."""
@@ -68,7 +73,8 @@ def power_of(needs: Needs, watts_a_cpu: float, ratio: float) -> int:
 
 def with_groups(fleet: Fleet, charges: Charges) -> Fleet:
     """Return the fleet with the groups that goals ask for behind its rules."""
-    return replace(fleet, rules=(*fleet.rules, *charges.groups())) if charges.others else fleet
+    groups = charges.groups()
+    return replace(fleet, rules=(*fleet.rules, *groups)) if groups else fleet
 
 
 def _by_hosts(fleet: Fleet, goal: Goal) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.measure.rule_excess import rule_index, start_excess
-from placer.model.balance_steps import step_widths
+from placer.model.balance import loads_of
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, UNBOUND, Goal, HeadroomFlavor
+from placer.model.goals import UNBOUND, Goal, HeadroomFlavor
 from placer.model.rules import RuleKind
 from placer.model.sets import Binding, PinMode, binding_of, known_nodes
 from placer.model.usage_levels import usage_levels
@@ -20,12 +20,14 @@ from placer.planning.compile.charges import Charges, with_groups
 from placer.planning.compile.cross_rules import WITHIN_HOST, cross_rules, soft_rows
 from placer.planning.compile.flavors import Confinement, FlavorGroup, Flavors, group_flavors
 from placer.planning.compile.host_classes import ClassBuilder
+from placer.planning.compile.label_loads import LabelLoads
 from placer.planning.compile.loose import host_sets, loose_now
 from placer.planning.compile.needs import part_vcpus, spec_needs
 from placer.planning.compile.objectives import objectives_of
 from placer.planning.compile.row_table import ONE_L3, Place
 from placer.planning.compile.rows import Row
 from placer.planning.compile.shapes import ShapeFactory
+from placer.planning.compile.structures import LoadKinds, memory_unit
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import Flavor, MoveBudget, Problem
 
@@ -79,9 +81,11 @@ def compile_fleet(
 
 def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, binds: Mapping[int, Binding]) -> Compiled:
     """Return the fleet in numbers; `binds` are the VMs that shall or may be bound and that may float."""
-    charges = Charges.of(fleet, goals)
+    loads = [load for goal in goals for load in loads_of(fleet, goal.name)]
+    labels = LabelLoads.of(fleet, loads)
+    charges = Charges.of(fleet, goals, labels)
     fleet = with_groups(fleet, charges)
-    by_usage = any(goal.name == BALANCE_USAGE for goal in goals)
+    by_usage = any(goal.by_usage for goal in goals)
     flavors = group_flavors(fleet, usage_levels(fleet) if by_usage else (), binds)
     headroom = [goal for goal in goals if goal.flavor is not None]
     groups = [*flavors.groups, *(_phantom(goal.flavor) for goal in headroom if goal.flavor)]
@@ -91,14 +95,12 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
     }
     spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
-    cross = cross_rules(fleet, flavors)
     max_per = {i: fleet.rules[i].max_per for i in spread}
-    balance = tuple(sorted(goal.name for goal in goals if goal.kind == "balance"))
     factory = ShapeFactory(
         groups=groups,
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
-        widths=step_widths(fleet, balance),
+        loads=loads,
         soft=soft_rows({i: fleet.rules[i] for i in spread}),
         rules=fleet.rules,
     )
@@ -108,6 +110,10 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
     parts = [(needs, part) for needs in every for option in needs.options for part in option]
     whole = WholeDemand.of((needs.thread_policy, part.dedicated, needs.core_kind) for needs, part in parts)
     factory.only_threads = not whole.any
+    floats = any(group.online is not None for group in groups)
+    floats |= any(known_nodes(fleet.vms[number]) is None for number in flavors.fixed)
+    labels.memory_unit = memory_unit((part for _, part in parts), floats=floats)
+    cross = cross_rules(fleet, flavors, labels)
     bound = [group.needs for group in groups if group.online is None or group.binds]
     bound += map(spec_needs, fixed)
     any_shared = any(part.shared for needs in bound for option in needs.options for part in option)
@@ -118,7 +124,10 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         factory=factory,
         max_per=max_per,
         cross={number: n for n, number in enumerate(cross)},
-        balance=balance,
+        loads=LoadKinds(
+            kinds=tuple(sorted({(load.resource, load.places) for load in loads if not load.by_label})),
+            memory_unit=labels.memory_unit,
+        ),
         cores="cores" in kinds,
         charges=charges,
         whole=whole,
@@ -138,7 +147,9 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         flavors=tuple(_flavor(group, number, len(flavors.groups)) for number, group in enumerate(groups)),
         shapes=built.shapes,
         classes=built.classes,
-        objectives=objectives_of(goals, flavors.groups, len(headroom), built.units, built.excess, charges.first),
+        objectives=objectives_of(
+            goals, flavors.groups, len(headroom), {**built.units, **labels.units()}, built.excess, charges.first
+        ),
         rules=tuple(cross.values()),
         budget=budget or MoveBudget(),
     )

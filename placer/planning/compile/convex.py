@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
-from placer.model.balance_steps import BALANCE_STEPS
+from placer.model.balance import MEMORY as MEMORY_LOAD
+from placer.model.balance import NODES, Load
+from placer.model.units import KIB_PER_GIB
 from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.loose import NodeSet, families
-from placer.planning.compile.row_table import LOADS, RowTable
+from placer.planning.compile.row_table import PER_CPU, RowTable
 from placer.planning.compile.rows import BESIDE, SHARED, Row, RowKind
 from placer.planning.compile.structures import Structure
 from solvers.pins.cpu_rows import CpuRow
@@ -24,14 +27,15 @@ def hinges_of(
     max_per: Mapping[int, int],
     spread_rules: Mapping[int, str],
     units: Mapping[str, int],
-    widths: Mapping[str, int],
+    loads: Sequence[Load],
     soft: Mapping[int, tuple[str, int]],
 ) -> tuple[Hinge, ...]:
     """Return the convex costs: excess of rules within a host, shared cores, and the balance penalties.
 
-    Balance is Σ_nodes CPUs × Σ_{k=0..9} max(0, share − k × width), share = (dedicated + shared / ratio) / usable CPUs;
-    by usage it is vCPUs × what they use / usable CPUs. Weighed by its CPUs a node of any size is worth its share alone,
-    so equal shares are the optimum. `widths` are in thousandths (`placer.model.balance_steps`).
+    Balance is Σ over places of capacity × Σ over steps of max(0, share − step), as `loads` say it: of CPUs the share is
+    (dedicated + shared / ratio) / usable CPUs, by usage vCPUs × what they use / usable CPUs, of memory what is taken of
+    what VMs may take. Weighed by its capacity a place of any size is worth its share alone, so equal shares are the
+    optimum.
     """
     structure = table.structure
     out = []
@@ -45,20 +49,40 @@ def hinges_of(
             out.append(Hinge(goal=goal, row=k, offset=max_per[row.number] * domains, slope=weight))
         elif row.kind is RowKind.CORES and structure.whole is not None and node is not None:
             out.append(Hinge(goal="cores", row=k, offset=structure.whole[node]))
-        elif row.kind in LOADS and structure.usable is not None and node is not None and structure.usable[node]:
-            goal, per_cpu = LOADS[row.kind]
-            a_cpu = structure.ratio.numerator * per_cpu * structure.load_scale
+        elif row.kind is RowKind.LOAD:
+            has = _has(structure, str(row.what), node)
             out.extend(
                 Hinge(
-                    goal=goal,
+                    goal=load.goal,
                     row=k,
-                    offset=step * widths[goal] * structure.usable[node] * a_cpu,
-                    slope=units[goal] // (THOUSAND * a_cpu),
+                    offset=step * has,
+                    slope=int(units[load.goal] / _parts(structure, load)),
                     scale=THOUSAND,
                 )
-                for step in range(BALANCE_STEPS)
+                for load in loads
+                if has and load.resource == row.what and (load.places == NODES) is (node is not None)
+                for step in load.steps
             )
     return tuple(out)
+
+
+def _has(structure: Structure, resource: str, node: int | None) -> int:
+    """Return how much a node or the host has of what a load is of, in the units of its row."""
+    has = structure.memory if resource == MEMORY_LOAD else structure.usable
+    assert has is not None
+    amount = sum(has) if node is None else has[node]
+    return amount // structure.memory_unit if resource == MEMORY_LOAD else amount * _a_cpu(structure, resource)
+
+
+def _a_cpu(structure: Structure, resource: str) -> int:
+    return structure.ratio.numerator * PER_CPU[resource] * structure.load_scale
+
+
+def _parts(structure: Structure, load: Load) -> Fraction:
+    """Return of how many thousandths of a unit of its row a load's goal makes one."""
+    memory = load.resource == MEMORY_LOAD
+    one = Fraction(KIB_PER_GIB, structure.memory_unit) if memory else Fraction(_a_cpu(structure, load.resource))
+    return THOUSAND * THOUSAND * one / load.weight
 
 
 def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: bool) -> tuple[Shortage, ...]:
@@ -116,13 +140,14 @@ def _most_a_vcpu(row: CpuRow, *, only_threads: bool) -> int:
     return max(1, row.loose, row.slow_loose or 0, *(() if only_threads else whole))
 
 
-def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[str, int]:
+def goal_units(structures: Sequence[Structure], loads: Sequence[Load], *, only_threads: bool) -> dict[str, int]:
     """Return the unit of each goal of balance and of each part of ``excess``, in which their slopes are whole numbers.
 
     Of balance it is a billionth where that would grow too large: then slopes are rounded down, and the bound is a
     little lower than it could be.
     """
-    out = {goal: _unit(structures, per_cpu) for goal, per_cpu in LOADS.values()}
+    goals = {load.goal for load in loads}
+    out = {goal: _unit(structures, [load for load in loads if load.goal == goal]) for goal in goals}
     out[MEMORY] = out[OTHERS] = 1
     cpu_rows = [row for structure in structures for rows in structure.cpu_rows for row in rows if not row.shared]
     out[CPUS] = math.lcm(*(_most_a_vcpu(row, only_threads=only_threads) for row in cpu_rows))
@@ -130,10 +155,10 @@ def goal_units(structures: Sequence[Structure], *, only_threads: bool) -> dict[s
     return out
 
 
-def _unit(structures: Sequence[Structure], per_cpu: int) -> int:
+def _unit(structures: Sequence[Structure], loads: Sequence[Load]) -> int:
     unit = COST_UNIT
-    for a_cpu in sorted({structure.ratio.numerator * structure.load_scale for structure in structures}):
-        unit = math.lcm(unit, THOUSAND * a_cpu * per_cpu)
+    for parts in sorted({_parts(structure, load) for structure in structures for load in loads}):
+        unit = math.lcm(unit, parts.numerator)
         if unit > COST_UNIT * 10_000:
             return COST_UNIT * 1_000
     return unit

@@ -11,13 +11,15 @@ from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import VmSpec
 from placer.planning.compile.flavors import TYING, Flavors, rule_of
+from placer.planning.compile.label_loads import LabelLoads
+from placer.planning.compile.needs import spec_needs
 from solvers.problem import CrossRule
 
 WITHIN_HOST = ("host", "node", "l3")
 """Scopes whose domains never span hosts: spreading over them is a row of each host."""
 
 
-def cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
+def cross_rules(fleet: Fleet, flavors: Flavors, loads: LabelLoads) -> dict[int, CrossRule]:
     """Return the rules that tie hosts to each other, named as in `Confinement`, where any VM is in them.
 
     The second group of a rule follows it as one of kind ``count``.
@@ -27,7 +29,7 @@ def cross_rules(fleet: Fleet, flavors: Flavors) -> dict[int, CrossRule]:
     for number, rule in enumerate(fleet.rules):
         if number not in members:
             continue
-        made = _made(rule, tuple(members[number]), fleet, flavors)
+        made = _made(rule, tuple(members[number]), fleet, flavors, loads)
         if made is None:
             continue
         if made.kind == "apart":
@@ -54,13 +56,19 @@ def domain_number(index: dict[tuple[str, str], int], name: str, rule: Rule, host
     return -1 if value is None else index.setdefault((name, value), len(index))
 
 
-def fixed_members(fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], vms: Iterable[int]) -> Counter[int]:
+def fixed_members(
+    fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], loads: LabelLoads, vms: Iterable[int]
+) -> Counter[int]:
     """Return index of a rule in `cross` -> what its members among VMs that are fixed count together."""
     out: Counter[int] = Counter()
     for vm in vms:
         for token in flavors.fixed[vm][0]:
             if token in cross:
-                out[cross[token]] += _amount(rule_of(token, fleet.rules), fleet.vms[vm].spec)
+                rule, spec = rule_of(token, fleet.rules), fleet.vms[vm].spec
+                if rule.kind is RuleKind.GROUP and rule.name in loads.loads:
+                    out[cross[token]] += loads.amount(rule.name, spec_needs(spec), flavors.busy_of(vm))
+                else:
+                    out[cross[token]] += _amount(rule, spec)
     return out
 
 
@@ -83,10 +91,13 @@ def _members(fleet: Fleet, flavors: Flavors) -> dict[int, list[int]]:
     return members
 
 
-def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors) -> CrossRule | None:
+def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors, loads: LabelLoads) -> CrossRule | None:
     """Return a rule in numbers, None where it is rows of each host."""
     if rule.kind is RuleKind.GROUP:
         goal = rule.name or ""
+        if goal in loads.loads:
+            groups = [flavors.groups[flavor] for flavor in members]
+            return loads.rule(rule, members, [loads.amount(goal, group.needs, group.busy) for group in groups])
         return CrossRule(name=goal, kind="used", members=members, scope="host", goal=goal)
     goal, weight = (rule.soft_goal, rule.weight or 0) if rule.is_soft else ("rules", 1)
     made = CrossRule(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from placer.model.balance import node_memory_kib
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import RuleKind
@@ -38,8 +39,8 @@ from placer.planning.compile.placements import Placement, placement_cost, runnin
 from placer.planning.compile.row_table import Place
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.rule_rows import rows_of_floating, rule_room
-from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, wider_places, without_pinned
-from placer.planning.compile.structures import spread_of, structure_of
+from placer.planning.compile.shapes import FinishedShape, ShapeDraft, ShapeFactory, immovable_use, wider_places
+from placer.planning.compile.structures import LoadKinds, spread_of, structure_of
 from solvers.pins.cpu_rows import WholeDemand
 from solvers.problem import HostClass, IntArray, Shape
 
@@ -71,7 +72,7 @@ class ClassBuilder:
     factory: ShapeFactory
     max_per: Mapping[int, int]
     cross: Mapping[int, int]
-    balance: tuple[str, ...]
+    loads: LoadKinds
     cores: bool
     charges: Charges
     whole: WholeDemand
@@ -101,7 +102,8 @@ class ClassBuilder:
         rooms = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
         capacity = {number: held for number, (held, _) in rooms.items()}
         drafts = self.factory.drafts
-        units = goal_units([draft.structure for draft in drafts], only_threads=self.factory.only_threads)
+        structures = [draft.structure for draft in drafts]
+        units = goal_units(structures, self.factory.loads, only_threads=self.factory.only_threads)
         finished = []
         over = {host.room.draft for number, host in loaded.items() if (rooms[number][1] < capacity[number]).any()}
         largest = [np.zeros(len(draft.table.rows), dtype=np.int64) for draft in drafts]
@@ -219,7 +221,8 @@ class ClassBuilder:
                 capacity,
                 whole=self.whole,
                 any_shared=self.any_shared,
-                balance=self.balance,
+                loads=self.loads,
+                memory=list(node_memory_kib(host).values()) if self.loads.memory else (),
                 cores=self.cores,
                 unions=unions,
                 widest=widest,
@@ -250,8 +253,6 @@ class ClassBuilder:
             if nodes is None:
                 place = with_devices(self._loose.of(index, host), group.needs, view)
                 self._constants[VCPUS] += place.beyond
-                if vm.pins_fixed:
-                    place = replace(place, parts=tuple(replace(part, own=()) for part in place.parts))
             else:
                 place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.device_units(0))))
                 self._constants["remote"] += placement_cost(group.needs, place, view)
@@ -260,11 +261,10 @@ class ClassBuilder:
                 self._constants[goal] += a_vm
             for rule in group.rules:
                 if rule in self.cross and rule_of(rule, self.fleet.rules).scope in ("node", "l3"):
-                    loaded.tied_on[self.cross[rule]].update(
-                        place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
-                    )
-            used = draft.table.use(without_pinned(group) if vm.pins_fixed else group, place, self.factory.spread_rules)
-            for row, amount in used.items():
+                    on = place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
+                    loaded.tied_on[self.cross[rule]].update(on)
+            tied = self.factory.spread_rules
+            for row, amount in immovable_use(draft.table, group, place, tied, pinned=vm.pins_fixed).items():
                 total[row] += amount
         if loaded.fixed and self.charges.first is not None:
             self._constants[self.charges.first.name] += self.charges.cost(host)
@@ -374,7 +374,7 @@ class ClassBuilder:
         if bare and id(host.room) in self._bare:
             return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
-        tied = fixed_members(self.fleet, self.flavors, self.cross, host.fixed)
+        tied = fixed_members(self.fleet, self.flavors, self.cross, self.charges.loads, host.fixed)
         over = rooms[1][done.rows] < rooms[0][done.rows]
         # Where no shared vCPU is, dedicated ones lack their CPUs, and nobody lacks any beside them.
         silent = (k for k, row in enumerate(done.kept) if over[k] and row.shared and not host.shares)

@@ -74,7 +74,16 @@ def objectives_of(
         elif goal.kind == "cores":
             out.append(Objective(goal="cores", hinge="cores", tolerance=goal.tolerance))
         elif goal.kind == "balance":
-            out.append(Objective(goal=goal.name, hinge=goal.name, unit=units[goal.name], tolerance=goal.tolerance))
+            by_label = goal.balance is not None and goal.balance.by_label
+            out.append(
+                Objective(
+                    goal=goal.name,
+                    hinge=None if by_label else goal.name,
+                    soft_rules=goal.name if by_label else None,
+                    unit=units[goal.name],
+                    tolerance=goal.tolerance,
+                )
+            )
         elif goal.kind == "headroom":
             out.append(Objective(goal=goal.name, cost=goal.name, sign=-1, tolerance=goal.tolerance))
         elif goal.kind == "moves":

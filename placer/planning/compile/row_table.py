@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from placer.model.goals import BALANCE_USAGE
+from placer.model.balance import CPUS, HOSTS, MEMORY, NODES, USAGE
 from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile.flavors import FlavorGroup
@@ -24,8 +24,8 @@ ONE_L3 = "one-l3"
 rows are limits alone: what the rule is broken by now shows in the pins."""
 FLOATS = 1 << 20
 _NOTHING = Part(dedicated=0, shared=0, ram_kib=0, memory_kib=0, overhead_kib=0)
-LOADS = {RowKind.LOAD: ("balance", 1), RowKind.USED: (BALANCE_USAGE, THOUSAND)}
-"""Kind of row -> the goal that it measures, and the row's units a CPU (times the ratio's numerator)."""
+PER_CPU = {CPUS: 1, USAGE: THOUSAND}
+"""What a load is of -> the row's units a CPU (times the ratio's numerator)."""
 Place = Placement | Loose
 
 
@@ -167,11 +167,8 @@ class RowTable:
             floating = (part.shared + part.beyond) * ratio.denominator * scale * usable[node] // whole
             load[node] = load.get(node, 0) + floating
         for node, asked in load.items():
-            if "balance" in self.structure.balance:
-                _add(out, self.row(RowKind.LOAD, (node,)), asked)
-            if BALANCE_USAGE in self.structure.balance:
-                used = THOUSAND if group.busy is None else group.busy
-                _add(out, self.row(RowKind.USED, (node,)), asked * used)
+            self._add_load(out, CPUS, node, asked)
+            self._add_load(out, USAGE, node, asked * (THOUSAND if group.busy is None else group.busy))
 
     def _on(
         self,
@@ -188,6 +185,10 @@ class RowTable:
         for union in unions:
             if set(nodes) <= set(union):
                 _add(out, self.row(kind, union, what), amount)
+
+    def is_load(self, row: int) -> bool:
+        """Tell whether a row measures a load that goals of balance look at."""
+        return self.rows[row].kind is RowKind.LOAD
 
     def is_untold(self, row: Row) -> bool:
         """Tell whether the host does not tell how much it has of a row: pages of a size that no node pools."""
@@ -247,13 +248,31 @@ class RowTable:
         ratio = self.structure.ratio
         scale = self.structure.load_scale
         asked = ((part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator) * scale
-        if "balance" in self.structure.balance:
-            _add(out, self.row(RowKind.LOAD, (node,)), asked)
-        if BALANCE_USAGE in self.structure.balance:
-            used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator * scale
-            _add(out, self.row(RowKind.USED, (node,)), used)
+        used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator * scale
+        self._add_load(out, CPUS, node, asked)
+        self._add_load(out, USAGE, node, used)
+
+    def _add_load(self, out: dict[int, int], resource: str, node: int, amount: int) -> None:
+        """Count a load of a node on the rows of the node and of the host that goals of balance look at."""
+        for of, places in self.structure.loads:
+            if of == resource:
+                _add(out, self.row(RowKind.LOAD, (node,) if places == NODES else (), resource), amount)
+
+    def _memory_load(self, out: dict[int, int], part: Part | LoosePart, nodes: NodeSet) -> None:
+        """Count the memory of a part on its nodes: where it floats over several, in proportion to what VMs may take."""
+        if self.structure.memory is None:
+            return
+        kib, unit = part.memory_kib + part.overhead_kib, self.structure.memory_unit
+        if (MEMORY, HOSTS) in self.structure.loads:
+            _add(out, self.row(RowKind.LOAD, (), MEMORY), kib // unit)
+        if (MEMORY, NODES) in self.structure.loads:
+            whole = sum(self.structure.memory[node] for node in nodes)
+            for node in nodes:
+                share = kib if len(nodes) == 1 else kib * self.structure.memory[node] // max(1, whole)
+                _add(out, self.row(RowKind.LOAD, (node,), MEMORY), share // unit)
 
     def _memory(self, out: dict[int, int], needs: Needs, part: Part | LoosePart, nodes: NodeSet) -> None:
+        self._memory_load(out, part, nodes)
         unions = self.structure.memory_unions
         if part.page_kib is None or not self.structure.pages_told:
             self._on(out, RowKind.MEMORY, "", nodes, part.memory_kib + part.overhead_kib, unions)
@@ -296,6 +315,8 @@ class RowTable:
                 out[k] = rule_room[row]
             elif len(row.nodes) == 1:
                 out[k] = self._node_capacity(host, row, row.nodes[0], cpu_room[row.nodes[0]])
+            elif row.kind in MEASURING:
+                out[k] = PLENTY
             elif row.nodes:
                 out[k] = min(PLENTY, sum(self._node_capacity(host, row, node, ()) for node in row.nodes))
             else:

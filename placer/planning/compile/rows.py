@@ -22,11 +22,10 @@ class RowKind(StrEnum):
     RULE = "rule"
     ONE_L3 = "one-l3"
     LOAD = "load"
-    USED = "used"
     CORES = "cores"
 
 
-MEASURING = frozenset({RowKind.LOAD, RowKind.USED, RowKind.CORES})
+MEASURING = frozenset({RowKind.LOAD, RowKind.CORES})
 """Kinds whose rows limit nothing: they only measure, for goals that grow with a node's load."""
 
 
@@ -38,7 +37,7 @@ class Row:
     ----------
     nodes : positions of the nodes that it is over; none for the whole host.
     what : name of the CPU row (`solvers.pins.cpu_rows`), page size (KiB), kind of device, name of the resource, number
-        of the rule; empty for the other kinds.
+        of the rule, what a load is of (`placer.model.balance`); empty for the other kinds.
     """
 
     kind: RowKind
@@ -73,7 +72,7 @@ class Row:
                 return str(self.what)
             case RowKind.PAGES:
                 return f"pages of {self.what} KiB"
-            case RowKind.DEVICE | RowKind.RESOURCE | RowKind.RULE | RowKind.ONE_L3:
+            case RowKind.DEVICE | RowKind.RESOURCE | RowKind.RULE | RowKind.ONE_L3 | RowKind.LOAD:
                 return f"{self.kind.value} {self.what}"
             case _:
                 return self.kind.value

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from placer.model.balance import Load
 from placer.model.goals import UNBOUND
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
@@ -95,7 +96,7 @@ class ShapeFactory:
     groups: Sequence[FlavorGroup]
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
-    widths: Mapping[str, int]
+    loads: Sequence[Load]
     soft: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     rules: Sequence[Rule] = ()
     only_threads: bool = True
@@ -208,7 +209,7 @@ class ShapeFactory:
         keep: BoolArray = np.asarray((use <= largest).all(axis=1))
         keep[sorted(draft.held)] = True
         use = use[keep]
-        hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.widths, self.soft)
+        hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.loads, self.soft)
         shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
         hinged = {hinge.row for hinge in hinges}
         inside = draft.table.inside() if over else {}
@@ -292,7 +293,19 @@ def wider_places(
     }
 
 
-def without_pinned(group: FlavorGroup) -> FlavorGroup:
+def immovable_use(
+    table: RowTable, group: FlavorGroup, place: Place, spread_rules: Mapping[int, str], *, pinned: bool
+) -> dict[int, int]:
+    """Return row -> what a VM takes that cannot move; `pinned`: its CPUs, which load them, are out of the cores."""
+    if not pinned:
+        return table.use(group, place, spread_rules)
+    load = {row: amount for row, amount in table.use(group, place, spread_rules).items() if table.is_load(row)}
+    if isinstance(place, Loose):
+        place = dataclasses.replace(place, parts=tuple(dataclasses.replace(part, own=()) for part in place.parts))
+    return {**table.use(_without_pinned(group), place, spread_rules), **load}
+
+
+def _without_pinned(group: FlavorGroup) -> FlavorGroup:
     """Return the flavor less its dedicated CPUs, for a VM whose pins are fixed and already taken out of the cores."""
     options = tuple(tuple(dataclasses.replace(part, dedicated=0) for part in parts) for parts in group.needs.options)
     return dataclasses.replace(group, needs=dataclasses.replace(group.needs, options=options, extra_cpu=False))

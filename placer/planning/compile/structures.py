@@ -6,17 +6,35 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from placer.model.balance import MEMORY, MEMORY_GRAIN_KIB
 from placer.model.host import Host
+from placer.model.units import KIB_PER_MIB
 from placer.planning.compile.capacity import FreeCore, HostCapacity
 from placer.planning.compile.loose import NodeSet
+from placer.planning.compile.needs import Part
 from placer.planning.compile.placements import NodeView
 from solvers.pins.cores import Core
 from solvers.pins.cpu_rows import CpuRow, WholeDemand, node_cpu_rows
 
 MOST_LOAD_UNITS = 64
+FINEST_MEMORY_KIB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class LoadKinds:
+    """What of which places goals of balance look at, (resource, places), and in how many KiB memory is counted."""
+
+    kinds: tuple[tuple[str, str], ...] = ()
+    memory_unit: int = 1
+
+    @property
+    def memory(self) -> bool:
+        """Tell whether any is of memory."""
+        return any(resource == MEMORY for resource, _ in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +44,9 @@ class Structure:
     `cpu_rows` are the CPU rows of each node with their capacity left out, `exact` whether they all allow whatever can
     be pinned; `widths` the threads of each node's widest core, `even` whether all its cores have as many; `ratio`
     shared vCPUs a CPU; `page_sizes` (KiB) that any node pools; `usable` and `whole` enter only where a convex goal
-    needs them, `balance` are those goals that look at the load of nodes. `cpu_unions` and `memory_unions` are the
+    needs them, `loads` are what of which places goals of balance look at, (resource, places). `memory` is
+    what VMs may take of each node's memory (KiB), and `memory_unit` in how many KiB its load is counted, where one of
+    them is of memory. `cpu_unions` and `memory_unions` are the
     unions of nodes that have a row of their own, for VMs that are not bound to one node a cell (`loose`), `split` says
     whether dedicated and shared CPUs are apart there. `carrying` are the CPUs of each node that may carry shared vCPUs,
     where a floating VM may be wider than they are; `told` says whether the host's memory is known.
@@ -48,7 +68,9 @@ class Structure:
     l3_domains: tuple[int, ...]
     usable: tuple[int, ...] | None = None
     whole: tuple[int, ...] | None = None
-    balance: tuple[str, ...] = ()
+    loads: tuple[tuple[str, str], ...] = ()
+    memory: tuple[int, ...] | None = None
+    memory_unit: int = 1
     split: bool = False
     cpu_unions: tuple[NodeSet, ...] = ()
     memory_unions: tuple[NodeSet, ...] = ()
@@ -66,13 +88,25 @@ class Structure:
         return min(MOST_LOAD_UNITS, sum(self.usable) // max(1, math.gcd(*self.usable)))
 
 
+def memory_unit(parts: Iterable[Part], *, floats: bool) -> int:
+    """Return in how many KiB loads of memory are counted: what divides all that VMs take; else a MiB, rounded down.
+
+    Where any of it `floats` it is as fine as can be, for it parts over nodes.
+    """
+    found = math.gcd(MEMORY_GRAIN_KIB, *{part.memory_kib + part.overhead_kib for part in parts})
+    if found < FINEST_MEMORY_KIB:
+        return KIB_PER_MIB
+    return math.gcd(found, FINEST_MEMORY_KIB) if floats else found
+
+
 def structure_of(
     view: NodeView,
     capacity: HostCapacity,
     *,
     whole: WholeDemand,
     any_shared: bool,
-    balance: tuple[str, ...],
+    loads: LoadKinds,
+    memory: Sequence[int],
     cores: bool,
     unions: tuple[tuple[NodeSet, ...], tuple[NodeSet, ...]] = ((), ()),
     widest: int = 0,
@@ -105,9 +139,11 @@ def structure_of(
         node_resources=tuple(sorted({name for node in capacity.nodes for name in node.resources})),
         host_resources=tuple(sorted(capacity.resources)),
         l3_domains=tuple(node.l3_domains for node in capacity.nodes),
-        usable=tuple(node.usable_cpus for node in capacity.nodes) if balance else None,
+        usable=tuple(node.usable_cpus for node in capacity.nodes) if loads.kinds else None,
         whole=tuple(len(node.cores) for node in capacity.nodes) if cores else None,
-        balance=balance,
+        loads=loads.kinds,
+        memory=tuple(memory) if loads.memory else None,
+        memory_unit=loads.memory_unit,
         split=capacity.split if unions[0] else False,
         cpu_unions=unions[0],
         memory_unions=unions[1],

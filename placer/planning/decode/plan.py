@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from placer.errors import PlacerError
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
-from placer.model.goals import BALANCE_USAGE, Goal
+from placer.model.goals import Goal
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.sets import PinMode, known_nodes
 from placer.model.usage_levels import usage_known
@@ -153,10 +153,8 @@ def _options(compiled: Compiled, max_repins: int | None, pin: PinMode | None) ->
 def _warnings(fleet: Fleet, goals: Sequence[Goal]) -> tuple[str, ...]:
     out = _bare_hosts(fleet)
     unknown = len(fleet.vms) - usage_known(fleet.vms)
-    if unknown and any(goal.name == BALANCE_USAGE for goal in goals):
-        out += (
-            f"{BALANCE_USAGE}: the CPU use of {unknown} of {len(fleet.vms)} VMs is not known; their requests count",
-        )
+    if unknown and (by_usage := [goal.name for goal in goals if goal.by_usage]):
+        out += (f"{by_usage[0]}: the CPU use of {unknown} of {len(fleet.vms)} VMs is not known; their requests count",)
     return out
 
 

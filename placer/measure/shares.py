@@ -1,0 +1,50 @@
+"""Of each goal of balance what places carry of what they have: highest, lowest and mean, before a plan and under it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from placer.measure.balance import places_of
+from placer.measure.before import plan_before
+from placer.measure.score import PlanValues
+from placer.model.balance import Load, loads_of
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+
+
+def share_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
+    """Return, a resource of each goal of balance, the highest share with its place, the lowest and the mean.
+
+    The mean is what all places carry over what they have. Places that cannot carry any do not count; `before` is None
+    where nothing runs yet, or where it is not known of all VMs where they are.
+    """
+    loads = [load for goal in plan.goals for load in loads_of(fleet, goal.name)]
+    if not loads:
+        return []
+    now = plan_before(fleet) if fleet.is_live else None
+    after, before = PlanValues(fleet, plan), None if now is None else PlanValues(fleet, now)
+    return [
+        {
+            "goal": load.goal,
+            "resource": load.resource,
+            "places": load.places,
+            **_figures(load, after),
+            "before": None if before is None else _figures(load, before),
+        }
+        for load in loads
+    ]
+
+
+def _figures(load: Load, values: PlanValues) -> dict[str, Any]:
+    found = list(places_of(load, values.used, values.idle))
+    has = math.fsum(place.has * place.count for place in found)
+    if not has:
+        return {"highest": None, "highest_place": None, "lowest": None, "mean": None}
+    highest = max(found, key=lambda place: place.share)
+    return {
+        "highest": round(highest.share, 6),
+        "highest_place": highest.name,
+        "lowest": round(min(place.share for place in found), 6),
+        "mean": round(math.fsum(place.carries * place.count for place in found) / has, 6),
+    }

@@ -1,0 +1,35 @@
+"""What memory of a host VMs may take, node by node and page size by page size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from placer.model.host import Host, NodeKind
+
+Pool = tuple[int, int | None]
+"""Node id, and the page size in KiB of its pool: None for ordinary memory."""
+
+
+def memory_room(host: Host) -> dict[Pool, int]:
+    """Return what VMs may take of each pool (KiB): pages not reserved; memory less pools and reserves, × ratio.
+
+    What is reserved for the whole host is taken in equal parts: memory from the nodes with CPUs and memory (from all
+    nodes where there is none such), pages from the nodes that pool their size.
+    """
+    nodes, reserve = host.topology.nodes, host.reserve
+    ratio = Fraction(str(host.memory_ratio))  # as a person wrote it: 0.7 is 7/10
+    sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
+    room: dict[Pool, int] = {}
+    for node in nodes:
+        if node.kind is NodeKind.DEVICE:
+            continue
+        kept = reserve.memory_kib.get(node.id, 0)
+        if node.id in sharing:
+            kept += -(-reserve.memory_kib.get(None, 0) // len(sharing))
+        room[node.id, None] = max(0, int((node.memory_kib - node.pool_kib - kept) * ratio))
+        for size, count in node.pages.items():
+            pools = sum(1 for other in nodes if other.pages.get(size))
+            whole = reserve.pages.get(None, {}).get(size, 0)
+            held = reserve.pages.get(node.id, {}).get(size, 0) + (-(-whole // pools) if pools else 0)
+            room[node.id, size] = max(0, count - held) * size
+    return room
