@@ -52,6 +52,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageMove:
+    """Pages (KiB) of a running VM that floats, to go from one node of its host to another: all that it has there."""
+
+    vm: str
+    host: str
+    source: int
+    target: int
+    memory_kib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One change of one VM.
 
@@ -63,7 +74,9 @@ class Step:
     parking : the VM is only put aside, so that others can pass; a later step takes it to its planned place.
     passing : its CPUs are only for the time being; a later step gives it the planned ones.
     wants_free : memory (KiB) that must really be free on a node before it, where VMs float over its host: nobody can
-        tell in advance where their pages lie. Of a VM that is bound where it floats, at its next start.
+        tell in advance where their pages lie. Of a VM that is bound where it floats, at its next start, less what is
+        known to lie there of it already.
+    pages_first : pages of VMs that float to be moved before it, where it is known that they are in the way.
     shares_with : VMs that it shares CPUs with for a while, until they too have got their new ones.
     """
 
@@ -77,6 +90,7 @@ class Step:
     parking: bool = False
     passing: bool = False
     wants_free: Mapping[int, int] = field(default_factory=dict)
+    pages_first: tuple[PageMove, ...] = ()
     shares_with: tuple[str, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from placer.model.vm import Vm
 from placer.moves.model import FloatingSet, MoveLimits, Place, Step, StepKind, Wave
 from placer.moves.need import moved_kib
+from placer.moves.pages import Pages
 from placer.moves.places import Claims, Transition, transition
 from placer.moves.state import Board
 
@@ -79,10 +80,15 @@ class Waves:
     board: Board
     limits: MoveLimits
     waves: list[Wave] = field(default_factory=list)
+    _pages: Pages = field(init=False)
     _under_way: Counter[str] = field(default_factory=Counter)
     _gib: dict[str, float] = field(default_factory=dict)
     _open: list[tuple[Task, Step]] = field(default_factory=list)
     _before: dict[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with pages where they lie now."""
+        self._pages = Pages(self.board)
 
     def run(self, tasks: Iterable[Task]) -> list[Task]:
         """Make waves until no step fits any more; return the tasks that are left.
@@ -153,6 +159,7 @@ class Waves:
             for host in task.hosts:
                 self._under_way[host] += 1
                 self._gib[host] = self._gib.get(host, 0.0) + task.memory_gib
+        wants_free = self._wants_free(task)
         step = Step(
             vm=task.name,
             uuid=task.vm.uuid,
@@ -163,7 +170,8 @@ class Waves:
             running=task.vm.running,
             parking=parking,
             passing=passing,
-            wants_free=self._wants_free(task),
+            wants_free=wants_free,
+            pages_first=self._pages.make_room(task.host, task.name, wants_free) if wants_free else (),
             shares_with=tuple(shares),
         )
         for host, node in _floors(self.board, task):
@@ -179,8 +187,12 @@ class Waves:
         for cell in task.target[0].cells:
             wanted.update(cell.nodes)
         if task.source is not None and task.source[0].host == task.host:
-            for cell in task.source[0].cells:
-                wanted.subtract(cell.nodes)
+            now = task.vm.current
+            if task.source[0].cells:
+                for cell in task.source[0].cells:
+                    wanted.subtract(cell.nodes)
+            elif now is not None:
+                wanted.subtract(now.memory_on)
         return {node: kib for node, kib in sorted(wanted.items()) if kib > 0}
 
     def close(self) -> None:

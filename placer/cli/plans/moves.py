@@ -136,6 +136,7 @@ def _draw(schedule: Schedule, changes: Changes, console: Console) -> None:
     from placer.show.change_words import CHANGE_COLUMNS, change_row, change_sentences
     from placer.show.items import draw_items
     from placer.show.rows import MOST, draw_rows, say
+    from placer.show.words import count
 
     for sentence in change_sentences(changes):
         say(console, sentence)
@@ -152,6 +153,14 @@ def _draw(schedule: Schedule, changes: Changes, console: Console) -> None:
         say(console, f"  wave {number}: {wave_outline(wave)}")
     if len(schedule.waves) > MOST:
         say(console, f"  and {len(schedule.waves) - MOST:,} more waves")
+    wanting = [step for step in schedule.steps if step.wants_free]
+    if wanting:
+        after = sum(1 for step in wanting if step.pages_first)
+        moved = f", {after} of them after pages of VMs that float are moved" if after else ""
+        say(
+            console,
+            f"{count(len(wanting), 'step')} want memory that is really free on a node{moved}: --all says how much",
+        )
     for heading, entries in tail(schedule):
         more = [f"and {len(entries) - MOST:,} more: --all"] if len(entries) > MOST else []
         draw_items(heading, [*entries[:MOST], *more], console)

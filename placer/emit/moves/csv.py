@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 
+from placer.emit.moves.markdown import wanted_words
 from placer.model.cpuset import format_cpuset
 from placer.moves.changes import Changes
 from placer.moves.model import Schedule
+from placer.moves.pages import page_command
 from placer.show.words import no_formula
 
 COLUMNS = (
@@ -24,6 +26,8 @@ COLUMNS = (
     "copied_gib",
     "gain",
     "put_aside",
+    "wants_free",
+    "pages_first",
 )
 """`gain` is remote access saved, in vCPU equivalents: empty where it is not known, or the step is not the VM's last."""
 
@@ -52,6 +56,8 @@ def schedule_csv(schedule: Schedule, changes: Changes) -> str:
                 step.memory_gib,
                 gains.get(step.vm) if last else None,
                 "yes" if step.parking else "no",
+                wanted_words(step) or None,
+                "; ".join(map(page_command, step.pages_first)) or None,
             )
             writer.writerow([no_formula(cell) for cell in row])
     return out.getvalue()

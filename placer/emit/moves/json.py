@@ -6,6 +6,7 @@ from typing import Any
 
 from placer.model.cpuset import format_cpuset
 from placer.moves.model import FloatingSet, Place, Schedule, Step
+from placer.moves.pages import page_command
 
 SCHEMA = "placer.moves/v1"
 
@@ -63,6 +64,17 @@ def step_data(step: Step) -> dict[str, Any]:
         "parking": step.parking,
         "passing": step.passing,
         "wants_free_kib": {str(node): kib for node, kib in step.wants_free.items()},
+        "move_pages_first": [
+            {
+                "vm": move.vm,
+                "host": move.host,
+                "from_node": move.source,
+                "to_node": move.target,
+                "memory_kib": move.memory_kib,
+                "command": page_command(move),
+            }
+            for move in step.pages_first
+        ],
         "shares_with": list(step.shares_with),
     }
 

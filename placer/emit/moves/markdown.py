@@ -9,6 +9,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.units import format_kib
 from placer.moves.model import Place, Schedule, Step, Wave
 from placer.moves.need import Need
+from placer.moves.pages import page_command
 from placer.show.words import count, visible
 
 
@@ -120,8 +121,11 @@ def remark(step: Step) -> str:
         words.append("put aside for a while")
     if step.passing:
         words.append("passing CPUs")
+    for move in step.pages_first:
+        what = f"{format_kib(move.memory_kib)} of {move.vm}, which floats"
+        words.append(f"first move {what}, on {move.host}: {page_command(move)}")
     if step.wants_free:
-        said = ", ".join(f"{format_kib(kib)} on node {node}" for node, kib in step.wants_free.items())
+        said = wanted_words(step)
         when = "by its next start" if step.kind.value == "repin" else "first"
         words.append(f"{said} must be free {when} (VMs float there)")
     if step.shares_with:
@@ -130,6 +134,11 @@ def remark(step: Step) -> str:
         own = [pin for pin in step.target.pins.values() if len(pin) == 1]
         words.append(f"CPUs {format_cpuset(frozenset().union(*own))}" if own else "floats over what is free")
     return "; ".join(words)
+
+
+def wanted_words(step: Step) -> str:
+    """Return what memory must be free on which nodes before a step; empty for none."""
+    return ", ".join(f"{format_kib(kib)} on node {node}" for node, kib in step.wants_free.items())
 
 
 def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:

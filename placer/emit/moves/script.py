@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.vm import CellMode, Vm
 from placer.moves.model import FloatingSet, Place, Schedule, Step, StepKind
 from placer.moves.need import Need
+from placer.moves.pages import page_command
 
 _HELPERS = r"""
 set -u
@@ -86,6 +87,14 @@ restart() {  # LABEL DOMAIN FROM TO PINS NUMATUNE: off, moved, defined, on again
   if [ "$3" = "$4" ]; then define "$3" "$2" "$5" "$6" || return 1; else migrate "$@" || return 1; fi
   [ $was -eq 0 ] || on "$4" start --domain "$2" >/dev/null || fail "virsh start failed"
 }
+wants() {  # LABEL URI NODE KIB: what libvirt calls free, in which page cache is not counted
+  local free
+  label=$1
+  [ "${PLACER_FREE:-check}" != skip ] || return 0
+  free=$(on "$2" freecell --cellno "$3" | sed -n 's/^[0-9]*: *\([0-9]*\) KiB$/\1/p')
+  [ "${free:-0}" -ge "$4" ] ||
+    fail "node $3 has ${free:-unknown} KiB free, $4 are wanted: free them, or set PLACER_FREE=skip if it is page cache"
+}
 wave_done() { [ $failed -eq 0 ] || { say "stopped after wave $1: $failed failed"; exit 8; }; say "wave $1 is done"; }
 """
 
@@ -115,13 +124,21 @@ def _step(step: Step, fleet: Fleet) -> Iterator[str]:
     label, domain = quote(_label(vm)), quote(vm.uuid or vm.name)
     here = "" if step.source is None else quote(fleet.host_by_name[step.source.host].uri or "")
     tunes = f"{quote(_pins(place))} {quote(_numatune(vm, place))}"
+    for move in step.pages_first:
+        yield comment(f"first, as root on {move.host}, pages of {move.vm}: {page_command(move)}")
+    # A VM that is bound where it floats wants its memory by its next start, which is not this script's.
+    wants = (
+        ""
+        if step.kind is StepKind.REPIN
+        else "".join(f"wants {label} {to} {node} {kib} && " for node, kib in step.wants_free.items())
+    )
     if step.source is None:
         yield comment(f"{step.vm}: define and start it on {place.host} (placer export --to libvirt)")
     elif step.kind is StepKind.MIGRATE:
-        yield f"migrate {label} {domain} {here} {to} {tunes}"
+        yield f"{wants}migrate {label} {domain} {here} {to} {tunes}"
     elif step.kind is StepKind.RESTART or (step.kind is StepKind.RENODE and step.need is not Need.PIN):
         # The memory of a running guest stays on its nodes whatever its definition says.
-        yield f"restart {label} {domain} {here} {to} {tunes}"
+        yield f"{wants}restart {label} {domain} {here} {to} {tunes}"
     else:
         yield f"label={label}; scope_of {to} {domain}"
         for vcpu, cpus in sorted(place.pins.items()):
