@@ -13,6 +13,7 @@ from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_of_plan
 from placer.cli.terminal import Terminal
+from placer.errors import InputError
 from placer.show.alternative_words import because, nodes_words
 from placer.show.rows import MOST
 from placer.show.words import count, figure, listed, percent, visible
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from placer.explain.alternatives import Alternative
     from placer.explain.explain import FleetExplanation, VmExplanation
     from placer.explain.prices import RulePrice
+    from placer.model.fleet import Fleet
+    from placer.model.plan import Plan
 
 
 def explain(
@@ -41,6 +44,9 @@ def explain(
         ),
     ] = "10s",
     show_all: Annotated[bool, typer.Option("--all", help="Every other place of the VM, a row each.")] = False,
+    topology: Annotated[
+        bool, typer.Option("--topology", help="What sockets, cores and threads tell the guest of its host.")
+    ] = False,
 ) -> Answer:
     """Say why a VM is where it is, or what each rule costs."""
     from placer.explain.explain import explain_fleet, explain_vm
@@ -49,11 +55,29 @@ def explain(
     limit_s = parse_duration_s(time_limit, "--time-limit")
     model = read_plan(plan)
     source = fleet_of_plan(model, plan, fleet, terminal)
+    if topology:
+        return _topology(model, source, vm)
     if vm is not None:
         one = explain_vm(source, model, vm)
         return Answer(data=lambda: asdict(one), text=lambda console: _draw_vm(one, console, None if show_all else MOST))
     whole = explain_fleet(source, model, time_limit_s=limit_s)
     return Answer(data=lambda: _fleet_data(whole), text=lambda console: _draw_fleet(whole, console))
+
+
+def _topology(plan: Plan, fleet: Fleet, name: str | None) -> Answer:
+    from placer.emit.domain.cpu_topology import topology_shown
+    from placer.emit.domain.files import source_xml
+    from placer.explain.guest_topology import guest_topologies
+    from placer.show.topology_words import draw_guest_topology
+
+    planned = None if name is None else plan.vm_by_name.get(name)
+    if planned is None:
+        what = "--topology is of one VM" if name is None else f"the plan has no place for a VM {name!r}"
+        raise InputError(what, field="VM", cure="name a VM that the plan places")
+    known, host = fleet.vm_by_name[planned.name], fleet.host_by_name[planned.host]
+    shown = topology_shown(planned, known.spec, host, source_xml(known, fleet))
+    found = guest_topologies(planned, host.topology, shown)
+    return Answer(data=lambda: asdict(found), text=lambda console: draw_guest_topology(found, console))
 
 
 def _fleet_data(whole: FleetExplanation) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from placer.model.cpu_topology import LEVELS, CpuTopology, TopologyPolicy
 from placer.model.host import Host
 from placer.model.plan import PlanVm
 from placer.model.vm import VmSpec
+from placer.read.text.xml import parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -59,6 +60,19 @@ def set_topology(root: _Element, topology: CpuTopology, host: Host) -> None:
         feature = add_child(cpu, "feature", _CPU_ORDER)
         feature.set("policy", "require")
         feature.set("name", "topoext")
+
+
+def topology_shown(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None) -> CpuTopology:
+    """Return what a guest sees: the planned topology, or that of its own XML where it keeps it, which is a socket for
+    every vCPU where it tells none.
+    """
+    if wants_topology(spec, has_xml=xml is not None, new_cells=vm.new_cells):
+        return guest_topology(vm, spec, host)
+    element = None if xml is None else parse_xml(xml, vm.name).find("cpu/topology")
+    if element is None:
+        return CpuTopology(sockets=spec.vcpus)
+    counts = {level: int(text) for level in LEVELS if (text := element.get(level, "")).isascii() and text.isdigit()}
+    return CpuTopology(**{level: max(1, min(number, spec.vcpus)) for level, number in counts.items()})
 
 
 def wants_topology(spec: VmSpec, *, has_xml: bool, new_cells: bool) -> bool:
