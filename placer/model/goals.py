@@ -45,17 +45,20 @@ UNBOUND, REMOTE_ACCESS = "VMs that shall be bound and are not", "remote access"
 
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _PRIORITY = re.compile(r"-?[1-9]\d{0,8}")
-_FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?")
+_FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?(?::(shared|dedicated))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadroomFlavor:
-    """A flavor written like ``16x64GiB/2``: vCPUs, memory (KiB), cells (1 unless said)."""
+    """A flavor written like ``16x64GiB/2:shared``: vCPUs, memory (KiB), cells (1 unless said), whether its vCPUs share
+    CPUs; None where it does not say.
+    """
 
     text: str
     vcpus: int
     memory_kib: int
     cells: int = 1
+    shared: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Goal:
 
 
 def parse_flavor(text: str) -> HeadroomFlavor:
-    """Read ``16x64GiB``, ``16x64GiB/2`` (two cells) or ``16x0`` (CPU slots whatever the memory).
+    """Read ``16x64GiB``, ``16x64GiB/2`` (two cells), ``16x0`` (CPU slots whatever the memory), ``1x2GiB:shared``.
 
     Raises
     ------
@@ -90,13 +93,14 @@ def parse_flavor(text: str) -> HeadroomFlavor:
     if match is None:
         raise InputError(
             f"{text[:60]!r} is not a flavor",
-            cure='write vCPUs x memory, like "16x64GiB", "16x64GiB/2" for two cells, or "16x0"',
+            cure='write vCPUs x memory, like "16x64GiB", "16x64GiB/2" for two cells, "1x2GiB:shared", or "16x0"',
         )
     vcpus, cells = int(match[1]), int(match[3] or 1)
     memory = 0 if match[2] == "0" else parse_kib(match[2])
     if vcpus < 1 or cells < 1 or vcpus % cells or memory % cells:
         raise InputError(f"flavor {text!r}: {cells} cells do not divide {vcpus} vCPUs and {memory} KiB")
-    return HeadroomFlavor(text=text.strip(), vcpus=vcpus, memory_kib=memory, cells=cells)
+    shared = None if match[4] is None else match[4] == "shared"
+    return HeadroomFlavor(text=text.strip(), vcpus=vcpus, memory_kib=memory, cells=cells, shared=shared)
 
 
 def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, ...]:
@@ -190,6 +194,9 @@ def _parse_goal(text: str) -> Goal:
             )
         tolerance = float(match[1]) / (100 if match[2] else 1)
     flavor = parse_flavor(argument) if kind == "headroom" else None
+    if flavor is not None and flavor.shared:
+        cure = "placer headroom FLEET --flavor counts those that share CPUs"
+        raise InputError(f"goal {text[:60]!r} counts VMs of dedicated vCPUs", field="goals", cure=cure)
     if chosen is not None:
         return Goal(name=name, kind=f"{kind} of", tolerance=tolerance, chosen=chosen)
     return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor, balance=balance)

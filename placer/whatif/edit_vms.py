@@ -12,9 +12,10 @@ from pathlib import Path
 
 from placer.errors import InputError
 from placer.measure.spec_numbers import SpecNumbers
+from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
 from placer.model.host import Host
-from placer.model.vm import Cell, CellMode, Current, Movable, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Movable, Vm, VmSpec
 from placer.planning.compile.needs import part_vcpus
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import VmEntry
@@ -22,6 +23,7 @@ from placer.read.inventory.specs import SPEC_KEYS, build_spec
 from placer.read.inventory.validation import Problem
 from placer.read.inventory.vms import VmSection
 from placer.read.text.located import FaultLog, LineList, field_path
+from placer.whatif.wanted import as_most
 
 
 def listed(section: LineList, hosts: Mapping[str, Host], base_dir: Path, file: str | None) -> tuple[Vm, ...]:
@@ -68,22 +70,23 @@ def _copy(vm: Vm, name: str, taken: set[str]) -> Vm:
     return Vm(name=name, spec=vm.spec)
 
 
-def of_flavors(mix: Mapping[str, int], taken: set[str]) -> tuple[Vm, ...]:
-    """Return new VMs of flavors written like ``16x64GiB/2``."""
+def of_flavors(mix: Mapping[str, int], taken: set[str], fleet: Fleet) -> tuple[Vm, ...]:
+    """Return new VMs of flavors written like ``16x64GiB/2:shared``, of the policy of most VMs where none is said."""
     out: list[Vm] = []
     for text, many in mix.items():
-        spec = flavor_spec(text)
+        spec = flavor_spec(text, fleet)
         fresh = (name for number in count(1) if (name := f"{text.strip()}+{number}") not in taken)
         out.extend(Vm(name=next(fresh), spec=spec) for _ in range(many))
     return tuple(out)
 
 
-def flavor_spec(text: str) -> VmSpec:
+def flavor_spec(text: str, fleet: Fleet) -> VmSpec:
     """Return what a VM of a flavor needs: so many cells where it says them, else those that fit."""
-    flavor = parse_flavor(text)
+    flavor = as_most(fleet, parse_flavor(text))
     if not flavor.memory_kib:
         raise InputError(f"flavor {text!r} has no memory, so there is no such VM", cure="write it like 16x64GiB")
-    spec = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
+    policy = CpuPolicy.SHARED if flavor.shared else CpuPolicy.DEDICATED
+    spec = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cpu_policy=policy)
     if "/" not in text:
         return spec
     each = flavor.memory_kib // flavor.cells

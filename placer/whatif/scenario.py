@@ -235,7 +235,7 @@ class _Work:
         else:
             if edit.entry.vms is not None:
                 raise InputError("a mix of flavors selects no VMs", cure="leave vms out, or grow by a percentage")
-            new = on_vms.of_flavors(said, names)
+            new = on_vms.of_flavors(said, names, self.fleet)
             text = "grow by " + ", ".join(f"{many} of {flavor}" for flavor, many in said.items())
         self._append(new)
         return f"{text}: {_count(len(new), 'VM')}"

@@ -12,7 +12,7 @@ from placer.model.goals import HeadroomFlavor, parse_flavor
 from placer.model.host import Host
 from placer.model.memory_room import memory_room
 from placer.model.units import format_kib
-from placer.model.vm import Cell, CellMode, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.planning.compile.needs import part_vcpus
 
 _GIB_A_VCPU = 4
@@ -42,7 +42,8 @@ def wanted_flavor(flavor: HeadroomFlavor, cells: int | str | None = None, page_k
     """
     text, many = flavor.text, flavor.cells
     if cells is not None and cells != many:
-        text = f"{text.partition('/')[0]}/{cells}"
+        size, colon, policy = text.partition(":")
+        text = f"{size.partition('/')[0]}/{cells}{colon}{policy}"
     if page_kib is not None:
         text += f" in {format_kib(page_kib)} pages"
     if cells == "auto":
@@ -105,8 +106,17 @@ def _spec(flavor: HeadroomFlavor, mode: CellMode, cells: tuple[Cell, ...], page_
         cell_mode=mode,
         cells=cells,
         page_kib=page_kib,
+        cpu_policy=CpuPolicy.SHARED if flavor.shared else CpuPolicy.DEDICATED,
         overhead_kib=None if flavor.memory_kib else 0,
     )
+
+
+def as_most(fleet: Fleet, flavor: HeadroomFlavor) -> HeadroomFlavor:
+    """Return a flavor that does not say its policy with that of most of the fleet's VMs: shared is then in its text."""
+    shared = sum(vm.spec.cpu_policy is CpuPolicy.SHARED for vm in fleet.vms)
+    if flavor.shared is not None or 2 * shared <= len(fleet.vms):
+        return flavor
+    return dataclasses.replace(flavor, shared=True, text=f"{flavor.text}:shared")
 
 
 def usual_flavors(fleet: Fleet) -> list[HeadroomFlavor]:

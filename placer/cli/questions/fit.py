@@ -42,12 +42,12 @@ def fit(
     """
     from placer.model.goals import parse_flavor
     from placer.whatif.fit import fit as find_places
-    from placer.whatif.wanted import wanted_flavor, wanted_like
+    from placer.whatif.wanted import as_most, wanted_flavor, wanted_like
 
     if not flavor and not like:
         raise InputError("nothing to place is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
     model = read_fleet(fleet, terminal)
-    wanted = [wanted_flavor(parse_flavor(text)) for text in flavor or ()]
+    wanted = [wanted_flavor(as_most(model, parse_flavor(text))) for text in flavor or ()]
     wanted += [wanted_like(model, name) for name in like or ()]
     found = find_places(
         model, [(one, count) for one in wanted], max_moves=max_moves, time_limit_s=time_limit, seed=seed

@@ -33,7 +33,7 @@ def headroom(
         list[str] | None,
         typer.Option(
             "--flavor",
-            help="vCPUs x memory[/cells]: 16x64GiB, 16x64GiB/2, 16x0; repeat. If not said: up to the largest node.",
+            help="vCPUs x memory[/cells][:policy]: 16x64GiB/2, 1x2GiB:shared, 16x0; repeat. Policy: that of most VMs.",
         ),
     ] = None,
     cells: Annotated[
@@ -66,13 +66,15 @@ def headroom(
     from placer.planning.after import fleet_after
     from placer.whatif.headroom import headroom as count_headroom
     from placer.whatif.headroom_reserved import reserved_headroom
-    from placer.whatif.wanted import usual_flavors, wanted_flavors, wanted_like
+    from placer.whatif.wanted import as_most, usual_flavors, wanted_flavors, wanted_like
 
     limit_s = parse_duration_s(time_limit, "--time-limit")
     flavors = [parse_flavor(text) for text in flavor or ()]
     model, plan = _read(file, fleet, terminal)
     if not flavors and not like:
         flavors = usual_flavors(model)
+    # What moves can make room for is a goal of the solver, which counts dedicated vCPUs.
+    flavors = [as_most(model, one) for one in flavors] if moves is None else flavors
     wanted = wanted_flavors(flavors, _cells(cells), _page_sizes(page_size))
     wanted += [wanted_like(model, name) for name in like or ()]
     if plan is not None and moves is not None:
