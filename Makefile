@@ -5,8 +5,9 @@ bin := .venv/bin
 ready := .venv/.ready
 with_libvirt := .venv/.libvirt
 with_browser := .venv/.browser
+with_docs := .venv/.docs
 
-.PHONY: help setup demo test lint types imports libvirt test-libvirt browser test-browser wheel lab ci lock clean
+.PHONY: help setup demo test lint types imports libvirt test-libvirt browser test-browser docs wheel lab ci lock clean
 
 help:
 	@echo "make demo          plan a bundled fleet, check the plan, show it"
@@ -19,6 +20,7 @@ help:
 	@echo "make test-libvirt  run the tests that need it; none may be skipped for want of it"
 	@echo "make browser       add what the tests of the report need: Chromium and axe-core"
 	@echo "make test-browser  open the report in it; none may be skipped for want of it"
+	@echo "make docs          build the site of docs/ in build/site; a dead link fails"
 	@echo "make wheel         build the wheel and run it from another directory"
 	@echo "make lab           run the tests on a NUMA host with real libvirt, under QEMU"
 	@echo "make ci            all that .ci/run does"
@@ -35,6 +37,10 @@ $(with_libvirt): $(ready) requirements/libvirt.txt scripts/install_libvirt.sh
 
 $(with_browser): $(ready) scripts/install_browser.sh
 	@scripts/install_browser.sh
+	@touch $@
+
+$(with_docs): $(ready) requirements/docs.txt
+	@scripts/uv.sh pip install --quiet --require-hashes --python .venv/bin/python -r requirements/docs.txt
 	@touch $@
 
 setup: $(ready)
@@ -65,6 +71,9 @@ browser: $(with_browser)
 
 test-browser: $(with_browser)
 	$(bin)/python -m pytest -m browser --require-browser tests/browser $(PYTEST_ARGS)
+
+docs: $(with_docs)
+	$(bin)/mkdocs build --strict --quiet
 
 wheel: $(ready)
 	@scripts/try_wheel.sh

@@ -14,5 +14,6 @@ compile() { # compile FILE ARGUMENT...
 compile base.txt pyproject.toml
 compile dev.txt pyproject.toml --constraints requirements/base.txt \
     --extra excel --extra parquet --extra dask --extra serve --group dev
+compile docs.txt pyproject.toml --constraints requirements/dev.txt --group docs
 compile libvirt.txt pyproject.toml --constraints requirements/base.txt --extra libvirt
 printf 'uv\n' | compile tools.txt -
