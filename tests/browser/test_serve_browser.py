@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 NASTY = "</script><img src=x onerror=console.error(1)>"
 PLACER = Path(sys.executable).parent / "placer"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 NODES = [{"id": n, "cpus": f"{8 * n}-{8 * n + 7}", "memory": "32GiB"} for n in range(2)]
 
 

@@ -17,10 +17,13 @@ from placer.measure.node_load import node_loads
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
+from placer.model.rules import matches
 from placer.model.vm import Vm
 from placer.show.words import count, visible
 from placer.whatif.headroom import Headroom
 
+MOST_RULES = 20
+"""Rules by which the map can be coloured."""
 _THOUSAND = 1000
 _NO_LABEL = -1
 
@@ -58,7 +61,8 @@ def fleet_columns(
         Plain data for JSON: ``names``, ``failed``, ``drained`` and ``shape`` a host; ``shapes`` in words;
         ``labels``: label -> its values, and a host the place of its value (-1: it has none); ``before`` and ``after``
         as `Side`; ``change``: the strongest change a host as its place in ``changes``; ``changed``: VMs that change;
-        ``headroom``: how many more VMs of a size fit on each host; ``patterns`` as given.
+        ``rules``: how many VMs that a rule names are on each host, as planned, else now; ``headroom``: how many more
+        VMs of a size fit on each host; ``patterns`` as given.
     """
     names = {host.name: number for number, host in enumerate(fleet.hosts)}
     shapes: dict[object, int] = {}
@@ -88,6 +92,7 @@ def fleet_columns(
         "changes": [one.value for one in Change],
         "change": change,
         "changed": changed,
+        "rules": _rules(fleet, plan, names),
         "headroom": {"flavors": [visible(one.flavor) for one in room], "fits": [list(one.counts) for one in room]},
         "patterns": patterns,
     }
@@ -147,6 +152,23 @@ def _labels(fleet: Fleet) -> dict[str, dict[str, Any]]:
             value = host.labels.get(key)
             at[key].append(_NO_LABEL if value is None else values.setdefault(value, len(values)))
     return {visible(key): {"values": [visible(one) for one in found[key]], "at": at[key]} for key in found}
+
+
+def _rules(fleet: Fleet, plan: Plan | None, names: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the first rules that name VMs, each with how many of them are on each host."""
+    if plan is None:
+        at = {vm.name: vm.current.host for vm in fleet.vms if vm.current is not None}
+    else:
+        at = {vm.name: vm.host for vm in plan.vms}
+    found = []
+    for rule in [rule for rule in fleet.rules if rule.selections][:MOST_RULES]:
+        counts = [0] * len(names)
+        for vm in fleet.vms:
+            number = names.get(at.get(vm.name, ""))
+            if number is not None and any(matches(one, vm.name, vm.spec.labels) for one in rule.selections):
+                counts[number] += 1
+        found.append({"name": visible(rule.label), "counts": counts})
+    return found
 
 
 def _changes(fleet: Fleet, plan: Plan | None, names: Mapping[str, int]) -> tuple[list[int], list[int]]:

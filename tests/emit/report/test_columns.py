@@ -12,6 +12,7 @@ from placer.emit.report.columns import columns_text, fleet_columns
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
 from placer.whatif.headroom import headroom
 
@@ -85,6 +86,15 @@ def test_labels_and_headroom_stand_by_host(moved: tuple[Fleet, Plan]) -> None:
     assert found["labels"]["power"]["at"] == [-1, 0, -1]
     assert found["headroom"] == {"flavors": ["2x4GiB"], "fits": [list(room[0].per_host.values())]}
     assert found["headroom"]["fits"][0][2] == 0
+
+
+def test_rules_count_their_vms_by_host(moved: tuple[Fleet, Plan]) -> None:
+    """The VMs that a rule names count where the plan has them, without a plan where they are; others do not."""
+    fleet, plan = moved
+    rule = Rule(kind=RuleKind.ANTI_AFFINITY, name=NASTY, members={"name": "vm"})
+    ruled = replace(fleet, rules=(rule,))
+    assert fleet_columns(ruled, plan)["rules"] == [{"name": rule.label, "counts": [0, 1, 0]}]
+    assert fleet_columns(ruled, None)["rules"][0]["counts"] == [1, 0, 0]
 
 
 def test_nothing_in_a_name_ends_a_script(moved: tuple[Fleet, Plan]) -> None:

@@ -42,6 +42,13 @@ function mountMap(data, open) {
       say: (value) => number.format(Math.round(value * top)),
     };
   }
+  for (const [place, rule] of data.rules.entries()) {
+    const top = Math.max(1, ...rule.counts);
+    kinds[`rule${place}`] = {
+      title: `VMs under ${rule.name}`, of: (_, host) => [rule.counts[host] / top],
+      say: (value) => number.format(Math.round(value * top)),
+    };
+  }
   kinds.hardware = { title: "hardware", values: data.shapes, place: (host) => data.shape[host] };
   for (const [key, label] of Object.entries(data.labels)) {
     kinds[`label ${key}`] = { title: `label ${key}`, values: label.values, place: (host) => label.at[host] };
