@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Literal
 
 import pytest
@@ -26,7 +27,8 @@ def excess(fleet: Fleet) -> int:
     return sum(start_excess(fleet, rule_index(fleet)).values())
 
 
-BROKEN = [seed for seed in range(400) if small_fleet(seed).rules and excess(broken_fleet(seed))]
+# Sought no further than needed: every worker collects this file.
+BROKEN = list(islice((seed for seed in range(400) if small_fleet(seed).rules and excess(broken_fleet(seed))), 24))
 
 
 @pytest.mark.parametrize("first", range(0, 24, 12))
