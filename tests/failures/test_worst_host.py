@@ -44,7 +44,14 @@ def test_what_a_solve_might_find_is_not_claimed(build: Any) -> None:
 def test_one_host_alone_loses_all(build: Any) -> None:
     """Where there is no other host, nothing finds a place, which is proven."""
     found = worst(build, 1, (2, "h0", 0))
-    assert (found["vms_without_place"], found["proven"]) == (1, True)
+    assert found == {
+        "host": "h0",
+        "vms_without_place": 1,
+        "vcpus_without_place": 2,
+        "proven": True,
+        "states": 1,
+        "states_in_all": 1,
+    }
 
 
 def test_a_plan_without_vms(build: Any) -> None:
