@@ -82,7 +82,8 @@ def undominated(items: Sequence[Item], levels: Sequence[int]) -> list[Item]:
         if item.value <= 0 or any(all(u <= v for u, v in zip(o.use, item.use, strict=True)) for o in unlimited):
             continue
         kept.append(item)
-        if item.bound >= _room(item.use, levels, item.bound):
+        # What takes nothing is limited by its number alone: it stands in the way of nothing else.
+        if any(item.use) and item.bound >= _room(item.use, levels, item.bound):
             unlimited.append(item)
     return kept
 
