@@ -1,7 +1,8 @@
-"""Domains that float in the lab: they stay unpinned, and are never bound to a node that is full."""
+"""Domains that float in the lab: they stay unpinned, are bound where it is worth it, never to a node that is full."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from placer.read.domains.pages import pages_by_node
+from placer.read.imports.collect import shell_function
 from tests.lab.domains import LabDomain
 from tests.lab.machine.lab import Lab
 from tests.lab.observe import look_at
@@ -40,6 +43,12 @@ def live(lab: Lab, folder: Path, *arguments: str, kill: str | None = None) -> Pl
     return PlacerRun.run(folder, *arguments, "--ssh-config", str(lab.ssh_config), kill=kill)
 
 
+def memory_on(lab: Lab, name: str) -> dict[int, int]:
+    """Return where a domain's pages lie (KiB by node) as the collect script and its reader have it."""
+    script = f"{shell_function('pages')}pages $(cat /run/libvirt/qemu/{name}.pid)"
+    return pages_by_node(lab.shell(script))
+
+
 def loosen(path: Path, **said: object) -> None:
     """Let the domain named loose float in an inventory, as it was imported."""
     tree = yaml.safe_load(path.read_text())
@@ -47,6 +56,12 @@ def loosen(path: Path, **said: object) -> None:
     del loose["cpu_policy"], loose["pin"]
     loose.update(said)
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def numastat_mib(lab: Lab, name: str) -> dict[int, float]:
+    """Return what numastat says of a domain's process, by node."""
+    total = lab.shell(f"numastat -p $(cat /run/libvirt/qemu/{name}.pid) | grep ^Total").split()
+    return {node: float(mib) for node, mib in enumerate(total[1:-1])}
 
 
 def test_a_floating_domain_stays_as_it_is_while_others_are_changed(lab: Lab, tmp_path: Path) -> None:
@@ -87,6 +102,33 @@ def test_a_floating_domain_that_comes_from_another_host_floats(lab: Lab, tmp_pat
     lab.virsh("start", "loose", "--paused")
     evidence = look_at(lab, "loose")
     assert list(evidence.vcpus().values()) == [ALL, ALL] and evidence.bound() == []
+
+
+def test_a_binding_that_is_worth_it_is_applied(lab: Lab, tmp_path: Path) -> None:
+    """memory_on as gathered agrees with numastat; its threads are bound at once, and after a start its pages are."""
+    define(lab, tmp_path, [LOOSE])
+    lab.virsh("start", "loose", "--paused")
+    lab.shell("migratepages $(cat /run/libvirt/qemu/loose.pid) 0,1,3,4 2")
+    pages_kib = memory_on(lab, "loose")
+    said = {node: kib / MIB for node, kib in pages_kib.items()}
+    told = numastat_mib(lab, "loose")
+    assert said[2] >= 128
+    # The process maps libraries too, which other processes brought into memory wherever they ran.
+    assert all(abs(told[node] - said.get(node, 0.0)) <= 24 for node in told), (said, told)
+    path = inventory(lab, tmp_path, {"loose": {}})
+    loosen(path, memory_on={node: f"{kib}KiB" for node, kib in pages_kib.items()})
+    solved = PlacerRun.run(tmp_path, "solve", "fleet.yaml", "-o", "plan.json", "--pin", "worth", "--time-limit", "20s")
+    assert solved.code == 0, solved.err
+    [planned] = json.loads((tmp_path / "plan.json").read_text())["vms"]
+    [node] = map(int, planned["cells"][0]["nodes"])
+    applied = live(lab, tmp_path, "apply", "plan.json", "--apply", "--json")
+    assert applied.code == 0, applied.err
+    assert all(cpus <= set(range(4 * node, 4 * node + 4)) for cpus in look_at(lab, "loose").vcpus().values())
+    lab.virsh("destroy", "loose")
+    lab.virsh("start", "loose", "--paused")
+    assert [mapping.nodes for mapping in look_at(lab, "loose").bound()] == [{node: 128 * MIB}]
+    assert numastat_mib(lab, "loose")[node] >= 128
+    assert live(lab, tmp_path, "verify", "plan.json").code == 0
 
 
 _FILL = "numactl --membind=1 dd if=/dev/zero of=/dev/shm/taken bs=1M count={} 2>/dev/null"
