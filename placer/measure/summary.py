@@ -23,7 +23,8 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
     """Return CPUs and MiB used, reserved and free over the hosts that work, and the node with the largest free slot.
 
     A CPU is used when it is held by a vCPU or an emulator thread of its own, or kept idle by a thread policy; shared
-    vCPUs count by the overcommit ratio.
+    vCPUs count by the overcommit ratio. Hosts that are to be emptied, or that have no KVM, have no slot: nobody comes
+    there.
     """
     hosts = values.fleet.hosts
     taken = {planned.host for planned in values.plan.vms}
@@ -41,8 +42,10 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
             continue
         figures, slot = _of_host(group, use)
         totals.update({name: figure * group.hosts for name, figure in figures.items()})
-        if slot is not None and (largest is None or slot[:2] > largest[:2]):
-            largest = slot
+        names = [host.name for host, _ in ((group.host, ()), *group.others)]
+        takes = [name for name in names if group.host.kvm and name not in values.fleet.drained]
+        if slot is not None and takes and (largest is None or slot[:2] > largest[:2]):
+            largest = (*slot[:2], takes[0], slot[3])
     free = totals["cpus"] - totals["cpus_reserved"] - totals["cpus_used"]
     return {
         "cpus": {

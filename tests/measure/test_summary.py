@@ -9,6 +9,7 @@ from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.host import Reserve
 from placer.model.plan import PlanVm
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
 
 
@@ -69,3 +70,13 @@ def test_a_full_fleet_has_no_free_slot(build: Any) -> None:
     planned = build.placed(vm, sorted(topology.cpus), [0])
     found = summary_of(build, build.fleet([build.host(topology=topology)], [vm]), planned)
     assert found["largest_free_slot"] is None
+
+
+def test_no_slot_is_told_where_nobody_comes(build: Any) -> None:
+    """Hosts that are to be emptied or that have no KVM hold the most free CPUs, and no VM may come there."""
+    large = build.topology(nodes=1, cpus=16)
+    hosts = [build.host("a", large), build.host("b", large, kvm=False), build.host("c", build.topology(nodes=1))]
+    drain = Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})
+    fleet = build.fleet(hosts, [], [drain])
+    slot = summary_of(build, fleet)["largest_free_slot"]
+    assert (slot["host"], slot["cpus"]) == ("c", 4)
