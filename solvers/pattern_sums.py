@@ -33,6 +33,7 @@ class PatternSums:
     taken: list[IntArray]
     host_class: IntArray
     _domains: dict[str, IntArray] = field(default_factory=dict)
+    _holding: list[IntArray] = field(default_factory=list)
 
     @classmethod
     def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> PatternSums:
@@ -70,6 +71,15 @@ class PatternSums:
             taken=taken,
             host_class=np.array([pattern.host_class for pattern in patterns], dtype=np.int64),
         )
+
+    def holding(self, flavors: Sequence[int]) -> IntArray:
+        """Return the patterns that hold a VM of one of the flavors, or whose hosts do at the start, in order."""
+        if not self._holding:
+            flavor, pattern = np.nonzero((self.vms.T != 0) | (self.before.T != 0))
+            ends = np.searchsorted(flavor, np.arange(self.vms.shape[1] + 1))
+            self._holding.extend(np.split(pattern, ends[1:-1]))
+        found = [self._holding[one] for one in flavors]
+        return found[0] if len(found) == 1 else np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
     def domains(self, problem: Problem, scope: str) -> IntArray:
         """Return (N,): the domain of a scope that a pattern's hosts are in, -1 for none."""

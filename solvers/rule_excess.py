@@ -81,30 +81,33 @@ def _members(
     """Return members in each domain in the end and at the start."""
     if rule.scope == "node":
         return _members_on_nodes(problem, state, rule, index)
-    chosen = list(rule.members)
-    amounts = np.array(rule.counts, dtype=np.int64)
-    immovable = np.array([one.fixed_members.get(index, 0) for one in problem.classes], dtype=np.int64)[state.host_class]
-    many, before = (immovable + vms[:, chosen] @ amounts for vms in (state.vms, state.before))
-    if rule.kind == "hosts":
-        many, before = (many > 0).astype(np.int64), (before > 0).astype(np.int64)
-    domain = None if rule.scope == "host" else state.domains(problem, rule.scope)
-    counted = np.ones(len(many), dtype=np.bool_) if domain is None else domain >= 0
+    chosen, amounts = np.array(rule.members, dtype=np.int64), np.array(rule.counts, dtype=np.int64)
+    fixed = [number for number, one in enumerate(problem.classes) if index in one.fixed_members]
     if rule.kind == "even":
         # Of these the domain that has fewest counts too, and that may have none.
-        counted &= ~np.array([one.closed for one in problem.classes], dtype=np.bool_)[state.host_class]
+        rows = np.flatnonzero(~np.array([one.closed for one in problem.classes], dtype=np.bool_)[state.host_class])
     else:
-        counted &= (many > 0) | (before > 0)
+        rows = state.holding(rule.members)
+        if fixed:
+            rows = np.union1d(rows, np.flatnonzero(np.isin(state.host_class, fixed)))
+    many, before = (vms[rows[:, None], chosen] @ amounts for vms in (state.vms, state.before))
+    for number in fixed:
+        own = np.where(state.host_class[rows] == number, problem.classes[number].fixed_members[index], 0)
+        many, before = many + own, before + own
+    if rule.kind == "hosts":
+        many, before = (many > 0).astype(np.int64), (before > 0).astype(np.int64)
+    hosts, domain = state.count[rows], None if rule.scope == "host" else state.domains(problem, rule.scope)[rows]
     ends: dict[object, int] = defaultdict(int)
     starts: dict[object, int] = defaultdict(int)
-    for n in np.flatnonzero(counted).tolist():
-        hosts, now, then = int(state.count[n]), int(many[n]), int(before[n])
+    for n, pattern in enumerate(rows.tolist()):
+        now, then = int(many[n]), int(before[n])
         if domain is None:
-            for copy in range(hosts):
-                ends[-1, n, copy] = now
-                starts[-1, n, copy] = then
-        else:
-            ends[int(domain[n])] += now * hosts
-            starts[int(domain[n])] += then * hosts
+            for copy in range(int(hosts[n])):
+                ends[-1, pattern, copy] = now
+                starts[-1, pattern, copy] = then
+        elif domain[n] >= 0:
+            ends[int(domain[n])] += now * int(hosts[n])
+            starts[int(domain[n])] += then * int(hosts[n])
     return ends, starts
 
 

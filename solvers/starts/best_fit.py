@@ -252,13 +252,14 @@ class _Packing:
         placements = self.places[shape].get(flavor, ())
         if not placements or not len(groups):
             return
-        classes = [self.problem.classes[number] for number in groups.host_class]
-        allowed = np.array([bool(host_class.allowed[flavor]) for host_class in classes])
+        classes, own = self.problem.classes, np.array(groups.host_class, dtype=np.int64)
+        allowed = np.array([host_class.allowed[flavor] for host_class in classes], dtype=np.bool_)[own]
         allowed &= self.rules.open_groups(flavor, shape)
         if not allowed.any():
             return
-        penalty = np.array([int(host_class.stay_penalty[flavor]) for host_class in classes])
-        opening = np.array([0 if held else cls.cost for cls, held in zip(classes, groups.held, strict=True)])
+        penalty = np.array([host_class.stay_penalty[flavor] for host_class in classes], dtype=np.int64)[own]
+        cost_of = np.array([host_class.cost for host_class in classes], dtype=np.int64)
+        opening = np.where(np.fromiter(map(bool, groups.held), dtype=np.bool_, count=len(own)), 0, cost_of[own])
         share = groups.room[: len(groups)] / groups.capacity[: len(groups)]
         largest = groups.capacity[: len(groups)].max(axis=0)
         size = (groups.capacity[: len(groups)] / largest).sum(axis=1)

@@ -90,7 +90,8 @@ class RuleKeeper:
                 starting.update({domain} if then else ())
             else:
                 places = self._node_places(index, number) if rule.scope == "node" else range(1 if then else 0)
-                starting.update((number, copy, place) for copy in range(host_class.count) for place in places)
+                if places:
+                    starting.update((number, copy, place) for copy in range(host_class.count) for place in places)
         self._domains[index] = max(1, len(starting))
         for shape, groups in enumerate(self.groups):
             for group in range(len(groups)):

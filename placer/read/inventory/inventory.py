@@ -115,7 +115,7 @@ def fleet_of(sections: Sections, files: Files) -> Fleet:
     hosts.read(sections.hosts[0])
     vms = VmSection(hosts.made, frozenset(hosts.broken), files, sections.vms[1])
     vms.read(sections.vms[0])
-    rules, warnings = _rules(*sections.rules, hosts, vms)
+    rules, warnings = _rules(*sections.rules, hosts, vms, files)
     _check_units(sections)
     sections.hosts[1].raise_if_any()
     return Fleet(
@@ -213,12 +213,15 @@ def _section(tree: LineMap, name: str, log: FaultLog, most: int) -> LineList:
     return section
 
 
-def _rules(section: LineList, log: FaultLog, hosts: HostSection, vms: VmSection) -> tuple[list[Rule], list[str]]:
+def _rules(
+    section: LineList, log: FaultLog, hosts: HostSection, vms: VmSection, files: Files
+) -> tuple[list[Rule], list[str]]:
     if not section:
         return [], []
     builder = RuleBuilder(
         LabelIndex([*((vm.name, vm.spec.labels) for vm in vms.made), *vms.broken.items()]),
         LabelIndex([*((host.name, host.labels) for host in hosts.made.values()), *hosts.broken.items()]),
+        files,
         log,
     )
     rules = [builder.build(tree, number, line_of(section, number)) for number, tree in enumerate(section)]

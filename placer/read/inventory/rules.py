@@ -9,6 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from placer.model.rules import SHARES, Rule, RuleKind, Selection, values_of
+from placer.read.inventory.files import Files
+from placer.read.inventory.pairs import read_pairs, rules_of_pairs
 from placer.read.inventory.schema import RuleEntry
 from placer.read.inventory.validation import Problem, further, note, validate
 from placer.read.text.located import FaultLog
@@ -20,6 +22,7 @@ _TAKES = {
     "within": ("hosts", *_SOFT),
     "outside": ("hosts", *_SOFT),
     "apart": ("scope", "max_together", *_SOFT),
+    "pairs": ("label", "scope", *_SOFT),
     "alone": ("scope", *_SOFT),
     "dedicated": ("hosts", *_SOFT),
     "spread": ("scope", "at_least", *_SOFT),
@@ -32,6 +35,7 @@ _ALL_KEYS = sorted({key for keys in _TAKES.values() for key in keys if key != "n
 _HOSTS_SAID = ("within", "outside", "dedicated")
 _SCOPES = {
     "apart": ("host", "node"),
+    "pairs": ("host", "node"),
     "alone": ("host", "node"),
     "spread": ("host",),
     "even": ("host",),
@@ -104,8 +108,9 @@ class LabelIndex:
 class RuleBuilder:
     """Builds rules entry by entry and refuses those that bind nothing."""
 
-    def __init__(self, vms: LabelIndex, hosts: LabelIndex, log: FaultLog) -> None:
+    def __init__(self, vms: LabelIndex, hosts: LabelIndex, files: Files, log: FaultLog) -> None:
         self.vms = vms
+        self.files = files
         self.hosts = hosts
         self.log = log
         self.warnings: list[str] = []
@@ -128,6 +133,8 @@ class RuleBuilder:
         rule = replace(rule, weight=_weight(entry, problems), priority=entry.priority or 0)
         if rule.is_soft and rule.scope == "l3":
             problems.append((("scope",), "a soft rule does not go with l3", "it goes with host, node or a label"))
+        if entry.pairs is not None:
+            return self._pairs(entry, entry.pairs, rule, problems)
         if rule.kind is RuleKind.APART:
             groups = [self._selection(one, "apart", "VM", self.vms, problems) for one in entry.apart or ()]
             if len(groups) < 2:
@@ -140,6 +147,21 @@ class RuleBuilder:
             said = [(of, most) for of, most in zip(SHARES, limits, strict=True) if most is not None]
             return tuple(replace(rule, of=of, most=most) for of, most in said)
         return (rule,)
+
+    def _pairs(
+        self, entry: RuleEntry, said: str | list[list[str]], rule: Rule, problems: list[Problem]
+    ) -> tuple[Rule, ...]:
+        """Return the rules of a table of pairs; a table is written for all VMs there ever are, not for these here."""
+        if entry.label is None:
+            problems.append((("label",), "is missing", "say which label of VMs the pairs name: label: app"))
+            return ()
+        rules, idle = rules_of_pairs(read_pairs(said, self.files, problems), entry.label, self.vms.having, rule)
+        if idle:
+            self.warnings.append(f"{idle} of {idle + len(rules)} pairs of a rule name VMs that are not there")
+        if not rules and not problems:
+            message = f"no pair names two values of the label {entry.label!r} that VMs have"
+            problems.append((("pairs",), message, self.vms.hint({entry.label: ""})))
+        return tuple(rules)
 
     def _rule(self, entry: RuleEntry, line: int | None, problems: list[Problem]) -> Rule | None:
         kinds = [kind for kind in _TAKES if entry.given(kind)]
@@ -173,7 +195,7 @@ class RuleBuilder:
                 goes = " or ".join((*_SCOPES[kind], "a label of hosts"))
                 problems.append((("scope",), f"{kind} does not go with {scope}", f"it goes with {goes}"))
         members = hosts = None
-        if kind not in ("drain", "apart"):
+        if kind not in ("drain", "apart", "pairs"):
             members = self._selection(getattr(entry, kind), kind, "VM", self.vms, problems)
         if kind == "drain":
             hosts = self._selection(entry.drain, kind, "host", self.hosts, problems)
@@ -188,7 +210,7 @@ class RuleBuilder:
             if scope in _OWN_SCOPES:
                 problems.append((("unless",), f"does not go with scope {scope}", "it goes with a label of hosts"))
         return Rule(
-            kind=RuleKind(kind),
+            kind=RuleKind.APART if kind == "pairs" else RuleKind(kind),
             members=members,
             hosts=hosts,
             scope=scope,

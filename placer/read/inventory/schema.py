@@ -291,6 +291,12 @@ Selection = Annotated[
 ]
 
 
+Pairs = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[list[list[Text]], Tag("list")],
+    either("is neither a file nor a list of pairs"),
+]
+
+
 class FailureEntry(Entry):
     """``rules[].reserve``: how many domains of a scope may fail at once."""
 
@@ -305,6 +311,8 @@ class RuleEntry(Entry):
     anti_affinity: Selection | None = None
     affinity: Selection | None = None
     apart: list[Selection] | None = None
+    pairs: Pairs | None = None
+    label: Text | None = None
     alone: Selection | None = None
     dedicated: Selection | None = None
     spread: Selection | None = None
