@@ -139,3 +139,18 @@ def test_racks_are_places(tmp_path: Any, goal: str) -> None:
             values.append(total)
     assert plan.goal(goal).value == pytest.approx(min(values))
     assert plan.goal(goal).bound == pytest.approx(min(values))
+
+
+def test_dedicated_vcpus_that_float_load_racks_as_shared_ones(tmp_path: Any) -> None:
+    """A vCPU without a CPU of its own counts by the overcommit: the bound over racks was above the plan's value."""
+    hosts = "\n".join(
+        f"  - {{name: {name}, labels: {{rack: {name}}}, overcommit: 4,"
+        " nodes: [{id: 0, cpus: 0-7, memory: 16GiB}, {id: 1, cpus: 8-15, memory: 16GiB}]}"
+        for name in "ab"
+    )
+    vms = "  - {name: v, count: 4, vcpus: 2, memory: 1GiB, host: a}"
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET.format(hosts=hosts, vms=vms))
+    fleet = placer.read_fleet(path)
+    goal = placer.solve(fleet, goals="placed,balance:cpus:rack,moves", max_moves=2).goal("balance:cpus:rack")
+    assert goal.bound is not None and goal.value is not None and 0 < goal.bound <= goal.value

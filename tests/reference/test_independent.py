@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 MODEL = (
+    "balance",
     "reading",
     "floats",
     "places",

@@ -9,9 +9,11 @@ from dataclasses import replace
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
+from placer.model.sets import known_nodes
 from placer.model.vm import VmSpec
 from placer.planning.compile.flavors import TYING, Flavors, rule_of
 from placer.planning.compile.label_loads import LabelLoads
+from placer.planning.compile.loose import online
 from placer.planning.compile.needs import spec_needs
 from solvers.problem import CrossRule
 
@@ -66,7 +68,8 @@ def fixed_members(
             if token in cross:
                 rule, spec = rule_of(token, fleet.rules), fleet.vms[vm].spec
                 if rule.kind is RuleKind.GROUP and rule.name in loads.loads:
-                    out[cross[token]] += loads.amount(rule.name, spec_needs(spec), flavors.busy_of(vm))
+                    floats = None if known_nodes(fleet.vms[vm]) is not None else online(spec)
+                    out[cross[token]] += loads.amount(rule.name, spec_needs(spec), flavors.busy_of(vm), floats)
                 else:
                     out[cross[token]] += _amount(rule, spec)
     return out
@@ -97,7 +100,9 @@ def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors, 
         goal = rule.name or ""
         if goal in loads.loads:
             groups = [flavors.groups[flavor] for flavor in members]
-            return loads.rule(rule, members, [loads.amount(goal, group.needs, group.busy) for group in groups])
+            return loads.rule(
+                rule, members, [loads.amount(goal, group.needs, group.busy, group.online) for group in groups]
+            )
         return CrossRule(name=goal, kind="used", members=members, scope="host", goal=goal)
     goal, weight = (rule.soft_goal, rule.weight or 0) if rule.is_soft else ("rules", 1)
     made = CrossRule(

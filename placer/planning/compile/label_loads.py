@@ -61,8 +61,11 @@ class LabelLoads:
             for name, load in self.loads.items()
         )
 
-    def amount(self, name: str, needs: Needs, busy: int | None) -> int:
-        """Return what a VM counts of a load; `busy` is what of its time a vCPU uses, in thousandths, if it is known."""
+    def amount(self, name: str, needs: Needs, busy: int | None, online: int | None) -> int:
+        """Return what a VM counts of a load; `busy` is what of its time a vCPU uses, in thousandths, if it is known.
+
+        `online` are the vCPUs of one that may float, dedicated ones too: they count as shared ones do.
+        """
         load, parts = self.loads[name], needs.options[0]
         if load.resource == MEMORY:
             return sum(part.memory_kib + part.overhead_kib for part in parts) // self.memory_unit
@@ -70,6 +73,8 @@ class LabelLoads:
             return sum(part.vcpus for part in parts) * busy * self.ratio.numerator
         own = sum(part.dedicated for part in parts) + needs.extra_cpu
         asked = own * self.ratio.numerator + sum(part.shared for part in parts) * self.ratio.denominator
+        if online is not None:
+            asked = min(asked, online * self.ratio.denominator)
         return asked * (THOUSAND if load.resource == USAGE else 1)
 
     def rule(self, rule: Rule, members: Sequence[int], amounts: Sequence[int]) -> CrossRule:
