@@ -25,6 +25,7 @@ def reference() -> str:
         "",
         "Made by `python scripts/cli_reference.py`; do not edit. Standard output carries the result alone, standard",
         "error the rest. `-` stands for standard input or output. Nothing overwrites a file without `--force`.",
+        "On a terminal what is longer than it is paged, by `PAGER` or else `less`; `PAGER=cat` turns that off.",
         "",
         "```text",
         *EXIT_CODES.splitlines(),
@@ -89,6 +90,9 @@ def man_page() -> str:
         ".TP",
         ".B NO_COLOR, FORCE_COLOR, COLUMNS",
         "As other tools take them.",
+        ".TP",
+        ".B PAGER",
+        "What shows on a terminal what is longer than it; less if not said. cat turns paging off.",
         "",
     ]
     return "\n".join(lines)

@@ -71,7 +71,8 @@ class Terminal:
                 envelope["error"] = error_data(answer.failure)
             self._print_json(envelope)
         else:
-            self._print_text(answer.text)
+            # What goes on after its answer, such as a server, must not wait for a person to leave the pager.
+            self._print_text(answer.text, pages=self._pages and answer.after is None)
         self.out.flush()
         if answer.after is not None:
             answer.after()
@@ -80,14 +81,14 @@ class Terminal:
         self._print_faults(answer.failure)
         return answer.failure.exit_code
 
-    def _print_text(self, text: str | Callable[[Console], None]) -> None:
-        """Print for a person; on a terminal what is longer than it goes through a pager, as git does."""
+    def _print_text(self, text: str | Callable[[Console], None], *, pages: bool) -> None:
+        """Print for a person, where it pages through a pager, as git does."""
         console = self.console()
-        with console.pager(styles=self.color) if self._pages else contextlib.nullcontext():
+        with console.pager(styles=self.color) if pages else contextlib.nullcontext():
             if not isinstance(text, str):
                 text(console)
-            elif self._pages:
-                console.out(text, highlight=False)
+            elif pages:
+                console.out(text, highlight=False, end="" if text.endswith("\n") else "\n")
             else:
                 self.out.write(text if not text or text.endswith("\n") else text + "\n")
 
