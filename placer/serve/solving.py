@@ -105,6 +105,8 @@ class Solving:
             time_limit_s=wish.time_limit_s,
             max_moves=wish.max_moves,
             max_migrations=wish.max_migrations,
+            max_repins=options.get("max_repins"),
+            pin=options.get("pin", "none"),
             workers=self.workers,
             on_progress=self._report,
             interrupt=self._interrupt,

@@ -19,6 +19,7 @@ from placer.explain.explain import explain_vm
 from placer.measure.before import plan_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
+from placer.planner import solve_fleet
 from placer.read.documents.plan_file import read_plan
 from placer.read.inventory.inventory import read_fleet
 from placer.serve.app import MOST_BODY
@@ -142,6 +143,16 @@ def test_a_solve_without_edits_is_of_the_file(of_fleet: Callable[[], Explorer], 
     names = unpacked(explorer.ask("/download/plan.zip").content, tmp_path / "out")
     assert not [name for name in names if name.endswith(".yaml")]
     assert check(fleet, read_plan(tmp_path / "out/plan.json")).ok
+
+
+def test_a_solve_binds_as_the_plan_of_the_file_does(fleet: Fleet) -> None:
+    """Which VMs are bound, and how many may be re-pinned, is taken from the plan that was opened."""
+    plan = solve_fleet(fleet, max_moves=1, max_repins=3, pin="all")
+    explorer = Explorer(Shown(fleet=fleet, plan=plan))
+    assert explorer.solved(max_moves=1)["state"] == "done"
+    solved = explorer.desk.shown.plan
+    assert solved is not None and solved is not plan
+    assert {name: solved.options[name] for name in ("pin", "max_repins")} == {"pin": "all", "max_repins": 3}
 
 
 def test_a_move_is_judged_without_a_plan(of_fleet: Callable[[], Explorer]) -> None:
