@@ -69,13 +69,14 @@ class Solving:
 
     def told(self) -> dict[str, Any]:
         """Return how far it is, for the page."""
-        seconds = round(time.monotonic() - self.began, 1) if self.state == "running" else None
+        state = self.state  # once: the solve may end meanwhile
+        seconds = round(time.monotonic() - self.began, 1) if state == "running" else None
         return {
-            "state": self.state,
+            "state": state,
             "faults": list(self.faults),
             "lines": list(self.lines.values()),
             "seconds": seconds,
-            "stopping": self.state == "running" and self._interrupt.requested,
+            "stopping": state == "running" and self._interrupt.requested,
         }
 
     def _run(self, wish: Wish) -> None:

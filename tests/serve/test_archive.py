@@ -87,7 +87,7 @@ def test_a_file_without_a_place_in_the_archive_is_refused(
 
 
 def test_files_that_are_not_what_they_were_are_told(explored: Callable[..., Explorer], tmp_path: Path) -> None:
-    """An archive whose inventory would not be that of its plan is not made; nor one that lacks a file."""
+    """An archive whose inventory would not be that of its plan is not made; nor one that lacks a file, in any form."""
     explorer = explored()
     assert explorer.solved(edits={"drain": ["h1"]})["state"] == "done"
     domain = tmp_path / "fleet/d/db.xml"
@@ -95,3 +95,5 @@ def test_files_that_are_not_what_they_were_are_told(explored: Callable[..., Expl
     assert "have changed" in explorer.ask("/download/plan.zip").json()["faults"][0]
     domain.unlink()
     assert "cannot be read" in explorer.ask("/download/plan.zip").json()["faults"][0]
+    exported = explorer.ask("/download/export.zip?to=libvirt")
+    assert exported.status_code == 400 and "cannot be read" in exported.json()["faults"][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,6 +26,7 @@ from placer.read.inventory.inventory import read_fleet
 from placer.serve.app import MOST_BODY
 from placer.serve.desk import Shown
 from placer.serve.downloads import FORMS
+from solvers.result import Interrupt
 from tests.serve.conftest import NASTY, Explorer
 
 
@@ -162,27 +164,40 @@ def test_a_move_is_judged_without_a_plan(of_fleet: Callable[[], Explorer]) -> No
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_taken_away_as_export_writes_it(explorer: Explorer, fleet: Fleet, plan: Plan, form: str) -> None:
-    """An archive holds the files of the verb; a VM that cannot be put into a form is a fault that says so."""
+def test_every_form_is_taken_away_as_export_writes_it(
+    explorer: Explorer, fleet: Fleet, plan: Plan, tmp_path: Path, form: str
+) -> None:
+    """An archive holds the files that the verb writes, by the same names and with the same bytes."""
     got = explorer.ask(f"/download/export.zip?to={form}")
-    if form in ("csv", "markdown"):
-        assert got.status_code == 200
-        with zipfile.ZipFile(io.BytesIO(got.content)) as archive:
-            texts = [archive.read(name).decode() for name in archive.namelist()]
-        if form == "markdown":
-            assert texts == [export_plan(plan, fleet, form, None)]
-    else:
-        assert got.status_code == 200 or got.json()["faults"]
+    assert got.status_code == 200, got.text
+    export_plan(plan, fleet, form, tmp_path / ("change.md" if form == "markdown" else "out"))
+    written = {
+        file.relative_to(tmp_path).as_posix(): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
+    }
+    with zipfile.ZipFile(io.BytesIO(got.content)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == written != {}
 
 
-def test_stop_keeps_the_best_plan(explorer: Explorer) -> None:
-    """A solve that was asked to stop ends with a plan or says why not; a second one can be begun then."""
-    explorer.ask("/api/solve", method="POST", data={"time_limit_s": 600})
-    explorer.ask("/api/stop", method="POST", data={})
-    while (told := explorer.ask("/api/solve").json())["state"] == "running":
-        pass
-    assert told["state"] in ("done", "failed")
-    assert explorer.solved()["state"] == "done"
+def test_stop_keeps_the_best_plan(explorer: Explorer, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solve that is asked to stop ends, and the plan that it then has is shown; a second one can be begun."""
+    best = replace(plan, warnings=("the best so far",))
+
+    def until_stopped(*_: Any, interrupt: Interrupt, **__: Any) -> Plan:
+        stopped = threading.Event()
+        interrupt.stops.append(stopped.set)
+        assert interrupt.requested or stopped.wait(60), "it was never asked to stop"
+        return best
+
+    with monkeypatch.context() as instead:
+        instead.setattr("placer.serve.solving.solve_fleet", until_stopped)
+        told = explorer.ask("/api/solve", method="POST", data={"time_limit_s": 600}).json()
+        assert (told["state"], told["stopping"]) == ("running", False)
+        assert "a solve is running" in explorer.ask("/api/solve", method="POST", data={}).json()["faults"][0]
+        assert explorer.ask("/api/stop", method="POST", data={}).status_code == 200
+        while (told := explorer.ask("/api/solve").json())["state"] == "running":
+            assert told["stopping"]
+    assert told["state"] == "done" and explorer.desk.shown.plan is best
+    assert explorer.solved(max_moves=1)["state"] == "done"
 
 
 @pytest.mark.parametrize(
