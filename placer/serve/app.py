@@ -30,6 +30,8 @@ ASSETS = {
     "serve.js": "text/javascript",
 }
 _LONGEST_S = 24 * 3600.0
+_MOST = 10**9
+"""Moves and migrations of a wish: no fleet has as many VMs."""
 
 Answered = Callable[[Request], Response]
 
@@ -174,11 +176,11 @@ def _wish(found: dict[str, Any]) -> Wish:
         faults.append("edits: lists of texts by kind")
     limit = found.get("time_limit_s", 20.0)
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= _LONGEST_S:
-        faults.append("time_limit_s: seconds above 0")
+        faults.append(f"time_limit_s: seconds above 0, at most {_LONGEST_S:,.0f}")
     for name in ("max_moves", "max_migrations"):
         value = found.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            faults.append(f"{name}: a number from 0, or null")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST):
+            faults.append(f"{name}: a whole number from 0 to {_MOST:,}, or null")
     goals = found.get("goals")
     if goals is not None and not isinstance(goals, str):
         faults.append("goals: text, or null")
