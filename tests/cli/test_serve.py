@@ -58,11 +58,21 @@ def test_what_cannot_be_served_is_said(
     assert done.code == 2 and said in done.err
 
 
+@pytest.mark.parametrize("module", ["starlette", "uvicorn"])
 def test_without_its_extra_it_says_which(
-    placer: Callable[..., Any], fleet_file: Path, monkeypatch: pytest.MonkeyPatch
+    placer: Callable[..., Any], fleet_file: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     """Exit code 7 and what to install."""
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setitem(sys.modules, module, None)
     done = placer("--json", "serve", fleet_file)
     assert done.code == 7 and "numa-placer[serve]" in done.err
     assert json.loads(done.out)["error"]["code"] == "missing"
+
+
+def test_a_fault_of_its_own_is_no_missing_extra(
+    placer: Callable[..., Any], fleet_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of placer's that cannot be imported is placer's own fault, which no extra mends."""
+    monkeypatch.setitem(sys.modules, "placer.serve.app", None)
+    done = placer("serve", fleet_file)
+    assert done.code == 1 and "placer.serve.app" in done.err and "numa-placer[serve]" not in done.err

@@ -33,13 +33,13 @@ def serve(
 ) -> Answer:
     """Explore a fleet or a plan in the browser: only on this machine, only with the address that is printed."""
     try:
+        import starlette  # noqa: F401 - told here, before what is built on it
         import uvicorn
-
-        from placer.serve.app import application
     except ImportError:
         raise MissingToolError(
             "starlette or uvicorn is not installed", cure="pip install 'numa-placer[serve]'"
         ) from None
+    from placer.serve.app import application
     from placer.serve.desk import Desk
     from placer.sweeps.executors import cores
 
