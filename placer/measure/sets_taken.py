@@ -40,6 +40,7 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
     for nodes, size, kib in memory_items(spec, topology, planned):
         out.memory[nodes, size] += kib
     node_of = topology.node_of_cpu
+    first = next((number for number, cell in enumerate(planned.cells) if cell.vcpus), None)
     for number, cell in enumerate(planned.cells):
         own: list[int] = []
         floating: list[int] = []
@@ -57,11 +58,11 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
         beside: set[int] = set()
         if spec.thread_policy is not ThreadPolicy.PREFER:
             beside.update(*(topology.cores[topology.core_of_cpu[cpu]] for cpu in pinned))
-        if spec.emulator_threads is EmulatorPolicy.ISOLATE and not number and (own or not planned.bound):
+        if spec.emulator_threads is EmulatorPolicy.ISOLATE and number == first and (own or not planned.bound):
             beside |= planned.emulator or frozenset()
             if planned.emulator is None:
-                # It has a CPU of its own, and nobody knows which.
-                out.threads[min(node_of[cpu] for vcpu in cell.vcpus for cpu in planned.pins[vcpu])] += 1
+                # It has a CPU of its own, nobody knows which: on the node of the first part, where plans put it.
+                out.threads[node_of[min(planned.pins[min(cell.vcpus)])]] += 1
         for cpu in (beside - pinned) & host.dedicated_pool:
             out.threads[node_of[cpu]] += 1
         floating = [vcpu for vcpu in floating if spec.is_online(vcpu)]
