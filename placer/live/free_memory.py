@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from placer.errors import PlacerError
 from placer.live.connect import Link, explained, is_unsupported, libvirt_error
 from placer.live.host_files import LIBVIRT_ALONE, HostFiles, Reach, read_host_files
 from placer.live.preconditions import Refusal
@@ -97,16 +98,21 @@ def full_node(
 ) -> Refusal | None:
     """Return why a domain's memory surely does not fit at this moment.
 
-    Where the host's own files are not read, what may be page cache is given the benefit of the doubt.
+    Where the host's own files are not or cannot be read, what may be page cache is given the benefit of the doubt: that
+    they cannot was said when the host was surveyed.
 
     Raises
     ------
     HostError
-        The host does not answer, or its files are to be read and cannot be.
+        The host does not answer.
     """
     if not wanted_kib or link.is_test_driver:
         return None
-    now = read_free_memory(link, topology, read_host_files([], uri=link.uri, reach=reach)).pools
+    try:
+        files = read_host_files([], uri=link.uri, reach=reach)
+    except PlacerError:
+        files = None
+    now = read_free_memory(link, topology, files).pools
     most = {pool: Free(sure_kib=free.most_kib, most_kib=free.most_kib) for pool, free in now.items()}
     return FreeMemory(pools=most).shortage(wanted_kib)
 

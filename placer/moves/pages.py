@@ -34,7 +34,7 @@ class Pages:
             lack = kib - self._free(host, node, on)
             for vm in sorted(on, key=lambda vm: (-on[vm][node], vm)):
                 amount = on[vm][node]
-                if lack <= 0 or vm == name or not amount:
+                if lack <= 0 or vm == name or not amount or not _is_file_name(_bare(vm, host)):
                     continue
                 target = self._target(host, vm, amount, wanted, on)
                 if target is None:
@@ -85,8 +85,17 @@ class Pages:
 
 def page_command(move: PageMove) -> str:
     """Return the command that moves pages, for a shell of root on the host."""
-    process = shlex.quote(f"/run/libvirt/qemu/{move.vm.removeprefix(f'{move.host}/')}.pid")
-    return f"migratepages $(cat {process}) {move.source} {move.target}"
+    process = shlex.quote(f"/run/libvirt/qemu/{_bare(move.vm, move.host)}.pid")
+    return f'migratepages "$(cat {process})" {move.source} {move.target}'
+
+
+def _bare(vm: str, host: str) -> str:
+    return vm.removeprefix(f"{host}/")
+
+
+def _is_file_name(name: str) -> bool:
+    """Tell whether a name stands for a file of libvirt's own: its commands are run by root."""
+    return "/" not in name and name.isprintable()
 
 
 def _allowed(vm: Vm, host: Host) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.elements import DOMAIN_ORDER
@@ -71,7 +72,8 @@ def topology_shown(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None) -> C
     element = None if xml is None else parse_xml(xml, vm.name).find("cpu/topology")
     if element is None:
         return CpuTopology(sockets=spec.vcpus)
-    counts = {level: int(text) for level in LEVELS if (text := element.get(level, "")).isascii() and text.isdigit()}
+    said = {level: element.get(level, "") for level in LEVELS}
+    counts = {level: int(text) for level, text in said.items() if re.fullmatch(r"[0-9]{1,6}", text)}
     return CpuTopology(**{level: max(1, min(number, spec.vcpus)) for level, number in counts.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +32,8 @@ def read_pairs(
         wrong = None
         if not first or not second:
             wrong = "says no two groups"
-        elif not (most.isascii() and most.isdigit()):
-            wrong = f"{most!r} is no number of VMs"
+        elif not re.fullmatch(r"[0-9]{1,7}", most):
+            wrong = f"{most[:20]!r} is no number of VMs"
         elif first == second and int(most) == 0:
             wrong = f"lets no VM of {first!r} be anywhere: of one group beside itself at least 1"
         if wrong is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from placer.emit.domain.cpu_topology import guest_topology
+from placer.emit.domain.cpu_topology import guest_topology, topology_shown
 from placer.emit.domain.domain_xml import patch_domain
 from placer.emit.qemu import qemu_arguments
 from placer.errors import InputError
@@ -176,3 +176,11 @@ def test_a_domain_keeps_its_own_unless_reshape_says_otherwise(tmp_path: Path) ->
         read_fleet(path)
     path.write_text(head + "vms: [{domain: a.xml, cpu_topology: auto, reshape: true}]\n")
     assert read_fleet(path).vms[0].spec.cpu_topology is TopologyPolicy.AUTO
+
+
+def test_a_count_without_end_is_none(place: Place, host: Host) -> None:
+    """A topology of thousands of digits tells nothing, and no reader of it breaks."""
+    spec = guest(2, cpu_topology=TopologyPolicy.KEEP)
+    vm = place(spec, (0,), pins={0: frozenset({0}), 1: frozenset({1})}, name="v")
+    xml = f"<domain><cpu><topology sockets='{'9' * 5000}' cores='2' threads='1'/></cpu></domain>"
+    assert topology_shown(vm, spec, host, xml.encode()) == CpuTopology(cores=2)

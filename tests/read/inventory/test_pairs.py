@@ -67,6 +67,10 @@ def test_pairs_in_the_inventory_hold_in_a_plan(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("first,second,max_together\na,b,many\na,,1\na,a,0\n", "limits.csv line 2 'many' is no number of VMs"),
+        (
+            f"first,second,max_together\na,b,{'9' * 5000}\n",
+            "limits.csv line 2 '99999999999999999999' is no number of VMs",
+        ),
         ("first,second,max_together\na,b,1\na,,1\n", "limits.csv line 3 says no two groups"),
         ("first,second,max_together\na,b,1,9\n", "limits.csv line 2 says no two groups"),
         ("first,second\nb,b\n", "limits.csv line 2 lets no VM of 'b' be anywhere"),
