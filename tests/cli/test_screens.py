@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,9 @@ def test_what_a_screen_leaves_out_is_shown_on_demand(many: tuple[Path, Path], pl
     short, whole = (placer("diff", fleet, plan, *more).out for more in ([], ["--all"]))
     changed = whole.count("other node")
     assert changed > 10 and f"and {changed - 11} more: --all, or --format csv" in short
-    rows = placer("moves", fleet, plan, "--format", "csv").out.splitlines()
-    assert len([row for row in rows[1:] if float(row.split(",")[-2])]) == changed - 1
-    assert len(rows) == 1 + 2 * HOSTS
+    rows = list(csv.DictReader(placer("moves", fleet, plan, "--format", "csv").out.splitlines()))
+    assert len([row for row in rows if float(row["gain"])]) == changed - 1
+    assert len(rows) == 2 * HOSTS
 
 
 def test_two_verbs_that_print_a_figure_print_the_same(many: tuple[Path, Path], placer: Callable[..., Any]) -> None:
@@ -85,7 +86,8 @@ def test_two_verbs_that_print_a_figure_print_the_same(many: tuple[Path, Path], p
         for word in ("move memory", "Remote access:", "Downtime:"):
             (line,) = {line.strip("- ") for line in screens[0].splitlines() if word in line}
             assert line in text
-    gains = [row.split(",")[-2] for row in placer("moves", fleet, plan, "--format", "csv").out.splitlines()[1:]]
+    rows = list(csv.DictReader(placer("moves", fleet, plan, "--format", "csv").out.splitlines()))
+    gains = [row["gain"] for row in rows]
     measured = placer("check", fleet, plan, "--json").envelope["result"]["measured"]["goals"]["remote"]
     before = next(line for line in screens[1].splitlines() if line.startswith("remote")).split()[1]
     assert float(before) == pytest.approx(sum(map(float, gains)) + measured)
