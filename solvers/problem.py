@@ -166,6 +166,10 @@ class HostClass:
     chains: tuple[IntArray, ...] = ()
     members: tuple[int, ...] = ()
 
+    def may_have(self, placement: int, held: int) -> bool:
+        """Tell whether one more VM may be so placed beside so many on the same host (`at_most`)."""
+        return held < self.at_most.get(placement, held + 1)
+
     @property
     def over_rows(self) -> tuple[int, ...]:
         """Rows that may stay over their room."""
@@ -336,13 +340,13 @@ class Problem:
         return sum(cls.count for cls in self.classes)
 
     def had(self, rule: CrossRule) -> dict[object, int]:
-        """Return domain -> what its hosts have together, of a rule of kind ``load``."""
+        """Return domain -> what its hosts have together, of a ``load`` rule; those that have nothing are left out."""
         out: dict[object, int] = {}
         for cls in self.classes:
             domain = cls.domain.get(rule.scope, -1)
             if domain >= 0:
                 out[domain] = out.get(domain, 0) + cls.count * cls.charges.get(rule.name, 0)
-        return out
+        return {domain: has for domain, has in out.items() if has > 0}
 
     def content_of(self, number: int) -> IntArray:
         """Return (F,): VMs of each flavor now on one host of class `number`, floating ones included."""

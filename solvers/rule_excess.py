@@ -41,6 +41,7 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
             {
                 domain: sum(max(0, LOAD_SCALE * many - step * had[domain]) for step in rule.steps)
                 for domain, many in found.items()
+                if domain in had
             }
             for found in (ends, starts)
         )

@@ -83,7 +83,7 @@ def solve(
         run.best = warm_start
     if warm_start is None and engine != "greedy":
         run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.interrupt)
-        run.best = evacuated(problem, mended(problem, run.best))
+        run.best = evacuated(problem, mended(problem, run.best, run.is_over))
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
@@ -169,12 +169,15 @@ class _Ladder:
         left_s = self.limits.time_limit_s - (time.monotonic() - self.began)
         return Limits(time_limit_s=max(0.0, left_s), rounds=rounds)
 
+    def is_over(self) -> bool:
+        """Tell whether the time is up, or somebody does not want to wait any longer."""
+        return self.interrupt.requested or self.left.time_limit_s <= 0
+
     @property
     def goes_on(self) -> bool:
         """Whether anything is left to prove, and time and rounds to try it."""
         left = self.left
-        over = self.interrupt.requested or left.time_limit_s <= 0 or left.rounds == 0
-        return not over and self.best.status not in ("optimal", "infeasible")
+        return not self.is_over() and left.rounds != 0 and self.best.status not in ("optimal", "infeasible")
 
     def fill_in(self) -> None:
         """Look for a first answer that leaves fewer VMs out: a round."""
@@ -210,7 +213,7 @@ class _Ladder:
         for number in range(tries):
             if not self.goes_on or (tries == 1 and not few):
                 return
-            self.best, searched = to_the_brim(
+            found, searched = to_the_brim(
                 self.problem,
                 self.best,
                 hosts=WIDE if tries == 1 else NARROW,
@@ -219,6 +222,10 @@ class _Ladder:
                 interrupt=self.interrupt,
             )
             self.rounds += searched
+            if found is not self.best:
+                values = evaluate(self.problem, found.patterns, found.unplaced)
+                self.best = with_claims(replace(found, objectives=self.best.objectives), values, Claims.of(self.best))
+                self.tell("fillings", "a place for all")
 
     def improve(self, patience: int) -> None:
         """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""

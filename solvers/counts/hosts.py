@@ -151,6 +151,7 @@ class HostModel(RowWriter):
             return total_of(
                 self.positive_part(Sum(constant=-step * had[domain]).plus(members, LOAD_SCALE))
                 for domain, members in domains.items()
+                if domain in had
                 for step in rule.steps
             )
         if rule.kind in ("spread", "hosts"):

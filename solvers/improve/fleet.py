@@ -127,6 +127,12 @@ class Fleet:
                 value[:, o] += objective.moves * moves
         return value, moves, migrations
 
+    def _may_have(self, host: int, place: int) -> bool:
+        """Tell whether one more VM may be at a place of a host that holds only so many there."""
+        tables = self.tables
+        own = place - int(tables.first[tables.shape[host]])
+        return tables.problem.classes[int(tables.host_class[host])].may_have(own, self.held[host].get(place, 0))
+
     def open_places(self, flavor: int, *, pending: int = 0) -> tuple[IntArray, IntArray]:
         """Return the places where a VM of a flavor fits now, within permissions, moves and migrations.
 
@@ -139,6 +145,10 @@ class Fleet:
             hosts, places = self._with_homes(flavor, homes, hosts, places)
         fits = (np.maximum(self.room, 0)[hosts] >= tables.use[places]).all(axis=1)
         hosts, places = hosts[fits], places[fits]
+        limited = tables.limited[tables.host_class[hosts]]
+        if limited.any():
+            may = [self._may_have(int(hosts[n]), int(places[n])) if limited[n] else True for n in range(len(hosts))]
+            hosts, places = hosts[may], places[may]
         if budget.moves is None and budget.migrations is None and budget.host_in is None and budget.host_out is None:
             return hosts, places
         moves, migrations = np.zeros(len(hosts), dtype=np.int64), np.zeros(len(hosts), dtype=np.int64)

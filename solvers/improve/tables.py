@@ -78,6 +78,7 @@ class Tables:
     host_class, shape : (H,). `capacity` : (H, K) what there really is. `opening` : (H,) cost of a host in use.
     least : (F, O) the least that a VM of a flavor costs anywhere. `unplaced` : (F, O) what one left out costs.
     allowed, penalty : (classes, F), None where all may be anywhere, where nothing is a penalty.
+    limited : (classes,) whether some places hold only so many VMs (`HostClass.at_most`).
     """
 
     problem: Problem
@@ -96,6 +97,7 @@ class Tables:
     convex: tuple[HingeTable | ShortageTable, ...]
     allowed: BoolArray | None
     penalty: IntArray | None
+    limited: BoolArray
     by_flavor: IntArray
     flavor_ptr: IntArray
     shape_of: IntArray
@@ -197,6 +199,7 @@ def tables_of(problem: Problem) -> Tables | None:
         convex=(*_hinges(problem, shape_of_host), *_shortages(problem, shape_of_host, host_class, capacity)),
         allowed=None if allowed.all() else allowed,
         penalty=penalty,
+        limited=np.array([bool(cls.at_most) for cls in problem.classes], dtype=np.bool_),
         by_flavor=by_flavor,
         flavor_ptr=flavor_ptr,
         shape_of=shape_of,

@@ -16,6 +16,8 @@ from solvers.problem import BoolArray, IntArray
 
 BLOCK = 1 << 15
 """Sets that are worked on at a time: memory."""
+PAIRS = 1 << 20
+"""Pairs that are looked at together at most, and sets of one size that are kept: memory."""
 MOST_SETS = 1 << 21
 """Beginnings of sets that are kept; of more, none are gone on with."""
 SHIFT = 1 << 40
@@ -87,28 +89,39 @@ class Fillings:
             near = rest[:, row] - self.waste[row] <= 2 * self.use[last, row]
             rest, chosen, last = rest[near], chosen[near], last[near]
         out = [np.zeros((0, chosen.shape[1] + 2), dtype=np.int64)]
+        kept = 0
         for begin in range(0, len(rest), BLOCK):
             part = rest[begin : begin + BLOCK]
             least = np.maximum(0, part - self.waste)
             for step in (0, 1):
-                if self.looks <= 0:
-                    self.whole = False
-                    return np.concatenate(out)
                 cell = least[:, row] // self._width + step
                 low = np.searchsorted(self._key, cell * SHIFT + least[:, other])
                 high = np.searchsorted(self._key, cell * SHIFT + part[:, other], side="right")
                 many = np.where(cell * self._width <= part[:, row], np.maximum(0, high - low), 0)
-                self.looks -= len(part) + int(many.sum())
-                which = np.repeat(np.arange(len(part)), many)
-                pair = np.arange(len(which)) + np.repeat(low - (np.cumsum(many) - many), many)
-                later = self._first[pair] > last[begin + which]
-                which, pair = which[later], pair[later]
-                over = part[which] - self._both[pair]
-                good = ((over >= 0) & (over <= self.waste)).all(axis=1)
-                which, pair = which[good], pair[good]
-                both = np.stack([self._first[pair], self._second[pair]], axis=1)
-                out.append(np.concatenate([chosen[begin + which], both], axis=1))
+                upto = np.cumsum(many)
+                at = 0
+                while at < len(part):
+                    if self.looks <= 0 or kept > PAIRS:
+                        self.whole = False
+                        return np.concatenate(out)
+                    before = int(upto[at - 1]) if at else 0
+                    end = max(at + 1, int(np.searchsorted(upto, before + PAIRS, side="right")))
+                    self.looks -= end - at + int(upto[end - 1]) - before
+                    which, pair = self._fitting(part[at:end], last[begin + at : begin + end], low[at:end], many[at:end])
+                    both = np.stack([self._first[pair], self._second[pair]], axis=1)
+                    out.append(np.concatenate([chosen[begin + at + which], both], axis=1))
+                    kept, at = kept + len(which), end
         return np.concatenate(out)
+
+    def _fitting(self, rest: IntArray, last: IntArray, low: IntArray, many: IntArray) -> tuple[IntArray, IntArray]:
+        """Return (number of a rest, pair that fits it), of `many` pairs from `low` on for each rest."""
+        which = np.repeat(np.arange(len(rest)), many)
+        pair = np.arange(len(which)) + np.repeat(low - (np.cumsum(many) - many), many)
+        later = self._first[pair] > last[which]
+        which, pair = which[later], pair[later]
+        over = rest[which] - self._both[pair]
+        good = ((over >= 0) & (over <= self.waste)).all(axis=1)
+        return which[good], pair[good]
 
     def _extended(self, rest: IntArray, chosen: IntArray) -> tuple[IntArray, IntArray]:
         """Return the beginnings of sets with one item more, where two more may still follow."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,7 @@ class Groups:
     ----------
     room : (groups, K) units left of each row. `capacity` : (groups, K) what they had, at least 1, to scale by.
     host_class, count : (groups,) the class and how many hosts.
-    held, phantoms : placement -> VMs on each host of a group.
+    held, phantoms : placement -> VMs on each host of a group. `limited` : group -> placement -> the most VMs there.
     """
 
     shape: Shape
@@ -29,6 +29,7 @@ class Groups:
     count: list[int] = field(default_factory=list)
     held: list[dict[int, int]] = field(default_factory=list)
     phantoms: list[dict[int, int]] = field(default_factory=list)
+    limited: dict[int, Mapping[int, int]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, shape: Shape) -> Groups:
@@ -51,6 +52,8 @@ class Groups:
         self.count.append(count)
         self.held.append(held)
         self.phantoms.append({})
+        if host_class.at_most:
+            self.limited[at] = host_class.at_most
         return at
 
     def _new_line(self) -> int:
@@ -70,6 +73,8 @@ class Groups:
         self.count.append(count)
         self.held.append(dict(self.held[group]))
         self.phantoms.append(dict(self.phantoms[group]))
+        if group in self.limited:
+            self.limited[at] = self.limited[group]
         return at
 
     def put(self, group: int, placement: int, many: int, *, phantom: bool = False) -> None:
@@ -84,16 +89,24 @@ class Groups:
         """Return how many VMs so placed still fit on each host of a group."""
         use = self.shape.use[placement]
         rows = use > 0
-        return int((self.room[group][rows] // use[rows]).min()) if rows.any() else 1 << 40
+        fit = int((self.room[group][rows] // use[rows]).min()) if rows.any() else 1 << 40
+        return min(fit, self._most(group, placement))
+
+    def _most(self, group: int, placement: int) -> int:
+        """Return how many more VMs may be so placed on each host of a group, whatever room there is."""
+        most = self.limited.get(group, {}).get(placement)
+        return 1 << 40 if most is None else max(0, most - self.held[group].get(placement, 0))
 
     def fits(self, placement: int) -> tuple[IntArray, IntArray]:
         """Return for every group how many fit, and the rows that the placement takes."""
         use = self.shape.use[placement]
         rows = np.flatnonzero(use)
         room = self.room[: len(self)]
-        if not len(rows):
-            return np.full(len(self), 1 << 40, dtype=np.int64), rows
-        fit: IntArray = (room[:, rows] // use[rows]).min(axis=1)
+        fit: IntArray = np.full(len(self), 1 << 40, dtype=np.int64)
+        if len(rows):
+            fit = (room[:, rows] // use[rows]).min(axis=1)
+        for group in self.limited:
+            fit[group] = min(int(fit[group]), self._most(group, placement))
         return fit, rows
 
     def of_flavor(self, group: int, flavors: Sequence[int]) -> int:

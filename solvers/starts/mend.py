@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,19 +18,23 @@ _Move = tuple[tuple[int, ...], int, int, int, int, int, int]
 to which host, and the placement it takes there."""
 
 
-def mended(problem: Problem, start: Result) -> Result:
+def mended(problem: Problem, start: Result, stop: Callable[[], bool] = lambda: False) -> Result:
     """Return an answer with less excess where single VMs can bring that within the limits on moves; else the given one.
 
-    A VM goes to another node of its host if that has room, else to the first host that has.
+    A VM goes to another node of its host if that has room, else to the first host that has. Where `stop` says so, what
+    was mended till then is.
     """
     if not start.patterns or not any(objective.shortage for objective in problem.objectives):
         return start
     hosts = [_Host.of(problem, pattern) for pattern in _singles(problem, start.patterns)]
     left = _Left.of(problem, start)
     # Of a limited number of moves those that mend most; a host is looked at again when something moved there.
-    queue = [entry for number in range(len(hosts)) if (entry := _best(problem, number, hosts, left)) is not None]
-    heapq.heapify(queue)
-    while queue and left.moves > 0:
+    queue: list[_Move] = []
+    for number in range(len(hosts)):
+        entry = None if stop() else _best(problem, number, hosts, left)
+        if entry is not None:
+            heapq.heappush(queue, entry)
+    while queue and left.moves > 0 and not stop():
         known = heapq.heappop(queue)
         number = known[1]
         found = _best(problem, number, hosts, left)
@@ -130,7 +134,10 @@ class _Host:
 
     def places(self, flavor: int, left: IntArray) -> IntArray:
         """Return the placements that a VM may take beside `left`: all rows that it takes are within their room then."""
+        held = dict(self.pattern.placements)
         own = np.flatnonzero((self.shape.flavor == flavor) & ~self.shape.stay_only)
+        if self.host_class.at_most:
+            own = own[[self.host_class.may_have(one, held.get(one, 0)) for one in own.tolist()]]
         use = self.shape.use[own]
         fits: IntArray = own[((left + use <= self.room) | (use == 0)).all(axis=1)]
         return fits

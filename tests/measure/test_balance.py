@@ -154,3 +154,15 @@ def test_dedicated_vcpus_that_float_load_racks_as_shared_ones(tmp_path: Any) -> 
     fleet = placer.read_fleet(path)
     goal = placer.solve(fleet, goals="placed,balance:cpus:rack,moves", max_moves=2).goal("balance:cpus:rack")
     assert goal.bound is not None and goal.value is not None and 0 < goal.bound <= goal.value
+
+
+def test_a_rack_without_any_of_it_is_no_place(tmp_path: Any) -> None:
+    """A rack whose CPUs are all reserved has no share, whatever floats there: measure and bound agree."""
+    path = tmp_path / "fleet.yaml"
+    hosts = """  - {name: a, labels: {rack: r1}, reserve: {cpus: 0-7}, nodes: [{id: 0, cpus: 0-7, memory: 64GiB}]}
+  - {name: b, labels: {rack: r2}, nodes: [{id: 0, cpus: 0-7, memory: 64GiB}]}"""
+    vms = """  - {name: v, vcpus: 2, memory: 4GiB, cpu_policy: shared, host: a}
+  - {name: w, vcpus: 2, memory: 4GiB, cpu_policy: shared, host: b}"""
+    path.write_text(FLEET.format(hosts=hosts, vms=vms))
+    goal = placer.solve(placer.read_fleet(path), goals="placed,balance:cpus:rack").goal("balance:cpus:rack")
+    assert goal.status == "optimal" and goal.value == goal.bound

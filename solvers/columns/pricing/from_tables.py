@@ -152,6 +152,10 @@ def fitted(model: StateModel, state: State, pattern: Pattern, worth: IntArray) -
     for placement in order:
         f = int(flavor[placement])
         spare = taken[placement] - state.own.get(placement, 0)
+        beyond = max(0, taken[placement] - state.lead.at_most.get(placement, taken[placement]))
+        if beyond:
+            taken[placement] -= beyond
+            spare, surplus[f], load = spare - beyond, surplus[f] - beyond, load - beyond * use[placement]
         while spare > 0 and (surplus[f] > 0 or ((load > state.lead.capacity) & (use[placement] > 0)).any()):
             spare -= 1
             taken[placement] -= 1

@@ -11,7 +11,7 @@ from placer.model.goals import parse_goals
 from placer.model.vm import CpuPolicy, PinPolicy
 from placer.planning.compile.compile import compile_fleet
 from solvers.evaluate import evaluate, violations
-from solvers.problem import MoveBudget, Problem
+from solvers.problem import Flavor, HostClass, MoveBudget, Objective, Problem, Shape, Shortage
 from solvers.result import Limits
 from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
@@ -93,3 +93,48 @@ def test_newcomers_take_no_room_that_they_need_not(build: Any, pin: PinPolicy, e
     found = {goal: sum(row.value for row in best.objectives if row.goal == goal) for goal in ("placed", "excess")}
     assert found == {"placed": 0, "excess": excess}
     assert [row.value for row in best.objectives if row.goal == "moves"][-1] == moves
+
+
+def test_a_place_that_may_hold_no_more_is_not_taken() -> None:
+    """A VM that is bound to a node of its host floats nowhere over it: another one is moved instead."""
+    shape = Shape(
+        name="s",
+        nodes=2,
+        row_names=((0, "memory"), (None, "memory of nodes 0, 1")),
+        flavor=np.array([0, 0, 1, 1]),
+        use=np.array([[4, 4], [0, 4], [4, 4], [0, 4]]),
+        cost={},
+        touches=np.ones((4, 2), dtype=np.bool_),
+        stay_only=np.array([True, False, False, False]),
+        shortages=(Shortage(part="memory", apart=(((0, 1),), ((1, 1),))),),
+        inside={1: ((0,),)},
+    )
+    anywhere, free = np.ones(2, dtype=np.bool_), np.zeros(2, dtype=np.int64)
+    host = HostClass(
+        shape=0,
+        count=1,
+        capacity=np.array([8, 16]),
+        room=np.array([4, 16]),
+        fixed=free,
+        content=((0, 1), (2, 1)),
+        at_most={1: 0},
+        allowed=anywhere,
+        stay_penalty=free,
+    )
+    other = HostClass(shape=0, count=1, capacity=np.array([4, 16]), fixed=free, allowed=anywhere, stay_penalty=free)
+    problem = Problem(
+        flavors=(Flavor(name="a", vcpus=1), Flavor(name="b", vcpus=1)),
+        shapes=(shape,),
+        classes=(host, other),
+        objectives=(Objective(goal="excess", shortage="memory"), Objective(goal="moves", moves=1)),
+    )
+    found = mended(problem, solve_greedy(problem))
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert evaluate(problem, found.patterns, found.unplaced) == (0, 1)
+
+
+def test_mending_ends_when_it_is_told_to(build: Any) -> None:
+    """What was mended till then counts."""
+    problem = overfull(build, moves=1)
+    first = solve_greedy(problem)
+    assert mended(problem, first, lambda: True).patterns == first.patterns

@@ -12,9 +12,9 @@ from small_problems import small_case
 from benchmarks.many_sizes import placing_problem, similar
 from solvers.evaluate import evaluate, violations
 from solvers.result import Interrupt, Limits, Result
-from solvers.solve import solve
+from solvers.solve import _Ladder, solve
 from solvers.starts.best_fit import solve_greedy
-from solvers.starts.fillings import Fillings, least_waste
+from solvers.starts.fillings import PAIRS, Fillings, least_waste
 from solvers.starts.to_the_brim import to_the_brim
 
 
@@ -94,3 +94,31 @@ def test_only_what_is_left_out_of_plain_full_hosts_is_sought() -> None:
         found, _ = to_the_brim(small, worse, hosts=9, seed=0, time_limit_s=1e6, interrupt=Interrupt())
         assert not violations(small, found.patterns, found.unplaced)
         assert evaluate(small, found.patterns, found.unplaced) <= evaluate(small, first.patterns, first.unplaced)
+
+
+def test_a_listing_holds_few_pairs_at_a_time() -> None:
+    """Where nearly every pair is in two cells, looks are counted before pairs are laid out, not after."""
+    rng = np.random.default_rng(1)
+    use = np.stack([np.full(200, 4), rng.integers(8, 33, size=200)], axis=1)
+    search = Fillings(capacity=np.array([20, 2000]), use=use, waste=np.array([1, 1600]), looks=3_000_000)
+    search.list()
+    assert not search.whole and search.looks > -2 * PAIRS
+
+
+def test_what_was_proven_before_is_kept() -> None:
+    """An answer that places all VMs takes over the bounds that another one had."""
+    problem = placing_problem(*similar(3, 5, 2))
+    first = solve_greedy(problem)
+    run = _Ladder(
+        problem=problem,
+        limits=Limits(time_limit_s=600),
+        seed=0,
+        on_progress=None,
+        interrupt=Interrupt(),
+        workers=1,
+        executor=None,
+    )
+    run.best = replace(first, objectives=tuple(replace(row, bound=0, source="counted") for row in first.objectives))
+    run.to_the_brim(1)
+    assert run.best.patterns != first.patterns
+    assert [row.bound for row in run.best.objectives] == [0] * len(first.objectives)
