@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from placer.errors import InputError, PlacerError
@@ -15,6 +15,9 @@ from placer.serve.edits import edited
 from placer.show.progress_words import progress_line
 from solvers.result import Interrupt, Progress
 from solvers.solve import UnsupportedError
+
+_READING = ("running_only", "max_hosts", "max_vms")
+"""Options of a plan that say how its fleet was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,10 @@ class Solving:
             on_progress=self._report,
             interrupt=self._interrupt,
         )
+        read = {name: options[name] for name in _READING if options.get(name)}
+        if read and not changes:
+            # It is a plan of the same file, and is checked against what is read of it in the same way.
+            plan = replace(plan, options={**plan.options, **read})
         return Shown(fleet=fleet, plan=plan, changes=changes)
 
     def _report(self, progress: Progress) -> None:

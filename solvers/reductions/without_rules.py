@@ -107,7 +107,9 @@ def solve_ruled(
         search.offer(found)
     if brief and not over():
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
-        later = engine(plain, Limits(time_limit_s=max(LEAST_S, left_s()), rounds=rest), None, relaxed.objectives)
+        # What the first one may have gone beyond the limit is not granted a second time.
+        seconds = min(max(LEAST_S, left_s()), left_s() + GRACE * limits.time_limit_s)
+        later = engine(plain, Limits(time_limit_s=max(0.0, seconds), rounds=rest), None, relaxed.objectives)
         search.rounds += later.rounds
         search.relaxed = replace(later, rounds=relaxed.rounds)
         search.offer(later)

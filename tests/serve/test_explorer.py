@@ -148,13 +148,15 @@ def test_a_solve_without_edits_is_of_the_file(of_fleet: Callable[[], Explorer], 
 
 
 def test_a_solve_binds_as_the_plan_of_the_file_does(fleet: Fleet) -> None:
-    """Which VMs are bound, and how many may be re-pinned, is taken from the plan that was opened."""
+    """Which VMs are bound, how many may be re-pinned and which were read is taken from the plan that was opened."""
     plan = solve_fleet(fleet, max_moves=1, max_repins=3, pin="all")
+    plan = replace(plan, options={**plan.options, "running_only": True})
     explorer = Explorer(Shown(fleet=fleet, plan=plan))
     assert explorer.solved(max_moves=1)["state"] == "done"
     solved = explorer.desk.shown.plan
     assert solved is not None and solved is not plan
-    assert {name: solved.options[name] for name in ("pin", "max_repins")} == {"pin": "all", "max_repins": 3}
+    asked = {"pin": "all", "max_repins": 3, "running_only": True}
+    assert {name: solved.options[name] for name in asked} == asked
 
 
 def test_a_move_is_judged_without_a_plan(of_fleet: Callable[[], Explorer]) -> None:
