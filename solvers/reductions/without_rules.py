@@ -111,7 +111,7 @@ def solve_ruled(
         seconds = min(max(LEAST_S, left_s()), left_s() + GRACE * limits.time_limit_s)
         later = engine(plain, Limits(time_limit_s=max(0.0, seconds), rounds=rest), None, relaxed.objectives)
         search.rounds += later.rounds
-        search.relaxed = replace(later, rounds=relaxed.rounds)
+        search.earlier, search.relaxed = relaxed, replace(later, rounds=relaxed.rounds)
         search.offer(later)
     return search.result()
 
@@ -133,6 +133,8 @@ class _Search:
     problem: Problem
     relaxed: Result
     rounds: int
+    earlier: Result | None = None
+    """What was proven at first, where the relaxed problem had a second turn: of another answer, so for other values."""
     best: Result | None = None
     values: tuple[int, ...] = ()
     closed: bool = False
@@ -151,7 +153,8 @@ class _Search:
     def result(self) -> Result:
         """Return the best answer with what is proven of it."""
         if self.best is not None:
-            return _judged(self.problem, self.best, self.values, self.relaxed, self.rounds)
+            proofs = (self.relaxed,) if self.earlier is None else (self.earlier, self.relaxed)
+            return _judged(self.problem, self.best, self.values, proofs, self.rounds)
         if self.relaxed.status == "infeasible":
             return replace(self.relaxed, rounds=self.rounds)
         return Result(
@@ -215,9 +218,10 @@ def _values(result: Result) -> tuple[int, ...]:
     return tuple(row.value for row in result.objectives if row.value is not None)
 
 
-def _judged(problem: Problem, answer: Result, values: tuple[int, ...], relaxed: Result, rounds: int) -> Result:
+def _judged(problem: Problem, answer: Result, values: tuple[int, ...], proofs: Sequence[Result], rounds: int) -> Result:
     """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
-    claims = Claims.of(relaxed, note=" without rules over hosts" if problem.rules else "")
+    relaxed = proofs[-1]
+    claims = Claims.of(*proofs, note=" without rules over hosts" if problem.rules else "")
     found = replace(answer, rounds=rounds, engine=relaxed.engine, certificate=None)
     return with_claims(found, values, claims, base=relaxed)
 
