@@ -190,17 +190,21 @@ class _Floors:
         Where a node has no CPU left for them, those that are there already run on any of it: what they lack is excess.
         """
         spec = vm.spec
-        now = vm.current.pins if vm.current is not None and vm.current.host == planned.host else {}
+        current = vm.current if vm.current is not None and vm.current.host == planned.host else None
+        now = {} if current is None else current.pins
         if spec.cpu_policy is CpuPolicy.DEDICATED:
             return
+        # Where its memory alone changes node, its vCPUs are there already.
+        there = set() if current is None else {*(current.nodes or ())}.union(*(one.cpus or () for one in current.bound))
         node_of = self.use.host.topology.node_of_cpu
         checked: set[frozenset[int]] = set()
         for vcpu, pin in planned.pins.items():
             if pin in checked or spec.is_dedicated(vcpu):
                 continue
             checked.add(pin)
-            free = self.on(node_of[min(pin)])
-            if not free and not arrives and len({node_of[cpu] for cpu in pin}) == 1:
+            node = node_of[min(pin)]
+            free = self.on(node)
+            if not free and (not arrives or node in there) and len({node_of[cpu] for cpu in pin}) == 1:
                 continue
             known = now.get(vcpu, NOBODY)
             if pin != free and not (pin <= known and known - pin <= self.use.taken):
