@@ -67,6 +67,10 @@ class Shortage:
     part: str
     apart: tuple[tuple[tuple[int, int], ...], ...]
 
+    def most(self, over: IntArray) -> int:
+        """Return what has no place where rows are over their room by so much (K,): the worst family counts."""
+        return max(sum(int(over[row]) * each for row, each in family) for family in self.apart)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:

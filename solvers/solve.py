@@ -142,7 +142,7 @@ class _Ladder:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
                 self.exact((0, BRIEF_SWEEPS))
                 self.fill_in()
-                self.to_the_brim(1)
+                self.to_the_brim(wide=True)
                 self.improve(PATIENCE)
                 if self.goes_on:
                     self.columns(BRIEF_ROUNDS)
@@ -150,9 +150,9 @@ class _Ladder:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
         self.full_hosts()
-        self.to_the_brim(1)
+        self.to_the_brim(wide=True)
         self.improve(PATIENCE)
-        self.to_the_brim(BRIMS)
+        self.to_the_brim(wide=False)
         self.fill_in()
         self.columns()
         if not any(objective.tolerance for objective in self.problem.objectives):
@@ -186,10 +186,14 @@ class _Ladder:
         if self.best.patterns and self.goes_on:
             found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
             self.rounds += searched
-            if found is not self.best:
-                values = evaluate(self.problem, found.patterns, found.unplaced)
-                self.best = with_claims(replace(found, objectives=self.best.objectives), values, Claims.of(self.best))
-                self.tell("linear", "fuller first answer")
+            self.take(found, "linear", "fuller first answer")
+
+    def take(self, found: Result, engine: str, words: str) -> None:
+        """Go on from an answer that is another one than the best, with what was proven till then."""
+        if found is not self.best:
+            values = evaluate(self.problem, found.patterns, found.unplaced)
+            self.best = with_claims(replace(found, objectives=self.best.objectives), values, Claims.of(self.best))
+            self.tell(engine, words)
 
     def full_hosts(self) -> None:
         """Look for a first answer on as few hosts as there must be, where they have to be full: a round."""
@@ -205,27 +209,27 @@ class _Ladder:
             )
             self.rounds += searched
 
-    def to_the_brim(self, tries: int) -> None:
-        """Look for a place for all VMs where they fill all hosts, or a few of them, next to fully: rounds."""
+    def to_the_brim(self, *, wide: bool) -> None:
+        """Look for a place for all VMs where they fill all of a few hosts next to fully (`wide`), or the hosts with
+        most room of any fleet: rounds.
+        """
         from solvers.starts.to_the_brim import NARROW, WIDE, to_the_brim
 
-        few = self.problem.host_count <= WIDE
-        for number in range(tries):
-            if not self.goes_on or (tries == 1 and not few):
+        if wide and self.problem.host_count > WIDE:
+            return
+        for number in range(1 if wide else BRIMS):
+            if not self.goes_on:
                 return
             found, searched = to_the_brim(
                 self.problem,
                 self.best,
-                hosts=WIDE if tries == 1 else NARROW,
+                hosts=WIDE if wide else NARROW,
                 seed=number and self.seed + number,
                 time_limit_s=self.left.guard_s,
                 interrupt=self.interrupt,
             )
             self.rounds += searched
-            if found is not self.best:
-                values = evaluate(self.problem, found.patterns, found.unplaced)
-                self.best = with_claims(replace(found, objectives=self.best.objectives), values, Claims.of(self.best))
-                self.tell("fillings", "a place for all")
+            self.take(found, "fillings", "a place for all")
 
     def improve(self, patience: int) -> None:
         """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""

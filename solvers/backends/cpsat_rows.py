@@ -143,31 +143,33 @@ class RowWriter:
         self._derived.append((variable, total))
         return variable
 
+    def _span(self, total: Sum) -> tuple[int, int]:
+        """Return the least and the most that an expression can be, its constant included."""
+        low, high = self.range_of(*total.arrays())
+        return low + total.constant, high + total.constant
+
     def positive_part(self, total: Sum) -> Sum:
         """Return an expression that is at least max(0, total), and just that in a full solution."""
-        index, factor = total.arrays()
-        low, high = self.range_of(index, factor)
-        if low + total.constant >= 0:
+        low, high = self._span(total)
+        if low >= 0:
             return total
-        if high + total.constant <= 0:
+        if high <= 0:
             return Sum()
-        variable = self.derive(total, 0, high + total.constant)
+        variable = self.derive(total, 0, high)
         self.row(Sum().add(variable, 1).plus(total, -1), 0, None)
         return Sum().add(variable, 1)
 
     def at_most_positive(self, total: Sum) -> Sum:
         """Return an expression that is at most max(0, total), and just that in a full solution."""
-        index, factor = total.arrays()
-        low, high = self.range_of(index, factor)
-        if low + total.constant >= 0:
+        low, high = self._span(total)
+        if low >= 0:
             return total
-        if high + total.constant <= 0:
+        if high <= 0:
             return Sum()
         claimed = self.derive(total, 0, 1)
-        variable = self.derive(total, 0, high + total.constant)
-        self.row(Sum().add(variable, 1).add(claimed, -high - total.constant), None, 0)
-        least = low + total.constant
-        self.row(Sum().add(variable, 1).plus(total, -1).add(claimed, -least), None, -least)
+        variable = self.derive(total, 0, high)
+        self.row(Sum().add(variable, 1).add(claimed, -high), None, 0)
+        self.row(Sum().add(variable, 1).plus(total, -1).add(claimed, -low), None, -low)
         return Sum().add(variable, 1)
 
     def is_positive(self, total: Sum) -> Sum:

@@ -165,8 +165,7 @@ class Evaluator:
             over = np.maximum(load - lead.ceiling, 0)
             for shortage in shape.shortages:
                 if shortage.part in parts:
-                    most = max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
-                    cost[n, parts[shortage.part]] += most
+                    cost[n, parts[shortage.part]] += shortage.most(over)
 
 
 def _sum_by(index: IntArray, values: IntArray, length: int) -> IntArray:

@@ -124,12 +124,7 @@ class _Host:
         """Return what of a load has no place, for each part of the excess: the worst family counts."""
         over = np.maximum(load - self.host_class.ceiling, 0)
         return tuple(
-            sum(
-                max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
-                for shortage in self.shape.shortages
-                if shortage.part == part
-            )
-            for part in parts
+            sum(shortage.most(over) for shortage in self.shape.shortages if shortage.part == part) for part in parts
         )
 
     def places(self, flavor: int, left: IntArray) -> IntArray:

@@ -119,6 +119,6 @@ def test_what_was_proven_before_is_kept() -> None:
         executor=None,
     )
     run.best = replace(first, objectives=tuple(replace(row, bound=0, source="counted") for row in first.objectives))
-    run.to_the_brim(1)
+    run.to_the_brim(wide=True)
     assert run.best.patterns != first.patterns
     assert [row.bound for row in run.best.objectives] == [0] * len(first.objectives)
