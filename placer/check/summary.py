@@ -37,7 +37,7 @@ def check_summary(values: PlanValues, plan: Plan, found: Findings) -> None:
     if "drains" in said:
         own["drains"] = drain_rows(values.fleet, plan)
     if "shares" in said:
-        own["shares"] = share_rows(values.fleet, plan)
+        own["shares"] = share_rows(values)
     if "idle_hosts" in said:
         own["idle_hosts"] = idle_hosts(values.fleet, plan)
     for key, value in own.items():

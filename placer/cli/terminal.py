@@ -84,6 +84,9 @@ class Terminal:
     def _print_text(self, text: str | Callable[[Console], None], *, pages: bool) -> None:
         """Print for a person, where it pages through a pager, as git does."""
         console = self.console()
+        if pages:
+            # What git sets: leave at once where all fits, keep colours, keep the screen.
+            os.environ.setdefault("LESS", "FRX")
         with console.pager(styles=self.color) if pages else contextlib.nullcontext():
             if not isinstance(text, str):
                 text(console)
@@ -97,9 +100,6 @@ class Terminal:
         """Whether both ends are a person's, and a pager is there that shows at once what fits on the screen."""
         if self.out is not sys.stdout or not (sys.stdin.isatty() and self.out.isatty()):
             return False
-        os.environ.setdefault(
-            "LESS", "FRX"
-        )  # what git sets: leave at once where all fits, keep colours, keep the screen
         return os.environ.get("TERM", "dumb") != "dumb" and bool(os.environ.get("PAGER") or shutil.which("less"))
 
     def fail(self, error: PlacerError) -> int:

@@ -163,9 +163,7 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
             new_host=None if other is None else other.host,
             old_nodes=None if one is None else _nodes(fleet, one),
             new_nodes=None if other is None else _nodes(fleet, other),
-            moves_memory=None
-            if one is None or other is None
-            else one.host != other.host or _memory(_cells(fleet, one)) != _memory(_cells(fleet, other)),
+            moves_memory=_moves_memory(_at(fleet, one), _at(fleet, other)),
         )
 
 
@@ -218,6 +216,11 @@ class _At:
         if self.cells is None:
             return None
         return tuple(sorted({node for cpus, memory in self.cells for node in (*cpus, *memory)}))
+
+
+def _at(fleet: Fleet, planned: PlanVm | None) -> _At | None:
+    """Return where a plan has a VM; None where it has none."""
+    return None if planned is None else _At(host=planned.host, cells=_cells(fleet, planned), pins=None)
 
 
 def _places(fleet: Fleet, plan: Plan | None) -> dict[str, _At]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import comb
 
-from placer.model.cpu_topology import CpuTopology
+from placer.model.cpu_topology import CpuTopology, cut_sockets
 from placer.model.host import Topology
 from placer.model.plan import PlanVm
 
@@ -96,12 +96,8 @@ def guest_topologies(vm: PlanVm, host: Topology, shown: CpuTopology) -> GuestTop
         nodes=len({node_of[cpu] for cpus in vm.pins.values() for cpu in cpus if cpu in node_of}),
         known_cores=len(cores),
         known_l3=len(caches),
-        choices=tuple(_marked(one, one is best) for one in choices),
+        choices=tuple(replace(one, advised=one is best) for one in choices),
     )
-
-
-def _marked(one: TopologyChoice, advised: bool) -> TopologyChoice:
-    return replace(one, advised=advised)
 
 
 def _candidates(vm: PlanVm, host: Topology, caches: Mapping[int, int]) -> Iterator[CpuTopology]:
@@ -137,10 +133,6 @@ def _pairs(places: Mapping[int, int], size: int) -> tuple[int, int]:
 
 
 def _cut(vm: PlanVm, size: int) -> int:
-    """Return how many sockets of `size` vCPUs a cell cuts: it has some of the socket, and others elsewhere."""
+    """Return how many sockets of `size` vCPUs the cells that the guest sees cut."""
     cells = [cell.vcpus for cell in vm.cells if cell.vcpus] if vm.shown else []
-    cut = 0
-    for first in range(0, len(vm.pins), size):
-        socket = frozenset(range(first, first + size))
-        cut += any(cell & socket and not (cell <= socket or socket <= cell) for cell in cells)
-    return cut
+    return sum(1 for _ in cut_sockets(cells, len(vm.pins), size))

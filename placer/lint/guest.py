@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from placer.errors import InputError
 from placer.lint.seen import Guest, Said
+from placer.model.cpu_topology import cut_sockets
 from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.units import format_kib, libvirt_kib
 from placer.model.vm import CellMode, ThreadPolicy
@@ -88,16 +89,13 @@ def sockets_not_cells(guest: Guest) -> Iterator[Said]:
     if sockets == 1:
         yield f"one socket over {len(cells)} cells", f"give {len(cells)} sockets, or dies"
         return
-    size = spec.vcpus // sockets
-    for first in range(0, spec.vcpus, size):
-        socket = frozenset(range(first, first + size))
-        if any(cell & socket and not (cell <= socket or socket <= cell) for cell in cells):
-            yield (
-                f"{sockets} sockets and {len(cells)} cells: vCPUs {format_cpuset(socket)} are one socket, and a cell "
-                "cuts it",
-                f"give {len(cells)} sockets, and each cell the vCPUs of whole ones",
-            )
-            return
+    socket = next(cut_sockets(cells, spec.vcpus, spec.vcpus // sockets), None)
+    if socket is not None:
+        yield (
+            f"{sockets} sockets and {len(cells)} cells: vCPUs {format_cpuset(socket)} are one socket, and a cell "
+            "cuts it",
+            f"give {len(cells)} sockets, and each cell the vCPUs of whole ones",
+        )
 
 
 def hotplug_with_numa(guest: Guest) -> Iterator[Said]:

@@ -7,7 +7,7 @@ from typing import Any
 from placer.live.calls import Call, CallKind, live_value
 from placer.live.connect import Link, explained
 from placer.live.domain_state import DomainState, find_domain, live_config, secure_config
-from placer.live.owned import differences, domain_edits, owned_values
+from placer.live.owned import domain_edits, owned_values, value_edits
 from placer.live.preconditions import Refusal
 from placer.model.cpuset import format_cpuset, parse_cpuset
 
@@ -63,10 +63,7 @@ def edit_since(link: Link, state: DomainState, call: Call) -> Refusal | None:
     live = live_config(link, domain) if active and state.live is not None else None
     if live is not None and state.live is not None:
         was, now = (owned_values(xml, f"live XML of domain {state.name!r}") for xml in (state.live, live))
-        changed = [
-            f"{one.what}: {one.planned or 'not set'} before, {one.found or 'not set'} now"
-            for one in differences(was, now)
-        ]
+        changed = value_edits(was, now)
         return _edited("the running domain", changed) if changed else None
     return None
 

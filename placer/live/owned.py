@@ -57,6 +57,14 @@ def differences(planned: Mapping[str, str], found: Mapping[str, str]) -> tuple[D
     )
 
 
+def value_edits(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return in words what of these values was changed, with both of them."""
+    return [
+        f"{one.what}: {one.planned or 'not set'} before, {one.found or 'not set'} now"
+        for one in differences(before, now)
+    ]
+
+
 def same_domain(one: bytes, other: bytes) -> bool:
     """Tell whether two definitions of a domain are the same, however they are written.
 
@@ -80,10 +88,7 @@ def domain_edits(before: bytes, now: bytes) -> tuple[str, ...]:
     names = [root.findtext("name") or "" for root in (old, new)]
     if names[0] != names[1]:
         edits.append(f"it was {names[0]!r} and is {names[1]!r} now")
-    edits += [
-        f"{one.what}: {one.planned or 'not set'} before, {one.found or 'not set'} now"
-        for one in differences(dict(_values(old)), dict(_values(new)))
-    ]
+    edits += value_edits(dict(_values(old)), dict(_values(new)))
     return (*edits, *(edit for edit in _rest_edits(_rest(old), _rest(new), "") if edit != "name is another"))
 
 

@@ -18,6 +18,11 @@ def plan_before(fleet: Fleet) -> Plan | None:
             return None
         found.append(at)
     there = {vm.name for vm in found}
+    return plan_of_places(fleet, found, (Unplaced(name=vm.name, reason="") for vm in fleet.vms if vm.name not in there))
+
+
+def plan_of_places(fleet: Fleet, places: Iterable[PlanVm], unplaced: Iterable[Unplaced] = ()) -> Plan:
+    """Return places as a plan without goals, for whoever looks at plans."""
     return Plan(
         fleet_path=fleet.path,
         fleet_digest=fleet.digest,
@@ -25,8 +30,8 @@ def plan_before(fleet: Fleet) -> Plan | None:
         rounds=0,
         status="unknown",
         goals=(),
-        vms=tuple(found),
-        unplaced=tuple(Unplaced(name=vm.name, reason="") for vm in fleet.vms if vm.name not in there),
+        vms=tuple(places),
+        unplaced=tuple(unplaced),
     )
 
 

@@ -9,27 +9,26 @@ from placer.measure.balance import places_of
 from placer.measure.before import plan_before
 from placer.measure.score import PlanValues
 from placer.model.balance import Load, loads_of
-from placer.model.fleet import Fleet
-from placer.model.plan import Plan
 
 
-def share_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
+def share_rows(values: PlanValues) -> list[dict[str, Any]]:
     """Return, a resource of each goal of balance, the highest share with its place, the lowest and the mean.
 
     The mean is what all places carry over what they have. Places that cannot carry any do not count; `before` is None
     where nothing runs yet, or where it is not known of all VMs where they are.
     """
-    loads = [load for goal in plan.goals for load in loads_of(fleet, goal.name)]
+    fleet = values.fleet
+    loads = [load for goal in values.plan.goals for load in loads_of(fleet, goal.name)]
     if not loads:
         return []
     now = plan_before(fleet) if fleet.is_live else None
-    after, before = PlanValues(fleet, plan), None if now is None else PlanValues(fleet, now)
+    before = None if now is None else PlanValues(fleet, now)
     return [
         {
             "goal": load.goal,
             "resource": load.resource,
             "places": load.places,
-            **_figures(load, after),
+            **_figures(load, values),
             "before": None if before is None else _figures(load, before),
         }
         for load in loads

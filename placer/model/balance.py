@@ -30,6 +30,11 @@ MEMORY_GRAIN_KIB = 16 * 1024
 _WRITTEN = re.compile(rf"balance(?::({'|'.join(RESOURCES)}))?(?::([^:>~]+))?(?:>(\d{{1,4}}(?:\.\d)?)%)?")
 
 
+def is_label(places: str) -> bool:
+    """Tell whether places are the hosts of each value of a label, rather than nodes or hosts."""
+    return places not in (NODES, HOSTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
     """What a goal of balance asks for: the resources, the places (``nodes``, ``hosts`` or a label of hosts), and the
@@ -43,7 +48,7 @@ class Balance:
     @property
     def by_label(self) -> bool:
         """Tell whether the places are the hosts of each value of a label."""
-        return self.places not in (NODES, HOSTS)
+        return is_label(self.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +64,14 @@ class Load:
     steps: tuple[int, ...]
     weight: int = THOUSAND
 
+    def parts(self, one: Fraction) -> Fraction:
+        """Return of how many thousandths of a row's unit the goal makes one; `one` are the units of a CPU, or GiB."""
+        return THOUSAND * THOUSAND * one / self.weight
+
     @property
     def by_label(self) -> bool:
         """Tell whether the places are the hosts of each value of a label."""
-        return self.places not in (NODES, HOSTS)
+        return is_label(self.places)
 
 
 def parse_balance(text: str) -> Balance | None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
 
 LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 """The levels of a guest's topology from the outermost to the innermost, as libvirt and QEMU number vCPUs."""
+
+
+def cut_sockets(cells: Collection[frozenset[int]], vcpus: int, size: int) -> Iterator[frozenset[int]]:
+    """Yield the sockets of `size` vCPUs that guest cells cut: a cell has some of the socket, and others elsewhere."""
+    for first in range(0, vcpus, size):
+        socket = frozenset(range(first, first + size))
+        if any(cell & socket and not (cell <= socket or socket <= cell) for cell in cells):
+            yield socket
 
 
 class TopologyPolicy(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from placer.errors import Fault, InputError
-from placer.model.balance import HOSTS, NODES, USAGE, Balance, parse_balance
+from placer.model.balance import HOSTS, NODES, USAGE, Balance, is_label, parse_balance
 from placer.model.fleet import Fleet
 from placer.model.rules import soft_goal
 from placer.model.units import parse_kib
@@ -203,7 +203,7 @@ def _parse_goal(text: str) -> Goal:
 
 
 def _has_places(fleet: Fleet, places: str) -> bool:
-    return places in (NODES, HOSTS) or not fleet.hosts or any(places in host.labels for host in fleet.hosts)
+    return not is_label(places) or not fleet.hosts or any(places in host.labels for host in fleet.hosts)
 
 
 def _anybody(fleet: Fleet, label: str, value: str) -> bool:

@@ -12,7 +12,7 @@ from placer.errors import InputError, PlacerError
 from placer.planner import solve_fleet
 from placer.serve.desk import Desk, Shown
 from placer.serve.edits import edited
-from placer.show.progress_words import progress_line
+from placer.show.progress_words import progress_line, progress_name
 from solvers.result import Interrupt, Progress
 from solvers.solve import UnsupportedError
 
@@ -122,5 +122,4 @@ class Solving:
         return Shown(fleet=fleet, plan=plan, changes=changes)
 
     def _report(self, progress: Progress) -> None:
-        name = f"{progress.goal} ({progress.part})" if progress.part else progress.goal
-        self.lines[name] = progress_line(progress)
+        self.lines[progress_name(progress)] = progress_line(progress)

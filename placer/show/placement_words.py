@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from placer.explain.placement import Placement
+from placer.explain.placement import PlacedVm, Placement
 from placer.model.cpuset import format_cpuset
 from placer.show.rows import draw_rows, say
 from placer.show.words import count, figure, listed, percent, visible
@@ -22,20 +22,8 @@ def draw_placement(found: Placement, console: Console, most: int | None) -> None
     far = [vm for vm in found.vms if vm.remote_access > 0]
     if far:
         say(console, "\nthe VMs that are farthest from their memory")
-        rows = [
-            (
-                visible(vm.vm),
-                visible(vm.host),
-                format_cpuset(vm.cpu_nodes),
-                format_cpuset(vm.memory_nodes),
-                figure(vm.vcpus),
-                figure(vm.remote_access),
-                percent(vm.remote_share),
-            )
-            for vm in far
-        ]
         titles = ("VM", "host", "CPUs", "memory", "vCPUs#", "remote access#", "leaves the node#")
-        draw_rows(titles, rows, console, most=most, rest="--all")
+        draw_rows(titles, [far_row(vm) for vm in far], console, most=most, rest="--all")
         hosts = [host for host in found.hosts if host.remote_access > 0]
         say(console, "\nthe hosts they are on")
         there = [
@@ -51,6 +39,19 @@ def draw_placement(found: Placement, console: Console, most: int | None) -> None
             for one in found.overlaps
         ]
         draw_rows(("host", "CPU#", "VMs"), twice, console, most=most, rest="--all")
+
+
+def far_row(vm: PlacedVm) -> tuple[str, ...]:
+    """Return the row of a VM: where its CPUs and its memory are, how much of its memory access is remote."""
+    return (
+        visible(vm.vm),
+        visible(vm.host),
+        format_cpuset(vm.cpu_nodes),
+        format_cpuset(vm.memory_nodes),
+        figure(vm.vcpus),
+        figure(vm.remote_access),
+        percent(vm.remote_share),
+    )
 
 
 def placement_sentences(found: Placement) -> Iterator[str]:

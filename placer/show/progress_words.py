@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from solvers.result import Progress
 
 
+def progress_name(progress: Progress) -> str:
+    """Return the goal that a report is of, and which part of it."""
+    return f"{progress.goal} ({progress.part})" if progress.part else progress.goal
+
+
 def progress_line(progress: Progress) -> str:
     """Return a report as one line: ``remote  best 2.4  bound 2.3  gap 4.17 %  12.5 s  exact``."""
     value, bound = (
@@ -20,10 +25,9 @@ def progress_line(progress: Progress) -> str:
     if value is not None and bound is not None:
         largest = max(abs(value), abs(bound))
         gap = abs(value - bound) / largest if largest else 0.0
-    name = f"{progress.goal} ({progress.part})" if progress.part else progress.goal
     best = "none yet" if value is None else figure(value)
     words = [
-        f"{name:<24}",
+        f"{progress_name(progress):<24}",
         f"best {best}",
         f"bound {figure(bound)}",
         f"gap {percent(gap)}",

@@ -18,13 +18,13 @@ from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.rules import matches
+from placer.model.usage_levels import THOUSAND
 from placer.model.vm import Vm
 from placer.show.words import count, visible
 from placer.whatif.headroom import Headroom
 
 MOST_RULES = 20
 """Rules by which the map can be coloured."""
-_THOUSAND = 1000
 _NO_LABEL = -1
 
 
@@ -140,7 +140,7 @@ def _side(fleet: Fleet, places: Iterable[PlanVm], present: Iterable[str]) -> Sid
 
 
 def _per_mille(share: float | None) -> int | None:
-    return None if share is None else round(_THOUSAND * share)
+    return None if share is None else round(THOUSAND * share)
 
 
 def _labels(fleet: Fleet) -> dict[str, dict[str, Any]]:
@@ -178,7 +178,7 @@ def _changes(fleet: Fleet, plan: Plan | None, names: Mapping[str, int]) -> tuple
     for planned in () if plan is None else plan.vms:
         # A VM that is nowhere yet arrives: the plan changes its host, though nothing of the VM.
         arrives = fleet.is_live and fleet.vm_by_name[planned.name].current is None
-        if planned.change in (Change.NONE, Change.FOLLOW) and not arrives:
+        if planned.change.stays and not arrives:
             continue
         for host in {planned.host, planned.from_host or planned.host} & names.keys():
             strongest[names[host]] = max(strongest[names[host]], order[planned.change])

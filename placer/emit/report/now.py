@@ -6,10 +6,9 @@ from placer.emit.report.columns import fleet_columns
 from placer.emit.report.page import Page, counted, titled, warning_sheet
 from placer.emit.report.sections import LISTED, Sheet, columns, headroom_sheet, usage_sheet
 from placer.explain.placement import Placement, placement_now
-from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
-from placer.show.placement_words import placement_sentences
-from placer.show.words import figure, percent, visible
+from placer.show.placement_words import far_row, placement_sentences
+from placer.show.words import visible
 
 
 def fleet_page(fleet: Fleet) -> Page:
@@ -45,17 +44,6 @@ def _far_sheet(found: Placement) -> Sheet | None:
     return Sheet(
         caption="VMs that are farthest from their memory",
         columns=columns("VM", "host", "CPUs on node", "memory on node", "vCPUs#", "remote access#", "leaves the node#"),
-        rows=[
-            (
-                visible(vm.vm),
-                visible(vm.host),
-                format_cpuset(vm.cpu_nodes),
-                format_cpuset(vm.memory_nodes),
-                figure(vm.vcpus),
-                figure(vm.remote_access),
-                percent(vm.remote_share),
-            )
-            for vm in far[:LISTED]
-        ],
+        rows=[far_row(vm) for vm in far[:LISTED]],
         more=f"and {len(far) - LISTED:,} more, which placer check --placement lists" if len(far) > LISTED else "",
     )

@@ -10,6 +10,7 @@ from placer.emit.report.boxes import host_boxes
 from placer.emit.report.hosts import NodeUse, Pattern, find_patterns
 from placer.emit.report.map import legend
 from placer.measure.as_now import places_now
+from placer.measure.before import plan_of_places
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
@@ -50,25 +51,12 @@ def _pattern(fleet: Fleet, plan: Plan | None, host: Host) -> Pattern:
     if plan is None:
         vms = tuple(vm for vm in fleet.vms if vm.name in here)
         alone = replace(fleet, hosts=(host,), vms=vms, rules=())
-        places = tuple(at for _, at in places_now(alone) if at is not None)
-        return find_patterns(alone, _of(fleet, places))[0]
+        places = (at for _, at in places_now(alone) if at is not None)
+        return find_patterns(alone, plan_of_places(fleet, places))[0]
     here |= {vm.name for vm in plan.vms if vm.host == host.name}
     vms = tuple(vm for vm in fleet.vms if vm.name in here)
     planned = tuple(vm for vm in plan.vms if vm.name in here)
     return find_patterns(replace(fleet, hosts=(host,), vms=vms, rules=()), replace(plan, vms=planned))[0]
-
-
-def _of(fleet: Fleet, places: tuple[Any, ...]) -> Plan:
-    return Plan(
-        fleet_path=fleet.path,
-        fleet_digest=fleet.digest,
-        seed=0,
-        rounds=0,
-        status="unknown",
-        goals=(),
-        vms=places,
-        unplaced=(),
-    )
 
 
 def _side(pattern: Pattern, nodes: Sequence[NodeUse], numbers: Mapping[str, int]) -> dict[str, Any]:

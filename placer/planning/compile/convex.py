@@ -82,7 +82,7 @@ def _parts(structure: Structure, load: Load) -> Fraction:
     """Return of how many thousandths of a unit of its row a load's goal makes one."""
     memory = load.resource == MEMORY_LOAD
     one = Fraction(KIB_PER_GIB, structure.memory_unit) if memory else Fraction(_a_cpu(structure, load.resource))
-    return THOUSAND * THOUSAND * one / load.weight
+    return load.parts(one)
 
 
 def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: bool) -> tuple[Shortage, ...]:

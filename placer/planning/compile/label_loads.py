@@ -12,8 +12,8 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
 from placer.model.units import KIB_PER_GIB
-from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.needs import Needs
+from placer.planning.compile.row_table import PER_CPU
 from solvers.problem import COST_UNIT, CrossRule
 
 MOST_PARTS = COST_UNIT * 10_000
@@ -75,7 +75,7 @@ class LabelLoads:
         asked = own * self.ratio.numerator + sum(part.shared for part in parts) * self.ratio.denominator
         if online is not None:
             asked = min(asked, online * self.ratio.denominator)
-        return asked * (THOUSAND if load.resource == USAGE else 1)
+        return asked * PER_CPU[load.resource]
 
     def rule(self, rule: Rule, members: Sequence[int], amounts: Sequence[int]) -> CrossRule:
         """Return a load as the engines take it; `amounts` are what a VM of each member counts."""
@@ -93,10 +93,10 @@ class LabelLoads:
         )
 
     def _a_cpu(self, resource: str) -> int:
-        return self.ratio.numerator * (THOUSAND if resource == USAGE else 1)
+        return self.ratio.numerator * PER_CPU[resource]
 
     def _parts(self, load: Load) -> Fraction:
         """Return of how many thousandths of a unit a load's goal makes one."""
         memory = load.resource == MEMORY
         one = Fraction(KIB_PER_GIB, self.memory_unit) if memory else Fraction(self._a_cpu(load.resource))
-        return THOUSAND * THOUSAND * one / load.weight
+        return load.parts(one)

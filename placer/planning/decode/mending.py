@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from placer.measure.drains import drain_rows
+from placer.measure.score import PlanValues
 from placer.measure.shares import share_rows
 from placer.measure.summary import idle_hosts, mended, soft_broken
 from placer.model.fleet import Fleet
@@ -23,6 +24,6 @@ def with_mending(fleet: Fleet, plan: Plan) -> Plan:
         "soft_rules_broken": soft_broken(fleet, plan),
         "idle_hosts": idle_hosts(fleet, plan),
         "drains": drain_rows(fleet, plan),
-        "shares": share_rows(fleet, plan),
+        "shares": share_rows(PlanValues(fleet, plan)),
     }
     return replace(plan, summary={**plan.summary, **{key: rows for key, rows in said.items() if rows}})
