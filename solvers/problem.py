@@ -9,7 +9,7 @@ decides integer counts ``y[host, placement]`` with ``use.T @ y <= capacity``; it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,6 +85,7 @@ class Shape:
     hinges : convex costs on rows. shortages : what counts on classes that hold more than they have room for.
     inside : row over several nodes -> the largest families of rows over fewer of them, no two on one node, of the same
     resource in the same units.
+    loads : name of a rule of kind ``load`` -> the row that it adds up over hosts, and what a unit of that counts.
     touches : (P, nodes) whether the placement has CPUs on the node.
     stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
     complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
@@ -101,6 +102,7 @@ class Shape:
     hinges: tuple[Hinge, ...] = ()
     shortages: tuple[Shortage, ...] = ()
     inside: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    loads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     complete: bool = True
 
     def over(self, load: IntArray, room: IntArray) -> list[int]:
@@ -221,8 +223,8 @@ class CrossRule:
     `closed`) the one with most members has at most `max_per` more than the one with fewest; excess = what is above.
     ``hosts``: at most `max_per` hosts of a domain hold a member. ``used``: a host that holds a member counts what its
     class says for the goal (`HostClass.charges`); such a rule is soft. ``load``: a domain counts
-    Σ over `steps` of max(0, 1000 × members − step × what its hosts have), which is what their classes say for the
-    rule's name, added up; soft too.
+    Σ over `steps` of max(0, 1000 × load − step × what its hosts have), both added up over its hosts: the load is a row
+    of theirs (`Shape.loads`), what they have their classes say for the rule's name; soft too.
     The excess of a domain, or of the whole rule (together, least, even), may not exceed what it is at the start, unless
     the rule is soft: then `goal` is not ``rules``, and each unit counts `weight` towards that goal. A floating VM is on
     its host at the start; with scope ``node`` on each node of it, so that settling it never breaks a rule.
@@ -342,6 +344,15 @@ class Problem:
     def host_count(self) -> int:
         """Hosts in all classes."""
         return sum(cls.count for cls in self.classes)
+
+    def load_of(self, rule: CrossRule, number: int, placements: Iterable[tuple[int, int]]) -> int:
+        """Return what a host of class `number` that holds (placement, VMs) counts towards a ``load`` rule."""
+        cls = self.classes[number]
+        shape = self.shapes[cls.shape]
+        if rule.name not in shape.loads:
+            return 0
+        row, each = shape.loads[rule.name]
+        return each * (int(cls.fixed[row]) + sum(int(shape.use[place, row]) * many for place, many in placements))
 
     def had(self, rule: CrossRule) -> dict[object, int]:
         """Return domain -> what its hosts have together, of a ``load`` rule; those that have nothing are left out."""

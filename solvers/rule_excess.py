@@ -27,6 +27,8 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
         return {}, {}
     if rule.kind == "used":
         return _charges(problem, state, rule, index)
+    if rule.kind == "load":
+        return _uneven(problem, state, rule), {}
     ends, starts = _members(problem, state, rule, index)
     if rule.kind == "apart":
         against = _members(problem, state, problem.rules[rule.against], rule.against)
@@ -35,17 +37,6 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
             for here, others in zip((ends, starts), against, strict=True)
         )
         return first, second
-    if rule.kind == "load":
-        had = problem.had(rule)
-        ends, starts = (
-            {
-                domain: sum(max(0, LOAD_SCALE * many - step * had[domain]) for step in rule.steps)
-                for domain, many in found.items()
-                if domain in had
-            }
-            for found in (ends, starts)
-        )
-        return ends, starts
     first, second = (_of_kind(rule, found) for found in (ends, starts))
     return first, second
 
@@ -62,6 +53,20 @@ def _charges(
             if host_class.fixed_members.get(index, 0) or vms[n, chosen].any():
                 out[n] = pattern.count * host_class.charges.get(rule.goal, 0)
     return found[0], found[1]
+
+
+def _uneven(problem: Problem, state: PatternSums, rule: CrossRule) -> dict[object, int]:
+    """Return by how much what each domain carries is above the steps of a load: a soft rule, the start is no matter."""
+    had = problem.had(rule)
+    carried: dict[object, int] = dict.fromkeys(had, 0)
+    for pattern in state.patterns:
+        domain = problem.classes[pattern.host_class].domain.get(rule.scope, -1)
+        if domain in carried:
+            carried[domain] += pattern.count * problem.load_of(rule, pattern.host_class, pattern.placements)
+    return {
+        domain: sum(max(0, LOAD_SCALE * many - step * had[domain]) for step in rule.steps)
+        for domain, many in carried.items()
+    }
 
 
 def _of_kind(rule: CrossRule, found: Mapping[object, int]) -> dict[object, int]:

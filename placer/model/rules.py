@@ -29,6 +29,8 @@ class RuleKind(StrEnum):
     """No rule: VMs that a goal asks for."""
 
 
+_MARK = "\\"
+"""What stands between a label and what a rule makes of it; in labels themselves it is doubled."""
 SHARES = ("vcpus", "memory", "hosts")
 """What a share limits: the vCPUs of its VMs, their memory in MiB (each VM's rounded up), or the hosts that hold one."""
 
@@ -110,17 +112,23 @@ class Rule:
     @property
     def domains(self) -> str:
         """A name for the domains of a host label as this rule sees them: rules of equal names have equal domains."""
+        scope = _quoted(self.scope)
         if self.kind is RuleKind.GROUP:
-            return f"{self.scope} or host"
-        return self.scope if not self.unless else f"{self.scope} unless {said(self.unless)}"
+            return f"{scope}{_MARK}or host"
+        return scope if not self.unless else f"{scope}{_MARK}unless {said(self.unless)}"
 
     def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:
         """Return the domain of a host label that a host is in; None where it has none, or the rule does not hold. To a
         group that a goal asks for, a host without the label is a domain by itself.
         """
         if self.kind is RuleKind.GROUP:
-            return labels.get(self.scope, f"host {host}")
+            return _quoted(labels[self.scope]) if self.scope in labels else f"{_MARK}host {host}"
         return None if self.unless and matches(self.unless, host, labels) else labels.get(self.scope)
+
+
+def _quoted(name: str) -> str:
+    """Return a label or its value in which no mark stands alone, so that nothing is taken for what follows a mark."""
+    return name.replace(_MARK, 2 * _MARK)
 
 
 def soft_goal(priority: int) -> str:

@@ -138,6 +138,14 @@ class HostModel(RowWriter):
         rule = self.problem.rules[index]
         if rule.kind == "count":
             return Sum()
+        if rule.kind == "load":
+            had = self.problem.had(rule)
+            return total_of(
+                self.positive_part(Sum(constant=-step * had[domain]).plus(carried, LOAD_SCALE))
+                for domain, carried in self._carried(rule).items()
+                if domain in had
+                for step in rule.steps
+            )
         domains, start = self._domains(index)
         if rule.kind == "used":
             charges = [self.problem.classes[number].charges.get(rule.goal, 0) for number in self.hosts]
@@ -145,14 +153,6 @@ class HostModel(RowWriter):
                 Sum().plus(self.is_positive(members), charge)
                 for members, charge in zip(domains.values(), charges, strict=True)
                 if charge
-            )
-        if rule.kind == "load":
-            had = self.problem.had(rule)
-            return total_of(
-                self.positive_part(Sum(constant=-step * had[domain]).plus(members, LOAD_SCALE))
-                for domain, members in domains.items()
-                if domain in had
-                for step in rule.steps
             )
         if rule.kind in ("spread", "hosts"):
             parts = [
@@ -227,6 +227,18 @@ class HostModel(RowWriter):
             fewest = Sum().plus(fewest).plus(self.positive_part(Sum().plus(fewest).plus(members, -1)), -1)
         was = [start[domain] for domain in domains]
         return Sum(constant=-rule.max_per).plus(most).plus(fewest, -1), max(was) - min(was) - rule.max_per
+
+    def _carried(self, rule: CrossRule) -> dict[int, Sum]:
+        """Return what each domain of a load carries."""
+        out: dict[int, Sum] = defaultdict(Sum)
+        for host, number in enumerate(self.hosts):
+            view, y = self.here(host)
+            if rule.name in view.shape.loads:
+                row, each = view.shape.loads[rule.name]
+                fixed = self.problem.load_of(rule, number, ())
+                here = Sum(constant=fixed).add(y, each * np.where(view.phantom, 0, view.use[:, row]))
+                out[view.host_class.domain.get(rule.scope, -1)].plus(here)
+        return out
 
     def _domains(self, index: int) -> tuple[dict[object, Sum], dict[object, int]]:
         """Return a rule's members in each domain, and how many there are at the start."""

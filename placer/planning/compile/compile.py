@@ -101,6 +101,7 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         spread_rules=spread,
         headroom={len(flavors.groups) + n: goal.name for n, goal in enumerate(headroom)},
         loads=loads,
+        labels=labels,
         soft=soft_rows({i: fleet.rules[i] for i in spread}),
         rules=fleet.rules,
     )
@@ -125,7 +126,7 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         max_per=max_per,
         cross={number: n for n, number in enumerate(cross)},
         loads=LoadKinds(
-            kinds=tuple(sorted({(load.resource, load.places) for load in loads if not load.by_label})),
+            kinds=tuple(sorted(labels.kinds() | {(load.resource, load.places) for load in loads if not load.by_label})),
             memory_unit=labels.memory_unit,
         ),
         cores="cores" in kinds,

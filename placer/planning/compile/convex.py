@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from placer.model.balance import HOSTS, NODES, Load
 from placer.model.balance import MEMORY as MEMORY_LOAD
-from placer.model.balance import NODES, Load
 from placer.model.units import KIB_PER_GIB
 from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.loose import NodeSet, families
@@ -60,7 +60,7 @@ def hinges_of(
                     scale=THOUSAND,
                 )
                 for load in loads
-                if has and load.resource == row.what and (load.places == NODES) is (node is not None)
+                if has and load.resource == row.what and load.places == (HOSTS if node is None else NODES)
                 for step in load.steps
             )
     return tuple(out)
@@ -71,18 +71,20 @@ def _has(structure: Structure, resource: str, node: int | None) -> int:
     has = structure.memory if resource == MEMORY_LOAD else structure.usable
     assert has is not None
     amount = sum(has) if node is None else has[node]
-    return amount // structure.memory_unit if resource == MEMORY_LOAD else amount * _a_cpu(structure, resource)
+    if resource == MEMORY_LOAD:
+        return amount // structure.memory_unit
+    return amount * _a_cpu(structure, resource, HOSTS if node is None else NODES)
 
 
-def _a_cpu(structure: Structure, resource: str) -> int:
-    return structure.ratio.numerator * PER_CPU[resource] * structure.load_scale
+def _a_cpu(structure: Structure, resource: str, places: str) -> int:
+    return structure.ratio.numerator * PER_CPU[resource] * (structure.load_scale if places == NODES else 1)
 
 
 def _parts(structure: Structure, load: Load) -> Fraction:
     """Return of how many thousandths of a unit of its row a load's goal makes one."""
-    memory = load.resource == MEMORY_LOAD
-    one = Fraction(KIB_PER_GIB, structure.memory_unit) if memory else Fraction(_a_cpu(structure, load.resource))
-    return load.parts(one)
+    if load.resource == MEMORY_LOAD:
+        return load.parts(Fraction(KIB_PER_GIB, structure.memory_unit))
+    return load.parts(Fraction(_a_cpu(structure, load.resource, load.places)))
 
 
 def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: bool) -> tuple[Shortage, ...]:
@@ -146,6 +148,7 @@ def goal_units(structures: Sequence[Structure], loads: Sequence[Load], *, only_t
     Of balance it is a billionth where that would grow too large: then slopes are rounded down, and the bound is a
     little lower than it could be.
     """
+    loads = [load for load in loads if not load.by_label]
     goals = {load.goal for load in loads}
     out = {goal: _unit(structures, [load for load in loads if load.goal == goal]) for goal in goals}
     out[MEMORY] = out[OTHERS] = 1

@@ -9,12 +9,9 @@ from dataclasses import replace
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
-from placer.model.sets import known_nodes
 from placer.model.vm import VmSpec
 from placer.planning.compile.flavors import TYING, Flavors, rule_of
 from placer.planning.compile.label_loads import LabelLoads
-from placer.planning.compile.loose import online
-from placer.planning.compile.needs import spec_needs
 from solvers.problem import CrossRule
 
 WITHIN_HOST = ("host", "node", "l3")
@@ -58,20 +55,13 @@ def domain_number(index: dict[tuple[str, str], int], name: str, rule: Rule, host
     return -1 if value is None else index.setdefault((name, value), len(index))
 
 
-def fixed_members(
-    fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], loads: LabelLoads, vms: Iterable[int]
-) -> Counter[int]:
+def fixed_members(fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], vms: Iterable[int]) -> Counter[int]:
     """Return index of a rule in `cross` -> what its members among VMs that are fixed count together."""
     out: Counter[int] = Counter()
     for vm in vms:
         for token in flavors.fixed[vm][0]:
             if token in cross:
-                rule, spec = rule_of(token, fleet.rules), fleet.vms[vm].spec
-                if rule.kind is RuleKind.GROUP and rule.name in loads.loads:
-                    floats = None if known_nodes(fleet.vms[vm]) is not None else online(spec)
-                    out[cross[token]] += loads.amount(rule.name, spec_needs(spec), flavors.busy_of(vm), floats)
-                else:
-                    out[cross[token]] += _amount(rule, spec)
+                out[cross[token]] += _amount(rule_of(token, fleet.rules), fleet.vms[vm].spec)
     return out
 
 
@@ -99,10 +89,7 @@ def _made(rule: Rule, members: tuple[int, ...], fleet: Fleet, flavors: Flavors, 
     if rule.kind is RuleKind.GROUP:
         goal = rule.name or ""
         if goal in loads.loads:
-            groups = [flavors.groups[flavor] for flavor in members]
-            return loads.rule(
-                rule, members, [loads.amount(goal, group.needs, group.busy, group.online) for group in groups]
-            )
+            return loads.rule(rule, members)
         return CrossRule(name=goal, kind="used", members=members, scope="host", goal=goal)
     goal, weight = (rule.soft_goal, rule.weight or 0) if rule.is_soft else ("rules", 1)
     made = CrossRule(

@@ -374,7 +374,7 @@ class ClassBuilder:
         if bare and id(host.room) in self._bare:
             return self._bare[id(host.room)]
         fixed = [-(-fixed_use.get(int(row), 0) // int(by)) for row, by in zip(done.rows, done.divisor, strict=True)]
-        tied = fixed_members(self.fleet, self.flavors, self.cross, self.charges.loads, host.fixed)
+        tied = fixed_members(self.fleet, self.flavors, self.cross, host.fixed)
         over = rooms[1][done.rows] < rooms[0][done.rows]
         # Where no shared vCPU is, dedicated ones lack their CPUs, and nobody lacks any beside them.
         silent = (k for k, row in enumerate(done.kept) if over[k] and row.shared and not host.shares)

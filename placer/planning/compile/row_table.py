@@ -163,12 +163,14 @@ class RowTable:
         ratio = self.structure.ratio
         scale = self.structure.load_scale
         load = {node: count * ratio.numerator * scale for node, count in part.own}
+        floats = (part.shared + part.beyond) * ratio.denominator if whole else 0
         for node in part.cpus if whole else ():
-            floating = (part.shared + part.beyond) * ratio.denominator * scale * usable[node] // whole
-            load[node] = load.get(node, 0) + floating
-        for node, asked in load.items():
-            self._add_load(out, CPUS, node, asked)
-            self._add_load(out, USAGE, node, asked * (THOUSAND if group.busy is None else group.busy))
+            load[node] = load.get(node, 0) + floats * scale * usable[node] // whole
+        in_all = floats + ratio.numerator * sum(count for _, count in part.own)
+        for resource, each in ((CPUS, 1), (USAGE, THOUSAND if group.busy is None else group.busy)):
+            self._add_load(out, resource, (), in_all * each)
+            for node, asked in load.items():
+                self._add_load(out, resource, (node,), asked * each)
 
     def _on(
         self,
@@ -246,17 +248,16 @@ class RowTable:
     def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
         """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
         ratio = self.structure.ratio
-        scale = self.structure.load_scale
-        asked = ((part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator) * scale
-        used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator * scale
-        self._add_load(out, CPUS, node, asked)
-        self._add_load(out, USAGE, node, used)
+        asked = (part.dedicated + extra) * ratio.numerator + part.shared * ratio.denominator
+        used = asked * THOUSAND if group.busy is None else part.vcpus * group.busy * ratio.numerator
+        for resource, amount in ((CPUS, asked), (USAGE, used)):
+            self._add_load(out, resource, (), amount)
+            self._add_load(out, resource, (node,), amount * self.structure.load_scale)
 
-    def _add_load(self, out: dict[int, int], resource: str, node: int, amount: int) -> None:
-        """Count a load of a node on the rows of the node and of the host that goals of balance look at."""
-        for of, places in self.structure.loads:
-            if of == resource:
-                _add(out, self.row(RowKind.LOAD, (node,) if places == NODES else (), resource), amount)
+    def _add_load(self, out: dict[int, int], resource: str, nodes: NodeSet, amount: int) -> None:
+        """Count a load on the row of a node, or of the host where none is said, if a goal of balance looks at it."""
+        if (resource, NODES if nodes else HOSTS) in self.structure.loads:
+            _add(out, self.row(RowKind.LOAD, nodes, resource), amount)
 
     def _memory_load(self, out: dict[int, int], part: Part | LoosePart, nodes: NodeSet) -> None:
         """Count the memory of a part on its nodes: where it floats over several, in proportion to what VMs may take."""

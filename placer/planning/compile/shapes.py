@@ -19,6 +19,7 @@ from placer.planning.compile.charges import power_of
 from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
 from placer.planning.compile.flavors import FlavorGroup, rule_of
+from placer.planning.compile.label_loads import LabelLoads
 from placer.planning.compile.loose import Loose, floating, floating_cost
 from placer.planning.compile.loose_places import with_devices
 from placer.planning.compile.needs import Needs
@@ -97,6 +98,7 @@ class ShapeFactory:
     spread_rules: Mapping[int, str]
     headroom: Mapping[int, str]
     loads: Sequence[Load]
+    labels: LabelLoads = field(default_factory=LabelLoads)
     soft: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     rules: Sequence[Rule] = ()
     only_threads: bool = True
@@ -211,7 +213,8 @@ class ShapeFactory:
         use = use[keep]
         hinges = hinges_of(draft.table, max_per, self.spread_rules, units, self.loads, self.soft)
         shortages = shortages_of(draft.table, units, only_threads=self.only_threads) if over else ()
-        hinged = {hinge.row for hinge in hinges}
+        loads = self.labels.rows(draft.table.index, draft.structure.ratio)
+        hinged = {hinge.row for hinge in hinges} | {row for row, _ in loads.values()}
         inside = draft.table.inside() if over else {}
         hinged |= {row for shortage in shortages for family in shortage.apart for row, _ in family}
         rows = np.array([k for k in range(use.shape[1]) if k in hinged or use[:, k].any()], dtype=np.int64)
@@ -254,6 +257,7 @@ class ShapeFactory:
             stay_only=np.array(draft.stay_only, dtype=bool)[keep],
             complete=draft.complete,
             hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
+            loads={name: (position[row], each) for name, (row, each) in loads.items()},
             inside={
                 position[row]: tuple(tuple(position[one] for one in family if one in position) for family in found)
                 for row, found in inside.items()
