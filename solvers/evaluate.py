@@ -144,13 +144,16 @@ def _newcomers(problem: Problem, pattern: HostPattern, taken: IntArray) -> list[
         return []
     out = []
     for row in shape.over(taken, host_class.room):
-        then: dict[int, int] = defaultdict(int)
-        for placement, many in host_class.content:
-            then[int(shape.flavor[placement])] += many * int(shape.use[placement, row])
-        now: dict[int, int] = defaultdict(int)
-        for placement, many in (*pattern.placements, *pattern.phantoms):
-            now[int(shape.flavor[placement])] += many * int(shape.use[placement, row])
-        out += [(row, flavor) for flavor, units in sorted(now.items()) if units > then[flavor]]
+        more: set[int] = set()
+        for amounts in shape.kept(row):
+            then: dict[int, int] = defaultdict(int)
+            for placement, many in host_class.content:
+                then[int(shape.flavor[placement])] += many * int(amounts[placement])
+            now: dict[int, int] = defaultdict(int)
+            for placement, many in (*pattern.placements, *pattern.phantoms):
+                now[int(shape.flavor[placement])] += many * int(amounts[placement])
+            more |= {flavor for flavor, units in now.items() if units > then[flavor]}
+        out += [(row, flavor) for flavor in sorted(more)]
     return out
 
 

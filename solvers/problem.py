@@ -86,6 +86,8 @@ class Shape:
     inside : row over several nodes -> the largest families of rows over fewer of them, no two on one node, of the same
     resource in the same units.
     loads : name of a rule of kind ``load`` -> the row that it adds up over hosts, and what a unit of that counts.
+    parts : row -> (parts, P) how many of each part of its VM a placement has there, of rows of CPUs that parts have for
+    their own: a part that comes finds none where another of the same VM leaves.
     touches : (P, nodes) whether the placement has CPUs on the node.
     stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
     complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
@@ -103,7 +105,15 @@ class Shape:
     shortages: tuple[Shortage, ...] = ()
     inside: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     loads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parts: Mapping[int, IntArray] = field(default_factory=dict)
     complete: bool = True
+
+    def kept(self, row: int) -> IntArray:
+        """Return (n, P) amounts of which no flavor may come to have more than now while the row is over: units of the
+        row, and each part of its VMs there.
+        """
+        units = self.use[:, row][None]
+        return np.concatenate([units, self.parts[row]]) if row in self.parts else units
 
     def over(self, load: IntArray, room: IntArray) -> list[int]:
         """Return the rows that are over: that lack more than rows inside them lack already.
@@ -132,7 +142,7 @@ class HostClass:
     capacity : (K,) what the movable VMs and arrivals may take of each row; already less what cannot move, and never
         below what the content takes now (a row broken at the start may not get worse).
     room : (K,) the same as it really is, below 0 where immovable VMs alone take too much; None where it is `capacity`.
-        A row that is over (`Shape.over`) has no flavor that takes more of it than now.
+        A row that is over (`Shape.over`) has no flavor that takes more of it than now (`Shape.kept`).
     silent : rows over their room that count for nothing: other rows tell of what is lacked.
     fixed : (K,) what immovable VMs take, for hinges.
     content : (placement, VMs) pairs: movable VMs that are there now.

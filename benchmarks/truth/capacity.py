@@ -6,24 +6,15 @@ more of it than it does, and what has no place is counted.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from benchmarks.truth.floats import Nodes, beyond
-from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take, node_cpus, shared_on
+from benchmarks.truth.hall import is_over, keep, lack
+from benchmarks.truth.model import Expr, ReferenceModel, Take, node_cpus, shared_on
 from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
 from benchmarks.truth.reading import Host, Vm
-
-MOST_SETS = 31
-"""A host of more sets of nodes has too many to write down one by one."""
-
-
-def kind_of(vm: Vm) -> Hashable:
-    """Return what makes VMs one kind: size, pages, policies and overhead."""
-    policy = "shared" if not vm.dedicated else "dedicated" if len(vm.dedicated) == vm.vcpus else "mixed"
-    return vm.vcpus, vm.memory_kib, vm.page_kib, policy, vm.thread_policy, vm.overhead_kib
 
 
 def vcpu_scale(model: ReferenceModel) -> int:
@@ -114,7 +105,7 @@ def _memory(model: ReferenceModel, host: Host) -> None:
             for node in host.nodes
         }
         keep(model, takes, now[size], room)
-        if _is_over(now[size], room):
+        if is_over(now[size], room):
             model.over = True
             model.excess["memory"].append(lack(model, takes, room))
 
@@ -135,6 +126,10 @@ def _dedicated(model: ReferenceModel, host: Host) -> None:
             for vm, place in residents(model, host)
         ]
         over = keep(model, takes, now, {node.id: len(pool)}, soft=True)
+        for vm in model.inventory.vms:
+            for place, var in model.choice[vm.name]:
+                if model.inventory.present(vm) and place.host.name == host.name and _other_cell(vm, place, node.id):
+                    model.model.add(var + over <= 1)
         shared = []
         for cpu in node.cpus:
             holders = model.holders.get((host.name, cpu), [])
@@ -157,6 +152,18 @@ def _dedicated(model: ReferenceModel, host: Host) -> None:
         most = model.model.new_int_var(0, 10**4, "dedicated vCPUs without a CPU")
         model.model.add_max_equality(most, [sum(shared), sum(take.units * take.var for take in takes) - len(pool)])
         model.excess["CPUs"].append(most)
+
+
+def _other_cell(vm: Vm, place: Place, node: int) -> bool:
+    """Tell whether a VM has a cell of dedicated vCPUs on a node of its host in place of another one."""
+    if vm.host != place.host.name or vm.nodes is None or len(vm.nodes) != len(place.cpu_nodes):
+        return False
+    more: Counter[tuple[int, int, int]] = Counter()
+    for cell, then, before in zip(place.cells, place.cpu_nodes, vm.nodes, strict=True):
+        own = len(vm.dedicated.intersection(cell.vcpus))
+        if own:
+            more[own, len(cell.vcpus), cell.memory_kib] += (then == node) - (before == node)
+    return any(count > 0 for count in more.values())
 
 
 def _arrivals(model: ReferenceModel, host: Host, node: int, cpu: int) -> list[Expr]:
@@ -244,7 +251,7 @@ def _shared(model: ReferenceModel, host: Host) -> None:
         if node.cpus and not host.split
         for one in _threads(model, host, node.id)
     ]
-    crowds = _is_over(now, alone) or (not host.split and _is_over([*now, *threads], beside))
+    crowds = is_over(now, alone) or (not host.split and is_over([*now, *threads], beside))
     keep(model, takes, now, free, beside=(own, [] if host.split else threads) if crowds else None)
     model.over |= crowds
     crowded = any((host.name, node.id) in model.crowded for node in host.nodes)
@@ -291,109 +298,3 @@ def _countables(model: ReferenceModel, host: Host) -> None:
         above = model.model.new_int_var(0, 10**7, "resource lacked")
         model.model.add_max_equality(above, [total - room, 0])
         model.excess["others"].append(above)
-
-
-def unions(sets: Iterable[Nodes]) -> list[Nodes]:
-    """Return the sets and all unions of sets that share nodes, smaller ones first."""
-    found = set(sets)
-    queue = [nodes for nodes in found if len(nodes) > 1]
-    while queue:
-        one = queue.pop()
-        new = {one | other for other in found if one & other} - found
-        found |= new
-        queue += new
-    if len(found) > MOST_SETS:
-        raise NotCoveredError(f"{len(found)} sets of nodes on a host")
-    return sorted(found, key=lambda nodes: (len(nodes), sorted(nodes)))
-
-
-def keep(
-    model: ReferenceModel,
-    takes: Sequence[Take],
-    now: Sequence[Take],
-    room: Mapping[int, Expr],
-    *,
-    beside: tuple[Sequence[Take], Sequence[Take]] | None = None,
-    soft: bool = False,
-) -> Expr:
-    """Write that no set of nodes is over, or no kind takes more of it than now.
-
-    A set is over that lacks more than any part of it does. Only unions of sets which share nodes can be.
-
-    Parameters
-    ----------
-    room : units by node, numbers or expressions.
-    beside : what else counts of a kind where it is over, after and now: CPUs of dedicated vCPUs.
-    soft : nothing is known to be within its room now.
-
-    Returns
-    -------
-    Whether the last union is taken to be over.
-    """
-    last: Expr = 0
-    for union in unions(take.nodes for take in takes):
-        inside = [take for take in takes if take.nodes <= union]
-        total = sum(take.units * take.var for take in inside)
-        has = sum(room.get(node, 0) for node in union)
-        then = sum(take.units for take in now if take.nodes <= union)
-        if len(union) == 1 and not soft and isinstance(has, int) and then <= has:
-            model.model.add(total <= has)
-            continue
-        if not isinstance(has, int) and beside is None:
-            model.model.add(total <= has)
-            continue
-        total -= most_lacked(model, [take for take in inside if take.nodes < union], room, union)
-        over = last = model.boolean("over")
-        model.model.add(total <= has).only_enforce_if(over.negated())
-        after = [*inside, *(take for take in beside[0] if take.nodes <= union)] if beside else inside
-        before = [*now, *beside[1]] if beside else now
-        for kind in {kind_of(take.vm) for take in after if take.vm is not None}:
-            most = sum(
-                take.units
-                for take in before
-                if take.vm is not None and kind_of(take.vm) == kind and take.nodes <= union
-            )
-            mine = sum(take.units * take.var for take in after if take.vm is not None and kind_of(take.vm) == kind)
-            model.model.add(mine <= most).only_enforce_if(over)
-        others = [take.var for take in after if take.vm is None]
-        if others:
-            model.model.add(sum(others) == 0).only_enforce_if(over)
-    return last
-
-
-def most_lacked(model: ReferenceModel, takes: Sequence[Take], room: Mapping[int, Expr], union: Nodes) -> Expr:
-    """Return the most that any part of a set of nodes lacks."""
-    above: list[Expr] = [0]
-    for count in range(1, len(union)):
-        for chosen in itertools.combinations(sorted(union), count):
-            asked = sum(take.units * take.var for take in takes if take.nodes <= set(chosen))
-            above.append(asked - sum(room.get(node, 0) for node in chosen))
-    most = model.model.new_int_var(0, 10**10, "lacked by a part")
-    model.model.add_max_equality(most, above)
-    return most
-
-
-def _is_over(now: Sequence[Take], room: Mapping[int, Expr]) -> bool:
-    """Tell whether any of what is there now has no place."""
-    nodes = sorted({node for take in now for node in take.nodes})
-    return any(
-        sum(take.units for take in now if take.nodes <= set(chosen)) > sum(room.get(node, 0) for node in chosen)
-        for count in range(1, len(nodes) + 1)
-        for chosen in itertools.combinations(nodes, count)
-    )
-
-
-def lack(model: ReferenceModel, takes: Sequence[Take], room: Mapping[int, Expr]) -> Expr:
-    """Return how many units have no place: the most that any set of nodes is asked for beyond what it has.
-
-    That is the demand less the largest flow from the takes over the nodes that may hold them.
-    """
-    nodes = sorted({node for take in takes for node in take.nodes})
-    above: list[Expr] = [0]
-    for count in range(1, len(nodes) + 1):
-        for chosen in itertools.combinations(nodes, count):
-            asked = sum(take.units * take.var for take in takes if take.nodes <= set(chosen))
-            above.append(asked - sum(room.get(node, 0) for node in chosen))
-    most = model.model.new_int_var(0, 10**10, "lacked")
-    model.model.add_max_equality(most, above)
-    return most

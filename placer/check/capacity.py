@@ -45,12 +45,32 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
                 for kind, kinds in after.items()
                 if _within(kinds, resource, union) > _within(before.get(kind, {}), resource, union)
             ]
-            if not more:
+            others = [p.name for vm, p in placed if resource == ("CPUs", None) and _other_cell(host, vm, p, union)]
+            if others:
+                found.fault(
+                    f"{message}; VMs like {some(others)} have a cell there that is elsewhere now", where="vms.cells"
+                )
+            elif not more:
                 then = sum(_within(kinds, resource, union) for kinds in before.values())
                 found.warn(f"{message}; now they take {_amount(resource, host, then)}")
-                continue
-            names = [p.name for vm, p in placed if _kind(vm) in more]
-            found.fault(f"{message}; VMs like {some(names)} take more of it than now", where="vms.cells")
+            else:
+                names = [p.name for vm, p in placed if _kind(vm) in more]
+                found.fault(f"{message}; VMs like {some(names)} take more of it than now", where="vms.cells")
+
+
+def _other_cell(host: Host, vm: Vm, planned: PlanVm, nodes: Nodes) -> bool:
+    """Tell whether a VM that is on the host has a cell of dedicated vCPUs on these nodes in place of another one."""
+    now, spec = vm.current, vm.spec
+    if now is None or now.host != host.name or not now.nodes or len(now.nodes) != len(planned.cells) or planned.bound:
+        return False
+    node_of = host.topology.node_of_cpu
+    more: Counter[tuple[int, int, int]] = Counter()
+    for cell, before in zip(planned.cells, now.nodes, strict=True):
+        own = [vcpu for vcpu in cell.vcpus if spec.is_dedicated(vcpu)]
+        if own:
+            alike = (len(own), len(cell.vcpus), cell.memory_kib)
+            more[alike] += (node_of[min(planned.pins[own[0]])] in nodes) - (before in nodes)
+    return any(count > 0 for count in more.values())
 
 
 Resource = tuple[str, int | None]

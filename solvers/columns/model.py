@@ -207,12 +207,13 @@ class StateModel:
         """Tell whether a pattern takes more of a row that is over its room, in any flavor, than the host holds now."""
         shape, room = self.problem.shapes[state.shape], state.lead.room
         for row in [] if room is None else shape.over(load, room):
-            more = np.zeros(len(self.problem.flavors), dtype=np.int64)
-            for sign, held in ((1, pattern), (-1, state.null)):
-                for placement, count in held:
-                    more[shape.flavor[placement]] += sign * count * shape.use[placement, row]
-            if (more > 0).any():
-                return True
+            for amounts in shape.kept(row):
+                more = np.zeros(len(self.problem.flavors), dtype=np.int64)
+                for sign, held in ((1, pattern), (-1, state.null)):
+                    for placement, count in held:
+                        more[shape.flavor[placement]] += sign * count * amounts[placement]
+                if (more > 0).any():
+                    return True
         return False
 
 

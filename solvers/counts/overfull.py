@@ -9,7 +9,7 @@ from solvers.problem import HostClass, IntArray, Shape
 
 
 def keep_out(writer: RowWriter, shape: Shape, host_class: HostClass, placements: IntArray, y: IntArray) -> None:
-    """Write that a row is not over (`Shape.over`), or that no flavor takes more of it than it does now.
+    """Write that a row is not over (`Shape.over`), or that no flavor takes more of it than it does now (`Shape.kept`).
 
     Parameters
     ----------
@@ -34,22 +34,18 @@ def keep_out(writer: RowWriter, shape: Shape, host_class: HostClass, placements:
             beyond = Sum().plus(beyond).plus(inside, -1)
         over = writer.derive(beyond, 0, 1)
         writer.row(Sum().plus(beyond).add(over, room - int(host_class.capacity[row])), None, 0)
-        now = units_now(shape, host_class, row)
-        for one in np.unique(flavor[column > 0]).tolist():
-            mine = flavor == one
-            most = int((column[mine] * writer.upper[y[mine]]).sum())
-            if most > now.get(one, 0):
-                spare = most - now.get(one, 0)
-                writer.row(Sum().add(y[mine], column[mine]).add(over, spare), None, most)
-
-
-def units_now(shape: Shape, host_class: HostClass, row: int) -> dict[int, int]:
-    """Return flavor -> units of a row that its VMs take now on a host of the class."""
-    now: dict[int, int] = {}
-    for placement, many in host_class.content:
-        flavor = int(shape.flavor[placement])
-        now[flavor] = now.get(flavor, 0) + many * int(shape.use[placement, row])
-    return now
+        for amounts in shape.kept(row):
+            now: dict[int, int] = {}
+            for placement, many in host_class.content:
+                own = int(shape.flavor[placement])
+                now[own] = now.get(own, 0) + many * int(amounts[placement])
+            column = amounts[placements]
+            for one in np.unique(flavor[column > 0]).tolist():
+                mine = flavor == one
+                most = int((column[mine] * writer.upper[y[mine]]).sum())
+                if most > now.get(one, 0):
+                    spare = most - now.get(one, 0)
+                    writer.row(Sum().add(y[mine], column[mine]).add(over, spare), None, most)
 
 
 def shortage_of(

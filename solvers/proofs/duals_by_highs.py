@@ -241,6 +241,7 @@ def _only(shape: Shape, chosen: IntArray) -> Shape:
         shape,
         flavor=shape.flavor[chosen],
         use=shape.use[chosen],
+        parts={row: counts[:, chosen] for row, counts in shape.parts.items()},
         cost={goal: cost[chosen] for goal, cost in shape.cost.items()},
         touches=shape.touches[chosen],
         stay_only=shape.stay_only[chosen],

@@ -16,6 +16,7 @@ MODEL = (
     "model",
     "headroom",
     "capacity",
+    "hall",
     "build",
     "rules",
     "goals",

@@ -134,7 +134,7 @@ def canonical(needs: Needs, placement: Placement) -> Placement:
     devices of a cell go with it.
     """
     pairs = list(zip(placement.cpu_nodes, placement.memory_nodes, strict=True))
-    for group in _groups(needs, placement.option):
+    for group in part_groups(needs, placement.option):
         for slot, pair in zip(group, sorted(pairs[slot] for slot in group), strict=True):
             pairs[slot] = pair
     devices: list[int | None] = []
@@ -150,7 +150,7 @@ def canonical(needs: Needs, placement: Placement) -> Placement:
     )
 
 
-def _groups(needs: Needs, option: int) -> list[list[int]]:
+def part_groups(needs: Needs, option: int) -> list[list[int]]:
     """Group the parts that may be exchanged: equal parts, the first with vCPUs apart where it brings the emulator's own
     CPU; empty ones come last.
     """
@@ -179,7 +179,7 @@ def _maps(
     parts = needs.options[option]
     slots = [(node, memory) for node in nodes for memory in _memory_choices(needs, node, view)]
     apart = [(node, node) for node in view.all_memory]
-    groups = _groups(needs, option)
+    groups = part_groups(needs, option)
     chosen: list[tuple[int, int]] = [(-1, -1)] * len(parts)
 
     def place(number: int, used: frozenset[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -28,12 +28,13 @@ from placer.planning.compile.placements import (
     Placement,
     canonical,
     nearest_devices,
+    part_groups,
     placement_cost,
     placements_of,
     running_nodes,
 )
 from placer.planning.compile.row_table import Place, RowTable
-from placer.planning.compile.rows import Row
+from placer.planning.compile.rows import Row, RowKind
 from placer.planning.compile.structures import Structure
 from solvers.problem import BoolArray, IntArray, Shape
 
@@ -256,6 +257,7 @@ class ShapeFactory:
             touches=touches,
             stay_only=np.array(draft.stay_only, dtype=bool)[keep],
             complete=draft.complete,
+            parts=self._parts(kept, flavor, placements) if over else {},
             hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
             loads={name: (position[row], each) for name, (row, each) in loads.items()},
             inside={
@@ -275,6 +277,26 @@ class ShapeFactory:
         return FinishedShape(
             shape=shape, placements=placements, rows=rows, kept=kept, divisor=divisor, renumber=renumber
         )
+
+    def _parts(self, kept: Sequence[Row], flavor: IntArray, placements: Sequence[Place]) -> dict[int, IntArray]:
+        """Return `Shape.parts`, for rows of dedicated CPUs: parts that are alike are one."""
+        dedicated: dict[int, list[tuple[int, int]]] = {}
+        for number, placement in enumerate(placements):
+            needs = self.groups[int(flavor[number])].needs
+            if isinstance(placement, Loose) or all(len(option) == 1 for option in needs.options):
+                continue
+            for part, slots in enumerate(part_groups(needs, placement.option)):
+                for slot in slots:
+                    if needs.options[placement.option][slot].dedicated:
+                        dedicated.setdefault(placement.cpu_nodes[slot], []).append((part, number))
+        out = {}
+        for k, row in enumerate(kept):
+            if row.kind is RowKind.CPUS and not row.shared and row.node in dedicated:
+                part, number = np.array(dedicated[row.node], dtype=np.int64).T
+                counts = np.zeros((int(part.max()) + 1, len(placements)), dtype=np.int64)
+                np.add.at(counts, (part, number), 1)
+                out[k] = counts
+        return out
 
 
 def wider_places(

@@ -48,7 +48,7 @@ class HostPins:
 class Pinner:
     """Pins hosts one by one; equal capacities, patterns and current pins are answered once.
 
-    With `hold` every VM that stays on its nodes keeps the CPUs that it has; else only where the VMs of a node find no
+    With `hold` every part that stays on its node keeps the CPUs that it has; else only where the VMs of a node find no
     CPUs otherwise. With `save_cpus` those who leave siblings idle take the cores with fewest, of whatever kind.
     """
 
@@ -168,7 +168,7 @@ class Pinner:
                 break
         if answer is None:
             # Where more is there than the node has CPUs, those whose CPUs are not known stay so.
-            unknown = [n for n, (number, _) in enumerate(owners) if work.stays[number]]
+            unknown = [n for n, (number, slot) in enumerate(owners) if work.stays[number][slot]]
             items = [item for n, item in enumerate(items) if n not in unknown]
             owners = [owner for n, owner in enumerate(owners) if n not in unknown]
             answer = pin_node(cores, items)
@@ -214,7 +214,7 @@ class Pinner:
             emulator = 1 if needs.extra_cpu and slot == needs.lead(0) else 0
             if not part.dedicated and not emulator:
                 continue
-            if hold and work.stays[number] and not emulator and _is_wide(vm, slot, needs):
+            if hold and work.stays[number][slot] and not emulator and _is_wide(vm, slot, needs):
                 continue
             item = Item(
                 policy=needs.thread_policy,
@@ -224,7 +224,7 @@ class Pinner:
                 current_extra=_current_extra(vm) if emulator else (),
                 kind=needs.core_kind,
             )
-            if hold and work.stays[number] and item.current is not None:
+            if hold and work.stays[number][slot] and item.current is not None:
                 work.cpus[number][slot] = item.current
                 held |= with_idle(item.policy, item.current, topology) | set(item.current_extra)
                 if item.current_extra:
@@ -302,7 +302,8 @@ class Pinner:
 class _HostWork:
     """One host being pinned: its VMs with their needs and placements, and what each has so far.
 
-    `stays` tells the VMs that are on these nodes now; `held` are CPUs of VMs that are not bound to one node a cell.
+    `stays` tells the parts that are on their nodes now, a VM each, whatever becomes of its other parts; `held` are CPUs
+    of VMs that are not bound to one node a cell.
     """
 
     host: int
@@ -313,7 +314,7 @@ class _HostWork:
     placements: Sequence[Placement]
     tied: Sequence[tuple[int, ...]]
     broken: Mapping[tuple[int, int | None], int]
-    stays: Sequence[bool]
+    stays: Sequence[tuple[bool, ...]]
     held: frozenset[int]
     cpus: list[list[tuple[int, ...]]] = field(init=False)
     floating: list[list[frozenset[int]]] = field(init=False)
@@ -327,10 +328,12 @@ class _HostWork:
         self.extra = [None] * len(self.vms)
 
 
-def _stays(vm: Vm, placement: Placement, ids: Sequence[int]) -> bool:
-    """Tell whether a VM is on the CPU nodes of a placement now."""
-    known = known_nodes(vm)
-    return known is not None and known[0] == tuple(ids[node] for node in placement.cpu_nodes)
+def _stays(vm: Vm, placement: Placement, ids: Sequence[int]) -> tuple[bool, ...]:
+    """Tell of each part of a VM whether it is on its CPU node of a placement now."""
+    known, count = known_nodes(vm), len(placement.cpu_nodes)
+    if known is None or len(known[0]) != count:
+        return (False,) * count
+    return tuple(now == ids[node] for now, node in zip(known[0], placement.cpu_nodes, strict=True))
 
 
 def _without(cores: Sequence[FreeCore], held: set[int]) -> list[FreeCore]:
