@@ -107,7 +107,8 @@ def placing_problem(capacities: Sequence[tuple[int, ...]], items: Sequence[tuple
     """Return hosts of one node and VMs as a problem with the goal to place them: units of the first resource, VMs."""
     import numpy as np
 
-    from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+    from solvers.objective import Objective, Unplaced
+    from solvers.problem import Flavor, HostClass, Problem, Shape
 
     counts = Counter(items)
     kinds = sorted(counts, reverse=True)
@@ -140,8 +141,8 @@ def placing_problem(capacities: Sequence[tuple[int, ...]], items: Sequence[tuple
             for capacity, count in machines.items()
         ),
         objectives=(
-            Objective(goal="placed", part="vCPUs", unplaced=np.array([max(1, kind[0]) for kind in kinds])),
-            Objective(goal="placed", part="VMs", unplaced=np.ones(len(kinds), dtype=np.int64)),
+            Objective(goal="placed", part="vCPUs", terms=(Unplaced(np.array([max(1, kind[0]) for kind in kinds])),)),
+            Objective(goal="placed", part="VMs", terms=(Unplaced(np.ones(len(kinds), dtype=np.int64)),)),
         ),
     )
 

@@ -130,7 +130,8 @@ def packing_problem(record: Record, bins: int) -> tuple[Problem, list[int]]:
     """Return a record as a fleet of `bins` one-node hosts with the goals placed and hosts, and each item's flavor."""
     import numpy as np
 
-    from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
+    from solvers.objective import HostCosts, Objective, Unplaced
+    from solvers.problem import COST_UNIT, Flavor, HostClass, Problem, Shape
 
     counts = Counter(record.items)
     kinds = sorted(counts, reverse=True)
@@ -158,8 +159,8 @@ def packing_problem(record: Record, bins: int) -> tuple[Problem, list[int]]:
         shapes=(shape,),
         classes=(hosts,),
         objectives=(
-            Objective(goal="placed", part="VMs", unplaced=np.ones(len(kinds), dtype=np.int64)),
-            Objective(goal="hosts", host_cost=True, unit=COST_UNIT),
+            Objective(goal="placed", part="VMs", terms=(Unplaced(np.ones(len(kinds), dtype=np.int64)),)),
+            Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),
         ),
     )
     index = {kind: number for number, kind in enumerate(kinds)}

@@ -7,12 +7,24 @@ computed over (pattern, placement, VMs) triples, never over single hosts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from solvers.objective import (
+    Changes,
+    Hinges,
+    HostCosts,
+    Objective,
+    PlacementCosts,
+    RuleExcess,
+    Shortages,
+    StayPenalties,
+    Term,
+    Unplaced,
+)  # fmt: skip
 from solvers.pattern_sums import PatternSums
-from solvers.problem import BoolArray, IntArray, Objective, Problem
+from solvers.problem import BoolArray, IntArray, Problem, Shape
 from solvers.result import HostPattern
 from solvers.rule_excess import excess_of, weighed_excess
 
@@ -47,43 +59,76 @@ def violations(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequ
 
 
 def _value(problem: Problem, state: PatternSums, objective: Objective, unplaced: Sequence[int]) -> int:
+    left_out = np.array(unplaced, dtype=np.int64)
     total = 0
-    if objective.unplaced is not None:
-        total += int(np.dot(objective.unplaced, np.array(unplaced, dtype=np.int64)))
-    real = _real(problem)
-    for n, pattern in enumerate(state.patterns):
-        host_class = problem.classes[pattern.host_class]
-        shape = problem.shapes[host_class.shape]
-        one = 0
-        if objective.cost is not None and objective.cost in shape.cost:
-            table = shape.cost[objective.cost]
-            one += sum(int(table[placement]) * many for placement, many in (*pattern.placements, *pattern.phantoms))
-        if objective.hinge is not None:
-            for hinge in shape.hinges:
-                if hinge.goal == objective.hinge:
-                    load = int(host_class.fixed[hinge.row] + state.loads[n][hinge.row])
-                    one += hinge.slope * max(0, hinge.scale * load - hinge.offset)
-        if objective.shortage is not None and host_class.room is not None:
-            over = np.maximum(0, state.loads[n] - host_class.ceiling)
-            one += sum(
-                max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
-                for shortage in shape.shortages
-                if shortage.part == objective.shortage
-            )
-        if objective.host_cost and any(many for _, many in pattern.placements):
-            one += host_class.cost
-        if objective.stay_penalty:
-            one += int((host_class.stay_penalty * state.vms[n])[real].sum())
-        if objective.migrations:
-            one += objective.migrations * int(state.left[n].sum()) if not host_class.is_empty else 0
-        if objective.moves:
-            one += objective.moves * int((state.before[n] - state.kept[n]).sum())
-        total += one * pattern.count
-    if objective.cross_rules:
-        total += weighed_excess(problem, state, "rules")
-    if objective.soft_rules is not None:
-        total += weighed_excess(problem, state, objective.soft_rules)
+    for term in objective.terms:
+        if isinstance(term, Unplaced):
+            total += int(np.dot(term.cost, left_out))
+        elif isinstance(term, RuleExcess):
+            total += weighed_excess(problem, state, term.goal)
+        else:
+            share = _SHARES[type(term)]
+            total += sum(pattern.count * share(problem, state, n, term) for n, pattern in enumerate(state.patterns))
     return total
+
+
+def _of_placements(problem: Problem, state: PatternSums, n: int, term: PlacementCosts) -> int:
+    pattern = state.patterns[n]
+    table = _shape(problem, pattern).cost.get(term.key)
+    if table is None:
+        return 0
+    return sum(int(table[placement]) * many for placement, many in (*pattern.placements, *pattern.phantoms))
+
+
+def _of_loads(problem: Problem, state: PatternSums, n: int, term: Hinges) -> int:
+    fixed = problem.classes[state.patterns[n].host_class].fixed
+    return sum(
+        hinge.slope * max(0, hinge.scale * int(fixed[hinge.row] + state.loads[n][hinge.row]) - hinge.offset)
+        for hinge in _shape(problem, state.patterns[n]).hinges
+        if hinge.goal == term.goal
+    )
+
+
+def _of_shortages(problem: Problem, state: PatternSums, n: int, term: Shortages) -> int:
+    host_class = problem.classes[state.patterns[n].host_class]
+    if host_class.room is None:
+        return 0
+    over = np.maximum(0, state.loads[n] - host_class.ceiling)
+    return sum(
+        max(sum(int(over[row]) * each for row, each in family) for family in shortage.apart)
+        for shortage in _shape(problem, state.patterns[n]).shortages
+        if shortage.part == term.part
+    )
+
+
+def _of_host(problem: Problem, state: PatternSums, n: int, term: HostCosts) -> int:
+    pattern = state.patterns[n]
+    return problem.classes[pattern.host_class].cost if any(many for _, many in pattern.placements) else 0
+
+
+def _of_strays(problem: Problem, state: PatternSums, n: int, term: StayPenalties) -> int:
+    penalty = problem.classes[state.patterns[n].host_class].stay_penalty
+    return int((penalty * state.vms[n])[_real(problem)].sum())
+
+
+def _of_changes(problem: Problem, state: PatternSums, n: int, term: Changes) -> int:
+    left = 0 if problem.classes[state.patterns[n].host_class].is_empty else int(state.left[n].sum())
+    return term.migrations * left + term.moves * int((state.before[n] - state.kept[n]).sum())
+
+
+_SHARES: dict[type[Term], Callable[..., int]] = {
+    PlacementCosts: _of_placements,
+    Hinges: _of_loads,
+    Shortages: _of_shortages,
+    HostCosts: _of_host,
+    StayPenalties: _of_strays,
+    Changes: _of_changes,
+}
+"""What one host of a pattern adds to a term."""
+
+
+def _shape(problem: Problem, pattern: HostPattern) -> Shape:
+    return problem.shapes[problem.classes[pattern.host_class].shape]
 
 
 def _real(problem: Problem) -> BoolArray:

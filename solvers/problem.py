@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.objective import Objective
+
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
@@ -260,40 +262,6 @@ class CrossRule:
     def counts(self) -> tuple[int, ...]:
         """What a VM of each of the members counts."""
         return self.amounts or (1,) * len(self.members)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """One integer objective, minimised; a goal is one or several of them in order.
-
-    Attributes
-    ----------
-    goal : the goal it belongs to; `part` tells several apart (``vcpus of priority 3``).
-    unplaced : (F,) cost of one arriving VM left out, or None.
-    cost : key of `Shape.cost`, or None. `hinge` : value of `Hinge.goal` that counts, or None.
-    shortage : value of `Shortage.part` that counts, or None.
-    host_cost, stay_penalty, cross_rules : whether `HostClass.cost`, `HostClass.stay_penalty`, the excess of rules that
-        are not soft count. soft_rules : value of `CrossRule.goal` that counts, or None.
-    migrations, moves : cost of a VM that changes host; of one that changes host or node.
-    unit : divide by this for people. sign : -1 where the goal is a maximum for people.
-    tolerance : how much worse (relative to the value) later goals may make it.
-    """
-
-    goal: str
-    part: str = ""
-    unplaced: IntArray | None = None
-    cost: str | None = None
-    hinge: str | None = None
-    shortage: str | None = None
-    host_cost: bool = False
-    stay_penalty: bool = False
-    cross_rules: bool = False
-    soft_rules: str | None = None
-    migrations: int = 0
-    moves: int = 0
-    unit: int = 1
-    sign: Literal[1, -1] = 1
-    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate
+from solvers.objective import lacking
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
 
@@ -359,9 +360,14 @@ def choose(problem: Problem, engine: Engine) -> Engine:
     Raises
     ------
     UnsupportedError
-        If the columns engine was asked for by name and cannot do what the problem asks.
+        If an engine was asked for by name and cannot do what the problem asks.
     """
-    if engine in ("exact", "greedy"):
+    if engine == "greedy":
+        return engine
+    if engine == "exact":
+        reasons = _exact_cannot(problem)
+        if reasons:
+            raise UnsupportedError(f"engine 'exact' cannot do {', '.join(reasons)}")
         return engine
     if engine in ("columns", "states"):
         reasons = _columns_cannot(problem)
@@ -369,9 +375,17 @@ def choose(problem: Problem, engine: Engine) -> Engine:
             raise UnsupportedError(f"engine 'columns' cannot do {', '.join(reasons)}; engine 'exact' can")
         return "columns"
     counts = counts_of(problem)
-    if (counts > EXACT_COUNTS or problem.host_count > EXACT_HOSTS) and not _columns_cannot(problem):
+    able = not _exact_cannot(problem)
+    if not (able and counts <= EXACT_COUNTS and problem.host_count <= EXACT_HOSTS) and not _columns_cannot(problem):
         return "columns"
-    return "exact" if counts <= EXACT_LIMIT else "greedy"
+    return "exact" if able and counts <= EXACT_LIMIT else "greedy"
+
+
+def _exact_cannot(problem: Problem) -> list[str]:
+    """Return what of the problem the exact engine cannot do."""
+    from solvers.exact.model import TERMS
+
+    return lacking(problem.objectives, TERMS)
 
 
 def _columns_cannot(problem: Problem) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from benchmarks.peers.answer import PeerAnswer
-from solvers.problem import HostClass, Objective, Problem
+from solvers.objective import Objective, RuleExcess
+from solvers.problem import HostClass, Problem
 from solvers.result import HostPattern
 
 
@@ -127,5 +128,5 @@ def _refuse_others(problem: Problem) -> None:
     if problem.rules or not all(cls.is_empty for cls in problem.classes):
         raise ValueError("the model with a boolean per VM knows neither rules between hosts nor VMs that are there now")
     for objective in problem.objectives:
-        if objective.hinge or objective.host_cost or objective.cross_rules:
+        if objective.hinge or objective.host_cost or objective.term(RuleExcess):
             raise ValueError(f"the model with a boolean per VM has no objective {objective.goal!r}")

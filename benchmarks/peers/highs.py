@@ -12,7 +12,8 @@ from ortools.math_opt.python import mathopt
 
 from benchmarks.peers.answer import PeerAnswer
 from solvers.evaluate import evaluate, violations
-from solvers.problem import HostClass, Objective, Problem
+from solvers.objective import Objective, RuleExcess
+from solvers.problem import HostClass, Problem
 from solvers.result import HostPattern
 
 ROUNDING = 1e-6
@@ -203,5 +204,5 @@ def _refuse_others(problem: Problem) -> None:
     if problem.rules or floating or (budget.migrations, budget.host_in, budget.host_out) != (None, None, None):
         raise ValueError("the HiGHS model knows no rules between hosts, floating VMs or limits on migrations")
     for objective in problem.objectives:
-        if objective.hinge or objective.cross_rules or objective.migrations:
+        if objective.hinge or objective.term(RuleExcess) or objective.migrations:
             raise ValueError(f"the HiGHS model has no objective {objective.goal!r}")

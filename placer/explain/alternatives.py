@@ -24,7 +24,7 @@ from placer.planning.compile.placements import Placement, canonical
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.decode.reasons import row_words
 from solvers.evaluate import evaluate, violations
-from solvers.problem import MoveBudget, Objective, Shape
+from solvers.problem import MoveBudget, Shape
 from solvers.result import HostPattern
 
 WORK = 40_000
@@ -334,7 +334,7 @@ class _Search:
         for objective, by in zip(self.problem.objectives, change, strict=True):
             if by:
                 verdict = Verdict.WORSE if by > 0 else Verdict.SAFE
-                goal = _goal_words(objective)
+                goal = objective.words
                 place = dataclasses.replace(place, verdict=verdict, goal=goal, by=by / objective.unit)
                 break
         return (0, change), place
@@ -394,7 +394,3 @@ class _Search:
         if "allowed" in line:
             return "the limit on moves", ()
         return line, ()
-
-
-def _goal_words(objective: Objective) -> str:
-    return f"{objective.goal} ({objective.part})" if objective.part else objective.goal

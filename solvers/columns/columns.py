@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 
 from solvers.columns.model import Pattern, StateModel
+from solvers.objective import (
+    Changes,
+    Hinges,
+    HostCosts,
+    PlacementCosts,
+    RuleExcess,
+    Shortages,
+    StayPenalties,
+    Term,
+    Unplaced,
+)  # fmt: skip
 from solvers.problem import BoolArray, IntArray
 
 
@@ -39,6 +50,25 @@ class Columns:
     def column_of_amount(self) -> IntArray:
         """(entries,) the column of each amount."""
         return np.repeat(np.arange(len(self)), np.diff(self.ptr))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Patterns in arrays: (n,) of each, the entries (`column`, `placement`, `count`), and what each holds of real
+    flavors (`of`, `flavor`, `amount`).
+    """
+
+    state: IntArray
+    patterns: Sequence[Pattern]
+    column: IntArray
+    placement: IntArray
+    count: IntArray
+    of: IntArray
+    flavor: IntArray
+    amount: IntArray
+    moves: IntArray
+    migrations: IntArray
+    holds: BoolArray
 
 
 @dataclass(slots=True)
@@ -87,10 +117,15 @@ class Evaluator:
         moves = self._present[state] - _sum_by(of, stayed, n)
         migrations = self._present[state] - _sum_by(of, np.minimum(amount, model.present[state[of], flavor]), n)
         holds = np.bincount(of, minlength=n)
-        self._add_whole(cost, state, holds > 0, moves, migrations)
-        self._add_penalties(cost, state, of, flavor, amount)
-        self._add_hinges(cost, state, column, placement, count)
-        self._add_shortages(cost, state, patterns)
+        batch = _Batch(
+            state=state, patterns=patterns, column=column, placement=placement, count=count, of=of, flavor=flavor,
+            amount=amount, moves=moves, migrations=migrations, holds=holds > 0,
+        )  # fmt: skip
+        for o, objective in enumerate(model.problem.objectives):
+            for term in objective.terms:
+                share = _SHARES.get(type(term))
+                if share is not None:
+                    cost[:, o] += share(self, batch, term)
         return Columns(
             state=state,
             patterns=tuple(patterns),
@@ -109,63 +144,63 @@ class Evaluator:
         at = np.minimum(np.searchsorted(self._own_key, key), len(self._own_key) - 1)
         return np.where(self._own_key[at] == key, self._own_count[at], 0)
 
-    def _add_whole(
-        self, cost: IntArray, state: IntArray, used: BoolArray, moves: IntArray, migrations: IntArray
-    ) -> None:
-        """Add what the pattern as a whole costs: the host if used, moves, migrations."""
-        for o, objective in enumerate(self.model.problem.objectives):
-            if objective.host_cost:
-                opening = np.array([s.lead.cost for s in self.model.states], dtype=np.int64)
-                cost[:, o] += np.where(used, opening[state], 0)
-            cost[:, o] += objective.moves * moves + objective.migrations * migrations
+    def _host_costs(self, batch: _Batch, term: HostCosts) -> IntArray:
+        opening = np.array([state.lead.cost for state in self.model.states], dtype=np.int64)
+        return np.where(batch.holds, opening[batch.state], 0)
 
-    def _add_penalties(self, cost: IntArray, state: IntArray, of: IntArray, flavor: IntArray, amount: IntArray) -> None:
-        """Add the rule excess of VMs on hosts where they should not be."""
-        goals = [o for o, objective in enumerate(self.model.problem.objectives) if objective.stay_penalty]
-        if not goals:
-            return
-        penalty = np.stack([s.lead.stay_penalty for s in self.model.states])
-        excess = _sum_by(of, amount * penalty[state[of], flavor], len(state))
-        for o in goals:
-            cost[:, o] += excess
+    def _changes(self, batch: _Batch, term: Changes) -> IntArray:
+        return term.moves * batch.moves + term.migrations * batch.migrations
 
-    def _add_hinges(
-        self, cost: IntArray, state: IntArray, column: IntArray, placement: IntArray, count: IntArray
-    ) -> None:
-        problem = self.model.problem
-        goals = {objective.hinge: o for o, objective in enumerate(problem.objectives) if objective.hinge is not None}
-        for s, shape in enumerate(problem.shapes):
-            hinges = [hinge for hinge in shape.hinges if hinge.goal in goals]
-            if not hinges or not (self.model.shape_of == s).any():
+    def _stay_penalties(self, batch: _Batch, term: StayPenalties) -> IntArray:
+        penalty = np.stack([state.lead.stay_penalty for state in self.model.states])
+        return _sum_by(batch.of, batch.amount * penalty[batch.state[batch.of], batch.flavor], len(batch.state))
+
+    def _hinges(self, batch: _Batch, term: Hinges) -> IntArray:
+        model, state = self.model, batch.state
+        cost = np.zeros(len(state), dtype=np.int64)
+        for s, shape in enumerate(model.problem.shapes):
+            hinges = [hinge for hinge in shape.hinges if hinge.goal == term.goal]
+            if not hinges or not (model.shape_of == s).any():
                 continue
-            mine = self.model.shape_of[state] == s
-            entries = mine[column]
-            entries[entries] = ~self.model.phantom[shape.flavor[placement[entries]]]
+            mine = model.shape_of[state] == s
+            entries = mine[batch.column]
+            entries[entries] = ~model.phantom[shape.flavor[batch.placement[entries]]]
             rows = sorted({hinge.row for hinge in hinges})
-            load = _sum_by(column[entries], count[entries, None] * shape.use[placement[entries]][:, rows], len(state))
-            fixed = np.stack([t.lead.fixed[rows] for t in self.model.states if t.shape == s])
-            position = np.cumsum(self.model.shape_of == s) - 1
+            use = batch.count[entries, None] * shape.use[batch.placement[entries]][:, rows]
+            load = _sum_by(batch.column[entries], use, len(state))
+            fixed = np.stack([t.lead.fixed[rows] for t in model.states if t.shape == s])
+            position = np.cumsum(model.shape_of == s) - 1
             load[mine] += fixed[position[state[mine]]]
             for hinge in hinges:
                 over = hinge.slope * np.maximum(hinge.scale * load[:, rows.index(hinge.row)] - hinge.offset, 0)
-                cost[:, goals[hinge.goal]] += np.where(mine, over, 0)
+                cost += np.where(mine, over, 0)
+        return cost
 
-    def _add_shortages(self, cost: IntArray, state: IntArray, patterns: Sequence[Pattern]) -> None:
-        """Add what has no place on hosts that hold more than they have room for: they are few, so one by one."""
+    def _shortages(self, batch: _Batch, term: Shortages) -> IntArray:
+        """Return what has no place on hosts that hold more than they have room for: they are few, so one by one."""
         model = self.model
-        parts = {goal.shortage: o for o, goal in enumerate(model.problem.objectives) if goal.shortage is not None}
-        if not parts or not self._over.any():
-            return
-        for n in np.flatnonzero(self._over[state]).tolist():
-            lead, shape = model.states[state[n]].lead, model.problem.shapes[model.shape_of[state[n]]]
+        cost = np.zeros(len(batch.state), dtype=np.int64)
+        for n in np.flatnonzero(self._over[batch.state]).tolist():
+            lead, shape = model.states[batch.state[n]].lead, model.problem.shapes[model.shape_of[batch.state[n]]]
             load = np.zeros(shape.use.shape[1], dtype=np.int64)
-            for placement, count in patterns[n]:
+            for placement, count in batch.patterns[n]:
                 if not model.phantom[shape.flavor[placement]]:
                     load += count * shape.use[placement]
             over = np.maximum(load - lead.ceiling, 0)
-            for shortage in shape.shortages:
-                if shortage.part in parts:
-                    cost[n, parts[shortage.part]] += shortage.most(over)
+            cost[n] = sum(shortage.most(over) for shortage in shape.shortages if shortage.part == term.part)
+        return cost
+
+
+_SHARES: dict[type[Term], Callable[..., IntArray]] = {
+    HostCosts: Evaluator._host_costs,
+    Changes: Evaluator._changes,
+    StayPenalties: Evaluator._stay_penalties,
+    Hinges: Evaluator._hinges,
+    Shortages: Evaluator._shortages,
+}
+"""(n,) what each pattern adds to a term; costs of placements and of VMs left out are the model's arrays."""
+TERMS = frozenset(_SHARES) | {PlacementCosts, Unplaced, RuleExcess}
+"""What the columns engine knows. Rules over several hosts are taken apart before it: their excess is 0 here."""
 
 
 def _sum_by(index: IntArray, values: IntArray, length: int) -> IntArray:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.columns.model import StateModel, least_cost
+from solvers.objective import Changes, Hinges, HostCosts, StayPenalties
 from solvers.problem import IntArray
 
 
@@ -67,12 +68,19 @@ def prices_of(model: StateModel, duals: Duals) -> Prices:
     hinge: dict[str, int] = {}
     for o, objective in enumerate(model.problem.objectives):
         w = int(weight[o])
-        leave_place += w * objective.moves
-        leave_host += w * objective.migrations
-        opening += w if objective.host_cost else 0
-        penalty += w if objective.stay_penalty else 0
-        if objective.hinge is not None and w:
-            hinge[objective.hinge] = hinge.get(objective.hinge, 0) + w
+        for term in objective.terms:
+            match term:
+                case Changes(of_moves, of_migrations):
+                    leave_place += w * of_moves
+                    leave_host += w * of_migrations
+                case HostCosts():
+                    opening += w
+                case StayPenalties():
+                    penalty += w
+                case Hinges(goal) if w:
+                    hinge[goal] = hinge.get(goal, 0) + w
+                case _:
+                    pass  # In the values of placements, or priced with the host that is over.
     return Prices(
         value=value, leave_place=leave_place, leave_host=leave_host, opening=opening, penalty=penalty, hinge=hinge
     )

@@ -19,12 +19,14 @@ import numpy as np
 from solvers.claims import with_claims
 from solvers.clock import Clock, CutOffError
 from solvers.columns.branching.tree import Tree
+from solvers.columns.columns import TERMS
 from solvers.columns.incumbent import Hosts
 from solvers.columns.lattice import lattice_of
 from solvers.columns.model import StateModel, pattern_of
 from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
+from solvers.objective import lacking
 from solvers.problem import IntArray, Problem
 from solvers.proofs.excess_floor import excess_floor
 from solvers.proofs.floors import least_moves, load_floor, saving_floor
@@ -45,10 +47,7 @@ FIRM = 4
 
 def unsupported(problem: Problem) -> Sequence[str]:
     """Return what of a problem this engine cannot do, in words."""
-    reasons = []
-    if problem.rules:
-        reasons.append("rules over several hosts")
-    return reasons
+    return [*(["rules over several hosts"] if problem.rules else []), *lacking(problem.objectives, TERMS)]
 
 
 def solve_columns(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.columns.model import StateModel, least_cost
+from solvers.objective import PlacementCosts
 from solvers.problem import BoolArray
 
 MARGIN = 2e-6
@@ -50,9 +51,7 @@ def lattice_of(
     flat, placements that are ruled out.
     """
     goal = model.problem.objectives[objective]
-    others = goal.host_cost or goal.stay_penalty or goal.cross_rules or goal.hinge is not None
-    others = others or goal.shortage is not None
-    if goal.cost is None or others or goal.unplaced is not None or goal.moves or goal.migrations:
+    if [type(term) for term in goal.terms] != [PlacementCosts]:
         return None
     if model.cost[~model.real, objective].any():
         return None

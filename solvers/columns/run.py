@@ -28,6 +28,7 @@ from solvers.columns.pricing.listed import Enumerator
 from solvers.columns.pricing.many_hosts import LiveBatches
 from solvers.columns.pricing.packed import Packer
 from solvers.evaluate import violations
+from solvers.objective import Changes, Hinges, HostCosts, RuleExcess, Shortages, StayPenalties
 from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
 
@@ -78,16 +79,21 @@ class Kit:
         """Return the step in which an objective counts: every value of it is a multiple."""
         model, objective = self.model, self.model.problem.objectives[number]
         parts = [math.gcd(*model.cost[:, number].tolist()), math.gcd(*model.unplaced[number].tolist())]
-        parts += [objective.moves, objective.migrations, int(objective.cross_rules)]
-        for state in model.states:
-            parts.append(state.lead.cost if objective.host_cost else 0)
-            if objective.stay_penalty:
-                parts.append(math.gcd(*state.lead.stay_penalty.tolist()))
-        if objective.hinge is not None:
-            parts.append(1)
-        if objective.shortage is not None:
-            families = [f for shape in model.problem.shapes for short in shape.shortages for f in short.apart]
-            parts += [each for family in families for _, each in family]
+        for term in objective.terms:
+            match term:
+                case Changes(of_moves, of_migrations):
+                    parts += [of_moves, of_migrations]
+                case HostCosts():
+                    parts += [state.lead.cost for state in model.states]
+                case StayPenalties():
+                    parts += [math.gcd(*state.lead.stay_penalty.tolist()) for state in model.states]
+                case Shortages():
+                    families = [f for shape in model.problem.shapes for short in shape.shortages for f in short.apart]
+                    parts += [each for family in families for _, each in family]
+                case Hinges() | RuleExcess():
+                    parts.append(1)
+                case _:
+                    pass  # In the costs of placements and of VMs left out.
         return max(1, math.gcd(*parts))
 
     def claim(

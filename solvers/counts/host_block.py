@@ -6,6 +6,7 @@ of one host is written here, once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,7 +15,17 @@ import numpy as np
 from solvers.backends.cpsat_rows import RowWriter, Sum
 from solvers.counts.host_view import HostView
 from solvers.counts.overfull import keep_out, shortage_of
-from solvers.problem import IntArray, MoveBudget, Objective
+from solvers.objective import (
+    Changes,
+    Hinges,
+    HostCosts,
+    Objective,
+    PlacementCosts,
+    Shortages,
+    StayPenalties,
+    Term,
+)  # fmt: skip
+from solvers.problem import IntArray, MoveBudget
 
 
 @dataclass(slots=True)
@@ -128,32 +139,43 @@ class HostBlock:
 
     def objective(self, objective: Objective) -> Sum:
         """Return what the host adds to an objective, VMs left out and rules over several hosts excepted."""
-        view = self.view
         total = Sum()
-        if objective.cost is not None and objective.cost in view.shape.cost:
-            total.add(self.y, view.shape.cost[objective.cost][view.placements])
-        if objective.stay_penalty:
-            total.add(self.y, np.where(view.phantom, 0, view.host_class.stay_penalty[view.flavor]))
-        if objective.hinge is not None:
-            total.plus(self._hinges(objective.hinge))
-        if objective.shortage is not None:
-            real = ~view.phantom
-            placements, y = view.placements[real], self.y[real]
-            total.plus(shortage_of(self.writer, view.shape, view.host_class, placements, y, objective.shortage))
-        if objective.host_cost and view.host_class.cost:
-            total.plus(self._used(), view.host_class.cost)
-        if objective.migrations:
-            total.plus(self.left(), objective.migrations)
-        if objective.moves:
-            total.plus(self.moved(), objective.moves)
+        for term in objective.terms:
+            share = _SHARES.get(type(term))
+            if share is not None:
+                total.plus(share(self, term))
         return total
 
-    def _hinges(self, goal: str) -> Sum:
+    def _placement_costs(self, term: PlacementCosts) -> Sum:
+        cost = self.view.shape.cost.get(term.key)
+        return Sum() if cost is None else Sum().add(self.y, cost[self.view.placements])
+
+    def _stay_penalties(self, term: StayPenalties) -> Sum:
+        view = self.view
+        return Sum().add(self.y, np.where(view.phantom, 0, view.host_class.stay_penalty[view.flavor]))
+
+    def _shortages(self, term: Shortages) -> Sum:
+        view, real = self.view, ~self.view.phantom
+        return shortage_of(self.writer, view.shape, view.host_class, view.placements[real], self.y[real], term.part)
+
+    def _host_costs(self, term: HostCosts) -> Sum:
+        cost = self.view.host_class.cost
+        return Sum().plus(self._used(), cost) if cost else Sum()
+
+    def _changes(self, term: Changes) -> Sum:
+        total = Sum()
+        if term.migrations:
+            total.plus(self.left(), term.migrations)
+        if term.moves:
+            total.plus(self.moved(), term.moves)
+        return total
+
+    def _hinges(self, term: Hinges) -> Sum:
         """Return the convex costs of rows' loads."""
         view = self.view
         total = Sum()
         for hinge in view.shape.hinges:
-            if hinge.goal == goal:
+            if hinge.goal == term.goal:
                 load = np.where(view.phantom, 0, view.use[:, hinge.row]) * hinge.scale
                 start = hinge.scale * int(view.host_class.fixed[hinge.row]) - hinge.offset
                 total.plus(self.writer.positive_part(Sum(constant=start).add(self.y, load)), hinge.slope)
@@ -190,3 +212,15 @@ class HostBlock:
         """Return the (placement, VMs) pairs of a solution."""
         counts = values[self.y]
         return tuple((int(self.view.placements[n]), int(counts[n])) for n in np.nonzero(counts)[0])
+
+
+_SHARES: dict[type[Term], Callable[..., Sum]] = {
+    PlacementCosts: HostBlock._placement_costs,
+    Hinges: HostBlock._hinges,
+    Shortages: HostBlock._shortages,
+    HostCosts: HostBlock._host_costs,
+    StayPenalties: HostBlock._stay_penalties,
+    Changes: HostBlock._changes,
+}
+"""What a host adds to each term that one host decides."""
+HOST_TERMS = frozenset(_SHARES)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat_rows import Sum, total_of
+from solvers.counts.host_block import HOST_TERMS
 from solvers.counts.hosts import HostModel
+from solvers.objective import RuleExcess, Term, Unplaced
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern
 
@@ -27,17 +29,23 @@ class ExactModel(HostModel):
     def _objective(self, number: int) -> Sum:
         objective = self.problem.objectives[number]
         total = Sum()
-        if objective.unplaced is not None:
-            for flavor, cost in enumerate(objective.unplaced.tolist()):
-                if self.unplaced[flavor] >= 0:
-                    total.add(self.unplaced[flavor], cost)
         for block in self.blocks:
             total.plus(block.objective(objective))
-        if objective.cross_rules:
-            total.plus(self.rule_excess["rules"])
-        if objective.soft_rules is not None:
-            total.plus(self.rule_excess[objective.soft_rules])
+        for term in objective.terms:
+            over_hosts = _OVER_HOSTS.get(type(term))
+            if over_hosts is not None:
+                total.plus(over_hosts(self, term))
         return total
+
+    def _left_out(self, term: Unplaced) -> Sum:
+        total = Sum()
+        for flavor, cost in enumerate(term.cost.tolist()):
+            if self.unplaced[flavor] >= 0:
+                total.add(self.unplaced[flavor], cost)
+        return total
+
+    def _excess(self, term: RuleExcess) -> Sum:
+        return self.rule_excess[term.goal]
 
     def tie_break(self, incumbent: IntArray) -> tuple[Sum, int]:
         """Return what decides between answers alike in every goal, and what it is at best if the same VMs are placed.
@@ -237,3 +245,11 @@ class ExactModel(HostModel):
                 )
             )
         return tuple(patterns), tuple(int(solution[v]) if v >= 0 else 0 for v in self.unplaced)
+
+
+_OVER_HOSTS: dict[type[Term], Callable[..., Sum]] = {
+    Unplaced: ExactModel._left_out,
+    RuleExcess: ExactModel._excess,
+}
+"""What all hosts together add to each term that one host does not decide."""
+TERMS = HOST_TERMS | frozenset(_OVER_HOSTS)

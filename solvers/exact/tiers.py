@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from solvers.backends.cpsat_rows import Sum
 from solvers.claims import NOTHING, Claim, Claims
-from solvers.problem import Objective
+from solvers.objective import Objective
 from solvers.result import ObjectiveResult, Status
 
 

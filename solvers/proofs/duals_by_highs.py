@@ -24,7 +24,8 @@ from solvers.columns.duals import Duals, bound_of, prices_of
 from solvers.columns.lattice import lattice_of
 from solvers.columns.model import State, StateModel
 from solvers.exact.model import ExactModel
-from solvers.problem import HostClass, IntArray, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, Objective, PlacementCosts, RuleExcess, Unplaced
+from solvers.problem import HostClass, IntArray, MoveBudget, Problem, Shape
 
 PRICE = "price"
 """The goal of the pricing problem that holds what the duals pay for a VM."""
@@ -178,11 +179,11 @@ def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Prob
         stay_penalty=np.zeros(flavors, dtype=np.int64),
         cost=0,
     )
-    parts = [replace(objective, unplaced=None, cross_rules=False) for objective in problem.objectives]
+    parts = [objective.without(Unplaced, RuleExcess) for objective in problem.objectives]
     extra = [
-        Objective(goal=PRICE, cost=PRICE),
-        Objective(goal="moves", moves=1),
-        Objective(goal="migrations", migrations=1),
+        Objective(goal=PRICE, terms=(PlacementCosts(PRICE),)),
+        Objective(goal="moves", terms=(Changes(moves=1),)),
+        Objective(goal="migrations", terms=(Changes(migrations=1),)),
     ]
     single = Problem(
         flavors=tuple(

@@ -12,7 +12,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from solvers.problem import HostClass, IntArray, Objective, Problem, Shape, Shortage
+from solvers.objective import Objective
+from solvers.problem import HostClass, IntArray, Problem, Shape, Shortage
 
 _Steps = list[tuple[int, int]]
 """(what a move mends at most, how many moves do)."""

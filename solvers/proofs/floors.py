@@ -16,7 +16,8 @@ from math import ceil, lcm
 
 import numpy as np
 
-from solvers.problem import Hinge, HostClass, IntArray, Objective, Problem, Shape
+from solvers.objective import Objective
+from solvers.problem import Hinge, HostClass, IntArray, Problem, Shape
 
 MOST_SEGMENTS = 400_000
 """Above so many pieces of convex costs the second floor is not computed."""

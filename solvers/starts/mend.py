@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from solvers.evaluate import evaluate, violations
-from solvers.problem import HostClass, IntArray, Objective, Problem, Shape
+from solvers.objective import Changes, Objective
+from solvers.problem import HostClass, IntArray, Problem, Shape
 from solvers.result import HostPattern, Result
 from solvers.starts.best_fit import rows_of
 
@@ -84,7 +85,12 @@ class _Left:
     @classmethod
     def of(cls, problem: Problem, start: Result) -> _Left:
         counted = replace(
-            problem, objectives=(Objective(goal="moves", moves=1), Objective(goal="migrations", migrations=1)), rules=()
+            problem,
+            objectives=(
+                Objective(goal="moves", terms=(Changes(moves=1),)),
+                Objective(goal="migrations", terms=(Changes(migrations=1),)),
+            ),
+            rules=(),
         )
         used = evaluate(counted, start.patterns, start.unplaced)
         budget, plenty = problem.budget, sum(1 for _ in start.patterns) << 20

@@ -10,7 +10,8 @@ import numpy as np
 from placer.model.vm import CpuPolicy
 from placer.planner import solve_fleet
 from solvers.columns.engine import solve_columns
-from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+from solvers.objective import Changes, Objective
+from solvers.problem import Flavor, HostClass, Problem, Shape
 from solvers.result import Limits
 
 
@@ -51,7 +52,7 @@ def test_the_columns_start_from_no_answer_that_breaks_a_row() -> None:
         stay_penalty=np.zeros(1, dtype=np.int64),
     )
     free = replace(host, content=())
-    goals = (Objective(goal="moves", migrations=1),)
+    goals = (Objective(goal="moves", terms=(Changes(migrations=1),)),)
     problem = Problem(flavors=(Flavor(name="f", vcpus=1),), shapes=(shape,), classes=(host, free), objectives=goals)
     found = solve_columns(problem, limits=Limits(time_limit_s=5))
     assert not found.patterns

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from solvers.problem import COST_UNIT, Flavor, HostClass, IntArray, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, HostCosts, Objective, PlacementCosts, Unplaced
+from solvers.problem import COST_UNIT, Flavor, HostClass, IntArray, MoveBudget, Problem, Shape
 
 VCPUS = ((1, 6), (2, 14), (4, 22), (8, 18), (12, 4), (16, 10), (24, 3), (32, 3), (48, 1))
 RATIOS = ((2, 1), (4, 2), (8, 1))
@@ -106,13 +107,15 @@ def placed_goals(flavors: Sequence[Flavor]) -> tuple[Objective, Objective]:
     """Return the two objectives of the goal ``placed`` for one priority: vCPUs unplaced, then VMs unplaced."""
     vcpus = np.array([0 if flavor.phantom else flavor.vcpus for flavor in flavors], dtype=np.int64)
     vms = np.array([0 if flavor.phantom else 1 for flavor in flavors], dtype=np.int64)
-    return Objective(goal="placed", part="vcpus", unplaced=vcpus), Objective(goal="placed", part="vms", unplaced=vms)
+    return Objective(goal="placed", part="vcpus", terms=(Unplaced(vcpus),)), Objective(
+        goal="placed", part="vms", terms=(Unplaced(vms),)
+    )
 
 
-REMOTE = Objective(goal="remote", cost="remote", unit=COST_UNIT)
-HOSTS = Objective(goal="hosts", host_cost=True, unit=COST_UNIT)
-MIGRATIONS = Objective(goal="moves", part="migrations", migrations=1)
-MOVES = Objective(goal="moves", part="moves", moves=1)
+REMOTE = Objective(goal="remote", terms=(PlacementCosts("remote"),), unit=COST_UNIT)
+HOSTS = Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT)
+MIGRATIONS = Objective(goal="moves", part="migrations", terms=(Changes(migrations=1),))
+MOVES = Objective(goal="moves", part="moves", terms=(Changes(moves=1),))
 
 
 def synthetic_fleet(
@@ -259,7 +262,7 @@ def live_fleet(
         flavors=tuple(flavors),
         shapes=(shape,),
         classes=tuple(classes),
-        objectives=(*placed_goals(flavors), Objective(goal="headroom", cost="headroom", sign=-1)),
+        objectives=(*placed_goals(flavors), Objective(goal="headroom", terms=(PlacementCosts("headroom"),), sign=-1)),
         budget=MoveBudget(moves=moves),
     )
 

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from solvers.evaluate import evaluate, violations
-from solvers.problem import CrossRule, Flavor, Hinge, HostClass, IntArray, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, Hinges, HostCosts, Objective, PlacementCosts, RuleExcess, StayPenalties, Unplaced
+from solvers.problem import CrossRule, Flavor, Hinge, HostClass, IntArray, MoveBudget, Problem, Shape
 from solvers.result import HostPattern
 
 Answer = tuple[tuple[HostPattern, ...], tuple[int, ...]]
@@ -176,18 +177,25 @@ def _objectives(draw: random.Random, flavors: Sequence[Flavor], phantom: bool) -
         here = [not flavor.phantom and flavor.priority == priority for flavor in flavors]
         picked = np.array(here, dtype=np.int64)
         vcpus = picked * np.array([flavor.vcpus for flavor in flavors])
-        out.append(Objective(goal="placed", part=f"vCPUs of priority {priority}", unplaced=vcpus))
-        out.append(Objective(goal="placed", part=f"VMs of priority {priority}", unplaced=picked))
+        out.append(Objective(goal="placed", part=f"vCPUs of priority {priority}", terms=(Unplaced(vcpus),)))
+        out.append(Objective(goal="placed", part=f"VMs of priority {priority}", terms=(Unplaced(picked),)))
     rest = [
-        Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True),
-        Objective(goal="remote", cost="remote"),
-        Objective(goal="hosts", host_cost=True),
-        Objective(goal="balance", hinge="balance"),
-        Objective(goal="moves", part="migrations", migrations=1),
-        Objective(goal="moves", part="moves", moves=1),
+        Objective(
+            goal="rules",
+            terms=(
+                Hinges("rules"),
+                StayPenalties(),
+                RuleExcess(),
+            ),
+        ),
+        Objective(goal="remote", terms=(PlacementCosts("remote"),)),
+        Objective(goal="hosts", terms=(HostCosts(),)),
+        Objective(goal="balance", terms=(Hinges("balance"),)),
+        Objective(goal="moves", part="migrations", terms=(Changes(migrations=1),)),
+        Objective(goal="moves", part="moves", terms=(Changes(moves=1),)),
     ]
     if phantom:
-        rest.append(Objective(goal="headroom", cost="headroom", sign=-1))
+        rest.append(Objective(goal="headroom", terms=(PlacementCosts("headroom"),), sign=-1))
     draw.shuffle(rest)
     return (*out, *rest[: draw.randint(2, len(rest))])
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from solvers.evaluate import evaluate, violations
-from solvers.problem import CrossRule, Flavor, Hinge, HostClass, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, Hinges, HostCosts, Objective, PlacementCosts, RuleExcess, StayPenalties, Unplaced
+from solvers.problem import CrossRule, Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
 from solvers.result import HostPattern
 
 # Placements: 0 = flavor 0 on node 0, 1 = on node 1, 2 = over both (cost 3); 3 = flavor 1 on node 0; 4 = a phantom slot.
@@ -44,13 +45,20 @@ def host_class(count: int = 1, **changes: object) -> HostClass:
 
 EMPTY = host_class(content=(), floating=(), domain={"rack": 1})
 GOALS = (
-    Objective(goal="placed", unplaced=np.array([2, 1, 0])),
-    Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True),
-    Objective(goal="remote", cost="remote"),
-    Objective(goal="hosts", host_cost=True),
-    Objective(goal="moves", migrations=1),
-    Objective(goal="moves", moves=1),
-    Objective(goal="headroom", cost="headroom"),
+    Objective(goal="placed", terms=(Unplaced(np.array([2, 1, 0])),)),
+    Objective(
+        goal="rules",
+        terms=(
+            Hinges("rules"),
+            StayPenalties(),
+            RuleExcess(),
+        ),
+    ),
+    Objective(goal="remote", terms=(PlacementCosts("remote"),)),
+    Objective(goal="hosts", terms=(HostCosts(),)),
+    Objective(goal="moves", terms=(Changes(migrations=1),)),
+    Objective(goal="moves", terms=(Changes(moves=1),)),
+    Objective(goal="headroom", terms=(PlacementCosts("headroom"),)),
 )
 PROBLEM = Problem(
     flavors=(
@@ -172,7 +180,7 @@ def test_arrivals_are_told_from_migrants_as_well_as_can_be() -> None:
 )
 def test_rules_over_hosts(rule: CrossRule, excess: int, broken: bool) -> None:
     """With one VM of each flavor where it was and two new ones elsewhere, each rule's excess is the one by hand."""
-    goal = Objective(goal="rules", cross_rules=True)
+    goal = Objective(goal="rules", terms=(RuleExcess(),))
     problem = replace(PROBLEM, rules=(rule,), objectives=(goal,))
     second = {1: 2} if rule.scope != "node" else {0: 1, 1: 1}
     found = patterns({2: 1, 3: 1}, second)
@@ -187,7 +195,7 @@ def test_rules_over_hosts(rule: CrossRule, excess: int, broken: bool) -> None:
 def test_immovable_members_count() -> None:
     """A member that cannot move fills its domain: the only other one is over the limit there, not at the start."""
     rule = CrossRule(name="r", kind="spread", members=(0,), scope="rack", max_per=1)
-    goal = Objective(goal="rules", cross_rules=True)
+    goal = Objective(goal="rules", terms=(RuleExcess(),))
     classes = (host_class(), replace(EMPTY, fixed_members={0: 1}))
     problem = replace(PROBLEM, rules=(rule,), objectives=(goal,), classes=classes)
     found = patterns({2: 1, 3: 1}, {1: 1})
@@ -198,7 +206,7 @@ def test_immovable_members_count() -> None:
 def test_immovable_members_hold_their_nodes() -> None:
     """A member that cannot move is on its node: one that gathers elsewhere is in a second domain."""
     rule = CrossRule(name="r", kind="together", members=(0,), scope="node")
-    goal = Objective(goal="rules", cross_rules=True)
+    goal = Objective(goal="rules", terms=(RuleExcess(),))
     nodes = PROBLEM.shapes[EMPTY.shape].nodes
     classes = (host_class(), replace(EMPTY, fixed_on={0: np.eye(nodes, dtype=np.int64)[0]}))
     problem = replace(PROBLEM, rules=(rule,), objectives=(goal,), classes=classes)

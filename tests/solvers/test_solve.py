@@ -12,6 +12,7 @@ from small_problems import small_case, small_problem
 
 import solvers.solve
 from solvers.evaluate import evaluate, violations
+from solvers.objective import Unplaced
 from solvers.problem import CrossRule, Problem
 from solvers.result import Limits, ObjectiveResult, Progress, Result
 from solvers.solve import UnsupportedError, _better, choose, counts_of, solve
@@ -38,6 +39,15 @@ def test_engine_asked_for_by_name_is_refused_by_name() -> None:
     """The message names the engine, what it cannot do, and the one that can."""
     with pytest.raises(UnsupportedError, match=r"engine 'columns' cannot do .*rules.*; engine 'exact' can"):
         choose(with_rule(synthetic_fleet(10, 100), "host"), "states")
+
+
+def test_an_engine_names_the_terms_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term that is in no table of an engine is told before anything is solved, and the other engine is taken."""
+    problem = synthetic_fleet(10, 100)
+    monkeypatch.setattr("solvers.exact.model.TERMS", frozenset({Unplaced}))
+    with pytest.raises(UnsupportedError, match="engine 'exact' cannot do costs of placements"):
+        choose(problem, "exact")
+    assert choose(problem, "auto") == "columns"
 
 
 def test_greedy_alone_proves_nothing() -> None:

@@ -10,7 +10,18 @@ from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, Goal
 from placer.planning.compile.charges import COUNTED, UNITS
 from placer.planning.compile.convex import EXCESS_PARTS, VCPUS
 from placer.planning.compile.flavors import FlavorGroup
-from solvers.problem import COST_UNIT, Objective
+from solvers.objective import (
+    Changes,
+    Hinges,
+    HostCosts,
+    Objective,
+    PlacementCosts,
+    RuleExcess,
+    Shortages,
+    StayPenalties,
+    Unplaced,
+)
+from solvers.problem import COST_UNIT
 
 
 def objectives_of(
@@ -35,8 +46,7 @@ def objectives_of(
                 Objective(
                     goal="excess",
                     part=PART_WORDS[part],
-                    shortage=part,
-                    cost=part if part == VCPUS else None,
+                    terms=(*((PlacementCosts(part),) if part == VCPUS else ()), Shortages(part)),
                     unit=units[part],
                     tolerance=goal.tolerance,
                 )
@@ -45,50 +55,84 @@ def objectives_of(
             )
         elif goal.kind == "rules":
             out.append(
-                Objective(goal="rules", hinge="rules", stay_penalty=True, cross_rules=True, tolerance=goal.tolerance)
+                Objective(
+                    goal="rules",
+                    terms=(
+                        StayPenalties(),
+                        Hinges("rules"),
+                        RuleExcess(),
+                    ),
+                    tolerance=goal.tolerance,
+                )
             )
         elif goal.kind == "soft":
             out.append(
                 Objective(
-                    goal=goal.name, cost=goal.name, hinge=goal.name, soft_rules=goal.name, tolerance=goal.tolerance
+                    goal=goal.name,
+                    terms=(
+                        PlacementCosts(goal.name),
+                        Hinges(goal.name),
+                        RuleExcess(goal.name),
+                    ),
+                    tolerance=goal.tolerance,
                 )
             )
         elif goal.kind == "remote":
             asked = any(group.binds == "shall" for group in groups)
             if asked:
-                out.append(Objective(goal="remote", part=UNBOUND, cost=UNBOUND, tolerance=goal.tolerance))
+                out.append(
+                    Objective(goal="remote", part=UNBOUND, terms=(PlacementCosts(UNBOUND),), tolerance=goal.tolerance)
+                )
             part = REMOTE_ACCESS if asked else ""
-            out.append(Objective(goal="remote", part=part, cost="remote", unit=COST_UNIT, tolerance=goal.tolerance))
+            out.append(
+                Objective(
+                    goal="remote",
+                    part=part,
+                    terms=(PlacementCosts("remote"),),
+                    unit=COST_UNIT,
+                    tolerance=goal.tolerance,
+                )
+            )
         elif goal.kind in COUNTED:
-            own = goal is first
             out.append(
                 Objective(
                     goal=goal.name,
-                    host_cost=own,
-                    soft_rules=None if own else goal.name,
-                    cost=goal.name if goal.kind == "power" else None,
+                    terms=(
+                        HostCosts() if goal is first else RuleExcess(goal.name),
+                        *((PlacementCosts(goal.name),) if goal.kind == "power" else ()),
+                    ),
                     unit=UNITS.get(goal.kind, 1),
                     tolerance=goal.tolerance,
                 )
             )
         elif goal.kind == "cores":
-            out.append(Objective(goal="cores", hinge="cores", tolerance=goal.tolerance))
+            out.append(Objective(goal="cores", terms=(Hinges("cores"),), tolerance=goal.tolerance))
         elif goal.kind == "balance":
             by_label = goal.balance is not None and goal.balance.by_label
             out.append(
                 Objective(
                     goal=goal.name,
-                    hinge=None if by_label else goal.name,
-                    soft_rules=goal.name if by_label else None,
+                    terms=(RuleExcess(goal.name) if by_label else Hinges(goal.name),),
                     unit=units[goal.name],
                     tolerance=goal.tolerance,
                 )
             )
         elif goal.kind == "headroom":
-            out.append(Objective(goal=goal.name, cost=goal.name, sign=-1, tolerance=goal.tolerance))
+            out.append(Objective(goal=goal.name, terms=(PlacementCosts(goal.name),), sign=-1, tolerance=goal.tolerance))
         elif goal.kind == "moves":
-            out.append(Objective(goal="moves", part="VMs that change host", migrations=1, tolerance=goal.tolerance))
-            out.append(Objective(goal="moves", part="VMs that change host or node", moves=1, tolerance=goal.tolerance))
+            out.append(
+                Objective(
+                    goal="moves", part="VMs that change host", terms=(Changes(migrations=1),), tolerance=goal.tolerance
+                )
+            )
+            out.append(
+                Objective(
+                    goal="moves",
+                    part="VMs that change host or node",
+                    terms=(Changes(moves=1),),
+                    tolerance=goal.tolerance,
+                )
+            )
     return tuple(out)
 
 
@@ -104,9 +148,9 @@ def _placed(goal: Goal, groups: Sequence[FlavorGroup], phantoms: int) -> list[Ob
             Objective(
                 goal="placed",
                 part=f"vCPUs{suffix}",
-                unplaced=picked * np.array(vcpus, dtype=np.int64),
+                terms=(Unplaced(picked * np.array(vcpus, dtype=np.int64)),),
                 tolerance=goal.tolerance,
             )
         )
-        out.append(Objective(goal="placed", part=f"VMs{suffix}", unplaced=picked))
+        out.append(Objective(goal="placed", part=f"VMs{suffix}", terms=(Unplaced(picked),)))
     return out

@@ -14,6 +14,7 @@ from placer.model.plan import Plan
 from placer.model.sets import PinMode
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.results import MEASURED
+from solvers.objective import HostCosts, PlacementCosts
 from solvers.problem import MoveBudget, Problem
 from solvers.result import ObjectiveResult, Result
 
@@ -250,7 +251,8 @@ def _larger(one: int | None, other: int | None) -> int | None:
 def _grain(problem: Problem, goal: str) -> int:
     """Return a number that every value of the goal is a multiple of, so that bounds may be rounded up to one."""
     objective = next(objective for objective in problem.objectives if objective.goal == goal)
-    if objective.soft_rules is not None or objective.hinge is not None or (objective.host_cost and objective.cost):
+    kinds = {type(term) for term in objective.terms}
+    if kinds not in ({HostCosts}, {PlacementCosts}):
         return 1
     if objective.host_cost:
         return math.gcd(*(int(host_class.cost) for host_class in problem.classes)) or 1

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from placer.model.goals import Goal
 from placer.model.plan import GoalResult
-from solvers.problem import Objective
+from solvers.objective import Objective
 from solvers.result import ObjectiveResult
 
 MEASURED = ("cores", "l3", "balance", "excess", "repins")

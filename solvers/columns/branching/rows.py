@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from solvers.columns.generate import Bound
-from solvers.problem import BoolArray, IntArray, Objective, Problem
+from solvers.objective import Objective, PlacementCosts
+from solvers.problem import BoolArray, IntArray, Problem
 
 Counts = Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]]
 """Of each shape, (P,) VMs in each placement."""
@@ -107,7 +108,7 @@ def branched(problem: Problem, objective: int, rows: Sequence[Row]) -> Problem:
         shapes.append(replace(shape, cost=cost))
     objectives = (
         *problem.objectives[:objective],
-        *(Objective(goal=name, cost=name) for name in names),
+        *(Objective(goal=name, terms=(PlacementCosts(name),)) for name in names),
         problem.objectives[objective],
     )
     return replace(problem, shapes=tuple(shapes), objectives=objectives)

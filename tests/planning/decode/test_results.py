@@ -6,14 +6,14 @@ import pytest
 
 from placer.model.goals import Goal
 from placer.planning.decode.results import goal_results
-from solvers.problem import Objective
+from solvers.objective import Changes, Objective, Shortages
 from solvers.result import ObjectiveResult
 
 GOALS = (Goal(name="excess", kind="excess"), Goal(name="moves", kind="moves"))
 OBJECTIVES = (
-    Objective(goal="excess", part="KiB of memory", shortage="memory"),
-    Objective(goal="excess", part="dedicated vCPUs", shortage="CPUs"),
-    Objective(goal="moves", part="VMs that change host", migrations=1),
+    Objective(goal="excess", part="KiB of memory", terms=(Shortages("memory"),)),
+    Objective(goal="excess", part="dedicated vCPUs", terms=(Shortages("CPUs"),)),
+    Objective(goal="moves", part="VMs that change host", terms=(Changes(migrations=1),)),
 )
 
 

@@ -22,7 +22,8 @@ from solvers.columns.model import StateModel
 from solvers.columns.pricing.exact import row_bound
 from solvers.columns.run import Kit
 from solvers.exact.search import solve_exact
-from solvers.problem import Flavor, HostClass, Objective, Problem, Shape
+from solvers.objective import Objective, PlacementCosts, Unplaced
+from solvers.problem import Flavor, HostClass, Problem, Shape
 from solvers.proofs.duals_by_highs import recheck
 from solvers.result import Interrupt, Limits
 
@@ -204,7 +205,10 @@ def packed(seed: int) -> Problem:
         flavors=tuple(Flavor(name=str(n), vcpus=n, arriving=many) for n, many in zip(sizes, count, strict=True)),
         shapes=(shape,),
         classes=(host_class,),
-        objectives=(Objective(goal="placed", unplaced=np.array(sizes)), Objective(goal="remote", cost="remote")),
+        objectives=(
+            Objective(goal="placed", terms=(Unplaced(np.array(sizes)),)),
+            Objective(goal="remote", terms=(PlacementCosts("remote"),)),
+        ),
     )
 
 

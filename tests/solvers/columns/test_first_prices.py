@@ -11,7 +11,8 @@ from solvers.columns.engine import solve_columns
 from solvers.columns.first_prices import resource_prices
 from solvers.columns.model import StateModel
 from solvers.exact.search import solve_exact
-from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
+from solvers.objective import HostCosts, Objective, RuleExcess, StayPenalties, Unplaced
+from solvers.problem import COST_UNIT, Flavor, HostClass, Problem, Shape
 from solvers.result import Limits
 
 HOSTS = 3
@@ -53,10 +54,16 @@ def packing(seed: int, *, flavors: int = 6, hosts: tuple[int, ...] = (4, 6, 8)) 
         shapes=(shape,),
         classes=classes,
         objectives=(
-            Objective(goal="placed", part="vCPUs", unplaced=vcpus),
-            Objective(goal="placed", part="VMs", unplaced=np.ones(flavors, dtype=np.int64)),
-            Objective(goal="rules", stay_penalty=True, cross_rules=True),
-            Objective(goal="hosts", host_cost=True, unit=COST_UNIT),
+            Objective(goal="placed", part="vCPUs", terms=(Unplaced(vcpus),)),
+            Objective(goal="placed", part="VMs", terms=(Unplaced(np.ones(flavors, dtype=np.int64)),)),
+            Objective(
+                goal="rules",
+                terms=(
+                    StayPenalties(),
+                    RuleExcess(),
+                ),
+            ),
+            Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),
         ),
     )
 

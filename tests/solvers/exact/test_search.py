@@ -15,7 +15,8 @@ import solvers.exact.search
 from solvers.evaluate import evaluate, violations
 from solvers.exact.model import ExactModel
 from solvers.exact.search import solve_exact
-from solvers.problem import COST_UNIT, Flavor, HostClass, Objective, Problem, Shape
+from solvers.objective import HostCosts, Objective, PlacementCosts, Unplaced
+from solvers.problem import COST_UNIT, Flavor, HostClass, Problem, Shape
 from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Progress, Result
 from tests.effort import no_more_than
 
@@ -263,9 +264,9 @@ def test_improvements_do_not_lose_headroom() -> None:
         shapes=(shape,),
         classes=(host_class,),
         objectives=(
-            Objective(goal="placed", unplaced=np.array([1, 0])),
-            Objective(goal="hosts", host_cost=True),
-            Objective(goal="headroom", cost="headroom"),
+            Objective(goal="placed", terms=(Unplaced(np.array([1, 0])),)),
+            Objective(goal="hosts", terms=(HostCosts(),)),
+            Objective(goal="headroom", terms=(PlacementCosts("headroom"),)),
         ),
     )
     spread = HostPattern(host_class=0, count=3, placements=((0, 1),))
@@ -299,7 +300,7 @@ def test_ties_are_broken_for_fewer_nodes() -> None:
         flavors=(Flavor(name="vm", vcpus=2, arriving=2),),
         shapes=(shape,),
         classes=(host_class,),
-        objectives=(Objective(goal="placed", unplaced=np.array([2], dtype=np.int64)),),
+        objectives=(Objective(goal="placed", terms=(Unplaced(np.array([2], dtype=np.int64)),)),),
     )
     spread = HostPattern(host_class=0, count=1, placements=((0, 2),))
     warm = Result(status="feasible", objectives=(), patterns=(spread,), unplaced=(0,))

@@ -15,7 +15,8 @@ from solvers.evaluate import evaluate, violations
 from solvers.improve.fleet import Fleet
 from solvers.improve.stage import stage_of
 from solvers.improve.tables import tables_of
-from solvers.problem import Objective, Problem, Shortage
+from solvers.objective import Objective, Shortages
+from solvers.problem import Problem, Shortage
 from solvers.result import Limits, Result
 from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
@@ -37,7 +38,7 @@ def _over_full(seed: int) -> Problem:
     )
     shortage = Shortage(part="over", apart=(((0, 1), (2, 1)), ((1, 3),), ((4, 2),)))
     shapes = tuple(replace(shape, shortages=(shortage,)) for shape in problem.shapes)
-    excess = Objective(goal="excess", shortage="over")
+    excess = Objective(goal="excess", terms=(Shortages("over"),))
     return replace(problem, classes=classes, shapes=shapes, objectives=(excess, *problem.objectives))
 
 

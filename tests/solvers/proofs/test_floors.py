@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from small_problems import small_case
 
-from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, Hinges, Objective, PlacementCosts
+from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
 from solvers.proofs.floors import least_moves, load_floor, saving_floor
 from solvers.result import Limits
 from solvers.solve import solve
@@ -97,7 +98,10 @@ def _fleet(budget: MoveBudget, *, floating: bool) -> Problem:
         flavors=(Flavor(name="a", vcpus=1), Flavor(name="b", vcpus=2)),
         shapes=shapes,
         classes=classes,
-        objectives=(Objective(goal="balance", hinge="balance"), Objective(goal="moves", migrations=1, moves=1)),
+        objectives=(
+            Objective(goal="balance", terms=(Hinges("balance"),)),
+            Objective(goal="moves", terms=(Changes(migrations=1, moves=1),)),
+        ),
         budget=budget,
     )
 
@@ -149,7 +153,7 @@ def _fleet_of_places(budget: MoveBudget) -> Problem:
         flavors=(Flavor(name="a", vcpus=1),),
         shapes=(shape,),
         classes=(host,),
-        objectives=(Objective(goal="remote", cost="remote"),),
+        objectives=(Objective(goal="remote", terms=(PlacementCosts("remote"),)),),
         budget=budget,
     )
 
@@ -173,7 +177,7 @@ def test_a_saving_for_every_move() -> None:
 def test_moves_are_proven_by_what_each_can_save() -> None:
     """Held at what two moves save at most, the columns engine knows without columns that it takes two."""
     problem = _fleet_of_places(MoveBudget(moves=2))
-    goals = (*problem.objectives, Objective(goal="moves", migrations=0, moves=1))
+    goals = (*problem.objectives, Objective(goal="moves", terms=(Changes(migrations=0, moves=1),)))
     found = solve(replace(problem, objectives=goals), limits=Limits(time_limit_s=600), engine="columns")
     assert found.status == "optimal"
     assert [row.value for row in found.objectives] == [2, 2]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Objective, Problem, Shape
+from solvers.objective import HostCosts, Objective, Unplaced
+from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
 from solvers.reductions.choose_domains import Ties
 from solvers.reductions.without_rules import solve_ruled
 from solvers.result import Limits, ObjectiveResult, Result
@@ -44,8 +45,8 @@ def racks(vms: int) -> Problem:
     )
     rules = tuple(CrossRule(name=f"together {n}", kind="together", members=(n,), scope="rack") for n in range(GROUPS))
     objectives = (
-        Objective(goal="placed", unplaced=np.full(GROUPS, 2, dtype=np.int64)),
-        Objective(goal="hosts", host_cost=True, unit=COST_UNIT),
+        Objective(goal="placed", terms=(Unplaced(np.full(GROUPS, 2, dtype=np.int64)),)),
+        Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),
     )
     return Problem(flavors=flavors, shapes=(shape,), classes=classes, objectives=objectives, rules=rules)
 

@@ -9,7 +9,8 @@ from instances import live_nodes_fleet, synthetic_fleet
 from small_problems import small_case, small_problem
 
 from solvers.evaluate import evaluate, violations
-from solvers.problem import CrossRule, Flavor, HostClass, MoveBudget, Objective, Problem, Shape
+from solvers.objective import Changes, Objective, PlacementCosts, Unplaced
+from solvers.problem import CrossRule, Flavor, HostClass, MoveBudget, Problem, Shape
 from solvers.result import HostPattern, Result
 from solvers.starts.best_fit import solve_greedy
 from tests.effort import no_more_than
@@ -46,7 +47,7 @@ def rack_problem(
         flavors=flavors,
         shapes=(shape,),
         classes=classes,
-        objectives=(Objective(goal="placed", unplaced=np.array([1, 1])),),
+        objectives=(Objective(goal="placed", terms=(Unplaced(np.array([1, 1])),)),),
         rules=() if rule is None else (rule,),
     )
 
@@ -148,7 +149,7 @@ def test_floating_vms_settle_on_their_host() -> None:
     """VMs that are on no known node of their host get one there, and that is no move."""
     problem = rack_problem(None, arriving=(0, 0), hosts=2)
     floats = replace(problem.classes[0], floating=((0, 2),))
-    goal = Objective(goal="moves", moves=1)
+    goal = Objective(goal="moves", terms=(Changes(moves=1),))
     problem = replace(problem, classes=(floats, problem.classes[1]), objectives=(goal,))
     result = solve_greedy(problem)
     assert spread_over(problem, result) == {0: 4, 1: 0}
@@ -160,7 +161,10 @@ def test_phantoms_fill_what_is_left() -> None:
     problem = rack_problem(None, arriving=(3, 0))
     shape = replace(problem.shapes[0], cost={"headroom": np.array([0, -1])})
     flavors = (problem.flavors[0], Flavor(name="slot", vcpus=1, phantom=True))
-    goals = (Objective(goal="placed", unplaced=np.array([1, 0])), Objective(goal="headroom", cost="headroom"))
+    goals = (
+        Objective(goal="placed", terms=(Unplaced(np.array([1, 0])),)),
+        Objective(goal="headroom", terms=(PlacementCosts("headroom"),)),
+    )
     problem = replace(problem, shapes=(shape,), flavors=flavors, objectives=goals)
     result = solve_greedy(problem)
     assert [row.value for row in result.objectives] == [0, -13]

@@ -11,7 +11,8 @@ from placer.model.goals import parse_goals
 from placer.model.vm import CpuPolicy, PinPolicy
 from placer.planning.compile.compile import compile_fleet
 from solvers.evaluate import evaluate, violations
-from solvers.problem import Flavor, HostClass, MoveBudget, Objective, Problem, Shape, Shortage
+from solvers.objective import Changes, Objective, Shortages
+from solvers.problem import Flavor, HostClass, MoveBudget, Problem, Shape, Shortage
 from solvers.result import Limits
 from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
@@ -126,7 +127,10 @@ def test_a_place_that_may_hold_no_more_is_not_taken() -> None:
         flavors=(Flavor(name="a", vcpus=1), Flavor(name="b", vcpus=1)),
         shapes=(shape,),
         classes=(host, other),
-        objectives=(Objective(goal="excess", shortage="memory"), Objective(goal="moves", moves=1)),
+        objectives=(
+            Objective(goal="excess", terms=(Shortages("memory"),)),
+            Objective(goal="moves", terms=(Changes(moves=1),)),
+        ),
     )
     found = mended(problem, solve_greedy(problem))
     assert violations(problem, found.patterns, found.unplaced) == []
