@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ class _VmTexts:
 
     def of(self, vm: PlanVm) -> str:
         """Return a VM as a JSON object with its keys sorted."""
-        alike = (id(vm.cells), id(vm.pins), id(vm.iothreads), vm.emulator, vm.devices, vm.bound)
+        alike = (id(vm.cells), id(vm.pins), id(vm.iothreads), vm.emulator, vm.devices, vm.addresses, vm.bound)
         key = (alike, vm.change, vm.shown, vm.new_cells)
         if key not in self._known:
             if len(self._known) >= _MOST_TEXTS:
@@ -175,7 +176,10 @@ def _vm(vm: PlanVm) -> dict[str, Any]:
         "pins": {str(vcpu): format_cpuset(pin) for vcpu, pin in vm.pins.items()},
         "emulator": None if vm.emulator is None else format_cpuset(vm.emulator),
         "iothreads": {str(number): format_cpuset(pin) for number, pin in vm.iothreads.items()},
-        "devices": [{"kind": kind, "node": node} for kind, node in vm.devices],
+        "devices": [
+            {"kind": kind, "node": node, **({} if address is None else {"address": address})}
+            for (kind, node), address in zip_longest(vm.devices, vm.addresses)
+        ],
         **({"bound": [_bound(one) for one in vm.bound]} if vm.bound else {}),
     }
 

@@ -56,12 +56,23 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device, or `count` alike, with the node it hangs on (None where the host does not say)."""
+    """A device, or `count` alike, with the node it hangs on (None where the host does not say).
+
+    `functions` are the addresses of the virtual functions that are there, where VMs get those. `group` names what it
+    shares with others near it: a PCIe root port with a switch behind, or an island of NVLink.
+    """
 
     address: str
     kind: str
     node: int | None = None
     count: int = 1
+    functions: tuple[str, ...] = ()
+    group: str | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of which a VM is given one; none where it is several that are not told apart."""
+        return self.functions or ((self.address,) if self.count == 1 else ())
 
 
 @dataclass(frozen=True, kw_only=True)

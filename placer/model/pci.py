@@ -6,6 +6,8 @@ import re
 
 PciAddress = tuple[int, int, int, int]
 """Domain, bus, slot and function."""
+AddressKey = PciAddress | str
+"""What tells one device from another: the PCI address however it is written, else the text."""
 _PCI = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
 
 
@@ -16,3 +18,8 @@ def pci_address(text: str) -> PciAddress | None:
         return None
     domain, bus, slot, function = found.groups()
     return int(domain or "0", 16), int(bus, 16), int(slot, 16), int(function, 16)
+
+
+def address_key(text: str) -> AddressKey:
+    """Return what is equal for every way to write an address."""
+    return pci_address(text) or text.strip()

@@ -56,7 +56,8 @@ class PlanVm:
     A vCPU whose cpuset holds one CPU of its own is dedicated; shared vCPUs float over several. `bound` says what the VM
     is bound to where that is not one node a cell, in the terms of `Current.bound`: its `pins` then are the CPUs that
     its vCPUs may run on, and what is the whole host there is not pinned. `shown` says whether the
-    guest sees its cells (False: flat guest). `new_cells` says that the solver chose the cells, so the guest's ABI is
+    guest sees its cells (False: flat guest). `addresses` are those of its `devices`, in their order, None where one is
+    not known; empty where none is. `new_cells` says that the solver chose the cells, so the guest's ABI is
     new.
     """
 
@@ -70,6 +71,7 @@ class PlanVm:
     emulator: frozenset[int] | None = None
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
     devices: tuple[tuple[str, int | None], ...] = ()
+    addresses: tuple[str | None, ...] = ()
     bound: tuple[Bound, ...] = ()
     change: Change = Change.NONE
     from_host: str | None = None

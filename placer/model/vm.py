@@ -265,6 +265,7 @@ class Current:
     `bound` says what the VM is bound to where that is not one node a cell: one entry for the whole VM, or one a cell;
     empty where `nodes` say it, and where neither does, the VM floats over its host (`memory_nodes` alone bind its
     memory). `memory_on` is where its pages lie now (node id -> KiB), as far as known: it informs, it binds nothing.
+    `devices` are the addresses of the host's devices that it has, as far as known.
     """
 
     host: str
@@ -275,6 +276,7 @@ class Current:
     iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
     bound: tuple[Bound, ...] = ()
     memory_on: Mapping[int, int] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

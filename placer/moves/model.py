@@ -34,7 +34,7 @@ class Place:
     """Where a VM is between steps: host, cells with their memory, and every cpuset as far as known.
 
     `nodes` are the nodes of its parts' vCPUs, None where not known. A shared vCPU floats over what is free on its node,
-    so its cpuset follows the VMs around it.
+    so its cpuset follows the VMs around it. `addresses` are those of its `devices` as far as known.
     """
 
     host: str
@@ -44,6 +44,7 @@ class Place:
     emulator: frozenset[int] | None = None
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
     devices: tuple[tuple[str, int | None], ...] = ()
+    addresses: tuple[str | None, ...] = ()
 
     @property
     def memory_nodes(self) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ def place_now(vm: Vm, cells: tuple[PlanCell, ...] | None = None) -> Place:
         pins=now.pins,
         emulator=now.emulator,
         iothreads=now.iothread_pins,
+        addresses=now.devices,
     )
 
 
@@ -78,6 +79,7 @@ def place_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Place:
         emulator=planned.emulator,
         iothreads=planned.iothreads,
         devices=planned.devices,
+        addresses=planned.addresses,
     )
 
 
@@ -115,7 +117,8 @@ class ClaimMaker:
             return self._claims(vm, host, place)
         sets = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus)
         pins = id(place.pins) if place.pins else None
-        key = (id(vm.spec), vm.pins_fixed, sets, place.nodes, id(place.cells), pins, place.emulator, place.devices)
+        devices = (place.devices, place.addresses)
+        key = (id(vm.spec), vm.pins_fixed, sets, place.nodes, id(place.cells), pins, place.emulator, devices)
         if key not in self._alike:
             self._alike[key] = (place, self._claims(vm, host, place))
         return self._alike[key][1]
@@ -149,6 +152,9 @@ class ClaimMaker:
                 node = next(iter(there)) if len(there) == 1 else None
             if node is not None:
                 amounts[Key("device", node, kind)] += 1
+        for address in place.addresses:
+            if address is not None:
+                amounts[Key("device", None, address)] += 1
         on_nodes = {name for node in host.topology.nodes for name in node.resources} if spec.resources else set()
         for name, amount in spec.resources.items():
             parts: Sequence[int | None] = [None]

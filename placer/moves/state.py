@@ -132,6 +132,7 @@ class Board:
                 for where in {None, node}:
                     place = Key("device", where, device.kind)
                     memory[place] = memory.get(place, 0) + device.count
+                memory.update({Key("device", None, address): 1 for address in device.addresses})
             for at in host.topology.nodes:
                 for name, amount in at.resources.items():
                     memory[Key("resource", at.id, name)] = amount

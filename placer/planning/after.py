@@ -29,11 +29,12 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
 
 
 def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+    devices = tuple(address for address in planned.addresses if address is not None)
     if planned.bound:
         now = vm.current
         if now is not None and now.host == planned.host and bounds_now(vm) == planned.bound:
             return vm
-        return dataclasses.replace(vm, current=Current(host=planned.host, bound=planned.bound))
+        return dataclasses.replace(vm, current=Current(host=planned.host, bound=planned.bound, devices=devices))
     nodes, memory = part_nodes(vm, planned, topology)
     return dataclasses.replace(
         vm,
@@ -44,6 +45,7 @@ def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
             pins=planned.pins,
             emulator=planned.emulator,
             iothread_pins=planned.iothreads,
+            devices=devices,
         ),
     )
 

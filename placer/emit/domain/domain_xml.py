@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -18,13 +18,13 @@ from placer.emit.domain.elements import (
     set_vcpu,
     set_vcpu_pins,
 )
-from placer.emit.domain.hostdevs import GivenDevice, add_hostdevs
+from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
 from placer.model.cpuset import format_cpuset
-from placer.model.host import Host
+from placer.model.host import Host, Topology
 from placer.model.plan import Change, PlanVm
 from placer.model.units import format_kib
 from placer.model.vm import Vm, VmSpec
@@ -49,15 +49,15 @@ def patch_domain(
     *,
     source: str | None = None,
     known: Vm | None = None,
-    devices: Sequence[GivenDevice] = (),
+    origin: Topology | None = None,
 ) -> bytes:
     """Return the XML of a domain as the plan wants it; of a VM that stays as it is not a byte changes.
 
     Owned and set: ``<vcpu placement cpuset>``, vcpupin, emulatorpin and iothreadpin of ``<cputune>``, ``<numatune>``,
-    huge pages where the spec's page size differs, the host nodes of memory devices, and the guest's cells with their
-    distances where they are new. All the rest stays as it is, comments and foreign namespaces included; nothing is
-    ever added to an existing ``<cpu>`` but cells and, with `reshape`, the topology, for its defaults differ by machine
-    type and the guest sees them.
+    huge pages where the spec's page size differs, the host nodes of memory devices, the host addresses of devices that
+    the plan names, and the guest's cells with their distances where they are new. All the rest stays as it is, comments
+    and foreign namespaces included; nothing is ever added to an existing ``<cpu>`` but cells and, with `reshape`, the
+    topology, for its defaults differ by machine type and the guest sees them.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def patch_domain(
     known
         The VM as the fleet has it. Where the plan leaves it as it is, the XML is returned as given, or with no other
         change than the cpusets of vCPUs that give way to dedicated ones.
-    devices
-        Devices of the host that a VM gets which has none yet.
+    origin
+        The host that the VM comes from: it tells of what kind the devices are that the XML names.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def patch_domain(
     where = source or f"domain XML of {vm.name!r}"
     _check_placing(vm, spec, host)
     if xml is None:
-        root = _fragment(vm, spec, host)
+        root, missing = _fragment(vm, spec, host), given_devices(vm)
         pages: tuple[int | None, ...] = (None,)
         if wants_topology(spec, has_xml=False, new_cells=True):
             set_topology(root, guest_topology(vm, spec, host), host)
@@ -91,7 +91,10 @@ def patch_domain(
     else:
         reading = read_domain(xml, where)
         root, pages = parse_xml(xml, where), page_layout(reading.spec)
-        _check_source(root, reading, vm, spec, host, where)
+        given, missing = replace_hostdevs(root, vm, host, origin)
+        _check_source(root, reading, vm, spec, host, where, given)
+        if known is None or known.current is not None:
+            missing = []
         if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
             differ = pins_that_differ(vm, reading.pins, host.topology.cpus)
             if not differ:
@@ -111,8 +114,8 @@ def patch_domain(
     set_cputune(root, vm, host.topology.cpus)
     set_numatune(root, vm, cell_ids)
     set_device_nodemasks(root, vm, cell_ids)
-    if devices:
-        add_hostdevs(root, devices)
+    if missing:
+        add_hostdevs(root, vm, host, missing)
     return serialise(root, xml)
 
 
@@ -136,8 +139,16 @@ def _check_placing(vm: PlanVm, spec: VmSpec, host: Host) -> None:
         raise InputError(faults)
 
 
-def _check_source(root: _Element, reading: DomainReading, vm: PlanVm, spec: VmSpec, host: Host, where: str) -> None:
-    """Refuse XML that is not of this VM, or that a plan for this host would make false."""
+def _check_source(
+    root: _Element,
+    reading: DomainReading,
+    vm: PlanVm,
+    spec: VmSpec,
+    host: Host,
+    where: str,
+    given: Collection[_Element],
+) -> None:
+    """Refuse XML that is not of this VM, or that a plan for this host would make false; `given` are devices of it."""
     wrong = []
     same_name = vm.name == reading.name or vm.name.endswith("/" + reading.name)
     if (vm.uuid is not None and reading.uuid is not None and vm.uuid.lower() != reading.uuid) or (
@@ -161,7 +172,7 @@ def _check_source(root: _Element, reading: DomainReading, vm: PlanVm, spec: VmSp
         )
         for text in wrong
     ]
-    faults += host_reference_faults(root, vm, host.topology, reading.pins, where)
+    faults += host_reference_faults(root, vm, host.topology, reading.pins, where, given)
     if faults:
         raise InputError(faults)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from placer.emit.domain.domain_xml import identity_lines, patch_domain
-from placer.emit.domain.hostdevs import GivenDevice, given_devices
 from placer.emit.domain.start_rules import start_faults
 from placer.emit.export import PRIVATE_MODE, Exporter
 from placer.emit.writer import safe_file_name
@@ -74,7 +73,7 @@ def allocated_at_once(fleet: Fleet) -> frozenset[str]:
     return frozenset(found)
 
 
-def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet, devices: Sequence[GivenDevice] = ()) -> bytes:
+def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
     """Return the XML of one VM as planned.
 
     Raises
@@ -84,13 +83,15 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet, devices: Sequen
     """
     old = source_xml(known, fleet)
     where = known.domain.path if known.domain is not None else f"domain XML of {vm.name!r}"
-    new = patch_domain(old, vm, known.spec, host, source=where, known=known, devices=devices)
+    before = None if known.current is None else fleet.host_by_name.get(known.current.host)
+    origin = None if before is None else before.topology
+    new = patch_domain(old, vm, known.spec, host, source=where, known=known, origin=origin)
     if new == old:
         return new
     broken = start_faults(new, where, host=host.topology)
     if broken and old is not None:
-        before = {fault.message for fault in start_faults(old, where)}
-        broken = [fault for fault in broken if fault.message not in before]
+        kept = {fault.message for fault in start_faults(old, where)}
+        broken = [fault for fault in broken if fault.message not in kept]
     if broken:
         raise InputError(broken)
     return new
@@ -99,18 +100,16 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet, devices: Sequen
 class _Domains:
     """Makes the XML of one VM after the other; of VMs without XML of their own, those alike get the same text."""
 
-    def __init__(self, plan: Plan, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self._devices = given_devices(plan, fleet, source_xml)
         self._places = PlaceNumbers()
         self._around: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
 
     def xml(self, vm: PlanVm) -> bytes:
         """Return the XML of a VM as planned."""
         known, host = self.fleet.vm_by_name[vm.name], self.fleet.host_by_name[vm.host]
-        devices = self._devices.get(vm.name, ())
-        if known.domain is not None or devices:
-            return planned_xml(vm, known, host, self.fleet, devices)
+        if known.domain is not None or any(vm.addresses):
+            return planned_xml(vm, known, host, self.fleet)
         key = (id(known.spec), id(host.topology), self._places.of(vm))
         around = self._around.get(key)
         if around is None:
@@ -124,7 +123,7 @@ class _Domains:
 
 def _domains(plan: Plan, fleet: Fleet) -> Iterator[tuple[PlanVm, bytes]]:
     faults: list[Fault] = []
-    domains = _Domains(plan, fleet)
+    domains = _Domains(fleet)
     for vm in plan.vms:
         try:
             yield vm, domains.xml(vm)

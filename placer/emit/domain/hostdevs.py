@@ -1,94 +1,70 @@
-"""PCI devices of the host in a guest: which address each VM gets, and where the guest sees it hang."""
+"""PCI devices of the host in a guest: the addresses that a plan gives, and where the guest sees new ones hang."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.elements import DOMAIN_ORDER
 from placer.emit.domain.xml_tree import add_child, child_of
-from placer.model.fleet import Fleet
-from placer.model.host import Host
+from placer.model.host import Host, Topology
 from placer.model.pci import PciAddress, pci_address
-from placer.model.plan import Plan, PlanVm
-from placer.model.vm import Vm
-from placer.read.domains.hostdevs import host_addresses
-from placer.read.text.xml import parse_xml
+from placer.model.plan import PlanVm
+from placer.read.domains.hostdevs import PARTS, source_addresses
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenDevice:
-    """A device of the host that a VM gets: its address, and the guest cell it is near to (None: of no one)."""
-
-    address: PciAddress
-    cell: int | None
+Given = tuple[str, int | None, PciAddress]
+"""Kind, node and address of a device of the host that a VM gets."""
 
 
-def given_devices(
-    plan: Plan, fleet: Fleet, source: Callable[[Vm, Fleet], bytes | None]
-) -> Mapping[str, tuple[GivenDevice, ...]]:
-    """Return VM -> the devices it gets, for VMs that come to a host and have none in their own XML.
+def given_devices(vm: PlanVm) -> list[Given]:
+    """Return the devices of a plan whose PCI addresses it names."""
+    named = zip(vm.devices, vm.addresses, strict=False)
+    found = [(kind, node, pci_address(text)) for (kind, node), text in named if text is not None]
+    return [(kind, node, address) for kind, node, address in found if address is not None]
 
-    Addresses that domains of a host name are theirs. Where a VM that runs there has a device of which nobody knows the
-    address, none of its kind is chosen on that host. A device that is several is no single address.
+
+def replace_hostdevs(
+    root: _Element, vm: PlanVm, host: Host, origin: Topology | None
+) -> tuple[list[_Element], list[Given]]:
+    """Give the devices that a domain has the addresses of the plan, nothing else of them is touched.
+
+    Each gets one of its kind: what kind it is tells the host that the VM comes from (`origin`), else the one it goes
+    to. Where neither does, devices of one kind alone are taken in their order.
+
+    Returns
+    -------
+    given, missing
+        The devices of the domain that now are those of the plan, and those of the plan that the domain lacks.
     """
-    asking = {vm.host for vm in plan.vms if vm.devices}
-    if not asking:
-        return {}
-    names, unknown = _held(fleet, asking, source)
-    out = {}
-    free = {name: _free(fleet.host_by_name[name], names[name]) for name in asking}
-    for vm in plan.vms:
-        known = fleet.vm_by_name[vm.name]
-        if not vm.devices or known.current is not None or _addresses(source(known, fleet)):
-            continue
-        host = fleet.host_by_name[vm.host]
-        chosen: list[GivenDevice] = []
-        for kind, node in vm.devices:
-            left = free[vm.host].get((kind, node), [])
-            if left and (vm.host, kind) not in unknown:
-                chosen.append(GivenDevice(address=left.pop(0), cell=_cell_near(vm, host, node)))
-        if chosen:
-            out[vm.name] = tuple(chosen)
-    return out
-
-
-def _held(
-    fleet: Fleet, hosts: set[str], source: Callable[[Vm, Fleet], bytes | None]
-) -> tuple[Mapping[str, set[PciAddress]], set[tuple[str, str]]]:
-    """Return the addresses that domains of each host name, and the kinds of which some are held unnamed there."""
-    names: dict[str, set[PciAddress]] = defaultdict(set)
-    unknown: set[tuple[str, str]] = set()
-    for vm in fleet.vms:
-        if vm.current is None or vm.current.host not in hosts:
-            continue
-        own = _addresses(source(vm, fleet))
-        names[vm.current.host] |= own
-        if vm.spec.devices and not own:
-            unknown |= {(vm.current.host, request.kind) for request in vm.spec.devices}
-    return names, unknown
-
-
-def _addresses(xml: bytes | None) -> frozenset[PciAddress]:
-    if xml is None or (b"hostdev" not in xml and b"<source" not in xml):
-        return frozenset()
-    return host_addresses(parse_xml(xml, "domain XML"))
-
-
-def _free(host: Host, held: set[PciAddress]) -> dict[tuple[str, int | None], list[PciAddress]]:
-    """Return (kind, node) -> addresses in order that nobody holds."""
-    free: dict[tuple[str, int | None], list[PciAddress]] = defaultdict(list)
-    for device in sorted(host.topology.devices, key=lambda one: one.address):
-        address = pci_address(device.address) if device.count == 1 else None
-        if address is not None and address not in held:
-            node = device.node if device.node in host.topology.node_ids else None
-            free[device.kind, node].append(address)
-    return free
+    left = given_devices(vm)
+    open_: list[tuple[_Element, _Element, PciAddress]] = []
+    given: list[_Element] = []
+    for device, element, address in source_addresses(root):
+        same = next((one for one in left if one[2] == address), None)
+        if same is None:
+            open_.append((device, element, address))
+        else:
+            left.remove(same)
+            given.append(device)
+    kinds = {
+        pci_address(text): device.kind
+        for topology in (host.topology, origin)
+        if topology is not None
+        for device in topology.devices
+        for text in device.addresses
+    }
+    untold = all(address not in kinds for _, _, address in open_) and len(open_) == len(left)
+    alike = untold and len({kind for kind, _, _ in left}) == 1
+    for device, element, address in open_:
+        other = next((one for one in left if alike or one[0] == kinds.get(address)), None)
+        if other is not None:
+            left.remove(other)
+            given.append(device)
+            _name_address(element, other[2])
+    return given, left
 
 
 def _cell_near(vm: PlanVm, host: Host, node: int | None) -> int | None:
@@ -102,37 +78,38 @@ def _cell_near(vm: PlanVm, host: Host, node: int | None) -> int | None:
     )
 
 
-def add_hostdevs(root: _Element, devices: Sequence[GivenDevice]) -> None:
+def add_hostdevs(root: _Element, vm: PlanVm, host: Host, given: Sequence[Given]) -> None:
     """Add a ``<hostdev>`` a device; those near a guest cell behind a ``pcie-expander-bus`` that names the cell.
 
     Only a machine of kind q35 takes such a bus; elsewhere, and for a flat guest, libvirt chooses the guest's address.
     """
+    devices = [(address, _cell_near(vm, host, node)) for _, node, address in given]
     kind = root.find("os/type")
     machine = "" if kind is None else kind.get("machine", "")
-    near = {device.cell for device in devices if device.cell is not None}
+    near = any(cell is not None for _, cell in devices)
     if near and kind is not None and not machine and kind.get("arch", "x86_64") == "x86_64":
         kind.set("machine", machine := "q35")
     parent = child_of(root, "devices", DOMAIN_ORDER)
     used = [int(one.get("index", "0")) for one in parent.findall("controller") if one.get("index", "0").isdigit()]
     index = max(used, default=0) + 1
     buses: dict[int, tuple[int, int]] = {}
-    for device in devices:
+    for address, cell in devices:
         at: int | None = None
-        if device.cell is not None and "q35" in machine:
-            if device.cell not in buses:
+        if cell is not None and "q35" in machine:
+            if cell not in buses:
                 bus = _controller(parent, index, "pcie-expander-bus")
-                add_child(add_child(bus, "target"), "node").text = str(device.cell)
-                buses[device.cell] = (index, 0)
+                add_child(add_child(bus, "target"), "node").text = str(cell)
+                buses[cell] = (index, 0)
                 index += 1
-            bus_index, slot = buses[device.cell]
+            bus_index, slot = buses[cell]
             _set_address(_controller(parent, index, "pcie-root-port"), (0, bus_index, slot, 0), guest=True)
-            buses[device.cell] = (bus_index, slot + 1)
+            buses[cell] = (bus_index, slot + 1)
             at = index
             index += 1
         element = add_child(parent, "hostdev")
         for name, value in (("mode", "subsystem"), ("type", "pci"), ("managed", "yes")):
             element.set(name, value)
-        _set_address(add_child(element, "source"), device.address, guest=False)
+        _set_address(add_child(element, "source"), address, guest=False)
         if at is not None:
             _set_address(element, (0, at, 0, 0), guest=True)
 
@@ -148,5 +125,9 @@ def _set_address(parent: _Element, address: PciAddress, *, guest: bool) -> None:
     element = add_child(parent, "address")
     if guest:
         element.set("type", "pci")
-    for name, digits, value in zip(("domain", "bus", "slot", "function"), (4, 2, 2, 1), address, strict=True):
+    _name_address(element, address)
+
+
+def _name_address(element: _Element, address: PciAddress) -> None:
+    for name, digits, value in zip(PARTS, (4, 2, 2, 1), address, strict=True):
         element.set(name, f"0x{value:0{digits}x}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from placer.errors import Fault, InputError
@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 
 
 def host_reference_faults(
-    root: _Element, vm: PlanVm, topology: Topology, old_pins: Mapping[int, frozenset[int]], source: str
+    root: _Element,
+    vm: PlanVm,
+    topology: Topology,
+    old_pins: Mapping[int, frozenset[int]],
+    source: str,
+    given: Collection[_Element] = (),
 ) -> list[Fault]:
     """Return one fault for each reference to the host that the plan would make false.
 
-    A host device stays behind when the VM changes host. The cache and memory-bandwidth ids of ``<cachetune>`` and
-    ``<memorytune>`` name one L3 domain, and no topology tells which: they stay true only while its vCPUs stay on the
-    same L3 domains of the same host.
+    A host device stays behind when the VM changes host, but for those for which the plan names another (`given`).
+    The cache and memory-bandwidth ids of ``<cachetune>`` and ``<memorytune>`` name one L3 domain, and no topology tells
+    which: they stay true only while its vCPUs stay on the same L3 domains of the same host.
     """
     moved = vm.from_host is not None and vm.from_host != vm.host
     faults = []
     if moved:
         for element, what in _host_devices(root):
+            if element in given:
+                continue
             faults.append(
                 Fault(
                     message=f"VM {vm.name!r} goes from {vm.from_host!r} to {vm.host!r}, but has {what} of its host",

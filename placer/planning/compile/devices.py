@@ -1,13 +1,13 @@
-"""Which devices the VMs of a host are taken to have now: nobody tells, so those nearest to each that go round."""
+"""Which devices the VMs of a host have now: those whose addresses are told, else the nearest that go round."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from placer.model.fleet import Fleet
 from placer.model.host import LOCAL, Host
-from placer.model.vm import MAX_AUTO_CELLS
+from placer.model.vm import MAX_AUTO_CELLS, Vm
 from placer.planning.compile.flavors import current_positions
 from placer.planning.compile.needs import spec_needs
 
@@ -18,15 +18,16 @@ DeviceNodes = tuple[int | None, ...]
 def devices_now(fleet: Fleet, host: Host, vms: Iterable[int]) -> dict[int, DeviceNodes]:
     """Return VM -> where its devices are taken to be, for the VMs (indices) that are on the host on known nodes.
 
-    Each gets the nearest that is left, one on a node of its VM first; devices that can be served from
-    fewer nodes choose before others. Where none are left the nearest are shared: that host has too few. A VM is left
-    out where the host has no such device at all.
+    Devices whose addresses are known are where they are. Of the others each gets the nearest that is left, one on a
+    node of its VM first; devices that can be served from fewer nodes choose before others. Where none are left the
+    nearest are shared: that host has too few. A VM is left out where the host has no such device at all.
     """
     position = {node.id: number for number, node in enumerate(host.topology.nodes)}
     left: Counter[tuple[str, int | None]] = Counter()
     for device in host.topology.devices:
         left[device.kind, None if device.node is None else position.get(device.node)] += device.count
     homes: dict[int, tuple[int, ...]] = {}
+    found: dict[int, dict[int, int | None]] = {}
     requests: list[tuple[int, int, int, str, list[int | None]]] = []
     for vm in vms:
         nodes = current_positions(host, fleet.vms[vm]) if fleet.vms[vm].spec.devices else None
@@ -34,14 +35,18 @@ def devices_now(fleet: Fleet, host: Host, vms: Iterable[int]) -> dict[int, Devic
             continue
         homes[vm] = nodes[0]
         units = spec_needs(fleet.vms[vm].spec, locked_cells=len(nodes[0])).device_units(0)
+        held = known_slots(fleet.vms[vm], units, host)
+        found[vm] = held
+        left.subtract((units[slot][0], node) for slot, node in held.items())
         for slot, (kind, policy, part) in enumerate(units):
+            if slot in held:
+                continue
             own = nodes[0] if part is None else (nodes[0][part],)
             able = [node for one, node in left if one == kind]
             strict = policy == "required" or part is not None
             near = [node for node in able if not strict or node is None or node in own] or able
             near.sort(key=lambda node: _away(host, own, node))
             requests.append((len(near), vm, slot, kind, near))
-    found: dict[int, dict[int, int | None]] = {vm: {} for vm in homes}
     for _, vm, slot, kind, near in sorted(requests, key=lambda one: one[:3]):
         if not near:
             homes.pop(vm, None)
@@ -50,6 +55,23 @@ def devices_now(fleet: Fleet, host: Host, vms: Iterable[int]) -> dict[int, Devic
         left[kind, node] -= 1
         found[vm][slot] = node
     return {vm: tuple(found[vm][slot] for slot in sorted(found[vm])) for vm in homes}
+
+
+def known_slots(vm: Vm, units: Sequence[tuple[str, str, int | None]], host: Host) -> dict[int, int | None]:
+    """Return slot -> the node (position) of the devices that a VM is known to have on its host.
+
+    `units` are kind, policy and part of each of its devices.
+    """
+    slots: dict[int, int | None] = {}
+    if vm.current is None or not vm.current.devices:
+        return slots
+    position = {node.id: number for number, node in enumerate(host.topology.nodes)}
+    for device in host.topology.devices:
+        for _ in set(device.addresses).intersection(vm.current.devices):
+            slot = next((one for one, unit in enumerate(units) if unit[0] == device.kind and one not in slots), None)
+            if slot is not None:
+                slots[slot] = None if device.node is None else position.get(device.node)
+    return slots
 
 
 def have_choice(fleet: Fleet, host: Host, vms: Iterable[int], asked: Mapping[str, int]) -> bool:
@@ -61,7 +83,12 @@ def have_choice(fleet: Fleet, host: Host, vms: Iterable[int], asked: Mapping[str
     there: Counter[tuple[str, int | None]] = Counter()
     for device in host.topology.devices:
         there[device.kind, device.node if device.node in host.topology.node_ids else None] += device.count
-    kinds = {request.kind for vm in vms for request in fleet.vms[vm].spec.devices}
+    kind_of = {text: device.kind for device in host.topology.devices for text in device.addresses}
+    kinds: set[str] = set()
+    for vm in vms:
+        current = fleet.vms[vm].current
+        own = Counter(kind_of[text] for text in (current.devices if current else ()) if text in kind_of)
+        kinds |= {one.kind for one in fleet.vms[vm].spec.devices if one.per == "cell" or own[one.kind] < one.count}
     for kind in kinds:
         counts = [count for (own, _), count in there.items() if own == kind]
         if len(counts) > 1 and min(counts) < asked[kind]:

@@ -251,7 +251,7 @@ class ClassBuilder:
             view = draft.structure.view
             place: Place
             if nodes is None:
-                place = with_devices(self._loose.of(index, host), group.needs, view)
+                place = with_devices(self._loose.of(index, host), group.needs, view, vm, host)
                 self._constants[VCPUS] += place.beyond
             else:
                 place = Placement(0, *nodes, loaded.devices.get(index, (None,) * len(group.needs.device_units(0))))

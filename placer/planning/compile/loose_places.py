@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.sets import known_nodes
+from placer.model.vm import Vm
+from placer.planning.compile.devices import known_slots
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, host_sets, loose_now, unions_of
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import NodeView, nearest_devices
@@ -55,8 +57,11 @@ def unions_on(
     return (cpus, memory), all_cpus and all_memory
 
 
-def with_devices(loose: Loose, needs: Needs, view: NodeView) -> Loose:
-    """Return a place with its devices named: those nearest to it, nowhere where the host has none."""
-    devices = nearest_devices(needs, view, loose.cpu_nodes)
-    nowhere = tuple(None for _ in needs.device_units(0))
-    return replace(loose, device_nodes=nowhere if devices is None else devices)
+def with_devices(loose: Loose, needs: Needs, view: NodeView, vm: Vm | None = None, host: Host | None = None) -> Loose:
+    """Return a place with its devices named: those that the VM is known to have on its host, else those nearest to it,
+    nowhere where the host has none.
+    """
+    units = needs.device_units(0)
+    devices = nearest_devices(needs, view, loose.cpu_nodes) or tuple(None for _ in units)
+    known = known_slots(vm, units, host) if vm is not None and host is not None else {}
+    return replace(loose, device_nodes=tuple(known.get(slot, node) for slot, node in enumerate(devices)))

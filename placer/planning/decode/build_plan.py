@@ -85,16 +85,11 @@ class PlanBuilder:
         devices = devices_now(fleet, host, self._with_devices().get(host.name, ())) if asks else {}
         for vm in fixed:
             one = fleet.vms[vm]
-            known = known_nodes(one) is not None
-            flat = 1 if one.spec.cell_mode is CellMode.AUTO else None
-            yield (
-                (
-                    fixed_placement(host, one, devices.get(vm))
-                    if known
-                    else with_devices(loose_now(one, host), spec_needs(one.spec, locked_cells=flat), view_of(host))
-                ),
-                vm,
-            )
+            if known_nodes(one) is not None:
+                yield fixed_placement(host, one, devices.get(vm)), vm
+                continue
+            needs = spec_needs(one.spec, locked_cells=1 if one.spec.cell_mode is CellMode.AUTO else None)
+            yield with_devices(loose_now(one, host), needs, view_of(host), one, host), vm
 
     def _with_devices(self) -> dict[str, list[int]]:
         """Return host -> the VMs there that have devices."""

@@ -26,6 +26,7 @@ def plan_from_result(
     that stay keep those that they have.
     """
     from placer.measure.summary import capacity_summary
+    from placer.planning.decode.addresses import with_addresses
     from placer.planning.decode.build_plan import PlanBuilder
     from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
     from placer.planning.decode.even_out import even_out
@@ -73,7 +74,7 @@ def plan_from_result(
         rounds=result.rounds,
         status=status,
         goals=goals,
-        vms=vms,
+        vms=with_addresses(fleet, vms),
         unplaced=unplaced,
         versions=versions(),
         options=_options(compiled, max_repins, pin),

@@ -118,6 +118,7 @@ class _Reader:
     def vm(self, number: int, data: VmData) -> PlanVm:
         where = (number, data["name"])
         emulator = data.get("emulator")
+        addresses = tuple([device.get("address") for device in data.get("devices", ())])
         return PlanVm(
             name=data["name"],
             uuid=data.get("uuid"),
@@ -131,6 +132,7 @@ class _Reader:
             emulator=None if emulator is None else self.cpus(emulator, where, "emulator"),
             iothreads=self.cpusets(data.get("iothreads", {}), where, "iothreads"),
             devices=tuple([(device["kind"], device["node"]) for device in data.get("devices", ())]),
+            addresses=addresses if any(addresses) else (),
             bound=tuple([_bound(one) for one in data.get("bound", ())]),
         )
 

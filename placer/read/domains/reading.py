@@ -9,6 +9,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.pci import PciAddress
 from placer.model.vm import Bound, CellMode, Current, Movable, VmSpec
+from placer.read.domains.hostdevs import names_of
 from placer.read.domains.memory import Numatune
 
 
@@ -96,6 +97,7 @@ def current_of(reading: DomainReading, host: str, topology: Topology) -> Current
         emulator=reading.emulator,
         iothread_pins=reading.iothread_pins,
         bound=location.bound,
+        devices=names_of(reading.host_devices, topology),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
+from placer.model.pci import AddressKey, address_key
 from placer.model.vm import Bound, CellMode, Current, VmSpec
+from placer.read.domains.hostdevs import names_of
 from placer.read.domains.reading import DomainReading, bound_by_pins, current_of, nodes_of_pins
 from placer.read.inventory.schema import BoundEntry, VmEntry
 from placer.read.inventory.validation import Problem
@@ -22,6 +24,13 @@ def strangers(reading: DomainReading, topology: Topology) -> Iterator[str]:
     bound = frozenset().union(*(policy.nodeset or frozenset() for policy in policies if policy is not None))
     if nodes := bound - set(topology.node_ids):
         yield f"memory is bound to nodes {format_cpuset(nodes)}, which the host lacks: left out"
+
+
+def held_devices(entry: VmEntry, reading: DomainReading | None) -> Set[AddressKey]:
+    """Return the addresses of the host's devices that a VM has: those of its entry, else those of its XML."""
+    if entry.device_addresses is not None:
+        return {address_key(text) for text in entry.device_addresses}
+    return reading.host_devices if reading is not None else frozenset()
 
 
 def current_place(
@@ -64,8 +73,13 @@ def current_place(
         if cpus and (lacking := cpus - topology.cpus):
             problems.append(((key,), f"the host has no CPU {format_cpuset(lacking)}", None))
     memory_on = base.memory_on if entry.memory_on is None else entry.memory_on
-    if unknown := frozenset(memory_on).difference(topology.node_ids):
-        problems.append((("memory_on",), f"the host has no node {format_cpuset(unknown)}", None))
+    if nowhere := frozenset(memory_on).difference(topology.node_ids):
+        problems.append((("memory_on",), f"the host has no node {format_cpuset(nowhere)}", None))
+    held = held_devices(entry, reading)
+    devices = names_of(held, topology)
+    if entry.device_addresses is not None and (unknown := held - {address_key(text) for text in devices}):
+        named = next(text for text in entry.device_addresses if address_key(text) in unknown)
+        problems.append((("device_addresses",), f"the host has no device {named!r}", "list the host's devices"))
     return Current(
         host="",
         nodes=nodes,
@@ -75,6 +89,7 @@ def current_place(
         iothread_pins=entry.iothread_pins if entry.iothread_pins is not None else base.iothread_pins,
         bound=bound,
         memory_on=memory_on,
+        devices=devices,
     )
 
 

@@ -113,7 +113,9 @@ class DeviceEntry(Entry):
     address: Text
     kind: Text
     node: Count | None = None
-    count: Positive = 1
+    count: Positive | None = None
+    functions: list[Text] = []
+    group: Text | None = None
 
 
 class HostEntry(Entry):
@@ -273,6 +275,7 @@ class VmEntry(Entry):
         | None
     ) = None
     memory_on: dict[Count, Kib] | None = None
+    device_addresses: list[Text] | None = None
     pin: Literal["never", "allowed", "must"] | None = None
     movable: Literal["live", "cold", "drain", "false"] | None = None
     movable_why: list[Text] | None = None

@@ -228,7 +228,17 @@ class TopologyBuilder:
             if device.node is not None and device.node not in topology.node_ids:
                 problems.append((("devices", number, "node"), no_node(device.node, topology), None))
             here.add(key)
-            devices[key] = Device(address=device.address, kind=device.kind, node=device.node, count=device.count)
+            if device.count is not None and device.count < len(device.functions):
+                message = f"{device.count} devices, and {len(device.functions)} functions are listed"
+                problems.append((("devices", number, "count"), message, "leave it out"))
+            devices[key] = Device(
+                address=device.address,
+                kind=device.kind,
+                node=device.node,
+                count=device.count or len(device.functions) or 1,
+                functions=tuple(device.functions),
+                group=device.group,
+            )
         return replace(topology, devices=tuple(sorted(devices.values(), key=lambda device: device.address)))
 
 

@@ -14,7 +14,7 @@ from placer.read.domains.hostdevs import devices_of
 from placer.read.domains.reading import DomainReading
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files, texts
-from placer.read.inventory.places import current_place, strangers
+from placer.read.inventory.places import current_place, held_devices, strangers
 from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
 from placer.read.inventory.validation import Problem, further, note, validate
@@ -22,7 +22,17 @@ from placer.read.text.located import FaultLog, LineList, LineMap, freeze
 
 _OWN_KEYS = ("name", "uuid", "manager_id", "host")
 """What tells one VM of a flavor from the next: read apart, so that all of a flavor share the rest."""
-_PLACE_KEYS = ("nodes", "memory_nodes", "pins", "pins_fixed", "emulator", "iothread_pins", "bound", "memory_on")
+_PLACE_KEYS = (
+    "nodes",
+    "memory_nodes",
+    "pins",
+    "pins_fixed",
+    "emulator",
+    "iothread_pins",
+    "bound",
+    "memory_on",
+    "device_addresses",
+)
 _MAX_HINTS = 20
 
 
@@ -146,8 +156,8 @@ class _VmBuilder:
         self, entry: VmEntry, own: Mapping[str, str], reading: DomainReading | None, problems: list[Problem]
     ) -> None:
         if entry.count is not None:
-            for key in ("uuid", "manager_id", "domain"):
-                if key in own or (key == "domain" and entry.domain is not None):
+            for key in ("uuid", "manager_id", "domain", "device_addresses"):
+                if key in own or (key in ("domain", "device_addresses") and getattr(entry, key) is not None):
                     problems.append(
                         ((key,), "belongs to one VM, the entry has a count", "give each VM an entry of its own")
                     )
@@ -185,8 +195,8 @@ class _VmBuilder:
         identity = own.get("uuid", reading.uuid if reading is not None else None)
         key = (id(entry), id(topology))
         vm, found = self._likes.get(key, (None, []))
-        if reading is not None and topology is not None and entry.devices is None:
-            spec = replace(spec, devices=devices_of(reading.host_devices, topology))
+        if topology is not None and entry.devices is None and (reading is not None or entry.device_addresses):
+            spec = replace(spec, devices=devices_of(held_devices(entry, reading), topology))
         if vm is None and not found:
             vm = self._like(entry, spec, topology, reading, found)
             if reading is None:
@@ -253,6 +263,7 @@ def _copy(vm: Vm, name: str, identity: str | None, named: str | None, host: str 
             iothread_pins=place.iothread_pins,
             bound=place.bound,
             memory_on=place.memory_on,
+            devices=place.devices,
         )
     return Vm(
         name=name,

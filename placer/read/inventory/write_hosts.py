@@ -180,8 +180,12 @@ def _device(device: Device) -> str:
     out = {"address": y.scalar(device.address), "kind": y.scalar(device.kind)}
     if device.node is not None:
         out["node"] = str(device.node)
-    if device.count != 1:
+    if device.count != max(1, len(device.functions)):
         out["count"] = str(device.count)
+    if device.functions:
+        out["functions"] = y.texts(device.functions)
+    if device.group is not None:
+        out["group"] = y.scalar(device.group)
     return y.flow_map(out)
 
 

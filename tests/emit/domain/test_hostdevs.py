@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from lxml import etree
 
-from placer import read_fleet, solve
+from placer import check, read_fleet, solve
 from placer.emit.domain.files import domain_files
+from placer.emit.plan_file import plan_text
 from placer.model.fleet import Fleet
 from placer.model.pci import pci_address
+from placer.model.vm import DeviceRequest
+from placer.planning.after import fleet_after
+from placer.read.documents.plan_file import parse_plan
+from placer.read.domains.hostdevs import host_addresses
+from placer.read.inventory.inventory import parse_fleet
+from placer.read.inventory.write import inventory_text
 
 INVENTORY = """schema: placer.inventory/v1
 hosts:
@@ -42,7 +51,7 @@ def addresses(root: etree._Element) -> list[str]:
     """Return the host addresses of a domain's devices."""
     return [
         ":".join(str(int(element.get(name, ""), 0)) for name in ("bus", "slot", "function"))
-        for element in root.findall("devices/hostdev/source/address")
+        for element in root.findall("devices/hostdev[@type='pci']/source/address")
     ]
 
 
@@ -98,3 +107,117 @@ def test_pci_addresses() -> None:
     """With and without a domain; anything else is none."""
     assert pci_address("0000:81:00.1") == pci_address("81:00.1") == (0, 0x81, 0, 1)
     assert pci_address("pool") is None
+
+
+def fleet_of(folder: Path, text: str) -> Fleet:
+    """Return the fleet of an inventory."""
+    path = folder / "f.yaml"
+    path.write_text("schema: placer.inventory/v1\n" + text)
+    return read_fleet(path)
+
+
+SWITCHES = """hosts:
+  - name: h
+    nodes: [{id: 0, cpus: "0-15", memory: 64GiB}]
+    devices:
+      - {address: "0000:01:00.0", node: 0, kind: gpu, group: left}
+      - {address: "0000:02:00.0", node: 0, kind: gpu, group: right}
+      - {address: "0000:03:00.0", node: 0, kind: gpu, group: right}
+      - {address: "0000:04:00.0", node: 0, kind: gpu, group: left}
+      - {address: "0000:05:00.0", node: 0, kind: nic, group: right}
+      - {address: "0000:06:00.0", node: 0, kind: nic-vf, functions: ["0000:06:00.2", "0000:06:00.3"]}
+vms:
+"""
+
+
+def test_devices_of_a_vm_are_near_one_another(tmp_path: Path) -> None:
+    """A VM of two GPUs and a NIC gets those behind one switch, whatever their addresses; a single one leaves pairs."""
+    fleet = fleet_of(
+        tmp_path,
+        SWITCHES
+        + "  - {name: one, vcpus: 1, memory: 1GiB, devices: [{kind: gpu, count: 2}]}\n"
+        + "  - {name: two, vcpus: 1, memory: 1GiB, devices: [{kind: gpu, count: 2}, {kind: nic}]}\n",
+    )
+    plan = solve(fleet)
+    assert plan.vm_by_name["two"].addresses == ("0000:02:00.0", "0000:03:00.0", "0000:05:00.0")
+    assert plan.vm_by_name["one"].addresses == ("0000:01:00.0", "0000:04:00.0")
+    assert check(fleet, plan).ok
+
+
+def test_virtual_functions_are_a_pool_with_addresses(tmp_path: Path) -> None:
+    """Each VM gets a function of its own; one function too few, and a VM has no place."""
+    vm = "vcpus: 1, memory: 1GiB, devices: [{kind: nic-vf, policy: required}]}\n"
+    fleet = fleet_of(tmp_path, SWITCHES + "".join(f"  - {{name: {name}, {vm}" for name in "abc"))
+    plan = solve(fleet)
+    assert sorted(vm.addresses for vm in plan.vms) == [("0000:06:00.2",), ("0000:06:00.3",)]
+    assert len(plan.unplaced) == 1
+
+
+RUNNING = """  - {name: one, vcpus: 1, memory: 1GiB, cells: none, host: h, nodes: [0], device_addresses: ["02:00.0"]}
+  - {name: two, vcpus: 1, memory: 1GiB, cells: none, devices: [{kind: gpu}]}
+"""
+
+
+def test_a_vm_keeps_the_devices_that_it_has(tmp_path: Path) -> None:
+    """What a VM is known to have stays its own through plan, plan file and a second solve, and nobody else's."""
+    fleet = fleet_of(tmp_path, SWITCHES + RUNNING)
+    assert fleet.vms[0].spec.devices == (DeviceRequest(kind="gpu", policy="required", count=1),)
+    plan = solve(fleet)
+    assert plan.vm_by_name["one"].addresses == ("0000:02:00.0",)
+    assert plan.vm_by_name["two"].addresses != ("0000:02:00.0",)
+    assert parse_plan("".join(plan_text(plan)).encode(), "plan").vms == plan.vms
+    after = fleet_after(fleet, plan)
+    assert [vm.addresses for vm in solve(after).vms] == [vm.addresses for vm in plan.vms]
+    assert parse_fleet(inventory_text(after).encode(), "again", tmp_path).vms[1].current == after.vms[1].current
+
+
+@pytest.mark.parametrize(
+    ("name", "addresses", "said"),
+    [
+        ("two", ("0000:02:00.0",), "gets 0000:02:00.0, which VM 'one' has"),
+        ("one", ("0000:01:00.0",), "stays, has 0000:02:00.0, and gets 0000:01:00.0"),
+        ("two", ("0000:05:00.0",), "is a nic on node 0, and the plan says gpu"),
+        ("two", ("0000:07:00.0",), "the host has no device 0000:07:00.0"),
+        ("two", ("0000:01:00.0", "0000:04:00.0"), "2 addresses for 1 devices"),
+    ],
+)
+def test_check_refuses_devices_that_cannot_be(tmp_path: Path, name: str, addresses: tuple[str, ...], said: str) -> None:
+    """A device that somebody has, that is not there, of another kind, or another one for a VM that stays."""
+    fleet = fleet_of(tmp_path, SWITCHES + RUNNING)
+    plan = solve(fleet)
+    vms = tuple(replace(vm, addresses=addresses) if vm.name == name else vm for vm in plan.vms)
+    assert any(said in fault.message for fault in check(fleet, replace(plan, vms=vms)).faults)
+
+
+GUEST = b"""<domain type='kvm'><name>g</name><memory unit='GiB'>1</memory><vcpu>1</vcpu>
+<os><type machine='q35'>hvm</type></os><devices><hostdev mode='subsystem' type='pci' managed='yes'>
+<source><address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/></source>
+<rom file='/a.rom'/><alias name='ua-gpu'/><address type='pci' bus='0x06'/></hostdev></devices></domain>"""
+
+
+def test_devices_of_a_domain_get_the_addresses_of_the_plan(tmp_path: Path) -> None:
+    """A domain that is defined anew on another host names a device of that host; all else of the device stays."""
+    (tmp_path / "g.xml").write_bytes(GUEST)
+    fleet = fleet_of(
+        tmp_path,
+        """hosts:
+  - {name: old, failed: true, nodes: [{id: 0, cpus: "0-7", memory: 9GiB}], devices: [{address: "41:00.0", kind: gpu}]}
+  - {name: new, nodes: [{id: 0, cpus: "0-7", memory: 9GiB}], devices: [{address: "0000:81:00.1", node: 0, kind: gpu}]}
+vms: [{domain: g.xml, host: old}]
+""",
+    )
+    (xml,) = domain_files(solve(fleet), fleet).values()
+    root = etree.fromstring(xml)
+    assert addresses(root) == ["129:0:1"]
+    assert b"<rom file='/a.rom'/><alias name='ua-gpu'/><address type='pci' bus='0x06'/>" in xml.replace(b'"', b"'")
+
+
+def test_addresses_that_are_no_pci_addresses() -> None:
+    """A USB device has a bus too, a mediated device a UUID; a disk of type nvme names a PCI function."""
+    root = etree.fromstring(
+        "<domain><devices><hostdev type='usb'><source><address bus='2' device='0'/></source></hostdev>"
+        "<hostdev type='mdev'><source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>"
+        "<disk type='nvme'><source type='pci'><address domain='0' bus='0x5' slot='0' function='1'/></source></disk>"
+        "</devices></domain>"
+    )
+    assert host_addresses(root) == {(0, 5, 0, 1)}
