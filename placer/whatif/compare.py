@@ -12,7 +12,7 @@ from placer.measure.measure import score_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
 from placer.model.plan import Change
-from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
+from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.read.documents.scenario_file import Scenario
 from placer.sweeps.executors import Outcome, Pool, Task
@@ -23,14 +23,17 @@ from placer.whatif.stuck import stuck_vms
 
 FEW_HOSTS = 20
 FEW_HOSTS_LIMIT_S = 2.0
-"""On a dozen hosts ten scenarios side by side are an answer to wait for; each row tells its gap."""
+MANY_HOSTS_LIMIT_S = 15.0
+"""On a dozen hosts ten scenarios side by side are an answer to wait for, on hundreds a few within a minute; each row
+tells its gap.
+"""
 
 Row = dict[str, Any]
 
 
 def usual_limit_s(fleet: Fleet) -> float:
     """Return the seconds for each solve of a comparison where nobody says otherwise."""
-    return FEW_HOSTS_LIMIT_S if len(fleet.hosts) <= FEW_HOSTS else DEFAULT_TIME_LIMIT_S
+    return FEW_HOSTS_LIMIT_S if len(fleet.hosts) <= FEW_HOSTS else MANY_HOSTS_LIMIT_S
 
 
 def compare(

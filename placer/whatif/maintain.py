@@ -20,7 +20,8 @@ from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
 from placer.moves.model import MoveLimits, Schedule
 from placer.moves.schedule import schedule_moves
-from placer.planner import solve_fleet
+from placer.options import SolveOptions
+from placer.planner import solve_with
 from placer.planning.after import fleet_after
 
 GOALS = ("placed", "rules", "moves")
@@ -213,9 +214,8 @@ def _wave(
         asked = _marked(fleet, leaving, spared)
         asked = dataclasses.replace(asked, rules=(*asked.rules, *drains), digest="")
         try:
-            plan = solve_fleet(
-                asked, goals=GOALS, max_moves=len(leaving) + SLACK_MOVES, time_limit_s=time_limit_s, seed=seed
-            )
+            most = len(leaving) + SLACK_MOVES
+            plan = solve_with(asked, SolveOptions(goals=GOALS, max_moves=most, time_limit_s=time_limit_s, seed=seed))
         except (ImpossibleError, NothingFoundError):
             continue
         if plan.unplaced or any(vm.host in set(chosen) for vm in plan.vms):

@@ -121,7 +121,7 @@ def _surviving(found: SmallestFleet, rules: tuple[Rule, ...], options: SweepOpti
         if len(hosts) <= fails:
             continue
         fleet = dataclasses.replace(found.fleet, hosts=hosts, rules=(*found.fleet.rules, *rules), digest="")
-        plan = solve_with(fleet, options)
+        plan = solve_with(fleet, options, foresees=True)
         if not plan.unplaced and all(one["proven"] for one in plan.summary["reserve"]):
             cost = sum(host.cost for host in hosts)
             proven = bound is not None and abs(cost - bound) <= TOLERANCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -92,18 +93,35 @@ def runway(
     with kept_open(pool or serial()) as kept:
         probes = _Probes(fleet=fleet, share=share, options=options, pool=kept, results=results, on_month=on_month)
         low, high = -1, 0
-        # Doubling finds a month that does not fit, bisection the first one.
+        # A month that cannot fit, by what all VMs and hosts come to or found by doubling; bisection finds the first.
+        crowded = _crowded(fleet, share, most_months)
         while high <= most_months and probes.fits(high, _doubled(high, kept.width, most_months, share)):
             low, high = high, max(1, 2 * high)
-            if low < most_months < high:
+            if low < crowded <= most_months:
+                low, high = probes.bisected(low, crowded)
+            elif low < most_months < high:
                 high = most_months
         if low == most_months:
             return Runway(fits=low, full=None, proven=False, months=probes.asked)
-        while high - low > 1:
-            middle = (low + high) // 2
-            fits = probes.fits(middle, _halved(low, high, (kept.width + 1).bit_length() - 1))
-            low, high = (middle, high) if fits else (low, middle)
+        low, high = probes.bisected(low, high)
         return Runway(fits=low, full=high, proven=probes.month(high).proven, months=probes.asked)
+
+
+def _crowded(fleet: Fleet, share: Fraction, most_months: int) -> int:
+    """Return the first month whose VMs ask for more vCPUs or memory than all hosts have: a guess of where to look.
+
+    The search asks for that month itself before it says that it does not fit.
+    """
+    working = [host for host in fleet.hosts if not host.failed]
+    cpus = sum(len(host.usable_cpus) * host.cpu_ratio for host in working)
+    memory = sum(host.memory_ratio * sum(node.memory_kib for node in host.topology.nodes) for host in working)
+    vcpus = sum(vm.spec.vcpus for vm in fleet.vms)
+    asked = sum(vm.spec.memory_kib for vm in fleet.vms)
+    for month in range(most_months + 1):
+        grown_by = float((1 + share) ** month)
+        if vcpus * grown_by > cpus or asked * grown_by > memory:
+            return month
+    return most_months + 1
 
 
 def _doubled(month: int, width: int, most_months: int, share: Fraction) -> list[int]:
@@ -120,12 +138,17 @@ def _doubled(month: int, width: int, most_months: int, share: Fraction) -> list[
     return out
 
 
-def _halved(low: int, high: int, levels: int) -> list[int]:
-    """Return the months that bisection may ask for in its next steps, whatever it finds."""
-    if levels < 1 or high - low < 2:
-        return []
-    middle = (low + high) // 2
-    return [middle, *_halved(low, middle, levels - 1), *_halved(middle, high, levels - 1)]
+def _halved(low: int, high: int, width: int) -> list[int]:
+    """Return the months that bisection may ask for in its next steps, whatever it finds: the nearest steps first."""
+    spans: deque[tuple[int, int]] = deque([(low, high)])
+    out: list[int] = []
+    while spans and len(out) < width:
+        low, high = spans.popleft()
+        if high - low > 1:
+            middle = (low + high) // 2
+            out.append(middle)
+            spans += [(middle, high), (low, middle)]
+    return out
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,11 +168,19 @@ class _Probes:
         """Tell whether everything fits in a month; months ahead are solved beside it where there is width."""
         if month not in self.solved:
             self._solve([month, *(other for other in ahead if other != month and other not in self.solved)])
-        self.wanted.add(month)
         found = self.solved[month]
-        if self.on_month is not None:
+        if self.on_month is not None and month not in self.wanted:
             self.on_month(month, found.fits)
+        self.wanted.add(month)
         return found.fits
+
+    def bisected(self, low: int, high: int) -> tuple[int, int]:
+        """Return the last month known to fit and the one after it, given one that fits and one that does not."""
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.fits(middle, _halved(low, high, self.pool.width))
+            low, high = (middle, high) if fits else (low, middle)
+        return low, high
 
     def month(self, number: int) -> Month:
         """Return a month that was solved."""

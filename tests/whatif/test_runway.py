@@ -24,7 +24,17 @@ def test_the_first_month_that_does_not_fit(build: Any) -> None:
     assert [len(grown_fleet(fleet, Fraction(1, 4), month).vms) for month in range(5)] == [4, 5, 7, 8, 10]
     found = runway(fleet, Fraction(1, 4), OPTIONS)
     assert (found.fits, found.full, found.proven) == (3, 4, True)
-    assert [month.month for month in found.months] == [0, 1, 2, 3, 4]
+    # 10 VMs of 4 vCPUs are more than 32 CPUs, so month 4 is the end of what is searched, and is asked for itself.
+    assert [month.month for month in found.months] == [0, 2, 3, 4]
+
+
+def test_a_fleet_that_is_over_its_memory_now(build: Any) -> None:
+    """What VMs come to says nothing where they are over their hosts already: they stay, and one more does not fit."""
+    vms = [build.vm(f"v{n}", build.spec(1, 9, cells=1), current=build.now("h0", (n % 2,))) for n in range(4)]
+    fleet = build.fleet([build.host("h0")], vms)
+    found = runway(fleet, Fraction(1, 4), OPTIONS)
+    assert (found.fits, found.full) == (0, 1)
+    assert [(month.month, month.unplaced) for month in found.months] == [(0, 0), (1, 1)]
 
 
 def test_the_same_answer_wherever_it_is_solved(build: Any, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def pareto(
     moves: Annotated[
         str, typer.Option("--moves", metavar="N,N…", help="Limits on moves to try on a fleet with placed VMs.")
     ] = "0,5,20,100",
-    time_limit: EachTimeLimit = "60s",
+    time_limit: EachTimeLimit = "15s",
     rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
     executor: SweepExecutor = None,

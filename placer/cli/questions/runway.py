@@ -35,7 +35,7 @@ def runway(
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     growth: Annotated[str, typer.Option("--growth", metavar="PERCENT", help="More VMs of every kind a month: 3%.")],
     months: Annotated[int, typer.Option("--months", min=1, max=1200, help="Look so many months ahead.")] = 120,
-    time_limit: EachTimeLimit = "60s",
+    time_limit: EachTimeLimit = "15s",
     rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
     max_moves: MaxMoves = None,

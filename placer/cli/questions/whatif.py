@@ -51,7 +51,7 @@ def whatif(
     goals: Annotated[str | None, typer.Option("--goals", metavar="LIST", help="As for placer solve.")] = None,
     time_limit: Annotated[
         str | None,
-        typer.Option("--time-limit", metavar="TIME", help="For each solve: 2s up to 20 hosts, else 60s, if not said."),
+        typer.Option("--time-limit", metavar="TIME", help="For each solve: 2s up to 20 hosts, else 15s, if not said."),
     ] = None,
     total_time: Annotated[
         str | None,
@@ -193,7 +193,7 @@ def _write_plan(fleet: Fleet, options: SweepOptions, plan: str, force: bool, ter
 
     beside = _fleet_beside(plan)
     write_files({Path(beside): inventory_text(fleet).encode()}, force=force)
-    write_plan(solve_with(read(beside), options), plan, force=force)
+    write_plan(solve_with(read(beside), options, foresees=True), plan, force=force)
     terminal.note(f"wrote {plan}, and {beside}")
 
 
