@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from placer.emit.report.columns import columns_text
+from placer.emit.report.course import Point
 from placer.emit.report.now import fleet_page
 from placer.emit.report.opened import opened_host
-from placer.emit.report.page import Page, plan_page
+from placer.emit.report.page import Page, Since, plan_page
 from placer.errors import InputError
 from placer.explain.explain import explain_vm
+from placer.explain.states import State
 from placer.measure.before import plan_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -26,16 +28,25 @@ FOUND = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A fleet and its plan, ready to be looked at. `changes` are the edits that led from the files to it, in words."""
+    """A fleet and its plan, ready to be looked at.
+
+    `changes` are the edits that led from the files to it, in words; `earlier` is last week's state, to be told beside
+    it; `course` is how the search of the plan went on, goal by goal, where it was made here.
+    """
 
     fleet: Fleet
     plan: Plan | None
     changes: tuple[str, ...] = ()
+    earlier: State | None = None
+    course: Mapping[str, Sequence[Point]] = field(default_factory=dict)
 
     @cached_property
     def page(self) -> Page:
         """The tables of the page and the map."""
-        return fleet_page(self.fleet) if self.plan is None else plan_page(self.fleet, self.plan)
+        since = None if self.earlier is None else Since.of(self.earlier, self.fleet, self.plan)
+        if self.plan is None:
+            return fleet_page(self.fleet, since=since)
+        return plan_page(self.fleet, self.plan, since=since, course=self.course)
 
     @cached_property
     def columns(self) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from placer.emit.report.course import Point
 from placer.errors import InputError, PlacerError
 from placer.planner import solve_fleet
 from placer.serve.desk import Desk, Shown
 from placer.serve.edits import edited
-from placer.show.progress_words import progress_line, progress_name
+from placer.show.progress_words import progress_figures, progress_line, progress_name
 from solvers.result import Interrupt, Progress
 from solvers.solve import UnsupportedError
 
@@ -40,6 +41,7 @@ class Solving:
     state: str = "idle"
     faults: tuple[str, ...] = ()
     lines: dict[str, str] = field(default_factory=dict)
+    course: dict[str, list[Point]] = field(default_factory=dict)
     began: float = 0.0
     _interrupt: Interrupt = field(default_factory=Interrupt)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,6 +59,7 @@ class Solving:
             if self.state == "running":
                 raise InputError("a solve is running", cure="stop it, or wait for its plan")
             self.state, self.faults, self.lines, self.began = "running", (), {}, time.monotonic()
+            self.course = {}
             self._interrupt = Interrupt()
         self._thread = threading.Thread(target=self._run, args=(wish,), name="solve", daemon=True)
         self._thread.start()
@@ -119,7 +122,16 @@ class Solving:
         if read and not changes:
             # It is a plan of the same file, and is checked against what is read of it in the same way.
             plan = replace(plan, options={**plan.options, **read})
-        return Shown(fleet=fleet, plan=plan, changes=changes)
+        for goal in plan.goals:
+            if goal.name in self.course:  # what the plan says of it in the end
+                seconds = time.monotonic() - self.began
+                self.course[goal.name].append(Point(seconds=seconds, value=goal.value, bound=goal.bound))
+        return Shown(fleet=fleet, plan=plan, changes=changes, earlier=files.earlier, course=dict(self.course))
 
     def _report(self, progress: Progress) -> None:
-        self.lines[progress_name(progress)] = progress_line(progress)
+        name = progress_name(progress)
+        self.lines[name] = progress_line(progress)
+        value, bound = progress_figures(progress)
+        points = self.course.setdefault(name, [])
+        if not points or (points[-1].value, points[-1].bound) != (value, bound):
+            points.append(Point(seconds=progress.seconds, value=value, bound=bound))

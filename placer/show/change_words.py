@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from placer.model.cpuset import format_cpuset
+from placer.model.plan import Change
 from placer.moves.changes import Changes, VmChange
 from placer.moves.need import Need
 from placer.show.words import count, figure, listed, visible
@@ -47,7 +48,9 @@ def _changes_of_present(changes: Changes) -> Iterator[str]:
     if pinned := changes.pinned:
         hosts = Counter(vm.target.host for vm in pinned)
         get = "gets" if len(pinned) == 1 else "get"
-        yield f"{count(len(pinned), 'VM')} only {get} other CPUs, on {count(len(hosts), 'host')}."
+        across = sum(vm.change is not Change.REPIN for vm in pinned)
+        nodes = f", {across:,} of them on another node" if across else ""
+        yield f"{count(len(pinned), 'VM')} only {get} other CPUs{nodes}, on {count(len(hosts), 'host')}."
     if bound := sum(1 for vm in changes.vms if vm.bound_at_start):
         yield f"The memory of {count(bound, 'VM')} is bound to nodes at the next start; till then it stays where it is."
 

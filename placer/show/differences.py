@@ -30,14 +30,8 @@ def draw_differences(compared: Comparison, console: Console, most: int | None) -
     """
     for sentence in difference_sentences(compared):
         say(console, sentence)
-    order = list(Difference)
-    moved = sorted(_elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory))
-    if moved:
-        rows = [
-            (_name(vm), vm.difference.value, _where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
-            for vm in moved
-        ]
-        draw_rows(("VM", "difference", "old", "new"), rows, console, most=most, rest=_REST)
+    if moved := elsewhere_rows(compared):
+        draw_rows(("VM", "difference", "old", "new"), moved, console, most=most, rest=_REST)
     pinned = [vm for vm in compared.vms if vm.difference is Difference.REPINNED]
     if pinned and most is None:
         rows = [(_name(vm), vm.difference.value, _where(vm.new_host, vm.new_nodes), "") for vm in pinned]
@@ -48,6 +42,23 @@ def draw_differences(compared: Comparison, console: Console, most: int | None) -
         left = len(counts) - _HOSTS_NAMED
         more = f" and {count(left, 'more host')}" if left > 0 else ""
         say(console, f"re-pinned only, by host: {names}{more}; {_REST}")
+
+
+def elsewhere_rows(compared: Comparison) -> list[tuple[str, str, str, str]]:
+    """Return a row a VM that is elsewhere: its name, how far it went, from where and to where; the farthest first."""
+    order = list(Difference)
+    moved = sorted(_elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory))
+    return [
+        (_name(vm), vm.difference.value, _where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
+        for vm in moved
+    ]
+
+
+def repinned_rows(compared: Comparison) -> list[tuple[str, str]]:
+    """Return the name and the place of each VM that only gets other CPUs."""
+    return [
+        (_name(vm), _where(vm.new_host, vm.new_nodes)) for vm in compared.vms if vm.difference is Difference.REPINNED
+    ]
 
 
 def difference_sentences(compared: Comparison) -> Iterator[str]:

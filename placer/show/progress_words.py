@@ -15,12 +15,18 @@ def progress_name(progress: Progress) -> str:
     return f"{progress.goal} ({progress.part})" if progress.part else progress.goal
 
 
-def progress_line(progress: Progress) -> str:
-    """Return a report as one line: ``remote  best 2.4  bound 2.3  gap 4.17 %  12.5 s  exact``."""
+def progress_figures(progress: Progress) -> tuple[float | None, float | None]:
+    """Return best value and bound in the unit of the goal; None is not known."""
     value, bound = (
         None if number is None else progress.sign * number / progress.unit
         for number in (progress.value, progress.bound)
     )
+    return value, bound
+
+
+def progress_line(progress: Progress) -> str:
+    """Return a report as one line: ``remote  best 2.4  bound 2.3  gap 4.17 %  12.5 s  exact``."""
+    value, bound = progress_figures(progress)
     gap = None
     if value is not None and bound is not None:
         largest = max(abs(value), abs(bound))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 BAR = 24
 MOST_FAILURES = 10
+MOST_REASONS = 5
+MOST_DRAINED = 5
+"""Hosts that are emptied are named up to so many."""
 MOST_LEFT = 5
 """VMs left on a host that are named in a line."""
 _SHORTCUTS = {"slack": "harmless by slack alone", "alike": "just like another"}
@@ -43,10 +46,13 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
     for row in rows:
         if "reason" in row:
             console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
-        for one in row.get("drains", ()):
-            console.print(f"{visible(row['name'])}: {_drained(one)}", soft_wrap=True)
-        for reason, vms in row.get("unplaced", {}).items():
+        for line in _drains(row.get("drains", ())):
+            console.print(f"{visible(row['name'])}: {line}", soft_wrap=True)
+        reasons = sorted(row.get("unplaced", {}).items(), key=lambda one: -one[1])
+        for reason, vms in reasons[:MOST_REASONS]:
             console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
+        if rest := sum(vms for _, vms in reasons[MOST_REASONS:]):
+            console.print(f"{visible(row['name'])}: {rest:,} more without a place, for other reasons", soft_wrap=True)
 
 
 def answers(rows: Sequence[Row]) -> Iterator[str]:
@@ -67,6 +73,21 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
     if well:
         yield f"Every VM has a place in {'all ' if len(rows) > 2 else ''}{count(max(1, len(rows) - 1), 'scenario')}."
+
+
+def _drains(found: Sequence[Any]) -> Iterator[str]:
+    """Yield what becomes of hosts that are to be emptied; where many are, all that are emptied in one line."""
+    emptied = [one for one in found if not one["left"]]
+    if len(emptied) > MOST_DRAINED:
+        vms, mib = (sum(one[key] for one in emptied) for key in ("moved", "moved_mib"))
+        memory = amount(round(mib * 1024))
+        yield f"{count(len(emptied), 'host')} are emptied: {count(vms, 'VM')} with {memory} leave them"
+    else:
+        yield from map(_drained, emptied)
+    held = [one for one in found if one["left"]]
+    yield from map(_drained, held[:MOST_FAILURES])
+    if len(held) > MOST_FAILURES:
+        yield f"{count(len(held) - MOST_FAILURES, 'more host')} not emptied"
 
 
 def _drained(one: Any) -> str:
@@ -105,15 +126,20 @@ def draw_failures(rows: Sequence[Row], console: Console) -> None:
             )
         if len(sweep["harmful"]) > MOST_FAILURES:
             console.print(f"  and {len(sweep['harmful']) - MOST_FAILURES} more failures that leave VMs without a place")
-        for one in sweep["unknown"]:
+        for one in sweep["unknown"][:MOST_FAILURES]:
             console.print(f"  {visible(' + '.join(one['domains']))}: not known: {visible(one['why'])}", soft_wrap=True)
+        if len(sweep["unknown"]) > MOST_FAILURES:
+            console.print(f"  and {len(sweep['unknown']) - MOST_FAILURES} more that are not known")
         if sweep["spares"] is not None:
             console.print(_spares(sweep["spares"]), soft_wrap=True)
 
 
 def draw_drains(rows: Sequence[Row], console: Console) -> None:
-    """Draw which hosts of each scenario can be emptied, with how many moves, and who stays where one cannot."""
-    from rich.table import Table
+    """Draw which hosts of each scenario can be emptied, with how many moves, and who stays where one cannot.
+
+    Those that cannot come first, then those that most VMs leave.
+    """
+    from placer.show.rows import draw_rows
 
     for row in rows:
         found = row.get("drain_each")
@@ -121,24 +147,23 @@ def draw_drains(rows: Sequence[Row], console: Console) -> None:
             continue
         can = sum(one["emptied"] for one in found)
         console.print(f"\n{visible(row['name'])}: {can} of {len(found)} can be emptied today", soft_wrap=True)
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column("emptied", overflow="fold")
-        for heading in ("VMs", "live moves", "restarts", "memory"):
-            table.add_column(heading, justify="right")
-        table.add_column("left", overflow="fold")
-        for one in found:
+        table = []
+        for one in sorted(found, key=lambda one: (one["emptied"], -one["vms"])):
             stay = listed([f"{visible(left['vm'])}: {visible(left['why'])}" for left in one["left"]], MOST_LEFT)
             proof = "" if one["proven"] or not one["left"] else " (not proven)"
             moved = one["moved_mib"]
-            table.add_row(
-                visible(one["domain"]),
-                figure(one["vms"]),
-                figure(one["live_moves"]),
-                figure(one["restarts"]),
-                "unknown" if moved is None else amount(round(moved * 1024)),
-                one["status"] if moved is None else f"{stay}{proof}" or "none",
+            table.append(
+                (
+                    visible(one["domain"]),
+                    figure(one["vms"]),
+                    figure(one["live_moves"]),
+                    figure(one["restarts"]),
+                    "unknown" if moved is None else amount(round(moved * 1024)),
+                    one["status"] if moved is None else f"{stay}{proof}" or "none",
+                )
             )
-        console.print(table)
+        titles = ("emptied", "VMs#", "live moves#", "restarts#", "memory#", "left")
+        draw_rows(titles, table, console, rest="--output FILE.json")
 
 
 def _spares(spares: Any) -> str:

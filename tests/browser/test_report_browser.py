@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +259,7 @@ def test_report_works_without_script(page: Any, file: Path) -> None:
     assert number("#hosttable tbody tr") == 3
     assert number("#p1 > .map b") == 256
     assert number("#p1 .legend tbody tr") == 15
-    assert number("button") == number("#fleet[hidden] button"), "no button that does nothing is seen"
+    assert number("button") == number("[hidden] button"), "no button that does nothing is seen"
     assert number("#search[hidden]") == 1
     assert number("svg.chart") >= 5
 
@@ -325,3 +327,16 @@ def test_tables_and_map_are_given_as_csv(page: Any, file: Path) -> None:
     rows = page.run("saved[0].text()").splitlines()
     assert len(rows) == 4 and rows[0].startswith("host,hardware,VMs before,CPUs before")
     assert page.run("document.querySelectorAll('main .csv').length") >= 5
+
+
+def test_the_summary_prints_on_one_page(page: Any, file: Path) -> None:
+    """The button leaves figures, sentences, goals, before and after: one sheet of paper; printing it all takes more."""
+    page.open(file)
+    assert page.run("Boolean(document.getElementById('briefly').offsetParent)")
+    sheets = []
+    for brief in (False, True):
+        page.run(f"document.body.classList.toggle('briefly', {json.dumps(brief)})")
+        drawn = base64.b64decode(page.send("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])
+        sheets.append(len(re.findall(rb"/Type\s*/Page\b", drawn)))
+    page.run("document.body.classList.remove('briefly')")
+    assert sheets[0] > 1 and sheets[1] == 1

@@ -20,3 +20,18 @@ def test_report_is_one_file_with_every_host_and_vm(placer: Callable[..., Any], p
     assert not re.findall(r"url\(|@import", text)
     assert placer("report", plan_file, "-o", out).code == 2
     assert placer("report", plan_file, "-o", "-", "--flavor", "2x2GiB").out.rstrip("\n") == text.rstrip("\n")
+
+
+def test_last_weeks_state_stands_beside_the_plan(
+    placer: Callable[..., Any], plan_file: Path, fleet_file: Path, tmp_path: Path
+) -> None:
+    """The page says what differs from an earlier inventory or plan, as diff does; the map has it a host."""
+    for earlier in (fleet_file, plan_file):
+        out = tmp_path / f"{earlier.stem}.html"
+        assert placer("report", plan_file, "-o", out, "--beside", earlier).code == 0
+        text = out.read_text()
+        assert f"Since {earlier}" in text and '"since":[' in text
+        first = placer("diff", earlier, plan_file).out.splitlines()[0]
+        assert first in text
+    run = placer("report", plan_file, "-o", tmp_path / "no.html", "--beside", "-")
+    assert run.code == 2 and "--beside" in run.err

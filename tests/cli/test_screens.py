@@ -66,6 +66,60 @@ def test_every_screen_of_many_hosts_is_short_and_leads_with_the_answer(
         assert max(map(len, tables)) <= int(width), (arguments, max(tables, key=len))
 
 
+DOCUMENTS = {"export", "collect", "schema"}
+"""Verbs whose answer is a document of its own length."""
+ELSEWHERE = {"import", "report", "serve", "apply", "verify", "rollback", "bench", "demo"}
+"""Verbs that write files, or ask hosts: their screens are of their own tests."""
+
+
+def test_every_verb_has_its_answer_on_the_first_of_two_screens(
+    many: tuple[Path, Path],
+    fleet_file: Path,
+    placer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """No verb prints more than two screens of fifty lines, nor a table wider than the screen, and all are looked at.
+
+    Verbs that solve many times do it for a small fleet.
+    """
+    from placer.cli.app import VERBS
+
+    monkeypatch.setenv("COLUMNS", "80")
+    fleet, plan = many
+    quick = ["--time-limit", "20s", "--executor", "serial"]
+    screens = {
+        "show": (["show", plan, "h01"], "host h01"),
+        "solve": (["solve", fleet, "-o", tmp_path / "p.json"], "Every VM has a place"),
+        "check": (["check", fleet, plan], "every constraint holds"),
+        "whatif": (
+            ["whatif", fleet_file, "--add-hosts", "kvm-a", "--drain-each", "host", *quick],
+            "Every VM has a place",
+        ),
+        "usage": (["usage", fleet], "no VM is known to use so little"),
+        "fit": (["fit", fleet, "--flavor", "2x4GiB", "--count", "30"], "30 of 30 VMs fit"),
+        "headroom": (["headroom", fleet, "--by", "rack"], "runs out first"),
+        "minfleet": (["minfleet", fleet_file, "--shapes", "kvm-a"], "1 host holds all 3 VMs"),
+        "moves": (["moves", fleet, plan], "VMs move memory"),
+        "maintain": (["maintain", fleet_file], "host"),
+        "diff": (["diff", fleet, plan], "elsewhere"),
+        "explain": (["explain", plan, "vm00-0"], "vm00-0 is on"),
+        "runway": (["runway", fleet_file, "--growth", "90%", *quick], "everything fits through month"),
+        "pareto": (["pareto", fleet_file, *quick], "moves"),
+        "solvers": (["solvers"], "columns"),
+    }
+    assert screens.keys() | DOCUMENTS | ELSEWHERE == {verb.name for verb in VERBS}
+    for arguments, answer in screens.values():
+        run = placer(*arguments)
+        lines = run.out.splitlines()
+        assert run.code in (0, 6, 8), (arguments, run.err)
+        assert len(lines) <= 2 * MOST_LINES, (arguments, len(lines))
+        assert any(answer in line for line in lines[:MOST_LINES]), (arguments, lines[:MOST_LINES])
+        tables = [line for line in lines if "  " in line.strip()]
+        assert max(map(len, tables), default=0) <= 80, (arguments, max(tables, key=len))
+        assert "\x1b" not in run.out, arguments
+
+
 def test_what_a_screen_leaves_out_is_shown_on_demand(many: tuple[Path, Path], placer: Callable[..., Any]) -> None:
     """A screen says how many rows are left out; with --all, or as CSV, they are there."""
     fleet, plan = many

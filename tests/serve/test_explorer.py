@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from placer.check.check import check
 from placer.emit.export import export_plan
 from placer.explain.explain import explain_vm
+from placer.explain.states import State
 from placer.measure.before import plan_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -259,3 +261,16 @@ def test_where_not_all_is_known_a_plan_comes_first(fleet: Fleet) -> None:
     assert plan_before(unknown) is None
     asked = Explorer(Shown(fleet=unknown, plan=None)).ask("/api/vm?at=1")
     assert asked.status_code == 400 and "solve" in asked.json()["faults"][0]
+
+
+def test_last_week_and_the_course_of_a_solve_stand_on_the_page(fleet: Fleet, plan: Plan) -> None:
+    """An earlier state is told beside what is shown, after a solve too, which says how its goals went."""
+    explorer = Explorer(Shown(fleet=fleet, plan=plan, earlier=State(fleet=fleet, plan=None, name=NASTY)))
+    page = explorer.ask("/").text
+    assert "Since &lt;/script&gt;" in page and NASTY not in page
+    assert explorer.ask("/api/fleet").json()["since"] == [1, 0, 0]
+    assert explorer.solved(max_moves=1)["state"] == "done"
+    assert "Since &lt;/script&gt;" in explorer.ask("/").text
+    course = explorer.desk.shown.course
+    assert course["remote"][-1].value == course["remote"][-1].bound is not None
+    assert all(one.seconds <= other.seconds for one, other in pairwise(course["remote"]))

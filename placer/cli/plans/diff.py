@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
-from placer.cli.inputs import STDIN, fleet_of_plan, read_bytes, read_fleet
+from placer.cli.inputs import STDIN
+from placer.cli.plans.states import read_state
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, InputError
-from placer.model.plan import PLAN_SCHEMA
 from placer.show.words import count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.explain.diff import Comparison
-    from placer.model.fleet import Fleet
-    from placer.model.plan import Plan
 
 
 class DiffFormat(StrEnum):
@@ -89,34 +86,9 @@ def diff(
 
 
 def _compared(old: str, new: str, fleet: str | None, terminal: Terminal) -> Comparison:
-    from placer.explain.diff import compare_plans, compare_states, compare_with_now
-    from placer.read.documents.plan_file import read_plan
+    from placer.explain.states import between
 
-    earlier = read_plan(old) if _is_plan(old) else None
-    later = read_plan(new) if _is_plan(new) else None
-    if fleet is not None and earlier is None:
+    earlier = read_state(old, fleet, terminal)
+    if fleet is not None and earlier.plan is None:
         raise InputError("OLD is an inventory already", field="--fleet", cure="leave --fleet out")
-    if earlier is None and later is not None:
-        model = read_fleet(old, terminal)
-        if model.digest == later.fleet_digest:
-            return compare_with_now(model, later)
-        return compare_states(model, None, fleet_of_plan(later, new, None, terminal), later)
-    if earlier is not None and later is not None and earlier.fleet_digest == later.fleet_digest:
-        return compare_plans(fleet_of_plan(later, new, fleet, terminal), earlier, later)
-    return compare_states(_fleet(old, earlier, fleet, terminal), earlier, _fleet(new, later, fleet, terminal), later)
-
-
-def _fleet(file: str, plan: Plan | None, fleet: str | None, terminal: Terminal) -> Fleet:
-    return read_fleet(file, terminal) if plan is None else fleet_of_plan(plan, file, fleet, terminal)
-
-
-def _is_plan(file: str) -> bool:
-    """Tell a plan from an inventory by its schema."""
-    content, _ = read_bytes(file)
-    if not content.lstrip().startswith(b"{"):
-        return False
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return False
-    return isinstance(document, dict) and document.get("schema") == PLAN_SCHEMA
+    return between(earlier, read_state(new, fleet, terminal, known=earlier.fleet))

@@ -14,9 +14,10 @@ from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import fleet_of_plan
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
+from placer.model.plan import Change
 from placer.show.alternative_words import because, nodes_words
 from placer.show.rows import MOST
-from placer.show.words import count, figure, listed, percent, visible
+from placer.show.words import CHANGE_WORDS, count, figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,10 +101,11 @@ def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
         nodes = nodes_words(one.cpu_nodes, one.memory_nodes)
         share, extra = percent(one.remote_share), figure(one.remote_access)
         _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
-        _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {one.change}")
+        change = CHANGE_WORDS[Change(one.change)]
+        _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {change}")
     if one.binding is not None:
         later, soon = one.binding
-        said = f"expected to save {later:.3g} once its memory is there, {soon:.3g} at once"
+        said = f"expected to save {figure(round(later, 3))} once its memory is there, {figure(round(soon, 3))} at once"
         _say(console, f"it floats; bound to a node it is {said} (vCPU equivalents): pin: must, or solve --pin worth")
     if one.moved_by is not None:
         _say(console, f"why it moves: {one.moved_by}")

@@ -9,6 +9,7 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan, refuse_existing
+from placer.cli.plans.states import read_state
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 
@@ -28,12 +29,17 @@ def report(
         str | None,
         typer.Option("--compare", metavar="FILE", help="Also chart what placer whatif -o FILE.json wrote."),
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option("--beside", metavar="OLD", help="Also tell what differs from last week's plan or fleet."),
+    ] = None,
     fleet: Annotated[
         str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
     """Write a plan as one HTML file with maps of its hosts."""
+    from placer.emit.report.page import Since
     from placer.emit.report.report import report_html
     from placer.emit.writer import write_files
     from placer.model.goals import parse_flavor
@@ -43,6 +49,8 @@ def report(
     refuse_existing(output, force)
     if plan == compare == STDIN:
         raise InputError("plan and comparison cannot both come from standard input", cure="give one of them as a file")
+    if beside == STDIN:
+        raise InputError("an earlier state is read from a file", field="--beside", cure="name a plan or an inventory")
     model = read_plan(plan)
     scenarios: tuple[Scenario, ...] = ()
     if compare is not None:
@@ -50,7 +58,10 @@ def report(
 
         scenarios = read_comparison(compare)
     source = fleet_of_plan(model, plan, fleet, terminal)
-    text = report_html(model, source, flavors=flavors, scenarios=scenarios)
+    since = None
+    if beside is not None:
+        since = Since.of(read_state(beside, None, terminal, known=source), source, model)
+    text = report_html(model, source, flavors=flavors, scenarios=scenarios, since=since)
     if output == STDIN:
         return Answer(data=lambda: {"html": text}, text=text)
     data = text.encode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan, read_bytes, read_fleet
+from placer.cli.plans.states import read_state
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, MissingToolError
 
@@ -24,6 +26,10 @@ def serve(
     file: Annotated[str, typer.Argument(metavar="PLAN|FLEET", help="The plan, or an inventory.")],
     fleet: Annotated[
         str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option("--beside", metavar="OLD", help="Also tell what differs from last week's plan or fleet."),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any that is free.")] = 0,
     workers: Annotated[
@@ -43,9 +49,11 @@ def serve(
     from placer.serve.desk import Desk
     from placer.sweeps.executors import cores
 
-    if file == STDIN:
+    if STDIN in (file, beside):
         raise InputError("a page is served of a file", field="FILE", cure="write standard input to one first")
     shown = _shown(file, fleet, terminal)
+    if beside is not None:
+        shown = replace(shown, earlier=read_state(beside, None, terminal, known=shown.fleet))
     terminal.note("preparing the page")
     _ = shown.columns
     listener = _listener(port)

@@ -16,13 +16,17 @@ _FEWEST = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One row: `value` is drawn (None: only told), `text` says it with its unit, `mark` is a bound drawn as a line."""
+    """One row: `value` is drawn (None: only told), `text` says it with its unit, `mark` is a bound drawn as a line.
+
+    `begin` is where the bar begins; `of` is the whole of which the value is a part.
+    """
 
     label: str
     value: float | None
     text: str
     mark: float | None = None
     of: float | None = None
+    begin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,8 @@ def chart(title: str, bars: Sequence[Bar], *, note: str = "", number: int = 0) -
     note : a sentence on bounds or wholes, shown below the drawing.
     number : makes the chart's ids unique in its document.
     """
-    drawn = [value for bar in bars for value in (bar.value, bar.mark, bar.of) if value is not None]
+    drawn = [value for bar in bars for value in (bar.mark, bar.of) if value is not None]
+    drawn += [bar.begin + bar.value for bar in bars if bar.value is not None]
     most = max(drawn, default=0.0)
     if len(bars) < 2 or most <= 0:
         return None
@@ -70,7 +75,7 @@ def _row(place: int, bar: Bar, most: float) -> str:
     if bar.value is not None:
         if bar.of is not None:
             pieces.append(_rect("behind", top, bar.of / most))
-        pieces.append(_rect("bar" if place else "bar first", top, bar.value / most))
+        pieces.append(_rect("bar" if place or bar.begin else "bar first", top, bar.value / most, bar.begin / most))
     if bar.mark is not None:
         at = f"{100 * max(0.0, bar.mark) / most:.2f}%"
         pieces.append(f'<line class="mark" x1="{at}" x2="{at}" y1="{top + 17}" y2="{top + 35}"/>')
@@ -81,5 +86,6 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _rect(name: str, top: int, share: float) -> str:
-    return f'<rect class="{name}" x="0" y="{top + 20}" width="{100 * max(0.0, share):.2f}%" height="12"/>'
+def _rect(name: str, top: int, share: float, begin: float = 0.0) -> str:
+    left, width = 100 * begin, 100 * max(0.0, share)
+    return f'<rect class="{name}" x="{left:.4g}%" y="{top + 20}" width="{width:.2f}%" height="12"/>'

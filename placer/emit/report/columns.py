@@ -45,7 +45,12 @@ class Side:
 
 
 def fleet_columns(
-    fleet: Fleet, plan: Plan | None, *, room: Sequence[Headroom] = (), patterns: Sequence[int] | None = None
+    fleet: Fleet,
+    plan: Plan | None,
+    *,
+    room: Sequence[Headroom] = (),
+    patterns: Sequence[int] | None = None,
+    since: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Return the columns of a fleet as it is, and as a plan leaves it.
 
@@ -54,6 +59,7 @@ def fleet_columns(
     plan : None where there is none: `after` is None then.
     room : the headroom of some sizes, a host.
     patterns : a host the number of its part in a report.
+    since : a host how many VMs differ from an earlier state.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def fleet_columns(
         ``labels``: label -> its values, and a host the place of its value (-1: it has none); ``before`` and ``after``
         as `Side`; ``change``: the strongest change a host as its place in ``changes``; ``changed``: VMs that change;
         ``rules``: how many VMs that a rule names are on each host, as planned, else now; ``headroom``: how many more
-        VMs of a size fit on each host; ``patterns`` as given.
+        VMs of a size fit on each host; ``patterns`` and ``since`` as given.
     """
     names = {host.name: number for number, host in enumerate(fleet.hosts)}
     shapes: dict[object, int] = {}
@@ -95,6 +101,7 @@ def fleet_columns(
         "rules": _rules(fleet, plan, names),
         "headroom": {"flavors": [visible(one.flavor) for one in room], "fits": [list(one.counts) for one in room]},
         "patterns": patterns,
+        "since": since,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placer.emit.report.columns import fleet_columns
-from placer.emit.report.page import Page, counted, titled, warning_sheet
+from placer.emit.report.page import Page, Since, counted, titled, warning_sheet
 from placer.emit.report.sections import LISTED, Sheet, columns, headroom_sheet, usage_sheet
 from placer.explain.placement import Placement, placement_now
 from placer.model.fleet import Fleet
@@ -11,12 +11,13 @@ from placer.show.placement_words import far_row, placement_sentences
 from placer.show.words import visible
 
 
-def fleet_page(fleet: Fleet) -> Page:
+def fleet_page(fleet: Fleet, *, since: Since | None = None) -> Page:
     """Return the page of what runs now."""
     found = placement_now(fleet)
     room = counted(fleet, None)
     parts = [
         titled("Far from memory", _far_sheet(found)),
+        since.section if since else None,
         titled("Headroom", headroom_sheet(room)),
         titled("Little used", usage_sheet(fleet)),
     ]
@@ -33,7 +34,7 @@ def fleet_page(fleet: Fleet) -> Page:
         bars=(),
         warnings=warning_sheet(fleet.warnings),
         parts=[part for part in parts if part is not None],
-        map=fleet_columns(fleet, None, room=room),
+        map=fleet_columns(fleet, None, room=room, since=since.counts(fleet) if since else None),
     )
 
 

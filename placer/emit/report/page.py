@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from placer.emit.report.charts import Chart
 from placer.emit.report.columns import fleet_columns
 from placer.emit.report.compare import compared
+from placer.emit.report.course import Point, course_charts
 from placer.emit.report.lead import facts, locality_chart
 from placer.emit.report.sections import (
     LISTED,
@@ -26,9 +27,14 @@ from placer.emit.report.sections import (
     unplaced_sheet,
     usage_sheet,
 )
+from placer.emit.report.since import since_counts, since_sheet
+from placer.emit.report.timeline import wave_chart
+from placer.explain.diff import Comparison
+from placer.explain.states import State, between
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
-from placer.model.plan import Plan
+from placer.model.plan import Change, Plan
+from placer.moves.schedule import schedule_moves
 from placer.read.documents.comparison_file import Scenario
 from placer.show.plan_sentences import sentences
 from placer.show.words import count, visible
@@ -40,11 +46,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the page: its short title in the contents, its charts, its table."""
+    """A part of the page: its short title in the contents, its charts, its table; `brief` stands in the summary."""
 
     title: str
     sheet: Sheet
     charts: tuple[Chart, ...] = ()
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +80,22 @@ def plan_page(
     flavors: Sequence[HeadroomFlavor] = (),
     scenarios: Sequence[Scenario] = (),
     patterns: Sequence[int] | None = None,
+    since: Since | None = None,
+    course: Mapping[str, Sequence[Point]] | None = None,
 ) -> Page:
     """Return the page of a plan; see `placer.emit.report.report.report_html`."""
     compare = compared(scenarios) if scenarios else None
     now = now_and_planned(fleet, plan)
     room = counted(fleet, plan, flavors)
     found = [
-        titled("Goals", goal_sheet(plan)),
+        titled("Goals", goal_sheet(plan), course_charts(course or {}), brief=True),
         titled("Without a place", unplaced_sheet(plan)),
-        titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)]),
+        titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)], brief=True),
+        since.section if since else None,
         titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
         titled("Failures", compare.failures if compare else None),
         titled("Changes", change_sheet(plan)),
-        titled("Schedule", move_sheet(fleet, plan)),
+        _schedule(fleet, plan),
         titled("Headroom", headroom_sheet(room)),
         titled("Little used", usage_sheet(fleet)),
     ]
@@ -96,8 +106,38 @@ def plan_page(
         bars=capacity_bars(plan.summary),
         warnings=warning_sheet([*plan.warnings, *fleet.warnings]),
         parts=[part for part in found if part is not None],
-        map=fleet_columns(fleet, plan, room=room, patterns=patterns),
+        map=fleet_columns(fleet, plan, room=room, patterns=patterns, since=since.counts(fleet) if since else None),
     )
+
+
+def _schedule(fleet: Fleet, plan: Plan) -> Section | None:
+    """Return the waves; None where no VM that is on a host changes."""
+    if all(vm.change is Change.NONE for vm in plan.vms):
+        return None
+    schedule = schedule_moves(fleet, plan)
+    return titled("Schedule", move_sheet(schedule), [wave_chart(schedule)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """An earlier state of the fleet beside the one that is shown: what it is called, and what differs."""
+
+    name: str
+    compared: Comparison
+
+    @classmethod
+    def of(cls, earlier: State, fleet: Fleet, plan: Plan | None) -> Since:
+        """Return what differs from an earlier state."""
+        return cls(name=earlier.name, compared=between(earlier, State(fleet=fleet, plan=plan)))
+
+    @property
+    def section(self) -> Section | None:
+        """Return what differs as a part of the page."""
+        return titled("Since then", since_sheet(self.compared, self.name))
+
+    def counts(self, fleet: Fleet) -> Sequence[int]:
+        """Return how many VMs differ a host, for the map."""
+        return since_counts(self.compared, fleet)
 
 
 def counted(fleet: Fleet, plan: Plan | None, flavors: Sequence[HeadroomFlavor] = ()) -> tuple[Headroom, ...]:
@@ -106,10 +146,12 @@ def counted(fleet: Fleet, plan: Plan | None, flavors: Sequence[HeadroomFlavor] =
     return headroom(fleet, chosen, plan=plan) if chosen and fleet.hosts else ()
 
 
-def titled(title: str, sheet: Sheet | None, charts: Sequence[Chart | None] = ()) -> Section | None:
+def titled(
+    title: str, sheet: Sheet | None, charts: Sequence[Chart | None] = (), *, brief: bool = False
+) -> Section | None:
     """Return a part of the page; None where there is nothing to tell."""
     drawn = tuple(one for one in charts if one is not None)
-    return None if sheet is None else Section(title=title, sheet=sheet, charts=drawn)
+    return None if sheet is None else Section(title=title, sheet=sheet, charts=drawn, brief=brief)
 
 
 def warning_sheet(said: Sequence[str]) -> Sheet | None:

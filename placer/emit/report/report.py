@@ -11,7 +11,7 @@ from placer.emit.report.boxes import host_boxes
 from placer.emit.report.columns import columns_text
 from placer.emit.report.hosts import NodeUse, Pattern, find_patterns
 from placer.emit.report.map import LegendRow, host_map, legend, text_map
-from placer.emit.report.page import plan_page, source, template
+from placer.emit.report.page import Since, plan_page, source, template
 from placer.emit.report.sections import Sheet, columns
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
@@ -65,6 +65,7 @@ def report_html(
     *,
     flavors: Sequence[HeadroomFlavor] = (),
     scenarios: Sequence[Scenario] = (),
+    since: Since | None = None,
 ) -> str:
     """Return the report of a plan.
 
@@ -76,6 +77,8 @@ def report_html(
         Sizes to count the headroom of; the fleet's commonest where there are none.
     scenarios
         A comparison of ``placer whatif``, to be charted beside the plan.
+    since
+        An earlier state of the fleet, to be told beside the plan.
 
     Returns
     -------
@@ -86,7 +89,12 @@ def report_html(
     patterns = find_patterns(fleet, plan)
     number_of = {host.name: pattern.number for pattern in patterns for host in pattern.hosts}
     page = plan_page(
-        fleet, plan, flavors=flavors, scenarios=scenarios, patterns=[number_of[host.name] for host in fleet.hosts]
+        fleet,
+        plan,
+        flavors=flavors,
+        scenarios=scenarios,
+        patterns=[number_of[host.name] for host in fleet.hosts],
+        since=since,
     )
     script = "\n".join(source(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

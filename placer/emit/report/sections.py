@@ -13,8 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.plan import Change, GoalResult, Plan
 from placer.model.vm import CellMode
-from placer.moves.model import Step
-from placer.moves.schedule import schedule_moves
+from placer.moves.model import Schedule, Step, StepKind
 from placer.read.imports.usage import oversized
 from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
 from placer.whatif.headroom import Headroom
@@ -26,6 +25,7 @@ _CPU_BELOW, _MEMORY_BELOW = 0.25, 0.5
 SIZES_COUNTED = 4
 """How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
 
+_ON_THE_SPOT = (Change.REPIN, Change.FOLLOW)
 _STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
 _GOAL_WORDS = {
@@ -56,13 +56,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A table of texts with a caption; `more` says what was left out."""
+    """A table of texts with a caption; `more` says what was left out, `folded` is a table that is opened on demand."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[str]]
     more: str = ""
     notes: tuple[str, ...] = field(default=())
+    folded: Sheet | None = None
 
 
 def columns(*titles: str) -> tuple[Column, ...]:
@@ -143,7 +144,7 @@ def _score_rows(old: FleetScore, new: FleetScore) -> list[tuple[str, ...]]:
 
 
 def change_sheet(plan: Plan) -> Sheet | None:
-    """Return the VMs that the plan changes; None where it changes none."""
+    """Return the VMs that the plan changes, those folded that only get other CPUs; None where it changes none."""
     changed = [vm for vm in plan.vms if vm.change is not Change.NONE]
     if not changed:
         return None
@@ -151,6 +152,8 @@ def change_sheet(plan: Plan) -> Sheet | None:
     changed.sort(key=lambda vm: -order.index(vm.change))
     counts = Counter(vm.change for vm in changed)
     told = ", ".join(f"{counts[change]:,} {CHANGE_WORDS[change]}" for change in reversed(order) if counts[change])
+    moved = [vm for vm in changed if vm.change not in _ON_THE_SPOT]
+    pinned = [vm for vm in changed if vm.change in _ON_THE_SPOT]
     return Sheet(
         caption=f"VMs that change: {told}",
         columns=columns("VM", "change", "from", "to", "to nodes", "memory#"),
@@ -163,10 +166,22 @@ def change_sheet(plan: Plan) -> Sheet | None:
                 ", ".join(str(node) for node in sorted({node for cell in vm.cells for node in cell.nodes})),
                 amount(sum(cell.memory_kib for cell in vm.cells)),
             )
-            for vm in changed[:LISTED]
+            for vm in moved[:LISTED]
         ],
-        more=_more(len(changed)),
+        more=_more(len(moved)),
+        folded=_folded(
+            f"{count(len(pinned), 'VM')} that only {'gets' if len(pinned) == 1 else 'get'} other CPUs",
+            ("VM", "change", "host"),
+            [(visible(vm.name), CHANGE_WORDS[vm.change], visible(vm.host)) for vm in pinned],
+        ),
     )
+
+
+def _folded(caption: str, titles: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Sheet | None:
+    """Return rows that stand folded under a table; None where there are none."""
+    if not rows:
+        return None
+    return Sheet(caption=caption, columns=columns(*titles), rows=rows[:LISTED], more=_more(len(rows)))
 
 
 def unplaced_sheet(plan: Plan) -> Sheet | None:
@@ -181,12 +196,11 @@ def unplaced_sheet(plan: Plan) -> Sheet | None:
     )
 
 
-def move_sheet(fleet: Fleet, plan: Plan) -> Sheet | None:
-    """Return the steps in the order in which they fit; None where no VM that is on a host changes."""
-    if all(vm.change is Change.NONE for vm in plan.vms):
-        return None
-    schedule = schedule_moves(fleet, plan)
+def move_sheet(schedule: Schedule) -> Sheet:
+    """Return the steps in the order in which they fit, those folded that only give other CPUs."""
     steps = [(number, step) for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps]
+    moving = [(number, step) for number, step in steps if step.kind is not StepKind.REPIN]
+    pinning = [(number, step) for number, step in steps if step.kind is StepKind.REPIN]
     notes = [
         f"{visible(blocked.vm)} cannot move to {visible(blocked.target)}: {visible(blocked.reason)}"
         for blocked in schedule.blocked[:LISTED]
@@ -197,24 +211,33 @@ def move_sheet(fleet: Fleet, plan: Plan) -> Sheet | None:
         f"{count(schedule.parking_moves, 'VM')} put aside on the way (no order has fewer than "
         f"{schedule.parking_bound:,})",
         columns=columns("wave#", "VM", "step", "from", "to", "copied#"),
-        rows=[_step_row(number, step) for number, step in steps[:LISTED]],
-        more=_more(len(steps)),
+        rows=[_step_row(number, step) for number, step in moving[:LISTED]],
+        more=_more(len(moving)),
         notes=tuple(notes),
+        folded=_folded(
+            f"{count(len(pinning), 'step')} that only {'gives' if len(pinning) == 1 else 'give'} other CPUs",
+            ("wave#", "VM", "step", "host"),
+            [(str(number), visible(step.vm), _step_words(step), visible(step.target.host)) for number, step in pinning],
+        ),
     )
 
 
 def _step_row(wave: int, step: Step) -> tuple[str, ...]:
-    aside = ", put aside for a while" if step.parking else ", CPUs for the time being" if step.passing else ""
     source = "new" if step.source is None else _place(step.source.host, step.source.nodes)
     copied = f"{figure(step.memory_gib, 1)} GiB" if step.memory_gib else "nothing"
     return (
         str(wave),
         visible(step.vm),
-        _STEP_WORDS.get(step.kind.value, step.kind.value) + aside,
+        _step_words(step),
         source,
         _place(step.target.host, step.target.nodes),
         copied,
     )
+
+
+def _step_words(step: Step) -> str:
+    aside = ", put aside for a while" if step.parking else ", CPUs for the time being" if step.passing else ""
+    return _STEP_WORDS.get(step.kind.value, step.kind.value) + aside
 
 
 def _place(host: str, nodes: tuple[int, ...] | None) -> str:

@@ -34,6 +34,13 @@ function mountMap(data, open) {
       say: (value) => number.format(Math.round(value * most)),
     };
   }
+  if (data.since) {
+    const top = Math.max(1, ...data.since);
+    kinds.since = {
+      title: "VMs that differ since then", of: (_, host) => [data.since[host] / top],
+      say: (value) => number.format(Math.round(value * top)),
+    };
+  }
   for (const [place, flavor] of (data.headroom ? data.headroom.flavors : []).entries()) {
     const fits = data.headroom.fits[place];
     const top = Math.max(1, ...fits);

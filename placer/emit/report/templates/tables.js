@@ -56,5 +56,12 @@ const tables = (() => {
     const heading = title && document.getElementById(title.getAttribute("aria-labelledby"));
     if (heading) table.parentElement.before(downloadable(table, heading.textContent.trim()));
   }
+  // What prints on one page: the figures, sentences, goals, before and after.
+  const briefly = document.getElementById("briefly");
+  briefly.addEventListener("click", () => {
+    document.body.classList.add("briefly");
+    print();
+  });
+  addEventListener("afterprint", () => document.body.classList.remove("briefly"));
   return { sortable, csv, save, downloadable };
 })();

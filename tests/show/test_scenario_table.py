@@ -1,0 +1,82 @@
+"""Scenarios of many hosts on a screen: what matters in lines that can be counted."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from placer.show.scenario_table import draw_comparison, draw_drains, draw_failures
+
+
+def row(name: str, **more: Any) -> dict[str, Any]:
+    """Return a scenario of which all is proven."""
+    plain = {"name": name, "changes": ["drained"], "status": "optimal", "vms": 400, "placed": 400, "goals": []}
+    figures = {"remote_access": 1.0, "locality_score": 99.0, "hosts_used": 40, "hosts": 40, "migrations": 0}
+    return {**plain, **figures, "node_changes": 0, "restarts": 0, **more}
+
+
+def drawn(draw: Any, *arguments: Any) -> list[str]:
+    """Return the lines that are drawn."""
+    out = io.StringIO()
+    draw(*arguments, Console(file=out, width=100, color_system=None))
+    return out.getvalue().splitlines()
+
+
+def drain(host: str, left: int = 0) -> dict[str, Any]:
+    """Return what became of a host that is to be emptied."""
+    stay = [{"vm": f"{host}-{n}", "why": "pinned"} for n in range(left)]
+    return {"host": host, "moved": 3, "moved_mib": 2048, "left": stay, "proven": True}
+
+
+def test_hosts_that_are_emptied_are_one_line() -> None:
+    """Twenty hosts that are emptied are told together; one that is not is named, with who stays."""
+    base, few = row("base"), row("few", drains=[drain("h0"), drain("h1")])
+    assert "few: h1 is emptied: 3 VMs with 2 GiB leave it" in drawn(draw_comparison, [base, few], ())
+    many = row("many", drains=[*(drain(f"h{n}") for n in range(20)), drain("stuck", left=1)])
+    lines = drawn(draw_comparison, [base, many], ())
+    told = [line for line in lines if line.startswith("many: ") and "leave" in line]
+    assert told == [
+        "many: 20 hosts are emptied: 60 VMs with 40 GiB leave them",
+        "many: stuck is not emptied: 3 VMs with 2 GiB leave it, 1 VM left, the fewest (stuck-0: pinned)",
+    ]
+
+
+def test_reasons_of_few_vms_are_summed_up() -> None:
+    """The reasons of most VMs come first; the others are one line, and no VM is forgotten."""
+    reasons = {f"reason {n}": n for n in range(1, 9)}
+    lines = drawn(draw_comparison, [row("base"), row("out", placed=364, unplaced=reasons)], ())
+    told = [line for line in lines if "without a place:" in line or "other reasons" in line]
+    assert told[0] == "out: 8 without a place: reason 8" and len(told) == 6
+    assert told[-1] == "out: 6 more without a place, for other reasons"
+
+
+def test_each_host_emptied_is_ten_rows() -> None:
+    """Those that cannot be emptied stand first, then those that most VMs leave; the rest is counted."""
+    found = [
+        {
+            "domain": f"h{n:03d}",
+            "vms": n,
+            "status": "optimal",
+            "emptied": n != 50,
+            "live_moves": n,
+            "restarts": 0,
+            "moved_mib": 1024,
+            "left": [] if n != 50 else [{"vm": "db", "why": "cannot move"}],
+            "proven": True,
+        }
+        for n in range(200)
+    ]
+    lines = drawn(draw_drains, [row("base", drain_each=found)])
+    assert lines[1] == "base: 199 of 200 can be emptied today"
+    assert lines[3].split()[0] == "h050" and "db: cannot move" in lines[3] and lines[4].split()[0] == "h199"
+    assert lines[-1] == "and 190 more: --output FILE.json" and len(lines) == 14
+
+
+def test_failures_that_are_not_known_are_counted() -> None:
+    """Ten are named with why; the others are one line."""
+    unknown = [{"domains": [f"h{n}"], "why": "no time was left"} for n in range(40)]
+    sweep = {"scope": "host", "at_once": 1, "combinations": 40, "solved": 0, "slack": 0, "alike": 0, "harmful": []}
+    lines = drawn(draw_failures, [row("base", failures={**sweep, "unknown": unknown, "spares": None})])
+    assert len(lines) == 13 and lines[-1] == "  and 30 more that are not known"
