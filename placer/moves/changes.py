@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.measure.as_now import as_now
 from placer.measure.measure import ScoreCache
-from placer.measure.moved import is_present
+from placer.measure.moved import Move, is_present, is_repinned
 from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
@@ -37,6 +37,7 @@ class VmChange:
     memory_gib : memory that leaves its node or host while the VM runs, GiB.
     gain : remote access that the change saves (vCPU equivalents, negative: costs); None where it is not known now.
     bound_at_start : its memory is bound to nodes of its host from its next start on, and stays where it is till then.
+    pins_unknown : it stays and not all its pins are known now, so that the goal ``repins`` does not count it.
     """
 
     vm: str
@@ -48,6 +49,7 @@ class VmChange:
     memory_gib: float
     gain: float | None
     bound_at_start: bool = False
+    pins_unknown: bool = False
 
     @property
     def moves_memory(self) -> bool:
@@ -162,6 +164,7 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _No
         memory_gib=copied / _KIB_PER_GIB,
         gain=gain,
         bound_at_start=need is Need.PIN and loose,
+        pins_unknown=now is not None and planned.change is Change.REPIN and not is_repinned(vm, planned, Move.STAYS),
     )
 
 

@@ -49,8 +49,11 @@ def _changes_of_present(changes: Changes) -> Iterator[str]:
         hosts = Counter(vm.target.host for vm in pinned)
         get = "gets" if len(pinned) == 1 else "get"
         across = sum(vm.change is not Change.REPIN for vm in pinned)
-        nodes = f", {across:,} of them on another node" if across else ""
-        yield f"{count(len(pinned), 'VM')} only {get} other CPUs{nodes}, on {count(len(hosts), 'host')}."
+        unknown = sum(vm.pins_unknown for vm in pinned)
+        told = [f"{across:,} of another node"] if across else []
+        told += [f"{unknown:,} whose pins are not all known now"] if unknown else []
+        more = f": {', '.join(told)}" if told else ""
+        yield f"{count(len(pinned), 'VM')} only {get} other CPUs, on {count(len(hosts), 'host')}{more}."
     if bound := sum(1 for vm in changes.vms if vm.bound_at_start):
         yield f"The memory of {count(bound, 'VM')} is bound to nodes at the next start; till then it stays where it is."
 

@@ -53,7 +53,9 @@ def chart(title: str, bars: Sequence[Bar], *, note: str = "", number: int = 0) -
     most = max(drawn, default=0.0)
     if len(bars) < 2 or most <= 0:
         return None
-    pieces = [_row(place, bar, most) for place, bar in enumerate(bars)]
+    # The first bar is what the others are compared with, unless each goes on where the one before ends.
+    base = not any(bar.begin for bar in bars)
+    pieces = [_row(place, bar, most, first=base and not place) for place, bar in enumerate(bars)]
     told = "; ".join(f"{visible(bar.label)}: {bar.text}" for bar in bars)
     name = f"chart{number}"
     svg = (
@@ -64,7 +66,7 @@ def chart(title: str, bars: Sequence[Bar], *, note: str = "", number: int = 0) -
     return Chart(title=title, svg=svg, note=note)
 
 
-def _row(place: int, bar: Bar, most: float) -> str:
+def _row(place: int, bar: Bar, most: float, *, first: bool) -> str:
     top = place * ROW_PX
     figure = _cut(bar.text, _CHARACTERS - min(_FEWEST, len(visible(bar.label))))
     label = _cut(visible(bar.label), _CHARACTERS - len(figure))
@@ -75,7 +77,7 @@ def _row(place: int, bar: Bar, most: float) -> str:
     if bar.value is not None:
         if bar.of is not None:
             pieces.append(_rect("behind", top, bar.of / most))
-        pieces.append(_rect("bar" if place or bar.begin else "bar first", top, bar.value / most, bar.begin / most))
+        pieces.append(_rect("bar first" if first else "bar", top, bar.value / most, bar.begin / most))
     if bar.mark is not None:
         at = f"{100 * max(0.0, bar.mark) / most:.2f}%"
         pieces.append(f'<line class="mark" x1="{at}" x2="{at}" y1="{top + 17}" y2="{top + 35}"/>')

@@ -27,7 +27,7 @@ class Point:
 def course_charts(course: Mapping[str, Sequence[Point]]) -> list[Chart]:
     """Return a chart a goal of which value or bound changed in the search; goals by name, points in order."""
     end = max((points[-1].seconds for points in course.values() if points), default=0.0)
-    drawn = []
+    drawn: list[Chart] = []
     for name, points in course.items():
         known = [level for point in points for level in (point.value, point.bound) if level is not None]
         if len(points) > 1 and end > 0 and max(known, default=0.0) > min(known, default=0.0):
@@ -63,7 +63,8 @@ def _chart(name: str, points: Sequence[Point], end: float, levels: tuple[float, 
 def _line(name: str, points: Sequence[tuple[float, float | None]], levels: tuple[float, float]) -> str:
     """Return steps: each value holds until the next one."""
     low, high = levels
-    steps, height = [], 0.0
+    steps: list[str] = []
+    height = 0.0
     for at, level in points:
         if level is None:
             continue

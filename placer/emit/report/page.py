@@ -34,6 +34,7 @@ from placer.explain.states import State, between
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.plan import Change, Plan
+from placer.moves.changes import plan_changes
 from placer.moves.schedule import schedule_moves
 from placer.read.documents.comparison_file import Scenario
 from placer.show.plan_sentences import sentences
@@ -94,7 +95,7 @@ def plan_page(
         since.section if since else None,
         titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
         titled("Failures", compare.failures if compare else None),
-        titled("Changes", change_sheet(plan)),
+        titled("Changes", change_sheet(plan_changes(fleet, plan))),
         _schedule(fleet, plan),
         titled("Headroom", headroom_sheet(room)),
         titled("Little used", usage_sheet(fleet)),

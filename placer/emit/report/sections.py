@@ -11,10 +11,13 @@ from placer.emit.report.hosts import plan_now
 from placer.measure.measure import FleetScore, score_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
-from placer.model.plan import Change, GoalResult, Plan
+from placer.model.plan import GoalResult, Plan
 from placer.model.vm import CellMode
-from placer.moves.model import Schedule, Step, StepKind
+from placer.moves.changes import Changes
+from placer.moves.model import Place, Schedule, Step
+from placer.moves.need import Need
 from placer.read.imports.usage import oversized
+from placer.show.change_words import CHANGE_COLUMNS, change_row
 from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
 from placer.whatif.headroom import Headroom
 
@@ -25,7 +28,6 @@ _CPU_BELOW, _MEMORY_BELOW = 0.25, 0.5
 SIZES_COUNTED = 4
 """How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
 
-_ON_THE_SPOT = (Change.REPIN, Change.FOLLOW)
 _STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
 _GOAL_WORDS = {
@@ -143,36 +145,23 @@ def _score_rows(old: FleetScore, new: FleetScore) -> list[tuple[str, ...]]:
     ]
 
 
-def change_sheet(plan: Plan) -> Sheet | None:
-    """Return the VMs that the plan changes, those folded that only get other CPUs; None where it changes none."""
-    changed = [vm for vm in plan.vms if vm.change is not Change.NONE]
-    if not changed:
+def change_sheet(changes: Changes) -> Sheet | None:
+    """Return the VMs that a plan changes as `moves` lists them, those folded that only get other CPUs; None: none."""
+    there = [vm for vm in changes.vms if vm.need is not Need.START]
+    if not there:
         return None
-    order = list(Change)
-    changed.sort(key=lambda vm: -order.index(vm.change))
-    counts = Counter(vm.change for vm in changed)
-    told = ", ".join(f"{counts[change]:,} {CHANGE_WORDS[change]}" for change in reversed(order) if counts[change])
-    moved = [vm for vm in changed if vm.change not in _ON_THE_SPOT]
-    pinned = [vm for vm in changed if vm.change in _ON_THE_SPOT]
+    moved = [vm for vm in there if vm.need is not Need.PIN]
+    pinned = [vm for vm in there if vm.need is Need.PIN]
+    counts = Counter(vm.need for vm in there)
+    told = ", ".join(f"{counts[need]:,} {need.value}" for need in reversed(Need) if counts[need])
+    get = "gets" if len(pinned) == 1 else "get"
     return Sheet(
         caption=f"VMs that change: {told}",
-        columns=columns("VM", "change", "from", "to", "to nodes", "memory#"),
-        rows=[
-            (
-                visible(vm.name),
-                CHANGE_WORDS[vm.change],
-                visible(vm.from_host or vm.host),
-                visible(vm.host),
-                ", ".join(str(node) for node in sorted({node for cell in vm.cells for node in cell.nodes})),
-                amount(sum(cell.memory_kib for cell in vm.cells)),
-            )
-            for vm in moved[:LISTED]
-        ],
+        columns=columns(*CHANGE_COLUMNS),
+        rows=[change_row(vm) for vm in moved[:LISTED]],
         more=_more(len(moved)),
         folded=_folded(
-            f"{count(len(pinned), 'VM')} that only {'gets' if len(pinned) == 1 else 'get'} other CPUs",
-            ("VM", "change", "host"),
-            [(visible(vm.name), CHANGE_WORDS[vm.change], visible(vm.host)) for vm in pinned],
+            f"{count(len(pinned), 'VM')} that only {get} other CPUs", CHANGE_COLUMNS, [change_row(vm) for vm in pinned]
         ),
     )
 
@@ -199,8 +188,8 @@ def unplaced_sheet(plan: Plan) -> Sheet | None:
 def move_sheet(schedule: Schedule) -> Sheet:
     """Return the steps in the order in which they fit, those folded that only give other CPUs."""
     steps = [(number, step) for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps]
-    moving = [(number, step) for number, step in steps if step.kind is not StepKind.REPIN]
-    pinning = [(number, step) for number, step in steps if step.kind is StepKind.REPIN]
+    moving = [(number, step) for number, step in steps if step.need is not Need.PIN]
+    pinning = [(number, step) for number, step in steps if step.need is Need.PIN]
     notes = [
         f"{visible(blocked.vm)} cannot move to {visible(blocked.target)}: {visible(blocked.reason)}"
         for blocked in schedule.blocked[:LISTED]
@@ -223,14 +212,14 @@ def move_sheet(schedule: Schedule) -> Sheet:
 
 
 def _step_row(wave: int, step: Step) -> tuple[str, ...]:
-    source = "new" if step.source is None else _place(step.source.host, step.source.nodes)
+    source = "new" if step.source is None else _place(step.source)
     copied = f"{figure(step.memory_gib, 1)} GiB" if step.memory_gib else "nothing"
     return (
         str(wave),
         visible(step.vm),
         _step_words(step),
         source,
-        _place(step.target.host, step.target.nodes),
+        _place(step.target),
         copied,
     )
 
@@ -240,9 +229,13 @@ def _step_words(step: Step) -> str:
     return _STEP_WORDS.get(step.kind.value, step.kind.value) + aside
 
 
-def _place(host: str, nodes: tuple[int, ...] | None) -> str:
-    told = "nodes unknown" if nodes is None else "node " + ", ".join(map(str, sorted(set(nodes))))
-    return f"{visible(host)} {told}"
+def _place(at: Place) -> str:
+    """Return host and nodes; those of the memory too where they are other ones than those of the CPUs."""
+    if at.nodes is None:
+        return f"{visible(at.host)} nodes unknown"
+    nodes, memory = tuple(sorted(set(at.nodes))), at.memory_nodes
+    told = f"{visible(at.host)} node {', '.join(map(str, nodes))}"
+    return told if memory in ((), nodes) else f"{told}, memory {', '.join(map(str, memory))}"
 
 
 def usage_sheet(fleet: Fleet) -> Sheet | None:

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from placer.emit.report.charts import Bar, Chart, chart
-from placer.moves.model import Schedule, StepKind, Wave
+from placer.moves.model import Schedule, Wave
+from placer.moves.need import Need
 from placer.show.words import count, figure
 
 MOST_ROWS = 16
 """Rows of the timeline; the last one stands for all waves after it."""
-_MOVES = (StepKind.MIGRATE, StepKind.RENODE)
-_OTHER_WORDS = {StepKind.RESTART: "restart", StepKind.START: "start"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +69,10 @@ def _label(span: _Span) -> str:
 
 
 def _words(span: _Span) -> str:
-    kinds = Counter(step.kind for wave in span.waves for step in wave.steps)
+    needs = Counter(step.need for wave in span.waves for step in wave.steps)
     said = [f"{figure(span.memory_gib, 1)} GiB"] if span.memory_gib else []
-    moves = sum(kinds[kind] for kind in _MOVES)
+    moves = sum(many for need, many in needs.items() if need not in (Need.PIN, Need.START))
     said += [count(moves, "move")] if moves else []
-    said += [count(kinds[kind], words) for kind, words in _OTHER_WORDS.items() if kinds[kind]]
-    said += [f"{kinds[StepKind.REPIN]:,} re-pinned"] if kinds[StepKind.REPIN] else []
+    said += [count(needs[Need.START], "start")] if needs[Need.START] else []
+    said += [count(needs[Need.PIN], "new pin")] if needs[Need.PIN] else []
     return ", ".join(said)

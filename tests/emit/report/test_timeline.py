@@ -6,15 +6,17 @@ import re
 from xml.etree import ElementTree
 
 from placer.emit.report.timeline import MOST_ROWS, wave_chart
+from placer.model.plan import PlanCell
 from placer.moves.model import Place, Schedule, Step, StepKind, Wave
 
 
 def wave(*kinds: StepKind, gib: float = 0.0) -> Wave:
     """Return a wave of a step a kind; the first copies so much."""
-    place = Place(host="h", nodes=(0,), cells=(), pins={}, emulator=None, iothreads={})
+    cell = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1, mode="strict", nodes={1: 1})
+    here, there = Place(host="h", nodes=(0,)), Place(host="h", nodes=(1,), cells=(cell,))
     return Wave(
         steps=tuple(
-            Step(vm=f"v{n}", uuid=None, kind=kind, source=place, target=place, memory_gib=0.0 if n else gib)
+            Step(vm=f"v{n}", uuid=None, kind=kind, source=here, target=there, memory_gib=0.0 if n else gib)
             for n, kind in enumerate(kinds)
         )
     )
@@ -43,7 +45,7 @@ def test_a_wave_begins_where_the_one_before_ends() -> None:
     assert chart is not None and chart.title == "Timeline of 4 waves: 40 GiB are copied"
     told = re.search("<desc[^>]*>(.*?)</desc>", chart.svg)
     assert told is not None and told[1] == (
-        "wave 1: 30 GiB, 1 move, 1 re-pinned; waves 2 to 3: 3 re-pinned; wave 4: 10 GiB, 2 moves, 1 restart"
+        "wave 1: 30 GiB, 1 move, 1 new pin; waves 2 to 3: 3 new pins; wave 4: 10 GiB, 3 moves"
     )
 
 
