@@ -46,7 +46,14 @@ def host_data(topology: Topology, name: str) -> dict[str, Any]:
             for name in ("packages", "dies", "l3", "clusters", "cores")
         },
         "devices": [
-            {"address": device.address, "kind": device.kind, "node": device.node, "count": device.count}
+            {
+                "address": device.address,
+                "kind": device.kind,
+                "node": device.node,
+                "count": device.count,
+                **({"functions": list(device.functions)} if device.functions else {}),
+                **({"group": device.group} if device.group is not None else {}),
+            }
             for device in topology.devices
         ],
         "assumptions": list(topology.assumptions),

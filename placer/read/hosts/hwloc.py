@@ -233,7 +233,12 @@ class _Reader:
                 owners = [node_id for node_id in nodes if raw.nodes[node_id].cpus] or sorted(nodes)
                 node = owners[0] if len(owners) == 1 else None
                 break
-        raw.devices.append(Device(address=address, kind=kind, node=node))
+        ports = [
+            port
+            for bridge in element.iterancestors("object")
+            if bridge.get("type") == "Bridge" and (port := bridge.get("pci_busid")) is not None
+        ]
+        raw.devices.append(Device(address=address, kind=kind, node=node, group=ports[-1] if ports else None))
 
     def _gp_indexes(self) -> dict[str, int]:
         return {gp: node_id for node_id, element in self._numa if (gp := element.get("gp_index")) is not None}

@@ -17,7 +17,7 @@ _ADDRESS = ("domain", "bus", "slot", "function")
 def parse_nodedev(data: bytes, source: str) -> Device | None:
     """Read one node device; None for what no VM asks for, virtual functions and other capabilities than PCI.
 
-    A network card with virtual functions counts as many as it can have: each of them can be given to a VM.
+    A card with virtual functions counts as many as it has, else as many as it can have: each can be given to a VM.
 
     Raises
     ------
@@ -35,12 +35,16 @@ def parse_nodedev(data: bytes, source: str) -> Device | None:
         return None
     numa = pci.find("numa")
     node = numa.get("node", "") if numa is not None else ""
-    functions = inner["virt_functions"].get("maxCount", "") if "virt_functions" in inner else ""
+    virtual = inner.get("virt_functions")
+    most = virtual.get("maxCount", "") if virtual is not None else ""
+    named = () if virtual is None else [_hexadecimal_address(one) for one in virtual.iterfind("address")]
+    functions = tuple(one for one in named if one is not None)
     return Device(
         address=address,
         kind=kind,
         node=int(node) if node.isascii() and node.isdigit() and len(node) < 6 else None,
-        count=max(1, int(functions)) if functions.isascii() and functions.isdigit() and len(functions) < 6 else 1,
+        count=len(functions) or (max(1, int(most)) if most.isascii() and most.isdigit() and len(most) < 6 else 1),
+        functions=functions,
     )
 
 
@@ -50,6 +54,12 @@ def _address(pci: _Element) -> str | None:
         return None
     domain, bus, slot, function = map(int, parts)
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+
+
+def _hexadecimal_address(element: _Element) -> str | None:
+    """Return the address of an element with attributes such as ``bus='0x3b'``."""
+    parts = [_hexadecimal(element.get(name), digits) for name, digits in zip(_ADDRESS, (4, 2, 2, 1), strict=True)]
+    return "{}:{}:{}.{}".format(*parts) if all(parts) else None
 
 
 def _vendor(pci: _Element) -> str | None:

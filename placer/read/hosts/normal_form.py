@@ -17,6 +17,7 @@ and writes each of them down in `Topology.assumptions`:
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from placer.errors import Fault, InputError
@@ -105,11 +106,15 @@ def _efficiency(raw: RawHost, cores: tuple[frozenset[int], ...], assumptions: li
 
 
 def _devices(raw: RawHost) -> tuple[Device, ...]:
-    """Return the devices by address; on a host of one node all of them hang on it, whatever the firmware leaves out."""
+    """Return the devices by address; on a host of one node all of them hang on it, whatever the firmware leaves out. A
+    root port with one device behind is no group.
+    """
     if len(raw.nodes) == 1:
         (only,) = raw.nodes
         raw.devices = [replace(device, node=only) for device in raw.devices]
-    return tuple(sorted(raw.devices, key=lambda device: device.address))
+    ports = Counter(device.group for device in raw.devices)
+    near = [device if ports[device.group] > 1 else replace(device, group=None) for device in raw.devices]
+    return tuple(sorted(near, key=lambda device: device.address))
 
 
 def _impossible(raw: RawHost) -> list[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from placer.model.host import Device
+from placer.model.pci import pci_address
 from placer.read.hosts.tree import Tree
 
 _PCI_ROOT = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}")
@@ -12,6 +13,7 @@ _PCI_FUNCTION = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _CLASS = re.compile(r"(?:0x)?([0-9a-f]{4})[0-9a-f]{2}")
 _GPU_VENDORS = {"0x10de", "0x1002"}
 _MAX_DEPTH = 16
+_MAX_FUNCTIONS = 4096
 _NVIDIA_NODE = re.compile(r"^Node:\s*(\d{1,6})\s*$", re.MULTILINE)
 
 
@@ -32,9 +34,10 @@ def device_kind(pci_class: str, vendor: str | None) -> str | None:
 
 
 def pci_devices(tree: Tree, sys: str) -> list[Device]:
-    """Return the useful PCI functions below ``devices/pci*``, without virtual functions.
+    """Return the useful PCI functions below ``devices/pci*``; virtual functions stand for their card, as a pool.
 
-    `sys` is the path of /sys in the tree, with a slash behind it. Links are not followed, so the walk ends.
+    Those behind one root port are a group. `sys` is the path of /sys in the tree, with a slash behind it. Links are
+    not followed, so the walk ends.
     """
     devices: list[Device] = []
     folders = [f"{sys}devices/{name}" for name in sorted(tree.names(f"{sys}devices")) if _PCI_ROOT.fullmatch(name)]
@@ -43,14 +46,16 @@ def pci_devices(tree: Tree, sys: str) -> list[Device]:
         for folder in folders:
             names = tree.names(folder)
             below += [f"{folder}/{name}" for name in sorted(names) if _PCI_FUNCTION.fullmatch(name)]
-            device = None if "physfn" in names else _device(tree, folder)
+            # pci0000:3a/0000:3a:00.0/0000:3b:00.0: what is behind a root port begins with it.
+            port = folder.removeprefix(f"{sys}devices/").split("/")[1:-1]
+            device = None if "physfn" in names else _device(tree, folder, port[0] if port else None)
             if device is not None:
                 devices.append(device)
         folders = below
     return devices
 
 
-def _device(tree: Tree, folder: str) -> Device | None:
+def _device(tree: Tree, folder: str, group: str | None) -> Device | None:
     match = _CLASS.fullmatch(tree.text(f"{folder}/class") or "")
     if match is None:
         return None
@@ -58,9 +63,33 @@ def _device(tree: Tree, folder: str) -> Device | None:
     if kind is None:
         return None
     node = tree.text(f"{folder}/numa_node") or ""
+    address = folder.rsplit("/", 1)[1]
+    functions = _functions(address, *(tree.text(f"{folder}/sriov_{name}") for name in ("numvfs", "offset", "stride")))
     return Device(
-        address=folder.rsplit("/", 1)[1], kind=kind, node=int(node) if re.fullmatch(r"\d{1,6}", node) else None
+        address=address,
+        kind=kind,
+        node=int(node) if re.fullmatch(r"\d{1,6}", node) else None,
+        count=max(1, len(functions)),
+        functions=functions,
+        group=group,
     )
+
+
+def _functions(address: str, *told: str | None) -> tuple[str, ...]:
+    """Return the addresses of the virtual functions of a card, by their number, first offset and stride.
+
+    The routing id (bus, slot and function as one number) of function n is the card's + offset + n × stride: PCI Express
+    Base Specification, section 9.2.1.2.
+    """
+    if not all(text is not None and re.fullmatch(r"\d{1,5}", text) for text in told):
+        return ()
+    number, offset, stride = (int(text or "0") for text in told)
+    own = pci_address(address)
+    if own is None or number > _MAX_FUNCTIONS:
+        return ()
+    domain, bus, slot, function = own
+    ids = [(bus << 8 | slot << 3 | function) + offset + n * stride for n in range(number)]
+    return tuple(f"{domain:04x}:{one >> 8:02x}:{one >> 3 & 31:02x}.{one & 7}" for one in ids if one < 1 << 16)
 
 
 def device_memory_nodes(tree: Tree, sys: str, host: str | None) -> dict[int, bool]:

@@ -67,7 +67,16 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
     if faults or topology is None:
         raise InputError(faults)
     if devices:
-        topology = replace(topology, devices=devices)
+        kernel = {device.address: device for device in topology.devices}
+        topology = replace(
+            topology,
+            devices=tuple(
+                replace(one, group=known.group, functions=one.functions or known.functions)
+                if (known := kernel.get(one.address)) is not None
+                else one
+                for one in devices
+            ),
+        )
     return GatheredHost(
         name=name,
         topology=topology,

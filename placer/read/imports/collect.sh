@@ -104,7 +104,8 @@ line /sys/kernel/mm/hugepages/hugepages-*/nr_hugepages /sys/bus/dax/devices/*/ta
 [ -e /sys/devices/virtual/misc/kvm ] && mkdir -p ./sys/devices/virtual/misc/kvm
 copy /proc/driver/nvidia/gpus/*/numa_status
 find /sys/devices/pci* -type d -name '[0-9a-f]*:[0-9a-f]*:[0-9a-f]*.[0-7]' 2> /dev/null | while IFS= read -r device; do
-    [ -e "$device"/physfn ] || line "$device"/class "$device"/vendor "$device"/numa_node "$device"/sriov_totalvfs
+    [ -e "$device"/physfn ] || line "$device"/class "$device"/vendor "$device"/numa_node "$device"/sriov_totalvfs \
+        "$device"/sriov_numvfs "$device"/sriov_offset "$device"/sriov_stride
 done
 
 if command -v virsh > /dev/null 2>&1; then

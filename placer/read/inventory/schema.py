@@ -145,6 +145,7 @@ class HostEntry(Entry):
     distances: list[list[Number]] | None = None
     distances_from: Text | None = None
     devices: list[DeviceEntry] | None = None
+    links_from: Text | None = None
     reserve: ReserveEntry | None = None
     dedicated_cpus: Cpus | None = None
     shared_cpus: Cpus | None = None

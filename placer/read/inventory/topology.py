@@ -12,6 +12,7 @@ from placer.model.host import LOCAL, UNREACHABLE, Device, Topology
 from placer.model.units import format_kib
 from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
+from placer.read.hosts.nvidia_topo import with_links
 from placer.read.hosts.raw_host import MAX_NODE, MAX_PLACED, RawHost, RawNode
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import HostEntry
@@ -37,6 +38,7 @@ TOPOLOGY_KEYS = (
     "distances",
     "distances_from",
     "devices",
+    "links_from",
     "kvm",
 )
 """The keys of a host entry that make its topology: entries that agree in them share one object."""
@@ -72,7 +74,9 @@ class TopologyBuilder:
             base = self._from_file(entry, problems) if entry.topology is not None else self._inline(entry, problems)
             if base is None or problems:
                 return None
-            return self._with_devices(self._with_distances(base, entry, problems), entry, problems)
+            return self._linked(
+                self._with_devices(self._with_distances(base, entry, problems), entry, problems), entry, problems
+            )
         except PlacerError as error:
             problems.extend(
                 ((), fault.message if fault.file in (None, self.file) else str(fault), fault.cure)
@@ -214,6 +218,10 @@ class TopologyBuilder:
             if path is not None:
                 topology = _measured(topology, path)
         return topology
+
+    def _linked(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
+        path = None if entry.links_from is None else self.files.path(entry.links_from, ("links_from",), problems)
+        return topology if path is None else with_links(topology, path)
 
     def _with_devices(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
         if not entry.devices:

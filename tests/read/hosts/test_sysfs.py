@@ -67,8 +67,9 @@ def _check_snc_pmem(topology: Topology) -> None:
     assert topology.node(3).free_pages == {2048: 500}
     assert (topology.kvm, topology.arch) == (True, "x86_64")
     assert topology.devices == (
-        Device(address="0000:3b:00.0", kind="nic", node=3), Device(address="0000:3b:00.1", kind="storage"),
-    )  # fmt: skip
+        Device(address="0000:3b:00.0", kind="nic", node=3, group="0000:3a:00.0"),
+        Device(address="0000:3b:00.1", kind="storage", group="0000:3a:00.0"),
+    )
     assert topology.bandwidth_mib_s is not None
     assert topology.bandwidth_mib_s[0][2] == pytest.approx(30000 * 10**6 / 2**20)
     assert any("node 0 to itself is not 10" in sentence for sentence in topology.assumptions)
