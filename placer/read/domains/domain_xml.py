@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from placer.errors import InputError
@@ -14,6 +15,7 @@ from placer.read.domains.reading import DomainReading
 from placer.read.domains.scan import DomainScan
 from placer.read.text.xml import line_of, parse_xml
 
+_POLICY = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}")
 _ENVELOPES = ("domstatus", "domainsnapshot")
 """Libvirt's own files that hold a domain: the status of a running one, and a snapshot."""
 
@@ -93,8 +95,30 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
         movable_why=why,
         manager=managed_by,
         running=root.get("id") is not None,
+        security=_security(scan),
         notes=tuple(scan.notes),
     )
+
+
+def _security(scan: DomainScan) -> dict[str, int]:
+    """Return the keys that a confidential guest takes, and the enclave memory (EPC, bytes) of an SGX guest.
+
+    Guests of SEV-ES (bit 2 of the policy) and SEV-SNP take keys of one kind, those of plain SEV of the other.
+    """
+    found: dict[str, int] = {}
+    launch = scan.find("launchSecurity")
+    kind = "" if launch is None else launch.get("type", "")
+    if launch is not None and kind == "sev":
+        policy = (launch.findtext("policy") or "").strip()
+        encrypted_state = bool(_POLICY.fullmatch(policy)) and int(policy, 0) & 4
+        found["sev_es" if encrypted_state else "sev"] = 1
+    elif kind in ("sev-snp", "tdx"):
+        found["tdx" if kind == "tdx" else "sev_es"] = 1
+    for device in scan.all("devices/memory"):
+        size = device.find("target/size")
+        if device.get("model") == "sgx-epc" and size is not None:
+            found["sgx_epc"] = found.get("sgx_epc", 0) + 1024 * (scan.size_kib(size, size.text or "") or 0)
+    return found
 
 
 def _name(scan: DomainScan) -> str:

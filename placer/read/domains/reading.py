@@ -20,7 +20,8 @@ class DomainReading:
     `pins` holds the cpuset of each vCPU that is restricted; `emulator` and `iothread_pins` only what is pinned by name.
     `notes` are plain sentences on what was not understood or had to be assumed. `manager` names the system whose
     metadata claims the domain. `host_devices` are the PCI addresses of its host's devices that it has. `running` says
-    that the XML was dumped from a running domain (it has an id).
+    that the XML was dumped from a running domain (it has an id). `security` are the keys of SEV or TDX and the EPC
+    (bytes) that it takes of a host that counts them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DomainReading:
     movable_why: tuple[str, ...] = ()
     manager: str | None = None
     running: bool = False
+    security: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

@@ -70,6 +70,7 @@ def build_fleet(
             uuid=host.uuid if host.uuid is not None and uuids[host.uuid] == 1 else None,
             uri=host.uri,
             settings=host.settings,
+            resources=host.resources,
             kvm=host.topology.kvm is not False,
             migration_domain=host.topology.model if len(models) > 1 else None,
         )

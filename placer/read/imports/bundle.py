@@ -12,6 +12,7 @@ from placer.read.hosts.archive import ArchiveTree, regular_members
 from placer.read.hosts.capabilities import parse_capabilities
 from placer.read.hosts.host_settings import GATHERED, settings_of_files
 from placer.read.hosts.nodedev import parse_nodedev
+from placer.read.hosts.security_keys import CAPACITY, resources_of_capacity
 from placer.read.hosts.sysfs import read_sysfs
 from placer.read.imports.gathered import GatheredDomain, GatheredHost
 from placer.read.text.xml import parse_xml
@@ -85,6 +86,7 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
         domains=tuple(_domains(found, f"{folder}/{name}", source)),
         warnings=tuple(warnings),
         settings=settings_of_files(found.texts),
+        resources=resources_of_capacity(found.texts.get(CAPACITY, b"")),
     )
 
 
@@ -98,7 +100,7 @@ def _files(data: bytes, source: str) -> _Files:
             found.nodedevs[inner] = content
         elif inner.startswith("sys/devices/system/cpu/"):
             found.has_sys = True
-        elif inner in GATHERED or inner in ("format", "hostname", "capabilities.xml", "domains/states"):
+        elif inner in GATHERED or inner in ("format", "hostname", "capabilities.xml", "domains/states", CAPACITY):
             found.texts[inner] = content
     return found
 

@@ -102,6 +102,7 @@ for node in "$sys"/node/node[0-9]*; do
 done
 line /sys/kernel/mm/hugepages/hugepages-*/nr_hugepages /sys/bus/dax/devices/*/target_node
 [ -e /sys/devices/virtual/misc/kvm ] && mkdir -p ./sys/devices/virtual/misc/kvm
+copy /sys/fs/cgroup/misc.capacity
 copy /proc/driver/nvidia/gpus/*/numa_status
 find /sys/devices/pci* -type d -name '[0-9a-f]*:[0-9a-f]*:[0-9a-f]*.[0-7]' 2> /dev/null | while IFS= read -r device; do
     [ -e "$device"/physfn ] || line "$device"/class "$device"/vendor "$device"/numa_node "$device"/sriov_totalvfs \

@@ -40,6 +40,7 @@ class GatheredHost:
     domains: tuple[GatheredDomain, ...] = ()
     warnings: tuple[str, ...] = ()
     settings: HostSettings = field(default_factory=HostSettings)
+    resources: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

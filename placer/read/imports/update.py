@@ -23,7 +23,6 @@ _PERSONS_OF_HOST = (
     "shared_cpus",
     "isolated_cpus",
     "cost",
-    "resources",
 )
 """What no machine tells of a host: it stays as the person wrote it."""
 _PERSONS_OF_SPEC = (
@@ -154,6 +153,7 @@ def _hosts(before: Fleet, pairs: Sequence[tuple[Host, Host | None]]) -> list[Hos
             memory_ratio=known.memory_ratio if known.memory_ratio != 1 else host.memory_ratio,
             failed=known.failed or host.failed,
             labels={**known.labels, **host.labels},
+            resources={**known.resources, **host.resources},
             uri=known.uri or host.uri,
             migration_domain=known.migration_domain or host.migration_domain,
             **kept,

@@ -197,6 +197,9 @@ class _VmBuilder:
         vm, found = self._likes.get(key, (None, []))
         if topology is not None and entry.devices is None and (reading is not None or entry.device_addresses):
             spec = replace(spec, devices=devices_of(held_devices(entry, reading), topology))
+        if reading is not None and reading.security:
+            counted = {name: amount for name, amount in reading.security.items() if self._counts(name, host)}
+            spec = replace(spec, resources={**counted, **spec.resources})
         if vm is None and not found:
             vm = self._like(entry, spec, topology, reading, found)
             if reading is None:
@@ -208,6 +211,10 @@ class _VmBuilder:
             self.warnings.extend(f"VM {name} on host {own['host']}: {text}" for text in strangers(reading, topology))
         named = own.get("manager_id")
         return [_copy(vm, each, identity, named, own.get("host")) for each in expand_names(name, entry.count)]
+
+    def _counts(self, resource: str, host: Host | None) -> bool:
+        """Tell whether the host of a VM counts a resource; of a VM that is nowhere, whether any host does."""
+        return any(resource in one.resources for one in ([host] if host is not None else self.hosts.values()))
 
     def _like(
         self,

@@ -18,6 +18,7 @@ from placer.read.imports.bundle import read_bundle
 from placer.read.imports.collect import collect_script
 from placer.read.imports.libvirt import import_libvirt
 from placer.read.inventory.inventory import parse_fleet
+from placer.read.inventory.write import inventory_text
 
 RUNNING, STOPPED, TRANSIENT = (f"5f1ca0de-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 
@@ -239,3 +240,11 @@ def test_the_script_is_plain_posix_shell() -> None:
     subprocess.run([shell, "-n"], input=script, check=True)
     if shutil.which("shellcheck") is not None:
         subprocess.run(["shellcheck", "-s", "sh", "-"], input=script, check=True)
+
+
+def test_keys_of_confidential_guests_are_resources(tmp_path: Path) -> None:
+    """What the misc cgroup counts becomes resources of the host, in the inventory too."""
+    (tmp_path / "kvm1.tar").write_bytes(bundle({**WHOLE, "sys/fs/cgroup/misc.capacity": "sev 10\nsev_es 5\n"}))
+    imported = import_libvirt(bundles=[tmp_path / "kvm1.tar"], folder=tmp_path, files_folder="fleet.domains")
+    assert imported.fleet.hosts[0].resources == {"sev": 10, "sev_es": 5}
+    assert "resources: {sev: 10, sev_es: 5}" in inventory_text(imported.fleet, contents=imported.contents)
