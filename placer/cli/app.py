@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from placer.cli.defaults import FILE, PROJECT, defaults
+from placer.cli.defaults import PREFIX, defaults, name_variables
 from placer.cli.terminal import Terminal
 from placer.cli.verbs import Verb, build, guarded
 from placer.errors import Fault, InputError
@@ -150,14 +150,17 @@ def _words(given: Sequence[str]) -> list[str]:
 
 def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     root = root_command(words, terminal)
+    # Help names options alone: a variable behind each would double its length.
+    helping = not given or bool({"-h", "--help"} & set(given))
+    if not helping:
+        name_variables(root, PREFIX)
     try:
         code = root.main(
             args=given or ["--help"],
             prog_name="placer",
             standalone_mode=False,
-            # Help names options alone: a variable behind each would double its length.
-            auto_envvar_prefix=None if not given or {"-h", "--help"} & set(given) else "PLACER",
-            default_map=_defaults(root, words),
+            auto_envvar_prefix=None if helping else PREFIX,
+            default_map=defaults(Path(), root, words),
         )
     except SystemExit as error:
         # The command-line library ends with 1 where nobody reads any more, as in `placer ... | head`.
@@ -169,23 +172,6 @@ def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
     if not given:
         return UsageFault.exit_code
     return code if isinstance(code, int) else 0
-
-
-def _defaults(root: TyperGroup, words: list[str]) -> dict[str, Any] | None:
-    """Return what a file says of options, once it is known that the verb at hand has them."""
-    said = defaults(Path())
-    verb = root.commands.get(words[0]) if words and said else None
-    if said is None or verb is None:
-        return said
-    known = {parameter.name for parameter in verb.params}
-    if strange := sorted(set(said.get(words[0], {})) - known):
-        raise UsageFault(
-            [
-                Fault(message=f"{FILE} or {PROJECT}: {words[0]} has no option {name!r}", cure=_cure(words))
-                for name in strange
-            ]
-        )
-    return said
 
 
 def root_command(words: Sequence[str] | None, terminal: Terminal) -> TyperGroup:

@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from placer.cli.app import root_command
+from placer.cli.defaults import defaults
+from placer.cli.terminal import Terminal
 
 PLACER = Path(sys.executable).parent / "placer"
 FLEET = """
@@ -64,12 +69,38 @@ def test_defaults_come_from_file_variable_and_command_line(run: Run, tmp_path: P
     assert goals_of(run(*solve)) == ["hosts"]
 
 
+def test_options_are_named_as_on_the_command_line(run: Run, tmp_path: Path) -> None:
+    """In the file and in variables too, whatever they are called inside; a verb below has a table of its own."""
+    many = "schema: placer.inventory/v1\nhosts:\n  - {name: h, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}]}\nvms:\n"
+    rows = [f"  - {{name: v{n}, vcpus: 1, memory: {n + 1}MiB}}\n" for n in range(14)]
+    (tmp_path / "many.yaml").write_text(many + "".join(rows))
+    assert "and 4 more: --all" in run("show", "many.yaml").stdout
+    assert "more: --all" not in run("show", "many.yaml", PLACER_SHOW_ALL="1").stdout
+    (tmp_path / "placer.toml").write_text("[show]\nall = true\n[import.libvirt]\nforce = true\n")
+    assert "more: --all" not in run("show", "many.yaml").stdout
+    told = run("import", "libvirt", "--capabilities", "none", "--domains", "none", "-o", "x.yaml").stderr
+    assert "no option" not in told and "none" in told
+
+
+def test_the_documented_defaults_are_options_that_there_are(tmp_path: Path) -> None:
+    """The file that the page on defaults shows is taken by every verb that it names."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "defaults.md"
+    text = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "placer.toml").write_text(text)
+    root = root_command(None, Terminal(verb=""))
+    verbs = list(tomllib.loads(text))
+    assert verbs == ["solve", "whatif"]
+    for verb in verbs:
+        assert defaults(tmp_path, root, [verb])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[solve\n", "cannot be read"),
         ("solve = 3\n", "defaults stand under the verb"),
         ('[solve]\ngaols = "placed"\n', "solve has no option 'gaols'"),
+        ('[slove]\ngoals = "placed"\n', "there is no verb 'slove'"),
     ],
 )
 def test_faults_of_the_file_are_told(run: Run, tmp_path: Path, text: str, said: str) -> None:

@@ -31,7 +31,7 @@ def test_last_weeks_state_stands_beside_the_plan(
         assert placer("report", plan_file, "-o", out, "--beside", earlier).code == 0
         text = out.read_text()
         assert f"Since {earlier}" in text and '"since":[' in text
-        first = placer("diff", earlier, plan_file).out.splitlines()[0]
-        assert first in text
+        answer = placer("diff", earlier, plan_file).out.splitlines()[0].removesuffix(".")
+        assert f"Since {earlier}: {answer}" in text
     run = placer("report", plan_file, "-o", tmp_path / "no.html", "--beside", "-")
     assert run.code == 2 and "--beside" in run.err

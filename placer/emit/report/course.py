@@ -50,7 +50,7 @@ def _chart(name: str, points: Sequence[Point], end: float, levels: tuple[float, 
         f'<title id="{ids}t">{html.escape(visible(name))} over the seconds of the search</title>'
         f'<desc id="{ids}d">{html.escape(told)}</desc>'
         f'<text x="0" y="14" class="figure">{html.escape(figure(high))}</text>'
-        f'<svg x="0" y="{_TOP_PX}" width="100%" height="{plot}" viewBox="0 0 100 100" preserveAspectRatio="none">'
+        f'<svg x="0" y="{_TOP_PX}" width="100%" height="{plot}" viewBox="0 -4 100 108" preserveAspectRatio="none">'
         f'<path class="axis" d="M0 0V100H100"/>{"".join(lines)}</svg>'
         f'<text x="0" y="{HEIGHT_PX - 6}" class="figure">{html.escape(figure(low))}</text>'
         f'<text x="100%" y="{HEIGHT_PX - 6}" text-anchor="end" class="figure">{end:.1f} s</text></svg>'

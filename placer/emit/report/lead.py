@@ -47,5 +47,5 @@ def locality_chart(plan: Plan, at: NowAndPlanned | None) -> Chart | None:
 
 
 def _bar(label: str, score: FleetScore, bound: float | None) -> Bar:
-    text = f"{figure(score.remote_access, 2)}; {percent(score.remote_share)} of accesses leave the node"
+    text = f"{figure(score.remote_access, 2)}; {percent(score.remote_share)} leave the node"
     return Bar(label=label, value=score.remote_access, text=text, mark=bound)

@@ -26,12 +26,13 @@ def since_sheet(compared: Comparison, name: str) -> Sheet:
         folded = Sheet(
             caption=f"{len(pinned):,} only re-pinned", columns=columns("VM", "host"), rows=pinned[:LISTED], more=more
         )
+    answer, *others = difference_sentences(compared)
     return Sheet(
-        caption=f"Since {visible(name)}",
+        caption=f"Since {visible(name)}: {answer.removesuffix('.')}",
         columns=columns("VM", "difference", "then", "here"),
         rows=moved[:LISTED],
         more=f"and {len(moved) - LISTED:,} more, which placer diff lists" if len(moved) > LISTED else "",
-        notes=tuple(difference_sentences(compared)),
+        notes=tuple(others),
         folded=folded,
     )
 

@@ -269,7 +269,8 @@ function mountMap(data, open) {
     } else if (kind.sides && side() === "difference") {
       found.push(swatch(paints.less[STEPS], "50 % less"), swatch(paints.more[0], "as before"), swatch(paints.bad[STEPS], "50 % more"));
     } else {
-      for (const step of [0, 0.5, 1]) found.push(swatch(colour(kind, step), kind.say(step)));
+      const steps = new Map([0.5, 0, 1].map((step) => [kind.say(step), step]));
+      for (const [text, step] of [...steps].sort((a, b) => a[1] - b[1])) found.push(swatch(colour(kind, step), text));
       if (kind.sides && !kind.less) found.push(swatch(paints.over, "more than there is"));
     }
     const title = document.createElement("b");
