@@ -37,3 +37,19 @@ def test_memory_may_follow_to_cpus_that_are_crowded(tmp_path: Path, cpus: int, m
     )
     found = placer.check(fleet, replace(plan, vms=tuple(there if vm is v else vm for vm in plan.vms)))
     assert any("shared vCPU 0 floats over 2-3" in str(fault) for fault in found.faults) is refused
+
+
+def test_emulator_threads_stay_unknown_where_cpus_are_too_few(tmp_path: Path) -> None:
+    """One CPU is left to a VM that wants two, one for its emulator threads: which it has is not known, and stays so."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text("""
+schema: placer.inventory/v1
+hosts:
+  - {name: h, nodes: [{id: 0, cpus: "0-1", memory: 4GiB}], reserve: {cpus: "1"}}
+vms:
+  - {name: v, vcpus: 1, memory: 1GiB, cells: 1, emulator_threads: isolate, host: h, nodes: [0]}
+""")
+    fleet = placer.read_fleet(path)
+    plan = placer.solve(fleet, goals="excess,moves", max_moves=1)
+    assert [(vm.change.value, vm.emulator) for vm in plan.vms] == [("none", None)]
+    assert not placer.check(fleet, plan).faults

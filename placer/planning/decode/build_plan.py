@@ -143,7 +143,10 @@ class PlanBuilder:
             vcpus = {**vcpus, **kept_pins.pins}
             emulator = _emulator(vm.spec, host, slot, vcpus)
             threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
-        change = change_of(vm, host, placement, vcpus, fleet, hold=self.pinner.hold)
+        parts = part_vcpus(vm.spec, len(placement.cpu_nodes))
+        unnamed = {vcpu for run, cpus in zip(parts, slot.cpus, strict=True) if not cpus for vcpu in run}
+        named = {vcpu: pin for vcpu, pin in vcpus.items() if vcpu not in unnamed or kept_pins is not None}
+        change = change_of(vm, host, placement, named, fleet, hold=self.pinner.hold)
         if kept_pins is not None:
             emulator = kept_pins.emulator or emulator
             threads = {**threads, **kept_pins.iothread_pins}
@@ -257,7 +260,7 @@ def change_of(
     """Return what the plan does to a VM; one that is nowhere yet has no change, one whose host failed or whose cells
     become others restarts.
 
-    With `hold` CPUs that are not known stay so: naming them is no change.
+    `pins` are of vCPUs that are given CPUs. With `hold` CPUs that are not known stay so: naming them is no change.
     """
     if vm.current is None:
         return Change.NONE
