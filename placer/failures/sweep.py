@@ -1,4 +1,4 @@
-"""N+k: what every failure of a host, or of all hosts of a label, would do to a plan; pairs too.
+"""N+k: what every failure of a host, or of all hosts of a label, would do to a plan; of several at once too.
 
 The VMs of the failed hosts are to find NUMA-true places on the others, where nothing moves unless the options allow it.
 A failure is harmless when a plan for it places every VM, and proven to lose some when a solve bounds it so.
@@ -7,8 +7,9 @@ A failure is harmless when a plan for it places every VM, and proven to lose som
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,6 +20,7 @@ from placer.errors import InputError, NothingFoundError
 from placer.failures.refit import harmless_hosts
 from placer.failures.refuge import Refuge, refuge
 from placer.failures.spares import fewest_spares
+from placer.failures.together import MOST_TOGETHER, Apart, distinct_failures
 from placer.measure.moved import is_present
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
@@ -99,10 +101,8 @@ def sweep_failures(
     Raises
     ------
     InputError
-        No host has the label, or more than two domains are to fail at once.
+        No host has the label, or as many domains are to fail as there are.
     """
-    if at_once not in (1, 2):
-        raise InputError(f"{at_once} failures at once are not swept", field="--k", cure="say 1 or 2")
     fleet = standing(variant.fleet) if plan is None else settled(variant.fleet, plan)
     domains = domains_of(fleet, scope)
     if len(domains) <= at_once:
@@ -115,8 +115,11 @@ def sweep_failures(
     singles, alike = run.singles(share=at_once == 1)
     slack = 0
     found = singles
-    if at_once == 2:
+    few = most_solves is None or math.comb(len(domains), 2) <= MOST_TOGETHER
+    if at_once == 2 and few:
         found, slack, alike = run.pairs(singles)
+    elif at_once > 1:
+        found, slack, alike = run.together(singles, at_once)
     return _summary(run, scope, at_once, found, alike, slack + run.fitted, run.solved)
 
 
@@ -256,10 +259,14 @@ class _Run:
         self.kind = self._kinds()
 
     def _kinds(self) -> dict[str, Any]:
-        """Return domain -> what tells it apart: the classes of its hosts and what is fixed on them."""
+        """Return domain -> what tells it apart: the classes of its hosts, what is fixed on them and who counts."""
         compiled = compile_fleet(self.fleet, parse_goals("placed", self.fleet))
         of_host: dict[str, Any] = {}
         specs = SpecNumbers()
+        on: dict[str, list[int]] = defaultdict(list)
+        for vm in self.fleet.vms:
+            if vm.current is not None and vm.name in (self.counted or ()):
+                on[vm.current.host].append(specs.of(vm.spec))
         for number, host_class in enumerate(compiled.problem.classes):
             for member in host_class.members:
                 fixed = sorted(
@@ -270,7 +277,8 @@ class _Run:
                     )
                     for vm in compiled.fixed.get(member, ())
                 )
-                of_host[self.fleet.hosts[member].name] = (number, tuple(fixed))
+                name = self.fleet.hosts[member].name
+                of_host[name] = (number, tuple(fixed), tuple(sorted(on[name])))
         return {name: tuple(sorted(of_host[host] for host in hosts)) for name, hosts in self.domains.items()}
 
     def singles(self, *, share: bool) -> tuple[dict[Failure, Outcome], int]:
@@ -283,24 +291,34 @@ class _Run:
 
         Two failures that find room apart from each other, neither on the other's hosts, find it at once too.
         """
+        apart = self._apart(singles)
+        open_pairs = [pair for pair in combinations(self.domains, 2) if not apart.survives(pair)]
+        found, alike = self._swept(open_pairs, share=True, roomy=False)
+        return found, math.comb(len(self.domains), 2) - len(open_pairs), alike
+
+    def together(self, singles: Mapping[Failure, Outcome], at_once: int) -> tuple[dict[Failure, Outcome], int, int]:
+        """Return the same of more domains at once: of combinations alike one speaks for all."""
+        held: Counter[str] = Counter()
+        for vm in self.fleet.vms:
+            if vm.current is not None:
+                held[vm.current.host] += vm.spec.vcpus
+        weight = {name: sum(held[host] for host in own) for name, own in self.domains.items()}
+        distinct, complete = distinct_failures(self.kind, weight, at_once)
+        apart = self._apart(singles)
+        open_ones = [failure for failure in distinct if not apart.survives(failure)]
+        found, _ = self._swept(open_ones, share=True, roomy=False)
+        alike = math.comb(len(self.domains), at_once) - len(distinct) if complete else 0
+        if not complete:
+            why = f"the {len(distinct):,} combinations that hold the most were looked at"
+            found["all others",] = Outcome(key="all others", value={"unknown": why})
+        return found, len(distinct) - len(open_ones), alike
+
+    def _apart(self, singles: Mapping[Failure, Outcome]) -> Apart:
         into = {
             name: [] if outcome.value is None else [Refuge.of(one) for one in outcome.value.get("into", ())]
             for (name,), outcome in singles.items()
         }
-        hosts = {name: set(own) for name, own in self.domains.items()}
-        open_pairs: list[Failure] = []
-        slack = 0
-        for one, other in combinations(self.domains, 2):
-            apart = any(
-                a.apart_from(b) and a.hosts.isdisjoint(hosts[other]) and b.hosts.isdisjoint(hosts[one])
-                for a in into[one]
-                for b in into[other]
-            )
-            slack += apart
-            if not apart:
-                open_pairs.append((one, other))
-        found, alike = self._swept(open_pairs, share=True, roomy=False)
-        return found, slack, alike
+        return Apart(into, self.domains)
 
     def _swept(self, failures: Sequence[Failure], *, share: bool, roomy: bool) -> tuple[dict[Failure, Outcome], int]:
         first: dict[Any, Failure] = {}
@@ -344,12 +362,11 @@ def _summary(
             own = _own_names(failure, value["lost"], outcome.key)
             harmful.append({"domains": list(failure), **kept, "lost": own, "vms_lost": len(value["lost"])})
     harmful.sort(key=lambda one: (-one["vcpus_lost"], -one["vms_lost"], one["domains"]))
-    number = len(run.domains)
     return FailureSweep(
         scope=scope,
         at_once=at_once,
-        domains=number,
-        combinations=number if at_once == 1 else number * (number - 1) // 2,
+        domains=len(run.domains),
+        combinations=math.comb(len(run.domains), at_once),
         alike=alike,
         slack=slack,
         solved=solved,

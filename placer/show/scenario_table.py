@@ -107,7 +107,8 @@ def draw_failures(rows: Sequence[Row], console: Console) -> None:
         sweep = row.get("failures")
         if sweep is None:
             continue
-        what = f"each {sweep['scope']}" if sweep["at_once"] == 1 else f"each pair by {sweep['scope']}"
+        together = {1: f"each {sweep['scope']}", 2: f"each pair by {sweep['scope']}"}
+        what = together.get(sweep["at_once"], f"each {sweep['at_once']} by {sweep['scope']}")
         answered = [f"{sweep['solved']} solved"]
         answered += [f"{sweep[key]} {words}" for key, words in _SHORTCUTS.items() if sweep[key]]
         console.print(

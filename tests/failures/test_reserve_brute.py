@@ -16,6 +16,7 @@ from placer.failures.sweep import settled, sweep_failures
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
 from placer.model.plan import Plan
+from placer.model.vm import Current
 from placer.options import SweepOptions
 from placer.planner import solve_fleet, solve_with
 from placer.read.inventory.inventory import parse_fleet
@@ -176,3 +177,45 @@ def test_the_greedy_fit_promises_only_what_it_found() -> None:
         Path(),
     )
     assert harmless_hosts(tied, {"one": ["h-1"], "empty": ["h-2"]}, None) == {"empty"}
+
+
+def test_hosts_alike_differ_where_one_holds_a_vm_that_counts() -> None:
+    """Three full hosts, alike but for who needs a place: the failure of the one with a member is looked at itself."""
+    fleet = made((2, 2, 2), (2, 2, 2), "fail: 1, scope: host, members: {name: v1}")
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
+    said = plan.summary["reserve"][0]
+    assert not said["proven"] and said["worst"]["vcpus_lost"] == 2
+    assert said["worst"]["domains"] == [plan.vm_by_name["v1"].host]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_three_of_five_hosts_fail_at_once(seed: int) -> None:
+    """What is lost at worst when any three fail is what trying all of them says."""
+    rng = random.Random(seed)
+    caps = [rng.choice([4, 6]) for _ in range(5)]
+    vms = [rng.choice([1, 2, 3]) for _ in range(5)]
+    where = [rng.randrange(5) for _ in vms]
+    left = [cap - sum(s for s, at in zip(vms, where, strict=True) if at == n) for n, cap in enumerate(caps)]
+    if min(left) < 0:
+        where = list(range(5))
+        left = [cap - size for cap, size in zip(caps, vms, strict=True)]
+    fleet = made(caps, vms, "fail: 3, scope: host")
+    now = [Current(host=f"h-{at + 1}", nodes=(0,)) for at in where]
+    there = [dataclasses.replace(vm, current=one) for vm, one in zip(fleet.vms, now, strict=True)]
+    fleet = dataclasses.replace(fleet, vms=tuple(there))
+    swept = sweep_failures(Variant(name="five", fleet=fleet), None, "host", OPTIONS, at_once=3)
+    harmful = 0
+    for failed in itertools.combinations(range(5), 3):
+        gone = [size for size, at in zip(vms, where, strict=True) if at in failed]
+        harmful += not fits([room for n, room in enumerate(left) if n not in failed], gone)
+    assert swept.combinations == 10 and not swept.unknown
+    assert bool(swept.harmful) is bool(harmful)
+
+
+def test_what_is_not_looked_at_of_many_failures_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more combinations than are looked at the others are no proof."""
+    monkeypatch.setattr("placer.failures.together.MOST_TOGETHER", 2)
+    fleet = made((4, 5, 6, 7), (1, 1, 1, 1))
+    fleet = settled(fleet, solve_fleet(dataclasses.replace(fleet, rules=()), goals=("placed",), rounds=2))
+    swept = sweep_failures(Variant(name="four", fleet=fleet), None, "host", OPTIONS, at_once=3)
+    assert swept.combinations == 4 and [one["domains"] for one in swept.unknown] == [["all others"]]

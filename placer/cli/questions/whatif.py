@@ -71,7 +71,7 @@ def whatif(
         str | None,
         typer.Option("--drain-each", metavar="host|LABEL", help="Also empty every host, or every value of a label."),
     ] = None,
-    at_once: Annotated[int, typer.Option("--k", min=1, max=2, help="So many of them fail at once.")] = 1,
+    at_once: Annotated[int, typer.Option("--k", min=1, help="So many of them fail at once.")] = 1,
     results: Annotated[
         str | None,
         typer.Option("--results", metavar="FILE", help="Append rows as they come; a second run goes on from it."),
