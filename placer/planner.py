@@ -199,6 +199,7 @@ class _Planning:
 
     def _with_reserve(self, plan: Plan) -> Plan:
         """Return a plan that survives the failures its reserve rules name, or the best found and a warning."""
+        from placer.failures.kept import in_words
         from placer.failures.reserve import LARGE_ROUNDS, ROUNDS, plan_with_reserve
 
         # The engine is the planner's choice again, and rounds are not shared out: every failure is a solve of its own.
@@ -206,14 +207,12 @@ class _Planning:
         options = SweepOptions(**{**said, "rounds": None, "engine": "auto"})
         rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
         found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds)
-        summary = {**plan.summary, **found.plan.summary}
-        warnings = plan.warnings
-        if not found.clean:
-            warnings = (
-                *warnings,
-                "no plan was proven to survive every failure that the reserve rules name; this one survives most",
-            )
-        return replace(found.plan, summary=summary, warnings=warnings)
+        rows = found.plan.summary["reserve"]
+        return replace(
+            found.plan,
+            summary={**plan.summary, **found.plan.summary},
+            warnings=(*plan.warnings, *(in_words(row) for row in rows if not row["proven"])),
+        )
 
 
 def _nothing(result: Result) -> ImpossibleError | NothingFoundError:

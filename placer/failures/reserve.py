@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from placer.errors import InputError
-from placer.failures.sweep import Failure, FailureSweep, domains_of, sweep_failures
+from placer.failures.kept import Row, reserve_rows, with_bounds
+from placer.failures.slots import STAND_IN, slots_free, stand_in, stand_ins
+from placer.failures.sweep import FailureSweep, domains_of, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
@@ -31,11 +33,8 @@ from placer.sweeps.tasks import Variant
 ROUNDS = 8
 LARGE_ROUNDS = 2
 """On large fleets, where a solve takes its time, fewer."""
-STAND_IN = "placer.stand-in"
-"""Label of the VMs that only keep room."""
 MOST_SOLVES = 64
 """Failures that no greedy fit shows to be harmless are planned for, so many a rule and round at most."""
-_CONFINED = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
 FIRM = ("placed", "rules")
 """Goals that no reserve makes worse, where they come first."""
 TOLERANCE = 1e-6
@@ -44,7 +43,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservedPlan:
-    """The best plan found, the sweep of its failures for each rule, and whether every one of them is harmless.
+    """The best plan found, the sweep of its failures for each rule of failures, and whether every rule is kept.
 
     Bounds are those of the fleet without the reserve: they hold with it too, since it only takes room away.
     """
@@ -71,7 +70,9 @@ def plan_with_reserve(
     rounds: int = ROUNDS,
     pool: Pool | None = None,
 ) -> ReservedPlan:
-    """Plan a fleet so that it survives the failures that its reserve rules name, each verified by a plan of its own.
+    """Plan a fleet so that it survives the failures that its reserve rules name and keeps the slots that they hold.
+
+    Each failure is verified by a plan of its own.
 
     `free` is the plan of the fleet `without_reserve`, under the same options; `solve` plans such fleets.
 
@@ -85,25 +86,35 @@ def plan_with_reserve(
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
     fleet = without_reserve(fleet)
     room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    held = stand_ins(fleet, rules)
+    wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
     plan, best = free, None
     for number in range(1, rounds + 1):
-        sweeps = tuple(_sweep(fleet, plan, rule, options, pool) for rule in rules)
-        lost = sum(one["vcpus_lost"] for sweep in sweeps for one in sweep.harmful)
-        clean = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
-        finished = _finished(fleet, plan, free, rules, sweeps)
-        found = ReservedPlan(plan=finished, sweeps=sweeps, clean=clean, rounds=number)
+        sweeps = {n: _sweep(fleet, plan, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
+        slots = slots_free(settled(fleet, plan), rules, options)
+        lost = sum(one["vcpus_lost"] for sweep in sweeps.values() for one in sweep.harmful)
+        lost += sum(one.short_vcpus for one in slots.values())
+        rows = reserve_rows(rules, sweeps, slots)
+        clean = all(row["proven"] for row in rows)
+        finished = _finished(fleet, plan, free, rows, sweeps)
+        found = ReservedPlan(plan=finished, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
         worse = number > 1 and _worse(found.plan, free)
         if clean and not worse:
             return found
         if best is None or (worse, lost) < best[0]:
-            best = ((worse, lost), found)
+            best = ((worse, lost), found, sweeps, slots)
         # The same room to keep as before would give the same plan again.
-        if number == rounds or not (_note(room, sweeps) or _note_all(room, fleet, plan, sweeps)):
+        more = not wanted and any(one.free < one.wanted for one in slots.values())
+        wanted = held if more else wanted
+        swept = tuple(sweeps.values())
+        if number == rounds or not (_note(room, swept) or _note_all(room, fleet, plan, swept) or more):
             break
-        plan = _without(fleet, solve(_with_room(fleet, room), options))
+        plan = _without(fleet, solve(_with_room(fleet, room, wanted), options))
     assert best is not None
-    return dataclasses.replace(best[1], rounds=number)
+    _, found, sweeps, slots = best
+    bounded = with_bounds(fleet, found.plan, rules, sweeps, slots, options, solve)
+    return dataclasses.replace(found, plan=bounded, rounds=number)
 
 
 def _worse(plan: Plan, free: Plan) -> bool:
@@ -132,44 +143,6 @@ def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Po
         members=rule.members,
         most_solves=MOST_SOLVES,
     )
-
-
-def impossible_reserve(
-    fleet: Fleet, rule: Rule, options: SweepOptions, solve: Callable[[Fleet, SweepOptions], Plan]
-) -> Failure | None:
-    """Return domains without which not all VMs of the rule have a place, wherever they are put; None: not proven.
-
-    No plan that places all VMs survives their failure: those that must survive would all be on the other hosts then.
-    Looked at are the domains with the most CPUs, and those with the most memory.
-    """
-    domains = domains_of(fleet, rule.scope)
-    hosts = fleet.host_by_name
-    demand = tuple(
-        dataclasses.replace(vm, current=None, pins_fixed=False)
-        for vm in fleet.vms
-        if rule.covers(vm.name, vm.spec.labels)
-    )
-    rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
-
-    def cpus(name: str) -> float:
-        return sum(len(hosts[host].usable_cpus) * hosts[host].cpu_ratio for host in domains[name])
-
-    def memory(name: str) -> float:
-        return sum(node.memory_kib for host in domains[name] for node in hosts[host].topology.nodes)
-
-    asked = dataclasses.replace(options, goals=("placed",), max_moves=None, max_migrations=None)
-    for failed in dict.fromkeys(
-        tuple(sorted(domains, key=lambda name: (-weight(name), name))[: rule.fail]) for weight in (cpus, memory)
-    ):
-        gone = {host for name in failed for host in domains[name]}
-        left = tuple(host for host in fleet.hosts if host.name not in gone and not host.failed)
-        if demand and not left:
-            return failed
-        rest = dataclasses.replace(fleet, hosts=left, vms=demand, rules=rules, digest="")
-        bound = solve(rest, asked).goal("placed").bound
-        if bound is not None and bound > TOLERANCE:
-            return failed
-    return None
 
 
 def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep, ...]) -> bool:
@@ -205,17 +178,17 @@ def _note_all(
     return more
 
 
-def _with_room(fleet: Fleet, room: Mapping[tuple[str, str], Counter[str]]) -> Fleet:
-    """Return the fleet with stand-ins for what each domain would lose, kept out of that domain."""
-    lowest = min(vm.spec.priority for vm in fleet.vms)
-    stand_ins: list[Vm] = []
-    rules: list[Rule] = []
+def _with_room(
+    fleet: Fleet,
+    room: Mapping[tuple[str, str], Counter[str]],
+    held: Mapping[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]],
+) -> Fleet:
+    """Return the fleet with stand-ins for what each domain would lose, kept out of that domain, and for slots."""
+    stand_ins = [vm for vms, _ in held.values() for vm in vms]
+    rules = [rule for _, own in held.values() for rule in own]
     for (scope, domain), needed in sorted(room.items()):
         label = f"{scope}={domain}"
-        for name in sorted(needed):
-            spec = fleet.vm_by_name[name].spec
-            own = dataclasses.replace(spec, labels={STAND_IN: label}, weight=0.0, priority=lowest - 1)
-            stand_ins.append(Vm(name=f"{STAND_IN} {label} {name}", spec=own))
+        stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, fleet) for name in sorted(needed)]
         if needed:
             hosts = {"name": domain} if scope == "host" else {scope: domain}
             rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=hosts))
@@ -260,51 +233,27 @@ def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
     )
 
 
-def _finished(fleet: Fleet, plan: Plan, free: Plan, rules: Sequence[Rule], sweeps: tuple[FailureSweep, ...]) -> Plan:
-    """Return the plan with its own values, the bounds of the fleet without the reserve, and what the sweeps said."""
+def _finished(fleet: Fleet, plan: Plan, free: Plan, rows: Sequence[Row], sweeps: Mapping[int, FailureSweep]) -> Plan:
+    """Return the plan with its own values, the bounds of the fleet without the reserve, and what its rules keep."""
     names = [goal.name for goal in free.goals]
     values = goal_values(fleet, plan, names)
-    kept = not any(sweep.harmful or sweep.unknown for sweep in sweeps)
-    goals = _goals(free.goals, values, kept=kept)
-    said = [
-        {
-            "rule": rule.label,
-            "scope": sweep.scope,
-            "fail": sweep.at_once,
-            "proven": not sweep.harmful and not sweep.unknown,
-            "failures": sweep.combinations,
-            "harmful": len(sweep.harmful),
-            "unknown": len(sweep.unknown),
-            "worst": _worst(sweep),
-        }
-        for rule, sweep in zip(rules, sweeps, strict=True)
-    ]
-    broken = [one for one in said if not one["proven"]]
-    warnings = tuple(
-        f"reserve for {one['fail']} {one['scope']}: not proven, "
-        f"{one['harmful']} failures leave VMs without a place and {one['unknown']} are not known"
-        for one in broken
-    )
+    broken = [row for row in rows if not row["proven"]]
+    goals = _goals(free.goals, values, kept=not broken)
     own = tuple(text for text in free.warnings if text.startswith(UNCOVERED))
     return dataclasses.replace(
         plan,
         goals=goals,
         status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
-        summary={**plan.summary, **_worst_host(plan, sweeps), "reserve": said},
-        warnings=(*(text for text in plan.warnings if not text.startswith(UNCOVERED)), *own, *warnings),
+        summary={**plan.summary, **_worst_host(plan, sweeps.values()), "reserve": list(rows)},
+        warnings=(
+            *(text for text in plan.warnings if not text.startswith(UNCOVERED)),
+            *own,
+        ),
         certificate=free.certificate,  # as are the bounds
     )
 
 
-def _worst(sweep: FailureSweep) -> dict[str, Any] | None:
-    """Return the failure that leaves the most vCPUs out, None where all are harmless."""
-    if not sweep.harmful:
-        return None
-    one = sweep.harmful[0]
-    return {"domains": one["domains"], "vms_lost": one["vms_lost"], "vcpus_lost": one["vcpus_lost"]}
-
-
-def _worst_host(plan: Plan, sweeps: tuple[FailureSweep, ...]) -> dict[str, Any]:
+def _worst_host(plan: Plan, sweeps: Iterable[FailureSweep]) -> dict[str, Any]:
     """Return the worst failure of one host as the summary has it, where a sweep has looked at all of them."""
     for sweep in sweeps:
         if (sweep.scope, sweep.at_once) == ("host", 1) and not sweep.unknown:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import InputError, NothingFoundError
+from placer.failures.counts import is_proven, placed_counts
 from placer.failures.refit import harmless_hosts
 from placer.failures.refuge import Refuge, refuge
 from placer.failures.spares import fewest_spares
@@ -29,14 +30,10 @@ from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind, Selection, matches
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
-from placer.planning.compile.budget import move_budget
-from placer.planning.compile.compile import Compiled, compile_fleet
+from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
-from placer.planning.room import Room
 from placer.sweeps.executors import Outcome, Pool, Task
 from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
-from solvers.result import Limits, Result
-from solvers.solve import solve
 
 NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
 
@@ -181,7 +178,7 @@ def fail_hosts(
     homeless = sum(vm.current is not None and vm.current.host in names for vm in fleet.vms)
     if not homeless:
         return {"vms": 0, "lost": [], "vcpus_lost": 0, "proven": True, "into": [NOWHERE]}
-    compiled, result, sure = _solved(hit, options)
+    compiled, result, sure = placed_counts(hit, options)
     if not result.is_answer:
         return {"vms": homeless, "unknown": f"no plan was found: {result.status}"}
     left = assign_names(compiled, result).unplaced
@@ -189,7 +186,7 @@ def fail_hosts(
         "vms": homeless,
         "lost": sorted(fleet.vms[number].name for number in left),
         "vcpus_lost": sum(fleet.vms[number].spec.vcpus for number in left),
-        "proven": sure or all(objective.status == "optimal" for objective in result.objectives),
+        "proven": is_proven(result, sure),
     }
     if roomy and not left:
         found = [refuge(compiled, result, names)]
@@ -197,44 +194,11 @@ def fail_hosts(
             closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
             rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
-            compiled, result, _ = _solved(half, options, engine="greedy")
+            compiled, result, _ = placed_counts(half, options, engine="greedy")
             if result.is_answer and not assign_names(compiled, result).unplaced:
                 found.append(refuge(compiled, result, names))
         out["into"] = [one for one in found if one is not None]
     return out
-
-
-def _solved(fleet: Fleet, options: SweepOptions, engine: str = "auto") -> tuple[Compiled, Result, bool]:
-    """Return a plan in counts that places what it can, and whether no other one leaves out fewer vCPUs.
-
-    The greedy plan is taken where it places all, or leaves out no more than has no room by the formula alone.
-    """
-    budget = move_budget(fleet, options.max_moves, options.max_migrations)
-    compiled = compile_fleet(fleet, parse_goals("placed", fleet), budget)
-    limits = Limits(time_limit_s=options.time_limit_s, rounds=options.rounds)
-    first = solve(compiled.problem, engine="greedy", limits=limits, seed=options.seed)
-    sure = first.is_answer and not any(first.unplaced)
-    if not sure and first.is_answer and budget.moves == 0:
-        sure = _left_out(compiled, first) <= _without_room(compiled)
-    if engine == "greedy" or sure:
-        return compiled, first, sure
-    return compiled, solve(compiled.problem, limits=limits, seed=options.seed), False
-
-
-def _left_out(compiled: Compiled, result: Result) -> int:
-    flavors = compiled.problem.flavors
-    return sum(flavor.vcpus * many for flavor, many in zip(flavors, result.unplaced, strict=True))
-
-
-def _without_room(compiled: Compiled) -> int:
-    """Return vCPUs that no plan places while nothing moves: those of each flavor for which there is no room alone."""
-    room = Room(compiled.problem)
-    total = 0
-    for number, flavor in enumerate(compiled.problem.flavors):
-        most = room.most(number) if flavor.arriving else None
-        if most is not None:
-            total += flavor.vcpus * max(0, flavor.arriving - most)
-    return total
 
 
 class _Run:

@@ -66,6 +66,8 @@ class Rule:
     weight: int | None = None
     priority: int = 0
     fail: int = 0
+    flavor: str | None = None
+    slots: int = 0
     unless: Selection | None = None
     name: str | None = None
     line: int | None = None
@@ -75,10 +77,18 @@ class Rule:
         """The rule in the planner's words: its name, or kind and selection."""
         if self.name:
             return self.name
+        if self.holds:
+            what = f"hold {self.slots} x {self.flavor}" if self.flavor else f"failover_for {said(self.members or {})}"
+            return what + (f" per {self.scope}" if self.scope else "")
         chosen = said(self.members or self.hosts or {})
         if self.others:
             chosen += f" and {said(self.others)}"
         return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the rule is a reserve that keeps slots free, whatever fails."""
+        return self.kind is RuleKind.RESERVE and not self.fail
 
     def covers(self, vm: str, labels: Mapping[str, str]) -> bool:
         """Tell whether a reserve is kept for a VM of this name and these labels: for all where no members are said."""

@@ -9,6 +9,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
 from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
+from placer.show.reserve_words import reserve_sentences
 from placer.show.words import count, figure, listed, percent, visible
 
 
@@ -18,6 +19,7 @@ def sentences(plan: Plan, fleet: Fleet) -> list[str]:
         *outcome(plan),
         *change_sentences(plan_changes(fleet, plan)),
         *emptied_sentence(plan, fleet),
+        *reserve_sentences(plan.summary.get("reserve")),
         *_failure(plan.summary.get("worst_host_failure")),
     ]
 

@@ -13,6 +13,7 @@ from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
 from placer.show.items import draw_items
 from placer.show.plan_sentences import emptied_sentence, outcome
+from placer.show.reserve_words import reserve_sentences
 from placer.show.rows import say
 from placer.show.words import amount, count, figure, percent, visible
 
@@ -57,6 +58,8 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
     _draw_shares(plan.summary.get("shares"), console)
     _draw_cycles(plan.summary.get("cycles"), console)
     _draw_capacity(plan.summary, console)
+    for sentence in reserve_sentences(plan.summary.get("reserve")):
+        say(console, sentence)
     _draw_failure(plan.summary.get("worst_host_failure"), console)
 
 

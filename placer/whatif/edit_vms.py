@@ -17,13 +17,13 @@ from placer.model.goals import parse_flavor
 from placer.model.host import Host
 from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Movable, Vm, VmSpec
 from placer.planning.compile.needs import part_vcpus
+from placer.planning.wanted import as_most
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
 from placer.read.inventory.validation import Problem
 from placer.read.inventory.vms import VmSection
 from placer.read.text.located import FaultLog, LineList, field_path
-from placer.whatif.wanted import as_most
 
 
 def listed(section: LineList, hosts: Mapping[str, Host], base_dir: Path, file: str | None) -> tuple[Vm, ...]:

@@ -18,7 +18,7 @@ from placer.model.plan import Change, PlanVm, Unplaced
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
 from placer.planner import solve_fleet
-from placer.whatif.wanted import Wanted
+from placer.planning.wanted import Wanted
 
 FIRST_HOSTS = 32
 """So many hosts are planned at first, four times as many when they do not do."""

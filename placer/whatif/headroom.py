@@ -20,7 +20,7 @@ from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.room import Room
-from placer.whatif.wanted import Wanted, wanted_flavor
+from placer.planning.wanted import Wanted, wanted_flavor
 from solvers.problem import IntArray, Problem
 from solvers.slots import Filler
 

@@ -12,8 +12,8 @@ from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.planning.after import with_vms
+from placer.planning.wanted import Wanted
 from placer.whatif.headroom import Headroom
-from placer.whatif.wanted import Wanted
 
 
 def reserved_headroom(
@@ -72,7 +72,7 @@ def _bound(fleet: Fleet, plain: Headroom) -> int:
     per_host = plain.per_host
     for rule in fleet.rules:
         # What is to be survived by some VMs only says nothing of VMs to come.
-        if rule.kind is RuleKind.RESERVE and rule.members is None:
+        if rule.kind is RuleKind.RESERVE and not rule.holds and rule.members is None:
             domains = domains_of(fleet, rule.scope)
             largest = sorted((sum(per_host[host] for host in hosts) for hosts in domains.values()), reverse=True)
             least = min(least, whole - sum(largest[: rule.fail]))

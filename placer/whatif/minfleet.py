@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from placer.check.fits import impossible_vms
 from placer.errors import InputError
+from placer.failures.slots import stand_ins
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
@@ -53,7 +54,8 @@ def smallest_fleet(
     Notes
     -----
     Where reserve rules say that hosts may fail, so many are bought that those left hold all VMs while nothing else
-    moves. At least so many more are needed as fail: the others must hold everything by themselves.
+    moves. At least so many more are needed as fail: the others must hold everything by themselves. Slots that are to
+    stay free are bought as if they were VMs.
 
     Raises
     ------
@@ -65,20 +67,22 @@ def smallest_fleet(
     demand = tuple(dataclasses.replace(vm, current=None) for vm in fleet.vms)
     rules = tuple(rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE)
     _refuse_labels(rules)
+    slots = tuple(vm for vms, _ in stand_ins(dataclasses.replace(fleet, vms=demand), rules).values() for vm in vms)
     options = SweepOptions(goals=("placed", "rules"), time_limit_s=time_limit_s, seed=seed)
     fleet = dataclasses.replace(fleet, rules=tuple(rule for rule in fleet.rules if rule not in rules))
     _refuse_impossible(dataclasses.replace(fleet, hosts=tuple(patterns), vms=demand))
-    offer = [_least(pattern, demand) for pattern in patterns]
+    offer = [_least(pattern, (*demand, *slots)) for pattern in patterns]
     for _ in range(TRIES):
         hosts = tuple(
             dataclasses.replace(pattern, name=f"{pattern.name}-{number + 1}", uuid=None, uri=None)
             for pattern, count in zip(patterns, offer, strict=True)
             for number in range(count)
         )
-        offered = dataclasses.replace(fleet, hosts=hosts, vms=demand, digest="")
+        offered = dataclasses.replace(fleet, hosts=hosts, vms=(*demand, *slots), digest="")
         plan = solve_fleet(offered, goals="placed,rules,hosts", time_limit_s=time_limit_s, seed=seed, workers=workers)
         if not plan.unplaced:
             found = _answer(offered, plan, shapes)
+            found = dataclasses.replace(found, fleet=dataclasses.replace(offered, vms=demand))
             return _surviving(found, rules, options) if rules else found
         offer = [2 * count for count in offer]
     raise InputError(
@@ -88,7 +92,14 @@ def smallest_fleet(
 
 
 def _refuse_labels(rules: Sequence[Rule]) -> None:
-    labels = sorted({rule.scope for rule in rules if rule.scope != "host"})
+    labels = sorted({rule.scope for rule in rules if rule.scope not in ("host", "")})
+    each = next((rule for rule in rules if rule.flavor is not None and rule.scope), None)
+    if each is not None and not labels:
+        raise InputError(
+            f"{each.label} says what each host keeps free, and how many there are is what is asked",
+            field="shapes",
+            cure="say how many slots in all: leave scope out",
+        )
     if labels:
         raise InputError(
             f"a rule keeps room for the failure of a {labels[0]}, and new hosts are in none yet",
@@ -101,10 +112,13 @@ def _surviving(found: SmallestFleet, rules: tuple[Rule, ...], options: SweepOpti
     """Return the answer with as many more hosts as it takes to survive the failures of the rules.
 
     The hosts left after a failure hold all VMs, so their cost is at least the bound without failures, and those that
-    failed cost at least as much as the cheapest. A reserve for some VMs only adds nothing to the bound.
+    failed cost at least as much as the cheapest. A reserve for some VMs only adds nothing to the bound, and where
+    slots are held, which those that survive may take, no more is known than what both hold together.
     """
     fails = max(rule.fail for rule in rules)
     whole = max((rule.fail for rule in rules if rule.members is None), default=0)
+    if any(rule.holds for rule in rules):
+        whole = 0
     patterns = {host.name.rpartition("-")[0]: host for host in found.fleet.hosts}
     bound = None if found.bound is None else found.bound + whole * min(host.cost for host in patterns.values())
     # What is added is as large as anything that may fail, and of those the cheapest.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
-from placer.failures.reserve import impossible_reserve
+from placer.failures.kept import impossible_reserve
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.rules import RuleKind
@@ -247,7 +247,10 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
     said = plan.summary.get("reserve")
     if said is not None:
         kept = all(one["proven"] for one in said)
-        if not kept and not plan.unplaced:
+        short = [one for one in said if "slots" in one and one["bound"]]
+        if not kept and not plan.unplaced and short:
+            reason, proven = f"{short[0]['rule']}: at least {short[0]['bound']} slots have no room", True
+        elif not kept and not plan.unplaced:
             reason, proven = _not_survived(later, asked)
     return asdict(
         Month(month=month, vms=count, unplaced=len(plan.unplaced), proven=proven, reason=reason, reserve=kept)
@@ -257,11 +260,11 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
 def _not_survived(fleet: Fleet, options: SweepOptions) -> tuple[str, bool]:
     """Return what is known of failures that no plan found survives: a sentence, and whether none can."""
     for rule in fleet.rules:
-        if rule.kind is RuleKind.RESERVE:
+        if rule.kind is RuleKind.RESERVE and not rule.holds:
             failed = impossible_reserve(fleet, rule, options, solve_with)
             if failed is not None:
                 return f"without {rule.scope} {' and '.join(failed)} the others do not hold all VMs", True
-    return "no plan was found that survives every failure of the reserve rules", False
+    return "no plan was found that keeps every reserve rule", False
 
 
 def _some_stay_out(plan: Plan) -> bool:

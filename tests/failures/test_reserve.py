@@ -49,11 +49,12 @@ def test_room_is_kept_where_the_first_plan_keeps_none(build: Any) -> None:
 
 
 def test_what_cannot_be_survived_is_not_called_proven(build: Any) -> None:
-    """A full fleet survives no failure: the plan comes with a warning, its VMs all placed."""
+    """A full fleet survives no failure: its VMs are all placed, and what is lost in any plan is said."""
     vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1)) for n in range(4)]
     found = planned(build.fleet([build.host(f"h{n}") for n in range(2)], vms, [rule()]), rounds=2)
     assert not found.clean and len(found.plan.vms) == 4 and found.plan.status == "feasible"
-    assert any("reserve for 1 host: not proven" in text for text in found.plan.warnings)
+    (row,) = found.plan.summary["reserve"]
+    assert not row["proven"] and row["value"] == row["bound"] > 0
 
 
 def test_a_fleet_without_the_rule_is_refused(build: Any) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from placer.failures.kept import impossible_reserve
 from placer.failures.refit import harmless_hosts
-from placer.failures.reserve import impossible_reserve
 from placer.failures.sweep import settled, sweep_failures
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
@@ -156,7 +156,7 @@ def test_headroom_is_as_many_as_survive(seed: int) -> None:
         default=0,
     )
     (plain,) = headroom(fleet, [parse_flavor("2x1GiB")])
-    from placer.whatif.wanted import wanted_flavor
+    from placer.planning.wanted import wanted_flavor
 
     found = reserved_headroom(fleet, wanted_flavor(parse_flavor("2x1GiB")), plain, OPTIONS)
     assert found.total == most and (found.at_most is None or found.at_most >= most)

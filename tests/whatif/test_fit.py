@@ -10,9 +10,9 @@ import pytest
 from placer.cli.app import main
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
+from placer.planning.wanted import Wanted, wanted_flavor
 from placer.read.inventory.inventory import parse_fleet
 from placer.whatif.fit import fit
-from placer.whatif.wanted import Wanted, wanted_flavor
 
 TEXT = """\
 schema: placer.inventory/v1

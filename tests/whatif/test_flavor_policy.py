@@ -11,9 +11,9 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
 from placer.model.vm import CpuPolicy
+from placer.planning.wanted import as_most, wanted_flavor
 from placer.whatif.edit_vms import flavor_spec
 from placer.whatif.headroom import headroom
-from placer.whatif.wanted import as_most, wanted_flavor
 
 INVENTORY = """
 schema: placer.inventory/v1

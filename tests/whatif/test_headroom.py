@@ -16,8 +16,8 @@ from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, 
 from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
+from placer.planning.wanted import Wanted, wanted_flavors, wanted_like
 from placer.whatif.headroom import headroom
-from placer.whatif.wanted import Wanted, wanted_flavors, wanted_like
 from solvers.result import Limits
 from solvers.solve import solve
 from tests.effort import no_more_than

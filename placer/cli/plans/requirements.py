@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from placer.errors import Fault, ImpossibleError, InputError, PlacerError, RequirementError
 from placer.show.words import figure, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from placer.model.plan import GoalResult, Plan
 
 ZERO_GOALS = ("placed", "rules")
@@ -70,7 +72,13 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
             impossible.append(Fault(message=text, field=name))
         elif name == "rules" and (lost := _reserves_not_kept(plan)):
             cure = "give more time, or see placer whatif --fail-each"
-            missed += [Fault(message=f"required and not proven: {text}", field=name, cure=cure) for text in lost]
+            for text, least in lost:
+                if least:
+                    impossible.append(
+                        Fault(message=f"proven impossible: {text}; no plan has less than {least}", field=name)
+                    )
+                else:
+                    missed.append(Fault(message=f"required and not proven: {text}", field=name, cure=cure))
         elif goal.value is None or worst_part(goal) > 0:
             text = f"required and not reached: {figure(goal.value)} remain, at least {figure(goal.bound)} is proven"
             missed.append(Fault(message=text, field=name, cure="give more time, or ease the goals before it"))
@@ -90,17 +98,24 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
     return RequirementError(missed) if missed else None
 
 
-def _reserves_not_kept(plan: Plan) -> list[str]:
-    """Return a sentence for each reserve rule of which no plan was proven to survive its failures."""
+def _reserves_not_kept(plan: Plan) -> list[tuple[str, str]]:
+    """Return a sentence for each reserve rule that the plan was not proven to keep, and what lacks in any plan."""
     out = []
     for one in plan.summary.get("reserve") or ():
         if not one.get("proven"):
-            worst = one.get("worst")
-            said = f"{one['unknown']} failures are not known"
-            if worst is not None:
-                said = f"the failure of {' and '.join(worst['domains'])} leaves {worst['vms_lost']} VMs without a place"
-            out.append(f"{one.get('rule', 'reserve')}: {said}")
+            what = "slots too few" if "slots" in one else "vCPUs without a place"
+            least = f"{one['bound']} {what}" if one.get("bound") else ""
+            out.append((f"{one.get('rule', 'reserve')}: {_lacking(one)}", least))
     return out
+
+
+def _lacking(one: Mapping[str, Any]) -> str:
+    worst = one.get("worst")
+    if "slots" in one:
+        return f"{one['free']} of {one['slots']} slots are free"
+    if worst is None:
+        return f"{one['unknown']} failures are not known"
+    return f"the failure of {' and '.join(worst['domains'])} leaves {worst['vms_lost']} VMs without a place"
 
 
 def least_possible(goal: GoalResult) -> float:

@@ -41,8 +41,8 @@ def fit(
     code 5: some have no place.
     """
     from placer.model.goals import parse_flavor
+    from placer.planning.wanted import as_most, wanted_flavor, wanted_like
     from placer.whatif.fit import fit as find_places
-    from placer.whatif.wanted import as_most, wanted_flavor, wanted_like
 
     if not flavor and not like:
         raise InputError("nothing to place is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")

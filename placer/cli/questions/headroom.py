@@ -64,9 +64,9 @@ def headroom(
     from placer.model.rules import RuleKind
     from placer.options import SweepOptions
     from placer.planning.after import fleet_after
+    from placer.planning.wanted import as_most, usual_flavors, wanted_flavors, wanted_like
     from placer.whatif.headroom import headroom as count_headroom
     from placer.whatif.headroom_reserved import reserved_headroom
-    from placer.whatif.wanted import as_most, usual_flavors, wanted_flavors, wanted_like
 
     limit_s = parse_duration_s(time_limit, "--time-limit")
     flavors = [parse_flavor(text) for text in flavor or ()]

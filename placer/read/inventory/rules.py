@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
+from placer.errors import InputError
+from placer.model.goals import parse_flavor
 from placer.model.rules import SHARES, Rule, RuleKind, Selection, values_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.pairs import read_pairs, rules_of_pairs
@@ -30,8 +32,11 @@ _TAKES = {
     "share": ("scope", "max_vcpus", "max_memory", "max_hosts", *_SOFT),
     "drain": _SOFT,
     "reserve": ("name",),
+    "hold": ("name",),
+    "failover_for": ("scope", "name"),
 }
 _ALL_KEYS = sorted({key for keys in _TAKES.values() for key in keys if key != "name"})
+_RESERVES = ("reserve", "hold", "failover_for")
 _HOSTS_SAID = ("within", "outside", "dedicated")
 _SCOPES = {
     "apart": ("host", "node"),
@@ -175,19 +180,8 @@ class RuleBuilder:
             for key in _ALL_KEYS
             if entry.given(key) and key not in _TAKES[kind]
         )
-        if kind == "reserve" and entry.reserve is not None:
-            self._check_scope(entry.reserve.scope, ("reserve", "scope"), problems, within_host=False)
-            members = None
-            if entry.reserve.members is not None:
-                members = self._selection(entry.reserve.members, "reserve", "VM", self.vms, problems)
-            return Rule(
-                kind=RuleKind.RESERVE,
-                members=members,
-                scope=entry.reserve.scope,
-                fail=entry.reserve.fail,
-                name=entry.name,
-                line=line,
-            )
+        if kind in _RESERVES:
+            return self._reserve(entry, line, problems)
         scope = entry.scope or "host"
         if entry.scope is not None:
             self._check_scope(scope, ("scope",), problems, within_host=True)
@@ -221,6 +215,26 @@ class RuleBuilder:
             name=entry.name,
             line=line,
         )
+
+    def _reserve(self, entry: RuleEntry, line: int | None, problems: list[Problem]) -> Rule:
+        """Return what keeps room: for failures, for VMs of a flavor to come, or for each of some VMs."""
+        rule = Rule(kind=RuleKind.RESERVE, name=entry.name, line=line)
+        if entry.hold is not None:
+            try:
+                parse_flavor(entry.hold.flavor)
+            except InputError as error:
+                problems.append((("hold", "flavor"), error.faults[0].message, error.faults[0].cure))
+            if entry.hold.scope is not None:
+                self._check_scope(entry.hold.scope, ("hold", "scope"), problems, within_host=False)
+            return replace(rule, flavor=entry.hold.flavor, slots=entry.hold.count, scope=entry.hold.scope or "")
+        kind = "reserve" if entry.reserve is not None else "failover_for"
+        chosen = entry.failover_for if entry.reserve is None else entry.reserve.members
+        scope = (entry.scope if entry.reserve is None else entry.reserve.scope) or "host"
+        self._check_scope(
+            scope, ("scope",) if entry.reserve is None else ("reserve", "scope"), problems, within_host=False
+        )
+        members = None if chosen is None else self._selection(chosen, kind, "VM", self.vms, problems)
+        return replace(rule, members=members, scope=scope, fail=0 if entry.reserve is None else entry.reserve.fail)
 
     def _selection(self, said: Any, key: str, what: str, index: LabelIndex, problems: list[Problem]) -> Selection:
         selection = selection_of(said)

@@ -309,6 +309,14 @@ class FailureEntry(Entry):
     members: Selection | None = None
 
 
+class HoldEntry(Entry):
+    """``rules[].hold``: how many slots of a flavor stay free, in each domain of a scope or in all."""
+
+    flavor: Text
+    count: Positive
+    scope: Text | None = None
+
+
 class RuleEntry(Entry):
     """``rules[]``: exactly one of the kinds, and what that kind takes."""
 
@@ -326,6 +334,8 @@ class RuleEntry(Entry):
     outside: Selection | None = None
     drain: Selection | None = None
     reserve: FailureEntry | None = None
+    hold: HoldEntry | None = None
+    failover_for: Selection | None = None
     hosts: Selection | None = None
     scope: Text | None = None
     max_per: Positive | None = None

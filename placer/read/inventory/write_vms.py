@@ -136,7 +136,15 @@ def rule_text(rule: Rule) -> str:
     """Return a rule on one line."""
     out: dict[str, str] = {}
     kind = rule.kind.value
-    if rule.kind is RuleKind.RESERVE:
+    if rule.holds:
+        if rule.flavor is not None:
+            said = {"flavor": y.scalar(rule.flavor), "count": str(rule.slots)}
+            out["hold"] = y.flow_map({**said, "scope": y.scalar(rule.scope)} if rule.scope else said)
+        else:
+            out["failover_for"] = _selection(rule.members)
+            if rule.scope != "host":
+                out["scope"] = y.scalar(rule.scope)
+    elif rule.kind is RuleKind.RESERVE:
         said = {"fail": str(rule.fail), "scope": y.scalar(rule.scope)}
         out[kind] = y.flow_map(said if rule.members is None else {**said, "members": _selection(rule.members)})
     elif rule.kind is RuleKind.DRAIN:

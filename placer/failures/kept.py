@@ -1,0 +1,173 @@
+"""What a plan keeps free, told rule by rule: what is lost at worst, and what any plan would lose."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from placer.failures.slots import SlotsFree, stand_ins
+from placer.failures.sweep import Failure, FailureSweep, domains_of
+from placer.measure.moved import is_present
+from placer.model.fleet import Fleet
+from placer.model.plan import Plan
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Vm
+from placer.options import SweepOptions
+
+TOLERANCE = 1e-6
+"""Bounds are computed in floating point, in millionths."""
+_CONFINED = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
+
+Row = dict[str, Any]
+Solve = Callable[[Fleet, SweepOptions], Plan]
+
+
+def reserve_rows(
+    rules: Sequence[Rule], sweeps: Mapping[int, FailureSweep], slots: Mapping[int, SlotsFree]
+) -> list[Row]:
+    """Return what is known of each rule: ``value`` is what is lost at worst, ``bound`` what is lost in any plan.
+
+    Of failures both are vCPUs without a place, and None where a failure is not known; of slots they are slots.
+    """
+    return [_of_slots(rule, slots[n]) if n in slots else _of_failures(rule, sweeps[n]) for n, rule in enumerate(rules)]
+
+
+def _of_failures(rule: Rule, sweep: FailureSweep) -> Row:
+    worst = None
+    if sweep.harmful:
+        one = sweep.harmful[0]
+        worst = {key: one[key] for key in ("domains", "vms_lost", "vcpus_lost")}
+    value = None if sweep.unknown else 0 if worst is None else worst["vcpus_lost"]
+    return {
+        "rule": rule.label,
+        "scope": sweep.scope,
+        "fail": sweep.at_once,
+        "proven": value == 0,
+        "value": value,
+        "bound": 0,
+        "failures": sweep.combinations,
+        "harmful": len(sweep.harmful),
+        "unknown": len(sweep.unknown),
+        "worst": worst,
+    }
+
+
+def _of_slots(rule: Rule, free: SlotsFree) -> Row:
+    return {
+        "rule": rule.label,
+        "scope": rule.scope,
+        "fail": 0,
+        "proven": free.free == free.wanted,
+        "value": free.wanted - free.free,
+        "bound": 0,
+        "slots": free.wanted,
+        "free": free.free,
+        "hosts": dict(free.hosts),
+    }
+
+
+def in_words(row: Row) -> str:
+    """Return what a rule of which nothing is proven lacks."""
+    if "slots" in row:
+        return f"{row['rule']}: only {row['free']} of {row['slots']} slots are free"
+    return (
+        f"{row['rule']}: not proven to be kept, {row['harmful']} failures of {row['fail']} {row['scope']} leave VMs "
+        f"without a place and {row['unknown']} are not known"
+    )
+
+
+def with_bounds(
+    fleet: Fleet,
+    plan: Plan,
+    rules: Sequence[Rule],
+    sweeps: Mapping[int, FailureSweep],
+    slots: Mapping[int, SlotsFree],
+    options: SweepOptions,
+    solve: Solve,
+) -> Plan:
+    """Return the plan with the bound of each rule that it does not keep.
+
+    `fleet` has none of the rules. Bounds are of plans that place all VMs: of one that leaves some out, nothing is said.
+    """
+    rows = [dict(row) for row in plan.summary["reserve"]]
+    still = _stands_still(fleet, options)
+    for number, (rule, row) in enumerate(zip(rules, rows, strict=True)):
+        if row["proven"] or plan.unplaced:
+            continue
+        if number in slots:
+            proven = still and slots[number].proven and len(slots) == 1
+            row["bound"] = row["value"] if proven else _slots_short(fleet, rules, number, options, solve)
+        elif row["value"] is not None and still and all(one["proven"] for one in sweeps[number].harmful):
+            row["bound"] = row["value"]
+        else:
+            row["bound"] = lost_at_least(fleet, rule, options, solve)[1]
+    return dataclasses.replace(plan, summary={**plan.summary, "reserve": rows})
+
+
+def _stands_still(fleet: Fleet, options: SweepOptions) -> bool:
+    """Tell whether every VM is on known nodes and none may move: then all plans put them alike."""
+    if options.max_moves or options.max_migrations or fleet.drained:
+        return False
+    return all(is_present(fleet, vm) and vm.current is not None and vm.current.nodes is not None for vm in fleet.vms)
+
+
+def _slots_short(fleet: Fleet, rules: Sequence[Rule], number: int, options: SweepOptions, solve: Solve) -> int:
+    """Return how many slots of a rule no plan has free that places all VMs: what lacks in sum, in the largest slots."""
+    vms, confined = stand_ins(fleet, rules)[number]
+    asked = dataclasses.replace(fleet, vms=_alike((*fleet.vms, *vms)), rules=(*fleet.rules, *confined), digest="")
+    bound = solve(asked, dataclasses.replace(options, goals=("placed",))).goal("placed").bound or 0
+    short = 0
+    for vcpus in sorted((vm.spec.vcpus for vm in vms), reverse=True):
+        if bound <= TOLERANCE:
+            break
+        bound -= vcpus
+        short += 1
+    return short
+
+
+def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve) -> tuple[Failure, int]:
+    """Return domains and how many vCPUs of the rule's VMs have no place without them, wherever all others are put.
+
+    A plan that places all VMs loses so many when they fail: those that must survive would all be on the other hosts
+    then. Looked at are the domains with the most CPUs, and those with the most memory.
+    """
+    domains = domains_of(fleet, rule.scope)
+    hosts = fleet.host_by_name
+    chosen = [vm for vm in fleet.vms if rule.covers(vm.name, vm.spec.labels)]
+    demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
+    rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
+
+    def cpus(name: str) -> float:
+        return sum(len(hosts[host].usable_cpus) * hosts[host].cpu_ratio for host in domains[name])
+
+    def memory(name: str) -> float:
+        return sum(node.memory_kib for host in domains[name] for node in hosts[host].topology.nodes)
+
+    asked = dataclasses.replace(options, goals=("placed",), max_moves=None, max_migrations=None)
+    worst: tuple[Failure, int] = ((), 0)
+    for failed in dict.fromkeys(
+        tuple(sorted(domains, key=lambda name: (-weight(name), name))[: rule.fail]) for weight in (cpus, memory)
+    ):
+        gone = {host for name in failed for host in domains[name]}
+        left = tuple(host for host in fleet.hosts if host.name not in gone and not host.failed)
+        lost = sum(vm.spec.vcpus for vm in demand)
+        if left and demand:
+            rest = dataclasses.replace(fleet, hosts=left, vms=demand, rules=rules, digest="")
+            bound = solve(rest, asked).goal("placed").bound
+            lost = 0 if bound is None else math.ceil(bound - TOLERANCE)
+        if lost > worst[1]:
+            worst = (failed, lost)
+    return worst
+
+
+def impossible_reserve(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve) -> Failure | None:
+    """Return domains without which not all VMs of the rule have a place, wherever they are put; None: not proven."""
+    failed, lost = lost_at_least(fleet, rule, options, solve)
+    return failed if lost else None
+
+
+def _alike(vms: Iterable[Vm]) -> tuple[Vm, ...]:
+    """Return the VMs with one priority: the goal `placed` then is their vCPUs in sum."""
+    return tuple(dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, priority=0)) for vm in vms)
