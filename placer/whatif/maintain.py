@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
@@ -38,21 +39,26 @@ class MaintenanceWave:
     """One wave: hosts that are empty together, the moves that empty them, and the fleet afterwards.
 
     `reserve` tells whether the reserve rules are kept while these hosts are out; None where there are none. `moves` are
-    VMs that change host; `before` the fleet that the schedule starts from.
+    VMs that change host, each time they do; `before` is the fleet that the schedule starts from, `away` the one while
+    the hosts are empty. `home` brings the VMs back from there, where they go home; `after` then is as it was before.
     """
 
     hosts: tuple[str, ...]
     schedule: Schedule
     plan: Plan
     before: Fleet
+    away: Fleet
     after: Fleet
     moves: int
     reserve: bool | None
+    home: Schedule | None = None
 
     @property
     def minutes(self) -> float | None:
-        """Copying time; None where no bandwidth was given."""
-        return self.schedule.minutes
+        """Copying time, that of the way home too; None where no bandwidth was given."""
+        if self.home is None or self.schedule.minutes is None or self.home.minutes is None:
+            return self.schedule.minutes
+        return self.schedule.minutes + self.home.minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,7 @@ class Maintenance:
     ----------
     waves_bound, moves_bound : no maintenance of the hosts that can be emptied takes fewer waves (of at most `parallel`
         hosts), or moves.
-    moved_twice : VMs that change host more than once.
+    moved_twice : VMs that leave a host more than once.
     stuck : host -> why it cannot be emptied.
     """
 
@@ -84,6 +90,7 @@ def maintain(
     hosts: Sequence[str],
     *,
     parallel: int = 1,
+    return_home: bool = False,
     limits: MoveLimits | None = None,
     time_limit_s: float = 10.0,
     seed: int = 0,
@@ -94,6 +101,8 @@ def maintain(
     Parameters
     ----------
     parallel : most hosts that are empty together.
+    return_home : VMs go back to where they were once their host is done, in the same wave; else they stay where a wave
+        takes them.
     time_limit_s : for each plan that is tried.
     on_wave : told how many hosts are done, of how many.
 
@@ -121,9 +130,12 @@ def maintain(
         wave = None
         while wave is None:
             chosen, waiting = pending[:size], pending[size:]
-            wave = _wave(state, chosen, waiting, limits, time_limit_s, seed)
+            wave = _wave(state, chosen, [] if return_home else waiting, limits, time_limit_s, seed)
+            if wave is not None and return_home:
+                wave = _and_home(wave, limits)
             if wave is None and size == 1:
-                stuck[chosen[0]] = "no plan was found that empties it and keeps every rule and reserve"
+                back = " and brings its VMs back" if return_home else ""
+                stuck[chosen[0]] = f"no plan was found that empties it{back} and keeps every rule and reserve"
                 pending.remove(chosen[0])
                 break
             size = max(1, size // 2)
@@ -138,7 +150,7 @@ def maintain(
     return Maintenance(
         waves=tuple(waves),
         waves_bound=waves_bound,
-        moves_bound=moves_bound,
+        moves_bound=2 * moves_bound if return_home else moves_bound,
         moved_twice=sum(times > 1 for times in moved.values()),
         stuck=stuck,
     )
@@ -233,11 +245,33 @@ def _wave(
             schedule=schedule,
             plan=plan,
             before=fleet,
-            after=fleet_after(fleet, plan),
+            away=(after := fleet_after(fleet, plan)),
+            after=after,
             moves=len(_moving(plan)),
             reserve=kept,
         )
     return None
+
+
+def _and_home(wave: MaintenanceWave, limits: MoveLimits | None) -> MaintenanceWave | None:
+    """Return the wave with the way back of all that it changes; None where that has no order, or where a VM was is not
+    known well enough to bring it there again.
+    """
+    known = wave.before.vm_by_name
+    homes = []
+    for vm in wave.plan.vms:
+        was = known[vm.name]
+        assert was.current is not None
+        home = as_now(was, wave.before.host_by_name[was.current.host])
+        if home is None and not vm.change.stays:
+            return None
+        left = None if vm.from_host is None else vm.host
+        homes.append(vm if home is None else dataclasses.replace(home, change=vm.change, from_host=left))
+    plan = dataclasses.replace(wave.plan, vms=tuple(homes), goals=(), summary={}, certificate=None)
+    schedule = schedule_moves(wave.away, plan, limits)
+    if schedule.blocked:
+        return None
+    return dataclasses.replace(wave, home=schedule, after=wave.before, moves=2 * wave.moves)
 
 
 def _marked(fleet: Fleet, leaving: set[str], spared: Sequence[str]) -> Fleet:

@@ -14,10 +14,13 @@ from syrupy.assertion import SnapshotAssertion
 
 from placer.check.check import check
 from placer.emit.export import export_plan, formats
+from placer.emit.platforms.openstack import openstack_script
+from placer.emit.platforms.proxmox import proxmox_script
 from placer.emit.platforms.terraform import resource_name, terraform_json
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanCell, PlanVm
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CellMode
 from placer.read.inventory.inventory import parse_fleet
 
@@ -374,3 +377,19 @@ def test_incus_sets_limits_and_moves(tmp_path: Path) -> None:
     code, _, said, log = run(script_of("incus"), tmp_path, "--undo", "--apply", tools={"incus": INCUS})
     assert code == 0, said
     assert "config set vm103 limits.cpu=old-limits.cpu limits.cpu.nodes=old-limits.cpu.nodes" in log
+
+
+def test_rules_are_told_in_the_words_of_the_platform() -> None:
+    """Rules over hosts come as commands in comments; those that came from the platform are there already."""
+    plan, fleet = planned("{}")
+    apart = Rule(kind=RuleKind.ANTI_AFFINITY, members={"name": frozenset(("db", "web"))})
+    there = Rule(kind=RuleKind.AFFINITY, members={"name": frozenset(("idle", "web"))}, name="ha:kept")
+    within = Rule(kind=RuleKind.WITHIN, members={"name": "db"}, hosts={"name": frozenset(("n2", "n3"))})
+    fleet = replace(fleet, rules=(apart, there, within))
+    proxmox = proxmox_script(plan, fleet).decode()
+    command = "ha-manager rules add resource-affinity placer-1 --affinity negative --resources vm:101,vm:102"
+    assert command in proxmox and "ha:kept" not in proxmox
+    assert "rules add node-affinity placer-3 --strict 1 --nodes n2,n3 --resources vm:101" in proxmox
+    nova = openstack_script(plan, fleet).decode()
+    assert "server group create --policy anti-affinity placer-1" in nova
+    assert "openstack aggregate add host placer-3 n2; openstack aggregate add host placer-3 n3" in nova

@@ -114,3 +114,24 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["maintain", str(path), "-q"]) == 8
     assert main(["maintain", str(path), "--per-night", "2h", "-q"]) == 2
     assert main(["maintain", str(path), "--hosts", "rack=r9", "-q"]) == 2
+
+
+def test_vms_go_home_once_their_host_is_done() -> None:
+    """Each wave ends as it began: whoever was moved goes back to its host and node, in an order of its own."""
+    fleet = made([2, 2, 1, 0])
+    hosts = [host.name for host in fleet.hosts]
+    found = maintain(fleet, hosts, parallel=1, return_home=True, time_limit_s=5)
+    assert [wave.hosts for wave in found.waves] and not found.stuck
+    for wave in found.waves:
+        assert wave.after.vms == fleet.vms == wave.before.vms
+        assert not any(vm.current is not None and vm.current.host in wave.hosts for vm in wave.away.vms)
+        assert wave.home is not None and not wave.home.blocked
+        back = {step.vm: step.target for one in wave.home.waves for step in one.steps}
+        out = {step.vm for one in wave.schedule.waves for step in one.steps}
+        assert set(back) == out
+        for name, place in back.items():
+            now = fleet.vm_by_name[name].current
+            assert now is not None and (place.host, place.nodes) == (now.host, now.nodes)
+    assert found.moves == found.moves_bound == 10
+    files = maintenance_files(found, None)
+    assert "wave-01.sh" in files and sum(name.endswith("-home.sh") for name in files) == len(found.waves)

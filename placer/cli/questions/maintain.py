@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from placer.whatif.maintain import Maintenance
 
 
+class Return(StrEnum):
+    """Where VMs are once their host is done."""
+
+    ANYWHERE = "anywhere"
+    HOME = "home"
+
+
 class MaintainFormat(StrEnum):
     """The forms of a maintenance."""
 
@@ -41,6 +48,9 @@ def maintain(
         typer.Option("--hosts", metavar="HOST|LABEL=VALUE", help="Only these hosts; repeatable. All if not said."),
     ] = None,
     parallel: Annotated[int, typer.Option("--parallel", metavar="K", min=1, help="Most hosts empty together.")] = 1,
+    returning: Annotated[
+        Return, typer.Option("--return", help="Where VMs are in the end: where a wave took them, or where they were.")
+    ] = Return.ANYWHERE,
     at_once: Annotated[int, typer.Option("--at-once", metavar="K", min=1, help="Most moves at once on a host.")] = 2,
     bandwidth: Annotated[
         str | None, typer.Option("--bandwidth", metavar="RATE", help="Of a host's network: 10Gbit/s or 1GiB/s.")
@@ -63,7 +73,7 @@ def maintain(
 ) -> Answer:
     """Empty hosts in waves, each once, with rules and reserves kept all the way.
 
-    VMs stay where a wave takes them. Exit code 8: some hosts cannot be emptied; the others are in the waves.
+    Exit code 8: some hosts cannot be emptied; the others are in the waves.
     """
     from placer.emit.moves.maintenance import maintenance_data, maintenance_files, maintenance_markdown, nights_of
     from placer.moves.model import MoveLimits
@@ -81,6 +91,7 @@ def maintain(
         model,
         _chosen(model, hosts or ()),
         parallel=parallel,
+        return_home=returning is Return.HOME,
         limits=MoveLimits(per_host=at_once, bandwidth_gib_s=rate),
         time_limit_s=time_limit,
         seed=seed,

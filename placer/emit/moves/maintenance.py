@@ -42,6 +42,7 @@ def maintenance_data(found: Maintenance, nights: Sequence[int] | None) -> dict[s
                 "minutes": wave.minutes,
                 "reserve_kept": wave.reserve,
                 "schedule": schedule_data(wave.schedule),
+                "home": None if wave.home is None else schedule_data(wave.home),
             }
             for number, wave in enumerate(found.waves, start=1)
         ],
@@ -60,15 +61,23 @@ def maintenance_markdown(found: Maintenance, nights: Sequence[int] | None) -> st
         hosts = ", ".join(name.replace("\n", " ") for name in wave.hosts)
         parts.append(f"# Maintenance wave {number}{night}: {hosts}\n\n{schedule_markdown(wave.schedule)}")
         parts.append("Then maintain these hosts, and go on when they are back.\n")
+        if wave.home is not None:
+            parts.append(f"# Home after wave {number}\n\n{schedule_markdown(wave.home)}")
     return "\n".join(parts)
 
 
 def maintenance_files(found: Maintenance, nights: Sequence[int] | None) -> dict[str, bytes]:
-    """Return the files of every wave by name: a script, a ticket, and the fleet after it as an inventory."""
+    """Return the files of every wave by name: a script, a ticket, and the fleet after it as an inventory; where VMs go
+    home, a script and a ticket of that too.
+    """
     files: dict[str, bytes] = {"maintenance.md": maintenance_markdown(found, nights).encode()}
     for number, wave in enumerate(found.waves, start=1):
         stem = f"wave-{number:02d}"
         files[f"{stem}.sh"] = schedule_script(wave.schedule, wave.before).encode("utf-8", "surrogateescape")
         files[f"{stem}.md"] = schedule_markdown(wave.schedule).encode()
+        if wave.home is not None:
+            back = schedule_script(wave.home, wave.away)
+            files[f"{stem}-home.sh"] = back.encode("utf-8", "surrogateescape")
+            files[f"{stem}-home.md"] = schedule_markdown(wave.home).encode()
         files[f"{stem}.yaml"] = inventory_text(wave.after).encode()
     return files

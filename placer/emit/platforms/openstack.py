@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator
 
 from placer.emit.export import SCRIPT_MODE, Exporter
+from placer.emit.platforms.rules import host_rules
 from placer.emit.platforms.waves import Form, changes_of, wave_script
+from placer.emit.script import quote
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
+from placer.model.rules import RuleKind
 from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 
 _SERVER = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
@@ -79,11 +82,33 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     for flavor, choices in sorted(wanted.items()):
         for words in sorted(choices):
             yield f"flavor {flavor} for new cells, read when a server is built or resized: {words}"
+    yield from _rule_notes(fleet)
     for vm in vms[:_LISTED]:
         nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
         yield f"planned for {vm.name}: host {vm.host}, nodes {nodes}, CPUs {format_cpuset(_cpus(vm))}"
     if len(vms) > _LISTED:
         yield f"... and {len(vms) - _LISTED} more: placer show PLAN"
+
+
+def _rule_notes(fleet: Fleet) -> Iterator[str]:
+    """Say which server groups and aggregates hold the inventory's rules; those that came from Nova are there already.
+
+    A server joins a group when it is built, and looks for an aggregate when it is built, resized or moved.
+    """
+    for one in host_rules(fleet):
+        members = one.rule.members or {}
+        if "server_group" in members:
+            continue
+        if one.rule.kind is RuleKind.WITHIN:
+            hosts = "; ".join(f"openstack aggregate add host {one.name} {quote(host)}" for host in one.hosts)
+            create = f"openstack aggregate create --property {one.name}=true {one.name}; {hosts}"
+            yield f"Nova keeps {one.rule.label} with an aggregate: {create}"
+            yield f"and a flavor of these VMs with --property aggregate_instance_extra_specs:{one.name}=true"
+            continue
+        policy = "affinity" if one.rule.kind is RuleKind.AFFINITY else "anti-affinity"
+        most = f" --rule max_server_per_host={one.rule.max_per}" if one.rule.max_per > 1 else ""
+        create = f"openstack --os-compute-api-version 2.64 server group create --policy {policy}{most} {one.name}"
+        yield f"Nova keeps {one.rule.label} of servers that are built with --hint group=ID of: {create}"
 
 
 def _cpus(vm: PlanVm) -> frozenset[int]:

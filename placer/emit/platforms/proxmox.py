@@ -6,13 +6,16 @@ the VM starts. Source: qm(1) and qm.conf(5), Proxmox VE 8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from placer.emit.export import SCRIPT_MODE, Exporter
+from placer.emit.platforms.rules import host_rules
 from placer.emit.platforms.waves import Form, affinity, wave_script
+from placer.emit.script import quote
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanCell, PlanVm
+from placer.model.rules import RuleKind
 from placer.model.vm import Vm
 from placer.moves.model import Place, Step, StepKind
 
@@ -60,6 +63,7 @@ def proxmox_script(plan: Plan, fleet: Fleet) -> bytes:
         key=lambda vm: vm.manager_id,
         settings=_words,
         refuses=_refuses,
+        notes=_notes,
         missing="its manager_id is its VMID: placer import proxmox --update writes it",
     )
     return wave_script(plan, fleet, form)
@@ -67,6 +71,25 @@ def proxmox_script(plan: Plan, fleet: Fleet) -> bytes:
 
 def _refuses(name: str) -> str | None:
     return None if name and not name.startswith("-") and name.isprintable() and "/" not in name else "no such name"
+
+
+def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Say which HA rules hold the inventory's rules on the cluster; those that came from it are there already.
+
+    Source: ha-manager(1), Proxmox VE 9. A negative rule allows one of its VMs a node.
+    """
+    for one in host_rules(fleet):
+        known = all(vm.manager_id is not None for vm in one.vms)
+        if (one.rule.name or "").startswith("ha:") or not known or one.rule.max_per > 1:
+            continue
+        resources = ",".join(f"vm:{vm.manager_id}" for vm in one.vms)
+        if one.rule.kind is RuleKind.WITHIN:
+            words = ["node-affinity", one.name, "--strict", "1", "--nodes", ",".join(one.hosts)]
+        else:
+            sign = "positive" if one.rule.kind is RuleKind.AFFINITY else "negative"
+            words = ["resource-affinity", one.name, "--affinity", sign]
+        command = " ".join(map(quote, ["ha-manager", "rules", "add", *words, "--resources", resources]))
+        yield f"the cluster keeps {one.rule.label} by itself with (Proxmox VE 9): {command}"
 
 
 def _words(step: Step, planned: PlanVm, vm: Vm, place: Place) -> list[str] | None:
