@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from placer.measure.cpu_use import CpuUse, shared_vcpus
 from placer.measure.memory_use import memory_taken
 from placer.model.host import Host
+from placer.model.memory_room import memory_reserved
 from placer.model.plan import PlanVm
 from placer.model.vm import Vm
 
@@ -52,7 +53,8 @@ def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> 
         for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
             memory[node_id] += kib
     found = []
-    for node, kept in zip(host.topology.nodes, _reserved(host), strict=True):
+    kept = memory_reserved(host)
+    for node in host.topology.nodes:
         usable = node.cpus & host.usable_cpus
         found.append(
             NodeLoad(
@@ -61,16 +63,8 @@ def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> 
                 usable=len(usable),
                 busy=len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio - _ROUNDING),
                 memory_kib=node.memory_kib,
-                kept_kib=kept,
+                kept_kib=kept[node.id],
                 taken_kib=memory[node.id],
             )
         )
     return found
-
-
-def _reserved(host: Host) -> list[int]:
-    """Return KiB reserved on each node: its own, and an equal part of the host's over nodes with CPUs and memory."""
-    nodes, reserve = host.topology.nodes, host.reserve.memory_kib
-    sharing = [node.id for node in nodes if node.cpus and node.memory_kib] or [node.id for node in nodes]
-    part = -(-reserve.get(None, 0) // len(sharing))
-    return [reserve.get(node.id, 0) + (part if node.id in sharing else 0) for node in nodes]

@@ -10,6 +10,7 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan
 from placer.cli.running.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
+from placer.cli.running.outcomes import DRY_RUN, outcome_lines, outcome_row
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import Fault, InputError, PartialError
 from placer.show.words import count, visible
@@ -107,21 +108,7 @@ def _data(applied: Applied, do_it: bool) -> dict[str, Any]:
         "interrupted": applied.interrupted,
         "journal": None if applied.journal is None else str(applied.journal),
         "counts": applied.counts,
-        "vms": [
-            {
-                "name": one.vm,
-                "host": one.host,
-                "uuid": one.uuid,
-                "status": one.status.value,
-                "calls": [call.text for call in one.calls],
-                "done": one.done,
-                "diff": one.diff,
-                "restart": one.restart,
-                "reason": one.reason,
-                "cure": one.cure,
-            }
-            for one in applied.outcomes
-        ],
+        "vms": [{**outcome_row(one), "diff": one.diff, "restart": one.restart} for one in applied.outcomes],
     }
 
 
@@ -130,18 +117,10 @@ def _text(applied: Applied, do_it: bool) -> str:
     summary = ", ".join(f"{number} {status}" for status, number in applied.counts.items())
     lines.append(f"{count(len(applied.outcomes), 'VM')}: {summary or 'none'}")
     if not do_it:
-        lines.append("nothing was changed: this was a dry run; --apply does it")
+        lines.append(DRY_RUN)
     return "\n".join(lines)
 
 
 def _outcome_lines(outcome: Outcome) -> list[str]:
-    lines = [visible(f"{outcome.host}: {outcome.vm}: {outcome.status.value}")]
-    if outcome.reason:
-        lines.append(visible(f"  {outcome.reason}" + (f"; {outcome.cure}" if outcome.cure else "")))
-    lines += ["  " + visible(line.expandtabs()) for line in outcome.diff.splitlines()]
-    lines += [
-        f"  {'done' if number < outcome.done else 'call'}: {call.text}" for number, call in enumerate(outcome.calls)
-    ]
-    if outcome.restart:
-        lines.append(visible(f"  not while it runs: {outcome.restart}"))
-    return lines
+    restart = [visible(f"  not while it runs: {outcome.restart}")] if outcome.restart else []
+    return [*outcome_lines(outcome, outcome.diff), *restart]

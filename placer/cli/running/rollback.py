@@ -10,9 +10,10 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.running.live_options import Connect
+from placer.cli.running.outcomes import DRY_RUN, outcome_lines, outcome_row
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import PartialError
-from placer.show.words import count, visible
+from placer.show.words import count
 
 if TYPE_CHECKING:
     from placer.live.rollback import RolledBack
@@ -47,32 +48,15 @@ def _data(done: RolledBack, do_it: bool) -> dict[str, Any]:
     return {
         "applied": do_it,
         "interrupted": done.interrupted,
-        "vms": [
-            {
-                "name": one.vm,
-                "host": one.host,
-                "uuid": one.uuid,
-                "status": one.status.value,
-                "calls": [call.text for call in one.calls],
-                "done": one.done,
-                "reason": one.reason,
-                "cure": one.cure,
-            }
-            for one in done.outcomes
-        ],
+        "vms": [outcome_row(one) for one in done.outcomes],
     }
 
 
 def _text(done: RolledBack, do_it: bool) -> str:
-    lines = []
-    for one in done.outcomes:
-        lines.append(visible(f"{one.host}: {one.vm}: {one.status.value}"))
-        if one.reason:
-            lines.append(visible(f"  {one.reason}" + (f"; {one.cure}" if one.cure else "")))
-        lines += [f"  {'done' if number < one.done else 'call'}: {call.text}" for number, call in enumerate(one.calls)]
+    lines = [line for one in done.outcomes for line in outcome_lines(one)]
     numbers = Counter(one.status.value for one in done.outcomes)
     summary = ", ".join(f"{number} {status}" for status, number in numbers.items())
     lines.append(f"{count(len(done.outcomes), 'domain')} in the journal: {summary or 'nothing was begun'}")
     if not do_it:
-        lines.append("nothing was changed: this was a dry run; --apply does it")
+        lines.append(DRY_RUN)
     return "\n".join(lines)
