@@ -53,6 +53,11 @@ def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None =
     )
 
 
+def hosts_used(answer: Result) -> int:
+    """Return how many hosts hold a VM."""
+    return sum(pattern.count for pattern in answer.patterns if pattern.placements)
+
+
 def rows_of(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveResult, ...]:
     """Return values that nothing is proven of, one a objective."""
     return tuple(

@@ -17,7 +17,7 @@ from solvers.improve.relocate import least_rows
 from solvers.improve.tables import tables_of
 from solvers.problem import Problem
 from solvers.result import Interrupt, Result
-from solvers.starts.best_fit import rows_of
+from solvers.starts.best_fit import hosts_used, rows_of
 
 Floats = NDArray[np.float64]
 Measure = Callable[[Floats, Floats], Floats]
@@ -147,7 +147,7 @@ def shares(fleet: Fleet) -> Floats:
 def _worth_it(problem: Problem, first: Result) -> bool:
     """Tell whether another order or measure could matter: VMs are left out, or few are alike and hosts are counted."""
     arriving = sum(flavor.arriving for flavor in problem.flavors)
-    fewest = any(objective.host_cost for objective in problem.objectives)
+    fewest = hosts_used(first) > 1 and any(objective.host_cost for objective in problem.objectives)
     worth = any(first.unplaced) or (fewest and 0 < arriving < FEW_ALIKE * len(problem.flavors))
     return worth and arriving <= MOST_VMS
 

@@ -16,7 +16,7 @@ from solvers.backends.cpsat import run_model
 from solvers.evaluate import evaluate, violations
 from solvers.problem import BoolArray, IntArray, Problem
 from solvers.result import HostPattern, Interrupt, Result
-from solvers.starts.best_fit import rows_of
+from solvers.starts.best_fit import hosts_used, rows_of
 
 LOOKS = 150_000
 """Most times that all VMs are looked at for one that fits beside others; above, too many fillings are good enough."""
@@ -35,7 +35,7 @@ def full_hosts(
     A search that the wall clock cuts off counts as never begun.
     """
     hosts = _hosts_needed(problem)
-    if hosts is None or hosts >= _hosts_used(first):
+    if hosts is None or hosts >= hosts_used(first):
         return first, False
     host_class = problem.classes[0]
     shape = problem.shapes[host_class.shape]
@@ -108,10 +108,6 @@ def _hosts_needed(problem: Problem) -> int | None:
     if (one.capacity[total > 0] <= 0).any():
         return None
     return int((-(-total // np.maximum(1, one.capacity))).max(initial=0))
-
-
-def _hosts_used(first: Result) -> int:
-    return sum(pattern.count for pattern in first.patterns if pattern.placements)
 
 
 @dataclass(slots=True, kw_only=True)

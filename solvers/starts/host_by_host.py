@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from solvers.evaluate import evaluate
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern, Result
-from solvers.starts.best_fit import solve_greedy
+from solvers.starts.best_fit import hosts_used, solve_greedy
 
 MOST_WORK = 5_000_000
 """Above so many VMs × placements an answer of this kind is not sought: it looks at all placements for each VM."""
@@ -46,7 +46,7 @@ def fewer_hosts(problem: Problem, best: Result, *, seed: int = 0) -> Result:
 
     It is sought where fewest hosts are a goal, on an empty fleet without rules over hosts.
     """
-    if not best.patterns or not _suits(problem):
+    if not best.patterns or not _suits(problem) or (hosts_used(best) <= 1 and not any(best.unplaced)):
         return best
     value = evaluate(problem, best.patterns, best.unplaced)
     for score in SCORES:
