@@ -81,7 +81,7 @@ wheel: $(ready)
 # Built once per scripts and package versions, in ~/.cache/placer-lab or where PLACER_LAB_CACHE says.
 lab: $(with_libvirt)
 	@scripts/install_lab.sh
-	$(bin)/python -m pytest -m lab tests/lab $(PYTEST_ARGS)
+	$(bin)/python -m pytest -n 2 --dist loadfile -m lab tests/lab $(PYTEST_ARGS)
 
 ci:
 	bash .ci/run
