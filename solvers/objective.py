@@ -7,7 +7,7 @@ models), `solvers.columns.terms` (pricing), and `solvers.improve.fleet`. An engi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -117,6 +117,11 @@ class Objective:
     def without(self, *kinds: type[Term]) -> Objective:
         """Return the objective less its terms of some classes."""
         return replace(self, terms=tuple(term for term in self.terms if not isinstance(term, kinds)))
+
+    def of_flavors(self, chosen: Sequence[int]) -> Objective:
+        """Return the objective for flavors that are each one of these."""
+        terms = (Unplaced(term.cost[list(chosen)]) if isinstance(term, Unplaced) else term for term in self.terms)
+        return replace(self, terms=tuple(terms))
 
     @property
     def words(self) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ortools.math_opt.python import mathopt
+from ortools.sat.python import cp_model
 
+from solvers.backends.cpsat import Answer
 from solvers.backends.cpsat_rows import Sum
 from solvers.exact.model import ExactModel
 
@@ -18,7 +20,7 @@ _PRINTING = threading.Lock()
 """One at a time: the way standard output is led is the process's, not a thread's."""
 
 
-def mathopt_model(source: ExactModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
+def mathopt_model(source: ExactModel | cp_model.CpModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
     """Return the rows of the exact engine's model for another solver, and its variables in the same order."""
     model = mathopt.Model()
     variables = [
@@ -48,6 +50,23 @@ def run_highs(model: mathopt.Model, time_limit_s: float, *, node_limit: int | No
         finally:
             os.dup2(kept, 1)
             os.close(kept)
+
+
+def minimised(source: cp_model.CpModel, *, nodes: int, seconds: float) -> Answer:
+    """Minimise a CP-SAT model of rows alone by HiGHS, as far as so many nodes of its tree bring it.
+
+    Its linear program and the heuristics at the root find good answers to programs that cover a demand by thousands of
+    columns, where CP-SAT mostly finds none; its bound is not used, since it works in floating point.
+    """
+    model, variables = mathopt_model(source)
+    goal = source.proto.objective
+    model.minimize(mathopt.LinearSum(int(c) * variables[v] for v, c in zip(goal.vars, goal.coeffs, strict=True)))
+    found = run_highs(model, seconds, node_limit=nodes)
+    cut = found.termination.limit is mathopt.Limit.TIME
+    if not found.has_primal_feasible_solution():
+        return Answer(None, None, False, False, cut=cut)
+    values = tuple(round(value) for value in found.variable_values(variables))
+    return Answer(values, None, False, False, cut=cut)
 
 
 def expression(total: Sum, variables: Sequence[mathopt.Variable]) -> mathopt.LinearSum:

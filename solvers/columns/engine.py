@@ -234,6 +234,8 @@ class _Run:
             # There was no time left for this objective: it gets its first bounds, and no more.
             phase.tell()
             return
+        if not self._done(phase) and phase.uneven and kit.clock.next_round():
+            phase.cover()
         if not self._done(phase):
             phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=False)
         if not self._done(phase) and phase.whole_hosts and kit.clock.next_round():

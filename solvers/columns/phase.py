@@ -8,6 +8,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat import Answer
+from solvers.backends.highs import minimised
 from solvers.columns.branching.tree import Tree
 from solvers.columns.certificate import certificate
 from solvers.columns.duals import prices_of
@@ -15,7 +16,8 @@ from solvers.columns.generate import Bound, Generator
 from solvers.columns.incumbent import Hosts
 from solvers.columns.integer.dive import Diver
 from solvers.columns.integer.neighbourhoods import HostSearch
-from solvers.columns.integer.program import ColumnProgram, Task
+from solvers.columns.integer.node_configs import NodeBook
+from solvers.columns.integer.program import ColumnProgram, Run, Task
 from solvers.columns.lattice import lattice_of
 from solvers.columns.pool import reduced_costs
 from solvers.columns.pricing.by_tables import TablePricing
@@ -31,6 +33,10 @@ LISTED = 4_000
 """Listed patterns of a state that the integer program gets."""
 AMPLITUDE = 300
 """How far prices vary, in thousandths."""
+UNEVEN = 17
+"""States from which on hosts are left whole and chosen by HiGHS: a program over nodes ends with no answer."""
+COVER_NODES = 1
+"""Nodes of HiGHS's tree: its heuristics at the root do the work."""
 STALE = 6
 """Rounds on a few hosts without a better answer after which an objective rests."""
 
@@ -154,12 +160,38 @@ class Phase:
         kit.learn_nodes()
         self._vary()
         self._enrich()
-        fixed = self._fixed(residual)
+        return self._recombined(self._fixed(residual), kit.book, run)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether which hosts to use is the question, and there are many kinds of them."""
+        return self.kit.model.problem.objectives[self.objective].host_cost and len(self.kit.model.states) >= UNEVEN
+
+    def cover(self) -> bool:
+        """Choose whole hosts from the columns by HiGHS, a round; return whether the answer is better."""
+        kit = self.kit
+        if self.generator.answer is None:
+            return False
+
+        def run(model: cp_model.CpModel) -> Answer:
+            answer = minimised(model, nodes=COVER_NODES, seconds=kit.clock.left_s)
+            if not answer.cut:
+                return answer
+            kit.clock.cut_round()
+            return replace(answer, values=None)
+
+        kit.pool.add([(state.index, state.null) for state in kit.model.states])
+        book = NodeBook(model=kit.model, layouts=kit.layouts, whole=True)
+        return self._recombined(np.zeros(kit.pool.size, dtype=np.int64), book, run)
+
+    def _recombined(self, fixed: IntArray, book: NodeBook, run: Run) -> bool:
+        """Fill the hosts that are not fixed from the columns and the book; return whether the answer is better."""
+        kit = self.kit
         columns = kit.pool.all()
         task = self._rest(fixed)
         program = ColumnProgram(
             model=kit.model,
-            book=kit.book,
+            book=book,
             task=task,
             columns=columns,
             chosen=self._open_columns(task),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solvers.objective import Objective, Unplaced
 from solvers.problem import BoolArray, Flavor, HostClass, IntArray, Problem, Shape
 from solvers.reductions.choose_domains import Ties
 from solvers.result import HostPattern, Result
@@ -66,7 +65,7 @@ class Tied:
             )
             for host_class in problem.classes
         )
-        objectives = tuple(_of_origin(objective, origin) for objective in problem.objectives)
+        objectives = tuple(objective.of_flavors(origin) for objective in problem.objectives)
         tied = replace(problem, flavors=tuple(flavors), shapes=shapes, classes=classes, objectives=objectives, rules=())
         return cls(problem=tied, origin=origin, source=problem)
 
@@ -201,9 +200,3 @@ def _widened(shape: Shape, origin: Sequence[int]) -> Shape:
 
 def _widened_keys(chain: IntArray, shape: Shape, origin: Sequence[int]) -> IntArray:
     return np.asarray(chain[:, _order(shape, origin)], dtype=np.int64)
-
-
-def _of_origin(objective: Objective, origin: Sequence[int]) -> Objective:
-    """Return an objective whose costs of VMs left out are those of the flavors that the tied ones were."""
-    terms = tuple(Unplaced(term.cost[origin]) if isinstance(term, Unplaced) else term for term in objective.terms)
-    return replace(objective, terms=terms)

@@ -1,7 +1,9 @@
 """Rules over several hosts at scale: solve without them for the bound, and with groups tied to domains for the answer.
 
-Dropping a rule relaxes the problem, so the bounds found without it hold. Tying each group to domains beforehand
-restricts it, so what is found then keeps every rule. Groups are tied where the answer without rules or the first one
+Dropping a rule relaxes the problem, so the bounds found without it hold. VMs that only rules tell apart are one flavor
+then, and members are named to the places of that answer where that keeps every rule (`members`): it costs nothing, so
+the bounds are met. Where it cannot, groups are tied. Tying each group to domains beforehand restricts the problem, so
+what is found then keeps every rule. Groups are tied where the answer without rules or the first one
 has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
 bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
 something worse, it might not be one. Groups are tied for rules that spread VMs or hold them together; answers keep the
@@ -19,6 +21,8 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.choose_domains import Ties
 from solvers.reductions.homes import Homes
+from solvers.reductions.members import can_name, named
+from solvers.reductions.merged import Merged
 from solvers.reductions.tied import Tied
 from solvers.reductions.ties_alone import with_ties
 from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Result
@@ -63,10 +67,15 @@ def solve_ruled(
         parts.append(with_ties(problem, soft=False))
     brief = _is_told_little(parts[0])
     first_limits = Limits(time_limit_s=SHARE * limits.time_limit_s, rounds=0 if brief else limits.rounds)
-    relaxed = engine(plain, first_limits, None, ())
+    merged = Merged.of(plain)
+    counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
+    relaxed = counts if merged is None else merged.back(counts)
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
     search.offer(first)
     search.offer(relaxed)
+    if merged is not None and not brief and not search.closed and can_name(problem):
+        seconds = limits.guard_s - (time.monotonic() - began)
+        search.offer(named(problem, merged, counts, seed=seed, seconds=seconds, interrupt=interrupt))
     tried: list[_Try] = []
 
     def left_s() -> float:
@@ -101,15 +110,16 @@ def solve_ruled(
             break
         share = max(LEAST_S, left_s() * (BRIEF_SHARE if brief else 0.5 if turn + 1 < len(turns) else 1.0))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
-        answer = engine(chosen.tied.problem, Limits(time_limit_s=share, rounds=rest), chosen.warm, relaxed.objectives)
-        found = chosen.back(answer)
+        found = chosen.solved(engine, Limits(time_limit_s=share, rounds=rest), relaxed.objectives)
         search.rounds += found.rounds
         search.offer(found)
     if brief and not over():
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         # What the first one may have gone beyond the limit is not granted a second time.
         seconds = min(max(LEAST_S, left_s()), left_s() + GRACE * limits.time_limit_s)
-        later = engine(plain, Limits(time_limit_s=max(0.0, seconds), rounds=rest), None, relaxed.objectives)
+        last = Limits(time_limit_s=max(0.0, seconds), rounds=rest)
+        later = engine(plain if merged is None else merged.problem, last, None, relaxed.objectives)
+        later = later if merged is None else merged.back(later)
         search.rounds += later.rounds
         search.earlier, search.relaxed = relaxed, replace(later, rounds=relaxed.rounds)
         search.offer(later)
@@ -207,6 +217,14 @@ class _Try:
         """Return an answer of the tied problem as one of the whole problem."""
         own = self.tied.back(found)
         return replace(own, patterns=self.homes.back(own.patterns)) if own.patterns else own
+
+    def solved(self, engine: Engine, limits: Limits, proven: Sequence[ObjectiveResult]) -> Result:
+        """Return the engine's answer to the tied problem, in which many flavors may be alike, as the whole one's."""
+        merged = Merged.of(self.tied.problem)
+        if merged is None:
+            return self.back(engine(self.tied.problem, limits, self.warm, proven))
+        start = None if self.warm is None else merged.forth(self.warm)
+        return self.back(merged.back(engine(merged.problem, limits, start, proven)))
 
     @property
     def rank(self) -> tuple[int, ...]:

@@ -39,11 +39,13 @@ class NodeKind:
 class NodeBook:
     """The node configurations known, by kind.
 
-    `kinds` of the states that can be taken apart; `configs` a kind's configurations in the order of their coming.
+    `kinds` of the states that can be taken apart, none where `whole` says so; `configs` a kind's configurations in the
+    order of their coming.
     """
 
     model: StateModel
     layouts: Layouts
+    whole: bool = False
     kinds: tuple[NodeKind, ...] = field(init=False)
     configs: list[dict[Config, None]] = field(init=False)
     _kind_at: dict[tuple[int, int], int] = field(init=False)
@@ -51,7 +53,7 @@ class NodeBook:
     def __post_init__(self) -> None:
         """Find the states that can be taken apart, and their kinds of nodes."""
         kinds = []
-        for state in self.model.states:
+        for state in () if self.whole else self.model.states:
             grid = self.layouts.grids[state.shape]
             if grid is None or grid.host_rows or state.present.any() or self.model.problem.shapes[state.shape].hinges:
                 continue
