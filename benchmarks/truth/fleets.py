@@ -27,7 +27,11 @@ def _family(text: str, *goals: str) -> Family:
     return Family(features=frozenset(text.split()), goals=goals or BASIC_GOALS)
 
 
-_HEADROOM = ("placed,headroom:2x512MiB/2", "placed,rules,headroom:1x0,remote", "placed,headroom:2x512MiB,hosts")
+_HEADROOM = (
+    "placed,headroom:2x512MiB/2:dedicated",
+    "placed,rules,headroom:1x0:dedicated,remote",
+    "placed,headroom:2x512MiB:dedicated,hosts",
+)
 _LIVE = ("placed,rules,remote,moves", "placed,rules,hosts,moves", "placed,moves,remote", "rules,moves", "placed,rules")
 _BINDS = (
     "placed,remote",
@@ -94,7 +98,7 @@ FAMILIES: Mapping[str, Family] = {
         "smt ragged isolated split pages distances memory devices priorities costs rules labels l3 live fixed failed",
         *_LIVE,
         "placed,rules,balance,moves",
-        "placed,rules,headroom:2x512MiB,moves",
+        "placed,rules,headroom:2x512MiB:dedicated,moves",
     ),
 }
 

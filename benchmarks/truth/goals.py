@@ -41,7 +41,8 @@ def flavor_of(goals: str) -> Flavor | None:
     """Return the flavor of the headroom goal in a list, if there is one."""
     for name, _ in parse(goals):
         if name.startswith("headroom:"):
-            size, _, cells = name.partition(":")[2].partition("/")
+            # The reference counts dedicated vCPUs alone; placer, where no policy is said, what most VMs are.
+            size, _, cells = name.removesuffix(":dedicated").partition(":")[2].partition("/")
             vcpus, _, memory = size.partition("x")
             return Flavor(vcpus=int(vcpus), memory_kib=0 if memory == "0" else kib(memory), cells=int(cells or 1))
     return None

@@ -20,7 +20,7 @@ from placer.model.plan import Plan
 from placer.options import SweepOptions
 from placer.sweeps.tasks import Variant
 
-FLAVORS = ("2x512MiB", "1x0", "2x512MiB/2")
+FLAVORS = ("2x512MiB:dedicated", "1x0:dedicated", "2x512MiB/2:dedicated")
 
 
 def all_verbs(case: Case) -> tuple[list[str], Counter[str]]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from placer.failures.counts import is_proven, placed_counts
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_flavor
+from placer.model.goals import as_most, parse_flavor
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm, VmSpec
 from placer.options import SweepOptions
 from placer.planning.decode.names import assign_names
-from placer.planning.wanted import as_most, wanted_flavor
+from placer.planning.wanted import wanted_flavor
 
 STAND_IN = "placer.stand-in"
 """Label of the VMs that only keep room."""
@@ -53,13 +53,14 @@ def stand_ins(fleet: Fleet, rules: Sequence[Rule]) -> dict[int, tuple[tuple[Vm, 
 
 
 def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tuple[Rule, ...]]:
-    spec = wanted_flavor(as_most(fleet, parse_flavor(rule.flavor or ""))).spec
+    wanted = wanted_flavor(as_most(fleet, parse_flavor(rule.flavor or "")))
     vms: list[Vm] = []
     rules: list[Rule] = []
     domains = domains_of(fleet, rule.scope) if rule.scope else {"": ()}
     for domain in domains:
         label = f"hold {number} {domain}"
-        vms += [stand_in(spec, label, str(slot), fleet) for slot in range(1, rule.slots + 1)]
+        slots = (stand_in(wanted.spec, label, str(slot), fleet) for slot in range(1, rule.slots + 1))
+        vms += [dataclasses.replace(slot, pin=wanted.pin) for slot in slots]
         if rule.scope:
             hosts = {"name" if rule.scope == "host" else rule.scope: domain}
             rules.append(Rule(kind=RuleKind.WITHIN, members={STAND_IN: label}, hosts=hosts))

@@ -25,7 +25,7 @@ from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
 from placer.model.balance import loads_of
 from placer.model.fleet import Fleet
-from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, parse_flavor
+from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, as_most, parse_flavor
 from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.sets import PinMode, binding_of, shares_cpus
@@ -173,10 +173,14 @@ class PlanValues:
             return balance_value(loads, self.used, self.idle)
         kind, _, argument = goal.partition("~")[0].partition(":")
         if kind == "headroom":
-            flavor = parse_flavor(argument)
-            return free_slots(
-                self.fleet, self.plan, Slot(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cells=flavor.cells)
+            flavor = as_most(self.fleet, parse_flavor(argument))
+            slot = Slot(
+                vcpus=flavor.vcpus,
+                memory_kib=flavor.memory_kib,
+                cells=flavor.cells,
+                policy=flavor.policy or "dedicated",
             )
+            return free_slots(self.fleet, self.plan, slot)
         label, _, value = argument.partition("=")
         if kind in ("hosts", "cores") and value:
             return self._chosen_hosts(label, value, cores=kind == "cores")

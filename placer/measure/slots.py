@@ -15,9 +15,11 @@ from fractions import Fraction
 from placer.measure.cpu_use import cpu_use, shared_vcpus
 from placer.measure.memory_use import memory_taken
 from placer.model.fleet import Fleet
+from placer.model.goals import Policy
 from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.memory_room import Pool, memory_room
 from placer.model.plan import Plan, PlanVm
+from placer.model.sets import memory_set
 from placer.model.vm import Vm, VmSpec
 
 MOST_WAYS = 20_000
@@ -28,11 +30,14 @@ BUDGET = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """What is counted: a VM of `cells` equal cells on distinct nodes, dedicated vCPUs, ordinary pages, nothing else."""
+    """What is counted: a VM of `cells` equal cells on distinct nodes, ordinary pages, nothing else; its vCPUs are
+    ``dedicated``, ``shared``, or ``floating`` over the whole host as its memory is.
+    """
 
     vcpus: int
     memory_kib: int
     cells: int
+    policy: Policy = "dedicated"
 
 
 def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
@@ -51,12 +56,15 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
     rooms: dict[tuple[int, int, float], Mapping[Pool, int]] = {}
     known: dict[tuple[object, ...], int | None] = {}
     for host in fleet.hosts:
-        if host.failed or not host.kvm or host.name in fleet.drained:
+        if host.failed or not host.kvm or host.name in fleet.drained or slot.vcpus > host.widest_vm:
             continue
         key = (id(host.topology), id(host.reserve), host.memory_ratio)
         if key not in rooms:
             rooms[key] = memory_room(host)
         nodes = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus & host.usable_cpus]
+        if slot.policy == "floating":
+            total += _floating(host, placed.get(host.name, ()), slot, rooms[key])
+            continue
         cells = _cells(host, placed.get(host.name, ()), slot, rooms[key])
         alike = (id(host.topology), tuple(node.id for node in nodes), tuple(sorted(cells.items(), key=str)))
         if alike not in known:
@@ -82,14 +90,43 @@ def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Ma
     taken, floating = use.taken, shared_vcpus(use)
     memory = slot.memory_kib // slot.cells
     if slot.memory_kib:
-        spec = VmSpec(vcpus=slot.vcpus, memory_kib=slot.memory_kib)
-        memory += -(-spec.overhead_taken_kib // slot.cells)
+        memory += -(-_overhead_kib(slot) // slot.cells)
     cells = {}
     for node in host.topology.nodes:
-        cells["CPUs", node.id] = _free_cpus(host, node, taken, floating.get(node.id, 0.0)) // (slot.vcpus // slot.cells)
+        shared = floating.get(node.id, 0.0)
+        own = slot.policy == "dedicated"
+        left = _free_cpus(host, node, taken, shared) if own else _free_shares(host, node, taken, shared)
+        cells["CPUs", node.id] = int(left // (slot.vcpus // slot.cells))
         if memory:
             cells["memory", node.id] = max(0, free.get((node.id, None), 0)) // memory
     return cells
+
+
+def _floating(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> int:
+    """Return how many VMs that float over a host fit, of its shared vCPUs and ordinary memory on all nodes together."""
+    free = dict(room)
+    for vm, planned in placed:
+        for pool, kib in memory_taken(vm.spec, host.topology, planned):
+            free[pool] = free.get(pool, 0) - kib
+    use = cpu_use(host, placed)
+    shared = shared_vcpus(use)
+    runs = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus]
+    vcpus = sum(_free_shares(host, node, use.taken, shared.get(node.id, 0.0)) for node in runs)
+    fits = int(vcpus // slot.vcpus)
+    if slot.memory_kib:
+        kib = sum(max(0, free.get((node, None), 0)) for node in memory_set(host.topology))
+        fits = min(fits, kib // (slot.memory_kib + _overhead_kib(slot)))
+    return fits
+
+
+def _overhead_kib(slot: Slot) -> int:
+    return VmSpec(vcpus=slot.vcpus, memory_kib=slot.memory_kib).overhead_taken_kib
+
+
+def _free_shares(host: Host, node: Node, taken: set[int], shared: float) -> Fraction:
+    """Return how many more shared vCPUs a node carries at the host's overcommit."""
+    room = len((host.shared_pool & node.cpus) - taken) * Fraction(str(host.cpu_ratio))
+    return max(Fraction(0), room - Fraction(shared).limit_denominator(10**6))
 
 
 def _whole_vms(host: Host, nodes: Sequence[Node], cells: _Cells, slot: Slot) -> int | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 from placer.errors import Fault, InputError
 from placer.model.balance import HOSTS, NODES, USAGE, Balance, is_label, parse_balance
 from placer.model.fleet import Fleet
 from placer.model.rules import soft_goal
+from placer.model.sets import floats
 from placer.model.units import parse_kib
 from placer.model.usage_levels import usage_known
+from placer.model.vm import CpuPolicy
 
 GOAL_NAMES = (
     "placed",
@@ -45,20 +48,23 @@ UNBOUND, REMOTE_ACCESS = "VMs that shall be bound and are not", "remote access"
 
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _PRIORITY = re.compile(r"-?[1-9]\d{0,8}")
-_FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?(?::(shared|dedicated))?")
+_FLAVOR = re.compile(r"(\d{1,6})x(0|\d+(?:\.\d+)?[A-Za-z]+)(?:/(\d))?(?::(shared|dedicated|floating))?")
+
+Policy = Literal["shared", "dedicated", "floating"]
+"""Of the vCPUs of a flavor: they share the CPUs of nodes, have CPUs of their own, or float over their host, shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadroomFlavor:
-    """A flavor written like ``16x64GiB/2:shared``: vCPUs, memory (KiB), cells (1 unless said), whether its vCPUs share
-    CPUs; None where it does not say.
+    """A flavor written like ``16x64GiB/2:shared``: vCPUs, memory (KiB), cells (1 unless said), policy; None where it
+    does not say.
     """
 
     text: str
     vcpus: int
     memory_kib: int
     cells: int = 1
-    shared: bool | None = None
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +93,7 @@ def parse_flavor(text: str) -> HeadroomFlavor:
     Raises
     ------
     InputError
-        The text is no flavor, or the cells do not divide vCPUs and memory.
+        The text is no flavor, the cells do not divide vCPUs and memory, or they float.
     """
     match = _FLAVOR.fullmatch(text.strip())
     if match is None:
@@ -99,8 +105,33 @@ def parse_flavor(text: str) -> HeadroomFlavor:
     memory = 0 if match[2] == "0" else parse_kib(match[2])
     if vcpus < 1 or cells < 1 or vcpus % cells or memory % cells:
         raise InputError(f"flavor {text!r}: {cells} cells do not divide {vcpus} vCPUs and {memory} KiB")
-    shared = None if match[4] is None else match[4] == "shared"
-    return HeadroomFlavor(text=text.strip(), vcpus=vcpus, memory_kib=memory, cells=cells, shared=shared)
+    policy = cast("Policy | None", match[4])
+    if policy == "floating" and cells > 1:
+        raise InputError(f"flavor {text!r}: what floats over a host is in no cells", cure="leave the cells away")
+    return HeadroomFlavor(text=text.strip(), vcpus=vcpus, memory_kib=memory, cells=cells, policy=policy)
+
+
+def as_most(fleet: Fleet, flavor: HeadroomFlavor) -> HeadroomFlavor:
+    """Return a flavor that does not say its policy with that of most of the fleet's VMs: shared or floating is then in
+    its text.
+
+    A flavor in cells does not float: where most VMs do, it shares CPUs.
+    """
+    if flavor.policy is not None:
+        return flavor
+    half = len(fleet.vms) / 2
+    policy: Policy = "dedicated"
+    if sum(floats(vm) for vm in fleet.vms) > half:
+        policy = "floating" if flavor.cells == 1 else "shared"
+    elif sum(vm.spec.cpu_policy is CpuPolicy.SHARED for vm in fleet.vms) > half:
+        policy = "shared"
+    return replace(flavor, policy=policy, text=flavor.text if policy == "dedicated" else f"{flavor.text}:{policy}")
+
+
+def with_policy(fleet: Fleet, text: str) -> str:
+    """Return a flavor as written with its policy, whoever says it: ``1x2GiB:dedicated``."""
+    flavor = as_most(fleet, parse_flavor(text))
+    return flavor.text if ":" in flavor.text else f"{flavor.text}:{flavor.policy}"
 
 
 def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, ...]:
@@ -119,7 +150,7 @@ def parse_goals(goals: str | Sequence[str] | None, fleet: Fleet) -> tuple[Goal, 
     found: list[Goal] = []
     for text in _with_soft(texts, fleet):
         try:
-            goal = _parse_goal(text.strip())
+            goal = _parse_goal(text.strip(), fleet)
         except InputError as error:
             faults.extend(error.faults)
             continue
@@ -169,7 +200,7 @@ def _with_soft(texts: Sequence[str], fleet: Fleet) -> list[str]:
     return [*named[:where], *missing, *named[where + 1 :]]
 
 
-def _parse_goal(text: str) -> Goal:
+def _parse_goal(text: str, fleet: Fleet) -> Goal:
     name, _, slack = text.partition("~")
     balance = parse_balance(name)
     kind, _, argument = ("balance", "", "") if balance is not None else name.partition(":")
@@ -193,10 +224,7 @@ def _parse_goal(text: str) -> Goal:
                 f"goal {text[:60]!r}: {slack!r} is no tolerance", field="goals", cure='write it like "remote~1%"'
             )
         tolerance = float(match[1]) / (100 if match[2] else 1)
-    flavor = parse_flavor(argument) if kind == "headroom" else None
-    if flavor is not None and flavor.shared:
-        cure = "placer headroom FLEET --flavor counts those that share CPUs"
-        raise InputError(f"goal {text[:60]!r} counts VMs of dedicated vCPUs", field="goals", cure=cure)
+    flavor = as_most(fleet, parse_flavor(argument)) if kind == "headroom" else None
     if chosen is not None:
         return Goal(name=name, kind=f"{kind} of", tolerance=tolerance, chosen=chosen)
     return Goal(name=name, kind=kind, tolerance=tolerance, flavor=flavor, balance=balance)

@@ -45,6 +45,19 @@ def shares_cpus(vm: Vm) -> bool:
     return vm.spec.cpu_policy is not CpuPolicy.DEDICATED or known_nodes(vm) is None
 
 
+def floats(vm: Vm) -> bool:
+    """Tell whether a VM that shares CPUs is bound to no node where it is, or wherever it comes if it is nowhere.
+
+    One that is told to have CPUs of its own, or to be bound, just has no known place yet.
+    """
+    now = vm.current
+    if vm.spec.cpu_policy is not CpuPolicy.SHARED or vm.pin is PinPolicy.MUST:
+        return False
+    if now is None:
+        return vm.pin is PinPolicy.NEVER
+    return now.nodes is None and now.memory_nodes is None and not now.bound and not now.pins
+
+
 def cell_sets(vm: Vm, topology: Topology) -> tuple[CellSets, ...]:
     """Return the sets of a VM's cells (parts, where a flat guest's memory is interleaved) on the host where it is.
 

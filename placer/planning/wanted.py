@@ -11,8 +11,9 @@ from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor, parse_flavor
 from placer.model.host import Host
 from placer.model.memory_room import memory_room
+from placer.model.sets import floats
 from placer.model.units import format_kib
-from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, PinPolicy, Vm, VmSpec
 from placer.planning.compile.needs import part_vcpus
 
 _GIB_A_VCPU = 4
@@ -21,10 +22,20 @@ _GIB_A_VCPU = 4
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A VM that is counted: what it is called in the answer, and what it needs. No rule holds it."""
+    """A VM that is counted: what it is called in the answer, what it needs, and whether it floats (`pin`)."""
 
     text: str
     spec: VmSpec
+    pin: PinPolicy = PinPolicy.ALLOWED
+
+    @property
+    def policy(self) -> str:
+        """How its vCPUs have CPUs: ``dedicated``, ``shared`` or ``mixed``, or ``floating``."""
+        return "floating" if self.pin is PinPolicy.NEVER else self.spec.cpu_policy.value
+
+    def vm(self, name: str) -> Vm:
+        """Return a VM of a name that needs it and is nowhere yet."""
+        return Vm(name=name, spec=self.spec, pin=self.pin)
 
 
 def wanted_flavor(flavor: HeadroomFlavor, cells: int | str | None = None, page_kib: int | None = None) -> Wanted:
@@ -46,6 +57,9 @@ def wanted_flavor(flavor: HeadroomFlavor, cells: int | str | None = None, page_k
         text = f"{size.partition('/')[0]}/{cells}{colon}{policy}"
     if page_kib is not None:
         text += f" in {format_kib(page_kib)} pages"
+    pin = PinPolicy.NEVER if flavor.policy == "floating" else PinPolicy.ALLOWED
+    if pin is PinPolicy.NEVER and cells not in (None, 1):
+        raise InputError(f"flavor {flavor.text!r}: what floats over a host is in no cells", field="--cells")
     if cells == "auto":
         return Wanted(text, _spec(flavor, CellMode.AUTO, (), page_kib))
     many = int(cells or many)
@@ -56,11 +70,12 @@ def wanted_flavor(flavor: HeadroomFlavor, cells: int | str | None = None, page_k
         )
     bare = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib)
     made = tuple(Cell(vcpus=frozenset(ids), memory_kib=flavor.memory_kib // many) for ids in part_vcpus(bare, many))
-    return Wanted(text, _spec(flavor, CellMode.GIVEN, made, page_kib))
+    return Wanted(text, _spec(flavor, CellMode.GIVEN, made, page_kib), pin)
 
 
 def wanted_like(fleet: Fleet, name: str) -> Wanted:
-    """Return a VM with all the needs of one of the fleet: cells, policies, pages, devices, emulator threads.
+    """Return a VM with all the needs of one of the fleet: cells, policies, pages, devices, emulator threads, and the
+    rules that hold it, by its labels or by its name. It floats where that one does.
 
     Raises
     ------
@@ -70,7 +85,9 @@ def wanted_like(fleet: Fleet, name: str) -> Wanted:
     vm = fleet.vm_by_name.get(name)
     if vm is None:
         raise InputError(f"no VM is named {name[:60]!r}", field="--like", cure="see `placer show FLEET`")
-    return Wanted(f"like {name}", dataclasses.replace(vm.spec, labels={}, priority=0))
+    labels = {"name": name, **vm.spec.labels}
+    pin = PinPolicy.NEVER if floats(vm) else PinPolicy.ALLOWED
+    return Wanted(f"like {name}", dataclasses.replace(vm.spec, labels=labels, priority=0), pin)
 
 
 def wanted_flavors(
@@ -106,17 +123,9 @@ def _spec(flavor: HeadroomFlavor, mode: CellMode, cells: tuple[Cell, ...], page_
         cell_mode=mode,
         cells=cells,
         page_kib=page_kib,
-        cpu_policy=CpuPolicy.SHARED if flavor.shared else CpuPolicy.DEDICATED,
+        cpu_policy=CpuPolicy.SHARED if flavor.policy in ("shared", "floating") else CpuPolicy.DEDICATED,
         overhead_kib=None if flavor.memory_kib else 0,
     )
-
-
-def as_most(fleet: Fleet, flavor: HeadroomFlavor) -> HeadroomFlavor:
-    """Return a flavor that does not say its policy with that of most of the fleet's VMs: shared is then in its text."""
-    shared = sum(vm.spec.cpu_policy is CpuPolicy.SHARED for vm in fleet.vms)
-    if flavor.shared is not None or 2 * shared <= len(fleet.vms):
-        return flavor
-    return dataclasses.replace(flavor, shared=True, text=f"{flavor.text}:shared")
 
 
 def usual_flavors(fleet: Fleet) -> list[HeadroomFlavor]:

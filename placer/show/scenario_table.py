@@ -32,14 +32,15 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
         console.print(sentence, soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("scenario", overflow="fold")
-    for heading in ("placed", "rules", "remote", "locality", "hosts", *flavors, "moves", "bound", "gap"):
+    said = [_with_policy(rows, flavor) for flavor in flavors]
+    for heading in ("placed", "rules", "remote", "locality", "hosts", *said, "moves", "bound", "gap"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(visible(row["name"]), *(_cells(row, flavors) if "placed" in row else [row["status"]]))
     console.print(table)
     _chart(rows, "remote access", [row.get("remote_access") for row in rows], console)
-    for flavor in flavors:
-        _chart(rows, f"headroom of {flavor}", [_headroom(row, flavor) for row in rows], console)
+    for flavor, heading in zip(flavors, said, strict=True):
+        _chart(rows, f"headroom of {heading}", [_headroom(row, flavor) for row in rows], console)
     console.print()
     for row in rows[1:]:
         console.print(f"{visible(row['name'])}: {visible('; '.join(row['changes']))}", soft_wrap=True)
@@ -198,6 +199,13 @@ def first_open(row: Row) -> Any:
     return next((goal for goal in row["goals"] if goal["status"] != "optimal"), None)
 
 
+def _with_policy(rows: Sequence[Row], flavor: str) -> str:
+    """Return a flavor with the policy that it was counted with."""
+    policies = (row["headroom"][flavor].get("policy") for row in rows if flavor in row.get("headroom", {}))
+    policy = next(policies, None)
+    return flavor if policy is None or ":" in flavor else f"{flavor}:{policy}"
+
+
 def _headroom(row: Row, flavor: str) -> int | None:
     found = row.get("headroom", {}).get(flavor)
     return None if found is None else int(found["fit"])
@@ -237,7 +245,7 @@ def comparison_csv(rows: Sequence[Row]) -> str:
         "node_changes",
         "restarts",
     )
-    heading = [*plain, *(f"headroom {flavor}" for flavor in flavors)]
+    heading = [*plain, *(f"headroom {_with_policy(rows, flavor)}" for flavor in flavors)]
     heading += [f"{goal} {part}" for goal in goals for part in ("value", "bound", "gap")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

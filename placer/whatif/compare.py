@@ -10,7 +10,7 @@ from typing import Any
 from placer.errors import ImpossibleError, NothingFoundError
 from placer.measure.measure import score_fleet
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_flavor, parse_goals
+from placer.model.goals import as_most, parse_flavor, parse_goals
 from placer.model.plan import Change
 from placer.options import SweepOptions
 from placer.planner import solve_with
@@ -48,9 +48,9 @@ def compare(
 
     A row has ``name``, ``changes``, ``status`` (as of a plan, or ``impossible``, ``nothing found``, ``given up``, with
     a ``reason``), and where there is a plan: ``vms``, ``placed``, ``vcpus_placed``, ``unplaced`` (reason -> VMs),
-    ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> how many more fit, and
-    what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals``, ``drains`` (of each host that
-    is to be emptied what leaves it, and what is left and why) and ``rounds``.
+    ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> its policy, how many more
+    fit, and what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals``, ``drains`` (of each host
+    that is to be emptied what leaves it, and what is left and why) and ``rounds``.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
         return {"status": "nothing found", "reason": str(error)}
     score = score_fleet(fleet, plan)
     changes = Counter(vm.change for vm in plan.vms)
-    flavors = [parse_flavor(text) for text in options.headroom]
+    # All rows count the same VMs: of the policy of most of the first fleet's.
+    flavors = [as_most(variants[0].fleet, parse_flavor(text)) for text in options.headroom]
     found = headroom(fleet, flavors, plan=plan) if flavors else ()
     specs = {vm.name: vm.spec for vm in fleet.vms}
     return {
@@ -107,7 +108,10 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
         "locality_score": score.locality_score,
         "hosts_used": len({vm.host for vm in plan.vms}),
         "hosts": sum(not host.failed for host in fleet.hosts),
-        "headroom": {entry.flavor: {"fit": entry.total, "runs_out_first": entry.first} for entry in found},
+        "headroom": {
+            asked: {"policy": entry.policy, "fit": entry.total, "runs_out_first": entry.first}
+            for asked, entry in zip(options.headroom, found, strict=True)
+        },
         "migrations": changes[Change.MIGRATE],
         "node_changes": changes[Change.RENODE],
         "restarts": changes[Change.RESTART],

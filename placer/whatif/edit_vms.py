@@ -13,11 +13,11 @@ from pathlib import Path
 from placer.errors import InputError
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
-from placer.model.goals import parse_flavor
+from placer.model.goals import as_most, parse_flavor
 from placer.model.host import Host
-from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Movable, Vm, VmSpec
+from placer.model.sets import floats
+from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm, VmSpec
 from placer.planning.compile.needs import part_vcpus
-from placer.planning.wanted import as_most
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import VmEntry
 from placer.read.inventory.specs import SPEC_KEYS, build_spec
@@ -67,7 +67,7 @@ def _copy(vm: Vm, name: str, taken: set[str]) -> Vm:
     while name in taken:
         name += "+"
     taken.add(name)
-    return Vm(name=name, spec=vm.spec)
+    return Vm(name=name, spec=vm.spec, pin=PinPolicy.NEVER if floats(vm) else PinPolicy.ALLOWED)
 
 
 def of_flavors(mix: Mapping[str, int], taken: set[str], fleet: Fleet) -> tuple[Vm, ...]:
@@ -75,8 +75,10 @@ def of_flavors(mix: Mapping[str, int], taken: set[str], fleet: Fleet) -> tuple[V
     out: list[Vm] = []
     for text, many in mix.items():
         spec = flavor_spec(text, fleet)
+        floating = as_most(fleet, parse_flavor(text)).policy == "floating"
+        pin = PinPolicy.NEVER if floating else PinPolicy.ALLOWED
         fresh = (name for number in count(1) if (name := f"{text.strip()}+{number}") not in taken)
-        out.extend(Vm(name=next(fresh), spec=spec) for _ in range(many))
+        out.extend(Vm(name=next(fresh), spec=spec, pin=pin) for _ in range(many))
     return tuple(out)
 
 
@@ -85,7 +87,7 @@ def flavor_spec(text: str, fleet: Fleet) -> VmSpec:
     flavor = as_most(fleet, parse_flavor(text))
     if not flavor.memory_kib:
         raise InputError(f"flavor {text!r} has no memory, so there is no such VM", cure="write it like 16x64GiB")
-    policy = CpuPolicy.SHARED if flavor.shared else CpuPolicy.DEDICATED
+    policy = CpuPolicy.DEDICATED if flavor.policy == "dedicated" else CpuPolicy.SHARED
     spec = VmSpec(vcpus=flavor.vcpus, memory_kib=flavor.memory_kib, cpu_policy=policy)
     if "/" not in text:
         return spec

@@ -113,7 +113,7 @@ def _new_vms(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]]) -> tuple[Vm, ..
             while name in names:
                 name += "'"
             names.add(name)
-            made.append(Vm(name=name, spec=one.spec))
+            made.append(one.vm(name))
     return tuple(made)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from placer.check.fits import impossible_vms
 from placer.model.fleet import Fleet
-from placer.model.goals import Goal, HeadroomFlavor, parse_flavor
+from placer.model.goals import Goal, HeadroomFlavor, as_most, parse_flavor
 from placer.model.plan import Plan
+from placer.model.rules import Rule
 from placer.model.units import format_kib
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, with_vms
@@ -49,9 +50,12 @@ class Headroom:
     hosts, counts : names of the hosts, and VMs that fit on each. `per_label` the same by a label where one was asked.
     limits : resource -> VMs that would fit at most if nothing else ran out on the hosts where they take of it.
     why : why no host could hold one even if it were empty; None where one could.
+    policy : how its vCPUs have CPUs: ``dedicated``, ``shared``, ``mixed`` or ``floating``.
+    tied : whether rules over several hosts hold it, which the count does not know (`headroom_ruled`).
     """
 
     flavor: str
+    policy: str = "dedicated"
     total: int
     at_most: int | None
     hosts: Sequence[str]
@@ -59,6 +63,7 @@ class Headroom:
     limits: Mapping[str, int]
     per_label: Mapping[str, int] = field(default_factory=dict)
     why: str | None = None
+    tied: bool = False
 
     @property
     def per_host(self) -> dict[str, int]:
@@ -83,7 +88,8 @@ def headroom(
 
     Parameters
     ----------
-    flavors : as text (``16x64GiB``, ``16x64GiB/2``), parsed, or VMs in all their needs.
+    flavors : as text (``16x64GiB``, ``16x64GiB/2``), parsed, or VMs in all their needs. Of the policy of most VMs
+        where they do not say it.
     plan : count beside what this plan places; None counts beside the VMs that are on hosts now.
     label : a host label, such as ``rack``, to sum up by.
     most_solves : host states that are solved a flavor at most; of others the formula's two bounds are told.
@@ -94,7 +100,7 @@ def headroom(
     VMs that are nowhere take nothing.
     """
     parsed = [parse_flavor(one) if isinstance(one, str) else one for one in flavors]
-    wanted = [one if isinstance(one, Wanted) else wanted_flavor(one) for one in parsed]
+    wanted = [one if isinstance(one, Wanted) else wanted_flavor(as_most(fleet, one)) for one in parsed]
     settled = fleet if plan is None else fleet_after(fleet, plan)
     states = _States.of(settled, wanted)
     return tuple(states.headroom(number, label, most_solves) for number in range(len(wanted)))
@@ -108,6 +114,7 @@ class _States:
         self.problem: Problem = compiled.problem
         self.rows = compiled.rows
         self.room = Room(self.problem)
+        self.rules = compiled.fleet.rules
         self.names = tuple(host.name for host in fleet.hosts)
         self.flavor = compiled.flavors.of_vm[len(fleet.vms) :]
         self.floating = np.array([bool(one.floating) for one in self.problem.classes], dtype=bool)
@@ -125,8 +132,9 @@ class _States:
             name = f"wanted {number}"
             while name in names:
                 name += "'"
-            more.append(Vm(name=name, spec=one.spec))
-        asked = dataclasses.replace(present, vms=(*present.vms, *more))
+            more.append(one.vm(name))
+        # Rules whose VMs are all nowhere hold those that are wanted all the same.
+        asked = with_vms(fleet, (*present.vms, *more))
         return cls(present, wanted, compile_fleet(asked, [Goal(name="placed", kind="placed")]))
 
     @cached_property
@@ -173,7 +181,7 @@ class _States:
             many = self.room.count[numbers]
             if_only = {
                 resource: int((np.maximum(filler.only(rows).bounds(room).most, high) * many).sum())
-                for resource, rows in _resources(self.rows[shape], filler.rows).items()
+                for resource, rows in _resources(self.rows[shape], filler.rows, self.rules).items()
             }
             alone.append((if_only, int((high * many).sum())))
         return self._summed(number, least, most, complete, _limits(alone), label)
@@ -209,10 +217,12 @@ class _States:
         wanted = self.wanted[number]
         why = None
         if not limits:
-            alone = dataclasses.replace(self.fleet, vms=(Vm(name="v", spec=wanted.spec),))
+            alone = dataclasses.replace(self.fleet, vms=(wanted.vm("v"),), rules=())
             why = impossible_vms(alone).get("v")
         return Headroom(
             flavor=wanted.text,
+            policy=wanted.policy,
+            tied=any(self.flavor[number] in rule.members and not rule.is_soft for rule in self.problem.rules),
             total=int((least * self.room.count).sum()),
             at_most=int((most * self.room.count).sum()) if complete else None,
             hosts=self.names,
@@ -223,12 +233,16 @@ class _States:
         )
 
 
-def _resources(rows: Sequence[Row], taken: IntArray) -> dict[str, list[int]]:
-    """Return resource, in a planner's words -> its rows among those `taken`."""
+def _resources(rows: Sequence[Row], taken: IntArray, rules: Sequence[Rule]) -> dict[str, list[int]]:
+    """Return resource, in a planner's words, or rule -> its rows among those `taken`."""
     out: dict[str, list[int]] = defaultdict(list)
     for k in taken.tolist():
         row = rows[k]
-        word = f"{format_kib(row.number)} pages" if row.kind is RowKind.PAGES else _WORDS.get(row.cpus, row.resource)
+        word = _WORDS.get(row.cpus, row.resource)
+        if row.kind is RowKind.PAGES:
+            word = f"{format_kib(row.number)} pages"
+        elif row.kind is RowKind.RULE:
+            word = f"rule {rules[row.number].label}"
         out[word].append(k)
     return out
 

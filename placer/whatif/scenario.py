@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
+from placer.model.goals import with_policy
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, Selection, matches, values_of
 from placer.model.same_host import same_shape
@@ -236,7 +237,9 @@ class _Work:
             if edit.entry.vms is not None:
                 raise InputError("a mix of flavors selects no VMs", cure="leave vms out, or grow by a percentage")
             new = on_vms.of_flavors(said, names, self.fleet)
-            text = "grow by " + ", ".join(f"{many} of {flavor}" for flavor, many in said.items())
+            text = "grow by " + ", ".join(
+                f"{many} of {with_policy(self.fleet, flavor)}" for flavor, many in said.items()
+            )
         self._append(new)
         return f"{text}: {_count(len(new), 'VM')}"
 

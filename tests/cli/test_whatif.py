@@ -22,7 +22,7 @@ def test_scenarios_stand_side_by_side(placer: Placer, fleet_file: Path, tmp_path
     base, more, kept = run.envelope["result"]["scenarios"]
     assert [(row["placed"], row["vms"]) for row in (base, more, kept)] == [(3, 3), (4, 5), (3, 3)]
     assert [row["headroom"]["1x1GiB"]["fit"] for row in (base, more, kept)] == [2, 0, 0]
-    assert more["changes"] == ["grow by 2 of 2x4GiB: 2 VMs"]
+    assert more["changes"] == ["grow by 2 of 2x4GiB:dedicated: 2 VMs"]
     for name in ("c.json", "c.csv"):
         assert placer("whatif", fleet_file, *files, "-o", tmp_path / name, "--executor", "serial").code == 0
     rows = list(csv.DictReader((tmp_path / "c.csv").read_text().splitlines()))

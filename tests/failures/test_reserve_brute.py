@@ -22,7 +22,7 @@ from placer.planner import solve_fleet, solve_with
 from placer.read.inventory.inventory import parse_fleet
 from placer.sweeps.tasks import Variant
 from placer.whatif.headroom import headroom
-from placer.whatif.headroom_reserved import reserved_headroom
+from placer.whatif.headroom_ruled import ruled_headroom
 from placer.whatif.minfleet import smallest_fleet
 from placer.whatif.runway import solve_month
 
@@ -158,7 +158,7 @@ def test_headroom_is_as_many_as_survive(seed: int) -> None:
     (plain,) = headroom(fleet, [parse_flavor("2x1GiB")])
     from placer.planning.wanted import wanted_flavor
 
-    found = reserved_headroom(fleet, wanted_flavor(parse_flavor("2x1GiB")), plain, OPTIONS)
+    found = ruled_headroom(fleet, wanted_flavor(parse_flavor("2x1GiB")), plain, OPTIONS)
     assert found.total == most and (found.at_most is None or found.at_most >= most)
 
 

@@ -250,11 +250,11 @@ def test_headroom_leaves_out_what_takes_no_vm(build: Any) -> None:
 def test_headroom_beside_shared_vcpus(build: Any) -> None:
     """Shared vCPUs keep the CPUs that their ratio needs, and always one to float over."""
     shared = put(build, "s", build.spec(4, 1, cpu_policy=CpuPolicy.SHARED), ((0, 1, 2, 3),) * 4)
-    assert value(build, "headroom:1x0", [build.host(cpu_ratio=2.0)], shared) == 2 + 4
-    assert value(build, "headroom:1x0", [build.host(cpu_ratio=100.0)], shared) == 3 + 4
+    assert value(build, "headroom:1x0:dedicated", [build.host(cpu_ratio=2.0)], shared) == 2 + 4
+    assert value(build, "headroom:1x0:dedicated", [build.host(cpu_ratio=100.0)], shared) == 3 + 4
     split = build.host(dedicated_cpus=frozenset({0, 1}), shared_cpus=frozenset({2, 3}), cpu_ratio=2.0)
     alone = put(build, "s", build.spec(4, 1, cpu_policy=CpuPolicy.SHARED), ((2, 3),) * 4)
-    assert value(build, "headroom:1x0", [split], alone) == 2
+    assert value(build, "headroom:1x0:dedicated", [split], alone) == 2
 
 
 def test_headroom_of_a_node_without_memory(build: Any) -> None:

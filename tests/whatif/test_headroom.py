@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import placer
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor, parse_goals
 from placer.model.host import Host, Node, Reserve, Topology
 from placer.model.vm import Cell, CellMode, CpuPolicy, Current, EmulatorPolicy, PinPolicy, ThreadPolicy, Vm, VmSpec
+from placer.options import SweepOptions
 from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
 from placer.planning.wanted import Wanted, wanted_flavors, wanted_like
 from placer.whatif.headroom import headroom
+from placer.whatif.headroom_ruled import ruled_headroom
 from solvers.result import Limits
 from solvers.solve import solve
 from tests.effort import no_more_than
@@ -194,7 +198,7 @@ def test_vms_on_no_known_node_take_their_room() -> None:
 
 
 def test_like_a_vm_of_the_fleet() -> None:
-    """A VM like another needs all that it needs, and is counted without its rules; what fits nowhere says why."""
+    """A VM like another needs all that it needs; what fits nowhere says why."""
     spec = VmSpec(vcpus=4, memory_kib=GIB, overhead_kib=0, emulator_threads=EmulatorPolicy.ISOLATE, labels={"app": "x"})
     fleet = Fleet(
         hosts=(one_host(16, memory_gib=64),),
@@ -206,6 +210,37 @@ def test_like_a_vm_of_the_fleet() -> None:
     assert wide.why is not None and wide.why.startswith("needs ")
     with pytest.raises(InputError, match="no VM is named 'w'"):
         wanted_like(fleet, "w")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ("{anti_affinity: {app: a}, scope: host}", 3),
+        ("{anti_affinity: [v-1, v-2], scope: host, max_per: 2}", 6),
+        ("{anti_affinity: {app: a}, scope: rack}", 1),
+        ("{affinity: {app: a}, scope: rack}", 14),
+        ("{within: {app: a}, hosts: {rack: r0}}", 14),
+        ("{outside: [v-1], hosts: [h-4]}", 22),
+    ],
+)
+def test_like_a_vm_is_of_its_group(tmp_path: Path, rule: str, fits: int) -> None:
+    """Four hosts of 8 CPUs in two racks: what is like a VM is counted with the rules that hold it, by label or name."""
+    hosts = "\n".join(
+        f"  - {{name: h-{n}, labels: {{rack: r{n // 3}}}, nodes: [{{id: 0, cpus: 0-7, memory: 64GiB}}]}}"
+        for n in (1, 2, 3, 4)
+    )
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        f"schema: placer.inventory/v1\nhosts:\n{hosts}\nvms:\n"
+        "  - {name: v-1, vcpus: 1, memory: 1GiB, labels: {app: a}, host: h-1, nodes: [0]}\n"
+        "  - {name: v-2, vcpus: 1, memory: 1GiB, labels: {app: b}, host: h-1, nodes: [0]}\n"
+        f"rules:\n  - {rule}\n"
+    )
+    fleet = placer.read_fleet(path)
+    wanted = wanted_like(fleet, "v-1")
+    (plain,) = headroom(fleet, [wanted])
+    found = ruled_headroom(fleet, wanted, plain, SweepOptions(time_limit_s=10))
+    assert (found.total, found.at_most) == (fits, fits)
 
 
 def test_ten_thousand_hosts_and_a_hundred_flavors() -> None:

@@ -22,7 +22,7 @@ def fit(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     flavor: Annotated[
-        list[str] | None, typer.Option("--flavor", help="vCPUs x memory[/cells]: 16x64GiB/2; repeat for several.")
+        list[str] | None, typer.Option("--flavor", help="vCPUs x memory[/cells][:policy]: 16x64GiB/2; repeatable.")
     ] = None,
     like: Annotated[
         list[str] | None, typer.Option("--like", metavar="VM", help="A VM that needs what this one needs; repeatable.")
@@ -40,8 +40,8 @@ def fit(
     Where there is no room, VMs are pinned anew on their nodes, and then at most so many moved as --max-moves says. Exit
     code 5: some have no place.
     """
-    from placer.model.goals import parse_flavor
-    from placer.planning.wanted import as_most, wanted_flavor, wanted_like
+    from placer.model.goals import as_most, parse_flavor
+    from placer.planning.wanted import wanted_flavor, wanted_like
     from placer.whatif.fit import fit as find_places
 
     if not flavor and not like:

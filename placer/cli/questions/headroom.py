@@ -33,7 +33,8 @@ def headroom(
         list[str] | None,
         typer.Option(
             "--flavor",
-            help="vCPUs x memory[/cells][:policy]: 16x64GiB/2, 1x2GiB:shared, 16x0; repeat. Policy: that of most VMs.",
+            help="vCPUs x memory[/cells][:policy]: 16x64GiB/2, 16x0; repeat. Policy: shared, dedicated, floating; else"
+            " that of most VMs.",
         ),
     ] = None,
     cells: Annotated[
@@ -44,7 +45,7 @@ def headroom(
     ] = None,
     like: Annotated[
         list[str] | None,
-        typer.Option("--like", metavar="VM", help="Count VMs that need what a VM of the fleet needs; repeatable."),
+        typer.Option("--like", metavar="VM", help="Count VMs with the needs and rules of this one; repeatable."),
     ] = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="LABEL", help="Also sum up by a host label, or by host.")
@@ -60,21 +61,19 @@ def headroom(
     format: Annotated[MetricsFormat, typer.Option("--format", help="How to print the result.")] = MetricsFormat.TABLE,
 ) -> Answer:
     """Count how many more VMs of each flavor fit, NUMA-true."""
-    from placer.model.goals import parse_flavor
-    from placer.model.rules import RuleKind
+    from placer.model.goals import as_most, parse_flavor
     from placer.options import SweepOptions
     from placer.planning.after import fleet_after
-    from placer.planning.wanted import as_most, usual_flavors, wanted_flavors, wanted_like
+    from placer.planning.wanted import usual_flavors, wanted_flavors, wanted_like
     from placer.whatif.headroom import headroom as count_headroom
-    from placer.whatif.headroom_reserved import reserved_headroom
+    from placer.whatif.headroom_ruled import ruled_headroom
 
     limit_s = parse_duration_s(time_limit, "--time-limit")
     flavors = [parse_flavor(text) for text in flavor or ()]
     model, plan = _read(file, fleet, terminal)
     if not flavors and not like:
         flavors = usual_flavors(model)
-    # What moves can make room for is a goal of the solver, which counts dedicated vCPUs.
-    flavors = [as_most(model, one) for one in flavors] if moves is None else flavors
+    flavors = [as_most(model, one) for one in flavors]
     wanted = wanted_flavors(flavors, _cells(cells), _page_sizes(page_size))
     wanted += [wanted_like(model, name) for name in like or ()]
     if plan is not None and moves is not None:
@@ -89,13 +88,9 @@ def headroom(
     label = None if by in (None, "host") else by
     found = count_headroom(model, wanted, plan=plan, label=label)
     now = () if plan is None or not model.is_live else count_headroom(model, wanted)
-    if any(rule.kind is RuleKind.RESERVE for rule in model.rules):
-        settled = model if plan is None else fleet_after(model, plan)
-        options = SweepOptions(time_limit_s=limit_s)
-        found = tuple(
-            reserved_headroom(settled, one, plain, options, None if by == "host" else by)
-            for one, plain in zip(wanted, found, strict=True)
-        )
+    settled = model if plan is None else fleet_after(model, plan)
+    options = SweepOptions(time_limit_s=limit_s)
+    found = tuple(ruled_headroom(settled, one, plain, options, label) for one, plain in zip(wanted, found, strict=True))
     after = {} if moves is None else {text.text: _after_moves(model, text, moves, limit_s) for text in flavors}
 
     def data() -> dict[str, Any]:
@@ -154,6 +149,7 @@ def _after_moves(fleet: Fleet, flavor: HeadroomFlavor, moves: int, time_limit: f
 def _data(entry: Headroom, by: str | None, after: dict[str, float | None] | None) -> dict[str, Any]:
     out: dict[str, Any] = {
         "flavor": entry.flavor,
+        "policy": entry.policy,
         "total": entry.total,
         "at_most": entry.at_most,
         "runs_out_first": entry.first,
@@ -191,6 +187,7 @@ def _draw(
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("flavor")
+    table.add_column("policy")
     if now:
         table.add_column("fit now", justify="right")
     table.add_column("fit beside the plan" if now else "fit", justify="right")
@@ -201,7 +198,7 @@ def _draw(
     before = {entry.flavor: [_fits(entry)] for entry in now}
     for entry in found:
         first = entry.first or f"nothing holds it: {entry.why}"
-        row = [entry.flavor, *before.get(entry.flavor, ()), _fits(entry), first]
+        row = [entry.flavor, entry.policy, *before.get(entry.flavor, ()), _fits(entry), first]
         if moves is not None:
             row += [figure(after[entry.flavor]["value"]), figure(after[entry.flavor]["bound"])]
         table.add_row(*row)

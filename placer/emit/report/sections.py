@@ -10,9 +10,10 @@ from typing import Any
 from placer.emit.report.hosts import plan_now
 from placer.measure.measure import FleetScore, score_fleet
 from placer.model.fleet import Fleet
-from placer.model.goals import HeadroomFlavor
+from placer.model.goals import HeadroomFlavor, Policy
 from placer.model.plan import GoalResult, Plan
-from placer.model.vm import CellMode
+from placer.model.sets import floats
+from placer.model.vm import CellMode, CpuPolicy
 from placer.moves.changes import Changes
 from placer.moves.model import Place, Schedule, Step
 from placer.moves.need import Need
@@ -271,7 +272,7 @@ def headroom_sheet(room: Sequence[Headroom]) -> Sheet | None:
         return None
     return Sheet(
         caption="Headroom: how many more VMs of a size fit, nothing moved",
-        columns=columns("size", "fit#", "hosts with room#", "runs out first"),
+        columns=columns("size", "policy", "fit#", "hosts with room#", "runs out first"),
         rows=[_headroom_row(entry) for entry in room],
     )
 
@@ -279,6 +280,7 @@ def headroom_sheet(room: Sequence[Headroom]) -> Sheet | None:
 def _headroom_row(entry: Headroom) -> tuple[str, ...]:
     return (
         entry.flavor,
+        entry.policy,
         figure(entry.total),
         figure(sum(1 for number in entry.per_host.values() if number)),
         entry.first or "nothing holds it",
@@ -286,13 +288,17 @@ def _headroom_row(entry: Headroom) -> tuple[str, ...]:
 
 
 def common_sizes(fleet: Fleet) -> list[HeadroomFlavor]:
-    """Return the commonest VM sizes of a fleet as flavors: guests with cells keep their number of cells."""
-    sizes: Counter[tuple[int, int, int]] = Counter()
+    """Return the commonest VM sizes of a fleet as flavors: guests with cells keep their number of cells, and all their
+    policy.
+    """
+    sizes: Counter[tuple[int, int, int, Policy]] = Counter()
     for vm in fleet.vms:
         spec = vm.spec
         cells = len(spec.cells) if spec.cell_mode is CellMode.GIVEN else 1
         if spec.memory_kib and not (spec.vcpus % cells or spec.memory_kib % cells):
-            sizes[spec.vcpus, spec.memory_kib, cells] += 1
+            shared: Policy = "floating" if cells == 1 and floats(vm) else "shared"
+            own = spec.cpu_policy is not CpuPolicy.SHARED
+            sizes[spec.vcpus, spec.memory_kib, cells, "dedicated" if own else shared] += 1
     common = sorted(sizes, key=lambda size: (-sizes[size], size))[:SIZES_COUNTED]
     return [
         HeadroomFlavor(
@@ -300,8 +306,9 @@ def common_sizes(fleet: Fleet) -> list[HeadroomFlavor]:
             vcpus=vcpus,
             memory_kib=memory,
             cells=cells,
+            policy=policy,
         )
-        for vcpus, memory, cells in common
+        for vcpus, memory, cells, policy in common
     ]
 
 

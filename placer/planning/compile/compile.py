@@ -235,6 +235,8 @@ def _phantom(flavor: HeadroomFlavor) -> FlavorGroup:
         memory_kib=flavor.memory_kib,
         cell_mode=CellMode.GIVEN,
         cells=cells,
+        cpu_policy=CpuPolicy.DEDICATED if flavor.policy == "dedicated" else CpuPolicy.SHARED,
         overhead_kib=None if flavor.memory_kib else 0,
     )
-    return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement())
+    floating = flavor.vcpus if flavor.policy == "floating" else None
+    return FlavorGroup(needs=spec_needs(spec), rules=(), confinement=Confinement(), online=floating)

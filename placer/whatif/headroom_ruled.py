@@ -1,4 +1,6 @@
-"""Headroom while reserve rules are kept: how many more VMs fit so that every failure is still survived."""
+"""Headroom while rules over several hosts are kept: how many more VMs fit so that each holds, and every failure that a
+reserve names is still survived.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ from collections import Counter
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind
-from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.planning.after import with_vms
@@ -16,10 +17,11 @@ from placer.planning.wanted import Wanted
 from placer.whatif.headroom import Headroom
 
 
-def reserved_headroom(
+def ruled_headroom(
     fleet: Fleet, wanted: Wanted, plain: Headroom, options: SweepOptions, label: str | None = None
 ) -> Headroom:
-    """Return the headroom of a flavor that leaves every failure of the reserve rules survivable.
+    """Return the headroom of a flavor that keeps rules over several hosts and leaves every failure of the reserve rules
+    survivable; `plain` where neither holds it.
 
     Parameters
     ----------
@@ -28,28 +30,30 @@ def reserved_headroom(
 
     Notes
     -----
-    A number counts when a plan with so many more VMs, in which nothing moves, survives every failure. No more can fit
-    than on the hosts left when the domains fail that hold the most.
+    A number counts when a plan with so many more VMs, in which nothing moves, keeps the rules and survives every
+    failure. No more can fit than on the hosts left when the domains fail that hold the most; where rules only limit,
+    neither do more than a number that is proven not to.
     """
-    if not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
+    if not plain.tied and not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
         return plain
-    present = with_vms(fleet, (vm for vm in fleet.vms if vm.current is not None))
-    most = _bound(present, plain)
-    found = _placed(present, wanted, most, options)
+    limits = not any(rule.kind in (RuleKind.EVEN, RuleKind.SPREAD) for rule in fleet.rules)
+    most = _bound(fleet, plain)
+    found, _ = _placed(fleet, wanted, most, options)
     low, high = (most, most) if found is not None else (0, most)
-    best = found
+    best, at_most = found, most
     if best is None:
-        best = _placed(present, wanted, 0, options)
+        best, _ = _placed(fleet, wanted, 0, options)
         while best is not None and high - low > 1:
             middle = (low + high) // 2
-            found = _placed(present, wanted, middle, options)
+            found, too_many = _placed(fleet, wanted, middle, options)
             low, high = (low, middle) if found is None else (middle, high)
             best = best if found is None else found
+            at_most = middle - 1 if too_many and limits else at_most
     counts = best or Counter()
     return dataclasses.replace(
         plain,
         total=counts.total(),
-        at_most=None if plain.at_most is None else most,
+        at_most=None if plain.at_most is None else at_most,
         counts=[counts.get(host, 0) for host in plain.hosts],
         per_label=_by_label(fleet, counts, label),
     )
@@ -79,19 +83,22 @@ def _bound(fleet: Fleet, plain: Headroom) -> int:
     return least
 
 
-def _placed(fleet: Fleet, wanted: Wanted, number: int, options: SweepOptions) -> Counter[str] | None:
-    """Return host -> VMs of a plan with so many more VMs that survives every failure, None where none was found."""
-    names = set(fleet.vm_by_name)
+def _placed(fleet: Fleet, wanted: Wanted, number: int, options: SweepOptions) -> tuple[Counter[str] | None, bool]:
+    """Return host -> VMs of a plan with so many more VMs that survives every failure, None where none was found, and
+    whether it is proven that not all have a place.
+    """
+    present = [vm for vm in fleet.vms if vm.current is not None]
+    names = {vm.name for vm in present}
     more = []
     for index in range(number):
         name = f"wanted {index}"
         while name in names:
             name += "'"
-        more.append(Vm(name=name, spec=wanted.spec))
-    asked = dataclasses.replace(fleet, vms=(*fleet.vms, *more), digest="")
+        more.append(wanted.vm(name))
+    asked = dataclasses.replace(with_vms(fleet, (*present, *more)), digest="")
     if not asked.vms:
-        return Counter()
+        return Counter(), False
     plan = solve_with(asked, dataclasses.replace(options, goals=("placed", "rules"), max_moves=None))
-    if plan.unplaced or not all(one["proven"] for one in plan.summary["reserve"]):
-        return None
-    return Counter(vm.host for vm in plan.vms if vm.name not in names)
+    if plan.unplaced or not all(one["proven"] for one in plan.summary.get("reserve", ())):
+        return None, (plan.goal("placed").bound or 0) > 0
+    return Counter(vm.host for vm in plan.vms if vm.name not in names), False
