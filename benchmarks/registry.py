@@ -88,6 +88,7 @@ _MODULES = {
     "many-sizes": "benchmarks.many_sizes",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
+    "move-orders": "benchmarks.move_orders",
     "truth": "benchmarks.truth.spec",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from placer.model.plan import Change, PlanCell
+from placer.model.vm import Bound
 from placer.moves.need import Need, need_of
 
 
@@ -34,7 +35,8 @@ class Place:
     """Where a VM is between steps: host, cells with their memory, and every cpuset as far as known.
 
     `nodes` are the nodes of its parts' vCPUs, None where not known. A shared vCPU floats over what is free on its node,
-    so its cpuset follows the VMs around it. `addresses` are those of its `devices` as far as known.
+    so its cpuset follows the VMs around it. `addresses` are those of its `devices` as far as known. `bound` says what it
+    is bound to where that is not one node a cell, in the terms of `Current.bound`.
     """
 
     host: str
@@ -45,6 +47,7 @@ class Place:
     iothreads: Mapping[int, frozenset[int]] = field(default_factory=dict)
     devices: tuple[tuple[str, int | None], ...] = ()
     addresses: tuple[str | None, ...] = ()
+    bound: tuple[Bound, ...] = ()
 
     @property
     def memory_nodes(self) -> tuple[int, ...]:

@@ -66,8 +66,13 @@ class Pages:
         Memory that floats is counted on all nodes in proportion to what they have; that of `on` where it lies.
         """
         state, key = self.board.state(host), Key("memory", node)
-        spread = sum(state.members[vm].amounts.get(key, 0) for vm in on)
-        return state.has.get(key, 0) - state.used[key] + spread - sum(pages[node] for pages in on.values())
+        spread = 0
+        for (what, nodes, size), kib in state.sets.items():
+            if what == "memory" and size is None and node in nodes:
+                known = sum(state.members[vm].sets.get((what, nodes, size), 0) for vm in on)
+                whole = sum(state.has.get(Key("memory", one), 0) for one in nodes)
+                spread += (kib - known) * state.has.get(key, 0) // max(1, whole)
+        return state.has.get(key, 0) - state.used[key] - spread - sum(pages[node] for pages in on.values())
 
     def _target(
         self, host: str, name: str, amount: int, wanted: Mapping[int, int], on: Mapping[str, Counter[int]]

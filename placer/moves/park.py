@@ -73,15 +73,17 @@ class Parking:
         now = task.source[0]
         home = self.fleet.host_by_name[now.host]
         parts = self._parts_of(task.vm, now)
-        if not parts:
+        if not parts and not _roams(now):
             return
-        hosts = self._roomy(task.vm, parts)
+        hosts = self._roomy(task.vm, parts) if parts else self.fleet.hosts
         if wanted is not None:
             hosts = sorted(hosts, key=lambda host: wanted.get(host.name, 0))
         for host in hosts:
             if host.name in barred:
                 continue
-            place = self._place(task.vm, host, now, parts) if self._allowed(task.vm, host, home) else None
+            place = None
+            if self._allowed(task.vm, host, home):
+                place = self._place(task.vm, host, now, parts) if parts else _floating(now, host)
             if place is None or (place.host == now.host and place.nodes == now.nodes):
                 continue
             claims = self.maker.claims(task.vm, place)
@@ -269,3 +271,15 @@ def _cells(vm: Vm, cells: Sequence[PlanCell], nodes: Sequence[int]) -> tuple[Pla
     return tuple(
         dataclasses.replace(cell, nodes={node: cell.memory_kib}) for cell, node in zip(cells, nodes, strict=True)
     )
+
+
+def _roams(now: Place) -> bool:
+    """Tell whether a VM is bound to no node of its host, and would be to none of another one."""
+    return bool(now.bound) and all(one.cpus is None and one.memory is None for one in now.bound) and not now.pins
+
+
+def _floating(now: Place, host: Host) -> Place:
+    """Return the place on another host of a VM that is bound to none of its nodes."""
+    pool = host.shared_pool or host.usable_cpus
+    pins = {vcpu: pool for cell in now.cells for vcpu in sorted(cell.vcpus)}
+    return Place(host=host.name, nodes=None, cells=now.cells, pins=pins, bound=now.bound)

@@ -7,12 +7,15 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from placer.measure.as_now import as_now
 from placer.measure.cpu_use import NOBODY, cpu_use
 from placer.measure.memory_use import cells_now, memory_taken
+from placer.measure.sets_taken import taken_by
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.rules import Rule, RuleKind
+from placer.model.sets import known_nodes
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 from placer.moves.model import Place, StepKind
 from placer.planning.after import part_nodes
@@ -31,6 +34,8 @@ class Key(NamedTuple):
     page_kib: int | None = None
 
 
+SetKey = tuple[Literal["memory", "shared"], frozenset[int], int | None]
+"""Memory of a page size, or shared vCPUs, that may be on any of some nodes."""
 Pair = tuple[int, Hashable]
 """A rule of the fleet, and one of its domains."""
 
@@ -40,32 +45,41 @@ class Claims:
     """What a VM takes of a host.
 
     `amounts` add up; "cpus" counts CPUs for dedicated use on a node, known by number or not. `own` are CPUs that
-    nobody else may use, `idle` those that nobody may. `shared` are shared vCPUs a node. `marks` are the domains of
-    anti-affinity rules that the VM is in.
+    nobody else may use, `idle` those that nobody may. `shared` are shared vCPUs a node. `sets` is what may be on any of
+    several nodes: nobody knows where. `over` are the nodes whose CPUs are in cpusets over several nodes. `marks` are
+    the domains of anti-affinity rules that the VM is in.
     """
 
     amounts: Mapping[Key, int] = field(default_factory=dict)
     own: frozenset[int] = NOBODY
     idle: frozenset[int] = NOBODY
     shared: Mapping[int, float] = field(default_factory=dict)
+    sets: Mapping[SetKey, int] = field(default_factory=dict)
+    over: frozenset[int] = NOBODY
     marks: frozenset[Pair] = frozenset()
 
 
 NOTHING = Claims()
 
 
-def place_now(vm: Vm, cells: tuple[PlanCell, ...] | None = None) -> Place:
-    """Return where a present VM is, as far as it is known; `cells` are its `cells_now` where they are at hand."""
+def place_now(vm: Vm, host: Host | None = None, cells: tuple[PlanCell, ...] | None = None) -> Place:
+    """Return where a present VM is, as far as it is known; `cells` are its `cells_now` where they are at hand.
+
+    With its `host` the cells of a VM that is bound to sets of nodes, or to none, are told too.
+    """
     now = vm.current
     assert now is not None, vm.name
+    loose = as_now(vm, host) if host is not None and known_nodes(vm) is None else None
+    known = cells_now(vm) if cells is None else cells
     return Place(
         host=now.host,
         nodes=now.nodes,
-        cells=cells_now(vm) if cells is None else cells,
+        cells=known if loose is None else loose.cells,
         pins=now.pins,
         emulator=now.emulator,
         iothreads=now.iothread_pins,
         addresses=now.devices,
+        bound=() if loose is None else loose.bound,
     )
 
 
@@ -80,6 +94,7 @@ def place_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Place:
         iothreads=planned.iothreads,
         devices=planned.devices,
         addresses=planned.addresses,
+        bound=planned.bound,
     )
 
 
@@ -108,7 +123,7 @@ class ClaimMaker:
         key = (id(vm.spec), now.nodes, now.memory_nodes)
         if key not in self._cells:
             self._cells[key] = cells_now(vm)
-        return place_now(vm, self._cells[key])
+        return place_now(vm, self.fleet.host_by_name[now.host], self._cells[key])
 
     def _shared_claims(self, vm: Vm, place: Place) -> Claims:
         """Return what a VM takes, worked out once for VMs of one spec that share cells and pins on hosts alike."""
@@ -117,8 +132,8 @@ class ClaimMaker:
             return self._claims(vm, host, place)
         sets = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus)
         pins = id(place.pins) if place.pins else None
-        devices = (place.devices, place.addresses)
-        key = (id(vm.spec), vm.pins_fixed, sets, place.nodes, id(place.cells), pins, place.emulator, devices)
+        known = (place.nodes, place.bound, id(place.cells), pins, place.emulator, place.devices, place.addresses)
+        key = (id(vm.spec), vm.pins_fixed, sets, known)
         if key not in self._alike:
             self._alike[key] = (place, self._claims(vm, host, place))
         return self._alike[key][1]
@@ -126,6 +141,8 @@ class ClaimMaker:
     def _claims(self, vm: Vm, host: Host, place: Place) -> Claims:
         amounts: Counter[Key] = Counter()
         planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
+        if place.bound:
+            return self._loose(vm, host, place)
         if place.cells:
             for (node, size), kib in memory_taken(vm.spec, host.topology, planned):
                 amounts[Key("memory", node, page_kib=size)] += kib
@@ -138,6 +155,43 @@ class ClaimMaker:
             own=own,
             idle=idle,
             shared=_shared(vm.spec, host.topology, place),
+            marks=frozenset(self._marks(vm, host, place)),
+        )
+
+    def _loose(self, vm: Vm, host: Host, place: Place) -> Claims:
+        """Return what a VM takes that is bound to sets of nodes, or to none: of one node where a set is one."""
+        pins = place.pins
+        if len(pins) < vm.spec.vcpus and (now := as_now(vm, host)) is not None:
+            pins = now.pins
+        planned = PlanVm(
+            name=vm.name, host=host.name, cells=place.cells, pins=pins, emulator=place.emulator, bound=place.bound
+        )
+        taken = taken_by(vm, host, planned)
+        amounts: Counter[Key] = Counter()
+        sets: Counter[SetKey] = Counter()
+        shared: dict[int, float] = {}
+        for (nodes, size), kib in taken.memory.items():
+            if len(nodes) == 1:
+                amounts[Key("memory", min(nodes), page_kib=size)] += kib
+            else:
+                sets["memory", nodes, size] += kib
+        for nodes, vcpus in taken.shared.items():
+            if len(nodes) == 1:
+                shared[min(nodes)] = shared.get(min(nodes), 0.0) + vcpus
+            else:
+                sets["shared", nodes, None] += vcpus
+        own, idle = _cpus(vm, host, planned)
+        for node, count in taken.threads.items():
+            amounts[Key("cpus", node)] += count
+        self._things(vm.spec, host, place, amounts)
+        node_of = host.topology.node_of_cpu
+        return Claims(
+            amounts=dict(amounts),
+            own=own,
+            idle=idle,
+            shared=shared,
+            sets=dict(sets),
+            over=frozenset(node_of[cpu] for pin in place.pins.values() for cpu in pin),
             marks=frozenset(self._marks(vm, host, place)),
         )
 
@@ -266,7 +320,7 @@ def transition(
 
     Within a host only what changes counts twice: memory of cells that change node, CPUs by number. How many CPUs a VM
     has on a node changes at once, since each vCPU leaves its CPU as it gets the next. A VM that restarts on its host
-    is never there twice.
+    is never there twice, and neither is what may be on any of several nodes.
     """
     if old is None or old[0].host != new[0].host:
         return Transition(gain=new[1], drop=NOTHING if old is None else old[1])
@@ -285,12 +339,14 @@ def transition(
             less[key] = was - both
     nodes = before.shared.keys() | after.shared.keys()
     shared = {node: before.shared.get(node, 0.0) - after.shared.get(node, 0.0) for node in nodes}
+    sets = {key: after.sets.get(key, 0) - before.sets.get(key, 0) for key in before.sets.keys() | after.sets.keys()}
     return Transition(
         gain=Claims(
             amounts=more,
             own=after.own - before.own,
             idle=after.idle - before.idle,
             shared={node: -count for node, count in shared.items() if count < 0},
+            sets={key: amount for key, amount in sets.items() if amount},
             marks=after.marks - before.marks,
         ),
         drop=Claims(

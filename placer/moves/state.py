@@ -15,7 +15,8 @@ from placer.model.memory_room import memory_room
 from placer.model.sets import known_nodes
 from placer.model.units import format_kib
 from placer.moves.model import Place
-from placer.moves.places import ClaimMaker, Claims, Key, Pair
+from placer.moves.places import ClaimMaker, Claims, Key, Pair, SetKey
+from placer.planning.compile.loose import unions_of
 
 NO_KEY = Key("cpus", None)
 TOLERANCE = 1e-6
@@ -24,12 +25,24 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lack:
-    """One thing that a step lacks: an amount, CPUs for shared vCPUs, room in a rule's domain, or CPUs by number."""
+    """One thing that a step lacks: an amount, CPUs for shared vCPUs, room on a set of nodes for what may be on any of
+    them, room in a rule's domain, or CPUs by number.
+    """
 
-    kind: Literal["amount", "shared", "rule", "pins"]
+    kind: Literal["amount", "shared", "set", "rule", "pins"]
     key: Key = NO_KEY
+    nodes: frozenset[int] = frozenset()
     pair: Pair | None = None
     cpus: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Taken:
+    """What is taken of a host: on nodes, as shared vCPUs on nodes, and of what may be on any of several nodes."""
+
+    used: Counter[Key] = field(default_factory=Counter)
+    shared: Mapping[int, float] = field(default_factory=dict)
+    sets: Counter[SetKey] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -47,6 +60,8 @@ class HostState:
     idlers: dict[int, set[str]] = field(default_factory=dict)
     shared: dict[int, float] = field(default_factory=dict)
     short: dict[int, float] = field(default_factory=dict)
+    sets: Counter[SetKey] = field(default_factory=Counter)
+    start: Taken = field(default_factory=Taken)
     pools: dict[int, tuple[frozenset[int], int]] = field(default_factory=dict)
     """Node -> its CPUs for shared vCPUs, and how many CPUs are for dedicated vCPUs only."""
     dedicated: frozenset[int] = frozenset()
@@ -66,6 +81,39 @@ class HostState:
         """Return the CPUs that shared vCPUs on a node may float over."""
         pool, _ = self.pools[node]
         return frozenset(cpu for cpu in pool if not self.holders.get(cpu) and not self.idlers.get(cpu))
+
+    def lack(self, key: SetKey, gain: Claims | None = None, *, at_start: bool = False) -> float:
+        """Return what may be on any of some nodes, with all that may be on fewer of them, beyond the room that they
+        have beside what is on one of them; below 0: what is left. By Hall's condition it finds its place where no
+        union of sets lacks any.
+        """
+        what, nodes, size = key
+        now = self.start if at_start else Taken(self.used, self.shared, self.sets)
+        need: float = 0
+        for found in (now.sets, gain.sets if gain is not None else {}):
+            need += sum(
+                many for (kind, on, page), many in found.items() if (kind, page) == (what, size) and on <= nodes
+            )
+        for node in nodes:
+            here = Key("memory" if what == "memory" else "cpus", node, page_kib=size)
+            used = now.used[here] + (0 if gain is None else gain.amounts.get(here, 0))
+            if what == "memory":
+                need -= max(0, self.has.get(here, 0) - used)
+                continue
+            pool, only_dedicated = self.pools[node]
+            on_node = now.shared.get(node, 0.0) + (0.0 if gain is None else gain.shared.get(node, 0.0))
+            free = len(pool) - max(0, used - only_dedicated)
+            need -= max(0.0, self.host.cpu_ratio * free - on_node)
+        return need
+
+    def unions(self, what: str, size: int | None, gain: Claims) -> Iterator[SetKey]:
+        """Yield the unions of sets in use, of memory of a page size or of shared vCPUs."""
+        sets = {
+            on for found in (self.sets, gain.sets) for (kind, on, page), many in found.items()
+            if (kind, page) == (what, size) and many > 0
+        }  # fmt: skip
+        for union in unions_of(tuple(sorted(one)) for one in sets)[0]:
+            yield ("memory" if what == "memory" else "shared", frozenset(union), size)
 
     def shortage(self, node: int, shared: float, cpus: int) -> float:
         """Return by how much shared vCPUs on a node exceed what its unpinned CPUs carry; `cpus` are taken ones."""
@@ -118,6 +166,7 @@ class Board:
         for key, used in state.used.items():
             if used > state.has.get(key, 0):
                 state.limit[key] = used
+        state.start = Taken(state.used.copy(), dict(state.shared), state.sets.copy())
         for number, count in state.shared.items():
             state.short[number] = state.shortage(number, count, state.used[Key("cpus", number)])
         return state
@@ -185,6 +234,7 @@ class Board:
                 cpus = state.used[Key("cpus", node)] + gain.amounts.get(Key("cpus", node), 0)
                 if state.shortage(node, count, cpus) > max(TOLERANCE, state.short.get(node, 0.0)):
                     yield Lack(kind="shared", key=Key("cpus", node))
+        yield from _set_lacks(state, gain)
         for pair in gain.marks:
             members = self.marks.get(pair)
             if members and vm not in members:
@@ -212,6 +262,13 @@ class Board:
             number, domain = lack.pair
             return f"rule {self.fleet.rules[number].label!r}: {domain!r} holds as many of its VMs as it may"
         where = f"host {host!r}" if key.node is None else f"host {host!r}, node {key.node}"
+        if lack.kind == "set":
+            where += f", nodes {format_cpuset(lack.nodes)}"
+            if key.what == "cpus":
+                return f"{where}: too few unpinned CPUs for its shared vCPUs"
+            left = max(0, round(-state.lack(("memory", lack.nodes, key.page_kib))))
+            pool = "memory" if key.page_kib is None else f"pages of {format_kib(key.page_kib)}"
+            return f"{where}: {format_kib(left)} of {pool} free"
         if lack.kind == "shared":
             return f"{where}: too few unpinned CPUs for its shared vCPUs"
         free = max(0, state.most(key) - state.used[key])
@@ -231,6 +288,17 @@ class Board:
             for cpu in lack.cpus:
                 found |= state.holders.get(cpu, set()) | state.idlers.get(cpu, set())
             return found
+        if lack.kind == "set":
+            memory = lack.key.what == "memory"
+            return {
+                name
+                for name, claims in state.members.items()
+                if any(on <= lack.nodes and (kind == "memory") is memory for kind, on, _ in claims.sets)
+                or (
+                    any(claims.amounts.get(lack.key._replace(node=node)) for node in lack.nodes)
+                    or (not memory and any(claims.shared.get(node) for node in lack.nodes))
+                )
+            }
         node = lack.key.node if lack.kind == "shared" else None
         return {
             name
@@ -239,9 +307,28 @@ class Board:
         }
 
 
+def _set_lacks(state: HostState, gain: Claims) -> Iterator[Lack]:
+    """Yield the unions of nodes that a step overfills, or makes worse than they are at the start."""
+    if not state.sets and not gain.sets:
+        return
+    asked = {(kind, page) for kind, _, page in gain.sets}
+    asked |= {("memory", key.page_kib) for key in gain.amounts if key.what == "memory"}
+    if gain.shared or any(key.what == "cpus" for key in gain.amounts):
+        asked.add(("shared", None))
+    for what, size in sorted(asked, key=str):
+        for key in state.unions(what, size, gain):
+            after = state.lack(key, gain)
+            if after > TOLERANCE and after > state.lack(key) and after > state.lack(key, at_start=True) + TOLERANCE:
+                yield Lack(
+                    kind="set", key=Key("memory" if what == "memory" else "cpus", None, None, size), nodes=key[1]
+                )
+
+
 def _add(state: HostState, vm: str, claims: Claims, sign: int) -> None:
     for key, amount in claims.amounts.items():
         state.used[key] += sign * amount
+    for wide, amount in claims.sets.items():
+        state.sets[wide] += sign * amount
     for node, count in claims.shared.items():
         state.shared[node] = state.shared.get(node, 0.0) + sign * count
     for cpus, table in ((claims.own, state.holders), (claims.idle, state.idlers)):

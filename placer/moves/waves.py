@@ -188,7 +188,7 @@ class Waves:
             wanted.update(cell.nodes)
         if task.source is not None and task.source[0].host == task.host:
             now = task.vm.current
-            if task.source[0].cells:
+            if any(cell.nodes for cell in task.source[0].cells):
                 for cell in task.source[0].cells:
                     wanted.subtract(cell.nodes)
             elif now is not None:
@@ -211,7 +211,7 @@ class Waves:
             state = self.board.state(host)
             now = state.floating(node)
             narrow = narrowed.get((host, node), now)
-            vms = tuple(sorted(name for name, claims in state.members.items() if claims.shared.get(node)))
+            vms = tuple(sorted(name for name, one in state.members.items() if one.shared.get(node) or node in one.over))
             if narrow != self._before.get((host, node), now):
                 there = tuple(name for name in vms if name not in arrived.get((host, node), ()))
                 before.append(FloatingSet(host=host, node=node, cpus=narrow, vms=there))
@@ -232,7 +232,7 @@ class Waves:
         for task, _ in self._open:
             place, claims = task.target
             node_of = self.board.fleet.host_by_name[place.host].topology.node_of_cpu
-            for vcpu, pin in place.pins.items() if claims.shared else ():
+            for vcpu, pin in place.pins.items() if claims.shared or claims.over else ():
                 if pin and not task.vm.spec.is_dedicated(vcpu):
                     node = node_of[min(pin)]
                     if pin != self.board.state(place.host).floating(node):
@@ -248,8 +248,9 @@ def _floors(board: Board, task: Task) -> set[tuple[str, int]]:
         if host is not None and (claims.own or claims.idle):
             state = board.state(host)
             node_of = state.host.topology.node_of_cpu
-            if any(count > 0 for count in state.shared.values()):
-                found |= {(host, node_of[cpu]) for cpu in claims.own | claims.idle if state.shared.get(node_of[cpu])}
+            taken = claims.own | claims.idle
+            over = frozenset().union(*(one.over for one in state.members.values()))
+            found |= {(host, node) for cpu in taken if state.shared.get(node := node_of[cpu]) or node in over}
     return found
 
 
