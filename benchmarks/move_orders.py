@@ -38,12 +38,15 @@ Nodes = frozenset[int]
 
 @dataclass(slots=True)
 class Load:
-    """What is taken of a host: memory (KiB) and shared vCPUs by the nodes that they may be on, CPUs, devices."""
+    """What is taken of a host: memory (KiB) and shared vCPUs by the nodes that they may be on, CPUs, devices; `own` are
+    the CPUs of each VM that has some.
+    """
 
     memory: Counter[tuple[Nodes, int | None]] = field(default_factory=Counter)
     shared: Counter[Nodes] = field(default_factory=Counter)
     cpus: Counter[int] = field(default_factory=Counter)
     devices: int = 0
+    own: dict[str, Nodes] = field(default_factory=dict)
 
     def add(self, vm: Vm, place: Place, host: Host) -> None:
         """Add what a VM takes at a place."""
@@ -55,8 +58,9 @@ class Load:
             self.memory[nodes, vm.spec.page_kib] += whole // len(on)
             self.memory[nodes, None] += (vm.spec.overhead_kib or 0) // len(on)
         if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not free:
-            for pin in place.pins.values():
-                self.cpus.update(pin)
+            # Of its own CPUs a VM may keep some.
+            self.cpus.update(frozenset().union(*place.pins.values()) - self.own.get(vm.name, frozenset()))
+            self.own[vm.name] = frozenset().union(*place.pins.values())
         else:
             self.shared[every if free else on[0]] += vm.spec.vcpus
 

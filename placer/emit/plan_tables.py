@@ -134,7 +134,7 @@ def _moves(plan: Plan, fleet: Fleet) -> Table:
             None if step.source is None else step.source.host,
             step.target.host,
             format_cpuset(step.target.memory_nodes),
-            step.memory_gib,
+            step.copied_gib,
             "yes" if step.parking else "no",
         )
         for number, wave in enumerate(schedule_moves(fleet, plan).waves, start=1)

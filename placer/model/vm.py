@@ -300,6 +300,7 @@ class Vm:
     """One VM: identity (the UUID where there is one), its spec, and where it is now if it is anywhere.
 
     `manager_id` is what the platform that runs it calls it: a VMID of Proxmox, ``namespace/name`` of KubeVirt.
+    `copied` are those of its free resources, sizes all of them, that are copied when it changes host: local disks.
     """
 
     name: str
@@ -314,4 +315,10 @@ class Vm:
     running: bool = True
     domain: DomainSource | None = None
     usage: Usage | None = None
+    copied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def disk_gib(self) -> float:
+        """GiB that are copied beside its memory when it changes host."""
+        return sum(self.spec.resources.get(name, 0) for name in self.copied) / 2**30

@@ -35,6 +35,7 @@ class VmChange:
     ----------
     source : where it is, and where a rollback takes it; None for a VM that is nowhere yet.
     memory_gib : memory that leaves its node or host while the VM runs, GiB.
+    disk_gib : disks that are copied with it to another host, GiB.
     gain : remote access that the change saves (vCPU equivalents, negative: costs); None where it is not known now.
     bound_at_start : its memory is bound to nodes of its host from its next start on, and stays where it is till then.
     pins_unknown : it stays and not all its pins are known now, so that the goal ``repins`` does not count it.
@@ -48,6 +49,7 @@ class VmChange:
     target: Spot
     memory_gib: float
     gain: float | None
+    disk_gib: float = 0.0
     bound_at_start: bool = False
     pins_unknown: bool = False
 
@@ -112,6 +114,11 @@ class Changes:
         return sum(vm.memory_gib for vm in self.vms)
 
     @property
+    def disk_gib(self) -> float:
+        """Disks that are copied beside, GiB."""
+        return sum(vm.disk_gib for vm in self.vms)
+
+    @property
     def gain(self) -> float:
         """Remote access saved by the VMs of which it is known, vCPU equivalents."""
         return sum(vm.gain for vm in self.vms if vm.gain is not None)
@@ -163,6 +170,7 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _No
         target=target,
         memory_gib=copied / _KIB_PER_GIB,
         gain=gain,
+        disk_gib=vm.disk_gib if now is not None and now.host != planned.host else 0.0,
         bound_at_start=need is Need.PIN and loose,
         pins_unknown=now is not None and planned.change is Change.REPIN and not is_repinned(vm, planned, Move.STAYS),
     )

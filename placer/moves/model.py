@@ -35,8 +35,8 @@ class Place:
     """Where a VM is between steps: host, cells with their memory, and every cpuset as far as known.
 
     `nodes` are the nodes of its parts' vCPUs, None where not known. A shared vCPU floats over what is free on its node,
-    so its cpuset follows the VMs around it. `addresses` are those of its `devices` as far as known. `bound` says what it
-    is bound to where that is not one node a cell, in the terms of `Current.bound`.
+    so its cpuset follows the VMs around it. `addresses` are those of its `devices` as far as known. `bound` says what
+    it is bound to where that is not one node a cell, in the terms of `Current.bound`.
     """
 
     host: str
@@ -73,7 +73,8 @@ class Step:
     Attributes
     ----------
     source, target : where it is before and after; `source` is None for a VM that comes from nowhere.
-    memory_gib : what is copied, GiB: 0 where nothing is (re-pins, cold moves, VMs that are shut off).
+    memory_gib : memory that is copied, GiB: 0 where none is (re-pins, cold moves, VMs that are shut off).
+    disk_gib : what is copied beside it to another host, GiB, running or not: `Vm.copied`.
     running : it is on; what is shut off copies nothing.
     parking : the VM is only put aside, so that others can pass; a later step takes it to its planned place.
     passing : its CPUs are only for the time being; a later step gives it the planned ones.
@@ -90,12 +91,18 @@ class Step:
     source: Place | None
     target: Place
     memory_gib: float = 0.0
+    disk_gib: float = 0.0
     running: bool = True
     parking: bool = False
     passing: bool = False
     wants_free: Mapping[int, int] = field(default_factory=dict)
     pages_first: tuple[PageMove, ...] = ()
     shares_with: tuple[str, ...] = ()
+
+    @property
+    def copied_gib(self) -> float:
+        """Memory and disks that are copied, GiB."""
+        return self.memory_gib + self.disk_gib
 
     @property
     def need(self) -> Need:
@@ -144,6 +151,11 @@ class Wave:
     def memory_gib(self) -> float:
         """Memory copied, GiB."""
         return sum(step.memory_gib for step in self.steps)
+
+    @property
+    def copied_gib(self) -> float:
+        """Memory and disks copied, GiB."""
+        return sum(step.copied_gib for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,10 @@ def schedule_moves(
                 best = other
             if not best.blocked and best.parking_moves == bound:
                 break
+    if best.blocked or best.parking_moves > bound:
+        searched = start.searched(limits)
+        if searched is not None and _rank(searched) < _rank(best):
+            best = searched
     best = replace(best, parking_bound=bound, cycles=cycles, notes=tuple(start.notes()))
     return best if window_minutes is None else _cut(best, window_minutes)
 
@@ -163,6 +167,45 @@ class _Start:
             waves=_marked(waves.waves),
             parking_moves=untier.parked,
             blocked=tuple(sorted(blocked, key=lambda entry: entry.vm)),
+        )
+
+    def searched(self, limits: MoveLimits) -> Schedule | None:
+        """Return the schedule of an order of all moves together with the fewest put aside; None where they are too many
+        to search, or none is found. Who goes as soon as it can may take the room that others need to go at all.
+        """
+        moves = [task for task in self.tasks if task.kind is not StepKind.REPIN]
+        large = limits.per_host_gib is not None and any(task.memory_gib > limits.per_host_gib for task in moves)
+        if len(moves) > SEARCHED_TASKS or large:
+            return None
+        board = self.board()
+        waves, parking = Waves(board=board, limits=limits), Parking(board=board, index=self.index)
+        untier = Untier(board=board, waves=waves, parking=parking)
+        found = search(board, moves, parking)
+        if not found.hops:
+            return None
+        left = waves.run([task for task in self.tasks if task.kind is StepKind.REPIN])
+        done: dict[str, Task | None] = {}
+        for hop in found.hops:
+            task = done.get(moves[hop.task].name, moves[hop.task])
+            if task is None:
+                return None
+            if task.name in done or not untier.make(task, hop, done):
+                # A VM is in a wave once, and what does not fit beside all others' old places does when they are gone.
+                waves.close()
+                if not untier.make(task, hop, done):
+                    return None
+        waves.close()
+        left += [task for task in done.values() if task is not None]
+        while left:
+            left = waves.run(left)
+            more = untier.untie(left) if left else []
+            if more is None:
+                break
+            left = more
+        return Schedule(
+            waves=_marked(waves.waves),
+            parking_moves=untier.parked,
+            blocked=tuple(sorted((_blocked(board, task) for task in left), key=lambda entry: entry.vm)),
         )
 
     def cycles(self) -> tuple[Cycle, ...]:

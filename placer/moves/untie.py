@@ -148,12 +148,13 @@ class Untier:
                     continue
                 hop = hops[turn]
                 task = done.get(tied[hop.task].name, tied[hop.task])
-                if task is None or not self._make(task, hop, done):
+                if task is None or not self.make(task, hop, done):
                     broken.add(number)
             self.waves.close()
         return _replaced(left, done) if done else None
 
-    def _make(self, task: Task, hop: Hop, done: dict[str, Task | None]) -> bool:
+    def make(self, task: Task, hop: Hop, done: dict[str, Task | None]) -> bool:
+        """Begin a hop of a task if it fits in the open wave; `done` then holds what is left of the task."""
         if hop.last:
             if self._fits(task):
                 self.waves.begin(task)

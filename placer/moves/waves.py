@@ -61,6 +61,11 @@ class Task:
         return (self.vm.spec.memory_kib if kib is None else kib) / 2**20
 
     @property
+    def disk_gib(self) -> float:
+        """What else it copies: disks of a VM that changes host."""
+        return self.vm.disk_gib if self.source is not None and self.source_host != self.host else 0.0
+
+    @property
     def counts(self) -> bool:
         """Tell whether limits on what is under way at once are about it: it leaves its host or node."""
         return self.kind is not StepKind.REPIN and self.source is not None
@@ -167,6 +172,7 @@ class Waves:
             source=None if task.source is None else task.source[0],
             target=task.target[0],
             memory_gib=task.memory_gib,
+            disk_gib=task.disk_gib,
             running=task.vm.running,
             parking=parking,
             passing=passing,
@@ -260,7 +266,7 @@ def _minutes(steps: Sequence[Step], limits: MoveLimits) -> float | None:
         return None
     loads: dict[tuple[str, str], float] = {}
     for step in steps:
-        if step.source is not None and step.kind is StepKind.MIGRATE:
+        if step.source is not None and (step.kind is StepKind.MIGRATE or step.disk_gib):
             for end in (("out of", step.source.host), ("into", step.target.host)):
-                loads[end] = loads.get(end, 0.0) + step.memory_gib
+                loads[end] = loads.get(end, 0.0) + step.copied_gib
     return max(loads.values(), default=0.0) / limits.bandwidth_gib_s / 60

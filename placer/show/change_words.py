@@ -38,7 +38,10 @@ def _changes_of_present(changes: Changes) -> Iterator[str]:
         away = sum(1 for vm in moving if vm.source is not None and vm.source.host != vm.target.host)
         ends = [(away, "to another host"), (len(moving) - away, "to another node")]
         where = " and ".join(f"{many:,} {words}" for many, words in ends if many)
-        yield f"{count(len(moving), 'VM')} {_move(moving)} memory, {figure(changes.memory_gib, 1)} GiB in all: {where}."
+        size = f"{figure(changes.memory_gib, 1)} GiB in all"
+        if changes.disk_gib:
+            size += f" and {figure(changes.disk_gib, 1)} GiB of disks"
+        yield f"{count(len(moving), 'VM')} {_move(moving)} memory, {size}: {where}."
     else:
         yield "No memory moves."
     if changes.gain:

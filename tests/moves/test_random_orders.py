@@ -8,9 +8,11 @@ import pytest
 
 import placer
 from benchmarks.move_orders import Replay, judged
+from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.moves.model import MoveLimits, Schedule
 from placer.moves.schedule import schedule_moves
+from placer.read.inventory.write import inventory_text
 
 
 @pytest.mark.parametrize("first", range(0, 24, 6))
@@ -75,3 +77,32 @@ def test_what_floats_goes_where_bound_memory_leaves_room(tmp_path: Path) -> None
     fleet, schedule = ordered(tmp_path, hosts, vms, "  - {within: [f], hosts: [b]}")
     assert [step.vm for step in schedule.steps] == ["f"] and not schedule.blocked
     assert not Replay.of(fleet, schedule).run(schedule)
+
+
+def test_local_disks_are_copied_and_take_time(tmp_path: Path) -> None:
+    """A VM of 16 GiB with a local disk of 1.5 TiB takes 1,552 GiB to another host, and the minutes of all that."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "schema: placer.inventory/v1\nhosts:\n"
+        f"  - {{name: a, nodes: [{ONE_NODE}], resources: {{disk: 4TiB}}}}\n"
+        f"  - {{name: b, nodes: [{ONE_NODE}], resources: {{disk: 4TiB}}}}\n"
+        "vms:\n  - {name: v, count: 2, vcpus: 1, memory: 16GiB, host: a, nodes: [0], resources: {disk: 1.5TiB},"
+        " copied: [disk]}\nrules:\n  - {within: [v-1], hosts: [b]}\n"
+    )
+    fleet = placer.read_fleet(path)
+    plan = placer.solve(fleet, goals="placed,rules,moves", max_moves=1)
+    schedule = schedule_moves(fleet, plan, MoveLimits(bandwidth_gib_s=1.0))
+    step = next(one for one in schedule.steps if one.vm == "v-1")
+    assert (step.memory_gib, step.disk_gib, step.copied_gib) == (16, 1536, 1552)
+    assert schedule.minutes == pytest.approx(1552 / 60)
+    assert placer.read_fleet(written(tmp_path, inventory_text(fleet))).vms == fleet.vms
+    path.write_text(path.read_text().replace("copied: [disk]", "copied: [ssd]"))
+    with pytest.raises(InputError, match="'ssd' is no size among its resources"):
+        placer.read_fleet(path)
+
+
+def written(folder: Path, text: str) -> Path:
+    """Return a file with a text."""
+    path = folder / "again.yaml"
+    path.write_text(text)
+    return path

@@ -53,7 +53,7 @@ def schedule_csv(schedule: Schedule, changes: Changes) -> str:
                 target.host,
                 _nodes(target.nodes),
                 _nodes(target.memory_nodes),
-                step.memory_gib,
+                step.copied_gib,
                 gains.get(step.vm) if last else None,
                 "yes" if step.parking else "no",
                 wanted_words(step) or None,

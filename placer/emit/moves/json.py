@@ -20,6 +20,7 @@ def schedule_data(schedule: Schedule) -> dict[str, Any]:
         "complete": not schedule.blocked and not schedule.remaining,
         "steps": counts,
         "memory_gib": sum(step.memory_gib for step in steps),
+        "disk_gib": sum(step.disk_gib for step in steps),
         "minutes": schedule.minutes,
         "parking_moves": {"value": schedule.parking_moves, "bound": schedule.parking_bound},
         "waves": [
@@ -61,6 +62,7 @@ def step_data(step: Step) -> dict[str, Any]:
         "from": None if step.source is None else _place(step.source),
         "to": _place(step.target),
         "memory_gib": step.memory_gib,
+        "disk_gib": step.disk_gib,
         "parking": step.parking,
         "passing": step.passing,
         "wants_free_kib": {str(node): kib for node, kib in step.wants_free.items()},

@@ -31,7 +31,7 @@ def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:
                 "|---|---|---|---|---|---|--:|---|",
             ]
         for step in shown:
-            cells = ["☐", step.vm, does(step), *ends(step), memory(step), f"{step.memory_gib:g}", remark(step)]
+            cells = ["☐", step.vm, does(step), *ends(step), memory(step), f"{step.copied_gib:g}", remark(step)]
             lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
         if folded := len(wave.steps) - len(shown):
             lines += ["", f"☐ new pins of {count(folded, 'VM')} while they run: `placer apply PLAN --apply`"]
@@ -68,7 +68,7 @@ def outline(schedule: Schedule) -> str:
     steps = schedule.steps
     counts = Counter(step.need for step in steps)
     told = [f"{counts[need]:,} {need.value}" for need in Need if counts[need]]
-    parts = [count(len(schedule.waves), "wave"), *told, f"{sum(step.memory_gib for step in steps):g} GiB"]
+    parts = [count(len(schedule.waves), "wave"), *told, f"{sum(step.copied_gib for step in steps):g} GiB"]
     if schedule.waves and schedule.minutes is not None:
         parts.append(f"{schedule.minutes:.1f} minutes of copying")
     if schedule.parking_moves or schedule.parking_bound:
@@ -83,7 +83,7 @@ def outline(schedule: Schedule) -> str:
 
 def wave_outline(wave: Wave) -> str:
     """Return a wave in a few words."""
-    text = f"{count(len(wave.steps), 'step')}, {wave.memory_gib:g} GiB"
+    text = f"{count(len(wave.steps), 'step')}, {wave.copied_gib:g} GiB"
     return text if wave.minutes is None else f"{text}, {wave.minutes:.1f} min"
 
 

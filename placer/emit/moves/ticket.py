@@ -71,6 +71,8 @@ def _risk(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
         copied = [vm for vm in changes.vms if vm.memory_gib]
         what = f"{figure(changes.memory_gib, 1)} GiB of {count(len(copied), 'VM')}: {_plain(names_of(copied))}"
         yield f"- memory copied: {what}"
+    if changes.disk_gib:
+        yield f"- disks copied: {figure(changes.disk_gib, 1)} GiB"
     worst = plan.summary.get("worst_host_failure")
     if not isinstance(worst, dict) or worst.get("host") is None:
         yield "- what a failure of one host would mean afterwards is not known"

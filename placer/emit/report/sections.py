@@ -214,7 +214,7 @@ def move_sheet(schedule: Schedule) -> Sheet:
 
 def _step_row(wave: int, step: Step) -> tuple[str, ...]:
     source = "new" if step.source is None else _place(step.source)
-    copied = f"{figure(step.memory_gib, 1)} GiB" if step.memory_gib else "nothing"
+    copied = f"{figure(step.copied_gib, 1)} GiB" if step.copied_gib else "nothing"
     return (
         str(wave),
         visible(step.vm),

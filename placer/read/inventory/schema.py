@@ -282,6 +282,7 @@ class VmEntry(Entry):
     movable_why: list[Text] | None = None
     running: Bool | None = None
     usage: UsageEntry | None = None
+    copied: list[Text] | None = None
     notes: list[Text] | None = None
 
 

@@ -229,6 +229,11 @@ class _VmBuilder:
         fixed = entry.pins == "fixed" or bool(entry.pins_fixed)
         if fixed and current is not None and not current.pins:
             problems.append((("pins",), "fixed, but no pins are known", "list them, and say pins_fixed: true"))
+        sizes = {name for name, (_, unit) in (entry.resources or {}).items() if unit}
+        for name in texts(entry.copied):
+            if name not in sizes:
+                problem = (("copied",), f"{name!r} is no size among its resources", "say resources: {disk: 1.5TiB}")
+                problems.append(problem)
         if problems:
             return None
         movable, why = Movable.LIVE, texts(entry.movable_why)
@@ -248,6 +253,7 @@ class _VmBuilder:
             running=entry.running is not False,
             domain=DomainSource(path=entry.domain, sha256=self.files.sha256[entry.domain]) if entry.domain else None,
             usage=Usage(cpu_p95=usage.cpu_p95, memory_p95=usage.memory_p95) if usage is not None else None,
+            copied=texts(entry.copied),
             notes=texts(entry.notes) if entry.notes is not None or reading is None else reading.notes,
         )
 
@@ -285,5 +291,6 @@ def _copy(vm: Vm, name: str, identity: str | None, named: str | None, host: str 
         running=vm.running,
         domain=vm.domain,
         usage=vm.usage,
+        copied=vm.copied,
         notes=vm.notes,
     )

@@ -60,6 +60,8 @@ class VmWriter:
             entry["movable_why"] = y.texts(vm.movable_why)
         if not vm.running:
             entry["running"] = "false"
+        if vm.copied:
+            entry["copied"] = y.texts(vm.copied)
         if vm.usage is not None:
             shares = {name: getattr(vm.usage, name) for name in ("cpu_p95", "memory_p95")}
             entry["usage"] = y.flow_map({name: y.number(share) for name, share in shares.items() if share is not None})
