@@ -48,20 +48,20 @@ class Load:
     devices: int = 0
     own: dict[str, Nodes] = field(default_factory=dict)
 
-    def add(self, vm: Vm, place: Place, host: Host) -> None:
-        """Add what a VM takes at a place."""
+    def add(self, vm: Vm, place: Place, host: Host, *, cpus_alone: bool = False) -> None:
+        """Add what a VM takes at a place, or CPUs of its own alone."""
         every = frozenset(node.id for node in host.topology.nodes)
         free = bool(place.bound)
         on = [every] if free else [frozenset(cell.nodes) for cell in place.cells]
         whole = vm.spec.memory_kib
-        for nodes in on:
+        for nodes in () if cpus_alone else on:
             self.memory[nodes, vm.spec.page_kib] += whole // len(on)
             self.memory[nodes, None] += (vm.spec.overhead_kib or 0) // len(on)
         if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not free:
             # Of its own CPUs a VM may keep some.
             self.cpus.update(frozenset().union(*place.pins.values()) - self.own.get(vm.name, frozenset()))
             self.own[vm.name] = frozenset().union(*place.pins.values())
-        else:
+        elif not cpus_alone:
             self.shared[every if free else on[0]] += vm.spec.vcpus
 
     def over(self, host: Host) -> dict[str, float]:
@@ -115,8 +115,10 @@ class Replay:
             if len(here) == 2 and any(place.bound for place in here):
                 here = here[1:]
             vm = self.fleet.vm_by_name[name]
-            for place in here:
-                out.add(vm, place, host)
+            on = [[sorted(cell.nodes) for cell in place.cells] for place in here]
+            for number, place in enumerate(here):
+                # What stays on its nodes is there once, though it has its old and new CPUs.
+                out.add(vm, place, host, cpus_alone=number == 1 and on[0] == on[1])
             out.devices += sum(request.count for request in vm.spec.devices) if here else 0
         return out
 

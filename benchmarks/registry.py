@@ -88,6 +88,7 @@ _MODULES = {
     "many-sizes": "benchmarks.many_sizes",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
+    "balance": "benchmarks.balance",
     "move-orders": "benchmarks.move_orders",
     "truth": "benchmarks.truth.spec",
 }

@@ -20,6 +20,9 @@ from solvers.result import Interrupt, Limits, OnProgress, Result
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
 
+MENDED_HOSTS, MENDING_ROUNDS, MENDING_LIMIT_S = 20, 64, 10.0
+"""Of fleets of up to so many hosts it is told, in so many rounds and seconds, how many moves would mend their rules."""
+
 
 def solve_fleet(
     fleet: Fleet,
@@ -122,11 +125,39 @@ class _Planning:
         plan = self._bound()
         if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not self.stopped:
             plan = self._with_reserve(plan)
-        plan = with_mending(fleet, plan)
+        plan = self._with_moves_told(with_mending(fleet, plan))
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
         if self.foresees and "worst_host_failure" not in plan.summary:
             plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
         return accepted(fleet, plan)
+
+    def _with_moves_told(self, plan: Plan) -> Plan:
+        """Return the plan with how many moves would mend the rules that it breaks, where none was allowed."""
+        from placer.failures.reserve import without_reserve
+
+        rules = next((goal for goal in plan.goals if goal.name == "rules"), None)
+        left_s = self.options.time_limit_s - (time.monotonic() - self.began)
+        if rules is None or not rules.value or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
+            return plan
+        if not self.foresees or len(self.fleet.hosts) > MENDED_HOSTS:
+            return plan
+        asked = SolveOptions(
+            goals=("placed", "rules", "moves"),
+            time_limit_s=min(left_s, MENDING_LIMIT_S),
+            rounds=MENDING_ROUNDS,
+            seed=self.options.seed,
+            max_moves=len(self.fleet.vms),
+        )
+        try:
+            found = _Planning(without_reserve(self.fleet), asked, foresees=False).plan()
+        except (ImpossibleError, NothingFoundError):
+            return plan
+        # What the clock cut is not the same on another machine.
+        if any("time limit" in goal.stopped for goal in found.goals):
+            return plan
+        many = sum(vm.change in (Change.MIGRATE, Change.RENODE, Change.RESTART) for vm in found.vms)
+        told = {"moves": many, "excess": found.goal("rules").value, "proven": found.status == "optimal"}
+        return replace(plan, summary={**plan.summary, "mended_by_moves": told})
 
     def _refuse(self) -> None:
         from placer.check.check import check

@@ -51,7 +51,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
         before = values_before(fleet, [goal.name for goal in plan.goals]) if fleet.is_live else None
         draw_goals(plan.goals, console, before)
     _draw_unplaced(plan, console)
-    _draw_mending(plan.summary.get("rules_broken_before"), plan.options.get("max_moves"), console)
+    _draw_mending(plan.summary, plan.options.get("max_moves"), console)
     _draw_drains(plan.summary.get("drains"), console)
     _draw_soft(plan.summary.get("soft_rules_broken"), console)
     _draw_idle(plan.summary.get("idle_hosts"), console)
@@ -114,8 +114,11 @@ def _draw_unplaced(plan: Plan, console: Console) -> None:
     draw_items(f"without a place: {count(len(plan.unplaced), 'VM')}", shown, console)
 
 
-def _draw_mending(rows: Any, max_moves: Any, console: Console) -> None:
-    """Draw the rules that the fleet breaks now, and whether moves were allowed; a plan file may hold anything."""
+def _draw_mending(summary: Mapping[str, Any], max_moves: Any, console: Console) -> None:
+    """Draw the rules that the fleet breaks now, whether moves were allowed, and how many would mend them; a plan file
+    may hold anything.
+    """
+    rows, told = summary.get("rules_broken_before"), summary.get("mended_by_moves")
     if isinstance(rows, list) and rows:
         known = [row for row in rows if isinstance(row, dict)]
         shown = [
@@ -127,7 +130,12 @@ def _draw_mending(rows: Any, max_moves: Any, console: Console) -> None:
             shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
         if max_moves == 0 and any(row.get("excess") for row in known):
-            console.print("no move was allowed: with --max-moves the plan may mend them", soft_wrap=True)
+            way = "with --max-moves the plan may mend them"
+            if isinstance(told, dict) and isinstance(many := told.get("moves"), int) and many:
+                fewest = ", the fewest" if told.get("proven") is True else ""
+                left = "" if told.get("excess") == 0 else f" to an excess of {_number(told.get('excess'))}"
+                way = f"{count(many, 'move')} would mend them{left}{fewest} (--max-moves {many})"
+            console.print(f"no move was allowed: {way}", soft_wrap=True)
 
 
 def _draw_drains(rows: Any, console: Console) -> None:

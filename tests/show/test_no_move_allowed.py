@@ -29,4 +29,5 @@ def test_a_plan_without_moves_says_what_would_mend_the_rules(moves: int | None, 
     out = io.StringIO()
     draw_summary(plan, Console(file=out, width=120))
     assert "rules broken now: 1 rule" in out.getvalue()
-    assert ("no move was allowed: with --max-moves" in out.getvalue()) is said
+    assert ("no move was allowed: 1 move would mend them, the fewest (--max-moves 1)" in out.getvalue()) is said
+    assert plan.summary.get("mended_by_moves") == ({"moves": 1, "excess": 0, "proven": True} if said else None)

@@ -99,6 +99,8 @@ def solve(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the plan.")] = False,
 ) -> Answer:
     """Plan a fleet and prove how good the plan is."""
+    from placer.show.words import count
+
     requirements = replace(parse_requirements(require), strict=strict)
     time_limit_s = parse_duration_s(time_limit, "--time-limit")
     refuse_existing_plan(output, force)
@@ -144,7 +146,8 @@ def solve(
     # Whoever reads the fleet for this plan must read the same.
     plan = replace(plan, options={**plan.options, **reading.options})
     terminal.warn(plan.warnings)
-    terminal.note(f"solved in {time.monotonic() - started_s:.1f} s")
+    # The same rounds give the same plan, wherever the clock cut them.
+    terminal.note(f"solved in {time.monotonic() - started_s:.1f} s and {count(plan.rounds, 'round')}")
     return Answer(
         data=lambda: {
             **(plan_document(plan) if output == STDIN else plan_outline(plan, output)),
