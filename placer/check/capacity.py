@@ -216,6 +216,7 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
     used: Counter[str] = Counter()
     given: Counter[tuple[str, int | None]] = Counter()
     newly: set[str] = set()
+    newly_on: set[tuple[str, int | None]] = set()
     node_of = host.topology.node_of_cpu
     for vm, planned in placed:
         arrives = planned.name in arrivals
@@ -231,6 +232,8 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
         for request, node in device_places(vm.spec, planned):
             used[request.kind] += 1
             if arrives:
+                newly_on.add((request.kind, node))
+            if arrives and (vm.current is None or vm.current.host != host.name):
                 newly.add(request.kind)
             if node is not None or arrives:
                 given[request.kind, node] += 1
@@ -254,7 +257,7 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
             message = (
                 f"host {host.name!r} has {there[kind, node]} devices of kind {kind} {where}, and its VMs have {count}"
             )
-            _short(message, bool(newly & {kind}), "devices", found)
+            _short(message, (kind, node) in newly_on, "devices", found)
 
 
 def _by_cell(vm: Vm, planned: PlanVm, node_of: Mapping[int, int]) -> Iterator[str]:

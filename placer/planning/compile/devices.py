@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from placer.model.fleet import Fleet
 from placer.model.host import LOCAL, Host
-from placer.model.vm import MAX_AUTO_CELLS, Vm
+from placer.model.sets import known_nodes
+from placer.model.vm import MAX_AUTO_CELLS, Movable, Vm
 from placer.planning.compile.flavors import current_positions
 from placer.planning.compile.needs import spec_needs
 
@@ -49,7 +50,10 @@ def devices_now(fleet: Fleet, host: Host, vms: Iterable[int]) -> dict[int, Devic
             requests.append((len(near), vm, slot, kind, near))
     for _, vm, slot, kind, near in sorted(requests, key=lambda one: one[:3]):
         if not near:
-            homes.pop(vm, None)
+            if found[vm] and fleet.vms[vm].movable is Movable.NO:
+                found[vm][slot] = None  # what it is known to have counts all the same
+            else:
+                homes.pop(vm, None)
             continue
         node = next((one for one in near if left[kind, one] >= 1), near[0])
         left[kind, node] -= 1
@@ -87,7 +91,9 @@ def have_choice(fleet: Fleet, host: Host, vms: Iterable[int], asked: Mapping[str
     kinds: set[str] = set()
     for vm in vms:
         current = fleet.vms[vm].current
-        own = Counter(kind_of[text] for text in (current.devices if current else ()) if text in kind_of)
+        # A VM that is not bound to nodes is taken to have those nearest to it wherever it may move.
+        sure = current is not None and known_nodes(fleet.vms[vm]) is not None
+        own = Counter(kind_of[text] for text in (current.devices if current and sure else ()) if text in kind_of)
         kinds |= {one.kind for one in fleet.vms[vm].spec.devices if one.per == "cell" or own[one.kind] < one.count}
     for kind in kinds:
         counts = [count for (own, _), count in there.items() if own == kind]

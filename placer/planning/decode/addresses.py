@@ -74,12 +74,12 @@ class _Pool:
                 if kinds[request.kind] < request.count:
                     self.unknown.add(request.kind)
 
-    def keep(self, fleet: Fleet, planned: PlanVm) -> dict[int, str]:
+    def keep(self, fleet: Fleet, planned: PlanVm) -> dict[int, str | None]:
         """Return device -> the address that a VM has already, where it is of the planned kind and node."""
         current = fleet.vm_by_name[planned.name].current
         if current is None or current.host != planned.host:
             return {}
-        kept: dict[int, str] = {}
+        kept: dict[int, str | None] = {}
         for address in current.devices:
             slot = self.slot_of.get(address)
             at = next((n for n, one in enumerate(planned.devices) if one == slot and n not in kept), None)
@@ -88,13 +88,19 @@ class _Pool:
             elif not planned.change.stays:
                 self.taken.discard(address)
                 self.leaving.add(address)
+            else:
+                # It keeps a device that the plan takes to be on another node: no other address is named for it.
+                kinds = enumerate(planned.devices)
+                at = next((n for n, (kind, _) in kinds if slot and kind == slot[0] and n not in kept), None)
+                if at is not None:
+                    kept[at] = None
         return kept
 
-    def give(self, devices: Sequence[Slot], kept: Mapping[int, str]) -> tuple[str | None, ...]:
+    def give(self, devices: Sequence[Slot], kept: Mapping[int, str | None]) -> tuple[str | None, ...]:
         """Return the address of each device of a VM, None where none is known."""
         chosen = dict(kept)
         open_ = [number for number, (kind, _) in enumerate(devices) if number not in kept and kind not in self.unknown]
-        groups = Counter(self.group_of[address] for address in chosen.values())
+        groups = Counter(self.group_of[address] for address in chosen.values() if address is not None)
         while open_:
             wanted = Counter(devices[number] for number in open_)
             free: dict[str, dict[Slot, list[str]]] = defaultdict(lambda: defaultdict(list))

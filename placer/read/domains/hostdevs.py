@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placer.model.host import Topology
@@ -46,6 +47,15 @@ def devices_of(addresses: Set[AddressKey], topology: Topology) -> tuple[DeviceRe
     """Return the devices that a domain has of those that its host tells: they are taken, and nobody else's."""
     kinds = Counter(kind for kind, _ in _held(addresses, topology))
     return tuple(DeviceRequest(kind=kind, policy="required", count=count) for kind, count in sorted(kinds.items()))
+
+
+def with_held(asked: Sequence[DeviceRequest], held: Sequence[DeviceRequest]) -> tuple[DeviceRequest, ...]:
+    """Return what a VM asks for, and what it has beyond that: nobody else can have it."""
+    counts = Counter[str]()
+    for one in asked:
+        counts[one.kind] += one.count
+    more = (replace(one, count=one.count - counts[one.kind]) for one in held if one.count > counts[one.kind])
+    return (*asked, *more)
 
 
 def names_of(addresses: Set[AddressKey], topology: Topology) -> tuple[str, ...]:

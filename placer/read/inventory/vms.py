@@ -10,7 +10,7 @@ from typing import Any
 from placer.errors import PlacerError
 from placer.model.host import Host, Topology
 from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, PinPolicy, Usage, Vm, VmSpec
-from placer.read.domains.hostdevs import devices_of
+from placer.read.domains.hostdevs import devices_of, with_held
 from placer.read.domains.reading import DomainReading
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files, texts
@@ -195,8 +195,9 @@ class _VmBuilder:
         identity = own.get("uuid", reading.uuid if reading is not None else None)
         key = (id(entry), id(topology))
         vm, found = self._likes.get(key, (None, []))
-        if topology is not None and entry.devices is None and (reading is not None or entry.device_addresses):
-            spec = replace(spec, devices=devices_of(held_devices(entry, reading), topology))
+        if topology is not None and (reading is not None or entry.device_addresses):
+            held = devices_of(held_devices(entry, reading), topology)
+            spec = replace(spec, devices=with_held(spec.devices, held))
         if reading is not None and reading.security:
             counted = {name: amount for name, amount in reading.security.items() if self._counts(name, host)}
             spec = replace(spec, resources={**counted, **spec.resources})

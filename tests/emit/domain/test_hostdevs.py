@@ -13,6 +13,7 @@ from placer.emit.domain.files import domain_files
 from placer.emit.plan_file import plan_text
 from placer.model.fleet import Fleet
 from placer.model.pci import pci_address
+from placer.model.plan import Change
 from placer.model.vm import DeviceRequest
 from placer.planning.after import fleet_after
 from placer.read.documents.plan_file import parse_plan
@@ -221,3 +222,36 @@ def test_addresses_that_are_no_pci_addresses() -> None:
         "</devices></domain>"
     )
     assert host_addresses(root) == {(0, 5, 0, 1)}
+
+
+def test_what_a_vm_has_counts_beside_what_it_asks_for(tmp_path: Path) -> None:
+    """A VM that asks for a NIC and has a GPU too keeps both from others, also where nothing binds it to a node."""
+    held = '{name: one, vcpus: 1, memory: 1GiB, cells: none, host: h, movable: "false", devices: [{kind: nic}], '
+    fleet = fleet_of(
+        tmp_path,
+        SWITCHES
+        + f'  - {held}device_addresses: ["0000:04:00.0", "0000:05:00.0"]}}\n'
+        + "  - {name: two, vcpus: 1, memory: 1GiB, cells: none, devices: [{kind: gpu, policy: required, count: 3}]}\n"
+        + "  - {name: three, vcpus: 1, memory: 1GiB, cells: none, devices: [{kind: nic, policy: required}]}\n",
+    )
+    plan = solve(fleet)
+    assert plan.vm_by_name["one"].addresses == ("0000:04:00.0", "0000:05:00.0")
+    assert set(plan.vm_by_name["two"].addresses) == {"0000:01:00.0", "0000:02:00.0", "0000:03:00.0"}
+    assert [vm.name for vm in plan.unplaced] == ["three"]
+
+
+def test_a_vm_that_has_too_many_devices_may_go_to_another_node(tmp_path: Path) -> None:
+    """It takes no more of its host than before: our own check refused the plan."""
+    fleet = fleet_of(
+        tmp_path,
+        """hosts:
+  - name: h
+    nodes: [{id: 0, cpus: "0-3", memory: 16GiB}, {id: 1, cpus: "4-7", memory: 16GiB}]
+    devices: [{address: "0000:20:00.0", kind: nic, node: 1}]
+vms:
+  - {name: a, vcpus: 2, memory: 2GiB, cells: none, host: h, nodes: [0], devices: [{kind: nic, count: 2}]}
+""",
+    )
+    plan = solve(fleet, max_moves=1)
+    assert plan.vms[0].change is Change.RENODE
+    assert check(fleet, plan).ok
