@@ -17,6 +17,7 @@ from placer.model.units import format_kib
 from placer.moves.model import Place
 from placer.moves.places import ClaimMaker, Claims, Key, Pair, SetKey
 from placer.planning.compile.loose import unions_of
+from placer.planning.compile.rows import PLENTY
 
 NO_KEY = Key("cpus", None)
 TOLERANCE = 1e-6
@@ -176,6 +177,9 @@ class Board:
         memory = self._rooms.get(key)
         if memory is None:
             memory = {Key("memory", node, page_kib=size): kib for (node, size), kib in memory_room(host).items()}
+            if not any(node.memory_kib for node in host.topology.nodes):
+                # Of a host that tells no memory nobody knows that it lacks any: the plan took it for enough too.
+                memory.update({Key("memory", node.id): PLENTY for node in host.topology.nodes})
             for device in host.topology.devices:
                 node = device.node if device.node in host.topology.node_ids else None
                 for where in {None, node}:

@@ -79,6 +79,14 @@ def test_what_floats_goes_where_bound_memory_leaves_room(tmp_path: Path) -> None
     assert not Replay.of(fleet, schedule).run(schedule)
 
 
+def test_hosts_that_tell_no_memory_have_enough(tmp_path: Path) -> None:
+    """The plan takes it for enough, and so does the order: a VM that floats had no way there."""
+    hosts = "\n".join(f"  - {{name: {name}, nodes: [{{id: 0, cpus: 0-3}}, {{id: 1, cpus: 4-7}}]}}" for name in "ab")
+    vms = "  - {name: v, vcpus: 2, memory: 5GiB, cpu_policy: shared, host: a}"
+    _, schedule = ordered(tmp_path, hosts, vms, "  - {within: [v], hosts: [b]}")
+    assert [step.vm for step in schedule.steps] == ["v"] and not schedule.blocked
+
+
 def test_local_disks_are_copied_and_take_time(tmp_path: Path) -> None:
     """A VM of 16 GiB with a local disk of 1.5 TiB takes 1,552 GiB to another host, and the minutes of all that."""
     path = tmp_path / "fleet.yaml"
