@@ -118,7 +118,7 @@ def _crowded(fleet: Fleet, share: Fraction, most_months: int) -> int:
     vcpus = sum(vm.spec.vcpus for vm in fleet.vms)
     asked = sum(vm.spec.memory_kib for vm in fleet.vms)
     for month in range(most_months + 1):
-        grown_by = float((1 + share) ** month)
+        grown_by = (1 + share) ** month  # exact: a thousand months of doubling are no float
         if vcpus * grown_by > cpus or asked * grown_by > memory:
             return month
     return most_months + 1

@@ -28,6 +28,12 @@ def test_the_first_month_that_does_not_fit(build: Any) -> None:
     assert [month.month for month in found.months] == [0, 2, 3, 4]
 
 
+def test_an_empty_fleet_grows_for_ever(build: Any) -> None:
+    """Nothing times any growth is nothing: a thousand months of doubling were a number too large to be counted."""
+    found = runway(build.fleet([build.host("h0")], []), Fraction(1), OPTIONS, most_months=1100)
+    assert (found.fits, found.full) == (1100, None)
+
+
 def test_a_fleet_that_is_over_its_memory_now(build: Any) -> None:
     """What VMs come to says nothing where they are over their hosts already: they stay, and one more does not fit."""
     vms = [build.vm(f"v{n}", build.spec(1, 9, cells=1), current=build.now("h0", (n % 2,))) for n in range(4)]
