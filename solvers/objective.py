@@ -1,8 +1,9 @@
 """Objectives, and the terms that they add up: a kind of cost is a class here, and an entry in the table of each engine.
 
 The tables stand in `solvers.evaluate` (the referee), `solvers.counts.host_block` and `solvers.exact.model` (CP-SAT
-models), `solvers.columns.terms` (pricing), and `solvers.improve.fleet`. An engine whose table lacks a term says so by
-`lacking`, before it starts.
+models), and `solvers.columns.columns` (whose prices `solvers.columns.duals` makes). An engine that proves and whose
+table lacks a term says so by `lacking`, before it starts; heuristics look at what they know, and the referee has the
+last word.
 """
 
 from __future__ import annotations
