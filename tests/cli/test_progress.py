@@ -7,6 +7,7 @@ import io
 import pytest
 
 from placer.cli.progress import ProgressPrinter
+from placer.cli.questions.sweeps import SweepProgress
 from placer.cli.terminal import Terminal
 from placer.show.progress_words import progress_line
 from solvers.result import Progress
@@ -77,3 +78,17 @@ def test_quiet() -> None:
     printer(report())
     printer.finish()
     assert stream.getvalue() == ""
+
+
+def test_a_sweep_tells_the_time_left_once_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line every ten seconds where nobody watches, and the last one; seconds left are told from the third task on."""
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, out = Terminal(verb="whatif"), io.StringIO()
+    terminal.err = out
+    now = [0.0]
+    told = SweepProgress(terminal, "scenarios", clock=lambda: now[0])
+    for done, seconds in ((0, 0), (1, 4), (2, 11), (3, 12), (5, 25), (8, 26)):
+        now[0] = float(seconds)
+        told(done, 8)
+    lines = [line.split(" ", 1)[1] for line in out.getvalue().splitlines()]
+    assert lines == ["1 of 8 scenarios", "5 of 8 scenarios  15 s left", "8 of 8 scenarios"]

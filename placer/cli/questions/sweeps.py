@@ -15,7 +15,10 @@ from placer.errors import InputError, PartialError
 if TYPE_CHECKING:
     from placer.sweeps.executors import Pool
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 10.0
+"""Where standard error is no terminal, lines come no sooner after one another than this."""
+TELLING = 3
+"""Tasks that must be done before the time left is told: one or two say little of the others."""
 _CLEAR_TO_END = "\x1b[K"
 
 
@@ -75,8 +78,8 @@ class SweepProgress:
         if self.terminal.quiet or (not self.live and done < total and now - self.printed_s < SECONDS_BETWEEN_LINES):
             return
         self.printed_s = now
-        rate = (now - self.began_s) / max(1, done - self.first)
-        left = "" if done == total else f"  {rate * (total - done):.0f} s left"
+        mine = done - self.first
+        left = "" if done == total or mine < TELLING else f"  {(now - self.began_s) / mine * (total - done):.0f} s left"
         line = f"{_bar(done, total)} {done} of {total} {self.what}{left}"
         if self.live:
             self.terminal.err.write(f"\r{line}{_CLEAR_TO_END}" + ("\n" if done == total else ""))
