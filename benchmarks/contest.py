@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
     from placer.planning.compile.compile import Compiled
+    from solvers.choice import Engine
     from solvers.problem import MoveBudget, Problem
-    from solvers.solve import Engine
 
 PLACER = "placer"
 

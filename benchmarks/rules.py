@@ -71,7 +71,7 @@ def _measure(job: Job) -> Iterator[Row]:
     from benchmarks.contest import PLACER, compiled, result_row, run_placer
     from placer.check.check import check
     from placer.planning.decode.plan import plan_from_result
-    from solvers.solve import Engine
+    from solvers.choice import Engine
 
     size = _SIZES[job.size]
     ways: tuple[tuple[str, Engine], ...] = ((PLACER, "auto"), ("placer's greedy engine", "greedy"))

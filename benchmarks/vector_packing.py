@@ -15,8 +15,8 @@ from benchmarks.registry import SMOKE, Job, Row, Spec
 from placer.errors import Fault, InputError
 
 if TYPE_CHECKING:
+    from solvers.choice import Engine
     from solvers.problem import Problem
-    from solvers.solve import Engine
 
 MAX_LINE = 1 << 22
 TRIPLETS_FROM = 60

@@ -46,7 +46,7 @@ def solve_fleet(
     Parameters
     ----------
     goals : ordered goals, ``"placed,rules,remote~1%,hosts"``; None for the default (design section 5).
-    time_limit_s : seconds of wall time for the search, looked at between rounds.
+    time_limit_s : seconds of wall time to put the fleet in numbers and search, looked at between rounds.
     max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
         VMs keeps them on their nodes unless one of the two is given, but for those on hosts that are to be emptied.
     max_repins : most VMs that stay on their nodes and get other CPUs or sets; None: no limit.
@@ -191,7 +191,9 @@ class _Planning:
         asked = drained_first(self.fleet, options.max_moves, options.max_migrations)
         budget = move_budget(asked, options.max_moves, options.max_migrations)
         compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
-        result = self._solved(compiled.problem, Limits(time_limit_s=options.time_limit_s, rounds=options.rounds))
+        # What it took to put the fleet in numbers is part of the limit.
+        left_s = max(0.0, options.time_limit_s - (time.monotonic() - self.began))
+        result = self._solved(compiled.problem, Limits(time_limit_s=left_s, rounds=options.rounds))
         if not result.is_answer:
             raise _nothing(result)
 

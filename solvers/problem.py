@@ -93,6 +93,7 @@ class Shape:
     touches : (P, nodes) whether the placement has CPUs on the node.
     stay_only : (P,) True where only a VM that is already there may be so (an irregular current placement).
     complete : False where not every placement of every flavor was enumerated: then a bound may not be claimed.
+    unlisted : goal -> flavor -> what one VM costs at least in a way that was not enumerated, where only this is open.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Shape:
     loads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     parts: Mapping[int, IntArray] = field(default_factory=dict)
     complete: bool = True
+    unlisted: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def kept(self, row: int) -> IntArray:
         """Return (n, P) amounts of which no flavor may come to have more than now while the row is over: units of the

@@ -6,35 +6,24 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
+from solvers.choice import EXACT_LIMIT, Engine, choose, columns_cannot, counts_of
 from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate
-from solvers.objective import lacking
 from solvers.problem import Problem
+from solvers.proofs.first_claims import proven_first
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
 
-Engine = Literal["auto", "exact", "columns", "states", "greedy"]
-"""``states`` is the older name of ``columns``."""
-
-EXACT_COUNTS = 20_000
-"""The exact engine alone is chosen up to this many counts (hosts × placements): it proves that much in seconds."""
-EXACT_HOSTS = 12
-"""And up to so many hosts: from there on the columns engine is the faster one, whatever the counts."""
-EXACT_LIMIT = 400_000
-"""Above this many counts the exact engine's model alone is too large to be of use."""
 PATIENCE, LONG_PATIENCE = 4, 12
 """Rounds of one kind that may bring nothing before the engines and after them."""
 BRIMS = 4
 """Times that some hosts are filled anew for what is left out."""
+FEW_COUNTS = 4_096
+"""Up to so many counts engines take their turn even where the first answer is proven: they break ties as well."""
 BRIEF_SWEEPS = 1
 """The exact engine's short turn on small problems."""
 BRIEF_ROUNDS = 16
 """The columns engine's short turn after that."""
-
-
-class UnsupportedError(ValueError):
-    """An engine was asked for something that it cannot do; the message names both."""
 
 
 def solve(
@@ -91,6 +80,12 @@ def solve(
     if chosen == "greedy":
         return run.best
     if engine == "auto":
+        if (
+            counts_of(problem) > FEW_COUNTS
+            and run.best.is_answer
+            and (first := proven_first(problem, run.best)).status == "optimal"
+        ):
+            return first
         run.climb(chosen)
     elif chosen == "exact":
         run.exact()
@@ -137,7 +132,7 @@ class _Ladder:
 
     def climb(self, chosen: Engine) -> None:
         """Take the steps that suit the problem until all is proven or the limits are met."""
-        able = not _columns_cannot(self.problem)
+        able = not columns_cannot(self.problem)
         if chosen == "exact":
             if able and not self.problem.rules:
                 # Each of the two proves in a second what the other one does not in an hour: both get a short turn.
@@ -314,6 +309,9 @@ class _Ladder:
 
     def result(self) -> Result:
         """Return the best answer, with all the rounds that led to it."""
+        if self.best.is_answer and not all(shape.complete for shape in self.problem.shapes):
+            # Engines claim nothing where places are missing.
+            self.best = proven_first(self.problem, self.best)
         return replace(self.best, rounds=self.rounds)
 
     def tell(self, engine: str, note: str) -> None:
@@ -347,53 +345,3 @@ def _better(known: Result, found: Result) -> Result:
     was = [(row.value, row.bound) for row in known.objectives]
     news = was != [(row.value, row.bound) for row in out.objectives]
     return out if news else replace(out, engine=known.engine, certificate=known.certificate)
-
-
-def counts_of(problem: Problem) -> int:
-    """Return hosts × placements: how many integers the exact engine's model has at most."""
-    return sum(host_class.count * problem.shapes[host_class.shape].placements for host_class in problem.classes)
-
-
-def choose(problem: Problem, engine: Engine) -> Engine:
-    """Return the engine to use.
-
-    Raises
-    ------
-    UnsupportedError
-        If an engine was asked for by name and cannot do what the problem asks.
-    """
-    if engine == "greedy":
-        return engine
-    if engine == "exact":
-        reasons = _exact_cannot(problem)
-        if reasons:
-            raise UnsupportedError(f"engine 'exact' cannot do {', '.join(reasons)}")
-        return engine
-    if engine in ("columns", "states"):
-        reasons = _columns_cannot(problem)
-        if reasons:
-            raise UnsupportedError(f"engine 'columns' cannot do {', '.join(reasons)}; engine 'exact' can")
-        return "columns"
-    counts = counts_of(problem)
-    able = not _exact_cannot(problem)
-    if not (able and counts <= EXACT_COUNTS and problem.host_count <= EXACT_HOSTS) and not _columns_cannot(problem):
-        return "columns"
-    return "exact" if able and counts <= EXACT_LIMIT else "greedy"
-
-
-def _exact_cannot(problem: Problem) -> list[str]:
-    """Return what of the problem the exact engine cannot do."""
-    from solvers.exact.model import TERMS
-
-    return lacking(problem.objectives, TERMS)
-
-
-def _columns_cannot(problem: Problem) -> list[str]:
-    """Return what of the problem the columns engine cannot do; rules over hosts are taken apart beforehand."""
-    spread = (rule for rule in problem.rules if rule.kind == "spread" and rule.scope in ("host", "node"))
-    if any(rule.members and not rule.amounts for rule in spread):
-        return ["rules that spread VMs over hosts or nodes unless they are rows"]
-    problem = replace(problem, rules=())
-    from solvers.columns.engine import unsupported
-
-    return list(unsupported(problem))

@@ -15,7 +15,7 @@ from benchmarks.truth.race import Outcome, check_witness, race, reference
 from benchmarks.truth.reference import Answer
 from benchmarks.truth.shrink import shrink
 from placer.errors import InputError
-from solvers.solve import Engine
+from solvers.choice import Engine
 
 ENGINES: Sequence[Engine] = ("auto", "exact", "columns", "greedy")
 ALL = "all"

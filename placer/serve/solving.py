@@ -14,8 +14,8 @@ from placer.planner import solve_fleet
 from placer.serve.desk import Desk, Shown
 from placer.serve.edits import edited
 from placer.show.progress_words import progress_figures, progress_line, progress_name
+from solvers.choice import UnsupportedError
 from solvers.result import Interrupt, Progress
-from solvers.solve import UnsupportedError
 
 _READING = ("running_only", "max_hosts", "max_vms")
 """Options of a plan that say how its fleet was read."""

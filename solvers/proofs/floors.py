@@ -45,6 +45,19 @@ def saving_floor(problem: Problem, objective: Objective) -> int:
     return total
 
 
+def arrivals_floor(problem: Problem, objective: Objective) -> int:
+    """Return what the VMs that come cost at least in an objective where none of them is left out, and where a host
+    counts and nothing else is known, the cheapest one that somebody has to be on.
+    """
+    floor = 0
+    arriving = [0 if flavor.phantom else flavor.arriving for flavor in problem.flavors]
+    if objective.cost is not None and (least := _least_costs(problem, objective.cost)) is not None:
+        floor += sum(many * cost for many, cost in zip(arriving, least.tolist(), strict=True))
+    if objective.host_cost and any(arriving):
+        floor += max(0, min((host_class.cost for host_class in problem.classes), default=0))
+    return floor
+
+
 def least_moves(problem: Problem, objective: Objective, most: int) -> int:
     """Return how many VMs have to move at least for an objective to cost no more than `most`.
 
@@ -98,6 +111,8 @@ def _least_costs(problem: Problem, key: str) -> IntArray | None:
             return None
         keep = ~shape.stay_only
         np.minimum.at(least, shape.flavor[keep], cost[keep])
+        for flavor, cost_elsewhere in shape.unlisted.get(key, {}).items():
+            least[flavor] = min(int(least[flavor]), max(0, cost_elsewhere))
     return np.where(least == none, 0, least)
 
 

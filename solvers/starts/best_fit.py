@@ -22,6 +22,8 @@ from solvers.starts.rules import RuleKeeper
 
 ENGINE = "greedy"
 _PLENTY = 1 << 40
+BLOCK = 1 << 20
+"""Groups × placements × rows that are looked at together."""
 
 
 def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None = None) -> Result:
@@ -268,24 +270,38 @@ class _Packing:
         share = groups.room[: len(groups)] / groups.capacity[: len(groups)]
         largest = groups.capacity[: len(groups)].max(axis=0)
         size = (groups.capacity[: len(groups)] / largest).sum(axis=1)
-        for placement in placements:
-            fit, rows = groups.fits(placement)
-            chosen = np.flatnonzero(allowed & (fit > 0))
-            if not len(chosen):
+        for some, rows in _blocks(groups, placements):
+            hosts, which = np.nonzero(allowed[:, None] & (groups.fits(some, rows) > 0))
+            if not len(hosts):
                 continue
+            chosen = some[which]
             columns = []
             for objective in self.problem.objectives:
-                cost = np.zeros(len(chosen))
+                cost = np.zeros(len(hosts))
                 if objective.cost is not None and objective.cost in groups.shape.cost:
-                    cost += groups.shape.cost[objective.cost][placement]
+                    cost += groups.shape.cost[objective.cost][chosen]
                 if objective.stay_penalty:
-                    cost += penalty[chosen]
+                    cost += penalty[hosts]
                 if objective.host_cost:
-                    cost += opening[chosen]
+                    cost += opening[hosts]
                 columns.append(cost)
                 if objective.host_cost:
                     # Of hosts to be opened the one that will take most.
-                    columns.append(np.where(opening[chosen] > 0, -size[chosen], 0.0))
-            columns.append(share[np.ix_(chosen, rows)].sum(axis=1))
-            where = np.stack([np.full(len(chosen), shape), chosen, np.full(len(chosen), placement)])
+                    columns.append(np.where(opening[hosts] > 0, -size[hosts], 0.0))
+            columns.append(share[hosts[:, None], rows[which]].sum(axis=1))
+            where = np.stack([np.full(len(hosts), shape), hosts, chosen])
             yield np.concatenate([np.array(columns, dtype=np.float64), where.astype(np.float64)])
+
+
+def _blocks(groups: Groups, placements: list[int]) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield placements that take of as many rows each, and those rows (placements, rows), so many that what is
+    computed of all groups at once stays small.
+    """
+    taken = groups.shape.use[placements] > 0
+    widths = taken.sum(axis=1)
+    for width in np.unique(widths).tolist():
+        alike = np.flatnonzero(widths == width)
+        rows = np.nonzero(taken[alike])[1].reshape(len(alike), width)
+        step = max(1, BLOCK // (len(groups) * max(1, width)))
+        for at in range(0, len(alike), step):
+            yield np.array(placements, dtype=np.int64)[alike[at : at + step]], rows[at : at + step]

@@ -97,17 +97,16 @@ class Groups:
         most = self.limited.get(group, {}).get(placement)
         return 1 << 40 if most is None else max(0, most - self.held[group].get(placement, 0))
 
-    def fits(self, placement: int) -> tuple[IntArray, IntArray]:
-        """Return for every group how many fit, and the rows that the placement takes."""
-        use = self.shape.use[placement]
-        rows = np.flatnonzero(use)
+    def fits(self, placements: IntArray, rows: IntArray) -> IntArray:
+        """Return (groups, placements) how many fit, of placements that take of `rows` (placements, as many each)."""
         room = self.room[: len(self)]
-        fit: IntArray = np.full(len(self), 1 << 40, dtype=np.int64)
-        if len(rows):
-            fit = (room[:, rows] // use[rows]).min(axis=1)
-        for group in self.limited:
-            fit[group] = min(int(fit[group]), self._most(group, placement))
-        return fit, rows
+        fit: IntArray = np.full((len(self), len(placements)), 1 << 40, dtype=np.int64)
+        if rows.shape[1]:
+            fit = (room[:, rows] // self.shape.use[placements[:, None], rows]).min(axis=2)
+        for group, most in self.limited.items():
+            for at in np.flatnonzero(np.isin(placements, list(most))).tolist():
+                fit[group, at] = min(int(fit[group, at]), self._most(group, int(placements[at])))
+        return fit
 
     def of_flavor(self, group: int, flavors: Sequence[int]) -> int:
         """Return how many VMs of some flavors each host of a group holds."""

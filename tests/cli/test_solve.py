@@ -111,9 +111,9 @@ def test_engine_that_cannot_do_it(
     placer: Placer, fleet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An engine asked for by name that lacks what is needed is a usage fault with the engine's own words."""
-    import solvers.solve
+    import solvers.choice
 
-    monkeypatch.setattr(solvers.solve, "_columns_cannot", lambda _problem: ["rules between hosts"])
+    monkeypatch.setattr(solvers.choice, "columns_cannot", lambda _problem: ["rules between hosts"])
     run = placer("solve", fleet_file, "-o", tmp_path / "plan.json", "--engine", "states")
     assert run.code == 2 and "rules between hosts" in run.err and "--engine" in run.err
 

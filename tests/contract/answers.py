@@ -12,9 +12,10 @@ import small_problems
 
 import placer
 from placer.model.plan import PlanVm
+from solvers.choice import Engine, UnsupportedError
 from solvers.problem import Problem
 from solvers.result import Limits, Result
-from solvers.solve import Engine, UnsupportedError, solve
+from solvers.solve import solve
 
 DATA = Path(__file__).parents[2] / "data"
 DIGESTS = Path(__file__).with_name("answers.json")

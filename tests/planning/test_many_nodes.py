@@ -13,6 +13,31 @@ def _many(build: Any, nodes: int) -> Any:
     return build.host(topology=build.topology(nodes=nodes, cpus=2, memory_gib=4))
 
 
+def test_the_limit_counts_what_it_takes_to_list_sets(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engines get what putting the fleet in numbers leaves of the limit, and nothing below 0."""
+    from placer.planning.compile import compile
+    from solvers import solve
+
+    told, began, real = [], solve.time.monotonic(), (compile.compile_fleet, solve.solve)
+    now = [began]
+
+    def slow(*args: Any, **options: Any) -> Any:
+        now[0] += 4.0
+        return real[0](*args, **options)
+
+    def seen(problem: Any, *, limits: Any, **options: Any) -> Any:
+        told.append(limits.time_limit_s)
+        return real[1](problem, limits=limits, **options)
+
+    monkeypatch.setattr("placer.planner.time", type("", (), {"monotonic": staticmethod(lambda: now[0])}))
+    monkeypatch.setattr(compile, "compile_fleet", slow)
+    monkeypatch.setattr(solve, "solve", seen)
+    fleet = build.fleet([_many(build, 2)], [build.vm("one", build.spec(2, 1))])
+    for limit_s in (10.0, 3.0):
+        assert not solve_fleet(fleet, goals="placed", time_limit_s=limit_s).unplaced
+    assert told == [6.0, 0.0]
+
+
 def test_the_nodes_that_are_left_are_found(build: Any) -> None:
     """Eight of sixteen nodes are taken by VMs that stay: the guest of eight cells lies on the others, only there."""
     small = build.spec(2, 1)

@@ -10,7 +10,7 @@ from benchmarks.truth.cases import Case
 from benchmarks.truth.fleets import FAMILIES, draw
 from benchmarks.truth.race import Outcome, check_witness, race, reference
 from benchmarks.truth.shrink import shrink
-from solvers.solve import Engine
+from solvers.choice import Engine
 
 FLEETS = 12
 """Fleets a family at every run; `placer bench truth` races as many as one likes."""

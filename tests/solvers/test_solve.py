@@ -10,12 +10,13 @@ import pytest
 from instances import synthetic_fleet
 from small_problems import small_case, small_problem
 
-import solvers.solve
+import solvers.choice
+from solvers.choice import UnsupportedError, choose, counts_of
 from solvers.evaluate import evaluate, violations
 from solvers.objective import Unplaced
 from solvers.problem import CrossRule, Problem
 from solvers.result import Limits, ObjectiveResult, Progress, Result
-from solvers.solve import UnsupportedError, _better, choose, counts_of, solve
+from solvers.solve import _better, solve
 
 
 def with_rule(problem: Problem, scope: str) -> Problem:
@@ -28,7 +29,7 @@ def test_size_decides() -> None:
     """Small fleets go to the exact engine, large ones to the columns engine, and back where it cannot do them."""
     small, large = synthetic_fleet(10, 100), synthetic_fleet(1000, 10_000)
     assert (choose(small, "auto"), choose(large, "auto")) == ("exact", "columns")
-    assert counts_of(large) > solvers.solve.EXACT_LIMIT
+    assert counts_of(large) > solvers.choice.EXACT_LIMIT
     assert choose(with_rule(synthetic_fleet(100, 1000), "host"), "auto") == "exact"
     assert choose(with_rule(large, "host"), "auto") == "greedy"
     for engine in ("exact", "greedy", "columns"):
@@ -72,7 +73,7 @@ def test_first_answer_is_told_before_anything_else() -> None:
 
 def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the columns engine leaves open goes on to the exact engine: no goal is worse than by columns alone."""
-    monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
+    monkeypatch.setattr(solvers.choice, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(20, 284)
     alone = solve(problem, engine="states", limits=Limits(time_limit_s=600, rounds=4))
     both = solve(problem, limits=Limits(time_limit_s=600, rounds=4 + 3))
@@ -106,7 +107,7 @@ def test_warm_start_is_used() -> None:
 
 def test_any_number_of_workers_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker, two, a pool of threads and a pool of processes agree in everything, columns and exact by turns."""
-    monkeypatch.setattr(solvers.solve, "EXACT_HOSTS", 0)
+    monkeypatch.setattr(solvers.choice, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(10, 140)
     limits = Limits(time_limit_s=600, rounds=8)
     alone = solve(problem, limits=limits, seed=3)

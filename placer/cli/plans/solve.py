@@ -116,7 +116,7 @@ def solve(
         def work(interrupt: Interrupt) -> Plan:
             from placer.planner import solve_fleet
             from placer.sweeps.executors import cores
-            from solvers.solve import UnsupportedError
+            from solvers.choice import UnsupportedError
 
             interrupt.preparing = True
             try:

@@ -4,6 +4,7 @@ interchangeable.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from placer.model.vm import MAX_AUTO_CELLS, CellMode, DeviceRequest, EmulatorPol
 from solvers.pins.cpu_rows import CoreKind, CpuPolicy
 
 DEFAULT_PAGE_KIB = 4
+
+Shares = tuple[tuple[float, ...], ...]
+"""Of the accesses of each part (rows) what share goes to the memory of each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +89,34 @@ class Needs:
         """Return the first part that has vCPUs: emulator threads with a CPU of their own are beside it."""
         return next(number for number, part in enumerate(self.options[option]) if part.vcpus)
 
-    def transfer(self, option: int) -> list[list[float]]:
+    def transfer(self, option: int) -> Shares:
         """Return T[c][e] of the measure: the share of part c's accesses that goes to part e's memory (rows sum to
         1).
         """
         parts = self.options[option]
-        return transfer([part.ram_kib for part in parts], self.locality if self.shown else None)
+        return transfer(tuple(part.ram_kib for part in parts), self.locality if self.shown else None)
 
 
-def transfer(memory: list[int], locality: float | None) -> list[list[float]]:
+@functools.lru_cache(maxsize=4096)
+def transfer(memory: tuple[int, ...], locality: float | None) -> Shares:
     """Return T of the measure for cells of these sizes; `locality` None is uniform. Empty memory counts as equal."""
     count = len(memory)
     if count == 1:
-        return [[1.0]]
-    sizes = memory if sum(memory) else [1] * count
+        return ((1.0,),)
+    sizes = memory if sum(memory) else (1,) * count
     total = sum(sizes)
     if locality is None:
-        return [[size / total for size in sizes] for _ in range(count)]
+        return (tuple(size / total for size in sizes),) * count
     rows = []
     for own in range(count):
         others = total - sizes[own]
         if others:
             rows.append(
-                [locality if other == own else (1 - locality) * sizes[other] / others for other in range(count)]
+                tuple(locality if other == own else (1 - locality) * sizes[other] / others for other in range(count))
             )
         else:
-            rows.append([1.0 if other == own else 0.0 for other in range(count)])
-    return rows
+            rows.append(tuple(1.0 if other == own else 0.0 for other in range(count)))
+    return tuple(rows)
 
 
 def spec_needs(spec: VmSpec, *, locked_cells: int | None = None) -> Needs:

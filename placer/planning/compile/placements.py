@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,23 +84,30 @@ def view_of(host: Host) -> NodeView:
     )
 
 
-def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], bool]:
-    """Enumerate the placements of a flavor, up to equal parts; also tell whether all of them are there."""
+def placements_of(needs: Needs, view: NodeView) -> tuple[list[Placement], int | None]:
+    """Enumerate the placements of a flavor, up to equal parts; also return what those that are left out cost at least,
+    None where all of them are there.
+    """
     found: list[Placement] = []
-    complete = True
+    unlisted: list[int] = []
     for option in range(len(needs.options)):
         maps = list(itertools.islice(_maps(needs, option, view.cpu_nodes, view), MAX_MAPS + 1))
-        if len(maps) > MAX_MAPS:
-            complete = False
+        complete = len(maps) <= MAX_MAPS
+        if not complete:
             maps = _some_maps(needs, option, view)
+        reached = not needs.takes_memory or not any(None in row for row in view.distances)
         for cpu, memory in maps:
             # Memory interleaved over k nodes is on k nodes; cells that the guest sees may share a far memory node.
-            if not _reaches(needs, option, cpu, memory, view) or (not needs.shown and len(set(memory)) < len(memory)):
+            if not needs.shown and len(set(memory)) < len(memory):
+                continue
+            if not reached and not _reaches(needs, option, cpu, memory, view):
                 continue
             ways, all_ways = _device_choices(needs, option, cpu, view)
             complete &= all_ways
             found.extend(Placement(option, cpu, memory, devices) for devices in ways)
-    return found, complete
+        if not complete:
+            unlisted.append(_least_cost(needs, option, view))
+    return found, min(unlisted, default=None)
 
 
 def running_nodes(needs: Needs, placement: Placement) -> tuple[int, ...]:
@@ -114,19 +123,48 @@ def placement_cost(needs: Needs, placement: Placement, view: NodeView) -> int:
     parts = needs.options[placement.option]
     shares = needs.transfer(placement.option)
     units = needs.device_units(placement.option)
+    distances, unreachable = view.distances, UNREACHABLE / LOCAL
     total = 0.0
     for own, (part, node) in enumerate(zip(parts, placement.cpu_nodes, strict=True)):
         extra = -1.0
         for other, memory_node in enumerate(placement.memory_nodes):
             if shares[own][other]:
-                away = view.distances[node][memory_node]
-                extra += shares[own][other] * (away if away is not None else UNREACHABLE / LOCAL)
+                away = distances[node][memory_node]
+                extra += shares[own][other] * (away if away is not None else unreachable)
         for (_, policy, _), device_node in zip(units, placement.device_nodes, strict=True):
             if policy == "preferred" and device_node is not None:
-                away = view.distances[node][device_node]
-                extra += (away if away is not None else UNREACHABLE / LOCAL) - 1.0
+                away = distances[node][device_node]
+                extra += (away if away is not None else unreachable) - 1.0
         total += part.vcpus * extra
     return round(COST_UNIT * needs.weight * total)
+
+
+def _least_cost(needs: Needs, option: int, view: NodeView) -> int:
+    """Return what no placement of an option costs less than: every part where its accesses would be nearest.
+
+    Of parts that are each on a node of their own, the one whose memory is used most is the nearest.
+    """
+    parts, shares = needs.options[option], needs.transfer(option)
+    apart = not needs.share_node and not any(part.is_empty for part in parts)
+    apart &= all(tuple(_memory_choices(needs, node, view)) == (node,) for node in view.cpu_nodes)
+    devices = sum(policy == "preferred" for _, policy, _ in needs.device_units(option))
+    total = 0.0
+    for own, part in enumerate(parts):
+        least = math.inf
+        for node in view.cpu_nodes if part.vcpus else ():
+            away = [UNREACHABLE / LOCAL if distance is None else distance for distance in view.distances[node]]
+            nearest = min(away)
+            cost = devices * (min(1.0, nearest) - 1.0) - 1.0
+            if apart:
+                others = sorted(away[other] for other in view.all_memory if other != node)
+                rest = sorted((shares[own][slot] for slot in range(len(parts)) if slot != own), reverse=True)
+                cost += shares[own][own] * away[node] + sum(map(operator.mul, rest, others))
+            else:
+                cost += sum(shares[own]) * nearest
+            least = min(least, cost)
+        total += part.vcpus * least if part.vcpus else 0.0
+    # A hair less, since sums of fractions depend on their order: what comes out is rounded as costs are.
+    return round(COST_UNIT * needs.weight * total - 1e-4)
 
 
 def canonical(needs: Needs, placement: Placement) -> Placement:
@@ -164,12 +202,17 @@ def part_groups(needs: Needs, option: int) -> list[list[int]]:
 def _some_maps(needs: Needs, option: int, view: NodeView) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Return `MAX_MAPS` maps or so: from every node on those of nodes side by side first, so that none is left out."""
     nodes = view.cpu_nodes
-    found: dict[Placement, None] = {}
+    groups = [group for group in part_groups(needs, option) if len(group) > 1]
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], None] = {}
     for first in range(len(nodes)):
         turned = (*nodes[first:], *nodes[:first])
         for cpu, memory in itertools.islice(_maps(needs, option, turned, view), MAX_MAPS // len(nodes)):
-            found[canonical(needs, Placement(option, cpu, memory))] = None
-    return [(placement.cpu_nodes, placement.memory_nodes) for placement in found]
+            pairs = list(zip(cpu, memory, strict=True))
+            for group in groups:
+                for slot, pair in zip(group, sorted(pairs[slot] for slot in group), strict=True):
+                    pairs[slot] = pair
+            found[tuple(node for node, _ in pairs), tuple(node for _, node in pairs)] = None
+    return list(found)
 
 
 def _maps(

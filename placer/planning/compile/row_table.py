@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +39,7 @@ class RowTable:
     _inside: dict[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     _inside_of: int = 0
     _numbers: dict[tuple[RowKind, NodeSet, str | int], int] = field(default_factory=dict)
+    _parts: dict[Hashable, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def row(self, kind: RowKind, nodes: NodeSet = (), what: str | int = "") -> int:
         """Return the index of a row, made if it is new."""
@@ -93,9 +94,9 @@ class RowTable:
         parts = needs.options[placement.option]
         for slot, part in enumerate(parts):
             extra = 1 if needs.extra_cpu and slot == needs.lead(placement.option) else 0
-            self._cpu(out, needs, part, placement.cpu_nodes[slot], extra)
-            self._load(out, group, part, placement.cpu_nodes[slot], extra)
-            self._memory(out, needs, part, (placement.memory_nodes[slot],))
+            nodes = placement.cpu_nodes[slot], placement.memory_nodes[slot]
+            for row, amount in self._part_use(group, part, extra, *nodes):
+                _add(out, row, amount)
         if self.structure.whole is not None:
             self._core_load(out, needs, placement)
         self._devices(out, needs, placement)
@@ -115,6 +116,22 @@ class RowTable:
                 for part, node in zip((part for part in parts if part.vcpus), running, strict=True):
                     _add(out, self.row(RowKind.ONE_L3, (node,), number), self._cpus_taken(needs, part, node))
         return out
+
+    def _part_use(
+        self, group: FlavorGroup, part: Part, extra: int, node: int, memory: int
+    ) -> tuple[tuple[int, int], ...]:
+        """Return (row, units) that a part takes with its CPUs on one node and its memory on one; most sets of nodes
+        ask again.
+        """
+        needs = group.needs
+        key = (needs.thread_policy, needs.core_kind, group.busy, part, extra, node, memory)
+        if key not in self._parts:
+            out: dict[int, int] = {}
+            self._cpu(out, needs, part, node, extra)
+            self._load(out, group, part, node, extra)
+            self._memory(out, needs, part, (memory,))
+            self._parts[key] = tuple(out.items())
+        return self._parts[key]
 
     def _loose_use(self, group: FlavorGroup, loose: Loose, spread_rules: Mapping[int, str]) -> dict[int, int]:
         """Return what a VM takes that is not bound to one node a cell: of the rows of its sets, and of all above."""

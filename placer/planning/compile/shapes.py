@@ -52,6 +52,7 @@ class ShapeDraft:
     stay_only: list[bool] = field(default_factory=list)
     index: dict[tuple[int, Place], int] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
+    unlisted: dict[int, int] = field(default_factory=dict)
     complete: bool = True
 
     def costs_of(self, group: FlavorGroup, rules: Sequence[Rule]) -> dict[str, int]:
@@ -105,7 +106,7 @@ class ShapeFactory:
     only_threads: bool = True
     drafts: list[ShapeDraft] = field(default_factory=list)
     _index: dict[Structure, int] = field(default_factory=dict)
-    _maps: dict[tuple[Needs, NodeView], tuple[list[Placement], bool]] = field(default_factory=dict)
+    _maps: dict[tuple[Needs, NodeView], tuple[list[Placement], int | None]] = field(default_factory=dict)
 
     def draft_of(self, structure: Structure, host: Host) -> int:
         """Return the number of the structure's draft, made with all regular placements if it is new; `host` is one of
@@ -179,8 +180,10 @@ class ShapeFactory:
         key = (group.needs, view)
         if key not in self._maps:
             self._maps[key] = placements_of(group.needs, view)
-        placements, complete = self._maps[key]
-        draft.complete &= complete
+        placements, unlisted = self._maps[key]
+        if unlisted is not None:
+            draft.complete = False
+            draft.unlisted[flavor] = unlisted
         for placement in placements:
             cost = 0 if flavor in self.headroom else placement_cost(group.needs, placement, view)
             if most is not None and cost >= most:
@@ -258,6 +261,7 @@ class ShapeFactory:
             stay_only=np.array(draft.stay_only, dtype=bool)[keep],
             complete=draft.complete,
             parts=self._parts(kept, flavor, placements) if over else {},
+            unlisted={"remote": draft.unlisted} if draft.unlisted else {},
             hinges=tuple(dataclasses.replace(hinge, row=position[hinge.row]) for hinge in hinges),
             loads={name: (position[row], each) for name, (row, each) in loads.items()},
             inside={

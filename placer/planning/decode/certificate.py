@@ -32,22 +32,24 @@ def pin_mode(options: Mapping[str, Any]) -> PinMode | None:
     return None if options.get("binds") is False else said
 
 
-def certificate_of(result: Result) -> Mapping[str, Any] | None:
+def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None:
     """Return what goes to the plan's side file: the duals behind the bounds, and what is to be proven on the counts.
 
     Duals are the columns engine's own certificate. What the exact engine proved, all or what the duals do not, has
-    values and bounds.
+    values and bounds; so has what a first answer proves without a search. Where places are missing HiGHS would look at
+    those that are there alone, and confirm nothing.
     """
     duals = result.certificate
-    if duals is None and result.engine != "exact":
+    if duals is None and not any(found.bound for found in result.objectives) and result.engine != "exact":
         return None
+    whole = all(shape.complete for shape in problem.shapes)
     entries = [None] * len(result.objectives) if duals is None else duals["objectives"]
     counts = [
         {
             "goal": found.goal,
             "part": found.part,
             "value": found.value,
-            "bound": None if duals is not None and not _beyond(found, entry) else found.bound,
+            "bound": None if not whole or (duals is not None and not _beyond(found, entry)) else found.bound,
         }
         for found, entry in zip(result.objectives, entries, strict=True)
     ]

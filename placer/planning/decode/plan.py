@@ -80,7 +80,7 @@ def plan_from_result(
         options=_options(compiled, max_repins, pin),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
-        certificate=certificate_of(result),
+        certificate=certificate_of(compiled.problem, result),
     )
     open_ = uncovered(compiled, plan)
     return replace(plan, warnings=(*plan.warnings, uncovered_warning(open_))) if open_ else plan

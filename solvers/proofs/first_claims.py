@@ -1,0 +1,62 @@
+"""What is proven of an answer before any search: floors of the problem alone, and what they come to once all have a
+place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from solvers.claims import Claim, Claims, with_claims
+from solvers.evaluate import evaluate
+from solvers.objective import Objective
+from solvers.problem import Problem
+from solvers.proofs.excess_floor import excess_floor
+from solvers.proofs.floors import arrivals_floor, load_floor, saving_floor
+from solvers.result import Result
+
+
+def proven_first(problem: Problem, result: Result) -> Result:
+    """Return an answer with what needs no search to be proven of it, beside what is proven already."""
+    values = evaluate(problem, result.patterns, result.unplaced)
+    claims = Claims.of(result)
+    for number, claim in first_claims(problem, values):
+        claims.claim(number, claim)
+    return with_claims(result, values, claims)
+
+
+def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int, Claim]]:
+    """Yield (objective, claim) of floors that need no search, for an answer of these values.
+
+    Where not every placement was enumerated, what those that are missing cost has to be known, and no VM may be there
+    now: it could be in one of them.
+    """
+    known = all(
+        problem.shapes[one.shape].complete or (one.is_empty and problem.shapes[one.shape].unlisted)
+        for one in problem.classes
+    )
+    for number, objective in enumerate(problem.objectives):
+        if not known or _is_negative(problem, objective):
+            continue
+        floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor))
+        source = "what the moves allowed can save at most" if floor else "no cost is negative"
+        yield number, Claim(floor, source)
+        whole = _all_placed(problem, values[:number])
+        if whole and (more := arrivals_floor(problem, objective)):
+            yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
+
+
+def _is_negative(problem: Problem, objective: Objective) -> bool:
+    return objective.cost is not None and any(
+        (shape.cost[objective.cost] < 0).any() for shape in problem.shapes if objective.cost in shape.cost
+    )
+
+
+def _all_placed(problem: Problem, values: Sequence[int]) -> int:
+    """Return how many objectives have to be held so that no VM is left out; 0 where some are, or nothing says so."""
+    for number, value in enumerate(values):
+        unplaced = problem.objectives[number].unplaced
+        if unplaced is None or value:
+            continue
+        if all(int(unplaced[f]) > 0 for f, flavor in enumerate(problem.flavors) if flavor.arriving):
+            return number + 1
+    return 0
