@@ -20,6 +20,12 @@ def pci_address(text: str) -> PciAddress | None:
     return int(domain or "0", 16), int(bus, 16), int(slot, 16), int(function, 16)
 
 
+def pci_text(address: PciAddress) -> str:
+    """Return a PCI address as text, ``0000:81:00.0``."""
+    domain, bus, slot, function = address
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+
+
 def address_key(text: str) -> AddressKey:
     """Return what is equal for every way to write an address."""
     return pci_address(text) or text.strip()

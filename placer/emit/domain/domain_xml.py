@@ -92,7 +92,8 @@ def patch_domain(
         reading = read_domain(xml, where)
         root, pages = parse_xml(xml, where), page_layout(reading.spec)
         given, missing = replace_hostdevs(root, vm, host, origin)
-        _check_source(root, reading, vm, spec, host, where, given)
+        new = known is not None and known.current is None
+        _check_source(root, reading, vm, spec, host, where, given, new=new)
         if known is None or known.current is not None:
             missing = []
         if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
@@ -147,6 +148,8 @@ def _check_source(
     host: Host,
     where: str,
     given: Collection[_Element],
+    *,
+    new: bool,
 ) -> None:
     """Refuse XML that is not of this VM, or that a plan for this host would make false; `given` are devices of it."""
     wrong = []
@@ -172,7 +175,7 @@ def _check_source(
         )
         for text in wrong
     ]
-    faults += host_reference_faults(root, vm, host.topology, reading.pins, where, given)
+    faults += host_reference_faults(root, vm, host.topology, reading.pins, where, given, new=new)
     if faults:
         raise InputError(faults)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Given = tuple[str, int | None, PciAddress]
 """Kind, node and address of a device of the host that a VM gets."""
+_NETWORK = re.compile(r"\b(?:nic|vf|net|network|ethernet|sr-?iov)\b", re.IGNORECASE)
+"""Kinds of devices that an ``<interface>`` can be of."""
 
 
 def given_devices(vm: PlanVm) -> list[Given]:
@@ -31,8 +34,10 @@ def replace_hostdevs(
 ) -> tuple[list[_Element], list[Given]]:
     """Give the devices that a domain has the addresses of the plan, nothing else of them is touched.
 
-    Each gets one of its kind: what kind it is tells the host that the VM comes from (`origin`), else the one it goes
-    to. Where neither does, devices of one kind alone are taken in their order.
+    Each gets one of its kind: what kind it is tells the host that the VM comes from (`origin`), of a VM that is on
+    this host or nowhere yet this host. Where that is not told of any, devices of one kind alone are taken in their
+    order. A disk of type nvme is never given another address, for there are other data; nor is a whole card with
+    virtual functions; an ``<interface>`` only gets a network card or a function of one.
 
     Returns
     -------
@@ -40,31 +45,36 @@ def replace_hostdevs(
         The devices of the domain that now are those of the plan, and those of the plan that the domain lacks.
     """
     left = given_devices(vm)
+    moved = vm.from_host is not None and vm.from_host != host.name
+    kinds = _kinds(origin if moved else host.topology)
     open_: list[tuple[_Element, _Element, PciAddress]] = []
     given: list[_Element] = []
     for device, element, address in source_addresses(root):
         same = next((one for one in left if one[2] == address), None)
-        if same is None:
-            open_.append((device, element, address))
-        else:
+        if same is not None and (same[0] == kinds.get(address) if moved and device.tag != "disk" else not moved):
             left.remove(same)
             given.append(device)
-    kinds = {
-        pci_address(text): device.kind
-        for topology in (host.topology, origin)
-        if topology is not None
-        for device in topology.devices
-        for text in device.addresses
-    }
+        elif device.tag != "disk":
+            open_.append((device, element, address))
     untold = all(address not in kinds for _, _, address in open_) and len(open_) == len(left)
     alike = untold and len({kind for kind, _, _ in left}) == 1
     for device, element, address in open_:
-        other = next((one for one in left if alike or one[0] == kinds.get(address)), None)
+        fit = [one for one in left if device.tag != "interface" or _NETWORK.search(one[0])]
+        other = next((one for one in fit if alike or one[0] == kinds.get(address)), None)
         if other is not None:
             left.remove(other)
             given.append(device)
             _name_address(element, other[2])
     return given, left
+
+
+def _kinds(topology: Topology | None) -> dict[PciAddress | None, str | None]:
+    """Return the kind of each device of a host by its address, None of a card whose functions VMs get."""
+    kinds: dict[PciAddress | None, str | None] = {}
+    for device in () if topology is None else topology.devices:
+        kinds.setdefault(pci_address(device.address), None)
+        kinds.update((pci_address(text), device.kind) for text in device.addresses)
+    return kinds
 
 
 def _cell_near(vm: PlanVm, host: Host, node: int | None) -> int | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from placer.errors import Fault, InputError
 from placer.model.cpuset import parse_cpuset
 from placer.model.host import Topology
+from placer.model.pci import pci_text
 from placer.model.plan import PlanVm
+from placer.read.domains.hostdevs import source_addresses
 from placer.read.text.xml import line_of
 
 if TYPE_CHECKING:
@@ -22,10 +24,13 @@ def host_reference_faults(
     old_pins: Mapping[int, frozenset[int]],
     source: str,
     given: Collection[_Element] = (),
+    *,
+    new: bool = False,
 ) -> list[Fault]:
     """Return one fault for each reference to the host that the plan would make false.
 
-    A host device stays behind when the VM changes host, but for those for which the plan names another (`given`).
+    A host device stays behind when the VM changes host, but for those for which the plan names another (`given`). The
+    XML of a VM that is nowhere yet (`new`) names no PCI device but those that the plan gives it.
     The cache and memory-bandwidth ids of ``<cachetune>`` and ``<memorytune>`` name one L3 domain, and no topology tells
     which: they stay true only while its vCPUs stay on the same L3 domains of the same host.
     """
@@ -41,6 +46,17 @@ def host_reference_faults(
                     file=source,
                     line=line_of(element),
                     cure="say movable: false, or detach the device",
+                )
+            )
+    for element, _, address in source_addresses(root) if new and not moved else ():
+        if element not in given:
+            faults.append(
+                Fault(
+                    message=f"VM {vm.name!r} is new on {vm.host!r}, and its XML names the device "
+                    f"{pci_text(address)}, which the plan does not give it",
+                    file=source,
+                    line=line_of(element),
+                    cure="take the device out of the domain, and ask for it under devices",
                 )
             )
     for tag in ("cachetune", "memorytune"):
@@ -65,6 +81,9 @@ def _host_devices(root: _Element) -> Iterator[tuple[_Element, str]]:
         unplugged = teaming is not None and teaming.get("type") == "transient"
         if interface.get("type") in ("hostdev", "vdpa") and not unplugged:
             yield interface, f"an interface of type {interface.get('type')}"
+    for disk in root.findall("devices/disk"):
+        if disk.get("type") == "nvme":
+            yield disk, "a disk of type nvme"
     for backend in root.findall("devices/tpm/backend"):
         if backend.get("type") == "passthrough":
             yield backend, "the TPM"

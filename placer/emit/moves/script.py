@@ -37,7 +37,7 @@ fetch() {  # URI DOMAIN: both definitions, secrets included; refuse what only it
   if [ "${PLACER_FORCE_MANAGED:-0}" != 1 ] &&
     grep -Eq 'openstack.org/xmlns/libvirt/nova|ovirt.org/vm/|kubevirt.io' "$folder/config.xml"; then
     fail "it is managed; move it by its manager, or set PLACER_FORCE_MANAGED=1"
-  elif grep -Eq '<(cachetune|memorytune|hostdev|nodemask)[ />]|<interface type=.(hostdev|vdpa)' \
+  elif grep -Eq '<(cachetune|memorytune|hostdev|nodemask)[ />]|<interface type=.(hostdev|vdpa)|<disk type=.nvme' \
     "$folder/config.xml"; then
     fail "its XML names caches, memory nodes or devices of its host; move it by hand"
   fi

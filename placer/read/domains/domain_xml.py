@@ -7,7 +7,7 @@ import uuid
 
 from placer.errors import InputError
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
-from placer.read.domains.hostdevs import host_addresses
+from placer.read.domains.hostdevs import host_addresses, note_addresses
 from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_pages
 from placer.read.domains.movable import manager, read_movable
 from placer.read.domains.pins import Pins, cpu_policy, read_iothreads, read_pins, read_vcpus, real_time_vcpus
@@ -59,6 +59,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     numatune = read_numatune(scan, memory.cell_ids)
     pins = read_pins(scan, vcpus, iothreads)
     movable, why = read_movable(scan)
+    note_addresses(scan)
     _note_kind(scan)
     managed_by = manager(root)
     if managed_by is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import replace
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 from placer.model.host import Topology
 from placer.model.pci import AddressKey, PciAddress, address_key
 from placer.model.vm import DeviceRequest
+from placer.read.domains.scan import DomainScan
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _DEVICES = ("devices/hostdev", "devices/interface", "devices/disk")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
 PARTS = ("domain", "bus", "slot", "function")
 """The attributes of an address, in the order of `PciAddress`."""
 
@@ -30,17 +33,44 @@ def source_addresses(root: _Element) -> list[tuple[_Element, _Element, PciAddres
     for path in _DEVICES:
         for device in root.findall(path):
             element = device.find("source/address")
-            other = device.tag == "hostdev" and device.get("type", "pci") != "pci"
-            if other or element is None or element.get("type", "pci") != "pci" or element.get("bus") is None:
-                continue
-            texts = [element.get(name, "0") for name in PARTS]
-            if all(len(text) <= 10 for text in texts):
-                try:
-                    domain, bus, slot, function = (int(text, 0) for text in texts)
-                except ValueError:
-                    continue
-                found.append((device, element, (domain, bus, slot, function)))
+            if element is not None and _is_pci(device, element):
+                address = pci_of(element)
+                if address is not None:
+                    found.append((device, element, address))
     return found
+
+
+def pci_of(element: _Element) -> PciAddress | None:
+    """Return the address of an element as libvirt reads it: numbers as C writes them, what is missing is 0.
+
+    None where a number is none, or beyond what PCI has.
+    """
+    texts = [element.get(name, "0").strip() for name in PARTS]
+    if not all(len(text) <= 12 and _NUMBER.fullmatch(text) for text in texts):
+        return None
+    # C takes 02 for an octal number, which int() with base 0 refuses.
+    domain, bus, slot, function = (
+        int(text, 0 if text[:2].lower() == "0x" else 8 if text.startswith("0") else 10) for text in texts
+    )
+    return (domain, bus, slot, function) if bus < 256 and slot < 32 and function < 8 else None
+
+
+def note_addresses(scan: DomainScan) -> None:
+    """Note a fault for each device of the host whose address is none: whose device it is nobody could tell."""
+    for path in _DEVICES:
+        for device in scan.all(path):
+            element = device.find("source/address")
+            if element is not None and _is_pci(device, element) and pci_of(element) is None:
+                text = " ".join(f"{name}={element.get(name, '')[:20]!r}" for name in PARTS if name in element.attrib)
+                scan.fault(
+                    element, f"{text} is no PCI address", cure="write numbers as libvirt does: 0x41, octal 02 or 65"
+                )
+
+
+def _is_pci(device: _Element, element: _Element) -> bool:
+    """Tell whether the source of a device is an address of the host's PCI."""
+    other = device.tag == "hostdev" and device.get("type", "pci") != "pci"
+    return not other and element.get("type", "pci") == "pci" and any(name in element.attrib for name in PARTS)
 
 
 def devices_of(addresses: Set[AddressKey], topology: Topology) -> tuple[DeviceRequest, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from placer.model.pci import pci_text
 from placer.model.vm import Movable
+from placer.read.domains.hostdevs import pci_of
 from placer.read.domains.scan import DomainScan
 from placer.read.text.xml import elements
 
@@ -61,6 +63,9 @@ def _bound(scan: DomainScan) -> Iterator[str]:
             yield f"hostdev interface {_address(interface)}"
         elif kind == "vdpa":
             yield "vdpa interface"
+    for disk in scan.all("devices/disk"):
+        if disk.get("type") == "nvme":
+            yield f"disk {_address(disk)}, an NVMe drive of this host"
     for backend in scan.all("devices/tpm/backend"):
         if backend.get("type") == "passthrough":
             yield "the host's own TPM"
@@ -93,16 +98,8 @@ def _address(device: _Element) -> str:
         return f"{kind} {uuid}"
     if address.get("slot") is None:
         return kind
-    digits = (_hex(address.get(part, "0x0")) for part in ("domain", "bus", "slot", "function"))
-    domain, bus, slot, function = digits
-    return f"{kind} {domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
-
-
-def _hex(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        return 0
+    named = pci_of(address)
+    return kind if named is None else f"{kind} {pci_text(named)}"
 
 
 def _disks(scan: DomainScan) -> Iterator[str]:
