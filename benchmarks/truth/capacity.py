@@ -198,6 +198,11 @@ def _threads(model: ReferenceModel, host: Host, node: int) -> list[Take]:
             own = sum(cpu in cpus for part in place.parts for cpu in part.own)
             if own and place.host.name == host.name:
                 takes.append(Take(nodes=nodes, vm=vm, units=own, var=var))
+    takes += [
+        Take(nodes=nodes, vm=None, units=1, var=var)
+        for (name, cpu), var in model.slots.items()
+        if name == host.name and cpu in cpus
+    ]
     for cpu in cpus & host.dedicated:
         takes += [Take(nodes=nodes, vm=vm, units=1, var=idle) for vm, idle in model.idle.get((host.name, cpu), ())]
     return takes

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.truth.cases import Case, Pin
-from benchmarks.truth.vms import random_vm
+from benchmarks.truth.draws.ties import softened, tying_rule
+from benchmarks.truth.draws.vms import random_vm
 
 BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
 MANY = 8
@@ -31,6 +32,18 @@ _HEADROOM = (
     "placed,headroom:2x512MiB/2:dedicated",
     "placed,rules,headroom:1x0:dedicated,remote",
     "placed,headroom:2x512MiB:dedicated,hosts",
+)
+_RULES = ("placed,rules,remote", "placed,rules,hosts", "rules,placed,hosts", "placed,rules")
+_SOFT = ("placed,rules,soft,remote", "placed,soft,rules,hosts", "placed,rules,soft", "soft,placed,rules")
+_LIVE_SOFT = ("placed,rules,soft,moves", "soft,rules,moves", "placed,soft,rules,moves", "rules,soft,remote,moves")
+_POWER = ("placed,power", "placed,power,remote", "placed,rules,power,hosts", "placed,hosts,power", "power,placed")
+_LICENCES = (
+    "placed,hosts:app=a",
+    "placed,cores:app=a,hosts",
+    "placed,hosts:zone=a,remote",
+    "placed,cores:zone=a",
+    "placed,hosts,cores:app=b",
+    "placed,rules,hosts:app=a,power",
 )
 _LIVE = ("placed,rules,remote,moves", "placed,rules,hosts,moves", "placed,moves,remote", "rules,moves", "placed,rules")
 _BINDS = (
@@ -87,6 +100,14 @@ FAMILIES: Mapping[str, Family] = {
     "binds": _family("live memory labels floats binds", *_BINDS),
     "binds-scarce": _family("live memory distances floats scarce copies binds", *_BINDS),
     "usage": _family("live usage floats", "placed,balance:usage", "placed,excess,balance:usage", "balance,moves"),
+    "rules-new": _family("ties labels", *_RULES),
+    "soft": _family("ties labels soft", *_SOFT),
+    "live-rules-new": _family("live ties labels failed", *_LIVE),
+    "live-soft": _family("live ties labels soft", *_LIVE_SOFT),
+    "floats-rules-new": _family("live floats ties labels", *_EXCESS),
+    "gen": _family("live labels gens ties rules", *_LIVE),
+    "power": _family("labels watts costs", *_POWER),
+    "licences": _family("labels smt watts", *_LICENCES),
     "mixed": _family(
         "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
         *BASIC_GOALS,
@@ -123,6 +144,13 @@ def draw(family: str, seed: int) -> Case:
     goals = rng.choice(spec.goals)
     if not any("rack" in host.get("labels", {}) for host in inventory["hosts"]):
         goals = goals.replace(":rack", ":hosts")
+    goals = with_soft(goals, inventory)
+    if "=" in goals:
+        # What a licence is counted by has to be there.
+        hosts, vms = inventory["hosts"], inventory["vms"]
+        hosts[0] = {**hosts[0], "labels": {**hosts[0].get("labels", {}), "zone": "a"}}
+        for vm, app in zip(vms, "ab", strict=False):
+            vm["labels"] = {**vm.get("labels", {}), "app": app}
     pin: Pin = rng.choice(("none", "worth", "worth", "all", "all")) if "binds" in spec.features else "none"
     return Case(
         inventory=inventory,
@@ -132,6 +160,14 @@ def draw(family: str, seed: int) -> Case:
         max_migrations=max_migrations,
         max_repins=max_repins,
     )
+
+
+def with_soft(goals: str, inventory: Mapping[str, Any]) -> str:
+    """Return a list of goals in which `soft` is one goal a priority of the soft rules, those of higher ones first."""
+    soft = [rule for rule in inventory.get("rules", ()) if rule.get("soft") or "weight" in rule]
+    own = [f"soft:{level}" if level else "soft" for level in sorted({r.get("priority", 0) for r in soft}, reverse=True)]
+    parts = [part for name in goals.split(",") for part in (own if name == "soft" else [name])]
+    return ",".join(parts + [name for name in own if name not in parts])
 
 
 def _few(rng: random.Random, features: frozenset[str]) -> list[str]:
@@ -150,9 +186,12 @@ def random_inventory(rng: random.Random, features: frozenset[str]) -> dict[str, 
     hosts = [_host(rng, features, kinds[n % len(kinds)], n) for n in range(rng.choice((1, 1, 2, 2, 3, 4)))]
     vms = [random_vm(rng, features, number) for number in range(rng.randint(2, 7 if len(hosts) > 1 else 6))]
     inventory: dict[str, Any] = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
-    if "rules" in features:
-        rules = [_rule(rng, features, inventory) for _ in range(rng.randint(1, 3))]
-        inventory["rules"] = [rule for rule in rules if rule is not None]
+    if "rules" in features or "ties" in features:
+        rules = []
+        for _ in range(rng.randint(1, 3)):
+            ties = "ties" in features and ("rules" not in features or rng.random() < 0.5)
+            rules.append((tying_rule if ties else _rule)(rng, features, inventory))
+        inventory["rules"] = [softened(rng, features, rule) for rule in rules if rule is not None]
     return inventory
 
 
@@ -251,6 +290,13 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         host["isolated_cpus"] = cpu_text(rng.sample(cpus, rng.randint(1, max(1, len(cpus) // 2))))
     if rng.random() < 0.5:
         host["overcommit"] = rng.choice((2, 1.5, 4, {"cpu": 2, "memory": 1.25}))
+    if "watts" in features:
+        host["idle_watts"] = rng.choice((50, 80, 120.5))
+        host["busy_watts"] = rng.choice((100, 240, 300))
+    if some(rng, features, "gens", 0.8):
+        host["gen"] = rng.choice((0, 1, 2))
+    if some(rng, features, "gens", 0.15):
+        host["kvm"] = False
     if some(rng, features, "costs", 0.6):
         host["cost"] = rng.choice((1, 2, 2.5, 0.5))
     if "labels" in features:

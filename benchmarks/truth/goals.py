@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -48,16 +49,20 @@ def flavor_of(goals: str) -> Flavor | None:
     return None
 
 
-def objectives(model: ReferenceModel, rules: Expr, name: str, *, unbound: int = 0) -> list[Part]:
-    """Return the objectives of a goal in order; `rules` is the excess that the model's rules give, `unbound` how many
+def objectives(model: ReferenceModel, rules: Mapping[str, Expr], name: str, *, unbound: int = 0) -> list[Part]:
+    """Return the objectives of a goal in order; `rules` are the goals that the model's rules give, `unbound` how many
     VMs shall be bound and cannot be.
     """
     if name.startswith("headroom:"):
         return [Part(expression=sum(count for _, count in model.slot_choice), sense=-1)]
     if name == "placed":
         return _placed(model)
-    if name == "rules":
-        return [Part(expression=rules)]
+    if name == "rules" or name.partition(":")[0] == "soft":
+        return [Part(expression=rules.get(name, 0))]
+    if name == "power":
+        return [_power(model)]
+    if name.startswith(("hosts:", "cores:")):
+        return [_licences(model, name)]
     if name == "moves":
         return _moves(model)
     if name == "excess":
@@ -120,6 +125,47 @@ def _hosts(model: ReferenceModel) -> Part:
         ]
         terms.append(int(host.cost * scale) * model.any_of(here, f"{host.name} used"))
     return Part(expression=sum(terms), scale=scale)
+
+
+def _holding(model: ReferenceModel, host: Host, members: frozenset[str] | None = None) -> Expr:
+    """Return whether a host holds a VM, or one of some."""
+    return model.any_of(
+        [
+            var
+            for vm in model.inventory.vms
+            if members is None or vm.name in members
+            for place, var in model.choice[vm.name]
+            if place.host.name == host.name
+        ],
+        f"{host.name} used",
+    )
+
+
+def _licences(model: ReferenceModel, name: str) -> Part:
+    """Hosts, or their cores, with a label that hold a VM; where no host has it, those that hold a VM with it."""
+    what, _, chosen = name.partition(":")
+    label, _, value = chosen.partition("=")
+    hosts, members = model.inventory.hosts, None
+    if any(host.labels.get(label) == value for host in hosts):
+        hosts = tuple(host for host in hosts if host.labels.get(label) == value)
+    else:
+        members = frozenset(vm.name for vm in model.inventory.vms if vm.labels.get(label) == value)
+    each = [(host, 1 if what == "hosts" else len(set(host.core_of.values()))) for host in hosts]
+    return Part(expression=sum(count * _holding(model, host, members) for host, count in each))
+
+
+def _power(model: ReferenceModel) -> Part:
+    """Watts of hosts that hold a VM, and of the rest up to busy the share of their usable CPUs that VMs ask for."""
+    terms = []
+    for host in model.inventory.hosts:
+        idle, more = host.watts
+        terms.append(round(idle * MICRO) * _holding(model, host))
+        for vm in model.inventory.vms:
+            dedicated = len(vm.dedicated)
+            asked = dedicated + (vm.vcpus - dedicated) / host.ratio
+            micro = round(MICRO * more * asked / max(1, len(host.usable)))
+            terms += [micro * var for place, var in model.choice[vm.name] if place.host.name == host.name]
+    return Part(expression=sum(terms), scale=MICRO)
 
 
 def _cores(model: ReferenceModel) -> Part:

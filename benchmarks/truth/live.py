@@ -148,7 +148,7 @@ def _placed(rng: random.Random, vm: dict[str, Any], where: Placed | None, featur
         if "fixed" in features and rng.random() < 0.4:
             vm["pins_fixed"] = True
     if rng.random() < 0.3:
-        vm["movable"] = rng.choice(("cold", "false", "live"))
+        vm["movable"] = rng.choice(("cold", "false", "live", *(("drain",) if "gens" in features else ())))
     if vm.get("cells", "auto") == "auto" and rng.random() < 0.15:
         vm["reshape"] = True
     if rng.random() < 0.1:

@@ -118,7 +118,13 @@ class ReferenceModel:
         self.model.add(chosen == 1 if self.inventory.present(vm) else chosen <= 1)
 
     def _stays_put(self, vm: Vm) -> bool:
-        return self.inventory.present(vm) and (vm.movable == "false" or vm.pins_fixed)
+        if not self.inventory.present(vm):
+            return False
+        if vm.movable == "drain" and not any(
+            rule.kind == "drain" and rule.weight is None and vm.host in rule.hosts for rule in self.inventory.rules
+        ):
+            return True
+        return vm.movable == "false" or vm.pins_fixed
 
     def _may_be(self, vm: Vm, host: Host) -> bool:
         """Tell whether a VM may be on a host: where it is it may stay, elsewhere nothing may forbid it."""
@@ -127,7 +133,8 @@ class ReferenceModel:
         here = self.inventory.present(vm)
         if here and vm.host == host.name:
             return True
-        if here and (self._stays_put(vm) or (vm.movable == "live" and vm.running and self._crosses(vm, host))):
+        live = vm.movable in ("live", "drain") and vm.running
+        if here and (self._stays_put(vm) or (live and self._crosses(vm, host))):
             return False
         if vm.vcpus > len(host.usable):
             return False
@@ -137,7 +144,11 @@ class ReferenceModel:
         return not forbidden(self.inventory, vm, host)
 
     def _crosses(self, vm: Vm, host: Host) -> bool:
-        return vm.host is not None and self.inventory.host(vm.host).domain != host.domain
+        """Tell whether a live move would leave the migration domain, or go back a generation."""
+        if vm.host is None:
+            return False
+        own = self.inventory.host(vm.host)
+        return own.domain != host.domain or host.gen < own.gen
 
     # CPUs
 
@@ -267,7 +278,8 @@ class ReferenceModel:
         most, migrations = self.max_moves, self.max_migrations
         pairs = [self.moved(vm) for vm in self.inventory.vms]
         if most is None and migrations is None:
-            drained = {host for rule in self.inventory.rules if rule.kind == "drain" for host in rule.hosts}
+            drains = [rule for rule in self.inventory.rules if rule.kind == "drain" and rule.weight is None]
+            drained = {host for rule in drains for host in rule.hosts}
             for vm, (away, near) in zip(self.inventory.vms, pairs, strict=True):
                 if vm.host not in drained:
                     self.model.add(away + near == 0)
@@ -307,7 +319,11 @@ def forbidden(inventory: Inventory, vm: Vm, host: Host) -> bool:
     if vm.thread_policy == "require" and all(len(core) == 1 for core in host.core_of.values()):
         return True
     for rule in inventory.rules:
+        if rule.weight is not None:
+            continue
         if rule.kind == "drain" and host.name in rule.hosts:
+            return True
+        if rule.kind == "dedicated" and (vm.name in rule.members) is not (host.name in rule.hosts):
             return True
         confines = vm.name in rule.members and rule.kind in ("within", "outside")
         if confines and (host.name in rule.hosts) is (rule.kind == "outside"):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from benchmarks.truth.read_rules import Rule, drain_of, read_rules
+
 _UNITS_KIB = {"KiB": 1, "MiB": 1024, "GiB": 1024**2, "TiB": 1024**3}
 DEFAULT_DISTANCE = 20
 UNREACHABLE = 255
@@ -73,6 +75,8 @@ class Host:
     kvm: bool
     failed: bool
     domain: str | None
+    gen: int
+    watts: tuple[Fraction, Fraction]
     labels: Mapping[str, str]
     devices: Mapping[tuple[str, int | None], int]
     resources: Mapping[str, int]
@@ -132,18 +136,6 @@ class Vm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A rule that ties VMs (`affinity`, `anti_affinity`) or confines them (`within`, `outside`, `drain`)."""
-
-    kind: str
-    members: frozenset[str]
-    hosts: frozenset[str]
-    scope: str = "host"
-    max_per: int = 1
-    exempt: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All of it."""
 
@@ -164,8 +156,8 @@ def read(data: Mapping[str, Any]) -> Inventory:
     """Return the inventory that a mapping of `placer.inventory/v1` describes."""
     hosts = tuple(_host(one) for one in data["hosts"])
     vms = tuple(_vm(one) for one in data.get("vms", ()))
-    drains = [_drain(one["name"], vms) for one in data["hosts"] if one.get("state") in ("drain", "maintenance")]
-    rules = [_rule(one, hosts, vms) for one in data.get("rules", ()) if "reserve" not in one]
+    drains = [drain_of(one["name"], vms) for one in data["hosts"] if one.get("state") in ("drain", "maintenance")]
+    rules = [rule for one in data.get("rules", ()) if "reserve" not in one for rule in read_rules(one, hosts, vms)]
     return Inventory(hosts=hosts, vms=vms, rules=(*rules, *drains))
 
 
@@ -204,11 +196,19 @@ def _host(data: Mapping[str, Any]) -> Host:
         kvm=data.get("kvm", True),
         failed=data.get("state") == "failed" or data.get("failed", False),
         domain=data.get("migration_domain"),
+        gen=data.get("gen", 0),
+        watts=_watts(data),
         labels=data.get("labels", {}),
         devices=devices,
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
         l3_told=bool(l3),
     )
+
+
+def _watts(data: Mapping[str, Any]) -> tuple[Fraction, Fraction]:
+    """Return what a host takes while its VMs do nothing, and how much more while they do all they can."""
+    idle = Fraction(str(data.get("idle_watts", 0)))
+    return idle, max(Fraction(0), Fraction(str(data.get("busy_watts", idle))) - idle)
 
 
 def _pools(data: Mapping[str, Any], usable: frozenset[int]) -> tuple[frozenset[int], frozenset[int]]:
@@ -364,33 +364,3 @@ def equal_cells(vcpus: int, memory: int, count: int) -> tuple[Cell, ...]:
         cells.append(Cell(vcpus=tuple(range(first, first + own)), memory_kib=size))
         first += own
     return tuple(cells)
-
-
-def _selected(selection: Any, objects: Sequence[Host | Vm]) -> frozenset[str]:
-    wanted = {"name": selection} if isinstance(selection, str) else selection
-    return frozenset(
-        one.name
-        for one in objects
-        if wanted and all((one.name if key == "name" else one.labels.get(key)) == v for key, v in wanted.items())
-    )
-
-
-def _drain(host: str, vms: Sequence[Vm]) -> Rule:
-    return Rule(kind="drain", members=frozenset(vm.name for vm in vms), hosts=frozenset({host}))
-
-
-def _rule(data: Mapping[str, Any], hosts: Sequence[Host], vms: Sequence[Vm]) -> Rule:
-    kind = next(
-        key for key in ("anti_affinity", "affinity", "within", "outside", "drain", "maintenance") if key in data
-    )
-    if kind in ("drain", "maintenance"):
-        everyone = frozenset(vm.name for vm in vms)
-        return Rule(kind="drain", members=everyone, hosts=_selected(data[kind], hosts))
-    return Rule(
-        kind=kind,
-        members=_selected(data[kind], vms),
-        hosts=_selected(data["hosts"], hosts) if "hosts" in data else frozenset(),
-        scope=data.get("scope", "host"),
-        max_per=data.get("max_per", 1),
-        exempt=_selected(data["unless"], hosts) if "unless" in data else frozenset(),
-    )

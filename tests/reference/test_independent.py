@@ -10,6 +10,7 @@ import pytest
 
 MODEL = (
     "balance",
+    "read_rules",
     "reading",
     "floats",
     "places",

@@ -14,8 +14,7 @@ from benchmarks.truth.verbs import all_verbs
 from placer.errors import ImpossibleError
 
 FLEETS = 3
-# Of hosts that are over and VMs that float the other verbs are not raced yet: docs/explanation/trust.md says so.
-RACED = [name for name, family in FAMILIES.items() if not family.features & {"floats", "scarce", "copies"}]
+RACED = list(FAMILIES)
 
 
 @pytest.mark.slow

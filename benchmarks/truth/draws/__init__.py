@@ -1,0 +1,1 @@
+"""Parts of random fleets: VMs, and rules over groups of them."""
