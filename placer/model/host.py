@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Literal
 
 from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
+from placer.model.pci import pci_address
 
 LOCAL = 10.0
 """The SLIT figure of a node's own memory."""
@@ -73,6 +74,15 @@ class Device:
     def addresses(self) -> tuple[str, ...]:
         """The addresses of which a VM is given one; none where it is several that are not told apart."""
         return self.functions or ((self.address,) if self.count == 1 else ())
+
+    @property
+    def card(self) -> str | None:
+        """The PCI address of the card itself where it is not one of `addresses`: a VM that has it has all of them."""
+        return self.address if self.address not in self.addresses and pci_address(self.address) is not None else None
+
+    def held(self, names: Set[str]) -> int:
+        """Return how many of its devices a VM has that has these addresses."""
+        return self.count if self.card in names else len(names & set(self.addresses))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from placer.measure.sets_taken import bound_memory
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import Change, Plan, PlanVm
 from placer.model.rules import matches
 from placer.model.sets import bounds_now
 from placer.model.vm import CellMode, Current, Vm
@@ -29,9 +29,11 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
 
 
 def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+    now = vm.current
     devices = tuple(address for address in planned.addresses if address is not None)
+    if now is not None and now.host == planned.host and planned.change not in (Change.RENODE, Change.RESTART):
+        devices = tuple(sorted({*now.devices, *devices}))
     if planned.bound:
-        now = vm.current
         if now is not None and now.host == planned.host and bounds_now(vm) == planned.bound:
             return vm
         return dataclasses.replace(vm, current=Current(host=planned.host, bound=planned.bound, devices=devices))

@@ -33,6 +33,11 @@ def devices_now(fleet: Fleet, host: Host, vms: Iterable[int]) -> dict[int, Devic
     for vm in vms:
         nodes = current_positions(host, fleet.vms[vm]) if fleet.vms[vm].spec.devices else None
         if nodes is None:
+            # What a VM that floats is known to have is nobody else's either.
+            if fleet.vms[vm].current is not None and fleet.vms[vm].spec.devices:
+                units = spec_needs(fleet.vms[vm].spec, locked_cells=1).device_units(0)
+                held = known_slots(fleet.vms[vm], units, host)
+                left.subtract((units[slot][0], node) for slot, node in held.items())
             continue
         homes[vm] = nodes[0]
         units = spec_needs(fleet.vms[vm].spec, locked_cells=len(nodes[0])).device_units(0)
@@ -69,9 +74,10 @@ def known_slots(vm: Vm, units: Sequence[tuple[str, str, int | None]], host: Host
     slots: dict[int, int | None] = {}
     if vm.current is None or not vm.current.devices:
         return slots
+    names = frozenset(vm.current.devices)
     position = {node.id: number for number, node in enumerate(host.topology.nodes)}
     for device in host.topology.devices:
-        for _ in set(device.addresses).intersection(vm.current.devices):
+        for _ in range(device.held(names)):
             slot = next((one for one, unit in enumerate(units) if unit[0] == device.kind and one not in slots), None)
             if slot is not None:
                 slots[slot] = None if device.node is None else position.get(device.node)
@@ -87,13 +93,15 @@ def have_choice(fleet: Fleet, host: Host, vms: Iterable[int], asked: Mapping[str
     there: Counter[tuple[str, int | None]] = Counter()
     for device in host.topology.devices:
         there[device.kind, device.node if device.node in host.topology.node_ids else None] += device.count
-    kind_of = {text: device.kind for device in host.topology.devices for text in device.addresses}
     kinds: set[str] = set()
     for vm in vms:
         current = fleet.vms[vm].current
         # A VM that is not bound to nodes is taken to have those nearest to it wherever it may move.
         sure = current is not None and known_nodes(fleet.vms[vm]) is not None
-        own = Counter(kind_of[text] for text in (current.devices if current and sure else ()) if text in kind_of)
+        names = frozenset(current.devices if current and sure else ())
+        own: Counter[str] = Counter()
+        for device in host.topology.devices if names else ():
+            own[device.kind] += device.held(names)
         kinds |= {one.kind for one in fleet.vms[vm].spec.devices if one.per == "cell" or own[one.kind] < one.count}
     for kind in kinds:
         counts = [count for (own, _), count in there.items() if own == kind]

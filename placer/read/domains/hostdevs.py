@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placer.model.host import Topology
+from placer.model.host import Device, Topology
 from placer.model.pci import AddressKey, PciAddress, address_key
 from placer.model.vm import DeviceRequest
 from placer.read.domains.scan import DomainScan
@@ -75,8 +75,17 @@ def _is_pci(device: _Element, element: _Element) -> bool:
 
 def devices_of(addresses: Set[AddressKey], topology: Topology) -> tuple[DeviceRequest, ...]:
     """Return the devices that a domain has of those that its host tells: they are taken, and nobody else's."""
-    kinds = Counter(kind for kind, _ in _held(addresses, topology))
+    kinds: Counter[str] = Counter()
+    for device, names in _held(addresses, topology):
+        kinds[device.kind] += device.held(names)
     return tuple(DeviceRequest(kind=kind, policy="required", count=count) for kind, count in sorted(kinds.items()))
+
+
+def names_of(addresses: Set[AddressKey], topology: Topology) -> tuple[str, ...]:
+    """Return the addresses that a domain has as its host writes them, in order; those that it does not tell are left
+    out. A whole card is named by its own address.
+    """
+    return tuple(sorted({name for _, names in _held(addresses, topology) for name in names}))
 
 
 def with_held(asked: Sequence[DeviceRequest], held: Sequence[DeviceRequest]) -> tuple[DeviceRequest, ...]:
@@ -88,22 +97,11 @@ def with_held(asked: Sequence[DeviceRequest], held: Sequence[DeviceRequest]) -> 
     return (*asked, *more)
 
 
-def names_of(addresses: Set[AddressKey], topology: Topology) -> tuple[str, ...]:
-    """Return the addresses that a domain has as its host writes them, in order; those that it does not tell are left
-    out.
-    """
-    return tuple(sorted(text for _, text in _held(addresses, topology)))
-
-
-def _held(addresses: Set[AddressKey], topology: Topology) -> list[tuple[str, str]]:
-    """Return kind and address of the devices of a host that are among these."""
-    return (
-        [
-            (device.kind, text)
-            for device in topology.devices
-            for text in device.addresses
-            if address_key(text) in addresses
-        ]
-        if addresses
-        else []
-    )
+def _held(addresses: Set[AddressKey], topology: Topology) -> list[tuple[Device, frozenset[str]]]:
+    """Return the devices of a host of which some are among these addresses, and which."""
+    found = []
+    for device in topology.devices if addresses else ():
+        texts = (*device.addresses, *(() if device.card is None else (device.card,)))
+        if names := frozenset(text for text in texts if address_key(text) in addresses):
+            found.append((device, names))
+    return found

@@ -9,9 +9,8 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Node, NodeKind, Reserve, Topology
 from placer.model.units import format_kib
 from placer.read.inventory.schema import HostEntry, NodeReserveEntry
-from placer.read.inventory.topology import no_node
 from placer.read.inventory.types import Part
-from placer.read.inventory.validation import Problem
+from placer.read.inventory.validation import Problem, no_node
 
 
 def build_reserve(entry: HostEntry, topology: Topology, problems: list[Problem], warnings: list[str]) -> Reserve:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from placer.errors import InputError, PlacerError
 from placer.model.cpuset import format_cpuset
-from placer.model.host import LOCAL, UNREACHABLE, Device, Topology
+from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.units import format_kib
 from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
 from placer.read.hosts.nvidia_topo import with_links
 from placer.read.hosts.raw_host import MAX_NODE, MAX_PLACED, RawHost, RawNode
+from placer.read.inventory.devices import with_devices
 from placer.read.inventory.files import Files
 from placer.read.inventory.schema import HostEntry
 from placer.read.inventory.validation import Problem
@@ -75,7 +76,7 @@ class TopologyBuilder:
             if base is None or problems:
                 return None
             return self._linked(
-                self._with_devices(self._with_distances(base, entry, problems), entry, problems), entry, problems
+                with_devices(self._with_distances(base, entry, problems), entry, problems), entry, problems
             )
         except PlacerError as error:
             problems.extend(
@@ -223,32 +224,6 @@ class TopologyBuilder:
         path = None if entry.links_from is None else self.files.path(entry.links_from, ("links_from",), problems)
         return topology if path is None else with_links(topology, path)
 
-    def _with_devices(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
-        if not entry.devices:
-            return topology
-        devices = {(device.address, device.kind): device for device in topology.devices}
-        here: set[tuple[str, str]] = set()
-        for number, device in enumerate(entry.devices):
-            key = (device.address, device.kind)
-            if key in here:
-                message = f"the {device.kind} at {device.address} is here twice"
-                problems.append((("devices", number, "address"), message, "keep one"))
-            if device.node is not None and device.node not in topology.node_ids:
-                problems.append((("devices", number, "node"), no_node(device.node, topology), None))
-            here.add(key)
-            if device.count is not None and device.count < len(device.functions):
-                message = f"{device.count} devices, and {len(device.functions)} functions are listed"
-                problems.append((("devices", number, "count"), message, "leave it out"))
-            devices[key] = Device(
-                address=device.address,
-                kind=device.kind,
-                node=device.node,
-                count=device.count or len(device.functions) or 1,
-                functions=tuple(device.functions),
-                group=device.group,
-            )
-        return replace(topology, devices=tuple(sorted(devices.values(), key=lambda device: device.address)))
-
 
 def _efficiency(cpus: frozenset[int], topology: Topology, problems: list[Problem]) -> frozenset[int]:
     """Return the CPUs of efficiency cores; cores are of one kind."""
@@ -391,8 +366,3 @@ def _pairs(rows: Sequence[Sequence[float | None]] | None, ids: Sequence[int]) ->
     if rows is None:
         return {}
     return {(ids[i], ids[j]): value for i, row in enumerate(rows) for j, value in enumerate(row) if value is not None}
-
-
-def no_node(node: int, topology: Topology) -> str:
-    """Return the message on a node that the host lacks."""
-    return f"the host has no node {node}, only {format_cpuset(topology.node_ids)}"

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from placer.model.cpuset import format_cpuset
+from placer.model.host import Topology
 from placer.read.inventory.schema import Entry
 from placer.read.inventory.types import shown
 from placer.read.text.located import FaultLog, LineMap, field_path, locate
@@ -106,3 +108,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Annotated, list, dict, Union, types.UnionType):
         for inner in get_args(annotation):
             yield from _models(inner)
+
+
+def no_node(node: int, topology: Topology) -> str:
+    """Return the message on a node that the host lacks."""
+    return f"the host has no node {node}, only {format_cpuset(topology.node_ids)}"
