@@ -111,7 +111,8 @@ def _scarce(rng: random.Random, host: dict[str, Any]) -> dict[str, Any]:
         pools = sum(
             int(size[:-3]) * many * (1024 if size == "1GiB" else 1) for size, many in node.get("pages", {}).items()
         )
-        left = int(node["memory"][:-3]) - pools - 300
+        # The reader refuses a host that reserves more of a node than it has, its own part included.
+        left = int(node["memory"][:-3]) - pools - 300 - int(str(reserve.get("memory", "0MiB"))[:-3])
         own["memory"] = f"{max(0, min(left, rng.choice((512, 1024, 2048))))}MiB"
     elif what == "cpus":
         kept = str(reserve.get("cpus", "")).split(",")
