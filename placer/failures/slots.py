@@ -62,9 +62,14 @@ def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], 
         slots = (stand_in(wanted.spec, label, str(slot), fleet) for slot in range(1, rule.slots + 1))
         vms += [dataclasses.replace(slot, pin=wanted.pin) for slot in slots]
         if rule.scope:
-            hosts = {"name" if rule.scope == "host" else rule.scope: domain}
+            hosts = {rule.scope: domain} if rule.scope != "host" else {"name": _said_name(fleet, domain)}
             rules.append(Rule(kind=RuleKind.WITHIN, members={STAND_IN: label}, hosts=hosts))
     return tuple(vms), tuple(rules)
+
+
+def _said_name(fleet: Fleet, host: str) -> str:
+    """Return what selects a host by its name: its label of that key stands before the name."""
+    return fleet.host_by_name[host].labels.get("name", host)
 
 
 def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tuple[Rule, ...]]:
@@ -75,8 +80,9 @@ def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tup
         if rule.covers(vm.name, vm.spec.labels):
             label = f"failover {number} {vm.name}"
             vms.append(stand_in(vm.spec, label, "", fleet))
+            own = vm.spec.labels.get("name", vm.name)
             apart = Rule(
-                kind=RuleKind.APART, members={"name": vm.name}, others={STAND_IN: label}, scope=rule.scope, max_per=0
+                kind=RuleKind.APART, members={"name": own}, others={STAND_IN: label}, scope=rule.scope, max_per=0
             )
             rules.append(apart)
     return tuple(vms), tuple(rules)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan
+from placer.model.plan import Change, Plan
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
 from placer.moves.model import MoveLimits, Schedule
@@ -257,12 +257,16 @@ def _and_home(wave: MaintenanceWave, limits: MoveLimits | None) -> MaintenanceWa
     """Return the wave with the way back of all that it changes; None where that has no order, or where a VM was is not
     known well enough to bring it there again.
     """
-    known = wave.before.vm_by_name
-    homes = []
+    known, hosts = wave.before.vm_by_name, wave.before.host_by_name
+    homes, came = [], set()
     for vm in wave.plan.vms:
         was = known[vm.name]
-        assert was.current is not None
-        home = as_now(was, wave.before.host_by_name[was.current.host])
+        if was.current is None or hosts[was.current.host].failed:
+            # It had no home to go back to: where the wave put it, it stays.
+            homes.append(dataclasses.replace(vm, change=Change.NONE, from_host=None))
+            came.add(vm.name)
+            continue
+        home = as_now(was, hosts[was.current.host])
         if home is None and not vm.change.stays:
             return None
         left = None if vm.from_host is None else vm.host
@@ -271,7 +275,11 @@ def _and_home(wave: MaintenanceWave, limits: MoveLimits | None) -> MaintenanceWa
     schedule = schedule_moves(wave.away, plan, limits)
     if schedule.blocked:
         return None
-    return dataclasses.replace(wave, home=schedule, after=wave.before, moves=2 * wave.moves)
+    away = wave.away.vm_by_name
+    vms = tuple(away[vm.name] if vm.name in came else vm for vm in wave.before.vms)
+    after = dataclasses.replace(wave.before, vms=vms, digest="") if came else wave.before
+    back = sum(name not in came for name in _moving(wave.plan))
+    return dataclasses.replace(wave, home=schedule, after=after, moves=wave.moves + back)
 
 
 def _marked(fleet: Fleet, leaving: set[str], spared: Sequence[str]) -> Fleet:

@@ -135,3 +135,25 @@ def test_vms_go_home_once_their_host_is_done() -> None:
     assert found.moves == found.moves_bound == 10
     files = maintenance_files(found, None)
     assert "wave-01.sh" in files and sum(name.endswith("-home.sh") for name in files) == len(found.waves)
+
+
+def test_who_has_no_home_stays_where_a_wave_puts_it() -> None:
+    """A VM that is still to be placed, or whose host failed, is at home where the first wave puts it."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}]}
+  - {name: dead, failed: true, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}]}
+vms:
+  - {name: a, vcpus: 2, memory: 2GiB, cells: none, host: h-1, nodes: [0]}
+  - {name: b, vcpus: 2, memory: 2GiB, cells: none, host: dead, nodes: [0]}
+  - {name: new, vcpus: 2, memory: 2GiB, cells: none}
+"""
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    found = maintain(fleet, ["h-1", "h-2"], parallel=1, return_home=True, time_limit_s=5)
+    assert not found.stuck and len(found.waves) == 2
+    steps = [step for wave in found.waves for one in wave.home.waves for step in one.steps if wave.home is not None]
+    assert all(step.target.host != "dead" for step in steps)
+    last = found.waves[-1].after.vm_by_name
+    assert last["a"].current == fleet.vm_by_name["a"].current
+    assert all(last[name].current is not None and last[name].current.host != "dead" for name in ("b", "new"))
