@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from placer.check.findings import Findings
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
 from placer.model.host import Host
-from placer.model.plan import Plan
+from placer.model.plan import Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
+from placer.model.vm import VmSpec
 
 TOLERANCE = 0.5
 """Ratios are floating point, CPUs and KiB are whole."""
@@ -55,24 +56,18 @@ def _short(fleet: Fleet, plan: Plan, rule: Rule) -> list[tuple[str, str]]:
         if value is not None and not host.failed:
             domain[host.name] = value
     out = []
-    for what in ("CPUs", "KiB of memory"):
-        load: dict[str, float] = defaultdict(float)
+    free_cpus, free_memory = _free_room(fleet, plan)
+    for what, free_of in (("CPUs", free_cpus), ("KiB of memory", free_memory)):
         takes: dict[str, float] = defaultdict(float)
         for vm in plan.vms:
             spec = fleet.vm_by_name[vm.name].spec
-            need = spec.vcpus if what == "CPUs" else spec.memory_kib
-            load[vm.host] += need
             if vm.host in domain and rule.covers(vm.name, spec.labels):
-                takes[domain[vm.host]] += need
+                takes[domain[vm.host]] += spec.width if what == "CPUs" else spec.memory_kib
         everywhere = 0.0
-        for host in fleet.hosts:
-            if host.failed:
-                continue
-            # A host that is over its room now may stay so; it takes nothing from the others.
-            free = max(0.0, (_cpus(host) if what == "CPUs" else _memory_kib(host)) - load[host.name])
+        for name, free in free_of.items():
             everywhere += free
-            if host.name in domain:
-                takes[domain[host.name]] += free
+            if name in domain:
+                takes[domain[name]] += free
         # Those that fail lose what they hold, and what they had free is gone too.
         lacking = sum(sorted(takes.values(), reverse=True)[: rule.fail]) - everywhere
         if lacking > TOLERANCE:
@@ -85,14 +80,8 @@ class _Free:
 
     def __init__(self, fleet: Fleet, plan: Plan) -> None:
         self.fleet = fleet
-        working = [host for host in fleet.hosts if not host.failed]
-        self.cpus = {host.name: _cpus(host) for host in working}
-        self.memory = {host.name: _memory_kib(host) for host in working}
+        self.cpus, self.memory = _free_room(fleet, plan)
         self.specs = {vm.name: fleet.vm_by_name[vm.name].spec for vm in plan.vms if vm.name in fleet.vm_by_name}
-        for vm in plan.vms:
-            if vm.name in self.specs and vm.host in self.cpus:
-                self.cpus[vm.host] -= self.specs[vm.name].vcpus
-                self.memory[vm.host] -= self.specs[vm.name].memory_kib
 
     def slots(self, rule: Rule, claim: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the slots that a rule is said to have free."""
@@ -117,7 +106,7 @@ class _Free:
         """Return how many slots a rule asks for, and the vCPUs and KiB that each of them takes at least."""
         if rule.flavor is None:
             own = [spec for name, spec in self.specs.items() if rule.covers(name, spec.labels)]
-            least = (min(spec.vcpus for spec in own), min(spec.memory_kib for spec in own)) if own else (0, 0)
+            least = (min(spec.width for spec in own), min(spec.memory_kib for spec in own)) if own else (0, 0)
             return len(own), least
         flavor = parse_flavor(rule.flavor)
         domains = {
@@ -129,11 +118,62 @@ class _Free:
         return many * rule.slots, (flavor.vcpus, flavor.memory_kib)
 
 
-def _cpus(host: Host) -> float:
-    """Return the vCPUs that a host can take at most, whatever their kind."""
-    return len(host.usable_cpus) * max(1.0, host.cpu_ratio)
+def _free_room(fleet: Fleet, plan: Plan) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the vCPUs and the KiB that each working host can take at most beside the VMs of a plan.
+
+    A node that is over its room may stay so and takes nothing from the others; VMs on no one node take from the host.
+    """
+    on: dict[str, list[PlanVm]] = defaultdict(list)
+    specs = {vm.name: fleet.vm_by_name[vm.name].spec for vm in plan.vms if vm.name in fleet.vm_by_name}
+    for vm in plan.vms:
+        if vm.name in specs:
+            on[vm.host].append(vm)
+    working = [host for host in fleet.hosts if not host.failed]
+    cpus = {
+        host.name: _left(_cpus(host), (_cpu_load(host, specs[vm.name], vm) for vm in on[host.name])) for host in working
+    }
+    memory = {host.name: _left(_memory_kib(host), (_memory_load(vm) for vm in on[host.name])) for host in working}
+    return cpus, memory
 
 
-def _memory_kib(host: Host) -> float:
-    """Return the memory that VMs can have on a host at most (KiB)."""
-    return max(1.0, host.memory_ratio) * sum(node.memory_kib for node in host.topology.nodes)
+def _left(room: Mapping[int, float], loads: Iterable[Mapping[int | None, float]]) -> float:
+    """Return what is free of the room of nodes; loads of node None are on any of them."""
+    total: dict[int | None, float] = defaultdict(float)
+    for load in loads:
+        for node, many in load.items():
+            total[node] += many
+    free = sum(max(0.0, has - total[node]) for node, has in room.items())
+    return max(0.0, free - total[None])
+
+
+def _cpu_load(host: Host, spec: VmSpec, vm: PlanVm) -> dict[int | None, float]:
+    """Return node -> vCPUs of a VM that are online or hold a CPU; None for those that may run on several nodes."""
+    load: dict[int | None, float] = defaultdict(float)
+    for cell in vm.cells:
+        for vcpu in cell.vcpus:
+            if not (spec.is_dedicated(vcpu) or spec.is_online(vcpu)):
+                continue
+            pins = vm.pins.get(vcpu, frozenset())
+            nodes = [node.id for node in host.topology.nodes if pins & node.cpus]
+            load[nodes[0] if len(nodes) == 1 else None] += 1
+    return load
+
+
+def _memory_load(vm: PlanVm) -> dict[int | None, float]:
+    """Return the KiB of a VM on each node, None for what lies anywhere."""
+    load: dict[int | None, float] = defaultdict(float)
+    for cell in vm.cells:
+        for node, kib in cell.nodes.items():
+            load[node] += kib
+        load[None] += cell.memory_kib - sum(cell.nodes.values())
+    return load
+
+
+def _cpus(host: Host) -> dict[int, float]:
+    """Return the vCPUs that each node of a host can take at most, whatever their kind."""
+    return {node.id: len(node.cpus & host.usable_cpus) * max(1.0, host.cpu_ratio) for node in host.topology.nodes}
+
+
+def _memory_kib(host: Host) -> dict[int, float]:
+    """Return the memory that VMs can have on each node of a host at most (KiB)."""
+    return {node.id: max(1.0, host.memory_ratio) * node.memory_kib for node in host.topology.nodes}

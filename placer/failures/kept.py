@@ -11,10 +11,12 @@ from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
+from placer.model.goals import Goal
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
+from placer.planning.compile.compile import compile_fleet
 
 TOLERANCE = 1e-6
 """Bounds are computed in floating point, in millionths."""
@@ -97,7 +99,9 @@ def with_bounds(
         if row["proven"] or plan.unplaced:
             continue
         if number in slots:
-            proven = still and slots[number].proven and len(slots) == 1
+            # The fewest vCPUs without room are the fewest slots only where a slot is as large as another.
+            sizes = {vm.spec.vcpus for vm in stand_ins(fleet, rules)[number][0]}
+            proven = still and slots[number].proven and len(slots) == 1 and len(sizes) == 1
             row["bound"] = row["value"] if proven else _slots_short(fleet, rules, number, options, solve)
         elif row["value"] is not None and still and all(one["proven"] for one in sweeps[number].harmful):
             row["bound"] = row["value"]
@@ -131,11 +135,17 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
     """Return domains and how many vCPUs of the rule's VMs have no place without them, wherever all others are put.
 
     A plan that places all VMs loses so many when they fail: those that must survive would all be on the other hosts
-    then. Looked at are the domains with the most CPUs, and those with the most memory.
+    then. VMs on hosts that hold what could not newly come to them may stay there in any plan, and are taken for safe.
+    Looked at are the domains with the most CPUs, and those with the most memory.
     """
     domains = domains_of(fleet, rule.scope)
     hosts = fleet.host_by_name
-    chosen = [vm for vm in fleet.vms if rule.covers(vm.name, vm.spec.labels)]
+    kept = _kept_as_they_are(fleet)
+    chosen = [
+        vm
+        for vm in fleet.vms
+        if rule.covers(vm.name, vm.spec.labels) and (vm.current is None or vm.current.host not in kept)
+    ]
     demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
     rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
 
@@ -151,15 +161,29 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
         tuple(sorted(domains, key=lambda name: (-weight(name), name))[: rule.fail]) for weight in (cpus, memory)
     ):
         gone = {host for name in failed for host in domains[name]}
-        left = tuple(host for host in fleet.hosts if host.name not in gone and not host.failed)
+        # They stay in the fleet: rules may name them.
+        left = tuple(dataclasses.replace(host, failed=host.failed or host.name in gone) for host in fleet.hosts)
         lost = sum(vm.spec.vcpus for vm in demand)
-        if left and demand:
+        if demand and not all(host.failed for host in left):
             rest = dataclasses.replace(fleet, hosts=left, vms=demand, rules=rules, digest="")
             bound = solve(rest, asked).goal("placed").bound
             lost = 0 if bound is None else math.ceil(bound - TOLERANCE)
         if lost > worst[1]:
             worst = (failed, lost)
     return worst
+
+
+def _kept_as_they_are(fleet: Fleet) -> frozenset[str]:
+    """Return the hosts that hold what could not newly come to them: more than their room, or in places of the past."""
+    problem = compile_fleet(fleet, [Goal(name="placed", kind="placed")]).problem
+    kept = set(fleet.drained)
+    for one in problem.classes:
+        shape = problem.shapes[one.shape]
+        there = [(shape.flavor[placement], bool(shape.stay_only[placement])) for placement, _ in one.content]
+        there += [(flavor, False) for flavor, _ in one.floating]
+        if one.over_rows or one.fixed.any() or any(stays or not one.allowed[flavor] for flavor, stays in there):
+            kept.update(fleet.hosts[member].name for member in one.members)
+    return frozenset(kept)
 
 
 def impossible_reserve(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve) -> Failure | None:

@@ -61,3 +61,27 @@ def test_every_rule_is_reported_on() -> None:
     plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
     short = dataclasses.replace(plan, summary={**plan.summary, "reserve": []})
     assert any("reports on 0 reserve rules" in fault.message for fault in check(fleet, short).faults)
+
+
+@pytest.mark.parametrize(("own", "vcpus", "memory", "slot"), [(64, 4, 1, "4x1GiB"), (4, 1, 3, "1x1GiB")])
+def test_a_node_that_is_over_its_room_takes_none_of_the_other(own: int, vcpus: int, memory: int, slot: str) -> None:
+    """Three VMs crowd one node, the other is empty: its slot is free, two are not, and its room counts in failures."""
+    text = f"""\
+schema: placer.inventory/v1
+hosts:
+  - name: a
+    nodes: [{{id: 0, cpus: "0-3", memory: {own}GiB}}, {{id: 1, cpus: "4-7", memory: {own}GiB}}]
+  - {{name: b, nodes: [{{id: 0, cpus: "0-3", memory: 4GiB}}]}}
+vms:
+  - {{name: v, count: 3, vcpus: {vcpus}, memory: {memory}GiB, cells: none, host: a, nodes: [0]}}
+  - {{name: w, vcpus: {vcpus}, memory: {memory}GiB, cells: none, host: b, nodes: [0]}}
+rules: [{{hold: {{flavor: {slot}, count: 1}}}}, {{reserve: {{fail: 1, scope: host, members: {{name: w}}}}}}]
+"""
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2, max_moves=0)
+    held, kept = plan.summary["reserve"]
+    assert held["free"] == 1 and kept["proven"]
+    assert check(fleet, plan).ok
+    many = {**held, "slots": 1, "free": 5, "hosts": {"a": 5}, "proven": False}
+    more = dataclasses.replace(plan, summary={**plan.summary, "reserve": [many, kept]})
+    assert any("has no room for 5 of its slots" in fault.message for fault in check(fleet, more).faults)

@@ -1,0 +1,69 @@
+"""What any plan loses at least: figures that small fleets prove, and those that would say too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from placer.failures.kept import lost_at_least
+from placer.failures.reserve import without_reserve
+from placer.model.fleet import Fleet
+from placer.options import SweepOptions
+from placer.planner import solve_fleet, solve_with
+from placer.read.inventory.inventory import parse_fleet
+
+OPTIONS = SweepOptions(time_limit_s=20, rounds=2)
+
+
+def made(caps: tuple[int, ...], vms: tuple[tuple[int, str], ...], *rules: str) -> Fleet:
+    """Return hosts of so many CPUs, VMs of so many vCPUs where they are, and rules."""
+    hosts = [
+        f'  - {{name: h-{n}, nodes: [{{id: 0, cpus: "0-{cap - 1}", memory: 64GiB}}]}}'
+        for n, cap in enumerate(caps, start=1)
+    ]
+    guests = [
+        f"  - {{name: v{n}, vcpus: {size}, memory: 1GiB, cells: none, labels: {{app: a}}, host: {host}, nodes: [0]}}"
+        for n, (size, host) in enumerate(vms)
+    ]
+    text = "\n".join(["schema: placer.inventory/v1", "hosts:", *hosts, "vms:", *guests, "rules:"])
+    return parse_fleet("\n".join([text, *(f"  - {rule}" for rule in rules)]).encode(), "fleet.yaml", Path())
+
+
+def said(fleet: Fleet, **options: Any) -> tuple[int, int]:
+    """Return value and bound of the first rule that keeps something free."""
+    row = solve_fleet(fleet, goals=("placed", "rules"), rounds=2, **options).summary["reserve"][0]
+    return row["value"], row["bound"]
+
+
+RESERVE = "reserve: {fail: 1, scope: host}"
+
+
+def test_the_host_that_fails_is_the_drained_one() -> None:
+    """A rule that names the host taken for the worst failure is no fault, and the bound is of the two hosts left."""
+    fleet = made((4, 8, 4), ((4, "h-1"), (4, "h-3")), RESERVE, "drain: {name: h-2}")
+    assert said(fleet) == (4, 4)
+    there = without_reserve(made((4, 8, 4), ((4, "h-1"), (4, "h-2")), RESERVE, "drain: {name: h-2}"))
+    # The VM of the drained host may stay on it in a plan: only the other is known to need a place.
+    assert lost_at_least(there, fleet.rules[0], OPTIONS, solve_with)[1] == 0
+
+
+@pytest.mark.parametrize("max_moves", [0, 1, 2])
+def test_vms_of_a_crowded_host_may_stay(max_moves: int) -> None:
+    """Four VMs of two vCPUs on four CPUs may stay there: a plan that moves one loses two, no bound is above."""
+    fleet = made((4, 7), ((2, "h-1"),) * 4, RESERVE)
+    value, bound = said(fleet, max_moves=max_moves)
+    assert bound <= 2 and bound <= value
+    assert lost_at_least(without_reserve(fleet), fleet.rules[0], OPTIONS, solve_with)[1] == 0
+    roomy = without_reserve(made((7, 4), ((2, "h-1"),) * 3, RESERVE))
+    assert lost_at_least(roomy, fleet.rules[0], OPTIONS, solve_with)[1] == 2
+
+
+def test_slots_of_several_sizes_are_not_counted_by_their_vcpus() -> None:
+    """Of slots of 4, 2 and 1 vCPUs four CPUs hold two: that one is short is all that any choice must lack."""
+    vms = ((4, "h-1"), (2, "h-1"), (1, "h-1"))
+    value, bound = said(made((7, 4), vms, "{failover_for: {app: a}, scope: host}"), max_moves=0)
+    assert value >= bound == 1
+    alike = ((2, "h-1"), (2, "h-1"), (2, "h-1"))
+    assert said(made((7, 3), alike, "{failover_for: {app: a}, scope: host}"), max_moves=0) == (2, 2)
