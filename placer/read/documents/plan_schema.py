@@ -53,7 +53,7 @@ class DeviceData(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     kind: str
     node: Count | None
-    address: NotRequired[Annotated[str, Field(max_length=200)]]
+    address: NotRequired[str]
 
 
 class VmData(TypedDict):

@@ -72,7 +72,13 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
         topology = replace(
             topology,
             devices=tuple(
-                replace(one, group=known.group, functions=one.functions or known.functions)
+                replace(
+                    one,
+                    group=known.group,
+                    functions=one.functions or known.functions,
+                    # How many functions there can be says nothing where the kernel lists those that are there.
+                    count=len(one.functions or known.functions) or one.count,
+                )
                 if (known := kernel.get(one.address)) is not None
                 else one
                 for one in devices

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from placer.model.fleet import Fleet
-from placer.model.host import Host, HostSettings, Topology
+from placer.model.host import Device, Host, HostSettings, Topology
 from placer.model.rules import Rule, values_of
 from placer.model.vm import Vm, VmSpec
 from placer.read.imports.gathered import Imported
@@ -162,7 +162,11 @@ def _hosts(before: Fleet, pairs: Sequence[tuple[Host, Host | None]]) -> list[Hos
 
 
 def _topology(known: Topology, new: Topology) -> Topology:
-    """Return the new topology with the devices and the node resources that only the person's has."""
+    """Return the new topology with the devices and the node resources that only the person's has, and what the
+    person's tells of its devices where the tool tells nothing.
+    """
+    told = {(device.address, device.kind): device for device in known.devices}
+    new = replace(new, devices=tuple(_device(told.get((one.address, one.kind)), one) for one in new.devices))
     here = {(device.address, device.kind) for device in new.devices}
     added = [
         device
@@ -174,6 +178,16 @@ def _topology(known: Topology, new: Topology) -> Topology:
         return new
     nodes = tuple(replace(node, resources=resources.get(node.id, node.resources)) for node in new.nodes)
     return replace(new, nodes=nodes, devices=tuple(sorted((*new.devices, *added), key=lambda device: device.address)))
+
+
+def _device(known: Device | None, new: Device) -> Device:
+    """Return the new device with the group and the functions of the known one, where it has none of its own."""
+    if known is None:
+        return new
+    functions, count = new.functions, new.count
+    if not functions and known.functions:
+        functions, count = known.functions, known.count
+    return replace(new, functions=functions, count=count, group=new.group or known.group)
 
 
 def _vm(known: Vm, new: Vm, said: frozenset[str]) -> Vm:
@@ -189,9 +203,14 @@ def _vm(known: Vm, new: Vm, said: frozenset[str]) -> Vm:
     if "cpu_policy" in said:
         kept["dedicated_vcpus"] = known.spec.dedicated_vcpus
     by = known if "movable" in said else new
+    current = new.current
+    before = known.current
+    if "device_addresses" in said and current is not None and before is not None and current.host == before.host:
+        current = replace(current, devices=before.devices)
     return replace(
         new,
         name=known.name,
+        current=current,
         spec=replace(new.spec, **kept),
         pins_fixed=known.pins_fixed and bool(new.current and new.current.pins),
         usage=known.usage or new.usage,

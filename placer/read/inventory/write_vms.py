@@ -127,7 +127,7 @@ class VmWriter:
             entry["pins"] = _pins(current.pins)
         if current.emulator is not None and current.emulator != told.emulator:
             entry["emulator"] = y.cpus(current.emulator)
-        if current.devices and current.devices != told.devices:
+        if current.devices != told.devices:
             entry["device_addresses"] = y.texts(current.devices)
         if dict(current.iothread_pins) != dict(told.iothread_pins):
             entry["iothread_pins"] = _pins(current.iothread_pins)
