@@ -59,11 +59,12 @@ def violations(problem: Problem, patterns: Sequence[HostPattern], unplaced: Sequ
 
 
 def _value(problem: Problem, state: PatternSums, objective: Objective, unplaced: Sequence[int]) -> int:
-    left_out = np.array(unplaced, dtype=np.int64)
     total = 0
     for term in objective.terms:
         if isinstance(term, Unplaced):
-            total += int(np.dot(term.cost, left_out))
+            total += int(np.dot(term.cost, np.array(unplaced, dtype=np.int64)))
+        elif isinstance(term, StayPenalties):
+            total += _of_strays(problem, state)
         elif isinstance(term, RuleExcess):
             total += weighed_excess(problem, state, term.goal)
         else:
@@ -106,9 +107,12 @@ def _of_host(problem: Problem, state: PatternSums, n: int, term: HostCosts) -> i
     return problem.classes[pattern.host_class].cost if any(many for _, many in pattern.placements) else 0
 
 
-def _of_strays(problem: Problem, state: PatternSums, n: int, term: StayPenalties) -> int:
-    penalty = problem.classes[state.patterns[n].host_class].stay_penalty
-    return int((penalty * state.vms[n])[_real(problem)].sum())
+def _of_strays(problem: Problem, state: PatternSums) -> int:
+    real = _real(problem)
+    return sum(
+        pattern.count * int((problem.classes[pattern.host_class].stay_penalty * state.vms[n])[real].sum())
+        for n, pattern in enumerate(state.patterns)
+    )
 
 
 def _of_changes(problem: Problem, state: PatternSums, n: int, term: Changes) -> int:
@@ -121,7 +125,6 @@ _SHARES: dict[type[Term], Callable[..., int]] = {
     Hinges: _of_loads,
     Shortages: _of_shortages,
     HostCosts: _of_host,
-    StayPenalties: _of_strays,
     Changes: _of_changes,
 }
 """What one host of a pattern adds to a term."""

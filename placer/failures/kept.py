@@ -95,14 +95,15 @@ def with_bounds(
     """
     rows = [dict(row) for row in plan.summary["reserve"]]
     still = _stands_still(fleet, options)
+    held = stand_ins(fleet, rules)
     for number, (rule, row) in enumerate(zip(rules, rows, strict=True)):
         if row["proven"] or plan.unplaced:
             continue
         if number in slots:
             # The fewest vCPUs without room are the fewest slots only where a slot is as large as another.
-            sizes = {vm.spec.vcpus for vm in stand_ins(fleet, rules)[number][0]}
+            sizes = {vm.spec.vcpus for vm in held[number][0]}
             proven = still and slots[number].proven and len(slots) == 1 and len(sizes) == 1
-            row["bound"] = row["value"] if proven else _slots_short(fleet, rules, number, options, solve)
+            row["bound"] = row["value"] if proven else _slots_short(fleet, *held[number], options, solve)
         elif row["value"] is not None and still and all(one["proven"] for one in sweeps[number].harmful):
             row["bound"] = row["value"]
         else:
@@ -117,9 +118,8 @@ def _stands_still(fleet: Fleet, options: SweepOptions) -> bool:
     return all(is_present(fleet, vm) and vm.current is not None and vm.current.nodes is not None for vm in fleet.vms)
 
 
-def _slots_short(fleet: Fleet, rules: Sequence[Rule], number: int, options: SweepOptions, solve: Solve) -> int:
-    """Return how many slots of a rule no plan has free that places all VMs: what lacks in sum, in the largest slots."""
-    vms, confined = stand_ins(fleet, rules)[number]
+def _slots_short(fleet: Fleet, vms: Sequence[Vm], confined: Sequence[Rule], options: SweepOptions, solve: Solve) -> int:
+    """Return how many of these slots no plan has free that places all VMs: what lacks in sum, in the largest slots."""
     asked = dataclasses.replace(fleet, vms=_alike((*fleet.vms, *vms)), rules=(*fleet.rules, *confined), digest="")
     bound = solve(asked, dataclasses.replace(options, goals=("placed",))).goal("placed").bound or 0
     short = 0

@@ -11,7 +11,7 @@ from placer.failures.counts import is_proven, placed_counts
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
 from placer.model.goals import as_most, parse_flavor
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, own_name
 from placer.model.vm import Vm, VmSpec
 from placer.options import SweepOptions
 from placer.planning.decode.names import assign_names
@@ -62,14 +62,10 @@ def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], 
         slots = (stand_in(wanted.spec, label, str(slot), fleet) for slot in range(1, rule.slots + 1))
         vms += [dataclasses.replace(slot, pin=wanted.pin) for slot in slots]
         if rule.scope:
-            hosts = {rule.scope: domain} if rule.scope != "host" else {"name": _said_name(fleet, domain)}
+            host = fleet.host_by_name[domain] if rule.scope == "host" else None
+            hosts = {rule.scope: domain} if host is None else {"name": own_name(host.name, host.labels)}
             rules.append(Rule(kind=RuleKind.WITHIN, members={STAND_IN: label}, hosts=hosts))
     return tuple(vms), tuple(rules)
-
-
-def _said_name(fleet: Fleet, host: str) -> str:
-    """Return what selects a host by its name: its label of that key stands before the name."""
-    return fleet.host_by_name[host].labels.get("name", host)
 
 
 def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tuple[Rule, ...]]:
@@ -80,7 +76,7 @@ def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tup
         if rule.covers(vm.name, vm.spec.labels):
             label = f"failover {number} {vm.name}"
             vms.append(stand_in(vm.spec, label, "", fleet))
-            own = vm.spec.labels.get("name", vm.name)
+            own = own_name(vm.name, vm.spec.labels)
             apart = Rule(
                 kind=RuleKind.APART, members={"name": own}, others={STAND_IN: label}, scope=rule.scope, max_per=0
             )

@@ -10,7 +10,7 @@ from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind, Selection, looked_up, matches
+from placer.model.rules import Rule, RuleKind, Selection, looked_up, matches, value_of
 
 Pair = tuple[int, Hashable]
 """Index of a rule, and the domain: a host, a label's value, (host, node id) or (host, `Topology.l3_domain_of_cpu`)."""
@@ -73,7 +73,7 @@ def _selected(
     keys = {key for key, _ in by_pair}
     for index, (name, labels) in enumerate(objects):
         for key in keys:
-            value = name if key == "name" and "name" not in labels else labels.get(key)
+            value = value_of(key, name, labels)
             for number in by_pair.get((key, value), ()) if value is not None else ():
                 if matches(selections[number], name, labels):
                     chosen[number].append(index)

@@ -82,10 +82,7 @@ _Cells = Mapping[tuple[str, int], int]
 
 def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> _Cells:
     """Return for how many cells each node of a host has CPUs and memory left beside the VMs placed there."""
-    free = dict(room)
-    for vm, planned in placed:
-        for pool, kib in memory_taken(vm.spec, host.topology, planned):
-            free[pool] = free.get(pool, 0) - kib
+    free = _free_memory(host, placed, room)
     use = cpu_use(host, placed)
     taken, floating = use.taken, shared_vcpus(use)
     memory = slot.memory_kib // slot.cells
@@ -102,12 +99,18 @@ def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Ma
     return cells
 
 
-def _floating(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> int:
-    """Return how many VMs that float over a host fit, of its shared vCPUs and ordinary memory on all nodes together."""
+def _free_memory(host: Host, placed: Sequence[tuple[Vm, PlanVm]], room: Mapping[Pool, int]) -> dict[Pool, int]:
+    """Return what is left of the room of each pool (KiB) beside the VMs placed there; below 0 where it is over."""
     free = dict(room)
     for vm, planned in placed:
         for pool, kib in memory_taken(vm.spec, host.topology, planned):
             free[pool] = free.get(pool, 0) - kib
+    return free
+
+
+def _floating(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> int:
+    """Return how many VMs that float over a host fit, of its shared vCPUs and ordinary memory on all nodes together."""
+    free = _free_memory(host, placed, room)
     use = cpu_use(host, placed)
     shared = shared_vcpus(use)
     runs = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus]

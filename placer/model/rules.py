@@ -163,12 +163,22 @@ def looked_up(selection: Selection) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for value in sorted(values_of(selection, key)))
 
 
+def own_name(name: str, labels: Mapping[str, str]) -> str:
+    """Return what selects an object by ``name``: its label of that key stands before its own name."""
+    return labels.get("name", name)
+
+
+def value_of(key: str, name: str, labels: Mapping[str, str]) -> str | None:
+    """Return what a selection by a key sees of an object."""
+    return own_name(name, labels) if key == "name" else labels.get(key)
+
+
 def matches(selection: Selection | None, name: str, labels: Mapping[str, str]) -> bool:
     """Tell whether an object of this name and these labels is selected; an empty or missing selection takes none."""
     if not selection:
         return False
     for key, wanted in selection.items():
-        value = name if key == "name" and "name" not in labels else labels.get(key)
+        value = value_of(key, name, labels)
         if value != wanted if isinstance(wanted, str) else value not in wanted:
             return False
     return True

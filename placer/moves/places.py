@@ -139,10 +139,10 @@ class ClaimMaker:
         return self._alike[key][1]
 
     def _claims(self, vm: Vm, host: Host, place: Place) -> Claims:
-        amounts: Counter[Key] = Counter()
-        planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
         if place.bound:
             return self._loose(vm, host, place)
+        amounts: Counter[Key] = Counter()
+        planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
         if place.cells:
             for (node, size), kib in memory_taken(vm.spec, host.topology, planned):
                 amounts[Key("memory", node, page_kib=size)] += kib

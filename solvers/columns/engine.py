@@ -28,8 +28,8 @@ from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.objective import lacking
 from solvers.problem import IntArray, Problem
-from solvers.proofs.excess_floor import excess_floor
-from solvers.proofs.floors import least_moves, load_floor, saving_floor
+from solvers.proofs.first_claims import plain_floor
+from solvers.proofs.floors import least_moves
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
 FEW, MANY = 40, 1_000
@@ -176,10 +176,7 @@ class _Run:
         for number, objective in enumerate(problem.objectives):
             if (kit.model.cost[:, number] < 0).any():
                 continue
-            # What the least place of a VM costs is known only where all places are.
-            floors = (saving_floor, load_floor, excess_floor)
-            floor = sum(one(problem, objective) for one in floors) if kit.complete else 0
-            kit.claim(number, floor, "no cost is negative" if not floor else "what the moves allowed can save at most")
+            kit.claim(number, *plain_floor(problem, objective, known=kit.complete))
 
     def _least_moves(self, objective: int, held: tuple[int, ...]) -> None:
         """Claim how many moves it takes at least to reach what earlier objectives are held at."""

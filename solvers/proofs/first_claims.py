@@ -37,12 +37,19 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
     for number, objective in enumerate(problem.objectives):
         if not known or _is_negative(problem, objective):
             continue
-        floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor))
-        source = "what the moves allowed can save at most" if floor else "no cost is negative"
+        floor, source = plain_floor(problem, objective)
         yield number, Claim(floor, source)
         whole = _all_placed(problem, values[:number])
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
+
+
+def plain_floor(problem: Problem, objective: Objective, *, known: bool = True) -> tuple[int, str]:
+    """Return what costs that are never negative prove by themselves, and how little few moves can change; what the
+    least place of a VM costs is `known` only where all places are.
+    """
+    floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor)) if known else 0
+    return floor, "what the moves allowed can save at most" if floor else "no cost is negative"
 
 
 def _is_negative(problem: Problem, objective: Objective) -> bool:
