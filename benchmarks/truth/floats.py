@@ -60,7 +60,11 @@ def may_float(vm: Vm) -> bool:
 
 
 def host_cpus(host: Host) -> Nodes:
-    """Return the nodes whose CPUs a VM may run on that nothing binds."""
+    """Return the nodes that a VM may run on which nothing binds: those with CPUs of the shared pool, else any."""
+    for pool in (host.shared, host.usable):
+        found = frozenset(node.id for node in host.nodes if node.cpus & pool)
+        if found:
+            return found
     return frozenset(node.id for node in host.nodes if node.cpus)
 
 

@@ -208,6 +208,17 @@ def test_a_node_that_is_over_closes_no_other() -> None:
     assert value(fleet([nodes], [*crowd, loose, vm("new", 2)]), "placed") == 2
 
 
+def test_nothing_floats_over_a_node_whose_cpus_are_all_reserved() -> None:
+    """Two VMs that float over a host of which one node alone has CPUs left are on that node: both may be bound to it,
+    though it is over.
+    """
+    nodes = host(("0", "4GiB"), ("1-4", "4GiB"), reserve={"cpus": "0"})
+    loose = [vm(f"v{n}", 3, cpu_policy="shared", host="h", nodes=[]) for n in range(2)]
+    found = solve(fleet([nodes], loose), "remote", pin="all")
+    assert found.values["remote"] == (0, 0)
+    assert [where.cpu_nodes for where in found.plan.values()] == [(1,), (1,)]
+
+
 def test_excess_has_four_parts() -> None:
     """Memory, dedicated vCPUs that share a CPU, CPUs that shared vCPUs lack, and free resources, as they stand."""
     one = host(("0-1", "512MiB"), resources={"disk": 1})
