@@ -50,8 +50,8 @@ def _of_failures(rule: Rule, sweep: FailureSweep) -> Row:
         "value": value,
         "bound": 0,
         "failures": sweep.combinations,
-        "harmful": len(sweep.harmful),
-        "unknown": len(sweep.unknown),
+        "harmful": sweep.harmful_in_all,
+        "unknown": sweep.unknown_in_all,
         "worst": worst,
     }
 

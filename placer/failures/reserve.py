@@ -22,7 +22,7 @@ from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, own_name
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.decode.certificate import UNCOVERED
@@ -190,7 +190,8 @@ def _with_room(
         label = f"{scope}={domain}"
         stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, fleet) for name in sorted(needed)]
         if needed:
-            hosts = {"name": domain} if scope == "host" else {scope: domain}
+            own = fleet.host_by_name[domain] if scope == "host" else None
+            hosts = {scope: domain} if own is None else {"name": own_name(own.name, own.labels)}
             rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=hosts))
     return dataclasses.replace(fleet, vms=(*fleet.vms, *stand_ins), rules=(*fleet.rules, *rules))
 

@@ -21,13 +21,13 @@ from placer.failures.counts import is_proven, placed_counts
 from placer.failures.refit import harmless_hosts
 from placer.failures.refuge import Refuge, refuge
 from placer.failures.spares import fewest_spares
-from placer.failures.together import MOST_TOGETHER, Apart, distinct_failures
+from placer.failures.together import MOST_TOGETHER, Apart, as_many_alike, distinct_failures
 from placer.measure.moved import is_present
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind, Selection, matches
+from placer.model.rules import Selection, drain_of, matches
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import compile_fleet
@@ -43,6 +43,8 @@ FITS: dict[str, Any] = {"lost": [], "vcpus_lost": 0, "proven": True}
 OVER = "not looked at: the total time is over"
 Failure = tuple[str, ...]
 """Names of the domains that fail together."""
+OTHERS: Failure = ("all others",)
+"""Stands for the combinations that were not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,9 @@ class FailureSweep:
     domains, combinations : how many there are of each.
     alike, slack, solved : combinations answered by one just like it, by room enough (a greedy fit, or places of two
         failures apart from each other), and by a plan.
-    harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost`` and
-        ``proven`` (no plan loses fewer vCPUs), the worst first.
-    unknown : combinations that no plan was found for, with why.
+    harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost``,
+        ``proven`` (no plan loses fewer vCPUs) and ``ways`` (how many combinations it stands for), the worst first.
+    unknown : combinations that no plan was found for, with ``why`` and ``ways``.
     spares : how many more hosts the worst failure takes to be survived: ``hosts``, ``like`` and ``proven``; None where
         all failures are harmless.
     """
@@ -72,6 +74,16 @@ class FailureSweep:
     harmful: tuple[Mapping[str, Any], ...]
     unknown: tuple[Mapping[str, Any], ...] = ()
     spares: Mapping[str, Any] | None = None
+
+    @property
+    def harmful_in_all(self) -> int:
+        """How many combinations leave VMs without a place."""
+        return sum(one["ways"] for one in self.harmful)
+
+    @property
+    def unknown_in_all(self) -> int:
+        """Of how many combinations nobody knows what they do."""
+        return sum(one["ways"] for one in self.unknown)
 
 
 def sweep_failures(
@@ -191,8 +203,8 @@ def fail_hosts(
     if roomy and not left:
         found = [refuge(compiled, result, names)]
         for parity in (0, 1):
-            closed = [host.name for number, host in enumerate(fleet.hosts) if number % 2 == parity]
-            rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in closed if name not in names]
+            closed = [host for number, host in enumerate(fleet.hosts) if number % 2 == parity]
+            rules = [drain_of(host.name, host.labels) for host in closed if host.name not in names]
             half = dataclasses.replace(hit, rules=(*hit.rules, *rules))
             compiled, result, _ = placed_counts(half, options, engine="greedy")
             if result.is_answer and not assign_names(compiled, result).unplaced:
@@ -221,6 +233,7 @@ class _Run:
         self.ends_at = None if options.total_time_s is None else time.time() + options.total_time_s
         self.identity, self.pool, self.results, self.on_done = identity, pool, results, on_done
         self.kind = self._kinds()
+        self.ways: dict[Failure, int] = {}
 
     def _kinds(self) -> dict[str, Any]:
         """Return domain -> what tells it apart: the classes of its hosts, what is fixed on them and who counts."""
@@ -271,11 +284,14 @@ class _Run:
         apart = self._apart(singles)
         open_ones = [failure for failure in distinct if not apart.survives(failure)]
         found, _ = self._swept(open_ones, share=True, roomy=False)
-        alike = math.comb(len(self.domains), at_once) - len(distinct) if complete else 0
+        every = math.comb(len(self.domains), at_once)
+        self.ways = {failure: as_many_alike(self.kind, failure) for failure in distinct}
+        looked_at = sum(self.ways.values())
         if not complete:
+            self.ways[OTHERS] = every - looked_at
             why = f"the {len(distinct):,} combinations that hold the most were looked at"
-            found["all others",] = Outcome(key="all others", value={"unknown": why})
-        return found, len(distinct) - len(open_ones), alike
+            found[OTHERS] = Outcome(key=OTHERS[0], value={"unknown": why})
+        return found, len(distinct) - len(open_ones), looked_at - len(distinct)
 
     def _apart(self, singles: Mapping[Failure, Outcome]) -> Apart:
         into = {
@@ -320,11 +336,12 @@ def _summary(
     for failure, outcome in found.items():
         value = outcome.value or {"unknown": OVER if OVER in (outcome.error or "") else outcome.error}
         if "unknown" in value:
-            unknown.append({"domains": list(failure), "why": value["unknown"]})
+            unknown.append({"domains": list(failure), "why": value["unknown"], "ways": run.ways.get(failure, 1)})
         elif value["lost"]:
             kept = {key: value[key] for key in ("vms", "vcpus_lost", "proven")}
             own = _own_names(failure, value["lost"], outcome.key)
             harmful.append({"domains": list(failure), **kept, "lost": own, "vms_lost": len(value["lost"])})
+            harmful[-1]["ways"] = run.ways.get(failure, 1)
     harmful.sort(key=lambda one: (-one["vcpus_lost"], -one["vms_lost"], one["domains"]))
     return FailureSweep(
         scope=scope,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -30,6 +31,12 @@ def distinct_failures(
         alike[kinds[name]].append(name)
     found = list(islice(_heaviest(list(alike.values()), held, at_once), MOST_TOGETHER + 1))
     return found[:MOST_TOGETHER], len(found) <= MOST_TOGETHER
+
+
+def as_many_alike(kinds: Mapping[str, Hashable], failure: Sequence[str]) -> int:
+    """Return how many combinations are just like this one, itself among them."""
+    sizes = Counter(kinds.values())
+    return math.prod(math.comb(sizes[kind], many) for kind, many in Counter(kinds[name] for name in failure).items())
 
 
 def _heaviest(groups: Sequence[Sequence[str]], held: Mapping[str, int], many: int) -> Iterator[tuple[str, ...]]:

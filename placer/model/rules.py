@@ -168,6 +168,11 @@ def own_name(name: str, labels: Mapping[str, str]) -> str:
     return labels.get("name", name)
 
 
+def drain_of(host: str, labels: Mapping[str, str], line: int | None = None) -> Rule:
+    """Return the rule that empties a host of this name and these labels."""
+    return Rule(kind=RuleKind.DRAIN, hosts={"name": own_name(host, labels)}, line=line)
+
+
 def value_of(key: str, name: str, labels: Mapping[str, str]) -> str | None:
     """Return what a selection by a key sees of an object."""
     return own_name(name, labels) if key == "name" else labels.get(key)

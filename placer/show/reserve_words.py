@@ -11,6 +11,15 @@ _HOSTS = 5
 """Hosts of free slots that are named."""
 
 
+def reserve_in_short(rows: Any) -> str:
+    """Return whether all reserve rules are kept, or how many of them are; empty where there are none."""
+    said = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
+    kept = sum(bool(row.get("proven")) for row in said)
+    if not said:
+        return ""
+    return "kept" if kept == len(said) else f"{kept} of {len(said)} kept"
+
+
 def reserve_sentences(rows: Any) -> Iterator[str]:
     """Say of each reserve rule whether it is kept, and what lacks at least; a plan file may hold anything."""
     for row in rows if isinstance(rows, (list, tuple)) else ():

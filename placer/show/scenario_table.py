@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from placer.show.reserve_words import reserve_in_short, reserve_sentences
 from placer.show.words import amount, count, figure, listed, no_formula, percent, visible
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("scenario", overflow="fold")
     said = [_with_policy(rows, flavor) for flavor in flavors]
-    for heading in ("placed", "rules", "remote", "locality", "hosts", *said, "moves", "bound", "gap"):
+    reserved = any(row.get("reserve") for row in rows)
+    kept = ["reserve"] if reserved else []
+    for heading in ("placed", "rules", *kept, "remote", "locality", "hosts", *said, "moves", "bound", "gap"):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(visible(row["name"]), *(_cells(row, flavors) if "placed" in row else [row["status"]]))
+        cells = _cells(row, flavors, reserved=reserved) if "placed" in row else [row["status"]]
+        table.add_row(visible(row["name"]), *cells)
     console.print(table)
     _chart(rows, "remote access", [row.get("remote_access") for row in rows], console)
     for flavor, heading in zip(flavors, said, strict=True):
@@ -47,7 +51,7 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
     for row in rows:
         if "reason" in row:
             console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
-        for line in _drains(row.get("drains", ())):
+        for line in (*_drains(row.get("drains", ())), *reserve_sentences(row.get("reserve"))):
             console.print(f"{visible(row['name'])}: {line}", soft_wrap=True)
         reasons = sorted(row.get("unplaced", {}).items(), key=lambda one: -one[1])
         for reason, vms in reasons[:MOST_REASONS]:
@@ -72,6 +76,10 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
         if broken:
             well = False
             yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
+        short = [one for one in row.get("reserve", ()) if not one["proven"]]
+        if short:
+            well = False
+            yield f"{name}: {len(short)} of {count(len(row['reserve']), 'reserve rule')} not proven to be kept."
     if well:
         yield f"Every VM has a place in {'all ' if len(rows) > 2 else ''}{count(max(1, len(rows) - 1), 'scenario')}."
 
@@ -122,16 +130,19 @@ def draw_failures(rows: Sequence[Row], console: Console) -> None:
             names = "" if one["lost"] is None else ": " + listed([visible(name) for name in one["lost"]], 5)
             proof = "proven" if one["proven"] else "not proven: a longer search may find one"
             domains = visible(" + ".join(one["domains"]))
+            domains += f" and {count(one['ways'] - 1, 'failure')} like it" if one["ways"] > 1 else ""
             console.print(
                 f"  {domains}: {count(one['vms_lost'], 'VM')} of {one['vms']} without a place ({proof}){names}",
                 soft_wrap=True,
             )
         if len(sweep["harmful"]) > MOST_FAILURES:
-            console.print(f"  and {len(sweep['harmful']) - MOST_FAILURES} more failures that leave VMs without a place")
+            more = sum(one["ways"] for one in sweep["harmful"][MOST_FAILURES:])
+            console.print(f"  and {more:,} more failures that leave VMs without a place")
         for one in sweep["unknown"][:MOST_FAILURES]:
             console.print(f"  {visible(' + '.join(one['domains']))}: not known: {visible(one['why'])}", soft_wrap=True)
         if len(sweep["unknown"]) > MOST_FAILURES:
-            console.print(f"  and {len(sweep['unknown']) - MOST_FAILURES} more that are not known")
+            more = sum(one["ways"] for one in sweep["unknown"][MOST_FAILURES:])
+            console.print(f"  and {more:,} more that are not known")
         if sweep["spares"] is not None:
             console.print(_spares(sweep["spares"]), soft_wrap=True)
 
@@ -176,7 +187,7 @@ def _spares(spares: Any) -> str:
     return f"  to survive the worst: {count(spares['hosts'], 'spare host')} like {like} ({proof})"
 
 
-def _cells(row: Row, flavors: Sequence[str]) -> list[str]:
+def _cells(row: Row, flavors: Sequence[str], *, reserved: bool) -> list[str]:
     moves = row["migrations"] + row["node_changes"]
     open_goal = first_open(row)
     gap = open_goal["gap"] if open_goal is not None else 0.0
@@ -184,6 +195,7 @@ def _cells(row: Row, flavors: Sequence[str]) -> list[str]:
     return [
         f"{row['placed']}/{row['vms']}",
         figure(next((goal["value"] for goal in row["goals"] if goal["name"] == "rules"), None)),
+        *([reserve_in_short(row.get("reserve", ()))] if reserved else []),
         figure(row["remote_access"]),
         figure(row["locality_score"], 1),
         f"{row['hosts_used']}/{row['hosts']}",
@@ -231,6 +243,7 @@ def comparison_csv(rows: Sequence[Row]) -> str:
     """Return the rows as CSV, one a scenario; what is not known is empty."""
     flavors = list(dict.fromkeys(flavor for row in rows for flavor in row.get("headroom", {})))
     goals = list(dict.fromkeys(goal["name"] for row in rows for goal in row.get("goals", ())))
+    rules = list(dict.fromkeys(rule["rule"] for row in rows for rule in row.get("reserve", ())))
     plain = (
         "name",
         "status",
@@ -247,12 +260,15 @@ def comparison_csv(rows: Sequence[Row]) -> str:
     )
     heading = [*plain, *(f"headroom {_with_policy(rows, flavor)}" for flavor in flavors)]
     heading += [f"{goal} {part}" for goal in goals for part in ("value", "bound", "gap")]
+    heading += [f"{rule} {part}" for rule in rules for part in ("value", "bound")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*heading, "changes", "reason"])
+    writer.writerow([no_formula(title) for title in [*heading, "changes", "reason"]])
     for row in rows:
         found = {goal["name"]: goal for goal in row.get("goals", ())}
         cells = [row.get(key) for key in plain] + [_headroom(row, flavor) for flavor in flavors]
         cells += [found.get(goal, {}).get(part) for goal in goals for part in ("value", "bound", "gap")]
+        room = {rule["rule"]: rule for rule in row.get("reserve", ())}
+        cells += [room.get(rule, {}).get(part) for rule in rules for part in ("value", "bound")]
         writer.writerow([no_formula(cell) for cell in [*cells, "; ".join(row["changes"]), row.get("reason")]])
     return out.getvalue()

@@ -37,6 +37,7 @@ class _Goal(TypedDict):
 
 class _Fit(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
+    policy: str
     fit: Count
     runs_out_first: str | None
 
@@ -56,6 +57,36 @@ class _Drain(TypedDict):
     proven: bool
 
 
+class _Worst(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    domains: list[str]
+    vms_lost: Count
+    vcpus_lost: Count
+
+
+class _Kept(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    rule: str
+    scope: str
+    fail: Count
+    proven: bool
+    value: Count | None
+    bound: Count
+
+
+class _Survived(_Kept):
+    failures: Count
+    harmful: Count
+    unknown: Count
+    worst: _Worst | None
+
+
+class _Held(_Kept):
+    slots: Count
+    free: Count
+    hosts: dict[str, Count]
+
+
 class _Row(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     status: str
@@ -73,6 +104,7 @@ class _Row(TypedDict):
     restarts: Count
     goals: list[_Goal]
     drains: list[_Drain]
+    reserve: list[_Survived | _Held]
     rounds: Count
 
 

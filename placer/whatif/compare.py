@@ -50,7 +50,8 @@ def compare(
     a ``reason``), and where there is a plan: ``vms``, ``placed``, ``vcpus_placed``, ``unplaced`` (reason -> VMs),
     ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> its policy, how many more
     fit, and what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals``, ``drains`` (of each host
-    that is to be emptied what leaves it, and what is left and why) and ``rounds``.
+    that is to be emptied what leaves it, and what is left and why), ``reserve`` (of each rule that keeps room whether
+    that is ``proven``, with value and bound of what lacks) and ``rounds``.
 
     Raises
     ------
@@ -120,6 +121,7 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
             for goal in plan.goals
         ],
         "drains": plan.summary.get("drains", []),
+        "reserve": plan.summary.get("reserve", []),
         "rounds": plan.rounds,
     }
 

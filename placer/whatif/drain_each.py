@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.failures.sweep import domains_of
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import drain_of
 from placer.options import SweepOptions
 from placer.sweeps.executors import Pool
 from placer.sweeps.tasks import OnDone, Variant
@@ -46,12 +46,13 @@ def drain_each(
     }
     if not domains:
         return []
+    named = fleet.host_by_name
     variants = [
         Variant(
             name=f"drain {name}",
             fleet=replace(
                 fleet,
-                rules=(*fleet.rules, *(Rule(kind=RuleKind.DRAIN, hosts={"name": host}) for host in hosts)),
+                rules=(*fleet.rules, *(drain_of(host, named[host].labels) for host in hosts)),
                 digest="",
             ),
         )

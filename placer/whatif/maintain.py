@@ -17,7 +17,7 @@ from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, drain_of
 from placer.model.vm import Movable
 from placer.moves.model import MoveLimits, Schedule
 from placer.moves.schedule import schedule_moves
@@ -220,7 +220,7 @@ def _wave(
 ) -> MaintenanceWave | None:
     """Return a wave that empties these hosts; None where no plan was found that does and keeps what is to be kept."""
     leaving = {vm.name for vm in fleet.vms if vm.current is not None and vm.current.host in set(chosen)}
-    drains = tuple(Rule(kind=RuleKind.DRAIN, hosts={"name": name}) for name in chosen)
+    drains = tuple(drain_of(name, fleet.host_by_name[name].labels) for name in chosen)
     # Who moves now had better not move again: first without the hosts that are still to come.
     for spared in [waiting, []] if waiting and leaving else [[]]:
         asked = _marked(fleet, leaving, spared)

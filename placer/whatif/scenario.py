@@ -12,7 +12,7 @@ from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
 from placer.model.goals import with_policy
 from placer.model.host import Host
-from placer.model.rules import Rule, RuleKind, Selection, matches, values_of
+from placer.model.rules import Selection, drain_of, matches, values_of
 from placer.model.same_host import same_shape
 from placer.model.vm import Vm
 from placer.read.documents.scenario_file import Edit, Scenario
@@ -193,7 +193,7 @@ class _Work:
     def _drain(self, edit: Edit) -> str:
         found = self._hosts(edit.entry.drain)
         self._touch(["the state"], "host", [host.name for host in found], edit.line)
-        rules = [Rule(kind=RuleKind.DRAIN, hosts={"name": host.name}, line=edit.line) for host in found]
+        rules = [drain_of(host.name, host.labels, edit.line) for host in found]
         self.fleet = dataclasses.replace(self.fleet, rules=(*self.fleet.rules, *rules))
         return f"drain {_named(found)}"
 

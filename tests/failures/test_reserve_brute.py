@@ -209,7 +209,7 @@ def test_three_of_five_hosts_fail_at_once(seed: int) -> None:
         gone = [size for size, at in zip(vms, where, strict=True) if at in failed]
         harmful += not fits([room for n, room in enumerate(left) if n not in failed], gone)
     assert swept.combinations == 10 and not swept.unknown
-    assert bool(swept.harmful) is bool(harmful)
+    assert swept.harmful_in_all == harmful
 
 
 def test_what_is_not_looked_at_of_many_failures_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +219,12 @@ def test_what_is_not_looked_at_of_many_failures_is_unknown(monkeypatch: pytest.M
     fleet = settled(fleet, solve_fleet(dataclasses.replace(fleet, rules=()), goals=("placed",), rounds=2))
     swept = sweep_failures(Variant(name="four", fleet=fleet), None, "host", OPTIONS, at_once=3)
     assert swept.combinations == 4 and [one["domains"] for one in swept.unknown] == [["all others"]]
+    assert swept.unknown_in_all == 2
+
+
+def test_combinations_alike_are_all_counted() -> None:
+    """Any three of eight full hosts leave VMs out: 56 failures, of which one speaks for all."""
+    fleet = made((4,) * 8, (4,) * 8, "fail: 3, scope: host")
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
+    said = plan.summary["reserve"][0]
+    assert (said["failures"], said["harmful"], said["unknown"]) == (56, 56, 0)

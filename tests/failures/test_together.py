@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from placer.failures.refuge import Refuge
-from placer.failures.together import MOST_TOGETHER, Apart, distinct_failures
+from placer.failures.together import MOST_TOGETHER, Apart, as_many_alike, distinct_failures
 
 
 def on(host: str) -> Refuge:
@@ -27,6 +27,7 @@ def test_alike_domains_are_one_way() -> None:
     kinds = {"a1": "a", "a2": "a", "b1": "b", "b2": "b", "b3": "b"}
     found, whole = distinct_failures(kinds, {name: 2 if kind == "a" else 1 for name, kind in kinds.items()}, 2)
     assert (found, whole) == ([("a1", "a2"), ("a1", "b1"), ("b1", "b2")], True)
+    assert [as_many_alike(kinds, way) for way in found] == [1, 6, 3]
     assert distinct_failures(kinds, dict.fromkeys(kinds, 1), 6) == ([], True)
 
 

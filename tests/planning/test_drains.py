@@ -21,6 +21,7 @@ from placer.read.inventory.inventory import parse_fleet
 from placer.sweeps.tasks import Variant
 from placer.whatif.compare import compare
 from placer.whatif.drain_each import drain_each
+from placer.whatif.maintain import maintain
 from placer.whatif.scenario import apply_scenario
 
 TEXT = """
@@ -126,3 +127,19 @@ def test_which_hosts_can_be_emptied() -> None:
     assert [(one["domain"], one["live_moves"], len(one["left"])) for one in zone] == [("a", 0, 5)]
     with pytest.raises(InputError, match="no host has a label 'rack'"):
         drain_each(base, "rack", SweepOptions())
+
+
+def test_hosts_with_a_label_called_name_are_emptied() -> None:
+    """A label of that key stands before the host's own name: each drain is of the host that is meant."""
+    fleet = fleet_of()
+    hosts = tuple(replace(host, labels={**host.labels, "name": f"rack-{host.name}"}) for host in fleet.hosts)
+    named = replace(fleet, hosts=hosts)
+    rows = drain_each(Variant(name="base", fleet=named), "host", SweepOptions(time_limit_s=20))
+    assert [(one["domain"], one["emptied"], one["live_moves"]) for one in rows] == [("h-1", False, 2), ("h-2", True, 2)]
+    found = maintain(named, ["h-2"], time_limit_s=5)
+    assert [wave.hosts for wave in found.waves] == [("h-2",)] and not found.stuck
+    text = "schema: placer.scenario/v1\nname: s\nedits:\n  - {drain: rack-h-1}\n"
+    assert apply_scenario(named, parse_scenario(text.encode(), "s.yaml", Path())).fleet.drained == {"h-1"}
+    text = "schema: placer.inventory/v1\nhosts:\n  - {name: h, count: 2, nodes: [{id: 0, cpus: '0-3', memory: 8GiB}], "
+    text += "state: drain, labels: {name: other}}\n"
+    assert parse_fleet(text.encode(), "fleet.yaml", Path()).drained == {"h-1", "h-2"}

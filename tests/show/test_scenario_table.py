@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from placer.show.scenario_table import draw_comparison, draw_drains, draw_failures
+from placer.show.scenario_table import comparison_csv, draw_comparison, draw_drains, draw_failures
 
 
 def row(name: str, **more: Any) -> dict[str, Any]:
@@ -76,7 +76,35 @@ def test_each_host_emptied_is_ten_rows() -> None:
 
 def test_failures_that_are_not_known_are_counted() -> None:
     """Ten are named with why; the others are one line."""
-    unknown = [{"domains": [f"h{n}"], "why": "no time was left"} for n in range(40)]
+    unknown = [{"domains": [f"h{n}"], "why": "no time was left", "ways": 1} for n in range(40)]
     sweep = {"scope": "host", "at_once": 1, "combinations": 40, "solved": 0, "slack": 0, "alike": 0, "harmful": []}
     lines = drawn(draw_failures, [row("base", failures={**sweep, "unknown": unknown, "spares": None})])
     assert len(lines) == 13 and lines[-1] == "  and 30 more that are not known"
+
+
+def test_failures_alike_are_counted_and_the_worst_is_named() -> None:
+    """A failure tells how many are just like it, and the line of those left out counts all of them."""
+    harm = {"vms": 2, "vms_lost": 1, "proven": True, "lost": None}
+    harmful = [{**harm, "domains": [f"h{n}"], "ways": 1 + 5 * n} for n in range(11)]
+    sweep = {"scope": "host", "at_once": 3, "combinations": 99, "solved": 9, "slack": 0, "alike": 0, "unknown": []}
+    lines = drawn(draw_failures, [row("base", failures={**sweep, "harmful": harmful, "spares": None})])
+    assert lines[2] == "  h0: 1 VM of 2 without a place (proven)"
+    assert lines[3] == "  h1 and 5 failures like it: 1 VM of 2 without a place (proven)"
+    assert lines[-1] == "  and 51 more failures that leave VMs without a place"
+
+
+def test_what_a_scenario_keeps_free_is_a_column() -> None:
+    """Reserve rules are told row by row, a broken one in words with its bound, and in CSV with value and bound."""
+    rule = {"rule": "reserve", "scope": "host", "fail": 1, "proven": True, "value": 0, "bound": 0, "failures": 3}
+    worst = {"domains": ["h1"], "vms_lost": 1, "vcpus_lost": 4}
+    broken = {**rule, "proven": False, "value": 4, "bound": 4, "harmful": 1, "unknown": 0, "worst": worst}
+    rows = [row("base", reserve=[rule]), row("more", reserve=[broken])]
+    lines = drawn(draw_comparison, rows, ())
+    assert lines[0] == "more: 1 of 1 reserve rule not proven to be kept."
+    assert lines[1].split()[:4] == ["scenario", "placed", "rules", "reserve"]
+    assert lines[2].split()[3] == "kept" and lines[3].split()[3:7] == ["0", "of", "1", "kept"]
+    said = "more: reserve: not kept, the failure of h1 leaves 1 VMs with 4 vCPUs without a place; no plan does better"
+    assert any(line.startswith(said) for line in lines)
+    header, _, last = comparison_csv(rows).splitlines()
+    assert dict(zip(header.split(","), last.split(","), strict=True))["reserve bound"] == "4"
+    assert "reserve" not in drawn(draw_comparison, [row("base")], ())[1]

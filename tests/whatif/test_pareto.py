@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from placer.errors import InputError
+from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
+from placer.sweeps.answers import answer_fault
+from placer.sweeps.tasks import Variant
+from placer.whatif.compare import solve_variant
 from placer.whatif.pareto import front, pareto
 
 OPTIONS = SweepOptions(time_limit_s=20)
@@ -49,3 +55,27 @@ def test_moves_are_weighed_on_a_live_fleet(build: Any) -> None:
     assert [(one["moves"], one["host_cost"]) for one in found] == [(0, 2.0), (1, 1.0)]
     with pytest.raises(InputError, match="needs limits on moves"):
         pareto(fleet, OPTIONS)
+
+
+def test_points_tell_what_they_keep_free(build: Any) -> None:
+    """Two full hosts: whichever fails, its VM has no place, on any plan."""
+    hosts = [build.host(f"h{n}", build.topology(1, 4)) for n in range(2)]
+    rule = Rule(kind=RuleKind.RESERVE, fail=1)
+    fleet = build.fleet(hosts, [build.vm("v", build.spec(4, 2)), build.vm("w", build.spec(4, 2))], [rule])
+    (only,) = pareto(fleet, OPTIONS, slacks=(0,))
+    said = [(one["rule"], one["proven"], one["value"], one["bound"]) for one in only["reserve"]]
+    assert said == [("reserve", False, 4, 4)]
+
+
+def test_rows_are_what_a_results_file_takes(build: Any) -> None:
+    """A row with headroom, failures and held slots comes back from the file that a second run reads."""
+    hosts = [build.host(f"h{n}", build.topology(1, 4)) for n in range(2)]
+    rules = [
+        Rule(kind=RuleKind.RESERVE, fail=1),
+        Rule(kind=RuleKind.RESERVE, flavor="2x2GiB", slots=1, scope=""),
+    ]
+    fleet = build.fleet(hosts, [build.vm("v", build.spec(4, 2)), build.vm("w", build.spec(4, 2))], rules)
+    row = solve_variant(([Variant(name="base", fleet=fleet)], replace(OPTIONS, headroom=("2x2GiB",))), 0)
+    assert [one["proven"] for one in row["reserve"]] == [False, False]
+    assert answer_fault("row", json.loads(json.dumps(row))) is None
+    assert "reserve" in (answer_fault("row", {**row, "reserve": [{"rule": "r"}]}) or "")

@@ -127,8 +127,9 @@ def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
     out: dict[str, None] = {}
     for text in hosts:
         key, equals, value = text.partition("=")
-        wanted = {key: value} if equals and text not in fleet.host_by_name else {"name": text}
+        wanted = {key: value} if equals else {"name": text}
         found = [host.name for host in fleet.hosts if matches(wanted, host.name, host.labels)]
+        found = [text] if text in fleet.host_by_name else found
         if not found:
             raise InputError(f"no host is {text[:60]!r}", field="--hosts", cure="name a host, or a label: rack=r1")
         out.update(dict.fromkeys(found))

@@ -70,10 +70,12 @@ def _limits(text: str) -> list[int]:
 def _draw(console: Console, rows: tuple[Row, ...]) -> None:
     from rich.table import Table
 
-    from placer.show.words import figure
+    from placer.show.reserve_words import reserve_in_short, reserve_sentences
+    from placer.show.words import count, figure
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("moves", "host cost", "hosts", "remote", "locality", "proven"):
+    kept = ("reserve",) if any(row["reserve"] for row in rows) else ()
+    for heading in ("moves", "host cost", "hosts", "remote", "locality", *kept, "proven"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
@@ -82,6 +84,11 @@ def _draw(console: Console, rows: tuple[Row, ...]) -> None:
             figure(row["hosts_used"]),
             figure(row["remote_access"]),
             figure(row["locality_score"], 1),
+            *([reserve_in_short(row["reserve"])] if kept else []),
             "yes" if row["proven"] else "no",
         )
     console.print(table)
+    for row in rows:
+        if not all(rule["proven"] for rule in row["reserve"]):
+            for line in reserve_sentences(row["reserve"]):
+                console.print(f"{count(row['moves'], 'move')}: {line}", soft_wrap=True, markup=False)

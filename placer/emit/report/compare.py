@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from placer.emit.report.charts import Bar, Chart, chart
 from placer.emit.report.sections import Sheet, columns
-from placer.read.documents.comparison_file import Failures, Planned, Scenario
+from placer.read.documents.comparison_file import Failures, Harm, Planned, Scenario, Unsettled
 from placer.show.words import count, figure, listed, percent, visible
 
 LISTED_FAILURES = 12
@@ -135,6 +135,10 @@ def _notes(scenarios: Sequence[Scenario]) -> Iterator[str]:
             continue
         for reason, vms in row.planned.unplaced.items():
             yield f"{visible(row.name)}: {count(vms, 'VM')} without a place: {visible(reason)}"
+        for rule in row.planned.reserve:
+            if not rule.proven:
+                lacks = f"lacks {figure(rule.value)}, in any plan at least {figure(rule.bound)}"
+                yield f"{visible(row.name)}: {visible(rule.rule)} is not proven to be kept: {lacks}"
 
 
 def _failures(scenarios: Sequence[Scenario]) -> Sheet | None:
@@ -148,11 +152,15 @@ def _failures(scenarios: Sequence[Scenario]) -> Sheet | None:
         columns=columns("scenario", "what fails", "VMs without a place#", "of#", "proven"),
         rows=rows,
         notes=tuple(
-            f"{visible(name)}: {count(found.combinations, 'failure')} looked at, {len(found.harmful):,} leave VMs "
-            f"without a place, {len(found.unknown):,} not known"
+            f"{visible(name)}: {count(found.combinations, 'failure')} looked at, {_in_all(found.harmful):,} leave VMs "
+            f"without a place, {_in_all(found.unknown):,} not known"
             for name, found in swept
         ),
     )
+
+
+def _in_all(failures: Sequence[Harm] | Sequence[Unsettled]) -> int:
+    return sum(failure.ways for failure in failures)
 
 
 def _harms(name: str, found: Failures) -> Iterator[tuple[str, ...]]:

@@ -43,12 +43,13 @@ class Fit(_Part):
 
 
 class Harm(_Part):
-    """A failure that leaves VMs without a place."""
+    """A failure that leaves VMs without a place; it stands for so many `ways` just like it."""
 
     domains: list[str]
     vms: Count
     vms_lost: Count
     proven: bool
+    ways: Count = 1
 
 
 class Unsettled(_Part):
@@ -56,6 +57,16 @@ class Unsettled(_Part):
 
     domains: list[str]
     why: str = ""
+    ways: Count = 1
+
+
+class Kept(_Part):
+    """Whether a rule that keeps room is kept, and what lacks: vCPUs after a failure, or slots."""
+
+    rule: str
+    proven: bool
+    value: float | None = None
+    bound: float | None = None
 
 
 class Failures(_Part):
@@ -84,6 +95,7 @@ class Planned(_Part):
     restarts: Count = 0
     goals: list[ComparedGoal]
     failures: Failures | None = None
+    reserve: list[Kept] = []
 
 
 class Scenario(_Part):

@@ -9,7 +9,7 @@ from typing import Any
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, drain_of
 from placer.read.hosts.host_settings import settings_of_entry
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files
@@ -114,7 +114,7 @@ class HostSection:
             its_uri = uri.replace("{name}", each) if uri is not None else None
             self.made[each] = replace(host, name=each, uuid=own.get("uuid"), uri=its_uri)
             if entry.state in ("drain", "maintenance"):
-                self.drains.append(Rule(kind=RuleKind.DRAIN, hosts={"name": each}, line=line))
+                self.drains.append(drain_of(each, host.labels, line))
 
     def _body(self, tree: LineMap) -> tuple[HostEntry | None, Host | None, list[Problem]]:
         rest = without(tree, _OWN_KEYS)

@@ -94,7 +94,7 @@ def test_comparison_has_charts_and_the_same_figures_as_a_table() -> None:
 def test_failures_are_told_with_what_they_cost() -> None:
     """Harmful failures are a table, unknown ones are unknown, and the worst of each scenario is a bar."""
     sweep = {"scope": "host", "at_once": 1, "combinations": 3, "harmful": [], "unknown": []}
-    harm = {"domains": ["a", "b"], "vms": 4, "vms_lost": 2, "proven": True}
+    harm = {"domains": ["a", "b"], "vms": 4, "vms_lost": 2, "proven": True, "ways": 7}
     rows = [
         scenario("base", failures=sweep),
         scenario("more", failures={**sweep, "harmful": [harm], "unknown": [{"domains": ["c"], "why": "no time"}]}),
@@ -106,6 +106,7 @@ def test_failures_are_told_with_what_they_cost() -> None:
         ("more", "c", "unknown", "", "no time"),
     ]
     worst = next(one for one in found.charts if one.title.startswith("Worst failure"))
+    assert "more: 3 failures looked at, 7 leave VMs without a place, 1 not known" in found.failures.notes
     assert "2 of 4 on a, b" in worst.svg and "0: every VM finds a place" in worst.svg
 
 
