@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.cpu_topology import guest_topology, wants_topology
-from placer.emit.domain.elements import guest_distances, memory_modes
+from placer.emit.domain.elements import guest_distances
 from placer.emit.domain.files import source_xml
 from placer.emit.export import Exporter
+from placer.emit.qemu_memory import (
+    devices_kib,
+    hotplug_room,
+    memory_backend,
+    memory_devices,
+    memory_policy,
+    runs,
+    size_text,
+    whole_kib,
+)
 from placer.emit.script import by_host, comment, quote
 from placer.emit.writer import safe_file_name
 from placer.errors import Fault, InputError
 from placer.model.cpu_topology import LEVELS
-from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.plan import Plan, PlanCell, PlanVm
-from placer.model.units import KIB_PER_MIB
+from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
 from placer.read.domains.qemu_smp import read_smp
 from placer.read.text.xml import parse_xml
@@ -25,11 +33,12 @@ from placer.read.text.xml import parse_xml
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_ALIGNMENT_KIB = 8
+_REMOTE = 20
+"""The distance to another guest cell of which nothing is told."""
 
 
 def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = None) -> list[str]:
-    """Return the arguments that make QEMU run a VM as planned, but for its devices; pins are ``taskset``'s part.
+    """Return the arguments that make QEMU run a VM as planned, of its devices those of memory; pins: ``taskset``.
 
     Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several, ``preferred``
     where the domain's XML says so and none where it is restrictive, which cgroups enforce and QEMU does not know. Huge
@@ -45,27 +54,33 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     """
     root = None if xml is None else parse_xml(xml, vm.name)
     pairs = _level_pairs(vm, spec, host, root)
+    plugged = devices_kib(root, vm)
     arguments = ["-name", f"guest={vm.name.replace(',', ',,')},debug-threads=on"]
     if vm.uuid is not None:
         arguments += ["-uuid", vm.uuid]
     arguments += [
         "-m",
-        _size(sum(_whole_kib(cell, spec.page_of(number)) for number, cell in enumerate(vm.cells))),
+        size_text(sum(whole_kib(c.memory_kib - plugged.get(n, 0), spec.page_of(n)) for n, c in enumerate(vm.cells)))
+        + hotplug_room(root, plugged),
         "-smp",
         _smp(spec, pairs),
     ]
     arguments += _plugged(spec, root, pairs)
     if not vm.shown:
-        backend = _backend("ram0", vm.cells[0], spec, root, _policy(vm, 0, root), None)
+        policy = memory_policy(vm, 0, root)
+        backend = memory_backend("ram0", vm.cells[0].memory_kib, spec.page_of(0), root, policy, None)
         arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
     else:
         arguments += _cells(vm, spec, host, root)
+        if root is not None and plugged:
+            arguments += memory_devices(root, vm, spec)
     for number in spec.iothreads:
         arguments += ["-object", f"iothread,id=iothread{number}"]
     return arguments
 
 
 def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
+    plugged = devices_kib(root, vm)
     for number, cell in enumerate(vm.cells):
         if not cell.memory_kib and not cell.vcpus:
             yield from ("-numa", f"node,nodeid={number}")
@@ -73,8 +88,11 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
         if not cell.memory_kib:
             raise InputError(f"VM {vm.name!r}: guest cell {number} has no memory", cure="give it some, or leave it out")
         access = spec.cells[number].mem_access if number < len(spec.cells) else None
-        cpus = "".join(f",cpus={run}" for run in _runs(cell.vcpus))
-        yield from ("-object", _backend(f"ram-node{number}", cell, spec, root, _policy(vm, number, root), access))
+        cpus = "".join(f",cpus={run}" for run in runs(cell.vcpus))
+        kib = cell.memory_kib - plugged.get(number, 0)
+        policy = memory_policy(vm, number, root)
+        backend = memory_backend(f"ram-node{number}", kib, spec.page_of(cell.id), root, policy, access)
+        yield from ("-object", backend)
         yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")
     rows = _given_distances(root)
     if not rows and (vm.new_cells or root is None):
@@ -83,56 +101,6 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
     for (source, target), value in sorted(rows.items()):
         if source != target:
             yield from ("-numa", f"dist,src={source},dst={target},val={value}")
-
-
-def _policy(vm: PlanVm, number: int, root: _Element | None) -> tuple[frozenset[int], str | None]:
-    """Return the host nodes that hold a cell's memory and QEMU's policy for them; none where nothing binds it.
-
-    Of a VM that is not bound to one node a cell these are the nodes that it may use, as its XML has it, or those that
-    its memory rather lies on.
-    """
-    cell = vm.cells[number]
-    policies = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}
-    if cell.nodes or not vm.bound:
-        return frozenset(cell.nodes), policies.get(memory_modes(root, vm, None)[1][cell.id])
-    bound = vm.bound[number if len(vm.bound) == len(vm.cells) else 0]
-    if bound.memory is None:
-        return bound.wish, "preferred"
-    said = None
-    if root is not None:
-        said = root.find(f"numatune/memnode[@cellid='{cell.id}']")
-        said = root.find("numatune/memory") if said is None else said
-    return bound.memory, "bind" if said is None else policies.get(said.get("mode", "strict"))
-
-
-def _backend(
-    name: str,
-    cell: PlanCell,
-    spec: VmSpec,
-    root: _Element | None,
-    policy: tuple[frozenset[int], str | None],
-    access: str | None,
-) -> str:
-    """Return the backend of a cell's memory.
-
-    A memfd is shared unless told otherwise, which libvirt's other sources are not: where the domain has none of either,
-    it is told.
-    """
-    given = None if root is None else root.find("memoryBacking/access")
-    access = access or (None if given is None else given.get("mode"))
-    source = None if root is None else root.find("memoryBacking/source")
-    is_memfd = source is not None and source.get("type") == "memfd"
-    page_kib = spec.page_of(cell.id)
-    if page_kib is not None:
-        kind = f"memory-backend-memfd,id={name},hugetlb=on,hugetlbsize={_size(page_kib)},prealloc=on"
-    else:
-        kind = f"memory-backend-{'memfd' if is_memfd or access == 'shared' else 'ram'},id={name}"
-    shared = {"shared": ",share=on", "private": ",share=off"}.get(access or "", "")
-    if not shared and root is not None and not is_memfd and page_kib is not None:
-        shared = ",share=off"
-    nodes = "".join(f",host-nodes={run}" for run in _runs(policy[0]))
-    bound = f"{nodes},policy={policy[1]}" if nodes and policy[1] is not None else ""
-    return f"{kind},size={_size(_whole_kib(cell, page_kib))}{bound}{shared}"
 
 
 def _first_online(spec: VmSpec) -> int:
@@ -173,30 +141,22 @@ def _level_pairs(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) ->
 
 
 def _given_distances(root: _Element | None) -> dict[tuple[int, int], int]:
+    """Return the distances of a domain's own cells, empty where it tells none.
+
+    QEMU wants a value for each pair where it has one of any. libvirt completes them: as the other way round, else 20.
+    """
     rows: dict[tuple[int, int], int] = {}
+    ids: list[int] = []
     for position, cell in enumerate([] if root is None else root.findall("cpu/numa/cell")):
+        ids.append(int(cell.get("id", position)))
         for sibling in cell.findall("distances/sibling"):
             target, value = sibling.get("id", ""), sibling.get("value", "")
             if target.isdigit() and value.isdigit():
-                rows[int(cell.get("id", position)), int(target)] = int(value)
-    return rows
-
-
-def _runs(numbers: frozenset[int]) -> list[str]:
-    return format_cpuset(numbers).split(",") if numbers else []
-
-
-def _whole_kib(cell: PlanCell, page_kib: int | None) -> int:
-    """Return a cell's memory (KiB) in whole pages, ordinary ones as QEMU rounds ``-m``.
-
-    Backends that do not add up to ``-m`` are refused, and so is a file of huge pages that ends inside one.
-    """
-    page = page_kib or _ALIGNMENT_KIB
-    return -(-cell.memory_kib // page) * page
-
-
-def _size(kib: int) -> str:
-    return f"{kib // KIB_PER_MIB}M" if kib % KIB_PER_MIB == 0 else f"{kib}K"
+                rows[ids[-1], int(target)] = int(value)
+    if not rows:
+        return {}
+    pairs = [(one, other) for one in ids for other in ids if one != other]
+    return {(one, other): rows.get((one, other), rows.get((other, one), _REMOTE)) for one, other in pairs}
 
 
 def _lines(plan_vms: list[PlanVm], fleet: Fleet) -> Iterator[str]:

@@ -78,7 +78,8 @@ def memory_over_node(guest: Guest) -> Iterator[Said]:
 def sockets_not_cells(guest: Guest) -> Iterator[Said]:
     """Sockets that cells cut make the guest's scheduler see caches where there are none.
 
-    A cell of several sockets is sound, and so are several cells in each of several sockets.
+    A cell of several sockets is sound, and so are several cells in each of several sockets, or of one whose dies or
+    clusters they do not cut.
     """
     spec = guest.vm.spec
     cells = [cell.vcpus for cell in spec.cells if cell.vcpus]
@@ -87,6 +88,11 @@ def sockets_not_cells(guest: Guest) -> Iterator[Said]:
     if not told or spec.cell_mode is not CellMode.GIVEN or len(cells) < 2 or not sockets or spec.vcpus % sockets:
         return
     if sockets == 1:
+        dies = guest.topology("dies")
+        for parts in (dies, dies * guest.topology("clusters")):
+            whole = parts > 1 and spec.vcpus % parts == 0
+            if whole and not any(cut_sockets(cells, spec.vcpus, spec.vcpus // parts)):
+                return
         yield f"one socket over {len(cells)} cells", f"give {len(cells)} sockets, or dies"
         return
     socket = next(cut_sockets(cells, spec.vcpus, spec.vcpus // sockets), None)

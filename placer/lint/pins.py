@@ -81,8 +81,9 @@ def vcpus_on_one_cpu(guest: Guest) -> Iterator[Said]:
     allowed = 1.0 if guest.host is None or not guest.dedicated else guest.host.cpu_ratio
     twice = sorted(vcpu for vcpu, cpu in alone.items() if many[cpu] > 1 and many[cpu] > allowed)
     if twice:
-        cpus = format_cpuset({alone[vcpu] for vcpu in twice})
-        yield f"vCPUs {format_cpuset(twice)} are pinned together to CPU {cpus}", "give each a CPU of its own"
+        cpus = sorted({alone[vcpu] for vcpu in twice})
+        named = f"CPU{'s' if len(cpus) > 1 else ''} {format_cpuset(cpus)}"
+        yield f"vCPUs {format_cpuset(twice)} are pinned together to {named}", "give each a CPU of its own"
 
 
 def iothread_on_vcpu(guest: Guest) -> Iterator[Said]:
@@ -115,7 +116,7 @@ def emulator_on_real_time(guest: Guest) -> Iterator[Said]:
 
 
 def memory_far_from_pins(guest: Guest) -> Iterator[Said]:
-    """Strict memory on a node where none of the cell's vCPUs may run: every access is remote.
+    """Memory bound to a node where none of the cell's vCPUs may run: every access is remote.
 
     CPUs of nodes without memory are far from all of it, and a node without CPUs is far from all of them by intention.
     """
@@ -135,7 +136,7 @@ def memory_far_from_pins(guest: Guest) -> Iterator[Said]:
         if could and chosen and not near & bound:
             what = "its memory is" if flat else f"the memory of cell {number} is"
             yield (
-                f"{what} strict on node {format_cpuset(bound)}, its vCPUs are pinned on node {format_cpuset(near)}",
+                f"{what} bound to node {format_cpuset(bound)}, its vCPUs are pinned on node {format_cpuset(near)}",
                 "bind both to one node",
             )
 

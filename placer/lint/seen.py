@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 
+_BINDING = ("strict", "restrictive")
+"""Memory modes that let no page lie elsewhere: QEMU's, and that of the cgroup."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSize:
     """The largest node that a guest may meet, each figure by itself: CPUs, cores and ordinary memory or pools (KiB)."""
@@ -101,14 +105,14 @@ class Guest:
 
     def bound_nodes(self, number: int) -> frozenset[int] | None:
         """Return the host nodes that the XML binds the memory of its cell of this rank to, -1 being the whole guest;
-        None where it is not strict, or has none.
+        None where it is neither strict nor restrictive, or has none.
         """
         ids = sorted(self._cell_ids())
         cell = None
         if self.root is not None and 0 <= number < len(ids):
             cell = self.root.find(f"numatune/memnode[@cellid='{ids[number]}']")
         policy = cell if cell is not None or self.root is None else self.root.find("numatune/memory")
-        if policy is None or policy.get("mode", "strict") != "strict" or policy.get("placement") == "auto":
+        if policy is None or policy.get("mode", "strict") not in _BINDING or policy.get("placement") == "auto":
             return None
         try:
             return parse_cpuset(policy.get("nodeset") or "") or None

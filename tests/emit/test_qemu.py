@@ -66,6 +66,37 @@ def test_distances_of_the_domain_are_its_own(imported: Imported, place: Place, h
     assert not any(argument.startswith("dist,") for argument in bare)
 
 
+def test_distances_are_completed_as_libvirt_does(place: Place, host: Host) -> None:
+    """QEMU refuses a guest with a distance for some pairs only: the other way round is the same, else it is 20."""
+    told = "<distances><sibling id='1' value='17'/></distances>"
+    cells = f"<cell id='0' cpus='0' memory='4096'>{told}</cell><cell id='1' cpus='1' memory='4096'/>"
+    cells += "<cell id='2' memory='4096'/>"
+    xml = f"<domain><name>a</name><vcpu>2</vcpu><cpu><numa>{cells}</numa></cpu></domain>".encode()
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0, 1, 1), name="a"), spec, host, xml)
+    found = {one.removeprefix("dist,") for one in arguments if one.startswith("dist,")}
+    assert found == {f"src={i},dst={j},val={17 if i + j == 1 else 20}" for i in range(3) for j in range(3) if i != j}
+
+
+def test_memory_devices_are_plugged(place: Place, host: Host) -> None:
+    """DIMMs and virtio-mem are no memory of the boot; each is bound as its cell is, and the reader finds the same."""
+    cells = "<cell id='0' cpus='0' memory='8192'/><cell id='1' cpus='1' memory='4096'/>"
+    dimm = "<memory model='dimm' access='shared'><target><size>4096</size><node>1</node></target></memory>"
+    sizes = "<size unit='MiB'>8</size><node>0</node><block>2048</block><requested>4096</requested>"
+    devices = f"{dimm}<memory model='virtio-mem'><target>{sizes}</target></memory>"
+    body = f"<maxMemory slots='4' unit='GiB'>1</maxMemory><vcpu>2</vcpu><cpu><numa>{cells}</numa></cpu>"
+    xml = f"<domain><name>a</name>{body}<devices>{devices}</devices></domain>".encode()
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (1, 0), name="a"), spec, host, xml)
+    assert arguments[arguments.index("-m") + 1] == "12M,slots=4,maxmem=1024M"
+    assert "memory-backend-ram,id=ram-node0,size=8M,host-nodes=1,policy=bind" in arguments
+    assert "memory-backend-memfd,id=memdimm0,size=4M,host-nodes=0,policy=bind,share=on" in arguments
+    assert "pc-dimm,node=1,memdev=memdimm0" in arguments
+    assert "virtio-mem-pci,node=0,memdev=memvirtiomem1,block-size=2M,requested-size=4M" in arguments
+    back = read_qemu_cmdline("\0".join(["qemu", *arguments]).encode(), "line").spec
+    assert [cell.memory_kib for cell in back.cells] == [cell.memory_kib for cell in spec.cells] == [16384, 8192]
+
+
 def backend(xml: str, place: Place, host: Host) -> str:
     """Return the memory backend of a flat guest of 4 vCPUs and 15,625,000 KiB on node 1 whose XML has this in it."""
     root = f"<domain><name>a</name><memory>15625000</memory><vcpu>4</vcpu>{xml}</domain>".encode()
@@ -114,6 +145,7 @@ def test_soft_memory_policies_stay_soft(place: Place, host: Host, mode: str, pol
         ("interleave", Bound(memory=frozenset({0, 1})), ",host-nodes=0-1,policy=interleave"),
         ("restrictive", Bound(memory=frozenset({0, 1})), ""),
         ("", Bound(cpus=frozenset({0})), ""),
+        ("", Bound(cpus=frozenset({0}), wish=frozenset({0})), ""),
     ],
 )
 def test_memory_bound_to_sets_of_nodes_stays_so(place: Place, host: Host, mode: str, bound: Bound, said: str) -> None:

@@ -266,6 +266,26 @@ def test_sockets_that_no_cell_cuts_are_sound(build: Build, tmp_path: Path) -> No
         assert ("sockets-not-cells" in rules_of(fleet)) is wrong
 
 
+def test_cells_may_be_the_dies_of_one_socket(build: Build, tmp_path: Path) -> None:
+    """Cells that are dies of one socket, or clusters of one die, are as real hosts have them."""
+    cells = "<cell id='0' cpus='0-3' memory='4096'/><cell id='1' cpus='4-7' memory='4096'/>"
+    for levels, wrong in (
+        ("dies='2' clusters='2' cores='2'", False),
+        ("clusters='2' cores='4'", False),
+        ("cores='8'", True),
+    ):
+        shown = f"<topology sockets='1' {levels} threads='1'/>"
+        fleet = of_xml(build, tmp_path, f"<vcpu>8</vcpu><cpu>{shown}<numa>{cells}</numa></cpu>")
+        assert ("sockets-not-cells" in rules_of(fleet)) is wrong
+
+
+def test_restrictive_memory_may_be_far_too(build: Build, tmp_path: Path) -> None:
+    """What the cgroup binds is bound; what is only preferred is not."""
+    for mode, far in (("restrictive", True), ("preferred", False)):
+        inside = pinned(0, 1) + f"<numatune><memory mode='{mode}' nodeset='1'/></numatune>"
+        assert ("memory-far-from-pins" in rules_of(of_xml(build, tmp_path, inside))) is far
+
+
 def test_vcpus_share_a_cpu_where_overcommit_has_it_so(build: Build, tmp_path: Path) -> None:
     """Beside dedicated vCPUs two others may share the one CPU that is left, as far as the host is overcommitted."""
     inside = pinned(4, 6, 7, 7)

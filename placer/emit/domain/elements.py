@@ -253,7 +253,7 @@ def remove_cells(root: _Element) -> None:
 
 
 def set_device_nodemasks(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
-    """Make a memory device that names host nodes name those of its guest cell."""
+    """Make a memory device that names host nodes name those of its guest cell, and none where that floats."""
     by_id = {} if cell_ids is None else dict(zip(cell_ids, vm.cells, strict=True))
     everywhere = frozenset().union(*(cell.nodes for cell in vm.cells))
     for device in root.findall("devices/memory"):
@@ -262,4 +262,10 @@ def set_device_nodemasks(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | N
             continue
         target = (device.findtext("target/node") or "").strip()
         cell = by_id.get(int(target)) if target.isascii() and target.isdigit() else None
-        mask.text = format_cpuset(everywhere if cell is None else cell.nodes)
+        nodes = everywhere if cell is None else frozenset(cell.nodes)
+        if nodes:
+            mask.text = format_cpuset(nodes)
+        else:
+            source = mask.getparent()
+            remove(mask)
+            remove_if_empty(source)

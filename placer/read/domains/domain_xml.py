@@ -65,7 +65,7 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     if managed_by is not None:
         scan.notes.append(f"{managed_by} manages this domain; pinning it behind its manager's back is not wise")
     scan.raise_faults()
-    _note_unpinned(scan, pins, vcpus)
+    _note_unpinned(scan, pins, vcpus, offline)
     policy, dedicated = cpu_policy(pins.vcpus, vcpus, unpinned, offline)
     online = vcpus - len(offline)
     spec = VmSpec(
@@ -174,8 +174,10 @@ def _note_kind(scan: DomainScan) -> None:
         scan.note(scan.root, f"domain type {kind!r} is neither kvm nor qemu; it is planned as a VM that needs no KVM")
 
 
-def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int) -> None:
-    floating = vcpus - len(pins.vcpus)
+def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int, offline: frozenset[int]) -> None:
+    """Note how many of the vCPUs that are online are not pinned: nothing runs of the others."""
+    online = frozenset(range(vcpus)) - offline
+    floating = len(online - pins.vcpus.keys())
     if floating:
-        named = "no vCPU is pinned" if floating == vcpus else f"{floating} of {vcpus} vCPUs are not pinned"
+        named = "no vCPU is pinned" if not pins.vcpus else f"{floating} of {len(online)} vCPUs are not pinned"
         scan.notes.append(named)

@@ -12,7 +12,8 @@ from placer.read.domains.scan import DomainScan
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_RAM_DEVICES = frozenset({"dimm", "virtio-mem"})
+RAM_DEVICES = frozenset({"dimm", "virtio-mem"})
+"""Memory devices that take ordinary memory of the host."""
 _DEFAULT_HUGE_KIB = {"ppc64": 16 * 1024, "ppc64le": 16 * 1024, "s390x": 1024}
 _ORDINARY_KIB = 4
 
@@ -123,7 +124,7 @@ def device_memory(scan: DomainScan, cell_ids: tuple[int, ...]) -> tuple[dict[int
         if size is None:
             scan.note(device, f"memory device {model!r} has no size; it is not counted")
             continue
-        if model not in _RAM_DEVICES:
+        if model not in RAM_DEVICES:
             scan.note(
                 device, f"memory device {model!r} of {size} KiB takes no ordinary memory of the host; it is not counted"
             )

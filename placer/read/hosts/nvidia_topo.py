@@ -20,7 +20,8 @@ def with_links(topology: Topology, path: Path) -> Topology:
     """Return a host whose GPUs are in groups: islands of NVLink where there are several, else PCIe switches.
 
     The matrix names GPUs by number alone, in the order of their PCI addresses. Of GPUs that all have links to one
-    another, PCIe switches tell more.
+    another, PCIe switches tell more. Network cards and drives that were in one group with a GPU, as those below one
+    root port are, stay in one with it.
 
     Raises
     ------
@@ -41,8 +42,13 @@ def with_links(topology: Topology, path: Path) -> Topology:
     kind, groups = ("nvlink", islands) if len(islands) > 1 or not switches else ("switch", switches)
     group_of = {number: f"{kind}-{n}" for n, members in enumerate(groups) for number in members}
     found = {gpu.address: group_of.get(number, gpu.group) for number, gpu in enumerate(gpus)}
+    joined: dict[str | None, str | None] = {}
+    for gpu in gpus:
+        joined.setdefault(gpu.group, found[gpu.address])
+    joined[None] = None
     devices = tuple(
-        replace(device, group=found[device.address]) if device.kind == "gpu" else device for device in topology.devices
+        replace(device, group=found.get(device.address, joined.get(device.group, device.group)))
+        for device in topology.devices
     )
     return replace(topology, devices=devices)
 

@@ -60,6 +60,7 @@ _KINDS = (
     "with CPUs of their own over several nodes",
     "with a node that their memory only prefers",
     "bound to sets of nodes",
+    "with pins of some vCPUs alone",
 )
 """How VMs are bound, in the words of the line that counts them."""
 
@@ -69,7 +70,7 @@ def _kind(vm: Vm) -> str:
     if now is None or now.nodes is not None:
         return _KINDS[0]
     if not now.bound and now.memory_nodes is None:
-        return _KINDS[1]
+        return _KINDS[6] if now.pins else _KINDS[1]
     cpus = {len(one.cpus) if one.cpus is not None else 0 for one in now.bound or (Bound(),)}
     if vm.spec.cpu_policy is CpuPolicy.DEDICATED and max(cpus) > 1:
         return _KINDS[3]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from placer.emit.domain.elements import guest_distances, set_numatune
+from placer.emit.domain.elements import guest_distances, set_device_nodemasks, set_numatune
 from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
 
@@ -50,6 +50,17 @@ def test_memory_nodes_that_ids_do_not_count(topology: MakeTopology) -> None:
     plain = topology()
     nodes = tuple(type(node)(id=node.id * 8, cpus=node.cpus, memory_kib=1) for node in plain.nodes)
     assert guest_distances([cell(0, 0), cell(1, 8)], topology(nodes=nodes)) == [[10, 21], [21, 10]]
+
+
+def test_a_memory_device_that_floats_names_no_nodes() -> None:
+    """libvirt takes no empty nodemask: where its guest cell floats, the whole element goes."""
+    device = "<memory model='dimm'><source>{}<nodemask>1</nodemask></source><target><node>0</node></target></memory>"
+    floats = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1024, mode="floats", nodes={})
+    vm = PlanVm(name="vm", host="h", cells=(floats,), pins={0: frozenset({0})}, shown=True)
+    for kept, left in (("", 0), ("<pagesize>4</pagesize>", 1)):
+        root = etree.fromstring(f"<domain><devices>{device.format(kept)}</devices></domain>")
+        set_device_nodemasks(root, vm, [0])
+        assert not root.findall("devices/memory/source/nodemask") and len(root.findall(".//source")) == left
 
 
 def test_a_cell_without_memory_gets_no_memnode() -> None:

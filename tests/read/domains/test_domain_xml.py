@@ -202,3 +202,13 @@ def _damage(chance: random.Random, data: bytes, tokens: list[bytes]) -> bytes:
             assert match is not None
             data = data[: match.start()] + chance.choice(tokens) + data[match.end() :]
     return data
+
+
+def test_vcpus_that_are_off_need_no_pin() -> None:
+    """Only vCPUs that are online count among those that are not pinned."""
+    pins = "<cputune><vcpupin vcpu='0' cpuset='3'/>{}</cputune>"
+    xml = f"<domain><name>a</name><memory>4096</memory><vcpu current='2'>8</vcpu>{pins}</domain>"
+    half = read_domain(xml.format("").encode(), "a.xml").notes
+    whole = read_domain(xml.format("<vcpupin vcpu='1' cpuset='4'/>").encode(), "a.xml").notes
+    assert [note for note in half if "pinned" in note] == ["1 of 2 vCPUs are not pinned"]
+    assert not [note for note in whole if "pinned" in note]

@@ -120,6 +120,16 @@ def test_switches_where_nvlink_joins_all(tmp_path: Path) -> None:
     assert found == ["switch-0", "switch-0", None, None]
 
 
+def test_a_network_card_stays_beside_its_gpu(tmp_path: Path) -> None:
+    """What is below one root port with a GPU is in the group that the matrix puts the GPU in."""
+    (tmp_path / "topo.txt").write_text(rows("X SYS NV4 SYS", "SYS X SYS NV4", "NV4 SYS X SYS", "SYS NV4 SYS X"))
+    gpus = [f'{{address: "0000:{n}1:00.0", node: 0, kind: gpu, group: port-{n}}}' for n in range(4)]
+    cards = [f'{{address: "0000:{n}2:00.0", node: 0, kind: nic, group: port-{n}}}' for n in (1, 9)]
+    (tmp_path / "f.yaml").write_text(FLEET % ", ".join([*gpus, *cards]))
+    devices = read_fleet(tmp_path / "f.yaml").hosts[0].topology.devices
+    assert [device.group for device in devices if device.kind == "nic"] == ["nvlink-1", "port-9"]
+
+
 @pytest.mark.parametrize(
     ("matrix", "gpus", "said"),
     [

@@ -139,6 +139,14 @@ def test_one_overcommit_for_the_fleet(folder: Path) -> None:
     assert any("3 pinned nowhere, 1 with CPUs on one node" in said for said in fleet.warnings)
 
 
+def test_pins_of_some_vcpus_are_not_none(folder: Path) -> None:
+    """A domain of which one vCPU alone is pinned is bound to nothing, and is not counted among those without pins."""
+    body = domain("half", UUID.format(1), vcpus=2, pins="<vcpupin vcpu='0' cpuset='3'/>")
+    (folder / "domains/intel/half.xml").write_text(body)
+    said = [text for text in take(folder).fleet.warnings if "VMs on hosts" in text]
+    assert len(said) == 1 and "1 with pins of some vCPUs alone" in said[0] and "nowhere" not in said[0]
+
+
 def test_vcpus_that_are_not_there_are_no_overcommit(folder: Path) -> None:
     """A maximum of sixteen times what is online, as oVirt writes it, fills no host."""
     body = domain("web", UUID.format(1), vcpus=2).replace("<vcpu>2<", "<vcpu current='2'>400<")
