@@ -320,7 +320,18 @@ class _Node:
             )
             for row in found.rows
         )
-        return NodeRows(rows=(wide, *rows), exact=False)
+        return NodeRows(rows=(wide, *rows, *self._beside_others(own)), exact=False)
+
+    def _beside_others(self, own: Sequence[CoreRoom]) -> list[CpuRow]:
+        """Return a row for what is on more cores than the rows give away: it has others, and what floats over those
+        goes. Of U cores U - |own| are such ones, each with f threads at most: f U + s / r <= F + f |own|.
+        """
+        most = max((core.floats for core in self.free if core not in own), default=0)
+        if not self.shared or not most:
+            return []
+        capacity = self.floats + most * len(own)
+        name = "shared vCPUs beside other cores"
+        return [CpuRow(name=name, capacity=capacity, width=self.width, isolate=most, core=most, shared=True)]
 
     def _rows(self, order: Sequence[CoreRoom], t: int, *, exact: bool) -> NodeRows:
         """Return a row a slope of each of the three sums over cores in this order."""
