@@ -45,7 +45,7 @@ def _of_failures(rule: Rule, sweep: FailureSweep) -> Row:
     return {
         "rule": rule.label,
         "scope": sweep.scope,
-        "fail": sweep.at_once,
+        "fail": rule.fail,
         "proven": value == 0,
         "value": value,
         "bound": 0,

@@ -99,7 +99,7 @@ def sweep_failures(
     members: Selection | None = None,
     most_solves: int | None = None,
 ) -> FailureSweep:
-    """Let every domain of a scope fail, alone or two at once.
+    """Let every domain of a scope fail, alone or several at once; all of them where there are no more.
 
     Parameters
     ----------
@@ -110,12 +110,11 @@ def sweep_failures(
     Raises
     ------
     InputError
-        No host has the label, or as many domains are to fail as there are.
+        No host has the label.
     """
     fleet = standing(variant.fleet) if plan is None else settled(variant.fleet, plan)
     domains = domains_of(fleet, scope)
-    if len(domains) <= at_once:
-        raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
+    at_once = min(at_once, len(domains))
     identity = identity_of(f"failures {scope} {at_once}", [Variant(name=variant.name, fleet=fleet)], options)
     counted = None
     if members is not None:
@@ -132,6 +131,21 @@ def sweep_failures(
     return _summary(run, scope, at_once, found, alike, slack + run.fitted, run.solved)
 
 
+def ask_for_fewer(fleet: Fleet, scope: str, at_once: int) -> None:
+    """Refuse to let so many domains fail at once that no host is left.
+
+    Raises
+    ------
+    InputError
+        No host would be left, or there are not so many domains.
+    """
+    domains = domains_of(fleet, scope)
+    inside = {host for hosts in domains.values() for host in hosts}
+    beside = any(not host.failed and host.name not in inside for host in fleet.hosts)
+    if len(domains) < at_once + (not beside):
+        raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
+
+
 def standing(fleet: Fleet) -> Fleet:
     """Return the fleet with the VMs that are on hosts of it that work."""
     return with_vms(fleet, (vm for vm in fleet.vms if is_present(fleet, vm)))
@@ -144,16 +158,19 @@ def settled(fleet: Fleet, plan: Plan) -> Fleet:
 
 
 def domains_of(fleet: Fleet, scope: str, asked_by: str = "--fail-each") -> dict[str, tuple[str, ...]]:
-    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label.
+    """Return domain -> its hosts that work: each host by itself, or the hosts of one value of a label; none where all
+    have failed.
 
     `asked_by` is the option that a fault is about.
     """
     out: dict[str, list[str]] = defaultdict(list)
+    named = False
     for host in fleet.hosts:
         value = host.name if scope == "host" else host.labels.get(scope)
+        named |= value is not None
         if value is not None and not host.failed:
             out[value].append(host.name)
-    if not out:
+    if not named:
         raise InputError(f"no host has a label {scope!r}", field=asked_by, cure="say host, or a label of hosts")
     return {name: tuple(hosts) for name, hosts in out.items()}
 
@@ -347,7 +364,7 @@ def _summary(
         scope=scope,
         at_once=at_once,
         domains=len(run.domains),
-        combinations=math.comb(len(run.domains), at_once),
+        combinations=math.comb(len(run.domains), at_once) if at_once else 0,
         alike=alike,
         slack=slack,
         solved=solved,

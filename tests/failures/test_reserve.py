@@ -61,3 +61,14 @@ def test_a_fleet_without_the_rule_is_refused(build: Any) -> None:
     """Without a reserve rule there is nothing to keep."""
     with pytest.raises(InputError, match="no reserve rule"):
         planned(build.fleet([build.host()], [build.vm()]))
+
+
+def test_a_reserve_of_hosts_that_are_too_few_is_not_kept(build: Any) -> None:
+    """Where all hosts that work fail at once all VMs are lost, and the plan says so: a host that is alone, or has been
+    left alone by one that failed, refuses no fleet.
+    """
+    wide, failed = build.vm("v", build.spec(4, 1, cells=1)), build.host("b", failed=True)
+    (row,) = solve_with(build.fleet([build.host("a"), failed], [wide], [rule()]), OPTIONS).summary["reserve"]
+    assert (row["fail"], row["value"], row["bound"], row["proven"]) == (1, 4, 4, False)
+    (row,) = solve_with(build.fleet([failed], [wide], [rule()]), OPTIONS).summary["reserve"]
+    assert (row["value"], row["failures"], row["proven"]) == (0, 0, True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from placer.errors import InputError
-from placer.failures.sweep import FailureSweep, fail_hosts, settled, sweep_failures
+from placer.failures.sweep import FailureSweep, ask_for_fewer, fail_hosts, settled, sweep_failures
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
@@ -123,11 +123,21 @@ def test_two_failures_must_not_meet_in_a_domain(build: Any) -> None:
 
 
 def test_unknown_scopes_are_refused(build: Any) -> None:
-    """A label that no host has, and failures of all there is, are bad input."""
+    """A label that no host has is bad input, and so it is to ask of failures that leave no host."""
     with pytest.raises(InputError, match="no host has a label 'row'"):
         sweep(fleet_of(build, 3, 2), "row")
     with pytest.raises(InputError, match="only 2 domains"):
-        sweep(fleet_of(build, 3, 2), "rack", at_once=2)
+        ask_for_fewer(fleet_of(build, 3, 2), "rack", 2)
+
+
+def test_the_only_rack_may_fail_beside_other_hosts(build: Any) -> None:
+    """What is in no rack is left when the only rack fails; where nothing is left all is lost."""
+    racked, beside = build.host("a", labels={"rack": "r"}), build.host("b")
+    vms = [build.vm("v", build.spec(4, 1, cells=1))]
+    alone, both = build.fleet([racked], vms), build.fleet([racked, beside], vms)
+    ask_for_fewer(both, "rack", 1)
+    assert not sweep(both, "rack").harmful
+    assert [one["vcpus_lost"] for one in sweep(alone, "rack").harmful] == [4]
 
 
 def mixed(build: Any) -> Fleet:

@@ -209,10 +209,11 @@ def _failures(
     """Return the failures of one variant as plain data; each variant keeps its results in a file of its own."""
     from dataclasses import asdict
 
-    from placer.failures.sweep import sweep_failures
+    from placer.failures.sweep import ask_for_fewer, sweep_failures
     from placer.measure.moved import is_present
     from placer.planner import solve_with
 
+    ask_for_fewer(variant.fleet, scope, at_once)
     # What runs is a fact: only where VMs are still to be placed the failures are of a plan.
     runs = all(is_present(variant.fleet, vm) for vm in variant.fleet.vms)
     plan = None if runs else solve_with(variant.fleet, options)
