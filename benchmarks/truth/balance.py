@@ -10,7 +10,7 @@ from fractions import Fraction
 from benchmarks.truth.floats import cpuset
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
 from benchmarks.truth.places import Place, memory_use
-from benchmarks.truth.reading import Host, Vm
+from benchmarks.truth.reads.reading import Host, Vm
 
 STEPS = 10
 KIB = 1024 * 1024

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmarks.truth.capacity import crowded_nodes, keep_capacity
 from benchmarks.truth.headroom import Flavor, add_headroom
 from benchmarks.truth.model import ReferenceModel
-from benchmarks.truth.reading import Inventory
+from benchmarks.truth.reads.reading import Inventory
 
 
 def build(

@@ -14,7 +14,7 @@ from benchmarks.truth.floats import Nodes, beyond
 from benchmarks.truth.hall import is_over, keep, lack
 from benchmarks.truth.model import Expr, ReferenceModel, Take, node_cpus, shared_on
 from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
-from benchmarks.truth.reading import Host, Vm
+from benchmarks.truth.reads.reading import Host, Vm
 
 
 def vcpu_scale(model: ReferenceModel) -> int:

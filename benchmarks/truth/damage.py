@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.truth.cases import Case
 from benchmarks.truth.race import NEAR, fleet_of, planned, reference
-from benchmarks.truth.reading import read
+from benchmarks.truth.reads.reading import read
 from benchmarks.truth.witness import placed_of
 from placer.model.fleet import Fleet
 from placer.model.host import NodeKind

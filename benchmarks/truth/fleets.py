@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.truth.cases import Case, Pin
-from benchmarks.truth.draws.ties import softened, tying_rule
+from benchmarks.truth.draws.ties import reserve_rule, softened, tying_rule
 from benchmarks.truth.draws.vms import random_vm
 
 BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
@@ -72,6 +72,14 @@ _EVEN = (
     "balance>60%",
     "balance:memory:hosts>40%",
 )
+_REPINS = (
+    "placed,excess,rules,remote,moves,repins",
+    "placed,excess,rules,remote,moves,repins",
+    "placed,rules,hosts,moves,repins",
+    "placed,repins",
+    "repins,placed,hosts",
+    "placed,hosts,repins,moves",
+)
 _BALANCE = tuple(f"placed,rules,{even},remote" for even in _EVEN)
 _LIVE_BALANCE = tuple(f"placed,{even},moves" for even in _EVEN)
 FAMILIES: Mapping[str, Family] = {
@@ -106,8 +114,22 @@ FAMILIES: Mapping[str, Family] = {
     "live-soft": _family("live ties labels soft", *_LIVE_SOFT),
     "floats-rules-new": _family("live floats ties labels", *_EXCESS),
     "gen": _family("live labels gens ties rules", *_LIVE),
+    "gen-balance": _family(
+        "live gens labels ties soft shares priorities",
+        *(f"placed,rules,soft,{even},moves" for even in _EVEN),
+    ),
+    "reserves": _family("labels smt reserves"),
+    "live-reserves": _family("live labels floats reserves ties", "placed,rules,moves", "placed,rules,remote,moves"),
+    "shares": _family("smt shares labels"),
+    "live-shares": _family("live shares floats labels", *_EXCESS),
+    "kvmless": _family("live kvmless rules labels failed", *_LIVE, "placed,hosts", "placed,excess,rules,remote,moves"),
+    "soft-drains": _family("live rules labels soft", *_LIVE_SOFT),
+    "live-l3": _family("live smt l3 rules labels", "placed,rules", "rules,moves", "placed,rules,l3,moves"),
+    "repins": _family("live smt ragged labels fixed", *_REPINS),
+    "repins-floats": _family("live floats binds labels copies scarce", *_REPINS),
     "power": _family("labels watts costs", *_POWER),
     "licences": _family("labels smt watts", *_LICENCES),
+    "live-costs": _family("live labels smt watts failed", *(f"{goals},moves" for goals in (*_POWER, *_LICENCES))),
     "mixed": _family(
         "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
         *BASIC_GOALS,
@@ -152,6 +174,8 @@ def draw(family: str, seed: int) -> Case:
         for vm, app in zip(vms, "ab", strict=False):
             vm["labels"] = {**vm.get("labels", {}), "app": app}
     pin: Pin = rng.choice(("none", "worth", "worth", "all", "all")) if "binds" in spec.features else "none"
+    if "remote" not in goals:
+        pin = "none"
     return Case(
         inventory=inventory,
         goals=goals,
@@ -192,6 +216,8 @@ def random_inventory(rng: random.Random, features: frozenset[str]) -> dict[str, 
             ties = "ties" in features and ("rules" not in features or rng.random() < 0.5)
             rules.append((tying_rule if ties else _rule)(rng, features, inventory))
         inventory["rules"] = [softened(rng, features, rule) for rule in rules if rule is not None]
+    if some(rng, features, "reserves", 0.95):
+        inventory["rules"] = [*inventory.get("rules", ()), reserve_rule(rng, inventory)]
     return inventory
 
 
@@ -274,6 +300,8 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         reserve["pages"] = {"2MiB": 12}
     if rng.random() < 0.1 and machine["nodes"][0]["memory"] not in ("0MiB", "1536MiB"):
         reserve["nodes"] = {machine["nodes"][0]["id"]: {"memory": "256MiB"}}
+    if some(rng, features, "shares", 0.7):
+        reserve, free = _shares(rng, machine["nodes"]), []
     if reserve:
         host["reserve"] = reserve
     if some(rng, features, "split", 0.7) and len(free) > 1:
@@ -295,7 +323,7 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
         host["busy_watts"] = rng.choice((100, 240, 300))
     if some(rng, features, "gens", 0.8):
         host["gen"] = rng.choice((0, 1, 2))
-    if some(rng, features, "gens", 0.15):
+    if some(rng, features, "gens", 0.15) or some(rng, features, "kvmless", 0.15):
         host["kvm"] = False
     if some(rng, features, "costs", 0.6):
         host["cost"] = rng.choice((1, 2, 2.5, 0.5))
@@ -305,6 +333,19 @@ def _host(rng: random.Random, features: frozenset[str], machine: Mapping[str, An
     if some(rng, features, "resources", 0.7):
         host["resources"] = {"disk": rng.choice((2, 4, 8))}
     return host
+
+
+def _shares(rng: random.Random, nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a reserve in shares, of the host or of a node, or of both."""
+    reserve: dict[str, Any] = {}
+    if rng.random() < 0.7:
+        reserve["cpus"] = rng.choice(("10%", "25%", "50%"))
+    if rng.random() < 0.7:
+        reserve["memory"] = rng.choice(("5%", "12.5%", "33%"))
+    if rng.random() < 0.5:
+        node = rng.choice([node for node in nodes if node.get("cpus")])
+        reserve["nodes"] = {node["id"]: {"memory": "10%"} | ({"cpus": "34%"} if rng.random() < 0.5 else {})}
+    return reserve
 
 
 def _rule(rng: random.Random, features: frozenset[str], inventory: Mapping[str, Any]) -> dict[str, Any] | None:

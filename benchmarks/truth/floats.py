@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from benchmarks.truth.reading import Cell, Host, Vm
+from benchmarks.truth.reads.reading import Cell, Host, Vm
 
 Nodes = frozenset[int]
 PAGE_KIB = 4

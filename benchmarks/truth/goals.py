@@ -13,7 +13,8 @@ from benchmarks.truth.capacity import vcpu_scale
 from benchmarks.truth.headroom import Flavor
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus
 from benchmarks.truth.places import MICRO, expected_access, remote_access
-from benchmarks.truth.reading import Host, Vm, kib
+from benchmarks.truth.reads.quantities import kib
+from benchmarks.truth.reads.reading import Host, Vm
 
 EXCESS = ("memory", "CPUs", "vCPUs", "others")
 """The parts of the goal `excess` in their order."""
@@ -65,6 +66,8 @@ def objectives(model: ReferenceModel, rules: Mapping[str, Expr], name: str, *, u
         return [_licences(model, name)]
     if name == "moves":
         return _moves(model)
+    if name == "repins":
+        return [Part(expression=sum(model.repinned(vm) for vm in model.inventory.vms))]
     if name == "excess":
         return [Part(expression=sum(model.excess[part]), scale=_scale(model, part)) for part in EXCESS]
     if name.startswith("balance"):

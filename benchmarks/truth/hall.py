@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from benchmarks.truth.floats import Nodes
 from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take
-from benchmarks.truth.reading import Vm
+from benchmarks.truth.reads.reading import Vm
 
 MOST_SETS = 31
 """A host of more sets of nodes has too many to write down one by one."""

@@ -12,7 +12,7 @@ from ortools.sat.python import cp_model
 
 from benchmarks.truth.model import Expr, ReferenceModel, Take, forbidden, node_cpus
 from benchmarks.truth.places import Place, memory_use, places
-from benchmarks.truth.reading import Host, Vm, equal_cells
+from benchmarks.truth.reads.reading import Host, Vm, equal_cells
 
 MOST_SLOTS = 64
 

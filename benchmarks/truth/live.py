@@ -164,6 +164,8 @@ def _changed(rng: random.Random, host: dict[str, Any], features: frozenset[str])
         host["state"] = "drain"
     elif draw < 0.25 and "failed" in features:
         host["state"] = "failed"
+    if "kvmless" in features and rng.random() < 0.3:
+        host["kvm"] = False
     if rng.random() < 0.3:
         host["migration_domain"] = rng.choice(("m1", "m2"))
     return host

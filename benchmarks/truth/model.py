@@ -13,9 +13,9 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
-from benchmarks.truth.floats import Nodes
+from benchmarks.truth.floats import Nodes, floats_now
 from benchmarks.truth.places import Place, is_at, place_as_is, places
-from benchmarks.truth.reading import Cell, Host, Inventory, Vm
+from benchmarks.truth.reads.reading import Cell, Host, Inventory, Vm
 
 Expr = Any
 """A linear expression of CP-SAT, or an int."""
@@ -288,11 +288,15 @@ class ReferenceModel:
         if most is not None:
             self.model.add(sum(away + near for away, near in pairs) <= most)
         if self.max_repins is not None:
-            self.model.add(sum(self._repinned(vm) for vm in self.inventory.vms) <= self.max_repins)
+            self.model.add(sum(self.repinned(vm) for vm in self.inventory.vms) <= self.max_repins)
 
-    def _repinned(self, vm: Vm) -> Expr:
-        """Return whether a VM that stays on its nodes gets dedicated CPUs that it has not now."""
-        if not self.inventory.present(vm) or vm.nodes is None or not vm.dedicated <= vm.pins.keys():
+    def repinned(self, vm: Vm) -> Expr:
+        """Return whether a VM that stays on its nodes gets dedicated CPUs that it has not now, or is bound to nodes."""
+        if not self.inventory.present(vm):
+            return 0
+        if floats_now(vm):
+            return sum(var for place, var in self.choice[vm.name] if is_at(vm, place) and not place.parts)
+        if not vm.dedicated <= vm.pins.keys():
             return 0
         stays = [(place, var) for place, var in self.choice[vm.name] if is_at(vm, place)]
         missing = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from benchmarks.truth.floats import Nodes, Part, beyond, floats_newly, floats_now, memory_of, parts_on
-from benchmarks.truth.reading import Cell, Host, Node, Vm, equal_cells
+from benchmarks.truth.reads.reading import Cell, Host, Node, Vm, equal_cells
 
 MAX_CELLS = 8
 MICRO = 10**6
@@ -55,11 +55,11 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
     """Yield every place of a VM on a host, whatever else is there; `binds` says that one which floats "shall" be bound,
     or "may" be where it reaches over less than is expected of it.
 
-    A cell's memory is on the node of its vCPUs; where that node has none, on any that can be reached. Memory-only
-    nodes hold it with ``memory_tier: any``. Cells are on nodes apart unless the VM says `share_node`, and no vCPU
-    uses memory that its node cannot reach.
+    A VM that runs on a host without KVM may stay on it. A cell's memory is on the node of its vCPUs; where that node
+    has none, on any that can be reached. Memory-only nodes hold it with ``memory_tier: any``. Cells are on nodes apart
+    unless the VM says `share_node`, and no vCPU uses memory that its node cannot reach.
     """
-    if vm.kvm and not host.kvm:
+    if vm.kvm and not host.kvm and not (present and vm.host == host.name):
         return
     most = None
     if binds or (floats_newly(vm) and (present or vm.pin != "must")):

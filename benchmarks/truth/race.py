@@ -12,7 +12,7 @@ from typing import Any, Literal
 import placer
 from benchmarks.truth.cases import Case
 from benchmarks.truth.goals import EXCESS, parse
-from benchmarks.truth.reading import read
+from benchmarks.truth.reads.reading import read
 from benchmarks.truth.reference import Answer, Placed, solve
 from benchmarks.truth.witness import placed_of, plan_of
 from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
@@ -134,6 +134,9 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             break
         if abs(goal.value - best) > NEAR or _parts(name, goal) != truth.values[name]:
             held[name] = _parts(name, goal) or truth.values[name]
+            if len(held[name]) != len(truth.values[name]):
+                # A plan that was made again for a reserve tells no parts, at which the goal could be held.
+                return wrong, False, True
             later = reference(case, held=held)
             if later.status != "optimal":
                 return wrong, proven, False

@@ -13,7 +13,7 @@ from benchmarks.truth.build import build
 from benchmarks.truth.floats import binding, may_float
 from benchmarks.truth.goals import Part, flavor_of, objectives, parse
 from benchmarks.truth.model import NotCoveredError, ReferenceModel
-from benchmarks.truth.reading import read
+from benchmarks.truth.reads.reading import read
 from benchmarks.truth.rules import rules_excess
 
 EFFORT = 4.0

@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks.truth.floats import cpuset
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
 from benchmarks.truth.places import Place
-from benchmarks.truth.read_rules import Rule
-from benchmarks.truth.reading import Host, Inventory, Vm
+from benchmarks.truth.reads.reading import Host, Inventory, Vm
+from benchmarks.truth.reads.rules import Rule
 
 Domain = Hashable
 

@@ -6,13 +6,14 @@ import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from benchmarks.truth.cases import Case
 from benchmarks.truth.goals import parse
 from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of, planned, reference
-from benchmarks.truth.reading import read
-from benchmarks.truth.reference import Placed, solve
+from benchmarks.truth.reads.reading import read
+from benchmarks.truth.reference import solve
+from benchmarks.truth.reserves import reserves
+from benchmarks.truth.settle import settled, with_failed
 from benchmarks.truth.witness import placed_of
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
@@ -29,39 +30,11 @@ def all_verbs(case: Case) -> tuple[list[str], Counter[str]]:
     plan = planned(case, fleet)
     wrong: list[str] = []
     done: Counter[str] = Counter()
-    for verb in (failures, headroom, explained, smallest):
+    for verb in (failures, headroom, explained, smallest, reserves):
         found, compared = verb(case, fleet, plan)
         wrong += found
         done[verb.__name__] += compared
     return wrong, done
-
-
-def settled(case: Case, placed: Mapping[str, Placed]) -> dict[str, Any]:
-    """Return the inventory as a plan leaves it, with the VMs that have a place: each where it is, free to be re-pinned
-    within its nodes.
-    """
-    data: dict[str, Any] = copy.deepcopy(dict(case.inventory))
-    data["vms"] = [vm for vm in data["vms"] if vm["name"] in placed]
-    for vm in data["vms"]:
-        where = placed[vm["name"]]
-        stays = vm.get("host") == where.host and (vm.get("pins_fixed") or where.floats)
-        if where.floats and stays:
-            continue
-        vm["host"] = where.host
-        vm["nodes"] = list(where.cpu_nodes)
-        vm["memory_nodes"] = list(where.memory_nodes)
-        for key in ("bound", "memory_on", *(("memory_nodes",) if where.floats else ())):
-            vm.pop(key, None)
-        if not stays:
-            for key in ("pins", "emulator", "pins_fixed", "iothread_pins"):
-                vm.pop(key, None)
-    return data
-
-
-def with_failed(data: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """Return an inventory in which a host failed."""
-    hosts = [{**one, "state": "failed"} if one["name"] == host else one for one in data["hosts"]]
-    return {**data, "hosts": hosts}
 
 
 def failures(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
@@ -119,6 +92,9 @@ def smallest(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
     from placer.whatif.minfleet import smallest_fleet
 
     shape = case.inventory["hosts"][0]
+    if any("reserve" in rule for rule in case.inventory.get("rules", ())):
+        # Fewer hosts may hold all VMs, and not survive a failure.
+        return [], 0
     try:
         found = smallest_fleet(fleet, [shape["name"]], time_limit_s=TIME_LIMIT_S)
     except PlacerError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmarks.truth.reading import Host, Inventory, Vm
+from benchmarks.truth.reads.reading import Host, Inventory, Vm
 from benchmarks.truth.reference import Placed
 from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet

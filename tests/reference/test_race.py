@@ -272,3 +272,35 @@ def test_what_is_expected_of_vms_that_no_drain_moves_counts(engine: Engine) -> N
     inventory = {"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}
     for goals in ("remote", "rules,remote"):
         assert_holds(Case(inventory=inventory, goals=goals, pin="worth"), engine)
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+def test_nothing_floats_over_cores_that_rows_do_not_give_away(engine: Engine) -> None:
+    """A VM alone on its cores has one more than the rows of such a node count: what floated over that one is gone."""
+    nodes = [{"id": 0, "cpus": "0-4", "memory": "4GiB"}]
+    host = {"name": "h", "nodes": nodes, "siblings": ["0", "1-2", "3-4"], "dedicated_cpus": "0-3"}
+    alone = {"name": "alone", "vcpus": 3, "memory": "256MiB", "thread_policy": "isolate", "host": "h", "nodes": [0]}
+    new = {"name": "new", "vcpus": 1, "memory": "256MiB", "cpu_policy": "shared"}
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": [alone, new]}
+    case = Case(inventory=inventory, goals="placed,moves")
+    assert reference(case).value("placed") == 1
+    assert_holds(case, engine)
+    gone = Case(inventory={**inventory, "vms": [new]}, goals="placed")
+    assert reference(gone).value("placed") == 0
+    assert assert_holds(gone, engine).verdict == ("unproven" if engine == "greedy" else "proven")
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_a_vm_stays_on_a_host_without_kvm(engine: Engine) -> None:
+    """What runs on a host that is said not to run KVM may stay or leave; nobody comes but VMs that need none."""
+    hosts = [{"name": name, "nodes": [{"id": 0, "cpus": "0-2", "memory": "4GiB"}]} for name in ("old", "new")]
+    hosts[0]["kvm"] = False
+    vms = [
+        {"name": "there", "vcpus": 1, "memory": "256MiB", "host": "old", "nodes": [0]},
+        {"name": "wide", "vcpus": 3, "memory": "256MiB"},
+        {"name": "more", "vcpus": 1, "memory": "256MiB"},
+        {"name": "plain", "vcpus": 1, "memory": "256MiB", "kvm": False},
+    ]
+    case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}, goals="placed,moves")
+    assert reference(case).value("placed") == 1
+    assert assert_holds(case, engine).verdict == "proven"

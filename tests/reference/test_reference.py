@@ -234,3 +234,23 @@ def test_balance_by_usage() -> None:
     """A VM of two vCPUs that uses half of them counts for one: 0.5 of the node, in steps of a fifth of that mean."""
     busy = vm("v", 2, usage={"cpu_p95": 0.5})
     assert value(fleet([host(("0-1", "4GiB"))], [busy]), "placed,balance:usage") == pytest.approx(2 * 1.5)
+
+
+def test_reserves_in_shares_take_the_lowest_cpus_core_by_core() -> None:
+    """Half of eight CPUs on two nodes are the first core of each; half of a node's memory is gone from both."""
+    two = host(("0-3", "2GiB"), ("4-7", "2GiB"), siblings=["0,2", "1,3", "4,6", "5,7"])
+    kept = {**two, "reserve": {"cpus": "50%", "memory": "50%"}}
+    found = solve(fleet([kept], [vm("a", 2), vm("b", 2), vm("c", 1)]), "placed")
+    assert found.value("placed") == 1
+    assert {cpu for where in found.plan.values() for cpus in where.cpus for cpu in cpus} == {1, 3, 5, 7}
+    assert value(fleet([kept], [vm("v", 1, memory="1GiB")]), "placed") == 1
+    assert value(fleet([two], [vm("v", 1, memory="1GiB")]), "placed") == 0
+
+
+def test_repins_are_other_cpus_and_bindings() -> None:
+    """Two VMs with one CPU: one of them gets another; one that floats and shall be bound is re-pinned where it is."""
+    twins = [vm(f"d{n}", 1, host="h", nodes=[0], pins={"0": "0"}) for n in range(2)]
+    loose = vm("f", 1, host="h", nodes=[], pin="must", cpu_policy="shared")
+    goals = "excess,remote,moves,repins"
+    assert value(fleet([host(("0-3", "4GiB"))], twins), goals) == 1
+    assert value(fleet([host(("0-3", "4GiB"))], [*twins, loose]), goals) == 2

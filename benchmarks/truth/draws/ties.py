@@ -49,6 +49,18 @@ def tying_rule(rng: random.Random, features: frozenset[str], inventory: Mapping[
             return {"share": members, "scope": wide, **limit}
 
 
+def reserve_rule(rng: random.Random, inventory: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule that failures are survived: of one host, of two, or of a rack, by all VMs or by some."""
+    scope = "rack" if any("rack" in host.get("labels", {}) for host in inventory["hosts"]) else "host"
+    reserve: dict[str, Any] = {"fail": 1, "scope": rng.choice(("host", "host", scope))}
+    if len(inventory["hosts"]) > 2 and reserve["scope"] == "host" and rng.random() < 0.3:
+        reserve["fail"] = 2
+    if any("app" in vm.get("labels", {}) for vm in inventory["vms"]) and rng.random() < 0.4:
+        apps = sorted({vm["labels"]["app"] for vm in inventory["vms"] if "app" in vm.get("labels", {})})
+        reserve["members"] = {"app": rng.choice(apps)}
+    return {"reserve": reserve}
+
+
 def softened(rng: random.Random, features: frozenset[str], rule: dict[str, Any]) -> dict[str, Any]:
     """Return a rule that is soft, of a weight or a priority, in families of soft rules; most of theirs are."""
     if "soft" not in features or rule.get("scope") == "l3" or rng.random() < 0.3:

@@ -45,6 +45,8 @@ def random_vm(rng: random.Random, features: frozenset[str], number: int) -> dict
             }
             for _ in range(rng.choice((1, 1, 2)))
         ]
+    if "kvmless" in features and rng.random() < 0.3:
+        vm["kvm"] = False
     if "resources" in features and rng.random() < 0.4:
         vm["resources"] = {rng.choice(("disk", "vf")): rng.choice((1, 2, 3))}
     return vm

@@ -11,25 +11,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from benchmarks.truth.read_rules import Rule, drain_of, read_rules
+from benchmarks.truth.reads.quantities import cpu_list, kib
+from benchmarks.truth.reads.reserve import kept_cpus, reserved_nodes, size_or_share
+from benchmarks.truth.reads.rules import Rule, drain_of, read_rules
 
-_UNITS_KIB = {"KiB": 1, "MiB": 1024, "GiB": 1024**2, "TiB": 1024**3}
 DEFAULT_DISTANCE = 20
 UNREACHABLE = 255
-
-
-def kib(text: str) -> int:
-    """Return a size with a binary unit in KiB."""
-    return int(Fraction(text[:-3]) * _UNITS_KIB[text[-3:]])
-
-
-def cpu_list(text: str) -> frozenset[int]:
-    """Return the CPUs of a list such as ``0-3,8``."""
-    found: set[int] = set()
-    for part in filter(None, str(text).split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +151,12 @@ def read(data: Mapping[str, Any]) -> Inventory:
 def _host(data: Mapping[str, Any]) -> Host:
     all_cpus = frozenset[int]().union(*(cpu_list(node.get("cpus", "")) for node in data["nodes"]))
     reserve = data.get("reserve", {})
-    kept = cpu_list(reserve.get("cpus", "")).union(
-        *(cpu_list(one.get("cpus", "")) for one in reserve.get("nodes", {}).values())
-    )
-    usable = all_cpus - kept
+    cores = [cpu_list(text) for text in data.get("siblings", ())]
+    core_of = {cpu: core for core in cores for cpu in core}
+    usable = all_cpus - kept_cpus(data, core_of)
     overcommit = data.get("overcommit", 1)
     ratios = overcommit if isinstance(overcommit, Mapping) else {"cpu": overcommit}
     nodes = tuple(_node(one, data["nodes"], reserve, Fraction(str(ratios.get("memory", 1)))) for one in data["nodes"])
-    cores = [cpu_list(text) for text in data.get("siblings", ())]
-    core_of = {cpu: core for core in cores for cpu in core}
     l3 = [cpu_list(text) for text in data.get("l3", ())]
     dedicated, shared = _pools(data, usable)
     ids = {node.id for node in nodes}
@@ -224,12 +208,16 @@ def _pools(data: Mapping[str, Any], usable: frozenset[int]) -> tuple[frozenset[i
 def _node(
     data: Mapping[str, Any], all_nodes: Sequence[Mapping[str, Any]], reserve: Mapping[str, Any], ratio: Fraction
 ) -> Node:
-    own = reserve.get("nodes", {}).get(data["id"], {})
-    kept = kib(own.get("memory", "0KiB"))
+    own = dict(reserved_nodes(reserve)).get(data["id"], {})
+    memory = kib(data.get("memory", "0KiB"))
+    kept = size_or_share(own.get("memory", "0KiB"), memory)
     holders = [n["id"] for n in all_nodes if n.get("cpus") and kib(n.get("memory", "0KiB"))]
     holders = holders or [n["id"] for n in all_nodes]
-    if data["id"] in holders:
-        kept += -(-kib(reserve.get("memory", "0KiB")) // len(holders))
+    of_host = reserve.get("memory", "0KiB")
+    if of_host.endswith("%"):
+        kept += size_or_share(of_host, memory) if data.get("cpus") else 0
+    elif data["id"] in holders:
+        kept += -(-kib(of_host) // len(holders))
     pools: dict[int, int] = {}
     pool_kib = 0
     for text, count in data.get("pages", {}).items():
@@ -238,7 +226,6 @@ def _node(
         sharing = sum(1 for n in all_nodes if n.get("pages", {}).get(text))
         whole = -(-reserve.get("pages", {}).get(text, 0) // max(1, sharing))
         pools[size] = max(0, count - own.get("pages", {}).get(text, 0) - whole)
-    memory = kib(data.get("memory", "0KiB"))
     cpus = cpu_list(data.get("cpus", ""))
     return Node(
         id=data["id"],

@@ -1,0 +1,1 @@
+"""An inventory as a person writes it, read for the reference model."""
