@@ -49,10 +49,13 @@ def choose(problem: Problem, engine: Engine) -> Engine:
             raise UnsupportedError(f"engine 'columns' cannot do {', '.join(reasons)}; engine 'exact' can")
         return "columns"
     counts = counts_of(problem)
-    able = not exact_cannot(problem)
-    if not (able and counts <= EXACT_COUNTS and problem.host_count <= EXACT_HOSTS) and not columns_cannot(problem):
+    small = counts <= EXACT_COUNTS and problem.host_count <= EXACT_HOSTS
+    # What the exact engine cannot do is asked last: to know it, CP-SAT is loaded, which takes a second.
+    if small and not exact_cannot(problem):
+        return "exact"
+    if not columns_cannot(problem):
         return "columns"
-    return "exact" if able and counts <= EXACT_LIMIT else "greedy"
+    return "exact" if counts <= EXACT_LIMIT and not exact_cannot(problem) else "greedy"
 
 
 def exact_cannot(problem: Problem) -> list[str]:

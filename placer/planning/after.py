@@ -20,7 +20,7 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
     planned = plan.vm_by_name
     hosts = fleet.host_by_name
     vms = tuple(
-        _moved(vm, planned[vm.name], hosts[planned[vm.name].host].topology)
+        as_planned(vm, planned[vm.name], hosts[planned[vm.name].host].topology)
         if vm.name in planned
         else dataclasses.replace(vm, current=None)
         for vm in fleet.vms
@@ -28,7 +28,8 @@ def fleet_after(fleet: Fleet, plan: Plan) -> Fleet:
     return dataclasses.replace(fleet, vms=vms)
 
 
-def _moved(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+def as_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Vm:
+    """Return a VM where a plan puts it on a host of this topology."""
     now = vm.current
     devices = tuple(address for address in planned.addresses if address is not None)
     if now is not None and now.host == planned.host and planned.change not in (Change.RENODE, Change.RESTART):

@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from placer.errors import ImpossibleError, NothingFoundError
+from placer.failures.kept import Row, reserve_rows
+from placer.failures.reserve import MOST_SOLVES, without_reserve
+from placer.failures.slots import slots_free, stand_ins
+from placer.failures.sweep import standing, sweep_failures
+from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.plan import Change, PlanVm, Unplaced
+from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
-from placer.planner import solve_fleet
+from placer.options import SolveOptions, SweepOptions
+from placer.planner import RESERVE_HOSTS, solve_with
+from placer.planning.after import as_planned
 from placer.planning.wanted import Wanted
+from placer.sweeps.tasks import Variant
 
 FIRST_HOSTS = 32
 """So many hosts are planned at first, four times as many when they do not do."""
 WIDER = 4
+TOLERANCE = 1e-6
+"""Values are computed in floating point."""
+TOLD_S = 10.0
+"""So long it is looked at what failures would do."""
 GOALS = ("placed", "rules", "remote")
+Slots = tuple[tuple[Vm, ...], tuple[Rule, ...]]
+"""Stand-ins for slots that stay free, and what confines them."""
+_NO_SLOTS: Slots = ((), ())
 _CONFINED = (RuleKind.DRAIN, RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
 
 
@@ -37,6 +52,7 @@ class Fit:
     moved, repinned : VMs that run and would have to go elsewhere, or on other CPUs of their nodes, for that.
     hosts : how many hosts were planned, of `hosts_in_all`.
     proven : no plan within the moves allowed places more of them; None where all have a place.
+    reserve : what each reserve rule keeps beside them, as of a plan.
     """
 
     vms: tuple[PlanVm, ...]
@@ -46,6 +62,7 @@ class Fit:
     hosts: int
     hosts_in_all: int
     proven: bool | None
+    reserve: tuple[Row, ...] = ()
 
 
 def fit(
@@ -66,29 +83,96 @@ def fit(
     Notes
     -----
     First nothing that runs is touched: VMs keep their pins as far as they are known. Then others may be pinned anew on
-    their nodes, and then as few as it takes, up to `max_moves`, may move. No rule holds the new VMs.
+    their nodes, and then as few as it takes, up to `max_moves`, may move. No rule that ties VMs holds the new ones.
+    They take no slot that a rule keeps free and that is free now; what failures would do is told.
     """
     new = _new_vms(fleet, wanted)
-    present = tuple(vm for vm in fleet.vms if vm.current is not None)
+    options = SolveOptions(goals=GOALS, max_moves=0, time_limit_s=time_limit_s, seed=seed)
+    found = _found(fleet, new, _NO_SLOTS, max_moves, options)
+    kept = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
+    if not kept:
+        return found
+    plain = without_reserve(fleet)
+    limits = SweepOptions(time_limit_s=time_limit_s, total_time_s=max(TOLD_S, time_limit_s), seed=seed)
+    free = slots_free(standing(plain), kept, limits)
+    rows = _reserve(plain, new, found, kept, limits)
+    taken = any(rows[number]["free"] < one.free for number, one in free.items())
+    if taken or (len(fleet.hosts) <= RESERVE_HOSTS and not all(row["proven"] for row in rows)):
+        fails = tuple(rule for rule in kept if not rule.holds)
+        vms, confined = _first(stand_ins(standing(plain), kept), fleet, new)
+        other = _found(fleet, new, (vms, (*confined, *fails)), max_moves, options)
+        told = _reserve(plain, new, other, kept, limits)
+        if taken or (len(other.unplaced) <= len(found.unplaced) and _lacking(told) < _lacking(rows)):
+            found, rows = other, told
+    return dataclasses.replace(found, reserve=tuple(rows))
+
+
+def _reserve(fleet: Fleet, new: Sequence[Vm], found: Fit, rules: Sequence[Rule], limits: SweepOptions) -> list[Row]:
+    """Return what each reserve rule keeps with the new VMs where they go; `fleet` has none of the rules."""
+    after = _after(fleet, new, found)
+    sweeps = {
+        number: sweep_failures(
+            Variant(name="fit", fleet=after),
+            None,
+            rule.scope,
+            limits,
+            at_once=rule.fail,
+            members=rule.members,
+            most_solves=MOST_SOLVES,
+        )
+        for number, rule in enumerate(rules)
+        if not rule.holds
+    }
+    return reserve_rows(rules, sweeps, slots_free(after, rules, limits))
+
+
+def _lacking(rows: Sequence[Row]) -> tuple[int, float]:
+    """Return how many rules are not proven to be kept, and what lacks; a failure that is not known is the worst."""
+    broken = [row for row in rows if not row["proven"]]
+    return len(broken), sum(float("inf") if row["value"] is None else row["value"] for row in broken)
+
+
+def _first(held: Mapping[int, Slots], fleet: Fleet, new: Sequence[Vm]) -> Slots:
+    """Return the slots of all rules, which have their places before any new VM has one."""
+    highest = max(vm.spec.priority for vm in (*fleet.vms, *new)) + 1
+    vms = [vm for own, _ in held.values() for vm in own]
+    first = (dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, priority=highest)) for vm in vms)
+    return tuple(first), tuple(rule for _, own in held.values() for rule in own)
+
+
+def _after(fleet: Fleet, new: Sequence[Vm], found: Fit) -> Fleet:
+    """Return the fleet with the VMs that are somewhere: those that run, and the new ones that have a place."""
+    planned = {vm.name: vm for vm in (*found.vms, *found.moved)}
+    hosts = fleet.host_by_name
+    vms = (
+        vm if vm.name not in planned else as_planned(vm, planned[vm.name], hosts[planned[vm.name].host].topology)
+        for vm in (*fleet.vms, *new)
+    )
+    return standing(dataclasses.replace(fleet, vms=tuple(vms), digest=""))
+
+
+def _found(fleet: Fleet, new: Sequence[Vm], held: Slots, max_moves: int, options: SolveOptions) -> Fit:
+    """Return where the new VMs go beside these slots."""
     on: dict[str, list[Vm]] = defaultdict(list)
-    for vm in present:
+    for vm in fleet.vms:
         if vm.current is not None:
             on[vm.current.host].append(vm)
-    open_hosts = _by_room(fleet, on)
-    many = FIRST_HOSTS
+    everyone = [host for host in fleet.hosts if not host.failed]
+    # Slots may be anywhere, and anything may fail: all hosts are planned at once then.
+    open_hosts = _by_room(fleet, on) if held == _NO_SLOTS else everyone
+    many = FIRST_HOSTS if held == _NO_SLOTS else len(everyone)
     found = None
     while found is None or found.unplaced:
-        chosen = open_hosts[:many]
-        found = _planned(fleet, chosen, on, new, moves=0, keep=True, time_limit_s=time_limit_s, seed=seed)
+        found = _planned(fleet, open_hosts[:many], on, new, held, keep=True, options=options)
         if many >= len(open_hosts):
             break
         many *= WIDER
     assert found is not None
     if found.unplaced:
         # What has to give way may be bound by rules to VMs anywhere: the whole fleet is planned.
-        everyone = [host for host in fleet.hosts if not host.failed]
         for moves in [0, *_doubled(max_moves)]:
-            other = _planned(fleet, everyone, on, new, moves=moves, keep=False, time_limit_s=time_limit_s, seed=seed)
+            asked = dataclasses.replace(options, max_moves=moves)
+            other = _planned(fleet, everyone, on, new, held, keep=False, options=asked)
             if len(other.unplaced) < len(found.unplaced):
                 found = other
             if not found.unplaced:
@@ -135,48 +219,64 @@ def _planned(
     fleet: Fleet,
     hosts: Sequence[Host],
     on: dict[str, list[Vm]],
-    new: Iterable[Vm],
+    new: Sequence[Vm],
+    held: Slots,
     *,
-    moves: int,
     keep: bool,
-    time_limit_s: float,
-    seed: int,
+    options: SolveOptions,
 ) -> Fit:
-    """Plan the new VMs beside those of some hosts."""
+    """Plan the new VMs beside those of some hosts, and beside slots."""
     there = [vm for host in hosts for vm in on.get(host.name, ())]
     if keep:
         there = [_pinned(vm) for vm in there]
-    new = tuple(new)
     # Rules that tie VMs to each other hold none of the new ones, and without moves none of the others is concerned.
-    rules = tuple(rule for rule in fleet.rules if _counts(rule, hosts, there, moves=bool(moves)))
-    part = dataclasses.replace(fleet, hosts=tuple(hosts), vms=(*there, *new), rules=rules, digest="")
+    rules = tuple(rule for rule in fleet.rules if _counts(rule, hosts, there, moves=bool(options.max_moves)))
+    part = dataclasses.replace(
+        fleet, hosts=tuple(hosts), vms=(*there, *held[0], *new), rules=(*rules, *held[1]), digest=""
+    )
     try:
-        plan = solve_fleet(part, goals=GOALS, max_moves=moves, time_limit_s=time_limit_s, seed=seed)
+        quick = _at_once(part, new, options) if held == _NO_SLOTS else None
+        plan = quick or solve_with(part, options)
     except (ImpossibleError, NothingFoundError) as error:
-        left = tuple(Unplaced(name=vm.name, reason=str(error)) for vm in new)
+        none = tuple(Unplaced(name=vm.name, reason=str(error)) for vm in new)
         return Fit(
-            vms=(), unplaced=left, moved=(), repinned=(), hosts=len(hosts), hosts_in_all=len(fleet.hosts), proven=False
+            vms=(), unplaced=none, moved=(), repinned=(), hosts=len(hosts), hosts_in_all=len(fleet.hosts), proven=False
         )
     names = {vm.name for vm in new}
+    others = {vm.name for vm in there}
+    beside = ", beside the slots that rules keep free" if held[0] else ""
     known = part.vm_by_name
     placed = plan.goal("placed")
+    left = tuple(dataclasses.replace(one, reason=one.reason + beside) for one in plan.unplaced if one.name in names)
     return Fit(
         vms=tuple(vm for vm in plan.vms if vm.name in names),
-        unplaced=tuple(left for left in plan.unplaced if left.name in names),
+        unplaced=left,
         moved=tuple(
-            vm
-            for vm in plan.vms
-            if vm.name not in names and vm.change in (Change.RENODE, Change.MIGRATE, Change.RESTART)
+            vm for vm in plan.vms if vm.name in others and vm.change in (Change.RENODE, Change.MIGRATE, Change.RESTART)
         ),
         repinned=tuple(
-            vm.name
-            for vm in plan.vms
-            if vm.name not in names and vm.change is Change.REPIN and _has_pins(known[vm.name])
+            vm.name for vm in plan.vms if vm.name in others and vm.change is Change.REPIN and _has_pins(known[vm.name])
         ),
         hosts=len(hosts),
         hosts_in_all=len(fleet.hosts),
-        proven=(placed.status == "optimal" and len(hosts) == len(fleet.hosts)) if plan.unplaced else None,
+        proven=(placed.status == "optimal" and len(hosts) == len(fleet.hosts)) if left else None,
     )
+
+
+def _at_once(fleet: Fleet, new: Sequence[Vm], options: SolveOptions) -> Plan | None:
+    """Return a plan in which all fit and are as near as can be, if it is found without an engine: to load one takes
+    longer than the answer.
+    """
+    try:
+        plan = solve_with(fleet, dataclasses.replace(options, engine="greedy"))
+    except NothingFoundError:
+        return None
+    names = {vm.name for vm in new}
+    before = dataclasses.replace(plan, vms=tuple(vm for vm in plan.vms if vm.name not in names))
+    old = dataclasses.replace(fleet, vms=tuple(vm for vm in fleet.vms if vm.name not in names), digest="")
+    base = goal_values(old, before, GOALS)
+    nothing_more = all(abs((plan.goal(name).value or 0) - (base[name] or 0)) <= TOLERANCE for name in GOALS)
+    return plan if nothing_more and not plan.unplaced else None
 
 
 def _counts(rule: Rule, hosts: Sequence[Host], vms: Sequence[Vm], *, moves: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
 from placer.planning.wanted import Wanted, wanted_flavor
 from placer.read.inventory.inventory import parse_fleet
-from placer.whatif.fit import fit
+from placer.whatif.fit import Fit
+from placer.whatif.fit import fit as fit_within
 
 TEXT = """\
 schema: placer.inventory/v1
@@ -29,6 +31,11 @@ def made(*vms: tuple[str, str, int, int, int], more: str = "") -> Fleet:
         line = PINNED.replace("NAME", name).replace("HOST", host).replace("NODE", str(node))
         text += line.replace('"A"', f'"{one}"').replace('"B"', f'"{other}"')
     return parse_fleet((text + more).encode(), "fleet.yaml", Path())
+
+
+def fit(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]], max_moves: int = 0) -> Fit:
+    """Return what is found however busy the machine is."""
+    return fit_within(fleet, wanted, max_moves=max_moves, time_limit_s=60)
 
 
 def flavor(text: str) -> Wanted:
@@ -87,3 +94,43 @@ def test_the_verb(flavor_text: str, code: int, tmp_path: Path, capsys: pytest.Ca
     data = json.loads(capsys.readouterr().out)["result"]
     assert len(data["vms"]) == (2 if code == 0 else 1) and len(data["unplaced"]) == (code > 0)
     assert main(["fit", str(path)]) == 2
+
+
+HELD = "rules: [{hold: {flavor: 4x1GiB, count: 1}}]\n"
+HALF = [("a", "h-1", 0, 0, 1), ("b", "h-1", 1, 4, 5), ("c", "h-2", 0, 0, 1)]
+
+
+def test_new_vms_take_no_slot_that_is_held() -> None:
+    """One node is empty: a slot of its four CPUs stays free, and new VMs of two go beside the others."""
+    fleet = made(*HALF, more=HELD)
+    found = fit(fleet, [(flavor("2x1GiB"), 3)])
+    assert len({(vm.host, tuple(vm.cells[0].nodes)) for vm in found.vms}) == len(found.vms) == 3
+    assert [(row["free"], row["proven"]) for row in found.reserve] == [(1, True)]
+    four = fit(fleet, [(flavor("2x1GiB"), 4)])
+    assert (len(four.vms), four.proven) == (3, True)
+    assert four.unplaced[0].reason.endswith("beside the slots that rules keep free")
+    assert len(fit(made(*HALF), [(flavor("2x1GiB"), 4)]).vms) == 4
+
+
+def test_slots_short_already_take_nothing_from_new_vms() -> None:
+    """Where the slot is not free to begin with, new VMs have what there is, and it is told that it lacks."""
+    fleet = made(*HALF, ("d", "h-2", 1, 4, 5), more=HELD)
+    found = fit(fleet, [(flavor("2x1GiB"), 4)])
+    assert len(found.vms) == 4 and [(row["free"], row["value"]) for row in found.reserve] == [(0, 1)]
+
+
+def test_new_vms_go_where_failures_are_survived() -> None:
+    """On the large host the new VM survives its failure, and so does the other one; of four VMs not all can."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: large, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}]}
+  - {name: s, count: 2, nodes: [{id: 0, cpus: "0-3", memory: 64GiB}]}
+vms: [{name: a, vcpus: 4, memory: 1GiB, cells: none, host: s-1, nodes: [0]}]
+rules: [{reserve: {fail: 1, scope: host}}]
+"""
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    found = fit(fleet, [(flavor("4x1GiB"), 1)])
+    assert [row["proven"] for row in found.reserve] == [True] and len(found.vms) == 1
+    two = fit(fleet, [(flavor("4x1GiB"), 3)])
+    assert [row["proven"] for row in two.reserve] == [False] and len(two.vms) == 3

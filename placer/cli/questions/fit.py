@@ -37,8 +37,8 @@ def fit(
 ) -> Answer:
     """Find places and pins for new VMs without touching what runs.
 
-    Where there is no room, VMs are pinned anew on their nodes, and then at most so many moved as --max-moves says. Exit
-    code 5: some have no place.
+    Where there is no room, VMs are pinned anew on their nodes, and then at most so many moved as --max-moves says. They
+    take no slot that a rule of the inventory keeps free. Exit code 5: some have no place.
     """
     from placer.model.goals import as_most, parse_flavor
     from placer.planning.wanted import wanted_flavor, wanted_like
@@ -71,6 +71,7 @@ def _data(found: Fit) -> dict[str, Any]:
         "hosts_planned": found.hosts,
         "hosts": found.hosts_in_all,
         "no_more_fit": found.proven,
+        "reserve": list(found.reserve),
     }
 
 
@@ -88,6 +89,7 @@ def _place(vm: PlanVm) -> dict[str, Any]:
 
 def _draw(console: Console, found: Fit, show_all: bool) -> None:
     from placer.model.cpuset import format_cpuset
+    from placer.show.reserve_words import reserve_sentences
     from placer.show.rows import MOST, draw_rows, say
     from placer.show.words import count, listed, visible
 
@@ -112,3 +114,5 @@ def _draw(console: Console, found: Fit, show_all: bool) -> None:
         console.print(f"first pin anew {count(len(found.repinned), 'VM')}: {shown}", highlight=False, markup=False)
     for left in found.unplaced[:5]:
         console.print(f"no place for {left.name}: {left.reason}", highlight=False, markup=False)
+    for sentence in reserve_sentences(found.reserve):
+        say(console, f"with them, {sentence}")
