@@ -65,8 +65,8 @@ def cell_wider_than_cores(guest: Guest) -> Iterator[Said]:
 
 
 def memory_over_node(guest: Guest) -> Iterator[Said]:
-    """Memory of one cell that is more than any node has cannot be local."""
-    for number, cell in enumerate(guest.vm.spec.cells):
+    """Memory of one cell that is more than any node has cannot be local; not every source tells what nodes have."""
+    for number, cell in enumerate(guest.vm.spec.cells if guest.node.memory_kib else ()):
         if cell.memory_kib > guest.node.memory_kib and guest.vm.spec.interleave == 1:
             yield (
                 f"cell {number} has {format_kib(cell.memory_kib)}, "

@@ -47,8 +47,13 @@ def pins_over_efficiency(guest: Guest) -> Iterator[Said]:
 
 
 def emulator_on_own_cpus(guest: Guest) -> Iterator[Said]:
-    """Emulator threads on the CPUs of dedicated vCPUs steal their time."""
+    """Emulator threads on the CPUs of dedicated vCPUs steal their time.
+
+    A pin to the set that ``<vcpu cpuset>`` names says no more than its absence: it gathers them on no vCPU.
+    """
     emulator = None if guest.vm.current is None else guest.vm.current.emulator
+    if emulator is not None and emulator == guest.default_cpus:
+        return
     both = (emulator or frozenset()) & guest.held
     if both:
         yield (

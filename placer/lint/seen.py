@@ -103,6 +103,15 @@ class Guest:
         text = "" if element is None else (element.get(level) or "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
 
+    @cached_property
+    def default_cpus(self) -> frozenset[int] | None:
+        """The CPUs of ``<vcpu cpuset>``, where threads without a pin run; None where the XML names none."""
+        element = None if self.root is None else self.root.find("vcpu")
+        try:
+            return None if element is None else parse_cpuset(element.get("cpuset") or "") or None
+        except InputError:
+            return None
+
     def bound_nodes(self, number: int) -> frozenset[int] | None:
         """Return the host nodes that the XML binds the memory of its cell of this rank to, -1 being the whole guest;
         None where it is neither strict nor restrictive, or has none.

@@ -286,6 +286,22 @@ def test_restrictive_memory_may_be_far_too(build: Build, tmp_path: Path) -> None
         assert ("memory-far-from-pins" in rules_of(of_xml(build, tmp_path, inside))) is far
 
 
+def test_an_emulator_pin_that_is_the_default_is_none(build: Build, tmp_path: Path) -> None:
+    """Emulator threads over all CPUs of <vcpu cpuset> are where they would be anyway; on one vCPU they weigh on it."""
+    for cpus, said in (("0-1", False), ("0", True)):
+        inside = pinned(0, 1, more=f"<emulatorpin cpuset='{cpus}'/>")
+        assert ("emulator-on-own-cpus" in rules_of(of_xml(build, tmp_path, inside))) is said
+        alone = inside.replace("<vcpu cpuset='0,1'>", "<vcpu>")
+        assert "emulator-on-own-cpus" in rules_of(of_xml(build, tmp_path, alone))
+
+
+def test_memory_that_no_host_file_tells_is_not_too_little(build: Build, tmp_path: Path) -> None:
+    """A node of which nothing is known may hold any cell."""
+    unknown = [{"id": 0, "cpus": "0-7"}]
+    fleet = of_xml(build, tmp_path, "<vcpu>2</vcpu>", nodes=unknown, distances=[[10]])
+    assert "memory-over-node" not in rules_of(fleet)
+
+
 def test_vcpus_share_a_cpu_where_overcommit_has_it_so(build: Build, tmp_path: Path) -> None:
     """Beside dedicated vCPUs two others may share the one CPU that is left, as far as the host is overcommitted."""
     inside = pinned(4, 6, 7, 7)
