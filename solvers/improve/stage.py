@@ -148,6 +148,11 @@ def stage_of(problem: Problem, start: Result, *, seed: int, patience: int) -> St
     """Return a stage that improves an answer; None where columns do that better, or where tables would be too large."""
     if not start.patterns or _by_columns(problem, start):
         return None
+    return stage_on(problem, start, seed=seed, patience=patience)
+
+
+def stage_on(problem: Problem, start: Result, *, seed: int, patience: int) -> Stage | None:
+    """Return a stage that improves an answer whatever columns would do; None where tables would be too large."""
     tables = tables_of(problem)
     if tables is None:
         return None

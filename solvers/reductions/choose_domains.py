@@ -58,8 +58,10 @@ class Ties:
             ties._tie(number, demand)
         return ties
 
-    def again(self, found: Result) -> Ties:
-        """Tie groups with VMs left out to where the answer left most room; the others stay."""
+    def again(self, found: Result, *, elsewhere: bool = False) -> Ties:
+        """Tie groups with VMs left out to where the answer left most room, or to where it is beside where they are (
+        `elsewhere`); the others stay.
+        """
         problem = self.problem
         out = np.array(found.unplaced, dtype=np.int64)
         ties = replace(
@@ -73,17 +75,18 @@ class Ties:
         )
         for number, rule in enumerate(problem.rules):
             if any(out[flavor] for flavor in rule.members):
-                ties._tie(number, problem.demand())
+                ties._tie(number, problem.demand(), avoid=self.home.get(number, -1) if elsewhere else -1)
         return ties
 
     def _size(self, number: int, demand: IntArray) -> int:
         return sum(int(demand[f]) * self.problem.flavors[f].vcpus for f in self.problem.rules[number].members)
 
-    def _tie(self, number: int, demand: IntArray) -> None:
+    def _tie(self, number: int, demand: IntArray, *, avoid: int = -1) -> None:
         rule = self.problem.rules[number]
         here = self.present.get(number, Counter())
         near = self.near.get(number, Counter())
         domains = [domain for scope, domain in self.room if scope == rule.scope]
+        domains = [domain for domain in domains if domain != avoid] or domains
         need: Counter[str] = Counter()
         for flavor in rule.members:
             for name, amount in _need(self.problem, flavor).items():

@@ -2,7 +2,8 @@
 
 Dropping a rule relaxes the problem, so the bounds found without it hold. VMs that only rules tell apart are one flavor
 then, and members are named to the places of that answer where that keeps every rule (`members`): it costs nothing, so
-the bounds are met. Where it cannot, groups are tied. Tying each group to domains beforehand restricts the problem, so
+the bounds are met. Where many kinds of hosts are left to choose among, groups find their domains in that answer
+(`by_gathering`). Where neither is so, groups are tied. Tying each group to domains beforehand restricts the problem, so
 what is found then keeps every rule. Groups are tied where the answer without rules or the first one
 has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
 bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
@@ -13,28 +14,22 @@ other kinds as the first one does, or by chance: the referee looks at each.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solvers.claims import Claims, with_claims
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
-from solvers.reductions.choose_domains import Ties
-from solvers.reductions.homes import Homes
+from solvers.reductions.by_gathering import ByGathering, is_uneven
+from solvers.reductions.gather import can_gather
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
-from solvers.reductions.tied import Tied
 from solvers.reductions.ties_alone import with_ties
-from solvers.result import HostPattern, Interrupt, Limits, ObjectiveResult, Result
-from solvers.starts.best_fit import solve_greedy
-
-Engine = Callable[[Problem, Limits, Result | None, Sequence[ObjectiveResult]], Result]
-"""Solves a problem without rules, from an answer where one is known, with the bounds that are proven already."""
+from solvers.reductions.tries import Engine, Try
+from solvers.result import Interrupt, Limits, ObjectiveResult, Result
 
 TIES = 4
 """How often groups are tied anew."""
-OTHER_ORDERS = 3
-"""Orders of VMs that the greedy engine tries more where it leaves VMs out."""
 GRACE = 0.05
 """By so much of the limit the search for an answer that places all may go beyond it."""
 LEAST_S = 0.5
@@ -43,6 +38,8 @@ BRIEF_SHARE = 0.95
 """The share of the time that an answer with tied groups may take where the bounds have to follow."""
 SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
+GATHERED = 0.6
+"""The same where groups are gathered in its answer afterwards: that costs few hosts, so all depends on it."""
 
 
 def solve_ruled(
@@ -65,18 +62,30 @@ def solve_ruled(
     parts = [with_ties(problem, soft=True)]
     if any(rule.is_soft for rule in parts[0].rules):
         parts.append(with_ties(problem, soft=False))
-    brief = _is_told_little(parts[0])
-    first_limits = Limits(time_limit_s=SHARE * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     merged = Merged.of(plain)
+    brief = _is_told_little(parts[0])
+    gathers = brief and merged is not None and can_gather(problem) and is_uneven(merged.problem)
+    brief = brief and not gathers
+    share = GATHERED if gathers else SHARE
+    first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
     relaxed = counts if merged is None else merged.back(counts)
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
     search.offer(first)
     search.offer(relaxed)
-    if merged is not None and not brief and not search.closed and can_name(problem):
+    if gathers and not search.closed:
+        rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
+        left = Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=rest)
+        work = ByGathering(problem=problem, seed=seed, limits=left, interrupt=interrupt)
+        found = work.answer(merged, counts)
+        search.rounds += work.rounds
+        search.offer(found)
+        if found is not None and not any(found.unplaced):
+            return search.result()
+    elif merged is not None and not brief and not search.closed and can_name(problem):
         seconds = limits.guard_s - (time.monotonic() - began)
         search.offer(named(problem, merged, counts, seed=seed, seconds=seconds, interrupt=interrupt))
-    tried: list[_Try] = []
+    tried: list[Try] = []
 
     def left_s() -> float:
         return limits.time_limit_s - (time.monotonic() - began)
@@ -96,7 +105,7 @@ def solve_ruled(
         nears: tuple[Result | None, ...] = (None,) if brief else (relaxed, None)
         for near in nears if whole is None or brief else (relaxed, whole, None):
             if not over() and (near is None or near.patterns):
-                tried.append(_Try.of(part, near, seed, few=brief))
+                tried.append(Try.of(part, near, seed, few=brief))
                 search.offer(tried[-1].start)
     while not over() and len(tried) < TIES:
         best = min(tried, key=lambda one: one.rank)
@@ -170,70 +179,6 @@ class _Search:
         return Result(
             status="unknown", objectives=_unknown(self.problem), rounds=self.rounds, engine=self.relaxed.engine
         )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Try:
-    """Groups tied one way: the problem tied so, and the greedy answer to it, tied (`warm`) and as the whole one's."""
-
-    problem: Problem
-    homes: Homes
-    ties: Ties
-    tied: Tied
-    warm: Result | None
-    start: Result | None = None
-
-    @classmethod
-    def of(cls, problem: Problem, near: Result | None, seed: int, *, few: bool = False) -> _Try:
-        """Tie groups near an answer that breaks rules, or without one; `few`: so that they share domains."""
-        patterns = () if near is None else near.patterns
-        homes = Homes.of(problem, patterns)
-        there = homes.forth(patterns)
-        return cls._made(problem, homes, Ties.of(homes.problem, there, few=few), there, seed)
-
-    def again(self, seed: int) -> _Try:
-        """Tie groups with VMs left out anew."""
-        assert self.warm is not None
-        return self._made(self.problem, self.homes, self.ties.again(self.tied.back(self.warm)), (), seed)
-
-    @classmethod
-    def _made(cls, problem: Problem, homes: Homes, ties: Ties, patterns: Sequence[HostPattern], seed: int) -> _Try:
-        tied = Tied.of(homes.problem, ties)
-        starts = [solve_greedy(tied.problem, seed=seed)]
-        if patterns:
-            warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
-            starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm))
-        for other in range(seed + 1, seed + 1 + OTHER_ORDERS):
-            if any(start.patterns and not any(start.unplaced) for start in starts):
-                break
-            starts.append(solve_greedy(tied.problem, seed=other))
-        known = [start for start in starts if start.patterns]
-        best = min(known, key=lambda start: _values(start), default=None)
-        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=best)
-        made.start = None if best is None else made.back(best)
-        return made
-
-    def back(self, found: Result) -> Result:
-        """Return an answer of the tied problem as one of the whole problem."""
-        own = self.tied.back(found)
-        return replace(own, patterns=self.homes.back(own.patterns)) if own.patterns else own
-
-    def solved(self, engine: Engine, limits: Limits, proven: Sequence[ObjectiveResult]) -> Result:
-        """Return the engine's answer to the tied problem, in which many flavors may be alike, as the whole one's."""
-        merged = Merged.of(self.tied.problem)
-        if merged is None:
-            return self.back(engine(self.tied.problem, limits, self.warm, proven))
-        start = None if self.warm is None else merged.forth(self.warm)
-        return self.back(merged.back(engine(merged.problem, limits, start, proven)))
-
-    @property
-    def rank(self) -> tuple[int, ...]:
-        """Tries in the order of their greedy answers; those without one last."""
-        return (1,) if self.warm is None else (0, *_values(self.warm))
-
-
-def _values(result: Result) -> tuple[int, ...]:
-    return tuple(row.value for row in result.objectives if row.value is not None)
 
 
 def _judged(problem: Problem, answer: Result, values: tuple[int, ...], proofs: Sequence[Result], rounds: int) -> Result:

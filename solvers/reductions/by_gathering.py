@@ -1,0 +1,85 @@
+"""An answer that keeps groups together, from one without rules: groups gathered, then hosts that hold little emptied.
+
+Where hosts differ much, which of them to use is decided best without the rules; the groups find their domains in that
+answer (`gather`), and what that costs in hosts is won back by moving VMs, each within its group's domain.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+from solvers.columns.model import StateModel
+from solvers.evaluate import evaluate
+from solvers.improve.stage import stage_on
+from solvers.problem import Problem
+from solvers.reductions.gather import gathered
+from solvers.reductions.merged import Merged
+from solvers.reductions.tries import Try
+from solvers.result import Interrupt, Limits, Result
+from solvers.starts.best_fit import rows_of
+from solvers.starts.mend import firm
+
+UNEVEN = 17
+"""Kinds of hosts from which on which of them to use is the question."""
+RETIES = 8
+"""Times that groups which find no room where they were gathered go elsewhere."""
+PATIENCE, BRIEFLY = 40, 3
+"""Rounds of one kind that may bring nothing; and while VMs are left out, for which another domain may have room."""
+
+
+def is_uneven(problem: Problem) -> bool:
+    """Tell whether there are many kinds of hosts to choose among."""
+    return len(StateModel(problem=problem).states) >= UNEVEN
+
+
+@dataclass(slots=True, kw_only=True)
+class ByGathering:
+    """The work on one answer; `rounds` it took."""
+
+    problem: Problem
+    seed: int
+    limits: Limits
+    interrupt: Interrupt | None
+    rounds: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def answer(self, merged: Merged | None, counts: Result) -> Result | None:
+        """Return an answer near one of the problem without rules, merged; None where groups could not be gathered."""
+        if not self._goes_on:
+            return None
+        near = gathered(self.problem, merged, counts, seconds=self.limits.guard_s)
+        if near is None:
+            return None
+        self.rounds += 1
+        chosen = Try.beside(self.problem, near, self.seed)
+        if chosen.warm is None:
+            return None
+        found = self._improved(chosen, BRIEFLY)
+        for _ in range(RETIES):
+            if not any(found.unplaced) or not self._goes_on:
+                break
+            chosen.warm = found
+            other = chosen.again_beside(self.seed)
+            if other.warm is None:
+                break
+            chosen, found = other, self._improved(other, BRIEFLY)
+        chosen.warm = found
+        answer = chosen.back(self._improved(chosen, PATIENCE))
+        values = evaluate(self.problem, answer.patterns, answer.unplaced)
+        return replace(answer, objectives=rows_of(self.problem, values))
+
+    def _improved(self, chosen: Try, patience: int) -> Result:
+        """Return the answer to the tied problem, improved in rounds."""
+        problem = chosen.tied.problem
+        assert chosen.warm is not None
+        stage = stage_on(firm(problem, chosen.warm), chosen.warm, seed=self.seed, patience=patience)
+        while stage is not None and self._goes_on and stage.round():
+            self.rounds += 1
+        return chosen.warm if stage is None else stage.answer()
+
+    @property
+    def _goes_on(self) -> bool:
+        stopped = self.interrupt is not None and self.interrupt.requested
+        late = time.monotonic() - self.began >= self.limits.time_limit_s
+        return not stopped and not late and (self.limits.rounds is None or self.rounds < self.limits.rounds)
