@@ -47,8 +47,8 @@ class Clock:
             raise CutOffError
 
     def cut_round(self) -> None:
-        """Take back a round that had to be cut off, and begin none any more."""
-        self.rounds -= 1
+        """Take back a round that had to be cut off, and begin none any more; before the first there is none."""
+        self.rounds = max(0, self.rounds - 1)
         self.stopped = "interrupted" if self.interrupt.requested else "time limit"
 
     def next_round(self, *, reserve: float = 0.0) -> bool:

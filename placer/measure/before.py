@@ -38,7 +38,9 @@ def plan_of_places(fleet: Fleet, places: Iterable[PlanVm], unplaced: Iterable[Un
 def values_before(fleet: Fleet, goals: Iterable[str]) -> dict[str, float | None]:
     """Return the value of goals as the fleet runs now; None where it is not known, or where a goal counts changes.
 
-    Devices that VMs have now are not told, so remote access is unknown where one would rather have its devices near.
+    Devices that VMs have now are not told, so remote access is unknown where one would rather have its devices near;
+    where a dedicated vCPU's CPU is not told, so are shared cores and L3 domains. Behind a goal of headroom another one
+    counts beside the VMs of the first, which are not there yet.
     """
     names = list(goals)
     now = plan_before(fleet)
@@ -46,7 +48,16 @@ def values_before(fleet: Fleet, goals: Iterable[str]) -> dict[str, float | None]
         return dict.fromkeys(names)
     near = any(request.policy == "preferred" for vm in fleet.vms for request in vm.spec.devices)
     values = goal_values(fleet, now, [name for name in names if not _is_change(name)])
-    return {name: None if near and name.startswith("remote") else values.get(name) for name in names}
+    loose = any(
+        len(pin) > 1 and fleet.vm_by_name[at.name].spec.is_dedicated(vcpu)
+        for at in now.vms
+        if not at.bound
+        for vcpu, pin in at.pins.items()
+    )
+    unknown = {name for name in names if near and name.startswith("remote")}
+    unknown |= {name for name in names if loose and name.partition("~")[0] in ("cores", "l3")}
+    unknown |= set([name for name in names if name.startswith("headroom")][1:])
+    return {name: None if name in unknown else values.get(name) for name in names}
 
 
 def _is_change(goal: str) -> bool:

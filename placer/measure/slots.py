@@ -8,6 +8,7 @@ or one with CPUs has none of its own, the ways to place a VM are listed; how man
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -84,19 +85,35 @@ def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Ma
     """Return for how many cells each node of a host has CPUs and memory left beside the VMs placed there."""
     free = _free_memory(host, placed, room)
     use = cpu_use(host, placed)
-    taken, floating = use.taken, shared_vcpus(use)
+    taken, floating, unpinned = use.taken, shared_vcpus(use), _unpinned(host, placed)
     memory = slot.memory_kib // slot.cells
     if slot.memory_kib:
         memory += -(-_overhead_kib(slot) // slot.cells)
     cells = {}
     for node in host.topology.nodes:
         shared = floating.get(node.id, 0.0)
-        own = slot.policy == "dedicated"
+        own, lost = slot.policy == "dedicated", unpinned[node.id]
         left = _free_cpus(host, node, taken, shared) if own else _free_shares(host, node, taken, shared)
-        cells["CPUs", node.id] = int(left // (slot.vcpus // slot.cells))
+        left -= lost if own else lost * Fraction(str(host.cpu_ratio))
+        cells["CPUs", node.id] = max(0, int(left // (slot.vcpus // slot.cells)))
         if memory:
             cells["memory", node.id] = max(0, free.get((node.id, None), 0)) // memory
     return cells
+
+
+def _unpinned(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> Counter[int]:
+    """Return the dedicated vCPUs of each node of which only the node is known: a CPU each that is not free.
+
+    A plan pins every dedicated vCPU to one; of a fleet as it runs the pins need not be known.
+    """
+    node_of = host.topology.node_of_cpu
+    return Counter(
+        node_of[min(pin)]
+        for vm, planned in placed
+        if not vm.pins_fixed and not planned.bound
+        for vcpu, pin in planned.pins.items()
+        if len(pin) > 1 and vm.spec.is_dedicated(vcpu)
+    )
 
 
 def _free_memory(host: Host, placed: Sequence[tuple[Vm, PlanVm]], room: Mapping[Pool, int]) -> dict[Pool, int]:

@@ -1,4 +1,4 @@
-"""Placer with an accident at a point of its journal.  usage: killed_placer.py WHEN:NUMBER[:COMMAND] ARGUMENTS...
+"""Placer in a process of its own, perhaps with an accident at a point of its journal: WHEN:NUMBER[:COMMAND].
 
 The accident is at the journal's record NUMBER (from 0): WHEN ``before`` it is written, ``torn`` in the middle of its
 line, ``after`` it is on the disk. Without COMMAND placer is killed with SIGKILL; with one, that shell command runs and
@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from placer.cli.app import main
@@ -44,7 +45,14 @@ def accident(when: str, number: int, command: str) -> None:
     Journal._write = wrapped  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
-    moment, position, *rest = sys.argv[1].split(":", 2)
-    accident(moment, int(position), rest[0] if rest else "")
-    sys.exit(main(sys.argv[2:]))
+def run_in_child(folder: Path, arguments: Sequence[str], kill: str | None, out: Path, err: Path) -> None:
+    """Run placer in a folder, in the process that calls this, and end it: what it prints goes to two files."""
+    os.chdir(folder)
+    for number, path in ((0, Path(os.devnull)), (1, out), (2, err)):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.dup2(handle, number)
+        os.close(handle)
+    if kill is not None:
+        moment, position, *rest = kill.split(":", 2)
+        accident(moment, int(position), rest[0] if rest else "")
+    sys.exit(main(arguments))

@@ -55,7 +55,7 @@ class Scene:
 
     def placer(self, *arguments: str, kill: str | None = None) -> PlacerRun:
         """Run placer, perhaps with an accident."""
-        return PlacerRun.run(self.folder, *arguments, kill=kill)
+        return PlacerRun.forked(self.folder, *arguments, kill=kill)
 
     def state(self) -> dict[str, object]:
         """Return all definitions as virsh shows them, and the CPUs of the threads that run."""

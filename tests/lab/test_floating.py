@@ -40,7 +40,7 @@ def lab(module_lab: Lab) -> Iterator[Lab]:
 
 def live(lab: Lab, folder: Path, *arguments: str, kill: str | None = None) -> PlacerRun:
     """Run placer with the lab's files readable over ssh."""
-    return PlacerRun.run(folder, *arguments, "--ssh-config", str(lab.ssh_config), kill=kill)
+    return PlacerRun.forked(folder, *arguments, "--ssh-config", str(lab.ssh_config), kill=kill)
 
 
 def memory_on(lab: Lab, name: str) -> dict[int, int]:

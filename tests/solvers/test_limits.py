@@ -68,3 +68,11 @@ def test_the_columns_keep_what_they_have_wherever_time_runs_out(
     assert late.looks <= after + 60
     for row in found.objectives:
         assert row.bound is None or row.bound <= row.value  # type: ignore[operator]
+
+
+def test_what_is_cut_off_before_the_first_round_takes_none_back() -> None:
+    """A limit that is over before any round began told "-1 rounds"."""
+    clock = Clock(Limits(time_limit_s=0.0), Interrupt())
+    assert not clock.next_round()
+    clock.cut_round()
+    assert (clock.rounds, clock.stopped) == (0, "time limit")
