@@ -86,6 +86,7 @@ _MODULES = {
     "exact-fit": "benchmarks.exact_fit",
     "vector-packing": "benchmarks.vector_packing",
     "many-sizes": "benchmarks.many_sizes",
+    "small-fleets": "benchmarks.small_fleets",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
     "balance": "benchmarks.balance",

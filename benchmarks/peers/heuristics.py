@@ -17,10 +17,10 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern
 
-Rule = Literal["first", "best", "cosine", "dot", "distance"]
+Rule = Literal["first", "best", "worst", "cosine", "dot", "distance"]
 
 
-def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
+def fit_each(problem: Problem, order: Sequence[int], rule: Rule, *, whole_host: bool = False) -> PeerAnswer:
     """Place VMs one after the other on an empty fleet; none is ever moved again.
 
     Parameters
@@ -29,7 +29,8 @@ def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
     rule : ``first`` takes the first host that has a place, and there the cheapest place; ``best`` the place, of all
         hosts, after which the nodes used have the least room (as a share, summed over rows). Of what the VM takes and
         what is free, as shares, ``cosine`` and ``dot`` take the place with the largest, ``distance`` the one where
-        they are nearest to each other.
+        they are nearest to each other; ``worst`` is the opposite of ``best``.
+    whole_host : weigh all rows of a host rather than those that the VM takes of.
 
     Raises
     ------
@@ -42,14 +43,48 @@ def fit_each(problem: Problem, order: Sequence[int], rule: Rule) -> PeerAnswer:
     fleets = [_Hosts(problem, shape) for shape in range(len(problem.shapes))]
     unplaced = [0] * len(problem.flavors)
     for flavor in order:
-        found = [place for hosts in fleets if (place := hosts.place(flavor, rule)) is not None]
+        found = [place for hosts in fleets if (place := hosts.place(flavor, rule, whole_host)) is not None]
         if not found:
             unplaced[flavor] += 1
             continue
         chosen = min(found, key=lambda place: place[0])
         fleets[chosen[1]].take(chosen[2], chosen[3])
     patterns = tuple(pattern for hosts in fleets for pattern in hosts.patterns())
-    seconds = time.perf_counter() - began
+    return _answer(problem, patterns, unplaced, time.perf_counter() - began)
+
+
+def fill_each(problem: Problem, rule: Rule) -> PeerAnswer:
+    """Fill one host after the other of an empty fleet, each time with the VM that suits best what is free there.
+
+    Parameters
+    ----------
+    rule : as for `fit_each`; ``first`` is the largest VM that fits, as a share of the host.
+    """
+    began = time.perf_counter()
+    left = np.array([flavor.arriving for flavor in problem.flavors], dtype=np.int64)
+    patterns = []
+    for number, cls in enumerate(problem.classes):
+        shape = problem.shapes[cls.shape]
+        whole = np.maximum(1.0, cls.capacity.astype(np.float64))
+        for _ in range(cls.count):
+            room, held = cls.capacity.copy(), Counter[int]()
+            while True:
+                able = (left[shape.flavor] > 0) & cls.allowed[shape.flavor] & ~shape.stay_only
+                fits = np.flatnonzero(able & (shape.use <= room).all(axis=1))
+                if not len(fits):
+                    break
+                take, free = shape.use[fits] / whole, np.tile(room / whole, (len(fits), 1))
+                badness = -take.sum(axis=1) if rule == "first" else _badness(take, free, rule)
+                placement = int(fits[badness.argmin()])
+                held[placement] += 1
+                room -= shape.use[placement]
+                left[shape.flavor[placement]] -= 1
+            patterns.append(HostPattern(host_class=number, count=1, placements=tuple(sorted(held.items()))))
+    return _answer(problem, tuple(patterns), left.tolist(), time.perf_counter() - began)
+
+
+def _answer(problem: Problem, patterns: tuple[HostPattern, ...], unplaced: list[int], seconds: float) -> PeerAnswer:
+    """Return an answer that the referee accepts."""
     broken = violations(problem, patterns, unplaced)
     if broken:
         raise AssertionError(broken[0])
@@ -85,7 +120,7 @@ class _Hosts:
         for places in self.places.values():
             places.sort(key=lambda p: [int(self.shape.cost[key][p]) for key in keys if key in self.shape.cost])
 
-    def place(self, flavor: int, rule: Rule) -> tuple[tuple[float, ...], int, int, int] | None:
+    def place(self, flavor: int, rule: Rule, whole_host: bool) -> tuple[tuple[float, ...], int, int, int] | None:
         """Return (how good: least is best, shape, host, placement) of the best place here, None if there is none."""
         best: tuple[tuple[float, ...], int, int, int] | None = None
         for rank, placement in enumerate(self.places.get(flavor, ())):
@@ -98,8 +133,9 @@ class _Hosts:
                 host = int(fits[0])
                 key = (float(self.first + host), float(rank))
             else:
-                whole = self.whole[np.ix_(fits, rows)]
-                badness = _badness(use[rows] / whole, self.room[np.ix_(fits, rows)] / whole, rule)
+                seen = np.arange(len(use)) if whole_host else rows
+                whole = self.whole[np.ix_(fits, seen)]
+                badness = _badness(use[seen] / whole, self.room[np.ix_(fits, seen)] / whole, rule)
                 host = int(fits[int(badness.argmin())])
                 key = (float(badness.min()), float(rank))
             if best is None or key < best[0]:
@@ -121,8 +157,8 @@ class _Hosts:
 
 def _badness(take: NDArray[np.float64], free: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
     """Return (hosts,) how badly places suit a VM by a rule; shares (hosts, rows) are what it takes and what is free."""
-    if rule == "best":
-        return np.asarray((free - take).mean(axis=1))
+    if rule in ("best", "worst"):
+        return np.asarray((free - take).mean(axis=1) * (1 if rule == "best" else -1))
     if rule == "distance":
         return np.asarray(((free - take) ** 2).sum(axis=1))
     product = (take * free).sum(axis=1)

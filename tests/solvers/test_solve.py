@@ -72,7 +72,7 @@ def test_first_answer_is_told_before_anything_else() -> None:
 
 
 def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the columns engine leaves open goes on to the exact engine: no goal is worse than by columns alone."""
+    """What the columns engine leaves open goes on to the exact engine: by goals in order it is never worse for that."""
     monkeypatch.setattr(solvers.choice, "EXACT_HOSTS", 0)
     problem = synthetic_fleet(20, 284)
     alone = solve(problem, engine="states", limits=Limits(time_limit_s=600, rounds=4))
@@ -80,9 +80,8 @@ def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.Monkey
     assert not violations(problem, both.patterns, both.unplaced)
     assert evaluate(problem, both.patterns, both.unplaced) == tuple(row.value for row in both.objectives)
     assert both.rounds >= alone.rounds
-    for one, other in zip(alone.objectives, both.objectives, strict=True):
-        assert one.value is not None and other.value is not None
-        assert other.value <= one.value
+    values = [[row.value for row in result.objectives] for result in (both, alone)]
+    assert None not in values[0] + values[1] and values[0] <= values[1]
 
 
 def test_infeasible_is_said() -> None:
