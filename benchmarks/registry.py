@@ -91,6 +91,7 @@ _MODULES = {
     "rules": "benchmarks.rules",
     "balance": "benchmarks.balance",
     "move-orders": "benchmarks.move_orders",
+    "reserves": "benchmarks.reserves",
     "truth": "benchmarks.truth.spec",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""

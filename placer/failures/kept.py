@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
 from placer.measure.moved import is_present
@@ -20,6 +21,8 @@ from placer.planning.compile.compile import compile_fleet
 
 TOLERANCE = 1e-6
 """Bounds are computed in floating point, in millionths."""
+MOST_FAILURES = 4
+"""Of so many of a plan's worst failures it is asked what they take from any plan where nothing moves."""
 _CONFINED = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
 
 Row = dict[str, Any]
@@ -108,7 +111,32 @@ def with_bounds(
             row["bound"] = row["value"]
         else:
             row["bound"] = lost_at_least(fleet, rule, options, solve)[1]
+            # A VM that moves may come where it is lost: then nothing that is there is known to stay.
+            unmoved = not (options.max_moves or options.max_migrations or fleet.drained)
+            for one in sweeps[number].harmful[:MOST_FAILURES] if unmoved and fleet.is_live else ():
+                if row["bound"] == row["value"]:
+                    break
+                row["bound"] = max(row["bound"], _lost_unmoved(fleet, rule, one["domains"], options, solve))
+            row["bound"] = least_sum((vm.spec.vcpus for vm in fleet.vms if _counts(rule, vm)), row["bound"])
     return dataclasses.replace(plan, summary={**plan.summary, "reserve": rows})
+
+
+def _counts(rule: Rule, vm: Vm) -> bool:
+    return rule.covers(vm.name, vm.spec.labels)
+
+
+def least_sum(parts: Iterable[int], least: int) -> int:
+    """Return the least sum of some of these numbers that is no less than a number; this one where none is.
+
+    Whole VMs are lost: no failure loses 1 vCPU of VMs of 2 and 4.
+    """
+    sizes = tuple(parts)
+    near = (1 << least + max(sizes, default=0) + 1) - 1
+    sums = 1
+    for size in sizes:
+        sums |= sums << size & near
+    above = sums >> least
+    return least + (above & -above).bit_length() - 1 if above else least
 
 
 def _stands_still(fleet: Fleet, options: SweepOptions) -> bool:
@@ -131,6 +159,27 @@ def _slots_short(fleet: Fleet, vms: Sequence[Vm], confined: Sequence[Rule], opti
     return short
 
 
+def _lost_unmoved(fleet: Fleet, rule: Rule, failed: Failure, options: SweepOptions, solve: Solve) -> int:
+    """Return how many vCPUs of the rule's VMs have no place without these domains where no VM that is there may move.
+
+    New VMs may be anywhere, those that need no place are then taken to be where they are lost.
+    """
+    domains = domains_of(fleet, rule.scope)
+    gone = {host for name in failed for host in domains[name]}
+    vms = []
+    for vm in fleet.vms:
+        there = vm.current is not None and vm.current.host not in gone
+        if there or _counts(rule, vm):
+            vms.append(vm if there else dataclasses.replace(vm, current=None, pins_fixed=False))
+    hosts = tuple(dataclasses.replace(host, failed=host.failed or host.name in gone) for host in fleet.hosts)
+    rest = dataclasses.replace(fleet, hosts=hosts, vms=_alike(vms), rules=(), digest="")
+    try:
+        bound = solve(rest, dataclasses.replace(options, goals=("placed",), max_repins=None)).goal("placed").bound
+    except (ImpossibleError, NothingFoundError):
+        return 0
+    return 0 if bound is None else math.ceil(bound - TOLERANCE)
+
+
 def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve) -> tuple[Failure, int]:
     """Return domains and how many vCPUs of the rule's VMs have no place without them, wherever all others are put.
 
@@ -141,11 +190,7 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
     domains = domains_of(fleet, rule.scope)
     hosts = fleet.host_by_name
     kept = _kept_as_they_are(fleet)
-    chosen = [
-        vm
-        for vm in fleet.vms
-        if rule.covers(vm.name, vm.spec.labels) and (vm.current is None or vm.current.host not in kept)
-    ]
+    chosen = [vm for vm in fleet.vms if _counts(rule, vm) and (vm.current is None or vm.current.host not in kept)]
     demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
     rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
 

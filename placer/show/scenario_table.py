@@ -76,6 +76,12 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
         if broken:
             well = False
             yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
+        if over := row.get("over"):
+            well = False
+            lacks = listed([f"{figure(many)} {part}" for part, many in over["parts"].items()], 3)
+            yield f"{name}: VMs that run would take {lacks} more than their hosts have" + (
+                f": {visible(over['why'])}." if over["why"] else "; moves may mend it (--max-moves)."
+            )
         short = [one for one in row.get("reserve", ()) if not one["proven"]]
         if short:
             well = False

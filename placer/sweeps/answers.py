@@ -57,6 +57,12 @@ class _Drain(TypedDict):
     proven: bool
 
 
+class _Over(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    parts: dict[str, Known]
+    why: str | None
+
+
 class _Worst(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     domains: list[str]
@@ -105,6 +111,7 @@ class _Row(TypedDict):
     goals: list[_Goal]
     drains: list[_Drain]
     reserve: list[_Survived | _Held]
+    over: _Over | None
     rounds: Count
 
 

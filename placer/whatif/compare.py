@@ -11,7 +11,7 @@ from placer.errors import ImpossibleError, NothingFoundError
 from placer.measure.measure import score_fleet
 from placer.model.fleet import Fleet
 from placer.model.goals import as_most, parse_flavor, parse_goals
-from placer.model.plan import Change
+from placer.model.plan import Change, Plan
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.read.documents.scenario_file import Scenario
@@ -51,7 +51,8 @@ def compare(
     ``remote_access``, ``locality_score``, ``hosts_used``, ``hosts``, ``headroom`` (flavor -> its policy, how many more
     fit, and what runs out first), ``migrations``, ``node_changes``, ``restarts``, ``goals``, ``drains`` (of each host
     that is to be emptied what leaves it, and what is left and why), ``reserve`` (of each rule that keeps room whether
-    that is ``proven``, with value and bound of what lacks) and ``rounds``.
+    that is ``proven``, with value and bound of what lacks), ``over`` (what VMs that run take that their hosts would not
+    have, part by part, and why they stay there) and ``rounds``.
 
     Raises
     ------
@@ -122,8 +123,16 @@ def solve_variant(context: tuple[Sequence[Variant], SweepOptions], number: int) 
         ],
         "drains": plan.summary.get("drains", []),
         "reserve": plan.summary.get("reserve", []),
+        "over": _over(fleet, plan, options),
         "rounds": plan.rounds,
     }
+
+
+def _over(fleet: Fleet, plan: Plan, options: SweepOptions) -> dict[str, Any] | None:
+    """Return what VMs that are there take that their hosts have not; None where nothing lacks."""
+    found = next((goal for goal in plan.goals if goal.name.partition("~")[0] == "excess"), None)
+    parts = {} if found is None else {str(one["part"]): one["value"] for one in found.tiers if one["value"]}
+    return {"parts": parts, "why": stuck_vms(fleet, moves=_may_move(options))} if parts else None
 
 
 def _may_move(options: SweepOptions) -> bool:

@@ -27,6 +27,10 @@ def stuck_vms(fleet: Fleet, *, moves: bool = False) -> str | None:
             for flavor, vms in compiled.floating.get(member, {}).items():
                 if flavor not in holds:
                     stuck += [fleet.vms[vm] for vm in vms]
+            # What is over its host counts as room of it: whether it would hold a VM is asked of the host alone.
+            for vms in compiled.now.get(member, {}).values() if host_class.over_rows else ():
+                if _reason(fleet, fleet.vms[vms[0]], [fleet.hosts[member]]):
+                    stuck += [fleet.vms[vm] for vm in vms]
     if not stuck:
         return None
     named = [f"{vm.name} on {vm.current.host}" for vm in stuck[:3] if vm.current is not None]
@@ -37,16 +41,21 @@ def stuck_vms(fleet: Fleet, *, moves: bool = False) -> str | None:
     return f"{said}: {_why_stuck(fleet, stuck[0])}"
 
 
+def _reason(fleet: Fleet, vm: Vm, hosts: Iterable[Host]) -> str | None:
+    """Return why none of these hosts would hold a VM by itself; None where one would."""
+    alone = dataclasses.replace(vm, current=None, pins_fixed=False)
+    # Without rules: of them only those that close hosts could be meant, and they bind arrivals only.
+    part = dataclasses.replace(fleet, hosts=tuple(hosts), vms=(alone,), rules=(), digest="")
+    return impossible_vms(part).get(vm.name, None) if part.hosts else "there is no other host"
+
+
 def _why_stuck(fleet: Fleet, vm: Vm) -> str:
     """Return why a VM can neither stay where it is nor go elsewhere."""
     assert vm.current is not None
     own = fleet.host_by_name[vm.current.host]
-    alone = dataclasses.replace(vm, current=None, pins_fixed=False)
 
     def reason(hosts: Iterable[Host]) -> str | None:
-        # Without rules: of them only those that close hosts could be meant, and they bind arrivals only.
-        part = dataclasses.replace(fleet, hosts=tuple(hosts), vms=(alone,), rules=(), digest="")
-        return impossible_vms(part).get(vm.name, None) if part.hosts else "there is no other host"
+        return _reason(fleet, vm, hosts)
 
     here = reason([own]) or "beside what cannot leave it, nothing is free"
     text = f"it {here.removeprefix('it ')}" if not here.startswith("beside") else here

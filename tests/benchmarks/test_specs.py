@@ -65,6 +65,13 @@ def test_no_method_beats_the_proof(smoke: tuple[str, list[Row]]) -> None:
             assert sign * row[VALUE[name]] >= sign * best[row["instance"]] - 1e-9, row
 
 
+def test_what_is_said_of_failures_is_what_counting_says() -> None:
+    """Of a small fleet every verb is raced against all places and all failures, and none says what is not so."""
+    rows = registry.spec("reserves").run(SMOKE, [0], lambda row: None)
+    assert [row["method"] for row in rows] == ["solve and check", "headroom", "minfleet", "runway"]
+    assert all(row["status"] == "exact" for row in rows), rows
+
+
 def test_records_are_read_and_judged(tmp_path: Path) -> None:
     """A gzipped file of records takes the place of made ones, and the answer is compared with what is known."""
     record = {"name": "three", "d": 2, "cap": [10, 10], "items": [[6, 1], [6, 1], [4, 9]], "opt": 2, "best_heur": 3}

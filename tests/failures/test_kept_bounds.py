@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from placer.failures.kept import lost_at_least
+from placer.failures.kept import least_sum, lost_at_least
 from placer.failures.reserve import without_reserve
 from placer.model.fleet import Fleet
 from placer.options import SweepOptions
@@ -67,3 +67,9 @@ def test_slots_of_several_sizes_are_not_counted_by_their_vcpus() -> None:
     assert value >= bound == 1
     alike = ((2, "h-1"), (2, "h-1"), (2, "h-1"))
     assert said(made((7, 3), alike, "{failover_for: {app: a}, scope: host}"), max_moves=0) == (2, 2)
+
+
+def test_whole_vms_are_lost() -> None:
+    """A bound is rounded up to what some of the VMs come to together, and stays where nothing does."""
+    assert [least_sum((2, 4, 7), least) for least in (0, 1, 2, 3, 5, 8, 12, 14)] == [0, 2, 2, 4, 6, 9, 13, 14]
+    assert least_sum((), 3) == 3

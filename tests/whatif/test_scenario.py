@@ -14,6 +14,7 @@ from placer.model.vm import CellMode, ThreadPolicy
 from placer.options import SweepOptions
 from placer.read.documents.scenario_file import parse_scenario, read_scenarios
 from placer.read.inventory.inventory import parse_fleet, read_fleet
+from placer.show.scenario_table import answers
 from placer.sweeps.tasks import Variant
 from placer.whatif.compare import compare
 from placer.whatif.scenario import apply_scenario, variants
@@ -277,3 +278,37 @@ def test_vms_go_and_rules_about_nobody_else_with_them(tmp_path: Path) -> None:
     edits = "schema: placer.scenario/v1\nname: less\nedits: [{remove_vms: {app: a}}]\n"
     less = variants(fleet, [parse_scenario(edits.encode(), "s.yaml", tmp_path)])[1]
     assert (less.fleet.vms, less.fleet.rules, less.changes) == ((), (), ("remove 1 VM",))
+
+
+REFRESHED = b"""\
+schema: placer.inventory/v1
+hosts:
+  - {name: old, nodes: [{id: 0, cpus: "0-31", memory: 128GiB}], migration_domain: intel}
+  - {name: small, nodes: [{id: 0, cpus: "0-15", memory: 32GiB}, {id: 1, cpus: "16-31", memory: 32GiB}]}
+  - {name: far, nodes: [{id: 0, cpus: "0-31", memory: 128GiB}], migration_domain: amd}
+vms: [{name: a, vcpus: 8, memory: 70GiB, cells: none, host: old, nodes: [0]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("edits", "moves", "said"),
+    [
+        (["{replace_hosts: old, like: small}"], None, "allow moves with --max-moves"),
+        (["{change_vms: {memory: 130GiB}, vms: a}"], None, "allow moves with --max-moves"),
+        (["{change_vms: {memory: 130GiB}, vms: a}"], 3, "nor could another host hold it"),
+        (["{memory: {per_node: 60GiB}, hosts: old}"], 3, "could hold it are in another migration domain"),
+        (["{replace_hosts: old, like: small}"], 3, None),
+        (["{replace_hosts: old, like: far}"], None, None),
+        (["{remove_vms: a}", "{add_vms: [{name: b, vcpus: 8, memory: 100GiB}]}"], None, None),
+    ],
+)
+def test_who_no_longer_fits_is_named_with_why(edits: list[str], moves: int | None, said: str | None) -> None:
+    """A VM that its changed host could not hold is told of, with what keeps it there; where it fits all is well."""
+    variant = edited(parse_fleet(REFRESHED, "fleet.yaml", "."), *edits)
+    row = compare([variant], SweepOptions(time_limit_s=60, max_moves=moves))[0]
+    told = list(answers([row]))
+    if said is None:
+        assert row["over"] is None and told == ["Every VM has a place in 1 scenario."]
+    else:
+        assert row["over"]["parts"] and said in row["over"]["why"]
+        assert "a on old" in told[0] and "more than their hosts have" in told[0] and len(told) == 1
