@@ -80,8 +80,10 @@ vcpu() { change vcpupin --vcpu "$1" --cpulist "$2" "${scope[@]}"; }
 offline_vcpu() { [ $stored -eq 0 ] || change vcpupin --vcpu "$1" --cpulist "$2" --config; }
 emulator() { change emulatorpin --cpulist "$1" "${scope[@]}"; }
 iothread() { change iothreadpin --iothread "$1" --cpulist "$2" "${scope[@]}"; }
-memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again
+memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again, unless the
+  # mode is restrictive: libvirt moves those at once
   [ $stored -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
+  [ $live -eq 0 ] || [ "$1" != restrictive ] || change numatune --mode "$1" --nodeset "$2" --live
 }
 cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secrets included, changed and defined again
   [ $stored -eq 1 ] || return 0
@@ -174,7 +176,7 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
         yield f"memory {mode} {nodes}"
     elif reading is None or not _keeps_memory(reading, vm, modes):
         yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes, mode, modes))}"
-    if vm.change in (Change.RENODE, Change.RESTART):
+    if vm.change in (Change.RENODE, Change.RESTART) and (vm.shown or mode != "restrictive"):
         yield "later"
 
 

@@ -394,6 +394,22 @@ def test_memory_that_waits_for_a_restart_is_told(run: Run, place: Place, planned
     assert "next start" not in done.stderr
 
 
+@pytest.mark.parametrize("mode", ["restrictive", "strict"])
+def test_restrictive_memory_moves_at_once(
+    run: Run, place: Place, planned: Planned, fleet_of: FleetOf, imported: Imported, mode: str
+) -> None:
+    """Restrictive memory of a running guest without cells follows while it runs; strict memory waits for its start."""
+    tune = f"<numatune><memory mode='{mode}' nodeset='0'/></numatune>".encode()
+    known, _ = imported("default_pin.xml", lambda xml: xml.replace(b"<os>", tune + b"<os>", 1))
+    plan = replace(place(known.spec, (1,), name=known.name, uuid=known.uuid), change=Change.RENODE)
+    done, calls = run(virsh_script(planned(plan), fleet_of(known)), {known.uuid or "": {"domstate": "running\n"}})
+    live = [call for call in calls if call[0] == "numatune" and "--live" in call]
+    assert [call[3:] for call in live] == (
+        [["--mode", mode, "--nodeset", "1", "--live"]] if mode == "restrictive" else []
+    )
+    assert ("next start" in done.stderr) is (mode == "strict")
+
+
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name.isprintable() and "/" not in name] + ["7"])
 def test_virsh_itself_takes_any_name(
     place: Place, planned: Planned, fleet_of: FleetOf, tmp_path: Path, name: str

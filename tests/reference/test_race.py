@@ -12,7 +12,7 @@ from benchmarks.truth.race import Outcome, check_witness, race, reference
 from benchmarks.truth.shrink import shrink
 from solvers.choice import Engine
 
-FLEETS = 12
+FLEETS = 9
 """Fleets a family at every run; `placer bench truth` races as many as one likes."""
 ENGINES: tuple[Engine, ...] = ("exact", "columns", "greedy")
 OPEN: frozenset[tuple[str, int]] = frozenset()
