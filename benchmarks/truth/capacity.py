@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from benchmarks.truth.floats import Nodes, beyond
 from benchmarks.truth.hall import is_over, keep, lack
-from benchmarks.truth.model import Expr, ReferenceModel, Take, node_cpus, shared_on
+from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take, node_cpus, shared_on
 from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
 from benchmarks.truth.reads.reading import Host, Vm
 
@@ -272,6 +272,12 @@ def _shared(model: ReferenceModel, host: Host) -> None:
         model.excess["vCPUs"].append(each * most)
 
 
+def _has_more(model: ReferenceModel, host: Host, kind: str) -> bool:
+    """Tell whether VMs that are on a host have more devices of a kind than it has."""
+    has = sum(count for (own, _), count in host.devices.items() if own == kind)
+    return sum(own == kind for vm, _ in residents(model, host) for own, _, _ in vm.devices) > has
+
+
 def _countables(model: ReferenceModel, host: Host) -> None:
     """Keep devices; what is short of a free resource now may stay so while nobody comes who takes of it."""
     devices: dict[tuple[str, int | None], list[Expr]] = defaultdict(list)
@@ -284,6 +290,8 @@ def _countables(model: ReferenceModel, host: Host) -> None:
                 for resource, amount in resource_use(vm, place).items():
                     resources[resource].append((amount, vm, place, var))
     for device, terms in devices.items():
+        if _has_more(model, host, device[0]):
+            raise NotCoveredError("VMs that have more devices than their host")
         model.model.add(sum(terms) <= host.devices.get(device, 0))
     has: dict[tuple[int | None, str], int] = {(None, name): amount for name, amount in host.resources.items()}
     has.update({(node.id, name): amount for node in host.nodes for name, amount in node.resources.items()})

@@ -130,6 +130,16 @@ FAMILIES: Mapping[str, Family] = {
     "power": _family("labels watts costs", *_POWER),
     "licences": _family("labels smt watts", *_LICENCES),
     "live-costs": _family("live labels smt watts failed", *(f"{goals},moves" for goals in (*_POWER, *_LICENCES))),
+    "wide": _family(
+        "live floats scarce copies binds smt isolated split pages memory distances devices resources priorities costs"
+        " rules ties soft gens labels shares kvmless repins watts usage failed l3",
+        "placed,excess,rules,remote,moves,repins",
+        "placed,excess,rules,soft,remote,hosts,moves",
+        "placed,rules,soft,balance,moves,repins",
+        "placed,excess,power,remote,moves",
+        "placed,rules,cores:zone=a,remote,moves",
+        "excess,rules,hosts,moves",
+    ),
     "mixed": _family(
         "smt ragged isolated split pages distances memory devices resources priorities costs rules labels l3",
         *BASIC_GOALS,
@@ -166,6 +176,8 @@ def draw(family: str, seed: int) -> Case:
     goals = rng.choice(spec.goals)
     if not any("rack" in host.get("labels", {}) for host in inventory["hosts"]):
         goals = goals.replace(":rack", ":hosts")
+    if any("idle_watts" not in host for host in inventory["hosts"]):
+        goals = goals.replace("power", "hosts")
     goals = with_soft(goals, inventory)
     if "=" in goals:
         # What a licence is counted by has to be there.
@@ -340,6 +352,9 @@ def _shares(rng: random.Random, nodes: list[dict[str, Any]]) -> dict[str, Any]:
     reserve: dict[str, Any] = {}
     if rng.random() < 0.7:
         reserve["cpus"] = rng.choice(("10%", "25%", "50%"))
+    if any("pages" in node for node in nodes):
+        # The reader refuses a host that reserves more of a node than it has beside its pools.
+        return reserve
     if rng.random() < 0.7:
         reserve["memory"] = rng.choice(("5%", "12.5%", "33%"))
     if rng.random() < 0.5:

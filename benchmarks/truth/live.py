@@ -103,6 +103,8 @@ def _measured(rng: random.Random, vm: dict[str, Any]) -> dict[str, Any]:
 def _scarce(rng: random.Random, host: dict[str, Any]) -> dict[str, Any]:
     """Take something away from a host that holds VMs: memory, CPUs or a pool."""
     reserve = dict(host.get("reserve", {}))
+    if "%" in str(reserve):
+        return host
     nodes = dict(reserve.get("nodes", {}))
     node = rng.choice([node for node in host["nodes"] if node.get("cpus")])
     own = dict(nodes.get(node["id"], {}))

@@ -132,11 +132,13 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
         proven = proven and goal.status == "optimal"
         if wrong:
             break
-        if abs(goal.value - best) > NEAR or _parts(name, goal) != truth.values[name]:
-            held[name] = _parts(name, goal) or truth.values[name]
-            if len(held[name]) != len(truth.values[name]):
-                # A plan that was made again for a reserve tells no parts, at which the goal could be held.
-                return wrong, False, True
+        parts, worse = _parts(name, goal), abs(goal.value - best) > NEAR
+        # A plan that was made again for a reserve tells no parts: at its best it is taken to be as good in each.
+        told = len(parts) == len(truth.values[name])
+        if worse and not told:
+            return wrong, False, True
+        if told and (worse or parts != truth.values[name]):
+            held[name] = parts
             later = reference(case, held=held)
             if later.status != "optimal":
                 return wrong, proven, False

@@ -216,7 +216,8 @@ def _dedicated(held: HostTaken) -> list[Short]:
         if threads > len(pool) or cores:
             all_cores = {topology.cores[topology.core_of_cpu[cpu]] for cpu in node.cpus}
             width = max((len(core) for core in all_cores), default=1)
-            whole = sum(1 for core in all_cores if core <= pool)
+            # A core that `dedicated_cpus` cuts can be left to one VM whole, one with a reserved thread cannot.
+            whole = sum(1 for core in all_cores if core & pool and core <= host.usable_cpus)
             units = max(units, (threads - len(pool)) / (width if cores else 1), cores - whole)
         if units > 0:
             out.append(Short(part="CPUs", what="dedicated vCPUs", units=units, nodes=frozenset((node.id,))))

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.truth.cases import Case
 from benchmarks.truth.fleets import FAMILIES, draw
-from benchmarks.truth.race import Outcome, check_witness, race, reference
+from benchmarks.truth.race import Outcome, check_witness, fleet_of, planned, race, reference
 from benchmarks.truth.shrink import shrink
 from solvers.choice import Engine
 
@@ -304,3 +304,19 @@ def test_a_vm_stays_on_a_host_without_kvm(engine: Engine) -> None:
     case = Case(inventory={"schema": "placer.inventory/v1", "hosts": hosts, "vms": vms}, goals="placed,moves")
     assert reference(case).value("placed") == 1
     assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+@pytest.mark.parametrize("reserved", [False, True], ids=["cut by dedicated_cpus", "with a reserved thread"])
+def test_a_core_that_dedicated_cpus_cuts_is_enough_for_one_vm(engine: Engine, reserved: bool) -> None:
+    """A VM that fills cores and runs on the one core of which a thread is for dedicated vCPUs lacks nothing; where
+    another thread is reserved the core is not its own.
+    """
+    host = {"name": "h", "nodes": [{"id": 0, "cpus": "0-1", "memory": "4GiB"}], "siblings": ["0-1"]}
+    host |= {"reserve": {"cpus": "1"}} if reserved else {"shared_cpus": "1"}
+    vm = {"name": "v", "vcpus": 1, "memory": "256MiB", "thread_policy": "require", "host": "h", "nodes": [0]}
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": [{**vm, "pins": {"0": "0"}}]}
+    case = Case(inventory=inventory, goals="excess,moves")
+    assert planned(case, fleet_of(inventory), engine).goal("excess").value == reserved
+    if not reserved:
+        assert assert_holds(case, engine).verdict == "proven"
