@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from benchmarks.truth.floats import Nodes, beyond
 from benchmarks.truth.hall import is_over, keep, lack
 from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, Take, node_cpus, shared_on
-from benchmarks.truth.places import Place, device_use, is_at, memory_use, resource_use
+from benchmarks.truth.places import Place, device_use, is_at, memory_use, requests, resource_use
 from benchmarks.truth.reads.reading import Host, Vm
 
 
@@ -275,7 +275,7 @@ def _shared(model: ReferenceModel, host: Host) -> None:
 def _has_more(model: ReferenceModel, host: Host, kind: str) -> bool:
     """Tell whether VMs that are on a host have more devices of a kind than it has."""
     has = sum(count for (own, _), count in host.devices.items() if own == kind)
-    return sum(own == kind for vm, _ in residents(model, host) for own, _, _ in vm.devices) > has
+    return sum(own == kind for vm, place in residents(model, host) for own, _, _ in requests(vm, place.cells)) > has
 
 
 def _countables(model: ReferenceModel, host: Host) -> None:

@@ -91,6 +91,9 @@ FAMILIES: Mapping[str, Family] = {
     "pages": _family("pages"),
     "dist": _family("distances memory", "placed,remote", "remote,placed", "placed,rules,remote~5%,hosts"),
     "dev": _family("devices resources"),
+    "guests": _family("smt devices pages memory guests"),
+    "hybrid": _family("smt hybrid devices isolated guests"),
+    "hybrid-live": _family("live smt hybrid labels guests", *_LIVE),
     "prio": _family("priorities costs", "placed,hosts", "placed,hosts,remote", "placed,rules,hosts"),
     "rules": _family("rules labels", "placed,rules,remote", "placed,rules,hosts", "rules,placed,hosts"),
     "l3": _family("smt l3 rules labels", "placed,rules,l3", "placed,rules,remote,cores", "placed,rules,hosts,cores,l3"),
@@ -244,6 +247,7 @@ def _machine(rng: random.Random, features: frozenset[str]) -> dict[str, Any]:
     nodes: list[dict[str, Any]] = []
     siblings: list[str] = []
     l3: list[str] = []
+    efficient: list[int] = []
     first, number = rng.choice((0, 0, 3)), rng.choice((0, 0, 2))
     for _ in range(rng.choice((1, 2, 2, 3))):
         own: list[int] = []
@@ -257,12 +261,21 @@ def _machine(rng: random.Random, features: frozenset[str]) -> dict[str, Any]:
                 l3.append(cpu_text(core))
             else:
                 l3[-1] += "," + cpu_text(core)
+        if some(rng, features, "hybrid", 0.8):
+            slow = list(range(first, first + rng.choice((1, 2, 3))))
+            first += len(slow)
+            siblings += map(str, slow)
+            l3.append(cpu_text(slow))
+            own += slow
+            efficient += slow
         nodes.append({"id": number, "cpus": cpu_text(own), "memory": f"{rng.choice((1536, 3072, 4096, 8192))}MiB"})
         number += rng.choice((1, 1, 2))
         first += rng.choice((0, 0, 2))
     machine: dict[str, Any] = {"nodes": nodes}
     if "smt" in features:
         machine["siblings"] = siblings
+    if efficient:
+        machine["efficiency"] = cpu_text(efficient)
     if some(rng, features, "l3", 0.9):
         machine["l3"] = l3
     _memory(rng, features, nodes, number)

@@ -170,7 +170,8 @@ class ReferenceModel:
                 dedicated = len(vm.dedicated.intersection(cell.vcpus))
                 if dedicated:
                     needs[place.host.name, number, node].append(dedicated * var)
-            homes[place.host.name, place.cpu_nodes[0]].append(var)
+            lead = next(number for number, cell in enumerate(place.cells) if cell.vcpus)
+            homes[place.host.name, place.cpu_nodes[lead]].append(var)
         for (name, number, node), terms in needs.items():
             host = self.inventory.host(name)
             at = self.own.setdefault((vm.name, name, number), {})
@@ -186,7 +187,9 @@ class ReferenceModel:
             for (name, node), terms in homes.items():
                 host = self.inventory.host(name)
                 at = self.emulator.setdefault((vm.name, name), {})
-                cpus = self._allowed(vm, host, node) if fixed is None else vm.emulator or frozenset()
+                cpus = node_cpus(host, node) & host.dedicated if fixed is None else vm.emulator or frozenset()
+                if fixed is None and self._stays_crowded(vm, host, node):
+                    cpus = self._allowed(vm, host, node)
                 self.one_each(at, name, cpus, f"{vm.name} emulator", sum(terms))
 
     def _stays_crowded(self, vm: Vm, host: Host, node: int) -> bool:
@@ -197,6 +200,8 @@ class ReferenceModel:
     def _allowed(self, vm: Vm, host: Host, node: int) -> frozenset[int]:
         """Return the CPUs that dedicated vCPUs may have: of the pool, and where CPUs are too few those they have."""
         found = node_cpus(host, node) & host.dedicated
+        if vm.core_kind != "any":
+            found = found & host.efficiency if vm.core_kind == "efficiency" else found - host.efficiency
         if self._stays_crowded(vm, host, node):
             if vm.thread_policy != "prefer" or vm.own_emulator or vm.pins_fixed or vm.reshape:
                 raise NotCoveredError("VMs of more than a CPU a vCPU, or of other cells, where CPUs are too few")

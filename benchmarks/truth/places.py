@@ -18,6 +18,7 @@ MAX_CELLS = 8
 MICRO = 10**6
 """Remote access is counted in millionths of a vCPU."""
 _FAR = Fraction(255, 10)
+_ORDINARY_KIB = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +80,12 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
         if not binds:
             return
     slots = [(node.id, memory) for node in host.nodes if node.cpus & host.usable for memory in _memory(vm, host, node)]
+    bare = [(node.id, node.id) for node in host.nodes if node.kind != "device" and node.has_memory]
     apart = not vm.share_node or vm.flat
     # A guest that runs flat is bound as it is.
     flat = binds and vm.host is not None and vm.auto
     for cells in [equal_cells(vm.vcpus, vm.memory_kib, 1)] if flat else cuts(vm, present):
-        for chosen in itertools.product(slots, repeat=len(cells)):
+        for chosen in itertools.product(*(slots if cell.vcpus else bare for cell in cells)):
             cpu_nodes = tuple(cpu for cpu, _ in chosen)
             memory_nodes = tuple(memory for _, memory in chosen)
             if apart and len(set(cpu_nodes)) < len(cells):
@@ -92,7 +94,7 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
                 continue
             if not _reaches(vm, host, cells, cpu_nodes, memory_nodes):
                 continue
-            for devices in itertools.product(*_device_choices(vm, host, cpu_nodes)):
+            for devices in itertools.product(*_device_choices(vm, host, cells, cpu_nodes)):
                 place = Place(
                     host=host, cells=cells, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, device_nodes=devices
                 )
@@ -112,7 +114,7 @@ def place_as_is(vm: Vm, host: Host) -> list[Place]:
                     memory_nodes=vm.memory_nodes,
                     device_nodes=devices,
                 )
-                for devices in itertools.product(*_device_choices(vm, host, vm.nodes))
+                for devices in itertools.product(*_device_choices(vm, host, cells, vm.nodes))
             ]
     return []
 
@@ -139,14 +141,28 @@ def _reaches(vm: Vm, host: Host, cells: Sequence[Cell], cpu_nodes: Sequence[int]
         _can(host, node, other) or not share[c][e]
         for c, node in enumerate(cpu_nodes)
         for e, other in enumerate(memory_nodes)
+        if cells[c].vcpus
     )
 
 
-def _device_choices(vm: Vm, host: Host, cpu_nodes: Sequence[int]) -> list[list[int | None]]:
-    found = []
-    for kind, policy, _ in vm.devices:
+def requests(vm: Vm, cells: Sequence[Cell]) -> list[tuple[str, str, int | None]]:
+    """Return kind, policy and cell (None: any) of each device of a VM of these cells, in the order of a plan."""
+    found: list[tuple[str, str, int | None]] = []
+    for kind, policy, per, count in vm.devices:
+        own = [number for number, cell in enumerate(cells) if cell.vcpus] if per == "cell" and not vm.flat else [None]
+        found += [(kind, policy, number) for number in own for _ in range(count)]
+    return found
+
+
+def _device_choices(vm: Vm, host: Host, cells: Sequence[Cell], cpu_nodes: Sequence[int]) -> list[list[int | None]]:
+    found: list[list[int | None]] = []
+    near = {node for cell, node in zip(cells, cpu_nodes, strict=True) if cell.vcpus}
+    for kind, policy, number in requests(vm, cells):
         there = [node for own, node in host.devices if own == kind]
-        found.append([node for node in there if policy != "required" or node is None or node in cpu_nodes])
+        if number is not None:
+            found.append([node for node in there if node == cpu_nodes[number]])
+        else:
+            found.append([node for node in there if policy != "required" or node is None or node in near])
     return found
 
 
@@ -179,9 +195,9 @@ def remote_access(vm: Vm, place: Place) -> int:
         extra = Fraction(-1)
         for e, other in enumerate(place.memory_nodes):
             extra += share[c][e] * (distance[node, other] or _FAR)
-        for (_, policy, count), at in zip(vm.devices, place.device_nodes, strict=True):
+        for (_, policy, _), at in zip(requests(vm, place.cells), place.device_nodes, strict=True):
             if policy == "preferred" and at is not None:
-                extra += count * ((distance[node, at] or _FAR) - 1)
+                extra += (distance[node, at] or _FAR) - 1
         total += len(cell.vcpus) * extra
     return round(vm.weight * total * MICRO)
 
@@ -216,10 +232,11 @@ def memory_use(vm: Vm, place: Place) -> Counter[tuple[Nodes, int | None]]:
         return memory_of(vm, place.parts)
     used: Counter[tuple[Nodes, int | None]] = Counter()
     overhead = -(-vm.overhead_kib // len(place.cells))
-    page = vm.page_kib or 1
     for cell, node in zip(place.cells, place.memory_nodes, strict=True):
+        size = vm.page_kib if cell.page_kib is None else cell.page_kib if cell.page_kib > _ORDINARY_KIB else None
+        page = size or 1
         used[frozenset({node}), None] += overhead
-        used[frozenset({node}), vm.page_kib] += -(-cell.memory_kib // page) * page
+        used[frozenset({node}), size] += -(-cell.memory_kib // page) * page
     return used
 
 
@@ -239,8 +256,8 @@ def resource_use(vm: Vm, place: Place) -> Counter[tuple[int | None, str]]:
 def device_use(vm: Vm, place: Place) -> Counter[tuple[str, int | None]]:
     """Return (kind, node or None) -> devices taken."""
     used: Counter[tuple[str, int | None]] = Counter()
-    for (kind, _, count), node in zip(vm.devices, place.device_nodes, strict=True):
-        used[kind, node] += count
+    for (kind, _, _), node in zip(requests(vm, place.cells), place.device_nodes, strict=not place.parts):
+        used[kind, node] += 1
     return used
 
 

@@ -13,6 +13,7 @@ from benchmarks.truth.build import build
 from benchmarks.truth.floats import binding, may_float
 from benchmarks.truth.goals import Part, flavor_of, objectives, parse
 from benchmarks.truth.model import NotCoveredError, ReferenceModel
+from benchmarks.truth.places import requests
 from benchmarks.truth.reads.reading import read
 from benchmarks.truth.rules import rules_excess
 
@@ -165,7 +166,7 @@ def _plan(model: ReferenceModel, solver: cp_model.CpSolver) -> dict[str, Placed]
             emulator = [
                 cpu for cpu, own in model.emulator.get((vm.name, place.host.name), {}).items() if solver.value(own)
             ]
-            kinds = [kind for kind, _, _ in vm.devices]
+            kinds = [kind for kind, _, _ in requests(vm, place.cells)]
             plan[vm.name] = Placed(
                 host=place.host.name,
                 vcpus=tuple(cell.vcpus for cell in place.cells),

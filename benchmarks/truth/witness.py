@@ -184,7 +184,9 @@ def _placed(host: Host, vm: Vm, planned: PlanVm) -> Placed:
     else:
         vcpus = tuple(tuple(sorted(cell.vcpus)) for cell in planned.cells)
         memory = tuple(min(cell.nodes) for cell in planned.cells)
-    cpu_nodes = tuple(host.node_of[min(planned.pins[min(own)])] for own in vcpus)
+    cpu_nodes = tuple(
+        host.node_of[min(planned.pins[min(own)])] if own else far for own, far in zip(vcpus, memory, strict=True)
+    )
     pins = {vcpu: min(pin) for vcpu, pin in planned.pins.items() if vcpu in vm.dedicated and len(pin) == 1}
     if vm.host == planned.host and not vm.pins:
         # The only CPU of a node names none: that of a VM whose CPUs are not known may be others' too.

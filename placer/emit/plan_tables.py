@@ -111,13 +111,14 @@ def vm_table(plan: Plan) -> Table:
             None if vm.emulator is None else format_cpuset(vm.emulator),
             vm.change.value,
             vm.from_host,
+            ", ".join(vm.named_devices) or None,
             None,
         )
         for vm in plan.vms
     ]
-    rows += [(out.name, *(None,) * 9, out.reason) for out in plan.unplaced]
+    rows += [(out.name, *(None,) * 10, out.reason) for out in plan.unplaced]
     columns = ("vm", "uuid", "host", "vcpus", "memory_mib", "cells", "memory_nodes", "emulator", "change", "from_host")
-    return Table(name="VMs", columns=(*columns, "reason_unplaced"), rows=rows)
+    return Table(name="VMs", columns=(*columns, "devices", "reason_unplaced"), rows=rows)
 
 
 def _moves(plan: Plan, fleet: Fleet) -> Table:

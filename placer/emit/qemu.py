@@ -67,7 +67,7 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     ]
     arguments += _plugged(spec, root, pairs)
     if not vm.shown:
-        policy = memory_policy(vm, 0, root)
+        policy = memory_policy(vm, 0, root, spec.memory_mode)
         backend = memory_backend("ram0", vm.cells[0].memory_kib, spec.page_of(0), root, policy, None)
         arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
     else:
@@ -90,7 +90,7 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
         access = spec.cells[number].mem_access if number < len(spec.cells) else None
         cpus = "".join(f",cpus={run}" for run in runs(cell.vcpus))
         kib = cell.memory_kib - plugged.get(number, 0)
-        policy = memory_policy(vm, number, root)
+        policy = memory_policy(vm, number, root, spec.memory_mode)
         backend = memory_backend(f"ram-node{number}", kib, spec.page_of(cell.id), root, policy, access)
         yield from ("-object", backend)
         yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")

@@ -10,7 +10,7 @@ from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import PlanVm
 from placer.model.units import KIB_PER_MIB, libvirt_kib
-from placer.model.vm import VmSpec
+from placer.model.vm import MemoryMode, VmSpec
 from placer.read.domains.memory import RAM_DEVICES, device_memory
 from placer.read.domains.scan import DomainScan
 
@@ -21,7 +21,9 @@ _ALIGNMENT_KIB = 8
 _ORDINARY_KIB = 4
 
 
-def memory_policy(vm: PlanVm, number: int, root: _Element | None) -> tuple[frozenset[int], str | None]:
+def memory_policy(
+    vm: PlanVm, number: int, root: _Element | None, asked: MemoryMode | None = None
+) -> tuple[frozenset[int], str | None]:
     """Return the host nodes that hold a cell's memory and QEMU's policy for them; none where nothing binds it.
 
     Of a VM that is not bound to one node a cell these are the nodes that it may use, as its XML has it, or those that
@@ -30,7 +32,7 @@ def memory_policy(vm: PlanVm, number: int, root: _Element | None) -> tuple[froze
     cell = vm.cells[number]
     policies = {"strict": "bind", "interleave": "interleave", "preferred": "preferred"}
     if cell.nodes or not vm.bound:
-        return frozenset(cell.nodes), policies.get(memory_modes(root, vm, None)[1][cell.id])
+        return frozenset(cell.nodes), policies.get(memory_modes(root, vm.cells, asked=asked)[1][cell.id])
     bound = vm.bound[number if len(vm.bound) == len(vm.cells) else 0]
     said = None
     if root is not None:
@@ -107,7 +109,7 @@ def memory_devices(root: _Element, vm: PlanVm, spec: VmSpec) -> Iterator[str]:
         name = f"{'memdimm' if model == 'dimm' else 'memvirtiomem'}{number}"
         yield from (
             "-object",
-            memory_backend(name, _kib(size), page_kib, root, memory_policy(vm, at, root), access),
+            memory_backend(name, _kib(size), page_kib, root, memory_policy(vm, at, root, spec.memory_mode), access),
             "-device",
             f"pc-dimm,node={at},memdev={name}" if model == "dimm" else _virtio_mem(device, at, name),
         )

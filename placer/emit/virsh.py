@@ -171,7 +171,7 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
     nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
     if not nodes:
         return
-    mode, modes = memory_modes(None if xml is None else parse_xml(xml, vm.name), vm, None)
+    mode, modes = memory_modes(None if xml is None else parse_xml(xml, vm.name), vm.cells, asked=spec.memory_mode)
     if not vm.shown:
         yield f"memory {mode} {nodes}"
     elif reading is None or not _keeps_memory(reading, vm, modes):

@@ -22,6 +22,8 @@ class Difference(StrEnum):
     FOLLOWS = "cpuset follows"
     """CPUs that it floats over are given to others."""
     REPINNED = "re-pinned"
+    DEVICES = "other devices"
+    """It stays on its CPUs, and has other devices of its host."""
     OTHER_NODE = "other node"
     MIGRATED = "migrated"
     RESTART = "restart"
@@ -39,8 +41,10 @@ class Difference(StrEnum):
 class VmDifference:
     """One VM: hosts and nodes of CPUs and memory before and after; None where it has no place or it is not known.
 
-    `was` is its old name, where its UUID tells that it is the same VM under another one. `moves_memory` tells whether
-    memory goes to another node or host, rather than only the CPUs that reach it; None where it is not known.
+    `was` is its old name, where its UUID tells that it is the same VM under another one. Devices are the PCI addresses
+    that it is known to have, before and after, as plans and hosts name them; None where it has no place.
+    `moves_memory` tells whether memory goes to another node or host, rather than only the CPUs that reach it; None
+    where it is not known.
     """
 
     vm: str
@@ -52,6 +56,8 @@ class VmDifference:
     new_nodes: tuple[int, ...] | None
     was: str | None = None
     moves_memory: bool | None = None
+    old_devices: tuple[str, ...] | None = None
+    new_devices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
                 old_nodes=None if now is None or memory is None else tuple(sorted({*memory, *(now.nodes or ())})),
                 new_nodes=None if then is None else _nodes(fleet, then),
                 moves_memory=changed.get(vm.name, False),
+                old_devices=None if now is None else now.devices,
+                new_devices=None if then is None else _devices(then),
             )
         )
     return Comparison(vms=tuple(found))
@@ -155,6 +163,8 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
                 for planned in (one, other)
             ]
             difference = Difference.STAYS if pins[0] == pins[1] else Difference.REPINNED
+            if sorted(_devices(one)) != sorted(_devices(other)):
+                difference = Difference.DEVICES
         yield VmDifference(
             vm=vm.name,
             uuid=vm.uuid,
@@ -164,6 +174,8 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
             old_nodes=None if one is None else _nodes(fleet, one),
             new_nodes=None if other is None else _nodes(fleet, other),
             moves_memory=_moves_memory(_at(fleet, one), _at(fleet, other)),
+            old_devices=None if one is None else _devices(one),
+            new_devices=None if other is None else _devices(other),
         )
 
 
@@ -210,6 +222,7 @@ class _At:
     host: str
     cells: list[tuple[list[int], list[int]]] | None
     pins: Mapping[int, frozenset[int]] | None
+    devices: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> tuple[int, ...] | None:
@@ -236,9 +249,11 @@ def _places(fleet: Fleet, plan: Plan | None) -> dict[str, _At]:
             known = not at.bound and all(cell.nodes for cell in at.cells)
             pins = at.pins if plan is not None or vm.current is None else vm.current.pins
             own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
-            found[vm.name] = _At(host=at.host, cells=_cells(fleet, at) if known else None, pins=own)
+            has = _devices(at) if plan is not None or vm.current is None else vm.current.devices
+            found[vm.name] = _At(host=at.host, cells=_cells(fleet, at) if known else None, pins=own, devices=has)
         elif host is not None:
-            found[vm.name] = _At(host=host, cells=None, pins=None)
+            has = () if vm.current is None else vm.current.devices
+            found[vm.name] = _At(host=host, cells=None, pins=None, devices=has)
     return found
 
 
@@ -252,6 +267,8 @@ def _between(vm: Vm, one: _At | None, other: _At | None) -> Difference:
             return Difference.RESTART
         if one.cells != other.cells:
             return Difference.OTHER_NODE
+    if one.devices and other.devices and sorted(one.devices) != sorted(other.devices):
+        return Difference.DEVICES
     return Difference.STAYS if one.pins is None or other.pins is None or one.pins == other.pins else Difference.REPINNED
 
 
@@ -268,6 +285,8 @@ def _entry(
         new_nodes=None if other is None else other.nodes,
         was=was,
         moves_memory=_moves_memory(one, other),
+        old_devices=None if one is None else one.devices,
+        new_devices=None if other is None else other.devices,
     )
 
 
@@ -281,6 +300,10 @@ def _moves_memory(one: _At | None, other: _At | None) -> bool | None:
 
 def _memory(cells: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
     return [memory for _, memory in cells]
+
+
+def _devices(planned: PlanVm) -> tuple[str, ...]:
+    return tuple(address for address in planned.addresses if address is not None)
 
 
 def _nodes(fleet: Fleet, planned: PlanVm) -> tuple[int, ...]:

@@ -28,7 +28,8 @@ class VmExplanation:
     """One VM: where the plan has it (`host` None: nowhere, `reason` says why), its other places, and what moved it.
 
     `remote_share` is of its accesses, `remote_access` in vCPU equivalents; both None where it has no place. `binding`
-    is what a VM that floats can be expected to save bound to a node: once its memory is there, and at once.
+    is what a VM that floats can be expected to save bound to a node: once its memory is there, and at once. `devices`
+    are those of its host that it gets, by kind and address.
     """
 
     name: str
@@ -41,6 +42,7 @@ class VmExplanation:
     remote_access: float | None
     remote_share: float | None
     alternatives: Alternatives
+    devices: tuple[str, ...] = ()
     binding: tuple[float, float] | None = None
 
 
@@ -125,6 +127,7 @@ def explain_vm(fleet: Fleet, plan: Plan, name: str) -> VmExplanation:
         remote_access=score.remote_access,
         remote_share=score.remote_share,
         alternatives=places,
+        devices=planned.named_devices,
         binding=binding_gain(vm, topology, planned),
     )
 

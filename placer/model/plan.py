@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,6 +76,12 @@ class PlanVm:
     bound: tuple[Bound, ...] = ()
     change: Change = Change.NONE
     from_host: str | None = None
+
+    @property
+    def named_devices(self) -> tuple[str, ...]:
+        """Each device by its kind, and by its PCI address where the plan names one."""
+        named = itertools.zip_longest(self.devices, self.addresses[: len(self.devices)])
+        return tuple(kind if address is None else f"{kind} {address}" for (kind, _), address in named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,13 @@ class Cell:
     page_kib: int | None = None
 
 
+class MemoryMode(StrEnum):
+    """How memory is bound to its node: by QEMU, for good, or by the cgroup, which may be changed while the VM runs."""
+
+    STRICT = "strict"
+    RESTRICTIVE = "restrictive"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
     """`count` devices of a kind: each on a node of the VM (`required`) or rather near it (`preferred`); with `per` cell
@@ -121,7 +128,8 @@ class VmSpec:
     (1 = strict). `vcpus_current` are online at first where that is fewer; `offline_vcpus` names those that are not,
     where they are not simply the last. `real_time` are those that run under FIFO or RR. `locality` None means uniform.
     `dedicated_vcpus` are the pinned ones of a mixed VM. `page_kib` None means ordinary pages. `overhead_kib` None means
-    the default formula. `cpu_topology` None means that of the domain's XML, and one made from cells and pins where
+    the default formula. `memory_mode` None means that of the domain's XML, strict where there is none. `cpu_topology`
+    None means that of the domain's XML, and one made from cells and pins where
     there is none or the cells are new.
     """
 
@@ -141,6 +149,7 @@ class VmSpec:
     iothreads: tuple[int, ...] = ()
     overhead_kib: int | None = None
     memory_tier: Literal["normal", "any"] = "normal"
+    memory_mode: MemoryMode | None = None
     vcpus_current: int | None = None
     offline_vcpus: frozenset[int] = frozenset()
     real_time: frozenset[int] = frozenset()

@@ -48,10 +48,7 @@ def elsewhere_rows(compared: Comparison) -> list[tuple[str, str, str, str]]:
     """Return a row a VM that is elsewhere: its name, how far it went, from where and to where; the farthest first."""
     order = list(Difference)
     moved = sorted(_elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory))
-    return [
-        (_name(vm), vm.difference.value, _where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
-        for vm in moved
-    ]
+    return [(_name(vm), vm.difference.value, *_both(vm)) for vm in moved]
 
 
 def repinned_rows(compared: Comparison) -> list[tuple[str, str]]:
@@ -87,11 +84,13 @@ def difference_csv(compared: Comparison) -> str:
     """Return a row a VM that differs."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("vm", "uuid", "was", "difference", "old_host", "old_nodes", "new_host", "new_nodes"))
+    columns = ("vm", "uuid", "was", "difference", "old_host", "old_nodes", "new_host", "new_nodes")
+    writer.writerow((*columns, "old_devices", "new_devices"))
     for vm in compared.vms:
         if vm.difference is not Difference.STAYS:
             old, new = (None if nodes is None else format_cpuset(nodes) for nodes in (vm.old_nodes, vm.new_nodes))
-            row = (vm.vm, vm.uuid, vm.was, vm.difference.value, vm.old_host, old, vm.new_host, new)
+            has = [None if names is None else " ".join(sorted(names)) for names in (vm.old_devices, vm.new_devices)]
+            row = (vm.vm, vm.uuid, vm.was, vm.difference.value, vm.old_host, old, vm.new_host, new, *has)
             writer.writerow([no_formula(cell) for cell in row])
     return out.getvalue()
 
@@ -102,6 +101,15 @@ def _elsewhere(compared: Comparison) -> Iterator[VmDifference]:
 
 def _name(vm: VmDifference) -> str:
     return visible(vm.vm) if vm.was is None else f"{visible(vm.vm)} (was {visible(vm.was)})"
+
+
+def _both(vm: VmDifference) -> tuple[str, str]:
+    """Return where a VM was and is, with its devices where these differ."""
+    old, new = sorted(vm.old_devices or ()), sorted(vm.new_devices or ())
+    told = [", ".join(map(visible, names)) if old != new else "" for names in (old, new)]
+    places = (_where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
+    named = [f"{place} {names}" if place and names else place for place, names in zip(places, told, strict=True)]
+    return named[0], named[1]
 
 
 def _where(host: str | None, nodes: tuple[int, ...] | None) -> str:

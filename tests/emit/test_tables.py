@@ -73,6 +73,8 @@ def test_threads_beside_vcpus_have_rows(
         pins={0: frozenset({3}), 1: frozenset({5})},
         emulator=frozenset({1, 2}),
         iothreads={1: frozenset({7})},
+        devices=(("gpu", 1), ("nic", None)),
+        addresses=("0000:41:00.0", None),
     )
     text = csv_table(planned(vm), fleet_of(Vm(name="vm", spec=spec))).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))[2:]
@@ -80,4 +82,6 @@ def test_threads_beside_vcpus_have_rows(
         ("1", "", "", "", "0"),
         ("", "emulator", "1-2", "0-1", ""),
         ("", "iothread 1", "7", "1", ""),
+        ("", "device gpu 0000:41:00.0", "", "1", ""),
+        ("", "device nic", "", "", ""),
     ]

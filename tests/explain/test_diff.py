@@ -12,7 +12,7 @@ from placer.model.vm import CpuPolicy, EmulatorPolicy, Movable
 from placer.moves.changes import plan_changes
 from placer.planner import solve_fleet
 from placer.show.change_words import change_sentences
-from placer.show.differences import difference_sentences
+from placer.show.differences import difference_csv, difference_sentences, elsewhere_rows
 
 
 def test_every_kind_of_difference_between_two_plans(build: Any) -> None:
@@ -34,7 +34,7 @@ def test_every_kind_of_difference_between_two_plans(build: Any) -> None:
         build.placed(vms["new"], [5], [1]),
     )
     found = compare_plans(fleet, old, new)
-    of_one_fleet = [kind for kind in Difference if kind is not Difference.FOLLOWS][: len(names)]
+    of_one_fleet = [kind for kind in Difference if kind not in (Difference.FOLLOWS, Difference.DEVICES)][: len(names)]
     assert {vm.vm: vm.difference for vm in found.vms} == dict(zip(names, of_one_fleet, strict=True))
     assert [found.totals[kind] for kind in of_one_fleet] == [1] * len(names) and not found.same
     assert compare_plans(fleet, old, old).same
@@ -127,3 +127,19 @@ def test_memory_that_moves_is_told_from_cpus_that_come_to_it(build: Any) -> None
     assert {vm.vm for vm in plan_changes(fleet, plan).moving} == {"copies"}
     said = " ".join(difference_sentences(found))
     assert "2 other node; 1 move memory, of 1 only the CPUs change node" in said
+
+
+def test_other_devices_are_a_difference(build: Any) -> None:
+    """Two plans, or two weeks, that give a VM other addresses differ; the row and the CSV name both."""
+    vm = build.vm("v", build.spec(1, 1))
+    fleet = build.fleet([build.host("a")], [vm])
+    plans = [
+        build.plan(build.placed(vm, [0], [0], devices=(("gpu", 0),), addresses=(address,)))
+        for address in ("0000:41:00.0", "0000:42:00.0")
+    ]
+    compared = compare_plans(fleet, *plans)
+    assert elsewhere_rows(compared) == [("v", "other devices", "a node 0 0000:41:00.0", "a node 0 0000:42:00.0")]
+    assert difference_csv(compared).splitlines()[1].endswith(",a,0,a,0,0000:41:00.0,0000:42:00.0")
+    assert "1 VM elsewhere: 1 other devices." in list(difference_sentences(compared))
+    assert compare_plans(fleet, plans[0], plans[0]).same
+    assert compare_states(fleet, plans[0], fleet, plans[1]).vms[0].difference is Difference.DEVICES

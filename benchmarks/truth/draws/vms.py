@@ -45,6 +45,10 @@ def random_vm(rng: random.Random, features: frozenset[str], number: int) -> dict
             }
             for _ in range(rng.choice((1, 1, 2)))
         ]
+        if "guests" in features and rng.random() < 0.4:
+            vm["devices"][0] |= {"policy": "required", "per": "cell"}
+    if "hybrid" in features and vm.get("cpu_policy") != "shared" and rng.random() < 0.4:
+        vm["core_kind"] = rng.choice(("performance", "efficiency", "any"))
     if "kvmless" in features and rng.random() < 0.3:
         vm["kvm"] = False
     if "resources" in features and rng.random() < 0.4:
@@ -61,6 +65,8 @@ def _cells(rng: random.Random, features: frozenset[str], vm: dict[str, Any], mem
         for _ in range(vcpus - count):
             sizes[rng.randrange(count)] += 1
         cells = [{"vcpus": size, "memory": f"{rng.choice((256, 512, 1024))}MiB"} for size in sizes]
+        if "guests" in features:
+            _kinds_of_cells(rng, features, cells)
         vm["cells"] = cells
         vm["memory"] = f"{sum(int(str(cell['memory'])[:-3]) for cell in cells)}MiB"
     else:
@@ -75,6 +81,15 @@ def _cells(rng: random.Random, features: frozenset[str], vm: dict[str, Any], mem
         vm["share_node"] = True
     if rng.random() < 0.25:
         vm["locality"] = rng.choice((0, 0.5, 1, "uniform"))
+
+
+def _kinds_of_cells(rng: random.Random, features: frozenset[str], cells: list[dict[str, Any]]) -> None:
+    """Add cells of memory alone behind those with vCPUs, and give some a page size of their own."""
+    while len(cells) < 4 and rng.random() < 0.4:
+        cells.append({"vcpus": 0, "memory": f"{rng.choice((256, 512, 1024))}MiB"})
+    for cell in cells:
+        if "pages" in features and rng.random() < 0.3:
+            cell["page_size"] = rng.choice(("2MiB", "4KiB"))
 
 
 def _whole_gib(vm: dict[str, Any]) -> bool:

@@ -68,23 +68,25 @@ class Host:
     devices: Mapping[tuple[str, int | None], int]
     resources: Mapping[str, int]
     l3_told: bool
+    efficiency: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A guest cell: ids of its vCPUs and its memory."""
+    """A guest cell: ids of its vCPUs, its memory, and its page size where that is its own (4 KiB: ordinary pages)."""
 
     vcpus: tuple[int, ...]
     memory_kib: int
+    page_kib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
     """A VM. `cells` are the given ones, `auto` and `flat` say that the solver cuts it or that it has one.
 
-    `nodes` and `memory_nodes` are where its cells are now, None where that is not known. `bound` are the sets of nodes
-    that its CPUs and its memory are bound to where that is not one node a cell, None for the host: one pair, or one a
-    cell.
+    `devices` are kind, policy, per and count of its requests in the order of a plan. `nodes` and `memory_nodes` are
+    where its cells are now, None where that is not known. `bound` are the sets of nodes that its CPUs and its memory
+    are bound to where that is not one node a cell, None for the host: one pair, or one a cell.
     """
 
     name: str
@@ -104,7 +106,8 @@ class Vm:
     any_tier: bool
     weight: Fraction
     priority: int
-    devices: tuple[tuple[str, str, int], ...]
+    devices: tuple[tuple[str, str, str, int], ...]
+    core_kind: str = "any"
     resources: Mapping[str, int]
     labels: Mapping[str, str]
     kvm: bool
@@ -186,6 +189,7 @@ def _host(data: Mapping[str, Any]) -> Host:
         devices=devices,
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
         l3_told=bool(l3),
+        efficiency=cpu_list(data.get("efficiency", "")),
     )
 
 
@@ -279,12 +283,12 @@ def _vm(data: Mapping[str, Any]) -> Vm:
         weight=Fraction(str(data.get("weight", 1))),
         priority=data.get("priority", 0),
         devices=tuple(
-            (kind, policy, 1)
-            for kind, policy, count in sorted(
-                (one["kind"], one.get("policy", "preferred"), one.get("count", 1)) for one in data.get("devices", ())
+            sorted(
+                (one["kind"], one.get("policy", "preferred"), one.get("per", "vm"), one.get("count", 1))
+                for one in data.get("devices", ())
             )
-            for _ in range(count)
         ),
+        core_kind=data.get("core_kind", "any"),
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
         labels=data.get("labels", {}),
         kvm=data.get("kvm", True),
@@ -338,7 +342,8 @@ def _cells(said: Any, vcpus: int, memory: int) -> tuple[Cell, ...]:
     for one in said:
         own = tuple(sorted(cpu_list(one["cpus"]))) if "cpus" in one else tuple(range(first, first + one["vcpus"]))
         first += len(own)
-        cells.append(Cell(vcpus=own, memory_kib=kib(one["memory"])))
+        page = kib(one["page_size"]) if "page_size" in one else None
+        cells.append(Cell(vcpus=own, memory_kib=kib(one["memory"]), page_kib=page))
     return tuple(cells)
 
 

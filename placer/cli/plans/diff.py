@@ -62,8 +62,8 @@ def diff(
                     "was": vm.was,
                     "difference": vm.difference.value,
                     "moves_memory": vm.moves_memory,
-                    "old": {"host": vm.old_host, "nodes": None if vm.old_nodes is None else list(vm.old_nodes)},
-                    "new": {"host": vm.new_host, "nodes": None if vm.new_nodes is None else list(vm.new_nodes)},
+                    "old": _side(vm.old_host, vm.old_nodes, vm.old_devices),
+                    "new": _side(vm.new_host, vm.new_nodes, vm.new_devices),
                 }
                 for vm in compared.vms
             ],
@@ -83,6 +83,15 @@ def diff(
             draw_differences(compared, console, None if show_all else MOST)
 
     return Answer(data=data, text=text, failure=failure)
+
+
+def _side(host: str | None, nodes: tuple[int, ...] | None, devices: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return where a VM is on one side, and the devices that it is known to have there."""
+    return {
+        "host": host,
+        "nodes": None if nodes is None else list(nodes),
+        "devices": None if devices is None else list(devices),
+    }
 
 
 def _compared(old: str, new: str, fleet: str | None, terminal: Terminal) -> Comparison:

@@ -102,6 +102,8 @@ def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
         share, extra = percent(one.remote_share), figure(one.remote_access)
         _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
         change = CHANGE_WORDS[Change(one.change)]
+        if one.devices:
+            _say(console, f"devices: {', '.join(map(visible, one.devices))}")
         _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {change}")
     if one.binding is not None:
         later, soon = one.binding

@@ -113,7 +113,7 @@ def patch_domain(
         set_hugepages(root, spec)
     set_vcpu(root, vm, host.topology.cpus)
     set_cputune(root, vm, host.topology.cpus)
-    set_numatune(root, vm, cell_ids)
+    set_numatune(root, vm, cell_ids, spec.memory_mode)
     set_device_nodemasks(root, vm, cell_ids)
     if missing:
         add_hostdevs(root, vm, host, missing)

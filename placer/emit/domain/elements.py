@@ -9,7 +9,7 @@ from placer.emit.domain.xml_tree import add_beside, add_child, child_of, remove,
 from placer.model.cpuset import format_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import PlanCell, PlanVm
-from placer.model.vm import VmSpec
+from placer.model.vm import MemoryMode, VmSpec
 from placer.read.text.xml import elements
 
 if TYPE_CHECKING:
@@ -110,11 +110,12 @@ def _set_keyed(
         last = found
 
 
-def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
+def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None, asked: MemoryMode | None = None) -> None:
     """Set the memory policy; a memnode for each guest cell (ids in `cell_ids`).
 
-    One node a cell is bound strictly, but where the domain says preferred or restrictive of it: that stays, for the
-    node is what a plan is about. Without guest cells (`cell_ids` None) there is no memnode: libvirt refuses one.
+    One node a cell is bound in the mode that is `asked` for, else strictly, but where the domain says preferred or
+    restrictive of it: that stays, for the node is what a plan is about. Without guest cells (`cell_ids` None) there is
+    no memnode: libvirt refuses one.
     """
     nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
     numatune = child_of(root, "numatune", DOMAIN_ORDER)
@@ -124,7 +125,7 @@ def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> 
     memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
     if memory.get("placement") == "auto":
         del memory.attrib["placement"]
-    mode, modes = memory_modes(root, vm, cell_ids)
+    mode, modes = memory_modes(root, vm.cells, cell_ids, asked)
     memory.set("mode", mode)
     memory.set("nodeset", format_cpuset(nodes))
     wanted = {
@@ -135,26 +136,34 @@ def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> 
     _set_keyed(numatune, "memnode", "cellid", wanted, _NUMATUNE_ORDER)
 
 
-def memory_modes(root: _Element | None, vm: PlanVm, cell_ids: Sequence[int] | None) -> tuple[str, Mapping[int, str]]:
+def memory_modes(
+    root: _Element | None,
+    cells: Sequence[PlanCell],
+    cell_ids: Sequence[int] | None = None,
+    asked: MemoryMode | None = None,
+) -> tuple[str, Mapping[int, str]]:
     """Return the mode of a domain's memory as a whole, and of each planned cell by its number in the plan.
 
-    That is the planned mode, or in place of ``strict`` the softer one that the XML has. Preferred is of one node only;
-    restrictive is of the whole domain or of no cell of it, libvirt refuses any other mix.
+    That is the planned mode, or in place of ``strict`` the one `asked` for, else the softer one that the XML has.
+    Preferred is of one node only; restrictive is of the whole domain or of no cell of it, libvirt refuses any other
+    mix.
     """
-    nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
+    nodes = frozenset().union(*(cell.nodes for cell in cells))
+    if asked is not None:
+        root = None
     memory = None if root is None else root.find("numatune/memory")
-    old = "strict" if memory is None else memory.get("mode", "strict")
+    old = (asked or "strict") if memory is None else memory.get("mode", "strict")
     said = (
         {}
         if root is None
         else {one.get("cellid"): one.get("mode", "strict") for one in root.findall("numatune/memnode")}
     )
-    if all(cell.mode == "interleave" for cell in vm.cells):
+    if all(cell.mode == "interleave" for cell in cells):
         mode = "interleave"
     else:
         mode = old if old == "restrictive" or (old == "preferred" and len(nodes) == 1) else "strict"
     modes: dict[int, str] = {}
-    for number, cell in zip(cell_ids or range(len(vm.cells)), vm.cells, strict=True):
+    for number, cell in zip(cell_ids or range(len(cells)), cells, strict=True):
         soft = mode == "restrictive" or (said.get(str(number), old) == "preferred" and len(cell.nodes) == 1)
         modes[cell.id] = (
             cell.mode if not soft or cell.mode != "strict" else "restrictive" if mode == "restrictive" else "preferred"

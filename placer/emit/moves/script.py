@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from placer.emit.domain.elements import memory_modes
+from placer.emit.domain.files import source_xml
 from placer.emit.script import comment, quote
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
@@ -16,6 +18,7 @@ from placer.model.vm import CellMode, Vm
 from placer.moves.model import FloatingSet, Place, Schedule, Step, StepKind
 from placer.moves.need import Need
 from placer.moves.pages import page_command
+from placer.read.text.xml import parse_xml
 
 _HELPERS = r"""
 set -u
@@ -123,7 +126,7 @@ def _step(step: Step, fleet: Fleet) -> Iterator[str]:
     to = quote(fleet.host_by_name[place.host].uri or "")
     label, domain = quote(_label(vm)), quote(vm.uuid or vm.name)
     here = "" if step.source is None else quote(fleet.host_by_name[step.source.host].uri or "")
-    tunes = f"{quote(_pins(place))} {quote(_numatune(vm, place))}"
+    tunes = f"{quote(_pins(place))} {quote(_numatune(vm, place, fleet))}"
     for move in step.pages_first:
         yield comment(f"first, as root on {move.host}, pages of {move.vm}: {page_command(move)}")
     # A VM that is bound where it floats wants its memory by its next start, which is not this script's.
@@ -173,12 +176,15 @@ def _pins(place: Place) -> str:
     return "\n".join(lines)
 
 
-def _numatune(vm: Vm, place: Place) -> str:
+def _numatune(vm: Vm, place: Place, fleet: Fleet) -> str:
+    """Return the memory policy of a VM where it comes: bound as softly as its domain has it."""
     nodes = format_cpuset(place.memory_nodes)
-    mode = "interleave" if any(cell.mode == "interleave" for cell in place.cells) else "strict"
+    xml = source_xml(vm, fleet)
+    root = None if xml is None else parse_xml(xml, vm.name)
+    mode, modes = memory_modes(root, place.cells, asked=vm.spec.memory_mode)
     shown = vm.spec.cell_mode is not CellMode.NONE and (len(place.cells) > 1 or vm.spec.cell_mode is CellMode.GIVEN)
     cells = (
-        f"    <memnode cellid='{cell.id}' mode='{cell.mode}' nodeset='{format_cpuset(cell.nodes)}'/>"
+        f"    <memnode cellid='{cell.id}' mode='{modes[cell.id]}' nodeset='{format_cpuset(cell.nodes)}'/>"
         for cell in (place.cells if shown else ())
         if cell.nodes
     )

@@ -30,6 +30,7 @@ _PERSONS_OF_SPEC = (
     "share_node",
     "overhead_kib",
     "memory_tier",
+    "memory_mode",
     "weight",
     "priority",
     "resources",

@@ -239,6 +239,7 @@ class VmEntry(Entry):
     iothreads: IoThreadIds | None = None
     overhead: Kib | None = None
     memory_tier: Literal["normal", "any"] | None = None
+    memory_mode: Literal["strict", "restrictive"] | None = None
     weight: Share | None = None
     priority: Int | None = None
     devices: list[DeviceRequestEntry] | None = None

@@ -17,6 +17,7 @@ from placer.model.vm import (
     CpuPolicy,
     DeviceRequest,
     EmulatorPolicy,
+    MemoryMode,
     ThreadPolicy,
     VmSpec,
 )
@@ -40,6 +41,7 @@ SPEC_KEYS = (
     "iothreads",
     "overhead",
     "memory_tier",
+    "memory_mode",
     "weight",
     "priority",
     "devices",
@@ -171,6 +173,8 @@ def _policies(entry: VmEntry, fields: dict[str, Any], problems: list[Problem]) -
         fields["dedicated_vcpus"] = entry.dedicated_vcpus
     if entry.thread_policy is not None:
         fields["thread_policy"] = ThreadPolicy(entry.thread_policy)
+    if entry.memory_mode is not None:
+        fields["memory_mode"] = MemoryMode(entry.memory_mode)
     if entry.core_kind is not None:
         fields["core_kind"] = CoreKind(entry.core_kind)
     if entry.emulator_threads is not None:

@@ -274,6 +274,7 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "iothreads": ("iothreads", _iothreads),
     "overhead_kib": ("overhead", y.size),
     "memory_tier": ("memory_tier", str),
+    "memory_mode": ("memory_mode", lambda value: str(value.value)),
     "weight": ("weight", y.number),
     "priority": ("priority", str),
     "devices": ("devices", _devices),

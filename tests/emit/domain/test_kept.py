@@ -13,11 +13,12 @@ import pytest
 
 from placer.emit.domain.domain_xml import patch_domain
 from placer.emit.domain.files import domain_files
+from placer.emit.qemu import qemu_arguments
 from placer.emit.virsh import virsh_script
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.vm import Bound, Current, DomainSource, Vm
+from placer.model.vm import Bound, Current, DomainSource, MemoryMode, Vm, VmSpec
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import current_of
 
@@ -107,6 +108,23 @@ def test_another_node_in_the_mode_it_has(
     plan = place(vm.spec, (1,), name=vm.name, change=Change.RENODE)
     policy = read_domain(patch_domain(xml, plan, vm.spec, host, known=vm), "g.xml").numatune.memory
     assert policy is not None and (policy.mode, policy.nodeset) == (mode, {1})
+
+
+def test_the_mode_that_is_asked_for_stands_above_the_domain(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, host: Host
+) -> None:
+    """Where a plan writes the policy it is the inventory's; what stays is not touched for it."""
+    for said, asked in (("strict", "restrictive"), ("preferred", "strict")):
+        vm, xml = guest(mode=said)
+        spec = replace(vm.spec, memory_mode=MemoryMode(asked))
+        plan = place(spec, (1,), name=vm.name, change=Change.RENODE)
+        policy = read_domain(patch_domain(xml, plan, spec, host, known=vm), "g.xml").numatune.memory
+        assert policy is not None and (policy.mode, policy.nodeset) == (asked, {1})
+    spec = VmSpec(vcpus=2, memory_kib=4096, memory_mode=MemoryMode.RESTRICTIVE)
+    made = patch_domain(None, place(spec, (0, 1), name="new", new_cells=True), spec, host)
+    assert made.count(b"mode='restrictive'") == 3 and b"strict'" not in made
+    line = " ".join(qemu_arguments(place(spec, (0, 1), name="new", new_cells=True), spec, host))
+    assert "policy=" not in line
 
 
 def test_what_floats_everywhere_on_its_next_host_is_pinned_nowhere(

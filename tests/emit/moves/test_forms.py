@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from placer.emit.moves.json import schedule_data
@@ -13,7 +15,7 @@ from placer.emit.moves.script import schedule_script
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import PlanCell
-from placer.model.vm import Cell, CellMode, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, DomainSource, Vm, VmSpec
 from placer.moves.model import Blocked, Place, Schedule, Step, StepKind, Wave
 
 NAME = "it's $(touch hurt) | `x`\n"
@@ -120,3 +122,15 @@ def test_text_markdown_and_data_tell_the_same(tmp_path: Path) -> None:
     assert data["complete"] is False and data["blocked"][0]["by"] == ["x"]
     assert data["waves"][0]["steps"][0]["to"]["pins"] == {"0": "1", "1": "2"}
     assert data["waves"][0]["minutes"] == 0.5
+
+
+def test_memory_is_bound_as_the_domain_has_it(tmp_path: Path) -> None:
+    """A VM whose memory prefers a node, or is bound by the cgroup, comes to its next host no more strictly bound."""
+    fleet, schedule = fleet_and_schedule()
+    for mode in ("preferred", "restrictive", "strict"):
+        xml = LIVE.replace("strict", mode).encode()
+        (tmp_path / "x.xml").write_bytes(xml)
+        source = DomainSource(path="x.xml", sha256=hashlib.sha256(xml).hexdigest())
+        known = replace(fleet, vms=(replace(fleet.vms[0], domain=source),), base_dir=str(tmp_path))
+        script = schedule_script(schedule, known).replace("'\"'\"'", "'")
+        assert f"<memory mode='{mode}' nodeset='0'/>" in script
