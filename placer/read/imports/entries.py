@@ -33,6 +33,10 @@ def load_objects(path: Path) -> list[LineMap]:
     log = FaultLog(str(path))
     tree = load_json_lines(decode(read_file(path, str(path)), str(path)), log)
     log.raise_if_any()
+    if isinstance(tree, LineMap) and len(tree) == 1:
+        # An API wraps what its command line prints: {"data": …}, {"servers": […]}.
+        (key, inner), *_ = tree.items()
+        tree = inner if key == "data" or isinstance(inner, LineList) else tree
     listed = tree if isinstance(tree, list) else [tree]
     if not isinstance(tree, list | dict) or not all(isinstance(item, LineMap) for item in listed):
         raise InputError(
@@ -134,6 +138,10 @@ def imported(
     InputError
         What the tool says contradicts itself, or a host file cannot be read.
     """
+    if not hosts:
+        left = next((text for text in warnings if "left out" in text), None)
+        cure = "give the list of hosts too" if left is None else left
+        raise InputError(f"no host of {tool} is told in these files", file=str(source), cure=cure)
     log = FaultLog(str(source))
     sections = []
     for entries in (hosts, vms, rules):

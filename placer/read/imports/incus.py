@@ -56,7 +56,7 @@ def import_incus(*, instances: Path, members: Path, resources: Path, topology: P
         try:
             _instance(tree, name, f"{project}/{own}", cluster)
         except PlacerError as error:
-            faults.extend(named_faults(error, name, tree))
+            faults.extend(named_faults(error, name, tree, instances))
     if faults:
         raise InputError(faults)
     return cluster.imported("Incus", instances, folder)

@@ -16,6 +16,7 @@ from placer.read.imports.platform import (
     MOST_CPUS,
     Platform,
     at,
+    counted,
     flat_node,
     listed,
     named_faults,
@@ -51,15 +52,25 @@ def import_kubevirt(objects: Sequence[Path], *, topology: Path | None, folder: P
     """
     cluster = Platform(HostFiles(topology, folder))
     kinds: dict[str, list[LineMap]] = {}
+    files: dict[int, Path] = {}
     for path in objects:
         for tree in load_objects(path):
             for one in listed(tree["items"]) if "items" in tree else [tree]:
                 kinds.setdefault(said(one, "kind") or "?", []).append(one)
+                files[id(one)] = path
     zones = {text_at(one, "metadata", "name") or "?": one for one in kinds.pop("NodeResourceTopology", [])}
-    flat = [name for one in kinds.pop("Node", []) if (name := _node(one, zones, cluster)) is not None]
+    flat, faults = [], []
+    for one in kinds.pop("Node", []):
+        name = text_at(one, "metadata", "name") or "?"
+        try:
+            flat += [name] if _node(one, name, zones, cluster) else []
+        except InputError as error:
+            faults += named_faults(error, name, one, files[id(one)], "node")
     if flat:
         cluster.warnings.append(f"no NUMA nodes are told of {', '.join(flat)}: one is assumed; give --topology DIR")
-    _vms(kinds.pop("VirtualMachineInstance", []), cluster)
+    faults += _vms(kinds.pop("VirtualMachineInstance", []), files, cluster)
+    if faults:
+        raise InputError(faults)
     # VirtualMachines say what their instances are made from; only what runs takes anything.
     kinds.pop("VirtualMachine", None)
     for kind, found in sorted(kinds.items()):
@@ -68,10 +79,16 @@ def import_kubevirt(objects: Sequence[Path], *, topology: Path | None, folder: P
     return cluster.imported("KubeVirt", Path(objects[0]), folder)
 
 
-def _node(tree: LineMap, zones: Mapping[str, LineMap], cluster: Platform) -> str | None:
-    """Add a node; return its name where nothing tells its NUMA nodes."""
-    name = text_at(tree, "metadata", "name") or "?"
-    labels = {key: value for key, value in (at(tree, "metadata", "labels") or {}).items() if isinstance(value, str)}
+def _labels(tree: LineMap, *path: str) -> dict[str, str]:
+    """Return labels, or what a selection by labels asks for. One called ``name`` would stand before an object's own."""
+    found = at(tree, *path)
+    told = found.items() if isinstance(found, Mapping) else ()
+    return {"label:name" if key == "name" else key: value for key, value in told if isinstance(value, str)}
+
+
+def _node(tree: LineMap, name: str, zones: Mapping[str, LineMap], cluster: Platform) -> bool:
+    """Add a node; tell whether nothing tells its NUMA nodes."""
+    labels = _labels(tree, "metadata", "labels")
     told = {short: labels[key] for key, short in _ZONES.items() if labels.get(key)}
     told |= {key: value for key, value in labels.items() if key not in _ZONES and "kubernetes.io/" not in key and value}
     state = "drain" if text_at(tree, "spec", "unschedulable") == "true" else None
@@ -83,10 +100,10 @@ def _node(tree: LineMap, zones: Mapping[str, LineMap], cluster: Platform) -> str
     memory = quantity(text_at(tree, "status", "capacity", "memory")) or 0
     if not 0 < cpus < MOST_CPUS:
         cluster.warnings.append(f"node {name} does not tell its CPUs: left out with its VMs")
-        return None
+        return False
     keys = _zones(zones[name]) if name in zones else {}
     cluster.host(tree, name, state=state, labels=told, **(keys or flat_node(cpus, memory // _KIB)))
-    return None if keys or "topology" in cluster.hosts[name] else name
+    return not keys and "topology" not in cluster.hosts[name]
 
 
 def _zones(tree: LineMap) -> dict[str, Any]:
@@ -125,7 +142,8 @@ def _zones(tree: LineMap) -> dict[str, Any]:
     return made if nodes else {}
 
 
-def _vms(listing: Sequence[LineMap], cluster: Platform) -> None:
+def _vms(listing: Sequence[LineMap], files: Mapping[int, Path], cluster: Platform) -> list[Fault]:
+    """Add the VMs that run or shall; return what is wrong with some."""
     running = [one for one in listing if text_at(one, "status", "phase") not in _OVER]
     keys = [(_meta(one, "name"), f"{_meta(one, 'namespace')}/{_meta(one, 'name')}") for one in running]
     names = [name if name == key[0] else key[1] for name, key in zip(unique_names(keys), keys, strict=True)]
@@ -139,17 +157,16 @@ def _vms(listing: Sequence[LineMap], cluster: Platform) -> None:
         try:
             keys_of = _vm(tree, name, cluster)
         except PlacerError as error:
-            faults.extend(named_faults(error, name, tree))
+            faults.extend(named_faults(error, name, tree, files[id(tree)]))
             continue
-        labels = {key: value for key, value in (at(tree, "metadata", "labels") or {}).items() if isinstance(value, str)}
-        labels = {key: value for key, value in labels.items() if "kubevirt.io/" not in key and value}
+        told = _labels(tree, "metadata", "labels")
+        labels = {key: value for key, value in told.items() if "kubevirt.io/" not in key and value}
         labels["namespace"] = _meta(tree, "namespace")
         cluster.vm(tree, name=name, manager_id=ident, host=node, labels=labels, **keys_of)
         _rules(tree, name, labels, cluster)
-    if faults:
-        raise InputError(faults)
     for node, count in sorted(gone.items()):
         cluster.warnings.append(f"{count} VMs on node {node}, which is not in the inventory, are left out")
+    return faults
 
 
 def _meta(tree: LineMap, key: str) -> str:
@@ -162,8 +179,9 @@ def _vm(tree: LineMap, name: str, cluster: Platform) -> dict[str, Any]:
     cpu = at(domain, "cpu")
     vcpus = 1
     for level in ("cores", "sockets", "threads"):
-        vcpus *= whole(text_at(cpu, level), 1)
-    asked = at(domain, "resources", "requests")
+        vcpus *= counted(cpu, level)
+    # What is not said is what is asked for, else what it is limited to.
+    asked = {**(at(domain, "resources", "limits") or {}), **(at(domain, "resources", "requests") or {})}
     if cpu is None:
         vcpus = quantity(text_at(asked, "cpu")) or 1
     memory = quantity(text_at(domain, "memory", "guest")) or quantity(text_at(asked, "memory"))
@@ -192,9 +210,11 @@ def _vm(tree: LineMap, name: str, cluster: Platform) -> dict[str, Any]:
 
 def _rules(tree: LineMap, name: str, labels: Mapping[str, str], cluster: Platform) -> None:
     """Carry over where the VM may be: its node selector, and pods that it must not be beside."""
-    selector = {key: value for key, value in (at(tree, "spec", "nodeSelector") or {}).items() if isinstance(value, str)}
-    if _HOSTNAME in selector:
-        cluster.rules.append(entry(within={"name": name}, hosts={"name": selector.pop(_HOSTNAME)}))
+    selector = _labels(tree, "spec", "nodeSelector")
+    if (host := selector.pop(_HOSTNAME, None)) in cluster.hosts:
+        cluster.rules.append(entry(within={"name": name}, hosts={"name": host}))
+    elif host is not None:
+        cluster.leave(f"a node selector for {host}, which is not there,", name)
     selector = {key: value for key, value in selector.items() if "kubernetes.io/" not in key or key in _ZONES}
     wanted = {_ZONES.get(key, key): value for key, value in selector.items()}
     if wanted:
@@ -207,9 +227,8 @@ def _rules(tree: LineMap, name: str, labels: Mapping[str, str], cluster: Platfor
             cluster.leave(f"node selector {', '.join(f'{key}={value}' for key, value in wanted.items())}", name)
     hard = "requiredDuringSchedulingIgnoredDuringExecution"
     for term in listed(at(tree, "spec", "affinity", "podAntiAffinity", hard)):
-        chosen = at(term, "labelSelector", "matchLabels")
+        told = _labels(term, "labelSelector", "matchLabels")
         scope = {_HOSTNAME: "host", **_ZONES}.get(said(term, "topologyKey") or "")
-        told = dict(chosen) if isinstance(chosen, LineMap) else {}
         if scope is None or not told or at(term, "labelSelector", "matchExpressions") is not None:
             cluster.leave("an anti-affinity", name)
             continue

@@ -18,6 +18,7 @@ from placer.read.imports.platform import (
     MOST_CPUS,
     Platform,
     at,
+    counted,
     flat_node,
     listed,
     named_faults,
@@ -64,7 +65,7 @@ def import_opennebula(*, hosts: Path, vms: Path, topology: Path | None, folder: 
         try:
             _vm(tree, name, cloud)
         except PlacerError as error:
-            faults.extend(named_faults(error, name, tree))
+            faults.extend(named_faults(error, name, tree, vms))
     if faults:
         raise InputError(faults)
     return cloud.imported("OpenNebula", vms, folder)
@@ -110,7 +111,7 @@ def _host(tree: LineMap, cloud: Platform) -> None:
 
 def _vm(tree: LineMap, name: str, cloud: Platform) -> None:
     template = at(tree, "TEMPLATE")
-    vcpus = whole(text_at(template, "VCPU"), 1)
+    vcpus = counted(template, "VCPU")
     memory = whole(text_at(template, "MEMORY"))
     if memory < 1:
         raise InputError("it does not tell its memory", cure="print it with onevm list --extended -j")

@@ -17,6 +17,7 @@ from placer.read.imports.platform import (
     MOST_CPUS,
     Platform,
     at,
+    counted,
     flat_node,
     listed,
     named_faults,
@@ -62,7 +63,7 @@ def import_ovirt(*, hosts: Path, vms: Path, topology: Path | None, folder: Path)
         try:
             _vm(tree, name, by_id, engine)
         except PlacerError as error:
-            faults.extend(named_faults(error, name, tree))
+            faults.extend(named_faults(error, name, tree, vms))
     if faults:
         raise InputError(faults)
     engine.warnings.append("affinity groups are not in these files: not carried over")
@@ -111,7 +112,7 @@ def _host(tree: LineMap, engine: Platform) -> None:
 def _vm(tree: LineMap, name: str, by_id: dict[str, str], engine: Platform) -> None:
     vcpus = 1
     for level in ("sockets", "cores", "threads"):
-        vcpus *= whole(text_at(tree, "cpu", "topology", level), 1)
+        vcpus *= counted(at(tree, "cpu", "topology"), level)
     memory = said(tree, "memory") or ""
     if not (memory.isascii() and memory.isdigit() and len(memory) < 17 and int(memory) >= _BYTES_PER_KIB):
         raise InputError("it does not tell its memory")

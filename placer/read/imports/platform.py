@@ -14,8 +14,9 @@ from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import RESERVE_NOTE
 from placer.read.text.located import LineMap
 
-_QUANTITY = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_FACTORS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_QUANTITY = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?(?:(m|k|[MGTPE]|[KMGTPE]i)|[eE]\+?([0-9]{1,2}))?")
+_FACTORS = {name: 1000**power for power, name in enumerate("kMGTPE", start=1)}
+_FACTORS |= {f"{name}i": 1024**power for power, name in enumerate("KMGTPE", start=1)}
 _NAMES_SHOWN = 5
 MOST_CPUS = 10**5
 
@@ -74,10 +75,15 @@ class Platform:
         return imported(tool, source, folder, list(self.hosts.values()), self.vms, self.rules, self.warnings)
 
 
-def named_faults(error: PlacerError, name: str, tree: LineMap) -> list[Fault]:
-    """Return the faults of one VM, with its name and line."""
+def named_faults(error: PlacerError, name: str, tree: LineMap, file: Path, what: str = "VM") -> list[Fault]:
+    """Return the faults of one VM or other object, with its name and line."""
     return [
-        Fault(message=f"VM {name!r}: {fault.message}", file=fault.file, line=tree.line, cure=fault.cure)
+        Fault(
+            message=f"{what} {name!r}: {fault.message}",
+            file=fault.file or str(file),
+            line=tree.line,
+            cure=fault.cure,
+        )
         for fault in error.faults
     ]
 
@@ -114,6 +120,20 @@ def whole(text: str | None, default: int = 0) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else default
 
 
+def counted(tree: Any, key: str, default: int = 1) -> int:
+    """Return a whole number at a key; the default where nothing or 0 stands there, as platforms leave it out.
+
+    Raises
+    ------
+    InputError
+        It is no whole number.
+    """
+    text = text_at(tree, key)
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InputError(f"{key} is {text[:40]!r}, not a whole number")
+    return whole(text) or default
+
+
 def quantity(text: str | None) -> int | None:
     """Return a quantity of Kubernetes (``64Gi``, ``500m``) in its unit, rounded up; None where there is none.
 
@@ -126,9 +146,9 @@ def quantity(text: str | None) -> int | None:
         return None
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise InputError(f"{text[:40]!r} is no quantity", cure="print it as kubectl does: 64Gi, 2, 500m")
+        raise InputError(f"{text[:40]!r} is no quantity", cure="write it as Kubernetes does: 64Gi, 2, 500m")
     digits = found[2] or ""
-    scaled = int(found[1] + digits) * _FACTORS.get(found[3] or "", 1)
+    scaled: int = int(found[1] + digits) * _FACTORS.get(found[3] or "", 1) * 10 ** int(found[4] or 0)
     divisor: int = 10 ** len(digits) * (1000 if found[3] == "m" else 1)
     return -(-scaled // divisor)
 

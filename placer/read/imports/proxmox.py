@@ -38,6 +38,7 @@ _OF_NO_PLACE = re.compile(
 )
 """Keys that say nothing of CPUs, memory or where a VM may be."""
 _NAMES_SHOWN = 5
+_YES = ("1", "true")
 
 
 @dataclass(slots=True)
@@ -119,23 +120,29 @@ def _host(name: str, tree: LineMap, files: HostFiles, cluster: _Cluster, folder:
         except PlacerError:
             cluster.topologies[name] = frozenset()  # told when the inventory is put together
     else:
-        cpus, memory = said(tree, "maxcpu") or "", said(tree, "maxmem") or ""
-        if not (cpus.isdigit() and memory.isdigit() and 0 < int(cpus) < 10**5):
+        cpus, memory = _up(said(tree, "maxcpu")), said(tree, "maxmem") or ""
+        if not (memory.isdigit() and 0 < cpus < 10**5):
             cluster.warnings.append(
                 f"node {name} tells neither CPUs nor memory, as one that is offline: left out with its VMs"
             )
             return []
-        nodes = [{"id": "0", "cpus": f"0-{int(cpus) - 1}", "memory": f"{int(memory) // 1024}KiB"}]
+        nodes = [{"id": "0", "cpus": f"0-{cpus - 1}", "memory": f"{int(memory) // 1024}KiB"}]
         assumptions = ["no NUMA nodes are told by Proxmox: one node is assumed"]
         made = entry(name=name, nodes=nodes, assumptions=assumptions, state=state)
-        cluster.topologies[name] = frozenset(range(int(cpus)))
+        cluster.topologies[name] = frozenset(range(cpus))
     made.line = tree.line
     cluster.hosts[name] = made
     return [] if file is not None else [name]
 
 
+def _up(text: str | None) -> int:
+    """Return a number of CPUs rounded up; 0 where it is none."""
+    found = re.fullmatch(r"([0-9]{1,6})(?:\.([0-9]{1,20}))?", text or "")
+    return 0 if found is None else int(found[1]) + (int(found[2] or 0) > 0)
+
+
 def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[LineMap]:
-    templates = [tree for tree in listed if said(tree, "template") == "1"]
+    templates = [tree for tree in listed if said(tree, "template") in _YES]
     if templates:
         cluster.warnings.append(f"{len(templates)} templates are left out: they never run")
     kept = [tree for tree in listed if tree not in templates]
@@ -175,10 +182,11 @@ def _containers(listed: Sequence[LineMap], taken: set[str], cluster: _Cluster) -
     made: list[LineMap] = []
     bare = 0
     for tree in listed:
-        cpus, memory, node = said(tree, "maxcpu") or "", said(tree, "maxmem") or "", said(tree, "node")
-        if node not in cluster.hosts or said(tree, "status") not in (None, "running") or said(tree, "template") == "1":
+        # A limit on CPU time may be a part of a CPU.
+        cpus, memory, node = _up(said(tree, "maxcpu")), said(tree, "maxmem") or "", said(tree, "node")
+        if node not in cluster.hosts or said(tree, "status") not in (None, "running") or said(tree, "template") in _YES:
             continue
-        if not (cpus.isdigit() and memory.isdigit() and 0 < int(cpus) < 10**5):
+        if not (memory.isdigit() and 0 < cpus < 10**5):
             bare += 1
             continue
         vmid = said(tree, "vmid") or "?"
@@ -187,7 +195,7 @@ def _containers(listed: Sequence[LineMap], taken: set[str], cluster: _Cluster) -
             name=f"{name}/{vmid}" if name in taken else name,
             manager_id=vmid,
             host=node,
-            vcpus=int(cpus),
+            vcpus=cpus,
             memory=f"{int(memory) // 1024}KiB",
             overhead="0KiB",
             cells="none",
@@ -214,6 +222,8 @@ def _config(folder: Path, vmid: str) -> tuple[dict[str, str], str]:
             continue
         if ending == "json":
             found = load_objects(path)
+            if len(found) != 1:
+                raise InputError("this is not the configuration of one VM", file=str(path))
             return {key: value for key, value in found[0].items() if isinstance(value, str)}, str(path)
         config: dict[str, str] = {}
         for number, line in enumerate(text_lines(read_file(path, str(path)), str(path)), start=1):

@@ -24,7 +24,10 @@ def ha_rule_entries(
     rules = []
     for tree in listed:
         name, kind = said(tree, "rule") or "?", said(tree, "type")
-        if said(tree, "disable") == "1":
+        if said(tree, "disable") in ("1", "true"):
+            continue
+        if name == "?" and (group := said(tree, "group")) is not None:
+            warnings.append(f"HA group {group} of Proxmox VE 8 does not tell who is in it: not carried over")
             continue
         members = [
             by_id[number]
