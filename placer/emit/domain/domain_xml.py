@@ -18,7 +18,7 @@ from placer.emit.domain.elements import (
     set_vcpu,
     set_vcpu_pins,
 )
-from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs
+from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs, show_nodes
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
@@ -108,6 +108,8 @@ def patch_domain(
         restarts = vm.change is Change.RESTART or known is None or known.current is None
         if restarts and wants_topology(spec, has_xml=True, new_cells=new_cells):
             set_topology(root, guest_topology(vm, spec, host), host)
+        if restarts and spec.reshape:
+            show_nodes(root, vm, host, given)
     cell_ids = _cell_ids(root, where) if vm.shown else None
     if page_layout(spec) != pages:
         set_hugepages(root, spec)

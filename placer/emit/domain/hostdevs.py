@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.elements import DOMAIN_ORDER
@@ -11,7 +11,7 @@ from placer.emit.domain.xml_tree import add_child, child_of
 from placer.model.host import Host, Topology
 from placer.model.pci import PciAddress, pci_address
 from placer.model.plan import PlanVm
-from placer.read.domains.hostdevs import PARTS, source_addresses
+from placer.read.domains.hostdevs import PARTS, pci_of, source_addresses
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -98,30 +98,92 @@ def add_hostdevs(root: _Element, vm: PlanVm, host: Host, given: Sequence[Given])
     machine = "" if kind is None else kind.get("machine", "")
     near = any(cell is not None for _, cell in devices)
     if near and kind is not None and not machine and kind.get("arch", "x86_64") == "x86_64":
-        kind.set("machine", machine := "q35")
+        kind.set("machine", "q35")
     parent = child_of(root, "devices", DOMAIN_ORDER)
-    used = [int(one.get("index", "0")) for one in parent.findall("controller") if one.get("index", "0").isdigit()]
-    index = max(used, default=0) + 1
-    buses: dict[int, tuple[int, int]] = {}
+    ports = _Ports(root)
     for address, cell in devices:
-        at: int | None = None
-        if cell is not None and "q35" in machine:
-            if cell not in buses:
-                bus = _controller(parent, index, "pcie-expander-bus")
-                add_child(add_child(bus, "target"), "node").text = str(cell)
-                buses[cell] = (index, 0)
-                index += 1
-            bus_index, slot = buses[cell]
-            _set_address(_controller(parent, index, "pcie-root-port"), (0, bus_index, slot, 0), guest=True)
-            buses[cell] = (bus_index, slot + 1)
-            at = index
-            index += 1
+        at = ports.behind(cell) if cell is not None and ports.possible else None
         element = add_child(parent, "hostdev")
         for name, value in (("mode", "subsystem"), ("type", "pci"), ("managed", "yes")):
             element.set(name, value)
         _set_address(add_child(element, "source"), address, guest=False)
         if at is not None:
             _set_address(element, (0, at, 0, 0), guest=True)
+
+
+def show_nodes(root: _Element, vm: PlanVm, host: Host, given: Collection[_Element]) -> None:
+    """Hang the devices that a guest has already (`given`) behind the expander bus of the cell beside them.
+
+    Functions of one guest slot stay together, and keep their numbers; what hangs there already is left alone. The guest
+    sees other PCI addresses, so this is for guests that may be reshaped.
+    """
+    ports = _Ports(root)
+    if not ports.possible:
+        return
+    node_of = {address: node for _, node, address in given_devices(vm)}
+    moved: dict[tuple[int, int], int] = {}
+    for device, _, address in source_addresses(root):
+        cell = _cell_near(vm, host, node_of.get(address))
+        if device not in given or cell is None:
+            continue
+        guest = device.find("address")
+        at = None if guest is None else pci_of(guest)
+        if at is not None and ports.cell_of.get(at[1]) == cell:
+            continue
+        function = 0 if at is None else at[3]
+        slot = (-len(moved) - 1, 0) if at is None else (at[1], at[2])
+        if slot not in moved:
+            moved[slot] = ports.behind(cell)
+        if guest is None:
+            _set_address(device, (0, moved[slot], 0, function), guest=True)
+        else:
+            _name_address(guest, (0, moved[slot], 0, function))
+
+
+class _Ports:
+    """Root ports behind the expander buses of a guest, a bus a cell: those that are there, and new ones."""
+
+    def __init__(self, root: _Element) -> None:
+        kind = root.find("os/type")
+        machine = "" if kind is None else kind.get("machine", "")
+        self.possible = "q35" in machine
+        self._parent = child_of(root, "devices", DOMAIN_ORDER)
+        controllers = [one for one in self._parent.findall("controller") if _number(one.get("index")) is not None]
+        self._next = max([_number(one.get("index")) or 0 for one in controllers], default=0) + 1
+        self._buses: dict[int, int] = {}
+        self._slots: dict[int, int] = {}
+        self.cell_of: dict[int, int] = {}
+        """Guest cell of each PCI bus behind an expander bus."""
+        for one in controllers:
+            cell, index = _number(one.findtext("target/node")), _number(one.get("index"))
+            if one.get("model") == "pcie-expander-bus" and cell is not None and index is not None:
+                self._buses.setdefault(cell, index)
+                self.cell_of[index] = cell
+        for one in controllers:
+            element, index = one.find("address"), _number(one.get("index"))
+            at = None if element is None else pci_of(element)
+            if at is not None and index is not None and at[1] in self.cell_of:
+                self._slots[at[1]] = max(self._slots.get(at[1], 0), at[2] + 1)
+                self.cell_of[index] = self.cell_of[at[1]]
+
+    def behind(self, cell: int) -> int:
+        """Return the bus of a new root port on the expander bus of a cell, which is made where there is none."""
+        if cell not in self._buses:
+            bus = _controller(self._parent, self._next, "pcie-expander-bus")
+            add_child(add_child(bus, "target"), "node").text = str(cell)
+            self._buses[cell] = self._next
+            self._next += 1
+        bus_index = self._buses[cell]
+        slot = self._slots.get(bus_index, 0)
+        self._slots[bus_index] = slot + 1
+        _set_address(_controller(self._parent, self._next, "pcie-root-port"), (0, bus_index, slot, 0), guest=True)
+        self._next += 1
+        return self._next - 1
+
+
+def _number(text: str | None) -> int | None:
+    said = (text or "").strip()
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 6 else None
 
 
 def _controller(parent: _Element, index: int, model: str) -> _Element:

@@ -255,3 +255,53 @@ vms:
     plan = solve(fleet, max_moves=1)
     assert plan.vms[0].change is Change.RENODE
     assert check(fleet, plan).ok
+
+
+SEEN = """<domain><name>v</name><uuid>11111111-1111-4111-8111-111111111111</uuid>
+<memory unit='GiB'>8</memory><vcpu>4</vcpu><os><type arch='x86_64' machine='pc-{machine}-8.2'>hvm</type></os>
+<cpu><numa><cell id='0' cpus='0-1' memory='4' unit='GiB'/><cell id='1' cpus='2-3' memory='4' unit='GiB'/></numa></cpu>
+<devices><controller type='pci' index='0' model='pcie-root'/>{bus}
+<hostdev mode='subsystem' type='pci' managed='yes'><source><address bus='0x81' slot='0x00' function='0x1'/></source>
+<rom bar='off'/><address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x1'/></hostdev>
+<hostdev mode='subsystem' type='pci'><source><address bus='0x81' slot='0x00' function='0x2'/></source>
+<address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x0' multifunction='on'/></hostdev>
+</devices></domain>"""
+EXPANDER = """<controller type='pci' index='4' model='pcie-expander-bus'>
+<target busNr='200'><node>1</node></target></controller><controller type='pci' index='5' model='pcie-root-port'>
+<address type='pci' bus='0x04' slot='0x00' function='0x0'/></controller>"""
+
+
+@pytest.mark.parametrize(
+    ("reshape", "machine", "bus", "behind", "buses"),
+    [
+        ("true", "q35", "", (2, 2), [("1", "1")]),
+        ("true", "q35", EXPANDER, (6, 6), [("4", "1")]),
+        ("false", "q35", "", (6, 6), []),
+        ("true", "i440fx", "", (6, 6), []),
+    ],
+)
+def test_a_guest_that_may_be_reshaped_sees_the_nodes_of_devices_it_has(
+    tmp_path: Path, reshape: str, machine: str, bus: str, behind: tuple[int, int], buses: list[tuple[str, str]]
+) -> None:
+    """Both functions of a card come behind a bus of the cell on its node, of a q35 guest whose addresses may change."""
+    (tmp_path / "v.xml").write_text(SEEN.format(machine=machine, bus=bus))
+    inventory = INVENTORY.replace(
+        "      - {address: pool", '      - {address: "0000:81:00.2", node: 1, kind: sound}\n      - {address: pool'
+    )
+    devices = "devices: [{kind: gpu, policy: required}, {kind: sound, policy: required}]"
+    (tmp_path / "f.yaml").write_text(f"{inventory}  - {{domain: v.xml, reshape: {reshape}, {devices}}}\n")
+    fleet = read_fleet(tmp_path / "f.yaml")
+    (xml,) = domain_files(solve(fleet), fleet).values()
+    root = etree.fromstring(xml)
+    found = [
+        (one.get("index"), one.findtext("target/node"))
+        for one in root.findall("devices/controller[@model='pcie-expander-bus']")
+    ]
+    at = [
+        (int(one.get("bus", ""), 0), one.get("function"), one.get("multifunction"))
+        for one in root.findall("devices/hostdev/address")
+    ]
+    assert found == buses and at == [(behind[0], "0x1", None), (behind[1], "0x0", "on")]
+    assert root.find("devices/hostdev/rom") is not None
+    ports = root.findall("devices/controller[@model='pcie-root-port']")
+    assert len(ports) == (2 if bus else len(buses))
