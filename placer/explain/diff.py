@@ -45,6 +45,7 @@ class VmDifference:
     that it is known to have, before and after, as plans and hosts name them; None where it has no place.
     `moves_memory` tells whether memory goes to another node or host, rather than only the CPUs that reach it; None
     where it is not known.
+    `memory_kib` is what the VM has, in the new state where it is in both.
     """
 
     vm: str
@@ -58,6 +59,7 @@ class VmDifference:
     moves_memory: bool | None = None
     old_devices: tuple[str, ...] | None = None
     new_devices: tuple[str, ...] | None = None
+    memory_kib: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
                 moves_memory=changed.get(vm.name, False),
                 old_devices=None if now is None else now.devices,
                 new_devices=None if then is None else _devices(then),
+                memory_kib=vm.spec.memory_kib,
             )
         )
     return Comparison(vms=tuple(found))
@@ -176,6 +179,7 @@ def _differences(fleet: Fleet, old: Plan, new: Plan) -> Iterator[VmDifference]:
             moves_memory=_moves_memory(_at(fleet, one), _at(fleet, other)),
             old_devices=None if one is None else _devices(one),
             new_devices=None if other is None else _devices(other),
+            memory_kib=vm.spec.memory_kib,
         )
 
 
@@ -201,11 +205,9 @@ def compare_states(old_fleet: Fleet, old: Plan | None, new_fleet: Fleet, new: Pl
             continue
         difference = Difference.CAME if earlier is None else _between(vm, one, other)
         was = earlier.name if earlier is not None and earlier.name != vm.name else None
-        found.append(_entry(vm.name, vm.uuid, difference, one, other, was))
+        found.append(_entry(vm, difference, one, other, was))
     found += [
-        _entry(vm.name, vm.uuid, Difference.GONE, before.get(vm.name), None, None)
-        for vm in old_fleet.vms
-        if vm.name not in seen
+        _entry(vm, Difference.GONE, before.get(vm.name), None, None) for vm in old_fleet.vms if vm.name not in seen
     ]
     old_hosts, new_hosts = (tuple(host.name for host in fleet.hosts) for fleet in (old_fleet, new_fleet))
     return Comparison(
@@ -272,12 +274,10 @@ def _between(vm: Vm, one: _At | None, other: _At | None) -> Difference:
     return Difference.STAYS if one.pins is None or other.pins is None or one.pins == other.pins else Difference.REPINNED
 
 
-def _entry(
-    name: str, uuid: str | None, difference: Difference, one: _At | None, other: _At | None, was: str | None
-) -> VmDifference:
+def _entry(vm: Vm, difference: Difference, one: _At | None, other: _At | None, was: str | None) -> VmDifference:
     return VmDifference(
-        vm=name,
-        uuid=uuid,
+        vm=vm.name,
+        uuid=vm.uuid,
         difference=difference,
         old_host=None if one is None else one.host,
         new_host=None if other is None else other.host,
@@ -287,6 +287,7 @@ def _entry(
         moves_memory=_moves_memory(one, other),
         old_devices=None if one is None else one.devices,
         new_devices=None if other is None else other.devices,
+        memory_kib=vm.spec.memory_kib,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from placer.explain.diff import Comparison, Difference, VmDifference
 from placer.model.cpuset import format_cpuset
 from placer.show.rows import draw_rows, say
-from placer.show.words import count, listed, no_formula, visible
+from placer.show.words import amount, count, listed, no_formula, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ def draw_differences(compared: Comparison, console: Console, most: int | None) -
     for sentence in difference_sentences(compared):
         say(console, sentence)
     if moved := elsewhere_rows(compared):
-        draw_rows(("VM", "difference", "old", "new"), moved, console, most=most, rest=_REST)
+        draw_rows(("VM", "difference", "old", "new", "memory#"), moved, console, most=most, rest=_REST)
     pinned = [vm for vm in compared.vms if vm.difference is Difference.REPINNED]
     if pinned and most is None:
         rows = [(_name(vm), vm.difference.value, _where(vm.new_host, vm.new_nodes), "") for vm in pinned]
@@ -44,11 +44,15 @@ def draw_differences(compared: Comparison, console: Console, most: int | None) -
         say(console, f"re-pinned only, by host: {names}{more}; {_REST}")
 
 
-def elsewhere_rows(compared: Comparison) -> list[tuple[str, str, str, str]]:
-    """Return a row a VM that is elsewhere: its name, how far it went, from where and to where; the farthest first."""
+def elsewhere_rows(compared: Comparison) -> list[tuple[str, str, str, str, str]]:
+    """Return a row a VM that is elsewhere: its name, how far it went, from where and to where, and the memory that goes
+    with it; the farthest first, then those with the most memory to move.
+    """
     order = list(Difference)
-    moved = sorted(_elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory))
-    return [(_name(vm), vm.difference.value, *_both(vm)) for vm in moved]
+    moved = sorted(
+        _elsewhere(compared), key=lambda vm: (-order.index(vm.difference), not vm.moves_memory, -vm.memory_kib)
+    )
+    return [(_name(vm), vm.difference.value, *_both(vm), _memory(vm)) for vm in moved]
 
 
 def repinned_rows(compared: Comparison) -> list[tuple[str, str]]:
@@ -110,6 +114,13 @@ def _both(vm: VmDifference) -> tuple[str, str]:
     places = (_where(vm.old_host, vm.old_nodes), _where(vm.new_host, vm.new_nodes))
     named = [f"{place} {names}" if place and names else place for place, names in zip(places, told, strict=True)]
     return named[0], named[1]
+
+
+def _memory(vm: VmDifference) -> str:
+    """Return how much memory a VM takes along, comes or goes with; a dash where only its CPUs are elsewhere."""
+    if vm.moves_memory is False:
+        return "-"
+    return "unknown" if vm.moves_memory is None and None not in (vm.old_host, vm.new_host) else amount(vm.memory_kib)
 
 
 def _where(host: str | None, nodes: tuple[int, ...] | None) -> str:

@@ -45,19 +45,25 @@ def draw_comparison(rows: Sequence[Row], flavors: Sequence[str], console: Consol
     _chart(rows, "remote access", [row.get("remote_access") for row in rows], console)
     for flavor, heading in zip(flavors, said, strict=True):
         _chart(rows, f"headroom of {heading}", [_headroom(row, flavor) for row in rows], console)
-    console.print()
+    for number, line in enumerate(_notes(rows)):
+        console.print(f"\n{line}" if number == 0 else line, soft_wrap=True)
+
+
+def _notes(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what each scenario changed, why it has no plan or VMs have no place, and what became of its drains."""
     for row in rows[1:]:
-        console.print(f"{visible(row['name'])}: {visible('; '.join(row['changes']))}", soft_wrap=True)
+        yield f"{visible(row['name'])}: {visible('; '.join(row['changes']))}"
     for row in rows:
+        name = visible(row["name"])
         if "reason" in row:
-            console.print(f"{visible(row['name'])}: {row['status']}: {visible(row['reason'])}", soft_wrap=True)
+            yield f"{name}: {row['status']}: {visible(row['reason'])}"
         for line in (*_drains(row.get("drains", ())), *reserve_sentences(row.get("reserve"))):
-            console.print(f"{visible(row['name'])}: {line}", soft_wrap=True)
+            yield f"{name}: {line}"
         reasons = sorted(row.get("unplaced", {}).items(), key=lambda one: -one[1])
         for reason, vms in reasons[:MOST_REASONS]:
-            console.print(f"{visible(row['name'])}: {vms} without a place: {visible(reason)}", soft_wrap=True)
+            yield f"{name}: {vms} without a place: {visible(reason)}"
         if rest := sum(vms for _, vms in reasons[MOST_REASONS:]):
-            console.print(f"{visible(row['name'])}: {rest:,} more without a place, for other reasons", soft_wrap=True)
+            yield f"{name}: {rest:,} more without a place, for other reasons"
 
 
 def answers(rows: Sequence[Row]) -> Iterator[str]:
@@ -86,8 +92,33 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
         if short:
             well = False
             yield f"{name}: {len(short)} of {count(len(row['reserve']), 'reserve rule')} not proven to be kept."
-    if well:
-        yield f"Every VM has a place in {'all ' if len(rows) > 2 else ''}{count(max(1, len(rows) - 1), 'scenario')}."
+    if well and len(rows) > 2:
+        yield f"Every VM has a place in all {count(len(rows) - 1, 'scenario')}."
+    elif well:
+        yield f"Every VM has a place in {'scenario ' if len(rows) > 1 else ''}{visible(rows[-1]['name'])}."
+    for row in rows:
+        yield from _sweep_answers(row)
+
+
+def _sweep_answers(row: Row) -> Iterator[str]:
+    """Yield what the failures of a scenario, each by itself, would do, and what can be emptied."""
+    name, sweep, drains = visible(row["name"]), row.get("failures"), row.get("drain_each")
+    if sweep is not None:
+        harmful, unknown = (sum(one["ways"] for one in sweep[which]) for which in ("harmful", "unknown"))
+        many = sweep["combinations"]
+        told = []
+        if harmful:
+            worst = sweep["harmful"][0]
+            where = visible(" + ".join(worst["domains"]))
+            lost = f"{worst['vms_lost']:,} of {count(worst['vms'], 'VM')}"
+            told.append(f"{harmful:,} of {many:,} leave VMs without a place, at worst {where} {lost}")
+        if unknown:
+            told.append(f"of {unknown:,} of {many:,} it is not known")
+        said = ", ".join(told) or f"after each of {many:,} every VM finds a NUMA-true place (proven)"
+        yield f"{name}: failures by {visible(sweep['scope'])}: {said}."
+    if drains is not None:
+        can = sum(one["emptied"] for one in drains)
+        yield f"{name}: {can:,} of {len(drains):,} can be emptied today."
 
 
 def _drains(found: Sequence[Any]) -> Iterator[str]:
@@ -164,8 +195,7 @@ def draw_drains(rows: Sequence[Row], console: Console) -> None:
         found = row.get("drain_each")
         if found is None:
             continue
-        can = sum(one["emptied"] for one in found)
-        console.print(f"\n{visible(row['name'])}: {can} of {len(found)} can be emptied today", soft_wrap=True)
+        console.print(f"\n{visible(row['name'])}: what emptying each by itself takes", soft_wrap=True)
         table = []
         for one in sorted(found, key=lambda one: (one["emptied"], -one["vms"])):
             stay = listed([f"{visible(left['vm'])}: {visible(left['why'])}" for left in one["left"]], MOST_LEFT)

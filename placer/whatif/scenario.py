@@ -188,7 +188,16 @@ class _Work:
         found = self._hosts(edit.entry.fail)
         self._touch(["the state"], "host", [host.name for host in found], edit.line)
         self._swap_hosts({host.name: dataclasses.replace(host, failed=True) for host in found}, reshaped=False)
-        return f"fail {_named(found)}"
+        return f"fail {_named(found)}{self._torn(found)}"
+
+    def _torn(self, hosts: Sequence[Host]) -> str:
+        """Return how many VMs the failure of these hosts tears down; nothing where none is on them."""
+        names = {host.name for host in hosts}
+        lost = [vm for vm in self.fleet.vms if vm.current is not None and vm.current.host in names]
+        if not lost:
+            return ""
+        vcpus, gib = sum(vm.spec.vcpus for vm in lost), sum(vm.spec.memory_kib for vm in lost) / 2**20
+        return f": {_count(len(lost), 'VM')} with {_count(vcpus, 'vCPU')} and {round(gib, 1):,g} GiB go down"
 
     def _drain(self, edit: Edit) -> str:
         found = self._hosts(edit.entry.drain)

@@ -56,7 +56,11 @@ def test_every_screen_of_many_hosts_is_short_and_leads_with_the_answer(
         (["moves", fleet, plan], "move memory"),
         (["diff", fleet, plan], "elsewhere"),
         (["explain", plan, "vm00-0"], "vm00-0 is on"),
-        (["headroom", fleet, "--by", "host"], "runs out first"),
+        (
+            ["explain", plan],
+            "Remote access of the plan is 20 vCPUs, 80 now where it is known; no plan within its goals",
+        ),
+        (["headroom", fleet, "--by", "host"], "240 more of 1x4GiB, or 0 more of 4x16GiB fit"),
     ):
         run = placer(*arguments)
         lines = run.out.splitlines()

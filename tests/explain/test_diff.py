@@ -125,6 +125,7 @@ def test_memory_that_moves_is_told_from_cpus_that_come_to_it(build: Any) -> None
     found = compare_with_now(fleet, plan)
     assert {vm.vm: vm.moves_memory for vm in found.vms} == {"copies": True, "comes": False}
     assert {vm.vm for vm in plan_changes(fleet, plan).moving} == {"copies"}
+    assert [(name, memory) for name, *_, memory in elsewhere_rows(found)] == [("copies", "2 GiB"), ("comes", "-")]
     said = " ".join(difference_sentences(found))
     assert "2 other node; 1 move memory, of 1 only the CPUs change node" in said
 
@@ -138,7 +139,7 @@ def test_other_devices_are_a_difference(build: Any) -> None:
         for address in ("0000:41:00.0", "0000:42:00.0")
     ]
     compared = compare_plans(fleet, *plans)
-    assert elsewhere_rows(compared) == [("v", "other devices", "a node 0 0000:41:00.0", "a node 0 0000:42:00.0")]
+    assert elsewhere_rows(compared) == [("v", "other devices", "a node 0 0000:41:00.0", "a node 0 0000:42:00.0", "-")]
     assert difference_csv(compared).splitlines()[1].endswith(",a,0,a,0,0000:41:00.0,0000:42:00.0")
     assert "1 VM elsewhere: 1 other devices." in list(difference_sentences(compared))
     assert compare_plans(fleet, plans[0], plans[0]).same

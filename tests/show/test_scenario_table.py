@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from placer.show.scenario_table import comparison_csv, draw_comparison, draw_drains, draw_failures
+from placer.show.scenario_table import answers, comparison_csv, draw_comparison, draw_drains, draw_failures
 
 
 def row(name: str, **more: Any) -> dict[str, Any]:
@@ -68,8 +68,9 @@ def test_each_host_emptied_is_ten_rows() -> None:
         }
         for n in range(200)
     ]
+    assert "base: 199 of 200 can be emptied today." in drawn(draw_comparison, [row("base", drain_each=found)], ())
     lines = drawn(draw_drains, [row("base", drain_each=found)])
-    assert lines[1] == "base: 199 of 200 can be emptied today"
+    assert lines[1] == "base: what emptying each by itself takes"
     assert lines[3].split()[0] == "h050" and "db: cannot move" in lines[3] and lines[4].split()[0] == "h199"
     assert lines[-1] == "and 190 more: --output FILE.json" and len(lines) == 14
 
@@ -108,3 +109,12 @@ def test_what_a_scenario_keeps_free_is_a_column() -> None:
     header, _, last = comparison_csv(rows).splitlines()
     assert dict(zip(header.split(","), last.split(","), strict=True))["reserve bound"] == "4"
     assert "reserve" not in drawn(draw_comparison, [row("base")], ())[1]
+
+
+def test_what_failures_do_is_said_first() -> None:
+    """The worst of those that leave VMs out is named before any table; where all are survived, that is said."""
+    harm = {"domains": ["r3"], "ways": 1, "vms": 1520, "vms_lost": 91, "proven": True, "lost": None}
+    sweep = {"scope": "rack", "at_once": 1, "combinations": 4, "harmful": [], "unknown": []}
+    (_, calm), (_, bad) = (list(answers([row("base", failures={**sweep, "harmful": found})])) for found in ([], [harm]))
+    assert calm == "base: failures by rack: after each of 4 every VM finds a NUMA-true place (proven)."
+    assert bad == "base: failures by rack: 1 of 4 leave VMs without a place, at worst r3 91 of 1,520 VMs."

@@ -14,7 +14,7 @@ from placer.options import SweepOptions
 from placer.sweeps.answers import answer_fault
 from placer.sweeps.tasks import Variant
 from placer.whatif.compare import solve_variant
-from placer.whatif.pareto import front, pareto
+from placer.whatif.pareto import front, pareto, usual_moves
 
 OPTIONS = SweepOptions(time_limit_s=20)
 
@@ -79,3 +79,13 @@ def test_rows_are_what_a_results_file_takes(build: Any) -> None:
     assert [one["proven"] for one in row["reserve"]] == [False, False]
     assert answer_fault("row", json.loads(json.dumps(row))) is None
     assert "reserve" in (answer_fault("row", {**row, "reserve": [{"rule": "r"}]}) or "")
+
+
+def test_many_hosts_are_few_plans(build: Any) -> None:
+    """Without moves one plan is made, however much slack; on many hosts the others have the ends of the slacks."""
+    vms = [build.vm(f"v{n}", build.spec(2, 1), current=build.now(f"h{n}", (0,))) for n in range(2)]
+    for hosts, plans in ((2, 1 + 3 * 7), (21, 1 + 2 * 2)):
+        fleet = build.fleet([build.host(f"h{n}") for n in range(hosts)], vms)
+        totals: list[int] = []
+        pareto(fleet, OPTIONS, moves=usual_moves(fleet), on_done=lambda _, of, totals=totals: totals.append(of))
+        assert set(totals) == {plans}

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.explain.alternatives import Alternative
-    from placer.explain.explain import FleetExplanation, VmExplanation
+    from placer.explain.explain import FleetExplanation, Locality, VmExplanation
     from placer.explain.prices import RulePrice
     from placer.model.fleet import Fleet
     from placer.model.plan import Plan
+
+_TOLERANCE = 1e-6
 
 
 def explain(
@@ -149,6 +151,7 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
     from rich.table import Table
 
     at = whole.locality
+    _say(console, _lead(at))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in ("", "VMs", "remote access", "locality score"):
         table.add_column(column, justify="left" if not column else "right")
@@ -181,6 +184,20 @@ def _draw_fleet(whole: FleetExplanation, console: Console) -> None:
             names = (_plain(visible(vm.name)), _plain(visible(vm.host)))
             costs.add_row(*names, figure(vm.remote_access), percent(vm.remote_share))
         console.print(costs)
+
+
+def _lead(at: Locality) -> str:
+    """Return what the plan pays in remote access, before and after, and how much less it could be."""
+    paid, bound = at.remote_access_planned, at.remote_access_bound
+    least = (
+        "how little it could be is not known"
+        if bound is None
+        else "no plan within its goals and limits has less"
+        if paid <= bound + _TOLERANCE
+        else f"no plan within its goals and limits has less than {figure(bound)}"
+    )
+    before = f", {figure(at.remote_access_now)} now where it is known" if at.vms_now else ""
+    return f"Remote access of the plan is {figure(paid)} vCPUs{before}; {least}."
 
 
 def _cost(price: RulePrice) -> str:

@@ -171,6 +171,17 @@ def _fits(entry: Headroom) -> str:
     return f"{figure(entry.total)} of at most {figure(entry.at_most)}"
 
 
+def _lead(found: Sequence[Headroom], *, beside: bool) -> str:
+    """Return how many more of the first and of the last flavor fit, and what runs out if that is one thing for all."""
+    from placer.show.words import visible
+
+    ends = dict.fromkeys((found[0].flavor, found[-1].flavor))
+    fits = ", or ".join(f"{_fits(one)} more of {visible(one.flavor)}" for one in found if one.flavor in ends)
+    firsts = {one.first for one in found}
+    short = f"; what runs out first: {firsts.pop()}" if len(firsts) == 1 and None not in firsts else ""
+    return f"{fits} fit{' beside the plan' if beside else ''}{short}."
+
+
 def _draw(
     console: Console,
     found: tuple[Headroom, ...],
@@ -182,9 +193,11 @@ def _draw(
 ) -> None:
     from rich.table import Table
 
-    from placer.show.rows import MOST, draw_rows
+    from placer.show.rows import MOST, draw_rows, say
     from placer.show.words import figure, visible
 
+    say(console, _lead(found, beside=bool(now)))
+    say(console, _lead(found, beside=bool(now)))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("flavor")
     table.add_column("policy")

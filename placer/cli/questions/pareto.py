@@ -25,8 +25,13 @@ def pareto(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     moves: Annotated[
-        str, typer.Option("--moves", metavar="N,N…", help="Limits on moves to try on a fleet with placed VMs.")
-    ] = "0,5,20,100",
+        str | None,
+        typer.Option(
+            "--moves",
+            metavar="N,N…",
+            help="Limits on moves to try on a fleet with placed VMs; 0,5,20,100 if not said, on many hosts 0,20,100.",
+        ),
+    ] = None,
     time_limit: EachTimeLimit = "15s",
     rounds: EachRounds = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed, the same answer.")] = 0,
@@ -38,12 +43,13 @@ def pareto(
 ) -> Answer:
     """Plan for few hosts, few moves and near memory at once, and keep the plans that no other one beats."""
     from placer.options import SweepOptions
-    from placer.whatif.pareto import SLACKS
+    from placer.whatif.pareto import SLACKS, usual_moves
     from placer.whatif.pareto import pareto as sweep
 
-    limits = _limits(moves)
+    said = None if moves is None else _limits(moves)
     options = SweepOptions(time_limit_s=parse_duration_s(time_limit, "--time-limit"), rounds=rounds, seed=seed)
     model = read_fleet(fleet, terminal)
+    limits = usual_moves(model) if said is None else said
     with opened_pool(executor, workers, len(SLACKS) * len(limits), results is not None) as pool:
         rows = sweep(
             model,
@@ -71,8 +77,14 @@ def _draw(console: Console, rows: tuple[Row, ...]) -> None:
     from rich.table import Table
 
     from placer.show.reserve_words import reserve_in_short, reserve_sentences
+    from placer.show.rows import say
     from placer.show.words import count, figure
 
+    nearest = min(rows, key=lambda row: (row["remote_access"], row["host_cost"], row["moves"]))
+    fewest = min(rows, key=lambda row: (row["hosts_used"], row["remote_access"], row["moves"]))
+    for what, row in {"nearest to memory": nearest, "fewest hosts": fewest}.items():
+        moves, hosts = count(row["moves"], "move"), count(row["hosts_used"], "host")
+        say(console, f"The {what}: remote access {figure(row['remote_access'])} on {hosts} with {moves}.")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     kept = ("reserve",) if any(row["reserve"] for row in rows) else ()
     for heading in ("moves", "host cost", "hosts", "remote", "locality", *kept, "proven"):

@@ -74,7 +74,7 @@ def usage(
     terminal.note(f"usage is known of {known:,} of {len(model.vms):,} VMs")
     return Answer(
         data=lambda: {"known": known, "vms": len(model.vms), "oversized": [_data(entry) for entry in found]},
-        text=lambda console: _draw(found, console, None if show_all else MOST),
+        text=lambda console: _draw(found, known, console, None if show_all else MOST),
     )
 
 
@@ -89,12 +89,13 @@ def _data(entry: Oversized) -> dict[str, Any]:
     }
 
 
-def _draw(found: tuple[Oversized, ...], console: Console, most: int | None) -> None:
+def _draw(found: tuple[Oversized, ...], known: int, console: Console, most: int | None) -> None:
     from placer.show.rows import draw_rows, say
     from placer.show.words import amount, count, figure, percent, visible
 
     if not found:
-        console.print("no VM is known to use so little")
+        unknown = "" if known else ": usage is known of none, --from FILE tells it"
+        say(console, f"no VM is known to use so little{unknown}")
         return
     vcpus = sum(entry.vm.spec.vcpus - entry.used_vcpus for entry in found if entry.used_vcpus is not None)
     say(console, f"{count(len(found), 'VM')} use little of what they have: {figure(vcpus, 1)} vCPUs of theirs are idle")

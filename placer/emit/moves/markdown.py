@@ -71,6 +71,8 @@ def outline(schedule: Schedule) -> str:
     parts = [count(len(schedule.waves), "wave"), *told, f"{sum(step.copied_gib for step in steps):g} GiB"]
     if schedule.waves and schedule.minutes is not None:
         parts.append(f"{schedule.minutes:.1f} minutes of copying")
+    if passing := sum(step.passing for step in steps):
+        parts.append(f"{count(passing, 'VM takes', 'VMs take')} two steps, over other CPUs in between")
     if schedule.parking_moves or schedule.parking_bound:
         proof = (
             "proven fewest"

@@ -29,7 +29,7 @@ def since_sheet(compared: Comparison, name: str) -> Sheet:
     answer, *others = difference_sentences(compared)
     return Sheet(
         caption=f"Since {visible(name)}: {answer.removesuffix('.')}",
-        columns=columns("VM", "difference", "then", "here"),
+        columns=columns("VM", "difference", "then", "here", "memory#"),
         rows=moved[:LISTED],
         more=f"and {len(moved) - LISTED:,} more, which placer diff lists" if len(moved) > LISTED else "",
         notes=tuple(others),
