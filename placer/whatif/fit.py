@@ -20,13 +20,14 @@ from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
-from placer.model.rules import Rule, RuleKind, matches
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SolveOptions, SweepOptions
 from placer.planner import RESERVE_HOSTS, solve_with
 from placer.planning.after import as_planned
 from placer.planning.wanted import Wanted
 from placer.sweeps.tasks import Variant
+from placer.whatif.takers import concerns
 
 FIRST_HOSTS = 32
 """So many hosts are planned at first, four times as many when they do not do."""
@@ -283,9 +284,7 @@ def _counts(rule: Rule, hosts: Sequence[Host], vms: Sequence[Vm], *, moves: bool
     """Tell whether a rule is kept by the plan of these hosts: it says something of them, and of VMs that may move."""
     if rule.kind is RuleKind.RESERVE or (rule.kind not in _CONFINED and not moves):
         return False
-    if rule.hosts is not None and not any(matches(rule.hosts, host.name, host.labels) for host in hosts):
-        return False
-    return rule.members is None or any(matches(rule.members, vm.name, vm.spec.labels) for vm in vms)
+    return concerns(rule, hosts, vms)
 
 
 def _pinned(vm: Vm) -> Vm:

@@ -24,6 +24,7 @@ from placer.moves.schedule import schedule_moves
 from placer.options import SolveOptions
 from placer.planner import solve_with
 from placer.planning.after import fleet_after
+from placer.whatif.takers import parts
 
 GOALS = ("placed", "rules", "moves")
 SLACK_MOVES = 8
@@ -39,8 +40,9 @@ class MaintenanceWave:
     """One wave: hosts that are empty together, the moves that empty them, and the fleet afterwards.
 
     `reserve` tells whether the reserve rules are kept while these hosts are out; None where there are none. `moves` are
-    VMs that change host, each time they do; `before` is the fleet that the schedule starts from, `away` the one while
-    the hosts are empty. `home` brings the VMs back from there, where they go home; `after` then is as it was before.
+    VMs that change host, each time they do; `plan` is of the hosts among which VMs move, the only ones that change;
+    `before` is the fleet that the schedule starts from, `away` the one while the hosts are empty. `home` brings the VMs
+    back from there, where they go home; `after` then is as it was before.
     """
 
     hosts: tuple[str, ...]
@@ -124,6 +126,8 @@ def maintain(
     moves_bound = sum(vm.current is not None and vm.current.host in set(pending) for vm in fleet.vms)
     state, waves = fleet, []
     moved: Counter[str] = Counter()
+    if on_wave is not None:
+        on_wave(0, wanted)
     while pending:
         pending.sort(key=_load_key(state))
         size = max(1, min(most, len(pending)))
@@ -133,6 +137,8 @@ def maintain(
             wave = _wave(state, chosen, [] if return_home else waiting, limits, time_limit_s, seed)
             if wave is not None and return_home:
                 wave = _and_home(wave, limits)
+            if wave is not None:
+                wave = _in_fleet(wave, state)
             if wave is None and size == 1:
                 back = " and brings its VMs back" if return_home else ""
                 stuck[chosen[0]] = f"no plan was found that empties it{back} and keeps every rule and reserve"
@@ -223,34 +229,50 @@ def _wave(
     drains = tuple(drain_of(name, fleet.host_by_name[name].labels) for name in chosen)
     # Who moves now had better not move again: first without the hosts that are still to come.
     for spared in [waiting, []] if waiting and leaving else [[]]:
-        asked = _marked(fleet, leaving, spared)
-        asked = dataclasses.replace(asked, rules=(*asked.rules, *drains), digest="")
-        try:
-            most = len(leaving) + SLACK_MOVES
-            plan = solve_with(asked, SolveOptions(goals=GOALS, max_moves=most, time_limit_s=time_limit_s, seed=seed))
-        except (ImpossibleError, NothingFoundError):
-            continue
-        if plan.unplaced or any(vm.host in set(chosen) for vm in plan.vms):
-            continue
-        said = plan.summary.get("reserve")
-        kept = None if said is None else all(one["proven"] for one in said)
-        rules = plan.goal("rules")
-        if kept is False or (spared and rules.value):
-            continue
-        schedule = schedule_moves(fleet, plan, limits)
-        if schedule.blocked:
-            continue
-        return MaintenanceWave(
-            hosts=tuple(chosen),
-            schedule=schedule,
-            plan=plan,
-            before=fleet,
-            away=(after := fleet_after(fleet, plan)),
-            after=after,
-            moves=len(_moving(plan)),
-            reserve=kept,
-        )
+        for part in parts(fleet, chosen, spared):
+            among = part.host_by_name
+            asked = _marked(part, leaving, [name for name in spared if name in among])
+            asked = dataclasses.replace(asked, rules=(*asked.rules, *drains), digest="")
+            try:
+                most = len(leaving) + SLACK_MOVES
+                plan = solve_with(
+                    asked, SolveOptions(goals=GOALS, max_moves=most, time_limit_s=time_limit_s, seed=seed)
+                )
+            except (ImpossibleError, NothingFoundError):
+                continue
+            if plan.unplaced or any(vm.host in set(chosen) for vm in plan.vms):
+                continue
+            said = plan.summary.get("reserve")
+            kept = None if said is None else all(one["proven"] for one in said)
+            rules = plan.goal("rules")
+            if kept is False or (spared and rules.value):
+                continue
+            schedule = schedule_moves(part, plan, limits)
+            if schedule.blocked:
+                continue
+            return MaintenanceWave(
+                hosts=tuple(chosen),
+                schedule=schedule,
+                plan=plan,
+                before=part,
+                away=(after := fleet_after(part, plan)),
+                after=after,
+                moves=len(_moving(plan)),
+                reserve=kept,
+            )
     return None
+
+
+def _in_fleet(wave: MaintenanceWave, fleet: Fleet) -> MaintenanceWave:
+    """Return the wave with the whole fleet around the part that was planned."""
+    if len(wave.before.hosts) == len(fleet.hosts):
+        return wave
+
+    def around(part: Fleet) -> Fleet:
+        planned = part.vm_by_name
+        return dataclasses.replace(fleet, vms=tuple(planned.get(vm.name, vm) for vm in fleet.vms), digest="")
+
+    return dataclasses.replace(wave, before=fleet, away=around(wave.away), after=around(wave.after))
 
 
 def _and_home(wave: MaintenanceWave, limits: MoveLimits | None) -> MaintenanceWave | None:

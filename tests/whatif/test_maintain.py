@@ -14,11 +14,14 @@ from placer.emit.moves.maintenance import maintenance_files, nights_of
 from placer.errors import InputError
 from placer.failures.sweep import sweep_failures
 from placer.model.fleet import Fleet
+from placer.model.rules import Rule, RuleKind
 from placer.moves.model import MoveLimits
 from placer.options import SweepOptions
+from placer.planner import solve_fleet
 from placer.read.inventory.inventory import parse_fleet
 from placer.sweeps.tasks import Variant
 from placer.whatif.maintain import Maintenance, maintain
+from placer.whatif.takers import parts
 
 TEXT = """\
 schema: placer.inventory/v1
@@ -157,3 +160,35 @@ vms:
     last = found.waves[-1].after.vm_by_name
     assert last["a"].current == fleet.vm_by_name["a"].current
     assert all(last[name].current is not None and last[name].current.host != "dead" for name in ("b", "new"))
+
+
+def test_a_part_of_many_hosts_is_planned() -> None:
+    """On forty hosts a wave is planned among those with room, first those that are done: nobody moves twice, and the
+    whole fleet is accepted after it; where a rule ties VMs together the whole fleet is planned.
+    """
+    fleet = dataclasses.replace(made([3] * 39 + [0]), rules=(), digest="")
+    names = ["h-1", "h-2", "h-3"]
+    found = maintain(fleet, names, time_limit_s=20)
+    assert [len(wave.plan.vms) < len(fleet.vms) for wave in found.waves] == [True] * 3
+    assert found.moves == found.moves_bound == 9 and found.moved_twice == 0 and not found.stuck
+    state = fleet
+    for wave in found.waves:
+        assert wave.before.vms == state.vms and wave.before.hosts == fleet.hosts
+        assert not any(vm.current is None or vm.current.host in wave.hosts for vm in wave.after.vms)
+        state = wave.after
+    assert check(state, solve_fleet(state, goals="placed,moves", max_moves=0, time_limit_s=20)).ok
+    tied = Rule(kind=RuleKind.ANTI_AFFINITY, members={"name": "v1-0"}, scope="host")
+    assert [len(part.hosts) for part in parts(dataclasses.replace(fleet, rules=(tied,)), names, [])] == [40]
+    home = maintain(fleet, names, return_home=True, time_limit_s=20)
+    assert home.moves == home.moves_bound == 18 and home.waves[-1].after.vms == fleet.vms
+
+
+def test_parts_grow_to_the_whole_fleet() -> None:
+    """Each part has the hosts that are emptied, the next has more of the others; hosts that are spared are in none."""
+    fleet = dataclasses.replace(made([3] * 40), rules=(), digest="")
+    found = [len(part.hosts) for part in parts(fleet, ["h-1"], [])]
+    assert found == [8, 29, 40]
+    spared = [host.name for host in fleet.hosts[1:30]]
+    for part in parts(fleet, ["h-1"], spared):
+        assert "h-1" in part.host_by_name and not set(spared) & set(part.host_by_name)
+    assert list(parts(fleet, ["h-1"], [host.name for host in fleet.hosts[1:]])) == []

@@ -12,6 +12,7 @@ from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
 from placer.cli.plans.moves import parse_bandwidth_gib_s
+from placer.cli.questions.sweeps import SweepProgress
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
 from placer.show.rows import MOST
@@ -95,7 +96,7 @@ def maintain(
         limits=MoveLimits(per_host=at_once, bandwidth_gib_s=rate),
         time_limit_s=time_limit,
         seed=seed,
-        on_wave=lambda done, wanted: terminal.note(f"{done} of {wanted} hosts have a wave"),
+        on_wave=SweepProgress(terminal, "hosts with a wave"),
     )
     nights = nights_of(found.waves, down, night)
     if output is not None:
