@@ -10,10 +10,11 @@ _HOST = "LC_ALL=C numactl --hardware, virsh capabilities, or lstopo --of xml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Other:
-    """The text of another tool: what it is called, and what to give in its place."""
+    """The text of another tool: what it is called, and what to give in its place, or which import reads it."""
 
     name: str
     cure: str
+    imported: bool = False
 
 
 _PREFIX = rb"^[ \t>|]*+"
@@ -38,22 +39,34 @@ _KINDS: tuple[tuple[bytes, Other], ...] = (
         rb"apiVersion:[ \t]*[\"']?kubevirt\.io/",
         Other(
             name="a VM of KubeVirt",
-            cure="virsh dumpxml in its virt-launcher pod gives the domain; or list it in an inventory",
+            cure="placer import kubevirt reads it beside the nodes: kubectl get nodes,vmi,noderesourcetopologies "
+            "--all-namespaces -o json, or -o yaml; virsh dumpxml in its virt-launcher pod gives the domain",
+            imported=True,
         ),
     ),
     (
         rb"(?:limits\.(?:cpu|memory)|volatile\.\S+|security\.\S+)[ \t]*:",
-        Other(name="an instance of LXD or Incus", cure="list it under vms in an inventory: vcpus, memory, host, pins"),
+        Other(
+            name="an instance of LXD or Incus",
+            cure="placer import incus reads instances, members and resources; or list it under vms in an inventory: "
+            "vcpus, memory, host, pins",
+            imported=True,
+        ),
     ),
     (
         rb"HOST \d+ INFORMATION",
-        Other(name="onehost show of OpenNebula", cure=f"on the host itself: {_HOST}"),
+        Other(
+            name="onehost show of OpenNebula",
+            cure=f"placer import opennebula reads onehost list -j; or on the host itself: {_HOST}",
+            imported=True,
+        ),
     ),
     (
         rb"(?:ostype|scsihw|vmgenid|smbios1|onboot|numa\d+)[ \t]*:",
         Other(
             name="a configuration of Proxmox (qm config)",
             cure="placer import proxmox --configs DIR --resources FILE reads it as <vmid>.conf",
+            imported=True,
         ),
     ),
     (

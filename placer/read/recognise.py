@@ -116,7 +116,8 @@ def recognise(data: bytes, source: str) -> Format:
     found = _xml(text) if text.lstrip()[:1] == b"<" else _text(data, text)
     if found is None:
         if (other := name_of_other(text)) is not None:
-            raise InputError(f"this is {other.name}, which placer does not read", file=source, cure=other.cure)
+            read = "is read by an import alone" if other.imported else "placer does not read"
+            raise InputError(f"this is {other.name}, which {read}", file=source, cure=other.cure)
         kinds = ", ".join(kind.value for kind in Format)
         raise InputError(
             "the content is of no kind that placer reads",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,17 @@ from placer.read.inventory.files import Files
 from placer.read.inventory.inventory import Sections, fleet_of, without_collector
 from placer.read.text.json_lines import load_json_lines
 from placer.read.text.located import FaultLog, LineList, LineMap
-from placer.read.text.yaml_lines import decode
+from placer.read.text.yaml_lines import decode, load_lines
 
+_YAML = re.compile(r"(?:---[ \t]*\n|#.*\n|\s)*+(?:apiVersion|kind|items):[ \t\r\n]")
+"""How an object of Kubernetes begins in YAML, whose keys kubectl sorts."""
 _ENDINGS = (".tar.gz", ".tar.xz", ".tar.bz2")
 
 
 def load_objects(path: Path) -> list[LineMap]:
     """Return the objects of a JSON document: a list of them, or one alone. Every scalar in it is text.
+
+    A mapping in YAML is read as well, as ``-o yaml`` and manifests are.
 
     Raises
     ------
@@ -31,7 +36,8 @@ def load_objects(path: Path) -> list[LineMap]:
         Not JSON, or something else than objects.
     """
     log = FaultLog(str(path))
-    tree = load_json_lines(decode(read_file(path, str(path)), str(path)), log)
+    text = decode(read_file(path, str(path)), str(path))
+    tree = load_lines(text, log) if _YAML.match(text) else load_json_lines(text, log)
     log.raise_if_any()
     if isinstance(tree, LineMap) and len(tree) == 1:
         # An API wraps what its command line prints: {"data": …}, {"servers": […]}.

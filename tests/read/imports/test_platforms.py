@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from placer.errors import InputError
@@ -290,6 +291,21 @@ def test_a_plan_that_is_applied_is_what_is_imported(platform: str, tmp_path: Pat
 def applied(plan: Plan) -> State:
     """Return the state after a plan."""
     return {vm.name: (vm.host, [min(vm.pins[vcpu]) for vcpu in sorted(vm.pins)]) for vm in plan.vms}
+
+
+def test_kubevirt_is_read_from_yaml_too(tmp_path: Path) -> None:
+    """What kubectl prints with -o yaml, and a file of one object, say the same as its JSON."""
+    state: State = {"a": ("n1", [0, 1]), "b": ("n2", [4, 5])}
+    first = kubevirt(state, tmp_path)
+    document = json.loads((tmp_path / "all.json").read_text())
+    files = [tmp_path / "list.yaml", tmp_path / "one.yaml"]
+    files[0].write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": document["items"][:-1]}))
+    files[1].write_text("---\n# kubectl get vmi b -o yaml\n" + yaml.safe_dump(document["items"][-1]))
+    made = import_kubevirt(files, topology=None, folder=tmp_path)
+    assert made.text().split("hosts:")[1] == first.text().split("hosts:")[1]
+    files[1].write_text("kind: VirtualMachineInstance\nmetadata: &x {name: a}\n")
+    with pytest.raises(InputError, match=r"one\.yaml:2"):
+        import_kubevirt(files, topology=None, folder=tmp_path)
 
 
 def test_kubevirt_says_what_it_leaves_behind(tmp_path: Path) -> None:
