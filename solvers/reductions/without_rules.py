@@ -24,9 +24,11 @@ from solvers.reductions.by_gathering import ByGathering, is_uneven
 from solvers.reductions.gather import can_gather
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
+from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.result import Interrupt, Limits, ObjectiveResult, Result
+from solvers.starts.best_fit import solve_greedy
 
 TIES = 4
 """How often groups are tied anew."""
@@ -40,6 +42,8 @@ SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
 GATHERED = 0.6
 """The same where groups are gathered in its answer afterwards: that costs few hosts, so all depends on it."""
+NAMED = 0.8
+"""The same where VMs are named to its hosts one by one, and nothing is tied."""
 
 
 def solve_ruled(
@@ -66,7 +70,8 @@ def solve_ruled(
     brief = _is_told_little(parts[0])
     gathers = brief and merged is not None and can_gather(problem) and is_uneven(merged.problem)
     brief = brief and not gathers
-    share = GATHERED if gathers else SHARE
+    apart = merged is not None and keeps_apart(problem)
+    share = NAMED if apart else GATHERED if gathers else SHARE
     first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
     relaxed = counts if merged is None else merged.back(counts)
@@ -82,6 +87,13 @@ def solve_ruled(
         search.offer(found)
         if found is not None and not any(found.unplaced):
             return search.result()
+    elif apart and not search.closed:
+        assert merged is not None
+        found = named_on_hosts(problem, merged, counts, seed=seed)
+        if found is not None and any(found.unplaced):
+            found = solve_greedy(problem, seed=seed, warm_start=found)
+        search.offer(found)
+        return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):
         seconds = limits.guard_s - (time.monotonic() - began)
         search.offer(named(problem, merged, counts, seed=seed, seconds=seconds, interrupt=interrupt))

@@ -1,0 +1,191 @@
+"""VMs named to the places of an answer that knows counts alone, where rules keep groups apart on hosts.
+
+Rules over hosts of which each limits how many of one group are beside another have no domains that hosts could
+exchange: each host is one. But VMs that only these rules tell apart have many places, and most groups know few others.
+So each VM takes a place on a host where no limit is in its way, the most limited first; where there is none, another VM
+makes way for it that finds one. It takes a look at each place at most, and costs nothing where all are named.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solvers.problem import IntArray, Problem
+from solvers.reductions.merged import Merged
+from solvers.result import HostPattern, Result
+
+SWAPS = 400
+"""VMs that are asked to make way for one."""
+
+
+def keeps_apart(problem: Problem) -> bool:
+    """Tell whether all hard rules keep groups of VMs to come apart on hosts."""
+    hard = [rule for rule in problem.rules if not rule.is_soft]
+    empty = all(one.is_empty and not one.fixed_members for one in problem.classes)
+    return bool(hard) and empty and all(rule.kind in ("apart", "count") and rule.scope == "host" for rule in hard)
+
+
+def named_on_hosts(problem: Problem, merged: Merged, found: Result, *, seed: int) -> Result | None:
+    """Return an answer to the problem without its rules, merged, as one of the problem whose rules it keeps; VMs that
+    find no place so are left out.
+    """
+    if not found.patterns or any(pattern.phantoms for pattern in found.patterns):
+        return None
+    return _Naming(problem=problem, merged=merged, found=found, seed=seed).answer()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Naming:
+    """The hosts of the answer, one by one.
+
+    Attributes
+    ----------
+    limits : flavor -> (its side: whether it counts, the other group, the counted group, the most) of each of its rules.
+    held : a host -> flavor -> VMs. free : merged flavor -> host -> places left. at : flavor -> hosts that hold it.
+    """
+
+    problem: Problem
+    merged: Merged
+    found: Result
+    seed: int
+    class_of: list[int] = field(init=False)
+    slots: list[Counter[int]] = field(init=False)
+    held: list[Counter[int]] = field(init=False)
+    free: dict[int, dict[int, int]] = field(init=False)
+    holders: dict[int, list[tuple[tuple[int, ...], int]]] = field(init=False)
+    counted: dict[int, list[tuple[tuple[int, ...], tuple[int, ...], int]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """List hosts, their places and the limits of each flavor."""
+        flavors = [shape.flavor.tolist() for shape in self.merged.problem.shapes]
+        self.class_of, self.slots = [], []
+        for pattern in self.found.patterns:
+            of = flavors[self.problem.classes[pattern.host_class].shape]
+            slots: Counter[int] = Counter()
+            for place, many in pattern.placements:
+                slots[of[place]] += many
+            for _ in range(pattern.count):
+                self.class_of.append(pattern.host_class)
+                self.slots.append(slots)
+        self.held = [Counter() for _ in self.slots]
+        self.free = defaultdict(dict)
+        for host, slots in enumerate(self.slots):
+            for flavor, many in slots.items():
+                self.free[flavor][host] = many
+        self.holders, self.counted = defaultdict(list), defaultdict(list)
+        for rule in self.problem.rules:
+            if rule.kind == "apart" and not rule.is_soft:
+                others = self.problem.rules[rule.against].members
+                for flavor in rule.members:
+                    self.holders[flavor].append((others, rule.max_per))
+                for flavor in others:
+                    self.counted[flavor].append((rule.members, others, rule.max_per))
+
+    def answer(self) -> Result:
+        """Return the answer with names."""
+        left = np.array([flavor.arriving for flavor in self.problem.flavors], dtype=np.int64)
+        # VMs that the counts leave out are those that come last of their kind.
+        weight = [len(self.holders[f]) + len(self.counted[f]) for f in range(len(left))]
+        order = sorted(range(len(left)), key=lambda f: (-weight[f] * int(left[f]), f))
+        rng = random.Random(self.seed)
+        for flavor in order:
+            self._place_all(flavor, left, rng)
+        return self._whole(left)
+
+    def _place_all(self, flavor: int, left: IntArray, rng: random.Random) -> None:
+        free = self.free[int(self.merged.flavor[flavor])]
+        hosts = list(free)
+        if self.holders[flavor] or self.counted[flavor]:
+            rng.shuffle(hosts)
+        for host in hosts:
+            while left[flavor] and free.get(host) and self._may(flavor, host):
+                self._put(flavor, host)
+                left[flavor] -= 1
+            if not left[flavor]:
+                return
+        for _ in range(int(left[flavor])):
+            if not free or not self._makes_way(flavor, rng):
+                return
+            left[flavor] -= 1
+
+    def _may(self, flavor: int, host: int) -> bool:
+        """Tell whether no limit is in the way of one more VM of a flavor on a host."""
+        held = self.held[host]
+        for others, most in self.holders[flavor]:
+            if sum(held[other] for other in others if other in held) + (flavor in others) > most:
+                return False
+        for group, others, most in self.counted[flavor]:
+            holds = flavor in group or any(other in held for other in group)
+            if holds and sum(held[other] for other in others if other in held) >= most:
+                return False
+        return True
+
+    def _makes_way(self, flavor: int, rng: random.Random) -> bool:
+        """Let a VM of another flavor, of the same size, go to a free place, and one of this flavor take its own."""
+        new = int(self.merged.flavor[flavor])
+        free = list(self.free[new])
+        hosts = [host for host, slots in enumerate(self.slots) if slots[new] and host not in self.free[new]]
+        for host in rng.sample(hosts, min(SWAPS, len(hosts))):
+            for other in [one for one in self.held[host] if int(self.merged.flavor[one]) == new and one != flavor]:
+                self._take(other, host)
+                if self._may(flavor, host):
+                    self._put(flavor, host)
+                    target = next((one for one in free if one != host and self._may(other, one)), None)
+                    if target is not None:
+                        self._put(other, target)
+                        return True
+                    self._take(flavor, host)
+                self._put(other, host)
+        return False
+
+    def _put(self, flavor: int, host: int) -> None:
+        self.held[host][flavor] += 1
+        free = self.free[int(self.merged.flavor[flavor])]
+        free[host] -= 1
+        if not free[host]:
+            del free[host]
+
+    def _take(self, flavor: int, host: int) -> None:
+        self.held[host][flavor] -= 1
+        if not self.held[host][flavor]:
+            del self.held[host][flavor]
+        free = self.free[int(self.merged.flavor[flavor])]
+        free[host] = free.get(host, 0) + 1
+
+    def _whole(self, left: IntArray) -> Result:
+        twins = self.merged.twins()
+        made: Counter[tuple[int, tuple[tuple[int, int], ...]]] = Counter()
+        for (number, places), held in zip(self._places(), self.held, strict=True):
+            shape, waiting = self.problem.classes[number].shape, Counter(held)
+            placed: Counter[int] = Counter()
+            for place, many in places:
+                new = int(self.merged.problem.shapes[shape].flavor[place])
+                for flavor in [one for one in waiting if int(self.merged.flavor[one]) == new]:
+                    take = min(many, waiting[flavor])
+                    if take:
+                        placed[twins[shape][place, flavor]] += take
+                        waiting[flavor] -= take
+                        many -= take
+            made[number, tuple(sorted(placed.items()))] += 1
+        patterns = tuple(
+            HostPattern(host_class=number, count=count, placements=placed)
+            for (number, placed), count in sorted(made.items())
+        )
+        return Result(
+            status="feasible",
+            objectives=self.found.objectives,
+            patterns=patterns,
+            unplaced=tuple(left.tolist()),
+            rounds=self.found.rounds,
+            engine=self.found.engine,
+        )
+
+    def _places(self) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+        for pattern in self.found.patterns:
+            for _ in range(pattern.count):
+                yield pattern.host_class, pattern.placements

@@ -1,0 +1,104 @@
+"""Limits between groups on one host: VMs of a size are named to the places of an answer that does not know them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from solvers.evaluate import evaluate, violations
+from solvers.objective import HostCosts, Objective, Unplaced
+from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
+from solvers.reductions.merged import Merged
+from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
+from solvers.result import Limits
+from solvers.solve import solve
+
+
+def fleet(seed: int, *, groups: int = 8, limits: int = 6, hosts: int = 8) -> Problem:
+    """Return hosts of 8 units, groups of VMs of 2 or 3 units, and how many of one group may be beside another."""
+    rng = random.Random(seed)
+    sizes = [2 if n % 2 else 3 for n in range(groups)]
+    flavors = tuple(Flavor(name=f"group {n}", vcpus=size, arriving=rng.randint(1, 3)) for n, size in enumerate(sizes))
+    shape = Shape(
+        name="units",
+        nodes=1,
+        row_names=((0, "units"),),
+        flavor=np.arange(groups, dtype=np.int64),
+        use=np.array([sizes], dtype=np.int64).T,
+        cost={},
+        touches=np.ones((groups, 1), dtype=np.bool_),
+        stay_only=np.zeros(groups, dtype=np.bool_),
+    )
+    host = HostClass(
+        shape=0,
+        count=hosts,
+        capacity=np.array([8], dtype=np.int64),
+        fixed=np.zeros(1, dtype=np.int64),
+        allowed=np.ones(groups, dtype=np.bool_),
+        stay_penalty=np.zeros(groups, dtype=np.int64),
+    )
+    rules: list[CrossRule] = []
+    for _ in range(limits):
+        first, second = rng.sample(range(groups), 2)
+        at, most = len(rules), rng.choice((0, 0, 1))
+        one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=most, against=at + 1)
+        rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    objectives = (
+        Objective(goal="placed", terms=(Unplaced(np.array(sizes, dtype=np.int64)),)),
+        Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),
+    )
+    return Problem(flavors=flavors, shapes=(shape,), classes=(host,), objectives=objectives, rules=tuple(rules))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_who_is_named_breaks_no_limit(seed: int) -> None:
+    """The answer has as many hosts as the counts, every VM on one or left out, and no limit is broken."""
+    problem = fleet(seed)
+    merged = Merged.of(replace(problem, rules=()))
+    assert merged is not None
+    counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
+    found = named_on_hosts(problem, merged, counts, seed=seed)
+    assert found is not None
+    assert violations(problem, found.patterns, found.unplaced) == []
+    used = evaluate(merged.problem, counts.patterns, counts.unplaced)[1]
+    assert evaluate(problem, found.patterns, found.unplaced)[1] <= used
+
+
+def test_most_have_a_place() -> None:
+    """Of forty small groups with forty limits all VMs are named, some only because others make way."""
+    problem = fleet(3, groups=40, limits=40, hosts=60)
+    merged = Merged.of(replace(problem, rules=()))
+    assert merged is not None
+    counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
+    found = named_on_hosts(problem, merged, counts, seed=0)
+    assert found is not None and not any(found.unplaced)
+    assert violations(problem, found.patterns, found.unplaced) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_limits_between_groups_cost_no_more_hosts_than_they_must(seed: int) -> None:
+    """The whole search comes to what the exact engine proves."""
+    problem = fleet(seed, groups=6, limits=3, hosts=6)
+    assert keeps_apart(problem)
+    found = solve(problem, engine="columns", limits=Limits(time_limit_s=20, rounds=20))
+    best = solve(problem, engine="exact", limits=Limits(time_limit_s=20, rounds=20))
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert best.status == "optimal"
+    assert [row.value for row in found.objectives] == [row.value for row in best.objectives]
+    assert all(row.bound is not None and row.bound <= (row.value or 0) for row in found.objectives)
+
+
+def test_other_rules_are_named_another_way() -> None:
+    """Scopes beside hosts, kinds that hold together and VMs that are there already are not for it."""
+    problem = fleet(0)
+    rack = replace(problem.rules[0], scope="rack")
+    together = replace(problem.rules[0], kind="together", against=-1)
+    there = replace(problem.classes[0], content=((0, 1),))
+    assert keeps_apart(problem)
+    assert not keeps_apart(replace(problem, rules=()))
+    assert not keeps_apart(replace(problem, rules=(rack, *problem.rules[1:])))
+    assert not keeps_apart(replace(problem, rules=(*problem.rules, together)))
+    assert not keeps_apart(replace(problem, classes=(there,)))
