@@ -77,8 +77,14 @@ def _failure(worst: Any) -> Iterator[str]:
     if not isinstance(worst, dict) or worst.get("host") is None:
         return
     name, lost = visible(str(worst["host"])), worst.get("vms_without_place")
+    tried, kinds = worst.get("states"), worst.get("states_in_all")
+    partly = isinstance(tried, int) and isinstance(kinds, int) and tried < kinds
+    if partly and isinstance(lost, int):
+        yield f"Of {kinds:,} kinds of host the fullest {tried:,} were tried, each failing by itself, and no others."
     if lost == 0:
-        yield f"If one host fails, every VM finds a NUMA-true place on the others; the worst to lose is {name}."
+        if_one = "Whichever of these" if partly else "If one host"
+        yield f"{if_one} fails, every VM finds a NUMA-true place on the others; the worst to lose is {name}."
     elif isinstance(lost, int):
         proven = "" if worst.get("proven") else " This is not proven: a solve might find places."
-        yield f"The worst failure of one host is {name}: {count(lost, 'VM')} without a NUMA-true place then.{proven}"
+        which = "of one of these" if partly else "of one host"
+        yield f"The worst failure {which} is {name}: {count(lost, 'VM')} without a NUMA-true place then.{proven}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -236,6 +237,21 @@ def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
     for color, stream, coloured in ((True, Tty(), True), (False, Tty(), False), (True, io.StringIO(), False)):
         Terminal(color=color, out=stream).console().print("text", style="red on blue")
         assert ("\x1b[" in stream.getvalue() and "31" in stream.getvalue()) is coloured
+
+
+def test_no_color_leaves_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR a terminal gets no colour, however it is asked for; bold may stay, and a pipe has neither."""
+
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for stream, bold in ((Tty(), True), (io.StringIO(), False)):
+        Terminal(out=stream).console().print("text", style="bold red on blue")
+        escapes = re.findall(r"\x1b\[([0-9;]*)m", stream.getvalue())
+        assert set(escapes) == ({"1", "0"} if bold else set())
 
 
 def test_a_verb_that_was_only_listed_cannot_run() -> None:

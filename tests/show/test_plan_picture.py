@@ -17,6 +17,7 @@ from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.vm import Cell, CellMode, ThreadPolicy, Vm, VmSpec
 from placer.show.plan_map import map_host
 from placer.show.plan_picture import draw_plan, plan_host_data
+from placer.show.plan_sentences import sentences
 from placer.show.plan_summary import draw_summary
 
 Draw = Callable[[Callable[[Console], None]], str]
@@ -152,3 +153,16 @@ def test_idle_threads_l3_domains_and_sockets(small_plan: Plan, drawn: Draw) -> N
     assert text.index("socket 0") < text.index("node 0") < text.index("socket 1") < text.index("node 1")
     data = plan_host_data(plan, fleet, "h")["nodes"][0]
     assert (data["idle_cpus"], data["free_cpus"], data["free_memory_kib"]) == ("5", "0-3,6-7", 6 << 20)
+
+
+def test_failures_that_were_not_tried_are_not_spoken_for(small_plan: Plan, small_host: Host) -> None:
+    """Where only the fullest hosts were let fail, the report says so, and speaks of these alone."""
+    fleet = Fleet(hosts=(small_host,), vms=())
+    said = {"host": "kvm-a", "vms_without_place": 0, "vcpus_without_place": 0, "proven": False, "states_in_all": 400}
+    part, whole = (
+        sentences(replace(small_plan, vms=(), summary={"worst_host_failure": {**said, "states": n}}), fleet)
+        for n in (64, 400)
+    )
+    assert whole[-1] == "If one host fails, every VM finds a NUMA-true place on the others; the worst to lose is kvm-a."
+    assert part[-2] == "Of 400 kinds of host the fullest 64 were tried, each failing by itself, and no others."
+    assert part[-1].startswith("Whichever of these fails, every VM finds")
