@@ -15,7 +15,7 @@ from typing import Any
 
 from placer.errors import InputError
 from placer.failures.kept import Row, reserve_rows, with_bounds
-from placer.failures.slots import STAND_IN, slots_free, stand_in, stand_ins
+from placer.failures.slots import STAND_IN, below_all, slots_free, stand_in, stand_ins
 from placer.failures.sweep import FailureSweep, domains_of, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.score import PlanValues, goal_values
@@ -186,9 +186,10 @@ def _with_room(
     """Return the fleet with stand-ins for what each domain would lose, kept out of that domain, and for slots."""
     stand_ins = [vm for vms, _ in held.values() for vm in vms]
     rules = [rule for _, own in held.values() for rule in own]
+    lowest = below_all(fleet)
     for (scope, domain), needed in sorted(room.items()):
         label = f"{scope}={domain}"
-        stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, fleet) for name in sorted(needed)]
+        stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, lowest) for name in sorted(needed)]
         if needed:
             own = fleet.host_by_name[domain] if scope == "host" else None
             hosts = {scope: domain} if own is None else {"name": own_name(own.name, own.labels)}

@@ -36,10 +36,14 @@ class SlotsFree:
     proven: bool
 
 
-def stand_in(spec: VmSpec, label: str, name: str, fleet: Fleet) -> Vm:
-    """Return a VM that needs as much as one of this spec, counts for nothing and comes after all that are VMs."""
-    lowest = min((vm.spec.priority for vm in fleet.vms), default=0)
-    own = dataclasses.replace(spec, labels={STAND_IN: label}, weight=0.0, priority=lowest - 1)
+def below_all(fleet: Fleet) -> int:
+    """Return a priority below that of every VM."""
+    return min((vm.spec.priority for vm in fleet.vms), default=0) - 1
+
+
+def stand_in(spec: VmSpec, label: str, name: str, priority: int) -> Vm:
+    """Return a VM that needs as much as one of this spec and counts for nothing."""
+    own = dataclasses.replace(spec, labels={STAND_IN: label}, weight=0.0, priority=priority)
     return Vm(name=f"{STAND_IN} {label} {name}", spec=own)
 
 
@@ -57,9 +61,10 @@ def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], 
     vms: list[Vm] = []
     rules: list[Rule] = []
     domains = domains_of(fleet, rule.scope) if rule.scope else {"": ()}
+    lowest = below_all(fleet)
     for domain in domains:
         label = f"hold {number} {domain}"
-        slots = (stand_in(wanted.spec, label, str(slot), fleet) for slot in range(1, rule.slots + 1))
+        slots = (stand_in(wanted.spec, label, str(slot), lowest) for slot in range(1, rule.slots + 1))
         vms += [dataclasses.replace(slot, pin=wanted.pin) for slot in slots]
         if rule.scope:
             host = fleet.host_by_name[domain] if rule.scope == "host" else None
@@ -72,10 +77,11 @@ def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tup
     """Return a slot for each VM, kept apart from it, wherever it comes."""
     vms: list[Vm] = []
     rules: list[Rule] = []
+    lowest = below_all(fleet)
     for vm in fleet.vms:
         if rule.covers(vm.name, vm.spec.labels):
             label = f"failover {number} {vm.name}"
-            vms.append(stand_in(vm.spec, label, "", fleet))
+            vms.append(stand_in(vm.spec, label, "", lowest))
             own = own_name(vm.name, vm.spec.labels)
             apart = Rule(
                 kind=RuleKind.APART, members={"name": own}, others={STAND_IN: label}, scope=rule.scope, max_per=0

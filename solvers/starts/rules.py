@@ -12,6 +12,8 @@ from solvers.problem import BoolArray, CrossRule, IntArray, Problem
 from solvers.starts.groups import Groups
 
 _PLENTY = 1 << 40
+Place = tuple[int, int]
+"""A shape and a group of it."""
 
 
 @dataclass(slots=True)
@@ -32,8 +34,18 @@ class RuleKeeper:
     _amounts: list[dict[int, int]] = field(init=False)
     _guards: dict[int, list[int]] = field(init=False)
     """Rule of kind ``count`` -> those of kind ``apart`` that limit it."""
+    _now: list[dict[int, int]] = field(init=False)
+    """Of each class, flavor -> VMs on one host of it at the start."""
+    _classes_of: dict[int, list[int]] = field(init=False)
+    """Flavor -> classes that hold some of it."""
+    _fixed_in: dict[int, list[int]] = field(init=False)
+    """Rule -> classes with immovable VMs of it."""
+    _at: tuple[int, dict[int, list[Place]], dict[int, list[Place]]] = field(init=False)
+    """How many groups there are, flavor -> groups that hold some of it, and class -> its groups."""
 
     def __post_init__(self) -> None:
+        self._note_classes()
+        self._at = (-1, {}, {})
         self.rules_of = defaultdict(list)
         self._count, self._start = defaultdict(int), defaultdict(int)
         self._used, self._domains = defaultdict(set), {}
@@ -49,6 +61,32 @@ class RuleKeeper:
                 self.rules_of[flavor].append(index)
             self._split_to_hosts(index, rule)
             self._count_start(index, rule)
+
+    def _note_classes(self) -> None:
+        """Note what is on the hosts of each class: a rule is asked of those alone that hold a VM of it."""
+        self._now, self._classes_of, self._fixed_in = [], defaultdict(list), defaultdict(list)
+        for number, host_class in enumerate(self.problem.classes):
+            content = self.problem.content_of(number)
+            self._now.append({int(flavor): int(content[flavor]) for flavor in np.flatnonzero(content)})
+            for flavor in self._now[-1]:
+                self._classes_of[flavor].append(number)
+            for index in {*host_class.fixed_members, *host_class.fixed_on}:
+                self._fixed_in[index].append(number)
+
+    def _holders(self, index: int, rule: CrossRule) -> list[Place]:
+        """Return the groups with VMs of a rule, in order."""
+        if self._at[0] != sum(map(len, self.groups)):
+            of_flavor: dict[int, list[Place]] = defaultdict(list)
+            of_class: dict[int, list[Place]] = defaultdict(list)
+            for shape, groups in enumerate(self.groups):
+                for group, number in enumerate(groups.host_class):
+                    of_class[number].append((shape, group))
+                    for flavor in {int(groups.shape.flavor[place]) for place in groups.held[group]}:
+                        of_flavor[flavor].append((shape, group))
+            self._at = (sum(map(len, self.groups)), of_flavor, of_class)
+        _, of_flavor, of_class = self._at
+        held = {place for flavor in rule.members for place in of_flavor.get(flavor, ())}
+        return sorted(held.union(*(of_class.get(number, ()) for number in self._fixed_in.get(index, ()))))
 
     def _split_to_hosts(self, index: int, rule: CrossRule) -> None:
         """Where single hosts are domains, a host that holds a member is a group of its own."""
@@ -73,14 +111,16 @@ class RuleKeeper:
 
     def _before(self, index: int, number: int) -> int:
         """Return what the VMs of a rule on each host of a class count at the start."""
-        content = self.problem.content_of(number)
-        then = sum(int(content[flavor]) * amount for flavor, amount in self._amounts[index].items())
+        amounts = self._amounts[index]
+        then = sum(many * amounts.get(flavor, 0) for flavor, many in self._now[number].items())
         return self.problem.classes[number].fixed_members.get(index, 0) + then
 
     def _count_start(self, index: int, rule: CrossRule) -> None:
         """Note what is in each domain at the start of the problem, and what the groups hold already."""
         starting: set[Hashable] = set()
-        for number, host_class in enumerate(self.problem.classes):
+        holding = {number for flavor in rule.members for number in self._classes_of.get(flavor, ())}
+        for number in sorted(holding.union(self._fixed_in.get(index, ()))):
+            host_class = self.problem.classes[number]
             if not self._is_counted(rule, number):
                 continue
             then = self._before(index, number)
@@ -93,14 +133,14 @@ class RuleKeeper:
                 if places:
                     starting.update((number, copy, place) for copy in range(host_class.count) for place in places)
         self._domains[index] = max(1, len(starting))
-        for shape, groups in enumerate(self.groups):
-            for group in range(len(groups)):
-                many = self._members(index, groups, group)
-                if many:
-                    self._note(index, shape, group, many * groups.count[group], tuple(groups.held[group]))
-                fixed = self.problem.classes[groups.host_class[group]].fixed_on.get(index)
-                if fixed is not None:
-                    self._used[index].update(("node", shape, group, int(node)) for node in np.flatnonzero(fixed))
+        for shape, group in self._holders(index, rule):
+            groups = self.groups[shape]
+            many = self._members(index, groups, group)
+            if many:
+                self._note(index, shape, group, many * groups.count[group], tuple(groups.held[group]))
+            fixed = self.problem.classes[groups.host_class[group]].fixed_on.get(index)
+            if fixed is not None:
+                self._used[index].update(("node", shape, group, int(node)) for node in np.flatnonzero(fixed))
 
     def _node_places(self, index: int, number: int) -> range:
         """Return as many places as nodes that a host's members may be on now; floating ones are on all."""

@@ -74,3 +74,25 @@ def test_the_verb_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path.write_text(f"schema: placer.inventory/v1\nhosts: [{host}]\nvms: []\n")
     assert main(["headroom", str(path), "--flavor", "1x1GiB", "--format", "prometheus"]) == 0
     assert 'placer_headroom_vms{flavor="1x1GiB"} 3' in samples(capsys.readouterr().out)
+
+
+def test_prometheus_own_parser_reads_them_back() -> None:
+    """Its client's parser gives back every family, label and value, whatever characters names hold."""
+    from prometheus_client.parser import text_string_to_metric_families as parsed
+
+    names = ['a"b', "back\\slash", "two\nlines", "tab\tand\rreturn", "{x}", "größe", "", "a,b=c", "\\n"]
+    vms = tuple(
+        Verified(vm=f"v{n}", host=name, state="running", planned_share=n / 7, measured_share=None)
+        for n, name in enumerate(names)
+    )
+    room = Headroom(flavor="4x8GiB", total=10**7, at_most=10**7, hosts=tuple(names), counts=range(9), limits={})
+    families = [*headroom_families([room], "host"), *verify_families(Verification(vms=vms))]
+    read = {family.name: family for family in parsed(exposition(families))}
+    told = [family for family in families if any(value is not None for _, value in family.samples)]
+    assert set(read) == {family.name for family in told}
+    for family in told:
+        back = read[family.name]
+        assert (back.type, back.documentation) == ("gauge", family.help)
+        known = [(labels, value) for labels, value in family.samples if value is not None]
+        assert [dict(sample.labels) for sample in back.samples] == [dict(labels) for labels, _ in known]
+        assert [sample.value for sample in back.samples] == pytest.approx([value for _, value in known], rel=1e-9)

@@ -1,0 +1,98 @@
+"""Exports carried out on files as their platform keeps them, and imported again: they are what was planned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from placer.emit.export import export_plan
+from placer.model.fleet import Fleet
+from placer.model.plan import Change
+from placer.model.rules import drain_of
+from placer.planner import solve_fleet
+from placer.read.imports.proxmox import import_proxmox
+
+NODES = ("n1", "n2", "n3")
+CONFIGS = {
+    101: "cores: 4\nsockets: 2\nmemory: 8192\nnuma: 1\n",
+    102: "cores: 2\nmemory: 2048\naffinity: 8-11\n",
+    103: "cores: 2\nmemory: 2048\nnuma: 1\nnuma0: cpus=0-1,hostnodes=3,memory=2048,policy=bind\naffinity: 48-63\n",
+}
+QM = """\
+import pathlib, sys
+verb, vmid, *words = sys.argv[1:]
+path, = pathlib.Path(ROOT).glob(f"*/qemu-server/{vmid}.conf")
+config = dict(line.split(": ", 1) for line in path.read_text().splitlines())
+if verb == "config":
+    print(path.read_text(), end="")
+elif verb == "migrate":
+    path.rename(path.parents[2] / words[0] / "qemu-server" / path.name)
+elif verb == "set":
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        if option == "--delete":
+            config = {key: text for key, text in config.items() if key not in value.split(",")}
+        else:
+            config[option.removeprefix("--")] = value
+    path.write_text("".join(f"{key}: {text}\\n" for key, text in config.items()))
+"""
+
+
+def proxmox(folder: Path) -> Fleet:
+    """Return what is read of the cluster whose configurations are below a folder."""
+    configs = folder / "configs"
+    shutil.rmtree(configs, ignore_errors=True)
+    configs.mkdir()
+    listed = [{"type": "node", "node": node, "status": "online"} for node in NODES]
+    for path in sorted((folder / "pve/nodes").glob("*/qemu-server/*.conf")):
+        shutil.copy(path, configs)
+        node = path.parents[1].name
+        listed.append({"type": "qemu", "vmid": path.stem, "name": f"v{path.stem}", "node": node, "status": "running"})
+    (folder / "resources.json").write_text(json.dumps(listed))
+    return import_proxmox(
+        resources=folder / "resources.json", configs=configs, topology=folder / "hosts", folder=folder
+    ).fleet
+
+
+def test_a_script_for_proxmox_makes_the_plan(repository: Path, tmp_path: Path) -> None:
+    """Cells, affinity and hosts are as planned once the script has run, and nothing is left to do."""
+    (tmp_path / "hosts").mkdir()
+    for node in NODES:
+        (tmp_path / "pve/nodes" / node / "qemu-server").mkdir(parents=True)
+        shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", tmp_path / f"hosts/{node}.xml")
+    for vmid, text in CONFIGS.items():
+        (tmp_path / f"pve/nodes/n1/qemu-server/{vmid}.conf").write_text(text)
+    fleet = proxmox(tmp_path)
+    fleet = replace(fleet, rules=(drain_of("n1", {}),))
+    plan = solve_fleet(fleet, goals="placed,rules,remote", max_moves=3, pin="all", rounds=2)
+    assert len(plan.vms) == 3 and all(vm.host != "n1" for vm in plan.vms)
+    script = export_plan(plan, fleet, "proxmox", None)
+    assert isinstance(script, str)
+    (tmp_path / "plan.sh").write_text(script)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "qm.py").write_text(QM.replace("ROOT", repr(str(tmp_path / "pve/nodes"))))
+    tools = {
+        "qm": f'exec {sys.executable} {tmp_path}/qm.py "$@"\n',
+        "ssh": 'while [ $# -gt 1 ]; do shift; done\neval "$1"\n',
+        "hostname": "echo n9\n",
+    }
+    for name, body in tools.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}")
+        (tmp_path / "bin" / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "PLACER_PVE": str(tmp_path / "pve")}
+    done = subprocess.run(
+        ["bash", "plan.sh", "--apply"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    after = proxmox(tmp_path)
+    for vm in after.vms:
+        wanted = plan.vm_by_name[vm.name]
+        assert vm.current is not None
+        assert (vm.current.host, len(vm.spec.cells)) == (wanted.host, len(fleet.vm_by_name[vm.name].spec.cells))
+        assert frozenset().union(*vm.current.pins.values()) == frozenset().union(*wanted.pins.values()), vm.name
+    again = solve_fleet(after, goals="placed,rules,remote,moves", max_moves=3, rounds=2)
+    assert {vm.change for vm in again.vms} == {Change.NONE}
