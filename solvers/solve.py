@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from solvers.choice import EXACT_LIMIT, Engine, choose, columns_cannot, counts_of
 from solvers.claims import Claims, with_claims
@@ -13,6 +14,9 @@ from solvers.evaluate import evaluate
 from solvers.problem import Problem
 from solvers.proofs.first_claims import proven_first
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
+
+if TYPE_CHECKING:
+    from solvers.improve.stage import Stage
 
 PATIENCE, LONG_PATIENCE = 4, 12
 """Rounds of one kind that may bring nothing before the engines and after them."""
@@ -72,7 +76,7 @@ def solve(
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
     if warm_start is None and engine != "greedy":
-        run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.interrupt)
+        run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.is_over)
         run.best = evacuated(problem, mended(problem, run.best, run.is_over))
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
@@ -230,7 +234,6 @@ class _Ladder:
     def improve(self, patience: int) -> None:
         """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""
         from solvers.improve.stage import stage_of
-        from solvers.starts.best_fit import rows_of
         from solvers.starts.mend import firm
 
         if not self.goes_on:
@@ -238,14 +241,26 @@ class _Ladder:
         stage = stage_of(firm(self.problem, self.best), self.best, seed=self.seed, patience=patience)
         if stage is None:
             return
+        told = False
         while self.goes_on and stage.round():
             self.rounds += 1
+            if stage.is_at_best and not told:
+                # Whoever waits sees the first improvement when it is there, not when the last one is.
+                told = self._improved(stage)
+        self._improved(stage)
+
+    def _improved(self, stage: Stage) -> bool:
+        """Keep what an improvement stage found, and tell it; return whether it is better than what was there."""
+        from solvers.starts.best_fit import rows_of
+
         found = stage.answer()
-        if found is not self.best:
-            values = evaluate(self.problem, found.patterns, found.unplaced)
-            found = replace(found, objectives=rows_of(self.problem, values), engine=self.best.engine)
-            self.best = _better(self.best, found) if self.climbed else found
-            self.tell("improve", "better answer")
+        values = evaluate(self.problem, found.patterns, found.unplaced)
+        if values >= evaluate(self.problem, self.best.patterns, self.best.unplaced):
+            return False
+        found = replace(found, objectives=rows_of(self.problem, values), engine=self.best.engine)
+        self.best = _better(self.best, found) if self.climbed else found
+        self.tell("improve", "better answer")
+        return True
 
     def exact(self, sweeps: tuple[int, int | None] = (0, None)) -> None:
         """Let the exact engine work on the best answer."""

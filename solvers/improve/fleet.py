@@ -147,7 +147,9 @@ class Fleet:
         hosts, places = hosts[fits], places[fits]
         limited = tables.limited[tables.host_class[hosts]]
         if limited.any():
-            may = [self._may_have(int(hosts[n]), int(places[n])) if limited[n] else True for n in range(len(hosts))]
+            may = np.ones(len(hosts), dtype=np.bool_)
+            for n in np.flatnonzero(limited).tolist():
+                may[n] = self._may_have(int(hosts[n]), int(places[n]))
             hosts, places = hosts[may], places[may]
         if budget.moves is None and budget.migrations is None and budget.host_in is None and budget.host_out is None:
             return hosts, places
@@ -171,22 +173,23 @@ class Fleet:
     def _with_homes(self, flavor: int, homes: Homes, hosts: IntArray, places: IntArray) -> tuple[IntArray, IntArray]:
         """Add the places that only a VM may take that was on the host, or just there, before."""
         tables = self.tables
-        extra_hosts, extra_places = [], []
-        for number, host in enumerate(homes.hosts.tolist()):
-            own = tables.placements_of(flavor)
-            own = own[tables.shape_of[own] == tables.shape[host]]
-            allowed = tables.allowed is None or bool(tables.allowed[tables.host_class[host], flavor])
-            own = own[tables.stay_only[own]] if allowed else own
-            if not len(own):
-                continue
-            line = np.full(len(own), number)
-            one = np.full(len(own), allowed)
-            own = own[homes.spare(line, tables.local[own], tables.stay_only[own], one)]
-            extra_hosts.append(np.full(len(own), host))
-            extra_places.append(own)
-        if not extra_hosts:
-            return hosts, places
-        return np.concatenate([hosts, *extra_hosts]), np.concatenate([places, *extra_places])
+        own = tables.placements_of(flavor)
+        allowed = np.ones(len(homes.hosts), dtype=np.bool_)
+        if tables.allowed is not None:
+            allowed = tables.allowed[tables.host_class[homes.hosts], flavor]
+        shape = tables.shape[homes.hosts]
+        found: list[tuple[IntArray, IntArray]] = []
+        for one in np.unique(shape).tolist():
+            here = own[tables.shape_of[own] == one]
+            for may, listed in ((False, here), (True, here[tables.stay_only[here]])):
+                which = np.flatnonzero((shape == one) & (allowed == may)) if len(listed) else listed
+                number, place = np.repeat(which, len(listed)), np.tile(listed, len(which))
+                flags = tables.stay_only[place], np.full(len(number), may)
+                keep = homes.spare(number, tables.local[place], *flags)
+                found.append((number[keep], place[keep]))
+        number, place = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(number, kind="stable")
+        return np.concatenate([hosts, homes.hosts[number[order]]]), np.concatenate([places, place[order]])
 
     def within_budget(self) -> bool:
         """Tell whether what was changed so far is within moves, migrations and what may come to and leave a host."""

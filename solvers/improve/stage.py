@@ -62,8 +62,15 @@ class Stage:
         """Do a round; return whether there was anything to try."""
         return next(self._rounds, self) is None
 
+    @property
+    def is_at_best(self) -> bool:
+        """Whether the fleet as it is now is the best so far, and another one than at the start."""
+        return 0 < self.mark == len(self.fleet.journal)
+
     def answer(self) -> Result:
-        """Return the best answer, without bounds: the one it began with where nothing is better. The stage is over."""
+        """Return the best answer, without bounds: the one it began with where nothing is better. The stage is over,
+        unless it is at its best now.
+        """
         self.fleet.undo(self.mark)
         if not self.mark:
             return self.start

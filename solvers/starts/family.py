@@ -4,7 +4,7 @@ turn. The best by all goals in order is taken, so that none of them is better th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import numpy as np
@@ -14,7 +14,7 @@ from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.tables import tables_of
 from solvers.problem import Problem
 from solvers.proofs.first_claims import proven_first
-from solvers.result import Interrupt, Result
+from solvers.result import Result
 from solvers.starts.best_fit import hosts_used, rows_of
 from solvers.starts.host_after_host import hosts_in_turn
 from solvers.starts.lines import Lines
@@ -34,7 +34,7 @@ LOOKS = 4
 """Answers that the referee looks at, the best first."""
 
 
-def best_of_family(problem: Problem, first: Result, interrupt: Interrupt | None = None) -> Result:
+def best_of_family(problem: Problem, first: Result, is_over: Callable[[], bool] = lambda: False) -> Result:
     """Return the best answer, in the order of objectives, of all heuristics and the first one.
 
     What is on the hosts stays there; only what arrives is placed, and the first answer is taken where that is too much
@@ -53,8 +53,7 @@ def best_of_family(problem: Problem, first: Result, interrupt: Interrupt | None 
     most = max(USUAL_WORK // max(1, work), FEW) if likely else LITTLE_WORK // max(1, work)
     if not 0 < work <= MOST_WORK or most < FEW:
         return first
-    stop = interrupt or Interrupt()
-    for lines in chain(hosts_in_turn(fleet, most, stop), vms_in_turn(fleet, most, stop)):
+    for lines in chain(hosts_in_turn(fleet, most, is_over), vms_in_turn(fleet, most, is_over)):
         for line in _promising(lines, value):
             mark = len(fleet.journal)
             lines.replay(line)

@@ -6,7 +6,7 @@ run short at different places they waste less than looking at one VM and all hos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,13 +14,12 @@ import numpy as np
 
 from solvers.improve.fleet import Fleet
 from solvers.problem import BoolArray, IntArray
-from solvers.result import Interrupt
 from solvers.starts.lines import Lines, least
 from solvers.starts.measures import Floats, Measure, cosine, distance, dot, host_ranks, large, shares
 
 MEASURES: tuple[Measure, ...] = (cosine, dot, distance, large)
 LOOK = 16
-"""Steps after which it is seen whether somebody wants to stop."""
+"""Steps after which it is seen whether the time is up or somebody wants to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class _Kind:
     """Whether rows weigh as much as the VMs that are left want of them."""
 
 
-def hosts_in_turn(fleet: Fleet, most: int, interrupt: Interrupt) -> Iterator[Lines]:
+def hosts_in_turn(fleet: Fleet, most: int, is_over: Callable[[], bool]) -> Iterator[Lines]:
     """Yield the answers of at most so many heuristics that fill host after host.
 
     Every host is filled with what costs least of its flavor there, and in a second turn with anything.
@@ -57,7 +56,7 @@ def hosts_in_turn(fleet: Fleet, most: int, interrupt: Interrupt) -> Iterator[Lin
     steps = 0
     hosts_twice = 2 * tables.hosts
     while (busy := np.flatnonzero((at < hosts_twice) & left.any(axis=1))).size:
-        if steps % LOOK == 0 and interrupt.requested:
+        if steps % LOOK == 0 and is_over():
             break
         steps += 1
         host = turn[line, np.minimum(at, hosts_twice - 1) % tables.hosts]

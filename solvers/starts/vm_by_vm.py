@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from solvers.improve.fleet import Fleet
 from solvers.problem import IntArray
-from solvers.result import Interrupt
 from solvers.starts.lines import Lines, least
 from solvers.starts.measures import Floats, Measure, cosine, distance, dot, host_ranks, orders, roomy, tight
 
 FEWEST, BLOCK = 12, 16_384
 """Heuristics that are tried at once, and numbers that they look at in a step: so many stay near the processor."""
 LOOK = 16
-"""Steps after which it is seen whether somebody wants to stop."""
+"""Steps after which it is seen whether the time is up or somebody wants to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class _Places:
     there: NDArray[np.bool_]
 
 
-def vms_in_turn(fleet: Fleet, most: int, interrupt: Interrupt) -> Iterator[Lines]:
+def vms_in_turn(fleet: Fleet, most: int, is_over: Callable[[], bool]) -> Iterator[Lines]:
     """Yield the answers of at most so many heuristics that place VM by VM, some at a time."""
     waiting = np.array([f for f in np.flatnonzero(fleet.out).tolist() if not fleet.frozen[f]], dtype=np.int64)
     places = _places(fleet, waiting)
@@ -55,16 +54,16 @@ def vms_in_turn(fleet: Fleet, most: int, interrupt: Interrupt) -> Iterator[Lines
     pairs.sort()
     each = max(FEWEST, BLOCK // (places.hosts.shape[1] * fleet.tables.use.shape[1]))
     for first in range(0, len(pairs), each):
-        if interrupt.requested:
+        if is_over():
             return
         some = pairs[first : first + each]
         numbers = [kind for kind, _ in some]
         blocks = [(kinds[n], numbers.index(n), len(numbers) - numbers[::-1].index(n)) for n in sorted(set(numbers))]
-        yield _placed(fleet, places, blocks, np.array([sequences[n] for _, n in some]), interrupt)
+        yield _placed(fleet, places, blocks, np.array([sequences[n] for _, n in some]), is_over)
 
 
 def _placed(
-    fleet: Fleet, places: _Places, blocks: list[tuple[_Kind, int, int]], sequence: IntArray, interrupt: Interrupt
+    fleet: Fleet, places: _Places, blocks: list[tuple[_Kind, int, int]], sequence: IntArray, is_over: Callable[[], bool]
 ) -> Lines:
     """Return the answers of heuristics in blocks of a kind (kind, first, end), each with its order of VMs (C, N)."""
     tables = fleet.tables
@@ -75,7 +74,7 @@ def _placed(
     costs = _costs_differ(fleet, places)
     line = np.arange(len(sequence))[:, None]
     for step in range(sequence.shape[1]):
-        if step % LOOK == 0 and interrupt.requested:
+        if step % LOOK == 0 and is_over():
             break
         which = sequence[:, step]
         hosts, where = places.hosts[which], places.places[which]

@@ -11,10 +11,14 @@ from instances import synthetic_fleet
 from small_problems import small_case, small_problem
 
 import solvers.choice
+import solvers.improve.stage
+from benchmarks.planner_fleets import planner_fleet
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
 from solvers.choice import UnsupportedError, choose, counts_of
 from solvers.evaluate import evaluate, violations
 from solvers.objective import Unplaced
-from solvers.problem import CrossRule, Problem
+from solvers.problem import CrossRule, MoveBudget, Problem
 from solvers.result import Limits, ObjectiveResult, Progress, Result
 from solvers.solve import _better, solve
 
@@ -69,6 +73,18 @@ def test_first_answer_is_told_before_anything_else() -> None:
         ("greedy", "placed", "first answer"),
         ("greedy", "remote", "first answer"),
     ]
+
+
+def test_first_improvement_is_told_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a live fleet the first single moves are told before the rest of the stage."""
+    monkeypatch.setattr(solvers.improve.stage, "TRIES", 2)
+    fleet = planner_fleet(seed=3, hosts=16)
+    problem = compile_fleet(fleet, parse_goals("placed,remote,moves", fleet), MoveBudget(moves=80)).problem
+    told: list[Progress] = []
+    result = solve(problem, limits=Limits(time_limit_s=600, rounds=8), on_progress=told.append)
+    values = [line.value for line in told if line.engine in ("greedy", "improve") and line.goal == "remote"]
+    assert len(values) > 2 and values == sorted(set(values), reverse=True)
+    assert values[-1] >= next(row.value for row in result.objectives if row.goal == "remote")
 
 
 def test_both_engines_in_turn_give_the_better_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
