@@ -14,6 +14,7 @@ from solvers.evaluate import evaluate
 from solvers.improve.stage import stage_on
 from solvers.problem import Problem
 from solvers.reductions.gather import gathered
+from solvers.reductions.make_way import made_way
 from solvers.reductions.merged import Merged
 from solvers.reductions.tries import Try
 from solvers.result import Interrupt, Limits, Result
@@ -22,10 +23,10 @@ from solvers.starts.mend import firm
 
 UNEVEN = 17
 """Kinds of hosts from which on which of them to use is the question."""
-RETIES = 8
+RETIES = 6
 """Times that groups which find no room where they were gathered go elsewhere."""
-PATIENCE, BRIEFLY = 40, 3
-"""Rounds of one kind that may bring nothing; and while VMs are left out, for which another domain may have room."""
+PATIENCE = 40
+"""Rounds of one kind that may bring nothing."""
 
 
 def is_uneven(problem: Problem) -> bool:
@@ -55,28 +56,26 @@ class ByGathering:
         chosen = Try.beside(self.problem, near, self.seed)
         if chosen.warm is None:
             return None
-        found = self._improved(chosen, BRIEFLY)
         for _ in range(RETIES):
-            if not any(found.unplaced) or not self._goes_on:
+            chosen.warm = made_way(chosen.tied.problem, chosen.warm, seed=self.seed)
+            if not any(chosen.warm.unplaced) or not self._goes_on:
                 break
-            chosen.warm = found
+            self.rounds += 1
             other = chosen.again_beside(self.seed)
             if other.warm is None:
                 break
-            chosen, found = other, self._improved(other, BRIEFLY)
-        chosen.warm = found
-        answer = chosen.back(self._improved(chosen, PATIENCE))
+            chosen = other
+        assert chosen.warm is not None
+        answer = chosen.back(self._improved(chosen.tied.problem, chosen.warm))
         values = evaluate(self.problem, answer.patterns, answer.unplaced)
         return replace(answer, objectives=rows_of(self.problem, values))
 
-    def _improved(self, chosen: Try, patience: int) -> Result:
-        """Return the answer to the tied problem, improved in rounds."""
-        problem = chosen.tied.problem
-        assert chosen.warm is not None
-        stage = stage_on(firm(problem, chosen.warm), chosen.warm, seed=self.seed, patience=patience)
+    def _improved(self, problem: Problem, found: Result) -> Result:
+        """Return an answer to the tied problem, improved in rounds."""
+        stage = stage_on(firm(problem, found), found, seed=self.seed, patience=PATIENCE)
         while stage is not None and self._goes_on and stage.round():
             self.rounds += 1
-        return chosen.warm if stage is None else stage.answer()
+        return found if stage is None else stage.answer()
 
     @property
     def _goes_on(self) -> bool:
