@@ -10,13 +10,20 @@ from solvers.pins.cores import Core, Item, PinnedItem, PinResult
 from solvers.pins.cpu_rows import WHOLE, CoreKind, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
 
 
-def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) -> PinResult | None:
+def pin_node(
+    cores: Sequence[Core], items: Sequence[Item], floating: int = 0, *, sparing: bool = False
+) -> PinResult | None:
     """Pin the items of one node, and leave `floating` of the CPUs that may be floated over; None where they do not fit.
 
     Items keep the CPUs they have now where they still may; where what is new then finds no room, the smallest items
     that use loose threads give theirs up first, until all fit. Cores shared between items are few where all is pinned
     anew: ``max(0, Σ_prefer ⌈n / t⌉ − (W − whole))`` where no core is half taken; an item keeps to few L3 domains. What
     is not found so (cores of many widths, half of them isolated) is searched.
+
+    Parameters
+    ----------
+    sparing : leave as many CPUs to float over as can be, for what floats over several nodes: new items take those that
+        nobody may float over first.
     """
     mixed = any(core.slow for core in cores) and not all(core.slow for core in cores)
     bound = any(item.kind != "any" and not item.may_have(core) for item in items for core in cores)
@@ -32,7 +39,8 @@ def pin_node(cores: Sequence[Core], items: Sequence[Item], floating: int = 0) ->
         return pin_node_exact(cores, items, floating=floating)
     current = [index for index, item in enumerate(items) if item.current is not None]
     current.sort(key=lambda index: (items[index].policy == "prefer", -items[index].vcpus, index))
-    thrifty = (False, True) if floating and any(set(core.cpus) - core.floats for core in cores) else (False,)
+    choice = any(set(core.cpus) - core.floats for core in cores)
+    thrifty = (True, False) if sparing and choice else (False, True) if floating and choice else (False,)
     for kept in range(len(current), -1, -1):
         for spare in thrifty:
             seating = _Seating(cores, items, spare)

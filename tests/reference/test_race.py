@@ -320,3 +320,16 @@ def test_a_core_that_dedicated_cpus_cuts_is_enough_for_one_vm(engine: Engine, re
     assert planned(case, fleet_of(inventory), engine).goal("excess").value == reserved
     if not reserved:
         assert assert_holds(case, engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_dedicated_vcpus_leave_what_others_float_over_on_several_nodes(engine: Engine) -> None:
+    """Beside a VM that floats over both nodes a dedicated vCPU takes the isolated CPU, though its own node had enough
+    to float over without.
+    """
+    nodes = [{"id": 0, "cpus": "0-1", "memory": "256MiB"}, {"id": 1, "cpus": "2-5", "memory": "4GiB"}]
+    host = {"name": "h", "nodes": nodes, "isolated_cpus": "4", "l3": ["0-1", "2", "3-4", "5"]}
+    mixed = {"vcpus": 3, "memory": "512MiB", "cells": "none", "cpu_policy": "mixed", "dedicated_vcpus": "0"}
+    vms = [{**mixed, "name": "bound", "pin": "must"}, {**mixed, "name": "floats", "pin": "never"}]
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": vms}
+    assert assert_holds(Case(inventory=inventory, goals="placed,remote"), engine).verdict == "proven"

@@ -57,15 +57,17 @@ class PlanBuilder:
             entry = entries.get(number)
             placed: list[tuple[Placement, int]] = []
             held: set[int] = set()
+            floats = False
             for place, vm in self._places(number, entry):
                 if isinstance(place, Loose):
                     one = found[vm] = self._loose_vm(host, fleet.vms[vm], place)
                     spec = fleet.vms[vm].spec
                     held |= with_idle(spec.thread_policy, dedicated_cpus(spec, one), host.topology)
                     held |= emulator_cpus(spec, one)
+                    floats |= any(part.shared for part in place.parts)
                 else:
                     placed.append((place, vm))
-            pins = self.pinner.pin(number, placed, frozenset(held))
+            pins = self.pinner.pin(number, placed, frozenset(held), floats=floats)
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
                 found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
         return tuple(found[vm] for vm in sorted(found))

@@ -60,9 +60,16 @@ class Pinner:
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
     _broken: Mapping[Pair, int] | None = None
 
-    def pin(self, host: int, placed: Sequence[tuple[Placement, int]], held: frozenset[int] = frozenset()) -> HostPins:
+    def pin(
+        self,
+        host: int,
+        placed: Sequence[tuple[Placement, int]],
+        held: frozenset[int] = frozenset(),
+        *,
+        floats: bool = False,
+    ) -> HostPins:
         """Return the pins of the VMs (placement, index into the fleet) on a host; `held` are CPUs that VMs have which
-        are not bound to one node a cell.
+        are not bound to one node a cell, `floats` tells whether such VMs float there.
 
         Raises
         ------
@@ -83,6 +90,7 @@ class Pinner:
         key = (
             id(capacity),
             held,
+            floats,
             tuple(sorted(broken.items(), key=str)),
             tuple(
                 (need[0], placement, pins, rules, stay)
@@ -92,7 +100,7 @@ class Pinner:
         if key not in self._answers:
             placements = [placement for placement, _ in placed]
             needed = [need[1] for need in needs]
-            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held)
+            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held, floats)
             self._answers[key] = self._pin(work)
         return self._answers[key]
 
@@ -163,7 +171,7 @@ class Pinner:
             if self.save_cpus and all(item.kind == "any" for item in items):
                 cores = [replace(core, slow=False) for core in cores]
             # What runs already may be more than the CPUs to float over carry: then as much as is left is.
-            answer = pin_node(cores, items, floats) or (pin_node(cores, items) if floats else None)
+            answer = pin_node(cores, items, floats, sparing=work.floats) or (pin_node(cores, items) if floats else None)
             if answer is not None:
                 break
         if answer is None:
@@ -303,7 +311,7 @@ class _HostWork:
     """One host being pinned: its VMs with their needs and placements, and what each has so far.
 
     `stays` tells the parts that are on their nodes now, a VM each, whatever becomes of its other parts; `held` are CPUs
-    of VMs that are not bound to one node a cell.
+    of VMs that are not bound to one node a cell, and `floats` tells whether any of those float.
     """
 
     host: int
@@ -316,6 +324,7 @@ class _HostWork:
     broken: Mapping[tuple[int, int | None], int]
     stays: Sequence[tuple[bool, ...]]
     held: frozenset[int]
+    floats: bool
     cpus: list[list[tuple[int, ...]]] = field(init=False)
     floating: list[list[frozenset[int]]] = field(init=False)
     extra: list[frozenset[int] | None] = field(init=False)
