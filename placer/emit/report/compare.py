@@ -135,6 +135,10 @@ def _notes(scenarios: Sequence[Scenario]) -> Iterator[str]:
             continue
         for reason, vms in row.planned.unplaced.items():
             yield f"{visible(row.name)}: {count(vms, 'VM')} without a place: {visible(reason)}"
+        if (over := row.planned.over) is not None:
+            lacks = listed([f"{figure(many)} {visible(part)}" for part, many in over.parts.items()], 3)
+            why = f": {visible(over.why)}" if over.why else ""
+            yield f"{visible(row.name)}: VMs that run would take {lacks} more than their hosts have{why}"
         for rule in row.planned.reserve:
             if not rule.proven:
                 lacks = f"lacks {figure(rule.value)}, in any plan at least {figure(rule.bound)}"

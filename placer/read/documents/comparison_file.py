@@ -69,6 +69,13 @@ class Kept(_Part):
     bound: float | None = None
 
 
+class Over(_Part):
+    """What VMs that run would take that their hosts have not, part by part, and why they stay there."""
+
+    parts: dict[str, float]
+    why: str | None = None
+
+
 class Failures(_Part):
     """All failures of one scenario, the worst first."""
 
@@ -96,6 +103,7 @@ class Planned(_Part):
     goals: list[ComparedGoal]
     failures: Failures | None = None
     reserve: list[Kept] = []
+    over: Over | None = None
 
 
 class Scenario(_Part):

@@ -108,6 +108,9 @@ def _instance(tree: LineMap, name: str, ident: str, cluster: Platform) -> None:
     container = said(tree, "type") == "container"
     running = said(tree, "status") in (None, "Running", "Frozen")
     host = said(tree, "location")
+    # A server that is in no cluster calls its own place none.
+    if host == "none" and len(cluster.hosts) == 1:
+        (host,) = cluster.hosts
     if container and not running:
         return
     if host not in cluster.hosts:

@@ -12,6 +12,7 @@ import pytest
 from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.rules import matches
+from placer.read.imports.incus import import_incus
 from placer.read.imports.kubevirt import import_kubevirt
 from placer.read.imports.openstack import OpenstackFiles, import_openstack
 from placer.read.imports.proxmox import import_proxmox
@@ -162,3 +163,24 @@ def test_servers_as_the_api_lists_them(tmp_path: Path) -> None:
     )
     fleet = import_openstack(files, topology=None, folder=tmp_path).fleet
     assert [(vm.name, vm.spec.vcpus) for vm in fleet.vms] == [("web", 2)]
+
+
+def test_a_server_of_its_own_is_where_its_instances_are(tmp_path: Path) -> None:
+    """Incus without a cluster tells no location: with one server there is one place."""
+    threads = [{"id": cpu, "numa_node": 0, "online": True} for cpu in range(4)]
+    memory = {"nodes": [{"numa_node": 0, "total": 2**34}], "total": 2**34}
+    cpu = {"sockets": [{"socket": 0, "cores": [{"core": 0, "threads": threads}]}]}
+    config = {"limits.cpu": "2", "limits.memory": "2GiB"}
+    (tmp_path / "resources").mkdir()
+    (tmp_path / "resources/i1.json").write_text(json.dumps({"cpu": cpu, "memory": memory}))
+    (tmp_path / "members.json").write_text(json.dumps([{"server_name": "i1", "status": "Online"}]))
+    web = {"name": "web", "type": "virtual-machine", "location": "none", "expanded_config": config}
+    (tmp_path / "instances.json").write_text(json.dumps([web]))
+    fleet = import_incus(
+        instances=tmp_path / "instances.json",
+        members=tmp_path / "members.json",
+        resources=tmp_path / "resources",
+        topology=None,
+        folder=tmp_path,
+    ).fleet
+    assert [vm.current.host for vm in fleet.vms if vm.current is not None] == ["i1"]
