@@ -32,7 +32,7 @@ def test_everything_offered_is_there() -> None:
 def test_main_job_from_python(repository: Path, tmp_path: Path) -> None:
     """Read, solve, check, write and read again: the lines of the README."""
     fleet = placer.read_fleet(repository / "data" / "two-node.yaml")
-    plan = placer.solve(fleet, time_limit_s=30)
+    plan = placer.solve(fleet, time_limit_s=600)
     assert not plan.unplaced
     assert placer.check(fleet, plan).ok
     placer.write_plan(plan, tmp_path / "plan.json")

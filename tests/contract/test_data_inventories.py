@@ -31,7 +31,7 @@ def job(
 ) -> tuple[Fleet, Plan, dict[str, Path]]:
     """Solve one inventory and export its domains; VM name -> file."""
     fleet = read_fleet(DATA / request.param)
-    plan = solve_fleet(fleet, time_limit_s=60)
+    plan = solve_fleet(fleet, time_limit_s=600)
     written = export_plan(plan, fleet, "libvirt", tmp_path_factory.mktemp("out"))
     files = {read_domain(path.read_bytes(), str(path)).name: path for path in written}
     return fleet, plan, files

@@ -66,7 +66,7 @@ def exported(fleet: Fleet, plan: Plan, number: int) -> tuple[bytes, bytes]:
 def assert_all_stay(paths: list[Path], folder: Path, more: str = "80-95") -> None:
     """Import, solve, export and import again: every domain is the same, and is where it was."""
     fleet = fleet_of(paths, folder, more)
-    plan = solve_fleet(fleet, time_limit_s=60, workers=1, max_moves=0)
+    plan = solve_fleet(fleet, time_limit_s=600, workers=1, max_moves=0)
     assert not plan.unplaced and [str(fault) for fault in check(fleet, plan).faults] == []
     for number, path in enumerate(paths):
         old, new = exported(fleet, plan, number)
@@ -101,7 +101,7 @@ BOUND = frozenset({"gaming", "vf-virtiofs", "pxb", "cat"})
 def test_on_another_host_only_pins_and_policies_change(tmp_path: Path, name: str) -> None:
     """What changes host keeps all that is not placer's, reads back as planned, and has a QEMU line."""
     fleet = fleet_of([OWN / f"{name}.xml"], tmp_path, move=True)
-    plan = solve_fleet(fleet, time_limit_s=60, workers=1, max_moves=1)
+    plan = solve_fleet(fleet, time_limit_s=600, workers=1, max_moves=1)
     (vm,) = plan.vms
     assert vm.host == "next" and [str(fault) for fault in check(fleet, plan).faults] == []
     old, new = exported(fleet, plan, 0)

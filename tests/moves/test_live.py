@@ -20,10 +20,10 @@ from placer.read.inventory.inventory import read_fleet
 def test_a_budgeted_plan_carried_out_is_left_unchanged(repository: Path) -> None:
     """After a plan of at most three moves `max_moves=0` changes nothing, and its schedule is empty."""
     fleet = read_fleet(repository / "data/mixed-racks.yaml")
-    first = solve_fleet(fleet, goals="placed,rules,moves", max_moves=3, time_limit_s=30)
+    first = solve_fleet(fleet, goals="placed,rules,moves", max_moves=3, time_limit_s=600)
     done = fleet_after(fleet, first)
     done = replace(done, vms=tuple(vm for vm in done.vms if vm.current is not None))
-    again = solve_fleet(done, goals="placed,rules,moves", max_moves=0, time_limit_s=30)
+    again = solve_fleet(done, goals="placed,rules,moves", max_moves=0, time_limit_s=600)
     assert compare_with_now(done, again).same
     assert schedule_moves(done, again).steps == ()
 
@@ -39,7 +39,7 @@ HOSTS = [
 def settled(repository: Path) -> Fleet:
     """Return the bundled mixed fleet with a plan carried out, so that all is where a plan wants it."""
     fleet = read_fleet(repository / "data/mixed-racks.yaml")
-    done = fleet_after(fleet, solve_fleet(fleet, goals="placed,rules,moves", max_moves=10, time_limit_s=30))
+    done = fleet_after(fleet, solve_fleet(fleet, goals="placed,rules,moves", max_moves=10, time_limit_s=600))
     return replace(done, vms=tuple(vm for vm in done.vms if vm.current is not None))
 
 
@@ -54,7 +54,7 @@ def test_draining_a_host_moves_its_movable_vms_and_no_others(settled: Fleet, nam
     rules = [rule for rule in settled.rules if reserve or rule.kind is not RuleKind.RESERVE]
     drained = replace(settled, rules=(*rules, Rule(kind=RuleKind.DRAIN, hosts={"name": name})))
     there = {vm.name for vm in settled.vms if is_present(settled, vm) and vm.current and vm.current.host == name}
-    plan = solve_fleet(drained, goals="placed,rules,moves", max_moves=40, time_limit_s=30)
+    plan = solve_fleet(drained, goals="placed,rules,moves", max_moves=40, time_limit_s=600)
     gone = {vm.name for vm in plan.vms if vm.from_host is not None}
     stay = {vm.name for vm in plan.vms if vm.name in there and vm.host == name}
     moves = plan.goal("moves")

@@ -111,6 +111,6 @@ def test_live_plans_solved_again_replay_by_their_rounds(build: Any, seed: int) -
         where = build.now("abcd"[number // 2], nodes=(number % 2,))
         vms.append(build.vm(name, build.spec(vcpus, memory), current=where))
     fleet = build.fleet(hosts, vms)
-    first = solve_fleet(fleet, goals="placed,headroom:4x8GiB", max_moves=8, time_limit_s=30)
-    again = solve_fleet(fleet, goals="placed,headroom:4x8GiB", max_moves=8, time_limit_s=30, rounds=first.rounds)
+    first = solve_fleet(fleet, goals="placed,headroom:4x8GiB", max_moves=8, time_limit_s=600)
+    again = solve_fleet(fleet, goals="placed,headroom:4x8GiB", max_moves=8, time_limit_s=600, rounds=first.rounds)
     assert (again.vms, again.rounds, again.summary) == (first.vms, first.rounds, first.summary)

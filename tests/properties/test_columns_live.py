@@ -26,7 +26,7 @@ from solvers.exact.search import solve_exact
 from solvers.problem import MoveBudget
 from solvers.result import Limits
 
-LIMITS = Limits(time_limit_s=60)
+LIMITS = Limits(time_limit_s=600)
 
 
 def busy_fleet(seed: int) -> Fleet:
@@ -95,15 +95,15 @@ def test_all_in_one_solve_is_the_exact_optimum(seed: int) -> None:
 )
 def test_a_plan_carried_out_rests(fleet: Fleet, goals: str) -> None:
     """After a plan with a limit no VM moves where none may; after one proven best without, none though all may."""
-    first = solve_fleet(fleet, goals=f"{goals},moves", max_moves=4, engine="states", time_limit_s=60)
+    first = solve_fleet(fleet, goals=f"{goals},moves", max_moves=4, engine="states", time_limit_s=600)
     assert any(vm.from_host is not None or vm.change.value != "none" for vm in first.vms)
     done = fleet_after(fleet, first)
-    again = solve_fleet(done, goals=f"{goals},moves", max_moves=0, engine="states", time_limit_s=60)
+    again = solve_fleet(done, goals=f"{goals},moves", max_moves=0, engine="states", time_limit_s=600)
     assert compare_with_now(done, again).same
-    free = solve_fleet(done, goals=f"{goals},moves", max_moves=10_000, engine="states", time_limit_s=60)
+    free = solve_fleet(done, goals=f"{goals},moves", max_moves=10_000, engine="states", time_limit_s=600)
     assert free.status == "optimal"
     settled = fleet_after(done, free)
-    last = solve_fleet(settled, goals=f"{goals},moves", max_moves=10_000, engine="states", time_limit_s=60)
+    last = solve_fleet(settled, goals=f"{goals},moves", max_moves=10_000, engine="states", time_limit_s=600)
     assert compare_with_now(settled, last).same
 
 
@@ -112,6 +112,6 @@ def test_new_vms_and_moves_are_told_apart() -> None:
     fleet = two_node_fleet(seed=4, hosts=8)
     new = tuple(Vm(name=f"new-{n}", spec=cell_spec(1, 4, 8 * KIB_PER_GIB)) for n in range(5))
     grown = dataclasses.replace(fleet, vms=(*fleet.vms, *new))
-    plan = solve_fleet(grown, goals="placed,remote,moves", max_moves=0, engine="states", time_limit_s=60)
+    plan = solve_fleet(grown, goals="placed,remote,moves", max_moves=0, engine="states", time_limit_s=600)
     assert plan.status == "optimal" and not plan.unplaced
     assert all(vm.from_host is None for vm in plan.vms if not vm.name.startswith("new-"))

@@ -28,7 +28,7 @@ def test_live_values_are_the_enumerated_optimum(first: int) -> None:
         fleet = small_live_fleet(seed)
         budget = (0, 1, 2, None)[seed % 4]
         compiled = compile_fleet(fleet, parse_goals(GOALS, fleet), MoveBudget(moves=budget))
-        result = solve_exact(compiled.problem, limits=Limits(time_limit_s=60))
+        result = solve_exact(compiled.problem, limits=Limits(time_limit_s=600))
         values, left = [], 0
         for objective, found in zip(compiled.problem.objectives, result.objectives, strict=True):
             assert found.value is not None and found.value == found.bound, f"seed {seed}"

@@ -26,7 +26,7 @@ BATCHES = range(0, CASES, BATCH)
 def solved(fleet: Fleet, *, symmetry: bool = True) -> tuple[tuple[float, ...], tuple[float, ...], Result]:
     """Return values and bounds of the goal vector in people's units."""
     compiled = compile_fleet(fleet, parse_goals(GOALS, fleet))
-    result = solve_exact(compiled.problem, limits=Limits(time_limit_s=60), symmetry=symmetry)
+    result = solve_exact(compiled.problem, limits=Limits(time_limit_s=600), symmetry=symmetry)
     values, bounds = [], []
     for objective, found in zip(compiled.problem.objectives, result.objectives, strict=True):
         assert found.value is not None and found.bound is not None

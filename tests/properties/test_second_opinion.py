@@ -21,7 +21,7 @@ def test_true_bounds_are_confirmed_and_false_ones_refuted(seed: int) -> None:
     """HiGHS confirms every bound of the exact engine, and refutes the same bound raised by one."""
     fleet = small_fleet(seed) if seed % 2 else small_live_fleet(seed)
     problem = compile_fleet(fleet, parse_goals("placed,rules,remote,hosts,cores,moves", fleet)).problem
-    result = solve_exact(problem, limits=Limits(time_limit_s=60))
+    result = solve_exact(problem, limits=Limits(time_limit_s=600))
     values = [found.value for found in result.objectives if found.value is not None]
     bounds = [found.bound for found in result.objectives if found.bound is not None]
     assert {opinion.verdict for opinion in second_opinion(problem, values, bounds)} == {"confirmed"}

@@ -35,7 +35,7 @@ def made(*vms: tuple[str, str, int, int, int], more: str = "") -> Fleet:
 
 def fit(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]], max_moves: int = 0) -> Fit:
     """Return what is found however busy the machine is."""
-    return fit_within(fleet, wanted, max_moves=max_moves, time_limit_s=60)
+    return fit_within(fleet, wanted, max_moves=max_moves, time_limit_s=600)
 
 
 def flavor(text: str) -> Wanted:

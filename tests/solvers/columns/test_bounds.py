@@ -39,7 +39,7 @@ def known(seed: int) -> tuple[Problem, tuple[tuple[int, ...], ...]]:
 
 def kit_of(problem: Problem, rounds: int = 1_000) -> Kit:
     """Return the parts of a run."""
-    clock = Clock(limits=Limits(time_limit_s=60, rounds=rounds), interrupt=Interrupt())
+    clock = Clock(limits=Limits(time_limit_s=600, rounds=rounds), interrupt=Interrupt())
     return Kit(StateModel(problem=problem), clock, 0, None, None)
 
 
@@ -137,7 +137,7 @@ def test_a_run_stopped_at_any_round_claims_no_more_than_is_true(rounds: int) -> 
     """After no round, one and a few: bound <= optimum <= value, for objectives as good as the optimum before them."""
     for seed in CASES[rounds::4]:
         problem, values = known(seed)
-        result = solve_columns(problem, limits=Limits(time_limit_s=60, rounds=rounds))
+        result = solve_columns(problem, limits=Limits(time_limit_s=600, rounds=rounds))
         if not values:
             assert result.status == "unknown"
             continue
@@ -216,7 +216,7 @@ def packed(seed: int) -> Problem:
 def test_branches_close_what_prices_leave_open_and_are_confirmed(seed: int) -> None:
     """The bound of a tree is the optimum; HiGHS confirms it, refutes a raised claim, and takes no tree out of place."""
     problem = packed(seed)
-    result = solve_columns(problem, limits=Limits(time_limit_s=60, rounds=60))
+    result = solve_columns(problem, limits=Limits(time_limit_s=600, rounds=60))
     best = solve_exact(problem, limits=Limits(time_limit_s=20))
     assert best.status == result.status == "optimal"
     assert [row.value for row in result.objectives] == [row.bound for row in best.objectives]

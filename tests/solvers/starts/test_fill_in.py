@@ -40,7 +40,7 @@ def test_exact_fits_are_filled(seed: int) -> None:
     """Where greedy leaves VMs out of hosts that they fill exactly, all are placed, and nothing is broken."""
     problem = cut_exactly(seed, 6)
     first = solve_greedy(problem)
-    found, searched = fill_in(problem, first, time_limit_s=60)
+    found, searched = fill_in(problem, first, time_limit_s=600)
     assert any(first.unplaced) and searched and not any(found.unplaced)
     assert not violations(problem, found.patterns, found.unplaced)
     assert evaluate(problem, found.patterns, found.unplaced)[:2] == (0, 0)
@@ -62,12 +62,12 @@ def test_no_search_where_it_cannot_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     short = replace(full, classes=(replace(full.classes[0], count=5),))
     for problem in (placed, short):
         first = solve_greedy(problem)
-        assert fill_in(problem, first, time_limit_s=60) == (first, False)
+        assert fill_in(problem, first, time_limit_s=600) == (first, False)
     first = solve_greedy(full)
     for name, limit in (("COUNTS", 10), ("ALIKE", 100)):
         with monkeypatch.context() as patch:
             patch.setattr(solvers.starts.fill_in, name, limit)
-            assert fill_in(full, first, time_limit_s=60) == (first, False)
+            assert fill_in(full, first, time_limit_s=600) == (first, False)
 
 
 def test_a_search_cut_off_counts_as_never_begun() -> None:
