@@ -21,7 +21,7 @@ from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.memory_room import Pool, memory_room
 from placer.model.plan import Plan, PlanVm
 from placer.model.sets import memory_set
-from placer.model.vm import Vm, VmSpec
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 MOST_WAYS = 20_000
 """Above so many ways to place a VM on one host, how many fit there is not counted."""
@@ -46,7 +46,8 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
 
     Failed and drained hosts, and hosts without KVM, hold none. A flavor without memory takes no overhead either and
     fits wherever its CPUs do; others take the default overhead, each cell on a node's own memory or, where it has none,
-    on a node's that it reaches. None where VMs are placed that are not bound to one node a cell.
+    on a node's that it reaches. None where VMs are placed that are not bound to one node a cell, and where what takes
+    CPUs nobody knows depends on which they are.
     """
     if any(planned.bound for planned in plan.vms):
         return None
@@ -63,10 +64,14 @@ def free_slots(fleet: Fleet, plan: Plan, slot: Slot) -> int | None:
         if key not in rooms:
             rooms[key] = memory_room(host)
         nodes = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus & host.usable_cpus]
+        there = placed.get(host.name, ())
+        unpinned = _unpinned(host, there)
+        if unpinned is None:
+            return None
         if slot.policy == "floating":
-            total += _floating(host, placed.get(host.name, ()), slot, rooms[key])
+            total += _floating(host, there, unpinned, slot, rooms[key])
             continue
-        cells = _cells(host, placed.get(host.name, ()), slot, rooms[key])
+        cells = _cells(host, there, unpinned, slot, rooms[key])
         alike = (id(host.topology), tuple(node.id for node in nodes), tuple(sorted(cells.items(), key=str)))
         if alike not in known:
             known[alike] = _whole_vms(host, nodes, cells, slot)
@@ -81,39 +86,48 @@ _Cells = Mapping[tuple[str, int], int]
 """("CPUs" or "memory", node id) -> cells for which the node has enough of it."""
 
 
-def _cells(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> _Cells:
+def _cells(
+    host: Host, placed: Sequence[tuple[Vm, PlanVm]], unpinned: Counter[int], slot: Slot, room: Mapping[Pool, int]
+) -> _Cells:
     """Return for how many cells each node of a host has CPUs and memory left beside the VMs placed there."""
     free = _free_memory(host, placed, room)
     use = cpu_use(host, placed)
-    taken, floating, unpinned = use.taken, shared_vcpus(use), _unpinned(host, placed)
+    taken, floating = use.taken, shared_vcpus(use)
     memory = slot.memory_kib // slot.cells
     if slot.memory_kib:
         memory += -(-_overhead_kib(slot) // slot.cells)
     cells = {}
     for node in host.topology.nodes:
         shared = floating.get(node.id, 0.0)
-        own, lost = slot.policy == "dedicated", unpinned[node.id]
-        left = _free_cpus(host, node, taken, shared) if own else _free_shares(host, node, taken, shared)
-        left -= lost if own else lost * Fraction(str(host.cpu_ratio))
+        lost, own = unpinned[node.id], slot.policy == "dedicated"
+        left = _free_cpus(host, node, taken, shared) - lost if own else _free_shares(host, node, taken, shared, lost)
         cells["CPUs", node.id] = max(0, int(left // (slot.vcpus // slot.cells)))
         if memory:
             cells["memory", node.id] = max(0, free.get((node.id, None), 0)) // memory
     return cells
 
 
-def _unpinned(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> Counter[int]:
+def _unpinned(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> Counter[int] | None:
     """Return the dedicated vCPUs of each node of which only the node is known: a CPU each that is not free.
 
-    A plan pins every dedicated vCPU to one; of a fleet as it runs the pins need not be known.
+    A plan pins every dedicated vCPU to one; of a fleet as it runs the pins need not be known. None where how much they
+    take depends on which CPUs they have: thread policies, emulators with a CPU of their own, CPUs that not all may use.
     """
     node_of = host.topology.node_of_cpu
-    return Counter(
-        node_of[min(pin)]
-        for vm, planned in placed
-        if not vm.pins_fixed and not planned.bound
-        for vcpu, pin in planned.pins.items()
-        if len(pin) > 1 and vm.spec.is_dedicated(vcpu)
-    )
+    out: Counter[int] = Counter()
+    for vm, planned in placed:
+        if vm.pins_fixed or planned.bound or vm.spec.cpu_policy is CpuPolicy.SHARED:
+            continue
+        loose = [pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and vm.spec.is_dedicated(vcpu)]
+        if loose and not _takes_one_each(vm.spec, planned):
+            return None
+        out.update(node_of[min(pin)] for pin in loose)
+    return None if out and host.dedicated_pool != host.shared_pool else out
+
+
+def _takes_one_each(spec: VmSpec, planned: PlanVm) -> bool:
+    own_emulator = spec.emulator_threads is EmulatorPolicy.ISOLATE and planned.emulator is None
+    return spec.thread_policy is ThreadPolicy.PREFER and not own_emulator
 
 
 def _free_memory(host: Host, placed: Sequence[tuple[Vm, PlanVm]], room: Mapping[Pool, int]) -> dict[Pool, int]:
@@ -125,13 +139,15 @@ def _free_memory(host: Host, placed: Sequence[tuple[Vm, PlanVm]], room: Mapping[
     return free
 
 
-def _floating(host: Host, placed: Sequence[tuple[Vm, PlanVm]], slot: Slot, room: Mapping[Pool, int]) -> int:
+def _floating(
+    host: Host, placed: Sequence[tuple[Vm, PlanVm]], unpinned: Counter[int], slot: Slot, room: Mapping[Pool, int]
+) -> int:
     """Return how many VMs that float over a host fit, of its shared vCPUs and ordinary memory on all nodes together."""
     free = _free_memory(host, placed, room)
     use = cpu_use(host, placed)
     shared = shared_vcpus(use)
     runs = [node for node in host.topology.nodes if node.kind is NodeKind.NORMAL and node.cpus]
-    vcpus = sum(_free_shares(host, node, use.taken, shared.get(node.id, 0.0)) for node in runs)
+    vcpus = sum(_free_shares(host, node, use.taken, shared.get(node.id, 0.0), unpinned[node.id]) for node in runs)
     fits = int(vcpus // slot.vcpus)
     if slot.memory_kib:
         kib = sum(max(0, free.get((node, None), 0)) for node in memory_set(host.topology))
@@ -143,9 +159,9 @@ def _overhead_kib(slot: Slot) -> int:
     return VmSpec(vcpus=slot.vcpus, memory_kib=slot.memory_kib).overhead_taken_kib
 
 
-def _free_shares(host: Host, node: Node, taken: set[int], shared: float) -> Fraction:
-    """Return how many more shared vCPUs a node carries at the host's overcommit."""
-    room = len((host.shared_pool & node.cpus) - taken) * Fraction(str(host.cpu_ratio))
+def _free_shares(host: Host, node: Node, taken: set[int], shared: float, lost: int) -> Fraction:
+    """Return how many more shared vCPUs a node carries at the host's overcommit; `lost` CPUs more are taken."""
+    room = (len((host.shared_pool & node.cpus) - taken) - lost) * Fraction(str(host.cpu_ratio))
     return max(Fraction(0), room - Fraction(shared).limit_denominator(10**6))
 
 

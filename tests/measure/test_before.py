@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from placer.measure.before import values_before
 from placer.read.inventory.inventory import parse_fleet
 
@@ -24,6 +26,22 @@ def test_dedicated_vcpus_take_cpus_wherever_their_pins_are_not_known() -> None:
     assert before("headroom:4x1GiB:dedicated") == {"headroom:4x1GiB:dedicated": 3}
     assert before("headroom:4x1GiB:shared") == {"headroom:4x1GiB:shared": 3}
     assert before("headroom:2x0") == {"headroom:2x0": 7}
+    assert before("headroom:4x1GiB:floating") == {"headroom:4x1GiB:floating": 3}
+
+
+@pytest.mark.parametrize(
+    "more", ["thread_policy: isolate", "thread_policy: pairs", "emulator_threads: isolate", "dedicated_cpus: 0-3"]
+)
+def test_what_depends_on_which_cpus_they_have_is_unknown(more: str) -> None:
+    """Siblings that stay idle, an emulator's own CPU and pools that are apart: how much is taken nobody can tell."""
+    host, vm = (more, "") if "cpus" in more else ("", f", {more}")
+    text = f"""schema: placer.inventory/v1
+hosts:
+  - {{name: a, nodes: [{{id: 0, cpus: 0-7, memory: 64GiB}}]{host and ", " + host + ", shared_cpus: 4-7"}}}
+vms:
+  - {{name: v1, vcpus: 2, memory: 8GiB, cells: 1, host: a, nodes: [0], cpu_policy: dedicated{vm}}}
+"""
+    assert values_before(parse_fleet(text.encode(), "fleet.yaml", "."), ["headroom:2x0"]) == {"headroom:2x0": None}
 
 
 def test_pins_that_are_known_take_what_they_say() -> None:
