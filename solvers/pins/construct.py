@@ -79,19 +79,34 @@ def _by_kind(cores: Sequence[Core], items: Sequence[Item], floating: int) -> Pin
 
 
 def _on_sides(cores: Sequence[Core], items: Sequence[Item], there: Set[int]) -> PinResult | None:
-    """Pin the items `there` on the efficiency cores and the others on the performance cores."""
-    pinned: dict[int, PinnedItem] = {}
+    """Pin the items `there` on the efficiency cores and the others on the performance cores.
+
+    Emulator CPUs are bound to no kind: those that an item has on the other side stay there.
+    """
+    of_side = [{cpu for core in cores if core.slow is side for cpu in core.cpus} for side in (False, True)]
+    across = {
+        number
+        for number, item in enumerate(items)
+        if item.vcpus and item.extra and item.current_extra
+        if of_side[number not in there].issuperset(item.current_extra)
+    }
+    pinned = [PinnedItem((), ())] * len(items)
     held: frozenset[int] = frozenset()
     for side in (False, True):
-        own = [number for number in range(len(items)) if (number in there) is side]
-        part = [core for core in cores if core.slow is side]
-        found = pin_node(part, [replace(items[number], kind="any") for number in own]) if own else None
-        if own and found is None:
+        given = {number: replace(item, kind="any") for number, item in enumerate(items) if (number in there) is side}
+        for number in across:
+            if number in given:
+                given[number] = replace(given[number], extra=0, current_extra=())
+            else:
+                given[number] = replace(items[number], policy="prefer", vcpus=0, current=(), kind="any")
+        found = pin_node([core for core in cores if core.slow is side], list(given.values())) if given else None
+        if given and found is None:
             return None
         if found is not None:
-            pinned.update(zip(own, found.items, strict=True))
+            for number, one in zip(given, found.items, strict=True):
+                pinned[number] = PinnedItem(pinned[number].cpus + one.cpus, pinned[number].extra + one.extra)
             held |= found.held
-    return PinResult(items=tuple(pinned[number] for number in range(len(items))), held=held)
+    return PinResult(items=tuple(pinned), held=held)
 
 
 def _too_much(cores: Sequence[Core], items: Sequence[Item]) -> bool:

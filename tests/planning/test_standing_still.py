@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from placer.check.check import check
@@ -10,7 +11,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Reserve
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import CpuPolicy, DeviceRequest, EmulatorPolicy, PinPolicy, ThreadPolicy
+from placer.model.vm import CoreKind, CpuPolicy, DeviceRequest, EmulatorPolicy, PinPolicy, ThreadPolicy
 from placer.planner import solve_fleet
 
 
@@ -85,3 +86,14 @@ def test_a_pool_of_one_cpu_is_nobodys_own(build: Any) -> None:
     host = build.host(topology=build.topology(1, 4), dedicated_cpus=frozenset({1, 2, 3}))
     vms = [build.vm(name, build.spec(2, 1), current=build.now(nodes=None)) for name in "uv"]
     unchanged(build.fleet([host], vms))
+
+
+def test_an_emulator_on_the_other_kind_of_core_stays(build: Any) -> None:
+    """A VM on performance cores whose own emulator CPU is an efficiency core keeps both; others float beside."""
+    host = build.host(topology=replace(build.topology(1, 8), efficiency=frozenset({6, 7})))
+    own = build.spec(2, 1, emulator_threads=EmulatorPolicy.ISOLATE, core_kind=CoreKind.PERFORMANCE)
+    now = build.now(pins={0: frozenset({0}), 1: frozenset({1})}, emulator=frozenset({6}))
+    vms = [build.vm("own", own, current=now), build.vm("new", build.spec(2, 1, cpu_policy=CpuPolicy.SHARED))]
+    fleet = build.fleet([host], vms)
+    plan = solve_fleet(fleet, time_limit_s=20)
+    assert check(fleet, plan).ok and plan.vm_by_name["own"].emulator == {6} and not plan.unplaced

@@ -112,6 +112,16 @@ def test_performance_cores_come_first() -> None:
     assert pin_node([*fast, *slow], [Item("isolate", 3, kind="performance")]) is None
 
 
+def test_emulator_cpus_stay_on_the_other_kind_of_core() -> None:
+    """They are bound to no kind: a VM on performance cores whose emulator has an efficiency core keeps both."""
+    cores = [Core((0, 1), 2), Core((2, 3), 2), Core((4,), 1, slow=True)]
+    for kind in ("performance", "any"):
+        item = Item("prefer", 2, 1, current=(0, 1), current_extra=(4,), kind=kind)  # type: ignore[arg-type]
+        answer = pin_node(cores, [item, Item("isolate", 1)])
+        assert answer is not None
+        assert (answer.items[0].cpus, answer.items[0].extra) == ((0, 1), (4,)) and answer.items[1].cpus in ((2,), (3,))
+
+
 def test_a_core_cut_by_two_sets_leaves_its_other_thread_idle() -> None:
     """An isolated vCPU on the one dedicated thread of a core keeps the shared thread from everybody."""
     cores = [Core((7,), 2, floats=frozenset({6}), beside=(6,))]
