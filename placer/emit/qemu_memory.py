@@ -107,9 +107,14 @@ def memory_devices(root: _Element, vm: PlanVm, spec: VmSpec) -> Iterator[str]:
         page_kib = None if own is None or own <= _ORDINARY_KIB else own
         access = device.get("access") or (spec.cells[at].mem_access if at < len(spec.cells) else None)
         name = f"{'memdimm' if model == 'dimm' else 'memvirtiomem'}{number}"
+        policy = memory_policy(vm, at, root, spec.memory_mode)
+        backend = memory_backend(name, _kib(size), page_kib, root, policy, access)
+        if model != "dimm":
+            # Its memory comes as it is wanted: all of it at once is what virtio-mem is there to avoid.
+            backend = backend.replace(",prealloc=on", "") + ",reserve=off"
         yield from (
             "-object",
-            memory_backend(name, _kib(size), page_kib, root, memory_policy(vm, at, root, spec.memory_mode), access),
+            backend,
             "-device",
             f"pc-dimm,node={at},memdev={name}" if model == "dimm" else _virtio_mem(device, at, name),
         )

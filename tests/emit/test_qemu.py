@@ -92,6 +92,10 @@ def test_memory_devices_are_plugged(place: Place, host: Host) -> None:
     assert "memory-backend-ram,id=ram-node0,size=8M,host-nodes=1,policy=bind" in arguments
     assert "memory-backend-memfd,id=memdimm0,size=4M,host-nodes=0,policy=bind,share=on" in arguments
     assert "pc-dimm,node=1,memdev=memdimm0" in arguments
+    assert "memory-backend-ram,id=memvirtiomem1,size=8M,host-nodes=1,policy=bind,reserve=off" in arguments
+    paged = xml.replace(b"<target><size unit='MiB'>8", b"<source><pagesize>2048</pagesize></source><target><size>8192")
+    huge = " ".join(qemu_arguments(place(spec, (1, 0), name="a"), spec, host, paged))
+    assert "id=memvirtiomem1,hugetlb=on,hugetlbsize=2M,size=8M" in huge and "prealloc" not in huge
     assert "virtio-mem-pci,node=0,memdev=memvirtiomem1,block-size=2M,requested-size=4M" in arguments
     back = read_qemu_cmdline("\0".join(["qemu", *arguments]).encode(), "line").spec
     assert [cell.memory_kib for cell in back.cells] == [cell.memory_kib for cell in spec.cells] == [16384, 8192]
