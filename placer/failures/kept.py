@@ -168,7 +168,7 @@ def _lost_unmoved(fleet: Fleet, rule: Rule, failed: Failure, options: SweepOptio
     gone = {host for name in failed for host in domains[name]}
     vms = []
     for vm in fleet.vms:
-        there = vm.current is not None and vm.current.host not in gone
+        there = is_present(fleet, vm) and vm.current is not None and vm.current.host not in gone
         if there or _counts(rule, vm):
             vms.append(vm if there else dataclasses.replace(vm, current=None, pins_fixed=False))
     hosts = tuple(dataclasses.replace(host, failed=host.failed or host.name in gone) for host in fleet.hosts)

@@ -25,13 +25,14 @@ STAND_IN = "placer.stand-in"
 class SlotsFree:
     """How many slots of a rule are free at once beside those of all others.
 
-    `hosts` are where they are; `short_vcpus` what the slots that are not free have together; `proven` : no other choice
-    of places leaves fewer vCPUs of all rules together without room.
+    `hosts` are where they are, `names` their stand-ins; `short_vcpus` what the slots that are not free have together;
+    `proven` : no other choice of places leaves fewer vCPUs of all rules together without room.
     """
 
     wanted: int
     free: int
     hosts: Mapping[str, int]
+    names: frozenset[str]
     short_vcpus: int
     proven: bool
 
@@ -115,5 +116,10 @@ def _free(vms: Sequence[Vm], at: Mapping[str, str], proven: bool) -> SlotsFree:
     hosts = Counter(at[vm.name] for vm in vms if vm.name in at)
     short = sum(vm.spec.vcpus for vm in vms if vm.name not in at)
     return SlotsFree(
-        wanted=len(vms), free=hosts.total(), hosts=dict(sorted(hosts.items())), short_vcpus=short, proven=proven
+        wanted=len(vms),
+        free=hosts.total(),
+        hosts=dict(sorted(hosts.items())),
+        names=frozenset(vm.name for vm in vms if vm.name in at),
+        short_vcpus=short,
+        proven=proven,
     )

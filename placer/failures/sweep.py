@@ -302,7 +302,8 @@ class _Run:
         open_ones = [failure for failure in distinct if not apart.survives(failure)]
         found, _ = self._swept(open_ones, share=True, roomy=False)
         every = math.comb(len(self.domains), at_once)
-        self.ways = {failure: as_many_alike(self.kind, failure) for failure in distinct}
+        sizes = Counter(self.kind.values())
+        self.ways = {failure: as_many_alike(self.kind, sizes, failure) for failure in distinct}
         looked_at = sum(self.ways.values())
         if not complete:
             self.ways[OTHERS] = every - looked_at

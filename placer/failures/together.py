@@ -33,9 +33,8 @@ def distinct_failures(
     return found[:MOST_TOGETHER], len(found) <= MOST_TOGETHER
 
 
-def as_many_alike(kinds: Mapping[str, Hashable], failure: Sequence[str]) -> int:
-    """Return how many combinations are just like this one, itself among them."""
-    sizes = Counter(kinds.values())
+def as_many_alike(kinds: Mapping[str, Hashable], sizes: Mapping[Hashable, int], failure: Sequence[str]) -> int:
+    """Return how many combinations are just like this one, itself among them; `sizes` are the domains of each kind."""
     return math.prod(math.comb(sizes[kind], many) for kind, many in Counter(kinds[name] for name in failure).items())
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.kept import Row, reserve_rows
 from placer.failures.reserve import MOST_SOLVES, without_reserve
-from placer.failures.slots import slots_free, stand_ins
+from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import standing, sweep_failures
 from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
 from placer.options import SolveOptions, SweepOptions
 from placer.planner import RESERVE_HOSTS, solve_with
@@ -34,8 +34,8 @@ FIRST_HOSTS = 32
 WIDER = 4
 TOLERANCE = 1e-6
 """Values are computed in floating point."""
-TOLD_S = 10.0
-"""So long it is looked at what failures would do."""
+TOLD = 10
+"""So many times the limit of a plan it is looked at what the failures of a rule would do."""
 GOALS = ("placed", "rules", "remote")
 Slots = tuple[tuple[Vm, ...], tuple[Rule, ...]]
 """Stand-ins for slots that stay free, and what confines them."""
@@ -79,7 +79,7 @@ def fit(
     Parameters
     ----------
     max_moves : most VMs that may move where there is no room otherwise; each number up to it is tried in turn.
-    time_limit_s : for each plan of a part of the fleet.
+    time_limit_s : for each plan of a part of the fleet; ten times as long it is looked at what failures would do.
 
     Notes
     -----
@@ -94,17 +94,20 @@ def fit(
     if not kept:
         return found
     plain = without_reserve(fleet)
-    limits = SweepOptions(time_limit_s=time_limit_s, total_time_s=max(TOLD_S, time_limit_s), seed=seed)
+    limits = SweepOptions(time_limit_s=time_limit_s, total_time_s=TOLD * time_limit_s, seed=seed)
     free = slots_free(standing(plain), kept, limits)
     rows = _reserve(plain, new, found, kept, limits)
     taken = any(rows[number]["free"] < one.free for number, one in free.items())
     if taken or (len(fleet.hosts) <= RESERVE_HOSTS and not all(row["proven"] for row in rows)):
         fails = tuple(rule for rule in kept if not rule.holds)
-        vms, confined = _first(stand_ins(standing(plain), kept), fleet, new)
+        vms, confined = _first(stand_ins(standing(plain), kept), free, fleet, new)
         other = _found(fleet, new, (vms, (*confined, *fails)), max_moves, options)
         told = _reserve(plain, new, other, kept, limits)
         if taken or (len(other.unplaced) <= len(found.unplaced) and _lacking(told) < _lacking(rows)):
             found, rows = other, told
+            # Which of the slots are free that are too few for a rule is one choice of several.
+            if any(one.free < one.wanted for one in free.values()) and found.proven:
+                found = dataclasses.replace(found, proven=False)
     return dataclasses.replace(found, reserve=tuple(rows))
 
 
@@ -133,12 +136,18 @@ def _lacking(rows: Sequence[Row]) -> tuple[int, float]:
     return len(broken), sum(float("inf") if row["value"] is None else row["value"] for row in broken)
 
 
-def _first(held: Mapping[int, Slots], fleet: Fleet, new: Sequence[Vm]) -> Slots:
-    """Return the slots of all rules, which have their places before any new VM has one."""
+def _first(held: Mapping[int, Slots], free: Mapping[int, SlotsFree], fleet: Fleet, new: Sequence[Vm]) -> Slots:
+    """Return the slots of all rules that are free now, which have their places before any new VM has one."""
     highest = max(vm.spec.priority for vm in (*fleet.vms, *new)) + 1
-    vms = [vm for own, _ in held.values() for vm in own]
-    first = (dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, priority=highest)) for vm in vms)
-    return tuple(first), tuple(rule for _, own in held.values() for rule in own)
+    vms = [vm for number, (own, _) in held.items() for vm in own if vm.name in free[number].names]
+    first = tuple(dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, priority=highest)) for vm in vms)
+    confined = (rule for _, own in held.values() for rule in own)
+    used = (
+        rule
+        for rule in confined
+        if any(matches(chosen, vm.name, vm.spec.labels) for chosen in rule.selections for vm in first)
+    )
+    return first, tuple(used)
 
 
 def _after(fleet: Fleet, new: Sequence[Vm], found: Fit) -> Fleet:
@@ -174,8 +183,10 @@ def _found(fleet: Fleet, new: Sequence[Vm], held: Slots, max_moves: int, options
         for moves in [0, *_doubled(max_moves)]:
             asked = dataclasses.replace(options, max_moves=moves)
             other = _planned(fleet, everyone, on, new, held, keep=False, options=asked)
-            if len(other.unplaced) < len(found.unplaced):
-                found = other
+            # What was proven of fewer moves, and of pins that stay, is none of more.
+            found = (
+                other if len(other.unplaced) < len(found.unplaced) else dataclasses.replace(found, proven=other.proven)
+            )
             if not found.unplaced:
                 break
     return found

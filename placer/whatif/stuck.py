@@ -21,6 +21,7 @@ def stuck_vms(fleet: Fleet, *, moves: bool = False) -> str | None:
     compiled = compile_fleet(fleet, parse_goals("placed", fleet))
     stuck: list[Vm] = []
     for host_class in compiled.problem.classes:
+        alone: dict[int, bool] = {}
         shape = compiled.problem.shapes[host_class.shape]
         holds = set(shape.flavor[(shape.use <= host_class.capacity).all(axis=1)].tolist())
         for member in host_class.members:
@@ -29,8 +30,10 @@ def stuck_vms(fleet: Fleet, *, moves: bool = False) -> str | None:
                     stuck += [fleet.vms[vm] for vm in vms]
             # What is over its host counts as room of it: whether it would hold a VM is asked of the host alone.
             for vms in compiled.now.get(member, {}).values() if host_class.over_rows else ():
-                if _reason(fleet, fleet.vms[vms[0]], [fleet.hosts[member]]):
-                    stuck += [fleet.vms[vm] for vm in vms]
+                flavor = compiled.flavors.of_vm[vms[0]]
+                if flavor not in alone:
+                    alone[flavor] = _reason(fleet, fleet.vms[vms[0]], [fleet.hosts[member]]) is not None
+                stuck += [fleet.vms[vm] for vm in vms] if alone[flavor] else []
     if not stuck:
         return None
     named = [f"{vm.name} on {vm.current.host}" for vm in stuck[:3] if vm.current is not None]

@@ -73,3 +73,22 @@ def test_whole_vms_are_lost() -> None:
     """A bound is rounded up to what some of the VMs come to together, and stays where nothing does."""
     assert [least_sum((2, 4, 7), least) for least in (0, 1, 2, 3, 5, 8, 12, 14)] == [0, 2, 2, 4, 6, 9, 13, 14]
     assert least_sum((), 3) == 3
+
+
+def test_vms_of_a_failed_host_may_come_to_the_one_that_fails() -> None:
+    """u is on a host that is down and needs no place after the next failure: a plan may put it on either host."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: a, state: failed, nodes: [{id: 0, cpus: "0-15", memory: 64GiB}]}
+  - {name: b, nodes: [{id: 0, cpus: "0-15", memory: 64GiB}]}
+  - {name: c, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}]}
+vms:
+  - {name: u, vcpus: 4, memory: 1GiB, cells: none, host: a}
+  - {name: m, vcpus: 4, memory: 1GiB, cells: none, host: b, nodes: [0], labels: {app: m}}
+  - {name: x, vcpus: 1, memory: 1GiB, cells: none, host: b, nodes: [0], labels: {app: m}}
+  - {name: w, vcpus: 4, memory: 1GiB, cells: none, host: c, nodes: [0]}
+rules: [{reserve: {fail: 1, scope: host, members: {app: m}}}]
+"""
+    value, bound = said(parse_fleet(text.encode(), "fleet.yaml", Path()))
+    assert bound <= 1 <= value

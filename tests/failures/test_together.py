@@ -27,7 +27,7 @@ def test_alike_domains_are_one_way() -> None:
     kinds = {"a1": "a", "a2": "a", "b1": "b", "b2": "b", "b3": "b"}
     found, whole = distinct_failures(kinds, {name: 2 if kind == "a" else 1 for name, kind in kinds.items()}, 2)
     assert (found, whole) == ([("a1", "a2"), ("a1", "b1"), ("b1", "b2")], True)
-    assert [as_many_alike(kinds, way) for way in found] == [1, 6, 3]
+    assert [as_many_alike(kinds, {"a": 2, "b": 3}, way) for way in found] == [1, 6, 3]
     assert distinct_failures(kinds, dict.fromkeys(kinds, 1), 6) == ([], True)
 
 

@@ -134,3 +134,22 @@ rules: [{reserve: {fail: 1, scope: host}}]
     assert [row["proven"] for row in found.reserve] == [True] and len(found.vms) == 1
     two = fit(fleet, [(flavor("4x1GiB"), 3)])
     assert [row["proven"] for row in two.reserve] == [False] and len(two.vms) == 3
+
+
+def test_only_slots_that_are_free_now_stay_so() -> None:
+    """Of two slots one is free: with a move a new VM has a place beside it, as where one slot alone is asked for."""
+    text = """\
+schema: placer.inventory/v1
+hosts: [{name: h, count: 3, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}]}]
+vms:
+  - {name: a, vcpus: 2, memory: 1GiB, cells: none, host: h-1, nodes: [0], pins: {0: "0", 1: "1"}}
+  - {name: b, vcpus: 2, memory: 1GiB, cells: none, host: h-2, nodes: [0], pins: {0: "0", 1: "1"}}
+rules: [{hold: {flavor: 4x1GiB, count: COUNT}}]
+"""
+    for count in ("1", "2"):
+        fleet = parse_fleet(text.replace("COUNT", count).encode(), "fleet.yaml", Path())
+        found = fit(fleet, [(flavor("4x1GiB"), 1)], max_moves=1)
+        assert (len(found.vms), len(found.moved)) == (1, 1)
+        assert [row["free"] for row in found.reserve] == [1]
+    none = fit(fleet, [(flavor("4x1GiB"), 3)], max_moves=1)
+    assert none.unplaced and not none.proven

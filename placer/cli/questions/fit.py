@@ -57,7 +57,7 @@ def fit(
         first = found.unplaced[0]
         failure = RequirementError(
             f"{len(found.unplaced)} of the VMs have no place, {first.name!r} among them: {first.reason}",
-            cure="allow moves with --max-moves",
+            cure="allow more moves with --max-moves" if max_moves else "allow moves with --max-moves",
         )
     return Answer(data=lambda: _data(found), text=lambda console: _draw(console, found, show_all), failure=failure)
 

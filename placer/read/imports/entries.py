@@ -20,7 +20,7 @@ from placer.read.text.json_lines import load_json_lines
 from placer.read.text.located import FaultLog, LineList, LineMap
 from placer.read.text.yaml_lines import decode, load_lines
 
-_YAML = re.compile(r"(?:---[ \t]*\n|#.*\n|\s)*+(?:apiVersion|kind|items):[ \t\r\n]")
+_YAML = re.compile(r"(?:---[ \t]*\r?\n|#.*\n|\s)*+(?:apiVersion|kind|items):[ \t\r\n]")
 """How an object of Kubernetes begins in YAML, whose keys kubectl sorts."""
 _ENDINGS = (".tar.gz", ".tar.xz", ".tar.bz2")
 

@@ -181,7 +181,12 @@ def _vm(tree: LineMap, name: str, cluster: Platform) -> dict[str, Any]:
     for level in ("cores", "sockets", "threads"):
         vcpus *= counted(cpu, level)
     # What is not said is what is asked for, else what it is limited to.
-    asked = {**(at(domain, "resources", "limits") or {}), **(at(domain, "resources", "requests") or {})}
+    asked: dict[str, Any] = {}
+    for key in ("limits", "requests"):
+        told = at(domain, "resources", key)
+        if told is not None and not isinstance(told, Mapping):
+            raise InputError(f"resources.{key} is no mapping")
+        asked.update(told or {})
     if cpu is None:
         vcpus = quantity(text_at(asked, "cpu")) or 1
     memory = quantity(text_at(domain, "memory", "guest")) or quantity(text_at(asked, "memory"))

@@ -99,6 +99,23 @@ def test_cores_that_are_none_are_refused(tmp_path: Path, cores: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("told", [["cpu"], "4"])
+def test_resources_that_are_no_mapping_are_refused(tmp_path: Path, told: Any) -> None:
+    """A list or a word in place of what a VM asks for is told with its VM and file."""
+    with pytest.raises(InputError) as caught:
+        cluster(tmp_path, NODE, changed(VMI, "spec.domain", {"resources": {"limits": told}}))
+    (fault,) = caught.value.faults
+    assert (fault.message, fault.line) == ("VM 'web': resources.limits is no mapping", 1)
+
+
+def test_yaml_with_carriage_returns_is_yaml(tmp_path: Path) -> None:
+    """What kubectl prints as YAML may have been through another system, and may begin with a line of dashes."""
+    path = tmp_path / "node.yaml"
+    text = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus: {capacity: {cpu: '4', memory: 8Gi}}\n"
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    assert [host.name for host in import_kubevirt([path], topology=None, folder=tmp_path).fleet.hosts] == ["n1"]
+
+
 def test_files_without_a_host_are_refused(tmp_path: Path) -> None:
     """VMs alone, or a node that tells nothing, are no fleet, and it is said why."""
     with pytest.raises(InputError, match="no host of KubeVirt is told"):
