@@ -22,7 +22,7 @@ from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan, PlanVm
-from placer.model.rules import Rule, RuleKind, own_name
+from placer.model.rules import Rule, RuleKind, only
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.decode.certificate import UNCOVERED
@@ -192,7 +192,7 @@ def _with_room(
         stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, lowest) for name in sorted(needed)]
         if needed:
             own = fleet.host_by_name[domain] if scope == "host" else None
-            hosts = {scope: domain} if own is None else {"name": own_name(own.name, own.labels)}
+            hosts = {scope: domain} if own is None else only(own.name, own.labels)
             rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=hosts))
     return dataclasses.replace(fleet, vms=(*fleet.vms, *stand_ins), rules=(*fleet.rules, *rules))
 

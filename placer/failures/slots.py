@@ -11,7 +11,7 @@ from placer.failures.counts import is_proven, placed_counts
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
 from placer.model.goals import as_most, parse_flavor
-from placer.model.rules import Rule, RuleKind, own_name
+from placer.model.rules import Rule, RuleKind, only, own_name
 from placer.model.vm import Vm, VmSpec
 from placer.options import SweepOptions
 from placer.planning.decode.names import assign_names
@@ -69,7 +69,7 @@ def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], 
         vms += [dataclasses.replace(slot, pin=wanted.pin) for slot in slots]
         if rule.scope:
             host = fleet.host_by_name[domain] if rule.scope == "host" else None
-            hosts = {rule.scope: domain} if host is None else {"name": own_name(host.name, host.labels)}
+            hosts = {rule.scope: domain} if host is None else only(host.name, host.labels)
             rules.append(Rule(kind=RuleKind.WITHIN, members={STAND_IN: label}, hosts=hosts))
     return tuple(vms), tuple(rules)
 

@@ -31,6 +31,8 @@ class RuleKind(StrEnum):
 
 _MARK = "\\"
 """What stands between a label and what a rule makes of it; in labels themselves it is doubled."""
+ITSELF = f"{_MARK}name"
+"""A key of selections that is an object's own name, whatever labels it has."""
 SHARES = ("vcpus", "memory", "hosts")
 """What a share limits: the vCPUs of its VMs, their memory in MiB (each VM's rounded up), or the hosts that hold one."""
 
@@ -148,7 +150,8 @@ def soft_goal(priority: int) -> str:
 
 def said(selection: Selection) -> str:
     """Return a selection in words: ``app=db,rack=r1/r2``."""
-    return ",".join(f"{key}={'/'.join(sorted(values_of(selection, key)))}" for key in sorted(selection))
+    shown = [key for key in sorted(selection) if key != "name" or ITSELF not in selection]
+    return ",".join(f"{key.removeprefix(_MARK)}={'/'.join(sorted(values_of(selection, key)))}" for key in shown)
 
 
 def values_of(selection: Selection, key: str) -> frozenset[str]:
@@ -170,12 +173,17 @@ def own_name(name: str, labels: Mapping[str, str]) -> str:
 
 def drain_of(host: str, labels: Mapping[str, str], line: int | None = None) -> Rule:
     """Return the rule that empties a host of this name and these labels."""
-    return Rule(kind=RuleKind.DRAIN, hosts={"name": own_name(host, labels)}, line=line)
+    return Rule(kind=RuleKind.DRAIN, hosts=only(host, labels), line=line)
+
+
+def only(name: str, labels: Mapping[str, str]) -> Selection:
+    """Return what selects this object, and none that has a label called ``name`` in common with it."""
+    return {"name": labels["name"], ITSELF: name} if "name" in labels else {"name": name}
 
 
 def value_of(key: str, name: str, labels: Mapping[str, str]) -> str | None:
     """Return what a selection by a key sees of an object."""
-    return own_name(name, labels) if key == "name" else labels.get(key)
+    return name if key == ITSELF else own_name(name, labels) if key == "name" else labels.get(key)
 
 
 def matches(selection: Selection | None, name: str, labels: Mapping[str, str]) -> bool:

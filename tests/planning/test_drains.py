@@ -18,6 +18,7 @@ from placer.planner import solve_fleet
 from placer.planning.decode.certificate import check_certificate
 from placer.read.documents.scenario_file import parse_scenario
 from placer.read.inventory.inventory import parse_fleet
+from placer.read.inventory.write_vms import rule_text
 from placer.sweeps.tasks import Variant
 from placer.whatif.compare import compare
 from placer.whatif.drain_each import drain_each
@@ -143,3 +144,22 @@ def test_hosts_with_a_label_called_name_are_emptied() -> None:
     text = "schema: placer.inventory/v1\nhosts:\n  - {name: h, count: 2, nodes: [{id: 0, cpus: '0-3', memory: 8GiB}], "
     text += "state: drain, labels: {name: other}}\n"
     assert parse_fleet(text.encode(), "fleet.yaml", Path()).drained == {"h-1", "h-2"}
+
+
+def test_hosts_that_share_a_label_called_name_are_emptied_one_by_one() -> None:
+    """A drain is of the one host that it is said of, though others have a label of the same value; it is read again."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: h-1, state: drain, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}], labels: {name: big}}
+  - {name: h-2, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}], labels: {name: big}}
+  - {name: big, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}
+vms: [{name: v, vcpus: 1, memory: 1GiB, cells: none, host: h-2, nodes: [0]}]
+"""
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    assert fleet.drained == {"h-1"} and fleet.rules[0].label == "drain name=h-1"
+    again = text.replace("state: drain, ", "") + f"rules: [{rule_text(fleet.rules[0])}]\n"
+    assert parse_fleet(again.encode(), "fleet.yaml", Path()).drained == {"h-1"}
+    plain = replace(fleet, rules=())
+    (row,) = drain_each(Variant(name="base", fleet=plain), "host", SweepOptions(time_limit_s=20))
+    assert (row["domain"], row["emptied"], row["live_moves"]) == ("h-2", True, 1)

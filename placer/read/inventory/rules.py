@@ -10,7 +10,7 @@ from typing import Any
 
 from placer.errors import InputError
 from placer.model.goals import parse_flavor
-from placer.model.rules import SHARES, Rule, RuleKind, Selection, values_of
+from placer.model.rules import ITSELF, SHARES, Rule, RuleKind, Selection, values_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.pairs import read_pairs, rules_of_pairs
 from placer.read.inventory.schema import RuleEntry
@@ -79,7 +79,7 @@ class LabelIndex:
         return bool(sets and set.intersection(*sets))
 
     def _with(self, key: str, value: str) -> set[str]:
-        return self.having.get((key, value), set()) | ({value} & self.names if key == "name" else set())
+        return self.having.get((key, value), set()) | ({value} & self.names if key in ("name", ITSELF) else set())
 
     def missing(self, selection: Selection) -> list[tuple[str, str]]:
         """Return the pairs of labels with several values that no object has."""
