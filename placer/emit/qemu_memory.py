@@ -86,7 +86,11 @@ def hotplug_room(root: _Element | None, devices: Mapping[int, int]) -> str:
     most = None if root is None or not devices else root.find("maxMemory")
     if most is None:
         return ""
-    slots = f",slots={most.get('slots')}" if most.get("slots") else ""
+    written = most.get("slots", "").strip()
+    if written and not (written.isascii() and written.isdecimal()):
+        # Anything else would be options of its own behind a comma.
+        raise InputError(f"<maxMemory slots={written[:40]!r}> of a domain is no number: write how many slots it has")
+    slots = f",slots={int(written)}" if written else ""
     return f"{slots},maxmem={size_text(libvirt_kib(most.text or '', most.get('unit')))}"
 
 

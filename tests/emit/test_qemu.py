@@ -247,3 +247,14 @@ def test_qemu_itself_takes_the_arguments(place: Place, host: Host, flat: bool) -
     if not flat:
         assert "node 0 cpus: 0 1" in lines
         assert "node 1 cpus: 2" in lines
+
+
+def test_slots_that_are_no_number_are_refused(place: Place, host: Host) -> None:
+    """Behind a comma the rest of them would be options of its own."""
+    dimm = "<memory model='dimm'><target><size>4096</size><node>0</node></target></memory>"
+    cells = "<cell id='0' cpus='0' memory='8192'/>"
+    body = f"<maxMemory slots='4,x=y' unit='GiB'>1</maxMemory><vcpu>1</vcpu><cpu><numa>{cells}</numa></cpu>"
+    xml = f"<domain><name>a</name>{body}<devices>{dimm}</devices></domain>".encode()
+    spec = read_domain(xml, "a.xml").spec
+    with pytest.raises(InputError, match="slots='4,x=y'"):
+        qemu_arguments(place(spec, (0,), name="a"), spec, host, xml)
