@@ -16,6 +16,8 @@ CONFINED = 10
 """How much dearer a VM is to send away that may not be on every host."""
 TIMES = 6
 """Times that hosts are cleared."""
+AT_ONCE = 32
+"""VMs for which hosts are cleared at a time."""
 
 
 def made_way(problem: Problem, found: Result, *, seed: int) -> Result:
@@ -48,7 +50,7 @@ def _cleared(problem: Problem, found: Result) -> tuple[HostPattern, ...]:
     dear = vcpus * np.where(confined, CONFINED, 1)
     kept: set[int] = set()
     waiting = [f for f, many in enumerate(found.unplaced) for _ in range(many)]
-    for flavor in sorted(waiting, key=lambda f: (-int(vcpus[f]), f)):
+    for flavor in sorted(waiting, key=lambda f: (-int(vcpus[f]), f))[:AT_ONCE]:
         options = []
         for at, pattern in enumerate(patterns):
             one = problem.classes[pattern.host_class]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,11 @@ from solvers.reductions.merged import Merged
 from solvers.result import HostPattern, Result
 
 SWAPS = 400
-"""VMs that are asked to make way for one."""
+"""Hosts on which a VM is asked to make way for one."""
+HOSTS = 2_000
+"""Hosts on which VMs of a flavor look for a place: nothing grows with groups times hosts."""
+LOOKS = 200_000
+"""Places that are looked at in all for VMs that make way, so that hopeless limits end too."""
 
 
 def keeps_apart(problem: Problem) -> bool:
@@ -45,38 +49,43 @@ class _Naming:
 
     Attributes
     ----------
-    limits : flavor -> (its side: whether it counts, the other group, the counted group, the most) of each of its rules.
-    held : a host -> flavor -> VMs. free : merged flavor -> host -> places left. at : flavor -> hosts that hold it.
+    holders : flavor -> (the group that is counted beside it, the most) of each rule. counted : flavor -> (the group
+    beside which it is counted, the group that is counted, the most).
+    held : a host -> flavor -> VMs. free : merged flavor -> host -> places left. looks : what is left of `LOOKS`.
+    ring : merged flavor -> its hosts in an order of chance, some full by now; next_ : where in it the next VM looks.
     """
 
     problem: Problem
     merged: Merged
     found: Result
     seed: int
-    class_of: list[int] = field(init=False)
+    looks: int = LOOKS
     slots: list[Counter[int]] = field(init=False)
     held: list[Counter[int]] = field(init=False)
     free: dict[int, dict[int, int]] = field(init=False)
+    ring: dict[int, list[int]] = field(init=False)
+    next_: Counter[int] = field(default_factory=Counter)
     holders: dict[int, list[tuple[tuple[int, ...], int]]] = field(init=False)
     counted: dict[int, list[tuple[tuple[int, ...], tuple[int, ...], int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         """List hosts, their places and the limits of each flavor."""
         flavors = [shape.flavor.tolist() for shape in self.merged.problem.shapes]
-        self.class_of, self.slots = [], []
+        self.slots = []
         for pattern in self.found.patterns:
             of = flavors[self.problem.classes[pattern.host_class].shape]
             slots: Counter[int] = Counter()
             for place, many in pattern.placements:
                 slots[of[place]] += many
             for _ in range(pattern.count):
-                self.class_of.append(pattern.host_class)
                 self.slots.append(slots)
         self.held = [Counter() for _ in self.slots]
         self.free = defaultdict(dict)
         for host, slots in enumerate(self.slots):
             for flavor, many in slots.items():
                 self.free[flavor][host] = many
+        rng = random.Random(self.seed)
+        self.ring = {flavor: rng.sample(list(hosts), len(hosts)) for flavor, hosts in self.free.items()}
         self.holders, self.counted = defaultdict(list), defaultdict(list)
         for rule in self.problem.rules:
             if rule.kind == "apart" and not rule.is_soft:
@@ -98,18 +107,21 @@ class _Naming:
         return self._whole(left)
 
     def _place_all(self, flavor: int, left: IntArray, rng: random.Random) -> None:
-        free = self.free[int(self.merged.flavor[flavor])]
-        hosts = list(free)
-        if self.holders[flavor] or self.counted[flavor]:
-            rng.shuffle(hosts)
-        for host in hosts:
+        new = int(self.merged.flavor[flavor])
+        free = self.free[new]
+        if 2 * len(free) < len(self.ring.get(new, ())):
+            self.ring[new] = [host for host in self.ring[new] if host in free]
+        ring = self.ring.get(new, [])
+        for step in range(min(len(ring), HOSTS)):
+            host = ring[(self.next_[new] + step) % len(ring)]
             while left[flavor] and free.get(host) and self._may(flavor, host):
                 self._put(flavor, host)
                 left[flavor] -= 1
             if not left[flavor]:
+                self.next_[new] += step
                 return
         for _ in range(int(left[flavor])):
-            if not free or not self._makes_way(flavor, rng):
+            if not free or self.looks <= 0 or not self._makes_way(flavor, rng):
                 return
             left[flavor] -= 1
 
@@ -133,15 +145,26 @@ class _Naming:
         for host in rng.sample(hosts, min(SWAPS, len(hosts))):
             for other in [one for one in self.held[host] if int(self.merged.flavor[one]) == new and one != flavor]:
                 self._take(other, host)
+                self.looks -= 1
                 if self._may(flavor, host):
                     self._put(flavor, host)
-                    target = next((one for one in free if one != host and self._may(other, one)), None)
+                    target = self._target(other, free, host)
                     if target is not None:
                         self._put(other, target)
                         return True
                     self._take(flavor, host)
                 self._put(other, host)
         return False
+
+    def _target(self, flavor: int, hosts: Sequence[int], avoid: int) -> int | None:
+        """Return a host where a VM of a flavor may be beside what is there."""
+        for host in hosts:
+            self.looks -= 1
+            if host != avoid and self._may(flavor, host):
+                return host
+            if self.looks <= 0:
+                break
+        return None
 
     def _put(self, flavor: int, host: int) -> None:
         self.held[host][flavor] += 1

@@ -78,6 +78,26 @@ def test_most_have_a_place() -> None:
     assert violations(problem, found.patterns, found.unplaced) == []
 
 
+def test_limits_that_nobody_can_keep_end() -> None:
+    """Where every group is apart from every other one most VMs stay out, after so many looks and no more."""
+    problem = fleet(0, groups=12, limits=0, hosts=12)
+    rules: list[CrossRule] = []
+    for first in range(12):
+        for second in range(12):
+            if first != second:
+                at = len(rules)
+                one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=0, against=at + 1)
+                rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    problem = replace(problem, rules=tuple(rules))
+    merged = Merged.of(replace(problem, rules=()))
+    assert merged is not None
+    counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
+    found = named_on_hosts(problem, merged, counts, seed=0)
+    assert found is not None and any(found.unplaced)
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert named_on_hosts(problem, merged, counts, seed=0) == found
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_limits_between_groups_cost_no_more_hosts_than_they_must(seed: int) -> None:
     """The whole search comes to what the exact engine proves."""
