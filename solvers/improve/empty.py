@@ -50,6 +50,15 @@ def by_content(fleet: Fleet, rng: np.random.Generator) -> list[int]:
     return [int(host) for host in used[order]]
 
 
+def by_moves(fleet: Fleet) -> list[int]:
+    """Return the hosts in use that cost anything, those first that are emptied with the fewest moves for what they
+    cost.
+    """
+    opening = fleet.tables.opening
+    used = np.flatnonzero((fleet.vms > 0) & (opening > 0))
+    return [int(host) for host in used[np.argsort(fleet.vms[used] / opening[used], kind="stable")]]
+
+
 def _clear(fleet: Fleet, host: int) -> bool:
     """Take all VMs off a host: those that arrive are left out for now, others go where there is room at once."""
     flavors = fleet.tables.problem.flavors

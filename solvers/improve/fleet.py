@@ -200,6 +200,13 @@ class Fleet:
             and (budget.host_out is None or int(self.left.max(initial=0)) <= budget.host_out)
         )
 
+    @property
+    def moves_left(self) -> float:
+        """VMs that may change host yet; infinite without a limit."""
+        budget = self.tables.problem.budget
+        limits = ((budget.moves, self.moves), (budget.migrations, self.migrations))
+        return min((most - made for most, made in limits if most is not None), default=float("inf"))
+
     # -- changes -------------------------------------------------------------------------------------------------------
 
     def add(self, host: int, place: int) -> None:

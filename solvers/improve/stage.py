@@ -14,7 +14,7 @@ import numpy as np
 
 from solvers.evaluate import evaluate, violations
 from solvers.improve.chains import chain
-from solvers.improve.empty import by_content, empty_one
+from solvers.improve.empty import by_content, by_moves, empty_one
 from solvers.improve.exchange import Exchange, weights
 from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.refill import refill
@@ -93,6 +93,8 @@ class Stage:
         return True
 
     def _all_rounds(self) -> Iterator[None]:
+        if self._moves_are_for_hosts:
+            yield from self._emptied_with_few_moves()
         yield from self._single_moves()
         if self.fleet.out[~self.fleet.frozen].any():
             yield from self._room()
@@ -139,6 +141,27 @@ class Stage:
             else:
                 return
             idle = 0
+
+    @property
+    def _moves_are_for_hosts(self) -> bool:
+        """Tell whether moves are few, and hosts that are not needed count before anything that single moves win."""
+        budget, objectives = self.problem.budget, self.problem.objectives
+        first = next((number for number, one in enumerate(objectives) if one.host_cost), None)
+        if first is None or (budget.moves is None and budget.migrations is None):
+            return False
+        return not any(one.cost is not None or one.hinge not in (None, "rules") for one in objectives[:first])
+
+    def _emptied_with_few_moves(self) -> Iterator[None]:
+        """Empty hosts with few VMs while moves are left: single moves would spend them on what counts less."""
+        idle = 0
+        for host in by_moves(self.fleet):
+            if idle >= self.patience or int(self.fleet.vms[host]) > self.fleet.moves_left:
+                return
+            before = self.best
+            for _ in empty_one(self.fleet, self.rng, host, steps=STEPS):
+                self._keep()
+                yield
+            idle = 0 if self.best < before else idle + 1
 
     def _chains(self) -> Iterator[None]:
         entries = most_to_win(self.fleet, list(range(len(self.fleet.held))))

@@ -11,7 +11,7 @@ from solvers.evaluate import evaluate
 from solvers.objective import Objective
 from solvers.problem import Problem
 from solvers.proofs.excess_floor import excess_floor
-from solvers.proofs.floors import arrivals_floor, load_floor, saving_floor
+from solvers.proofs.floors import arrivals_floor, emptying_floor, load_floor, saving_floor
 from solvers.result import Result
 
 
@@ -49,6 +49,7 @@ def plain_floor(problem: Problem, objective: Objective, *, known: bool = True) -
     least place of a VM costs is `known` only where all places are.
     """
     floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor)) if known else 0
+    floor += emptying_floor(problem, objective)
     return floor, "what the moves allowed can save at most" if floor else "no cost is negative"
 
 

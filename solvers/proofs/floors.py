@@ -1,6 +1,6 @@
 """What every plan costs at least, from the problem alone: by what few moves can save, and by how even loads can be.
 
-Two relaxations that need no search. Costs of places: a VM that is not moved costs what it costs now, any other one at
+Relaxations that need no search. Costs of places: a VM that is not moved costs what it costs now, any other one at
 least the least that it costs anywhere, and no more than so many VMs move; what the largest savings leave is below every
 plan. Convex costs of loads: wherever VMs are, they take as much of a resource in all, and no more of it changes place
 than the largest VMs that may move take; load flows from where it costs most to where it costs least, as if VMs could be
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, lcm
+from math import ceil, gcd, lcm
 
 import numpy as np
 
@@ -54,8 +54,32 @@ def arrivals_floor(problem: Problem, objective: Objective) -> int:
     if objective.cost is not None and (least := _least_costs(problem, objective.cost)) is not None:
         floor += sum(many * cost for many, cost in zip(arriving, least.tolist(), strict=True))
     if objective.host_cost and any(arriving):
-        floor += max(0, min((host_class.cost for host_class in problem.classes), default=0))
+        cheapest = max(0, min((host_class.cost for host_class in problem.classes), default=0))
+        floor += max(0, cheapest - emptying_floor(problem, objective))
     return floor
+
+
+def emptying_floor(problem: Problem, objective: Objective) -> int:
+    """Return what the hosts that are in use cost at least: to empty one takes a move of each VM that it holds.
+
+    Of the moves allowed those hosts are emptied first that cost most a VM, the last one in part (the linear relaxation
+    of a knapsack); what they save is a multiple of what all costs are multiples of.
+    """
+    budget = problem.budget
+    limits = [limit for limit in (budget.moves, budget.migrations) if limit is not None]
+    if not objective.host_cost or not limits or any(one.cost < 0 for one in problem.classes):
+        return 0
+    used = [(one, sum(many for _, many in (*one.content, *one.floating))) for one in problem.classes]
+    used = [(one, vms) for one, vms in used if vms and one.cost]
+    left, saved = Fraction(min(limits)), Fraction(0)
+    for one, vms in sorted(used, key=lambda entry: Fraction(entry[1], entry[0].cost)):
+        hosts = min(Fraction(one.count), left / vms)
+        saved, left = saved + hosts * one.cost, left - hosts * vms
+        if left <= 0:
+            break
+    step = gcd(*(one.cost for one, _ in used))
+    total = sum(one.count * one.cost for one, _ in used)
+    return total - (int(saved) // step * step if step else 0)
 
 
 def least_moves(problem: Problem, objective: Objective, most: int) -> int:

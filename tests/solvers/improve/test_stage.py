@@ -16,12 +16,14 @@ from solvers.evaluate import evaluate, violations
 from solvers.improve.fleet import Fleet
 from solvers.improve.stage import stage_of
 from solvers.improve.tables import tables_of
-from solvers.objective import Objective, Shortages
-from solvers.problem import Problem, Shortage
-from solvers.result import Limits, Result
+from solvers.objective import HostCosts, Objective, PlacementCosts, Shortages
+from solvers.problem import Flavor, HostClass, MoveBudget, Problem, Shape, Shortage
+from solvers.result import HostPattern, Limits, Result
 from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
 from solvers.starts.family import best_of_family
+
+QUICK = {"seed": 0, "patience": 2}
 
 
 def _fleet(problem: Problem, start: Result) -> Fleet:
@@ -151,3 +153,35 @@ def test_frozen_members_of_rules_stay() -> None:
             pass
         after = [{p: n for p, n in own.items() if stage.fleet.tables.flavor[p] in frozen} for own in stage.fleet.held]
         assert before == after
+
+
+def test_few_moves_empty_hosts_before_they_are_spent_on_nearness() -> None:
+    """Two moves empty the first host, or bring two VMs nearer; where hosts count first the first host is emptied."""
+    shape = Shape(
+        name="s",
+        nodes=1,
+        row_names=((0, "cpus"),),
+        flavor=np.array([0, 0]),
+        use=np.array([[1], [1]]),
+        cost={"remote": np.array([1, 0])},
+        touches=np.array([[True], [True]]),
+        stay_only=np.array([False, False]),
+    )
+    here = (((1, 2),), ((0, 3),), ((0, 3),))
+    plain = {"shape": 0, "count": 1, "fixed": np.array([0]), "allowed": np.array([True]), "stay_penalty": np.array([0])}
+    for first, emptied in ((HostCosts(), 1), (PlacementCosts("remote"), 0)):
+        terms = [first, PlacementCosts("remote") if emptied else HostCosts()]
+        problem = Problem(
+            flavors=(Flavor(name="f", vcpus=1),),
+            shapes=(shape,),
+            classes=tuple(HostClass(**plain, capacity=np.array([8]), content=content) for content in here),
+            objectives=tuple(Objective(goal=goal, terms=(term,)) for goal, term in zip("ab", terms, strict=True)),
+            budget=MoveBudget(moves=2),
+        )
+        patterns = tuple(HostPattern(host_class=n, count=1, placements=content) for n, content in enumerate(here))
+        stage = stage_of(problem, Result(status="feasible", objectives=(), patterns=patterns, unplaced=(0,)), **QUICK)
+        assert stage is not None
+        while stage.round():
+            pass
+        found = stage.answer()
+        assert sum(bool(pattern.placements) * pattern.count for pattern in found.patterns) == 3 - emptied

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from small_problems import small_case
 
-from solvers.objective import Changes, Hinges, Objective, PlacementCosts
-from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
-from solvers.proofs.floors import least_moves, load_floor, saving_floor
+from solvers.objective import Changes, Hinges, HostCosts, Objective, PlacementCosts
+from solvers.problem import COST_UNIT, Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
+from solvers.proofs.floors import arrivals_floor, emptying_floor, least_moves, load_floor, saving_floor
 from solvers.result import Limits
 from solvers.solve import solve
 
@@ -29,6 +29,7 @@ def test_no_answer_is_below_a_floor() -> None:
                 assert saving_floor(problem, objective) == 0
                 continue
             floor = saving_floor(problem, objective) + load_floor(problem, objective)
+            floor += emptying_floor(problem, objective)
             assert floor <= min(value[number] for value in answers), (seed, number)
             compared += 1
             above += floor > 0
@@ -182,3 +183,52 @@ def test_moves_are_proven_by_what_each_can_save() -> None:
     assert found.status == "optimal"
     assert [row.value for row in found.objectives] == [2, 2]
     assert found.objectives[1].source == "what each move can save at most"
+
+
+def _in_use(*vms: int, moves: int, arriving: int = 0, migrations: int | None = None) -> Problem:
+    """Return hosts of one row and sixteen units that hold so many VMs of one unit each, and an empty one."""
+    shape = Shape(
+        name="s",
+        nodes=1,
+        row_names=((0, "cpus"),),
+        flavor=np.array([0]),
+        use=np.array([[1]]),
+        cost={},
+        touches=np.array([[True]]),
+        stay_only=np.array([False]),
+    )
+    classes = tuple(
+        HostClass(
+            shape=0,
+            count=1,
+            capacity=np.array([16]),
+            fixed=np.array([0]),
+            content=((0, many),) if many else (),
+            allowed=np.array([True]),
+            stay_penalty=np.array([0]),
+        )
+        for many in (*vms, 0)
+    )
+    return Problem(
+        flavors=(Flavor(name="f", vcpus=1, arriving=arriving),),
+        shapes=(shape,),
+        classes=classes,
+        objectives=(Objective(goal="hosts", terms=(HostCosts(),)), Objective(goal="moves", terms=(Changes(1, 0),))),
+        budget=MoveBudget(moves=moves, migrations=migrations),
+    )
+
+
+def test_few_moves_empty_few_hosts() -> None:
+    """Hosts of 1, 2, 3 and 5 VMs: with so many moves so many are emptied and no more, which needs no search; a VM that
+    comes has to be on one of those that are left.
+    """
+    for moves, emptied in ((0, 0), (1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (10, 3)):
+        problem = _in_use(1, 2, 3, 5, moves=moves)
+        (hosts, _), floor = problem.objectives, 4 - emptied
+        assert emptying_floor(problem, hosts) == floor * COST_UNIT, moves
+        found = solve(problem, limits=Limits(time_limit_s=600, rounds=40))
+        assert (found.objectives[0].value, found.objectives[0].bound) == (floor * COST_UNIT,) * 2
+    few = _in_use(1, 2, 3, 5, moves=10, migrations=3, arriving=1)
+    assert emptying_floor(few, few.objectives[0]) == 2 * COST_UNIT and arrivals_floor(few, few.objectives[0]) == 0
+    assert emptying_floor(replace(few, budget=MoveBudget()), few.objectives[0]) == 0
+    assert arrivals_floor(replace(few, budget=MoveBudget()), few.objectives[0]) == COST_UNIT
