@@ -25,8 +25,8 @@ UNEVEN = 17
 """Kinds of hosts from which on which of them to use is the question."""
 RETIES = 6
 """Times that groups which find no room where they were gathered go elsewhere."""
-PATIENCE = 40
-"""Rounds of one kind that may bring nothing."""
+PATIENCE, BRIEFLY = 40, 3
+"""Rounds of one kind that may bring nothing; and while VMs are left out, whose room takes most of them."""
 
 
 def is_uneven(problem: Problem) -> bool:
@@ -66,13 +66,16 @@ class ByGathering:
                 break
             chosen = other
         assert chosen.warm is not None
-        answer = chosen.back(self._improved(chosen.tied.problem, chosen.warm))
+        found = chosen.warm
+        if any(found.unplaced):
+            found = self._improved(chosen.tied.problem, found, BRIEFLY)
+        answer = chosen.back(self._improved(chosen.tied.problem, found, PATIENCE))
         values = evaluate(self.problem, answer.patterns, answer.unplaced)
         return replace(answer, objectives=rows_of(self.problem, values))
 
-    def _improved(self, problem: Problem, found: Result) -> Result:
+    def _improved(self, problem: Problem, found: Result, patience: int) -> Result:
         """Return an answer to the tied problem, improved in rounds."""
-        stage = stage_on(firm(problem, found), found, seed=self.seed, patience=PATIENCE)
+        stage = stage_on(firm(problem, found), found, seed=self.seed, patience=patience)
         while stage is not None and self._goes_on and stage.round():
             self.rounds += 1
         return found if stage is None else stage.answer()
