@@ -9,7 +9,7 @@ many VMs of the same flavors are counted, not told apart: the program stays smal
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from solvers.backends.cpsat_rows import RowWriter, Sum
@@ -53,10 +53,22 @@ def gathered(problem: Problem, merged: Merged | None, found: Result, *, seconds:
         return None
     rules = {n: rule for n, rule in enumerate(problem.rules) if not rule.is_soft}
     lots = Lots(merged=replace(merged, source=problem), found=found, rules=rules)
-    kinds = len({tuple(rule.members) for rule in rules.values()})
-    if (len(lots.lots) + kinds) * lots.cells > LARGEST:
+    alike = _alike(lots)
+    if (len(lots.lots) + len(alike)) * lots.cells > LARGEST:
         return None
-    return _Gathering(lots=lots).solve(seconds)
+    return _Gathering(lots=lots, alike=alike).solve(seconds)
+
+
+def _alike(lots: Lots) -> Mapping[Need, Sequence[CrossRule]]:
+    """Return the groups by what they need."""
+    demand, flavor = lots.merged.source.demand(), lots.merged.flavor
+    out: dict[Need, list[CrossRule]] = defaultdict(list)
+    for rule in lots.rules.values():
+        need: Counter[int] = Counter()
+        for member in rule.members:
+            need[int(flavor[member])] += int(demand[member])
+        out[tuple(sorted(need.items()))].append(rule)
+    return out
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,19 +76,13 @@ class _Gathering:
     """The program; `alike` groups by what they need."""
 
     lots: Lots
-    alike: dict[Need, list[CrossRule]] = field(default_factory=lambda: defaultdict(list))
+    alike: Mapping[Need, Sequence[CrossRule]]
     writer: RowWriter = field(default_factory=RowWriter)
     _hosts: dict[tuple[Lot, int], int] = field(default_factory=dict)
     _groups: dict[tuple[Need, int], int] = field(default_factory=dict)
 
     def solve(self, seconds: float) -> Result | None:
         """Return the answer with names."""
-        demand, flavor = self.lots.merged.source.demand(), self.lots.merged.flavor
-        for rule in self.lots.rules.values():
-            need: Counter[int] = Counter()
-            for member in rule.members:
-                need[int(flavor[member])] += int(demand[member])
-            self.alike[tuple(sorted(need.items()))].append(rule)
         self._write()
         answer = minimised(self.writer.model, nodes=NODES, seconds=seconds)
         return None if answer.values is None or answer.cut else self._read(answer.values)
@@ -122,8 +128,10 @@ class _Gathering:
     def _read(self, values: Sequence[int]) -> Result:
         demand = self.lots.merged.source.demand()
         many: dict[tuple[int, int], int] = {}
+        cells: dict[Need, list[int]] = defaultdict(list)
+        for (need, cell), variable in self._groups.items():
+            cells[need] += [cell] * values[variable]
         for need, rules in self.alike.items():
-            cells = [cell for (other, cell), v in self._groups.items() if other == need for _ in range(values[v])]
-            for rule, cell in zip(rules, cells, strict=True):
+            for rule, cell in zip(rules, cells[need], strict=True):
                 many.update({(member, cell): int(demand[member]) for member in rule.members})
         return self.lots.named({key: values[variable] for key, variable in self._hosts.items()}, many)

@@ -138,7 +138,9 @@ class Lots:
             placed[int(merged.flavor[flavor])] += count
         out: Counter[tuple[int, int]] = Counter()
         for new, flavors in merged.named.items():
-            rest = sum(merged.source.flavors[one].arriving for one in flavors) - placed[new] - self.found.unplaced[new]
+            arriving = sum(merged.source.flavors[one].arriving for one in flavors)
+            # Members alone may be more than there are places: then there is none for others.
+            rest = max(0, arriving - placed[new] - self.found.unplaced[new])
             for one in flavors:
                 if one not in ruled:
                     out[one, -1] = min(rest, merged.source.flavors[one].arriving)

@@ -135,3 +135,17 @@ def test_what_cannot_be_gathered_is_known() -> None:
     assert not can_gather(replace(problem, rules=(*problem.rules, shared)))
     assert not can_gather(replace(problem, rules=(alone, *problem.rules[1:])))
     assert not can_gather(replace(problem, classes=(there, *problem.classes[1:])))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_members_than_places_leave_none_to_others(seed: int) -> None:
+    """Where room lacks for all, what is left out is left out: counts of VMs were below 0."""
+    problem = fleet(seed)
+    many = [replace(one, arriving=8 if number < 4 else 1) for number, one in enumerate(problem.flavors)]
+    small = tuple(replace(one, capacity=np.array([2], dtype=np.int64)) for one in problem.classes)
+    crowded = replace(problem, flavors=tuple(many), classes=small)
+    merged, counts = counted(crowded)
+    found = gathered(crowded, merged, counts, seconds=20.0)
+    assert found is not None and any(counts.unplaced)
+    assert all(count > 0 for pattern in found.patterns for _, count in pattern.placements)
+    assert not violations(crowded, found.patterns, found.unplaced)
