@@ -50,6 +50,8 @@ def hosts_in_turn(fleet: Fleet, most: int, is_over: Callable[[], bool]) -> Itera
     left = np.repeat(np.where(fleet.frozen, 0, fleet.out)[None], len(kinds), axis=0)
     share, shares_of = shares(fleet), tables.scale.T
     wanted = left.astype(np.float64) @ share
+    # Who fits nowhere is waited for by no host: all of them would be asked twice.
+    left[:, ~_fits_somewhere(fleet, lines)] = 0
     priority = _priority(fleet)
     at = np.zeros(len(kinds), dtype=np.int64)
     line = np.arange(len(kinds))
@@ -86,6 +88,18 @@ def hosts_in_turn(fleet: Fleet, most: int, is_over: Callable[[], bool]) -> Itera
         left[keep, gone] -= 1
         wanted[keep] -= share[gone]
     yield lines
+
+
+def _fits_somewhere(fleet: Fleet, lines: Lines) -> BoolArray:
+    """Return (F,) whether a flavor has a placement that takes no more of any row than the emptiest hosts have of it."""
+    tables = fleet.tables
+    room = lines.room[:, 0]
+    most = np.full((len(tables.problem.shapes), len(room)), -1, dtype=room.dtype)
+    np.maximum.at(most, tables.shape, room.T)
+    able = (most[tables.shape_of] >= lines.use.T).all(axis=1)
+    out = np.zeros(len(fleet.out), dtype=np.bool_)
+    out[tables.flavor[able]] = True
+    return out
 
 
 def _priority(fleet: Fleet) -> IntArray:
