@@ -184,5 +184,5 @@ def test_an_import_without_hosts_writes_nothing(placer: Placer, tmp_path: Path) 
     (tmp_path / "configs").mkdir()
     words = ["--resources", tmp_path / "resources.json", "--configs", tmp_path / "configs"]
     run = placer("import", "proxmox", *words, "-o", tmp_path / "fleet.yaml")
-    assert run.code == 2 and "there is no host" in run.err
+    assert run.code == 2 and "no host of Proxmox VE is told" in run.err
     assert not (tmp_path / "fleet.yaml").exists()
