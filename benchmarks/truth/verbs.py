@@ -138,6 +138,9 @@ def explained(case: Case, fleet: Fleet, plan: Plan) -> tuple[list[str], int]:
     case = replace(case, goals=",".join(goals), max_repins=None)
     if runs:
         plan = planned(case, fleet)
+        if plan.unplaced and "balance" in goals:
+            # Its steps are of the fleet's mean share, and the inventory to compare with lacks who is left out.
+            return [], 0
     plan = replace(plan, options={**plan.options, "max_moves": None, "max_migrations": None, "max_repins": None})
     placed = {
         name: replace(where, cpus=tuple(() for _ in where.cpus), emulator=None)
