@@ -1,5 +1,5 @@
 """First answers by all simple heuristics at once: every order of VMs with every measure of places, and hosts filled in
-turn. The best by all goals in order is taken, so that none of them is better than the plan.
+turn. The best by all goals in order is taken: but for ties between places none of them is better than the plan.
 """
 
 from __future__ import annotations
