@@ -33,6 +33,10 @@ from solvers.starts.best_fit import solve_greedy
 
 MOST_STATES = 64
 """So many distinct host states, the fullest first, are looked at; the answer says how many of how many."""
+FEWEST_STATES, RULE_WORK = 8, 2_000_000
+"""With rules each look counts their members on all hosts anew: fewer states, so that all looks together are no more
+than so many hosts × rules, some ten seconds, but not fewer than the first number.
+"""
 
 FAILED = "\0failed"
 """Name of the host that VMs of a failed one count as being on: no inventory has it."""
@@ -69,8 +73,8 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
     states = _host_states(settled, compiled, twin)
     weight = [sum(problem.flavors[flavor].vcpus * many for flavor, many in state.demand) for state in states]
     order = sorted(range(len(states)), key=lambda n: (-weight[n], n))
-    rooms = _Rooms.of(problem)
-    for number in order[:MOST_STATES]:
+    rooms, most = _Rooms.of(problem), _states_looked_at(problem)
+    for number in order[:most]:
         lost = rooms.lost(states[number])
         vcpus = sum(problem.flavors[flavor].vcpus * many for flavor, many in lost.items())
         if worst["host"] is None or vcpus > worst["vcpus_without_place"]:
@@ -81,9 +85,14 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
                 "proven": rooms.without_room(states[number]) >= vcpus,
             }
     # Of a failure that was not looked at, no more is known than that it loses all of the host's VMs at most.
-    unseen = max((weight[n] for n in order[MOST_STATES:]), default=0)
+    unseen = max((weight[n] for n in order[most:]), default=0)
     worst["proven"] = worst["proven"] and unseen <= worst["vcpus_without_place"]
-    return {**worst, "states": min(len(order), MOST_STATES), "states_in_all": len(order)}
+    return {**worst, "states": min(len(order), most), "states_in_all": len(order)}
+
+
+def _states_looked_at(problem: Problem) -> int:
+    work = problem.host_count * len(problem.rules)
+    return min(MOST_STATES, max(FEWEST_STATES, RULE_WORK // work)) if work else MOST_STATES
 
 
 @dataclass(frozen=True, slots=True)
