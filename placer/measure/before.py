@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from placer.measure.as_now import places_now
+from placer.measure.cpu_use import loose_pins
 from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm, Unplaced
@@ -48,12 +49,7 @@ def values_before(fleet: Fleet, goals: Iterable[str]) -> dict[str, float | None]
         return dict.fromkeys(names)
     near = any(request.policy == "preferred" for vm in fleet.vms for request in vm.spec.devices)
     values = goal_values(fleet, now, [name for name in names if not _is_change(name)])
-    loose = any(
-        len(pin) > 1 and fleet.vm_by_name[at.name].spec.is_dedicated(vcpu)
-        for at in now.vms
-        if not at.bound
-        for vcpu, pin in at.pins.items()
-    )
+    loose = any(loose_pins(fleet.vm_by_name[at.name].spec, at) for at in now.vms)
     unknown = {name for name in names if near and name.startswith("remote")}
     unknown |= {name for name in names if loose and name.partition("~")[0] in ("cores", "l3")}
     unknown |= set([name for name in names if name.startswith("headroom")][1:])

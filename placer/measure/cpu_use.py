@@ -79,6 +79,13 @@ def dedicated_cpus(spec: VmSpec, planned: PlanVm, *, wide: bool = True) -> set[i
     return set().union(*own)
 
 
+def loose_pins(spec: VmSpec, planned: PlanVm) -> list[frozenset[int]]:
+    """Return the pins of dedicated vCPUs that leave open which of several CPUs each has, of a VM bound to nodes."""
+    if planned.bound:
+        return []
+    return [pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and spec.is_dedicated(vcpu)]
+
+
 def emulator_cpus(spec: VmSpec, planned: PlanVm) -> frozenset[int]:
     """Return the CPUs that the VM's emulator threads have for themselves."""
     if planned.bound and planned.emulator is not None and len(planned.emulator) != 1:

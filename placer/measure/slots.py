@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from placer.measure.cpu_use import cpu_use, shared_vcpus
+from placer.measure.cpu_use import cpu_use, loose_pins, shared_vcpus
 from placer.measure.memory_use import memory_taken
 from placer.model.fleet import Fleet
 from placer.model.goals import Policy
@@ -21,7 +21,7 @@ from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.memory_room import Pool, memory_room
 from placer.model.plan import Plan, PlanVm
 from placer.model.sets import memory_set
-from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 MOST_WAYS = 20_000
 """Above so many ways to place a VM on one host, how many fit there is not counted."""
@@ -116,9 +116,7 @@ def _unpinned(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> Counter[int] |
     node_of = host.topology.node_of_cpu
     out: Counter[int] = Counter()
     for vm, planned in placed:
-        if vm.pins_fixed or planned.bound or vm.spec.cpu_policy is CpuPolicy.SHARED:
-            continue
-        loose = [pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and vm.spec.is_dedicated(vcpu)]
+        loose = [] if vm.pins_fixed else loose_pins(vm.spec, planned)
         if loose and not _takes_one_each(vm.spec, planned):
             return None
         out.update(node_of[min(pin)] for pin in loose)
