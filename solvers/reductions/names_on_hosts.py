@@ -3,7 +3,7 @@
 Rules over hosts of which each limits how many of one group are beside another have no domains that hosts could
 exchange: each host is one. But VMs that only these rules tell apart have many places, and most groups know few others.
 So each VM takes a place on a host where no limit is in its way, the most limited first; where there is none, another VM
-makes way for it that finds one. It takes a look at each place at most, and costs nothing where all are named.
+makes way for it that finds one. It ends after a number of looks, and costs nothing where all are named.
 """
 
 from __future__ import annotations

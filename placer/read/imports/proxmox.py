@@ -18,7 +18,7 @@ from placer.read.hosts.host import read_file, read_topology
 from placer.read.imports.entries import HostFiles, entry, imported, load_objects, said, unique_names
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import RESERVE_NOTE
-from placer.read.imports.proxmox_ha import ha_rule_entries
+from placer.read.imports.proxmox_ha import YES, ha_rule_entries
 from placer.read.text.located import LineMap
 from placer.read.text.text import text_lines
 
@@ -38,7 +38,6 @@ _OF_NO_PLACE = re.compile(
 )
 """Keys that say nothing of CPUs, memory or where a VM may be."""
 _NAMES_SHOWN = 5
-_YES = ("1", "true")
 
 
 @dataclass(slots=True)
@@ -142,7 +141,7 @@ def _up(text: str | None) -> int:
 
 
 def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[LineMap]:
-    templates = [tree for tree in listed if said(tree, "template") in _YES]
+    templates = [tree for tree in listed if said(tree, "template") in YES]
     if templates:
         cluster.warnings.append(f"{len(templates)} templates are left out: they never run")
     kept = [tree for tree in listed if tree not in templates]
@@ -184,7 +183,7 @@ def _containers(listed: Sequence[LineMap], taken: set[str], cluster: _Cluster) -
     for tree in listed:
         # A limit on CPU time may be a part of a CPU.
         cpus, memory, node = _up(said(tree, "maxcpu")), said(tree, "maxmem") or "", said(tree, "node")
-        if node not in cluster.hosts or said(tree, "status") not in (None, "running") or said(tree, "template") in _YES:
+        if node not in cluster.hosts or said(tree, "status") not in (None, "running") or said(tree, "template") in YES:
             continue
         if not (memory.isdigit() and 0 < cpus < 10**5):
             bare += 1

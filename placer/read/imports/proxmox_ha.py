@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from placer.read.imports.entries import entry, said
 from placer.read.text.located import LineMap
 
+YES = ("1", "true")
+"""How Proxmox writes what is true."""
 _AFFINITY = {"negative": "anti_affinity", "positive": "affinity"}
 
 
@@ -24,7 +26,7 @@ def ha_rule_entries(
     rules = []
     for tree in listed:
         name, kind = said(tree, "rule") or "?", said(tree, "type")
-        if said(tree, "disable") in ("1", "true"):
+        if said(tree, "disable") in YES:
             continue
         if name == "?" and (group := said(tree, "group")) is not None:
             warnings.append(f"HA group {group} of Proxmox VE 8 does not tell who is in it: not carried over")
