@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -88,13 +89,13 @@ class PatternSums:
             self._domains[scope] = domain[self.host_class]
         return self._domains[scope]
 
-    @property
+    @cached_property
     def left(self) -> IntArray:
         """Return (N, F): VMs that leave one host."""
         left: IntArray = np.maximum(0, self.before - self.vms)
         return left
 
-    @property
+    @cached_property
     def came(self) -> IntArray:
         """Return (N, F): VMs on one host over what was there: migrants and arrivals."""
         came: IntArray = np.maximum(0, self.vms - self.before)

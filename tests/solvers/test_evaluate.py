@@ -11,6 +11,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.objective import Changes, Hinges, HostCosts, Objective, PlacementCosts, RuleExcess, StayPenalties, Unplaced
 from solvers.problem import CrossRule, Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
 from solvers.result import HostPattern
+from tests.effort import no_more_than
 
 # Placements: 0 = flavor 0 on node 0, 1 = on node 1, 2 = over both (cost 3); 3 = flavor 1 on node 0; 4 = a phantom slot.
 SHAPE = Shape(
@@ -213,3 +214,42 @@ def test_immovable_members_hold_their_nodes() -> None:
     beside = evaluate(problem, patterns({2: 1, 3: 1}, {}), (2, 0, 0))
     without = evaluate(replace(problem, classes=(host_class(), EMPTY)), patterns({2: 1, 3: 1}, {}), (2, 0, 0))
     assert beside == (without[0] + 1,)
+
+
+def test_a_fleet_of_hosts_that_all_differ_is_added_up_once() -> None:
+    """600 hosts of their own VMs, 6,000 flavors: what leaves each is a table of the fleet, not one a host."""
+    each, hosts = 10, 600
+    shape = Shape(
+        name="one node",
+        nodes=1,
+        row_names=((0, "cpu"),),
+        flavor=np.arange(each * hosts),
+        use=np.ones((each * hosts, 1), dtype=np.int64),
+        cost={},
+        touches=np.ones((each * hosts, 1), dtype=np.bool_),
+        stay_only=np.zeros(each * hosts, dtype=np.bool_),
+        hinges=(),
+    )
+    here = [tuple((placement, 1) for placement in range(n * each, (n + 1) * each)) for n in range(hosts)]
+    everything = np.ones(each * hosts, dtype=np.bool_)
+    problem = Problem(
+        flavors=tuple(Flavor(name=str(n), vcpus=1) for n in range(each * hosts)),
+        shapes=(shape,),
+        classes=tuple(
+            HostClass(
+                shape=0,
+                count=1,
+                capacity=np.array([each]),
+                fixed=np.array([0]),
+                content=content,
+                allowed=everything,
+                stay_penalty=np.zeros(each * hosts, dtype=np.int64),
+            )
+            for content in here
+        ),
+        objectives=(Objective(goal="moves", terms=(Changes(migrations=1),)),),
+    )
+    leaver = [HostPattern(host_class=0, count=1, placements=here[0][1:])]
+    rest = [HostPattern(host_class=n, count=1, placements=here[n]) for n in range(1, hosts)]
+    with no_more_than(60):
+        assert evaluate(problem, leaver + rest, [0] * (each * hosts)) == (1,)
