@@ -109,6 +109,8 @@ class ReferenceModel:
                 every = list(places(vm, host, self.inventory.present(vm), self.binds.get(vm.name)))
                 if here and not any(is_at(vm, place) for place in every):
                     every += place_as_is(vm, host)
+                if not here and floats_now(vm) and any(len(vm.pins.get(vcpu, ())) == 1 for vcpu in vm.dedicated):
+                    raise NotCoveredError("VMs that float and take CPUs of their own to another host")
                 if vm.devices and (any(place.parts for place in every) or (here and not every)):
                     raise NotCoveredError("devices of VMs that float, and of VMs that have more than their host")
                 for place in every:

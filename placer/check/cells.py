@@ -120,6 +120,8 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
         yield "bound", "is bound to sets of nodes on a host that it comes to: there it floats, or is bound to nodes"
     elif vm.pin is PinPolicy.ALLOWED and not _may_float(vm):
         yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
+    elif lost := [vcpu for vcpu, pin in planned.pins.items() if len(pin) > 1 and _has_own_cpu(vm, vcpu)]:
+        yield f"pins.{min(lost)}", f"dedicated vCPU {min(lost)} has a CPU of its own now, and floats"
     given = [(cell.vcpus, cell.memory_kib) for cell in vm.spec.cells]
     if vm.spec.cell_mode is CellMode.GIVEN and [(c.vcpus, c.memory_kib) for c in planned.cells] != given:
         yield "cells", "its cells are not those of its guest"
@@ -130,6 +132,12 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
             yield f"cells[{cell.id}].nodes", f"{sum(cell.nodes.values())} KiB lie on nodes, not {cell.memory_kib}"
     if any(not cpus <= topology.cpus for cpus in planned.pins.values()):
         yield "pins", "names CPUs that the host has not"
+
+
+def _has_own_cpu(vm: Vm, vcpu: int) -> bool:
+    """Tell whether a dedicated vCPU is pinned to one CPU where the VM runs."""
+    pin = vm.current.pins.get(vcpu, frozenset()) if vm.current is not None else frozenset()
+    return len(pin) == 1 and vm.spec.is_dedicated(vcpu)
 
 
 def _may_float(vm: Vm) -> bool:

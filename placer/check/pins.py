@@ -33,7 +33,14 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
                         f"VM {vm.name!r} on host {planned.host!r} floats by fixed pins over CPUs {taken} of others"
                     )
             continue
-        if left_as_it_is(vm, planned) or planned.bound:
+        if left_as_it_is(vm, planned):
+            continue
+        if planned.bound:
+            # Where it comes with CPUs of its own they are as those of any other.
+            wide = frozenset(vcpu for vcpu, pin in planned.pins.items() if len(pin) > 1)
+            comes = vm.current is None or vm.current.host != planned.host
+            for where, message in _own_cpus(use.host, vm, planned, own, wide) if comes else ():
+                found.vm(planned, message, where=where)
             continue
         unnamed = _unnamed(use.host, vm, planned)
         for where, message in _own_cpus(use.host, vm, planned, own, unnamed):

@@ -19,7 +19,7 @@ from placer.model.rules import RuleKind, matches
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, part_nodes
 from placer.planning.compile.compile import Compiled, compile_fleet
-from placer.planning.compile.loose import Loose
+from placer.planning.compile.loose import Loose, own_nodes
 from placer.planning.compile.placements import Placement, canonical
 from placer.planning.compile.rows import Row, RowKind
 from placer.planning.decode.reasons import row_words
@@ -248,7 +248,8 @@ class _Search:
     def _is_at(self, planned: PlanVm, shape: int, placement: int) -> bool:
         host, found = self.fleet.host_by_name[planned.host], self.compiled.placements[shape][placement]
         if isinstance(found, Loose) or planned.bound:
-            return isinstance(found, Loose) and bool(planned.bound)
+            own = own_nodes(self.vm.spec, planned.pins, host.topology)
+            return isinstance(found, Loose) and bool(planned.bound) and found.own_nodes == own
         position = {node: n for n, node in enumerate(host.topology.node_ids)}
         nodes, memory = part_nodes(self.vm, planned, host.topology)
         if len(found.cpu_nodes) != len(nodes):

@@ -35,9 +35,9 @@ def binding_gain(vm: Vm, topology: Topology, planned: PlanVm) -> tuple[float, fl
     """Return the weighted remote access (vCPUs) that a VM which floats can be expected to save bound to one node: once
     its memory is there, and at once on the node that is best then.
 
-    None where it is bound, has several cells, or no node with CPUs is large enough for it alone.
+    None where it is bound, has CPUs of its own or several cells, or no node with CPUs is large enough for it alone.
     """
-    if not planned.bound or len(planned.cells) != 1:
+    if not planned.bound or len(planned.cells) != 1 or any(len(pin) == 1 for pin in planned.pins.values()):
         return None
     spec, rows = vm.spec, TopologyRows(topology)
     nodes = [n.id for n in topology.nodes if len(n.cpus) >= spec.vcpus and n.memory_kib >= spec.memory_kib > 0]

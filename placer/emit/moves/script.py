@@ -177,7 +177,9 @@ def _pins(place: Place) -> str:
 
 
 def _numatune(vm: Vm, place: Place, fleet: Fleet) -> str:
-    """Return the memory policy of a VM where it comes: bound as softly as its domain has it."""
+    """Return the memory policy of a VM where it comes: bound as softly as its domain has it, none where it is not."""
+    if not place.memory_nodes:
+        return "  <numatune/>"
     nodes = format_cpuset(place.memory_nodes)
     xml = source_xml(vm, fleet)
     root = None if xml is None else parse_xml(xml, vm.name)

@@ -11,7 +11,7 @@ from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind, Selection, looked_up, matches
 from placer.model.sets import Binding, known_nodes
 from placer.model.vm import CellMode, PinPolicy, Vm
-from placer.planning.compile.loose import online
+from placer.planning.compile.loose import OwnPart, online, own_parts
 from placer.planning.compile.needs import Needs, spec_key, spec_needs
 
 CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
@@ -39,6 +39,7 @@ class FlavorGroup:
     `online` are the vCPUs of VMs that float wherever they come; None: they are bound to one node a cell.
     `binds` says whether VMs that float now shall or may be bound to nodes; None: they stay as they are.
     `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
+    `own` are the CPUs of their own that VMs which are not bound take along, all of them from one host.
     """
 
     needs: Needs
@@ -50,6 +51,7 @@ class FlavorGroup:
     busy: int | None = None
     online: int | None = None
     binds: Binding | None = None
+    own: tuple[OwnPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,11 @@ def group_flavors(
             keys[short] = numbers.setdefault(spec_key(vm.spec, locked), len(numbers))
         immovable = present and held
         used = busy[number] if busy else None
-        key = (keys[short], rules, id(confinement), immovable, used, floats, binding)
+        own = own_parts(vm, host.topology, locked) if floats is not None and host is not None else ()
+        # On its own host such a VM stays as it is: who is there and who comes are no flavor together.
+        counts = tuple((part.counts, part.shared) for part in own)
+        alike = (counts, host.name if host is not None and present else None) if own else None
+        key = (keys[short], rules, id(confinement), immovable, used, floats, binding, alike)
         if key not in index:
             index[key] = len(groups)
             groups.append(
@@ -136,6 +142,7 @@ def group_flavors(
                     busy=used,
                     online=floats,
                     binds=binding,
+                    own=own,
                 )
             )
         flavor = index[key]

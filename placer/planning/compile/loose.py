@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind
-from placer.model.sets import cell_sets
+from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind, Topology
+from placer.model.sets import cell_sets, known_nodes
 from placer.model.vm import ORDINARY_PAGE_KIB, CellMode, Vm, VmSpec
-from placer.planning.compile.needs import Needs, part_memory
+from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import NodeView
 from solvers.problem import COST_UNIT
 
 NodeSet = tuple[int, ...]
 """Positions in a topology's `nodes`, ascending."""
 MOST_UNIONS = 64
+MOST_WAYS = 4096
+"""Ways to put the CPUs of its own of a VM that is not bound on the nodes of a host that it comes to, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPart:
+    """A part of a VM that takes CPUs of its own along: its vCPUs that have one by the node that they are on now, the
+    nodes numbered in the order in which they come, (number, vCPUs); and how many others are online.
+    """
+
+    own: tuple[tuple[int, tuple[int, ...]], ...]
+    shared: int
+
+    @property
+    def counts(self) -> tuple[tuple[int, int], ...]:
+        """The numbers of nodes and how many vCPUs have a CPU there."""
+        return tuple((node, len(vcpus)) for node, vcpus in self.own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,11 @@ class Loose:
     def memory_nodes(self) -> NodeSet:
         """Nodes that any of its memory may lie on."""
         return tuple(sorted({node for part in self.parts for node in part.memory}))
+
+    @property
+    def own_nodes(self) -> NodeSet:
+        """The node of each CPU of its own."""
+        return tuple(sorted(node for part in self.parts for node, count in part.own for _ in range(count)))
 
     @property
     def beyond(self) -> int:
@@ -108,6 +132,61 @@ def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
         sizes = (part.memory_kib, part.overhead_kib, part.page_kib)
         parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, *sizes))
     return Loose(tuple(parts))
+
+
+def own_nodes(spec: VmSpec, pins: Mapping[int, frozenset[int]], topology: Topology) -> NodeSet:
+    """Return the node of each CPU that a VM which is not bound has for itself, as `Loose.own_nodes` does."""
+    position = {node_id: n for n, node_id in enumerate(topology.node_ids)}
+    own = (min(pin) for vcpu, pin in pins.items() if is_own(spec, vcpu, pin))
+    return tuple(sorted(position[topology.node_of_cpu[cpu]] for cpu in own if cpu in topology.node_of_cpu))
+
+
+def own_parts(vm: Vm, topology: Topology, locked_cells: int | None) -> tuple[OwnPart, ...]:
+    """Return what a VM that is not bound to one node a cell takes along to another host: dedicated vCPUs pinned to one
+    CPU each have one there too; empty where no vCPU has. `topology` is that of the host where it is, `locked_cells`
+    as those of its needs.
+    """
+    if vm.current is None or not vm.current.pins or known_nodes(vm) is not None:
+        return ()
+    pins, node_of = vm.current.pins, topology.node_of_cpu
+    numbers: dict[int, int] = {}
+    out = []
+    for vcpus in part_vcpus(vm.spec, len(spec_needs(vm.spec, locked_cells=locked_cells).options[0])):
+        own: dict[int, list[int]] = {}
+        for vcpu in vcpus:
+            if is_own(vm.spec, vcpu, pins.get(vcpu)) and (node := node_of.get(min(pins[vcpu]))) is not None:
+                own.setdefault(numbers.setdefault(node, len(numbers)), []).append(vcpu)
+        held = {vcpu for group in own.values() for vcpu in group}
+        shared = sum(1 for vcpu in vcpus if vcpu not in held and vm.spec.is_online(vcpu))
+        out.append(OwnPart(tuple((number, tuple(group)) for number, group in own.items()), shared))
+    return tuple(out) if numbers else ()
+
+
+def with_own(needs: Needs, parts: Sequence[OwnPart], host: Host) -> tuple[tuple[Loose, ...], bool]:
+    """Return the places of a VM that comes to a host with CPUs of its own and its memory unbound, and whether all are
+    there: what is on one node now stays together. Devices are still to be named.
+    """
+    cpus, _ = host_sets(host)
+    nodes = [n for n, node in enumerate(host.topology.nodes) if node.cpus & host.dedicated_pool]
+    numbers = len({number for part in parts for number, _ in part.own})
+    ways: Iterable[tuple[int, ...]] = itertools.product(nodes, repeat=numbers)
+    complete = len(nodes) ** numbers <= MOST_WAYS
+    if not complete:
+        ways = itertools.islice(itertools.permutations(nodes, numbers) if numbers <= len(nodes) else ways, MOST_WAYS)
+    base = floating(needs, 0, host)
+    found: dict[Loose, None] = {}
+    for way in ways:
+        out = []
+        for part, bare in zip(parts, base.parts, strict=True):
+            own: dict[int, int] = {}
+            for number, count in part.counts:
+                own[way[number]] = own.get(way[number], 0) + count
+            beyond = max(0, part.shared - _carrying(host, cpus)) if part.shared else 0
+            runs = cpus if part.shared else ()
+            shared = part.shared - beyond
+            out.append(dataclasses.replace(bare, own=tuple(own.items()), shared=shared, beyond=beyond, cpus=runs))
+        found[Loose(tuple(out))] = None
+    return tuple(found), complete
 
 
 def floating_cost(needs: Needs, view: NodeView, loose: Loose, spread: Sequence[tuple[int, int]]) -> int:

@@ -138,9 +138,9 @@ class RowTable:
         needs, out = group.needs, dict[int, int]()
         ratio = self.structure.ratio
         for slot, part in enumerate(loose.parts):
-            for node, count in part.own:
+            for at, (node, count) in enumerate(part.own):
                 own = dataclasses.replace(_NOTHING, dedicated=count)
-                self._cpu(out, needs, own, node, 1 if needs.extra_cpu and slot == 0 and node == part.own[0][0] else 0)
+                self._cpu(out, needs, own, node, 1 if needs.extra_cpu and slot == 0 and at == 0 else 0)
             if part.shared and len(part.cpus) == 1:
                 self._cpu(out, needs, dataclasses.replace(_NOTHING, shared=part.shared), part.cpus[0], 0)
             elif part.shared:

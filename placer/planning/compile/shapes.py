@@ -20,7 +20,7 @@ from placer.planning.compile.convex import VCPUS, hinges_of, shortages_of
 from placer.planning.compile.devices import DeviceNodes
 from placer.planning.compile.flavors import FlavorGroup, rule_of
 from placer.planning.compile.label_loads import LabelLoads
-from placer.planning.compile.loose import Loose, floating, floating_cost
+from placer.planning.compile.loose import Loose, floating, floating_cost, with_own
 from placer.planning.compile.loose_places import with_devices
 from placer.planning.compile.needs import Needs
 from placer.planning.compile.placements import (
@@ -117,7 +117,11 @@ class ShapeFactory:
             draft = ShapeDraft(structure=structure, table=RowTable(structure=structure), complete=structure.exact)
             self.drafts.append(draft)
             for flavor, group in enumerate(self.groups):
-                most = None if group.online is None else self._float(draft, flavor, group, host)
+                most = None
+                if group.own:
+                    self._come_with_own(draft, flavor, group, host)
+                elif group.online is not None:
+                    most = self._float(draft, flavor, group, host)
                 if group.online is None or group.binds:
                     self._enumerate(draft, flavor, group, most if group.binds == "may" else None)
         return self._index[structure]
@@ -173,6 +177,17 @@ class ShapeFactory:
         cost = self._floating_cost(draft, group, placement)
         draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
         return cost
+
+    def _come_with_own(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> None:
+        """Add the ways in which a VM comes to the host with CPUs of its own and its memory unbound."""
+        view = draft.structure.view
+        places, complete = with_own(group.needs, group.own, host)
+        draft.complete &= complete
+        for loose in places:
+            if loose.beyond or (devices := nearest_devices(group.needs, view, loose.cpu_nodes)) is None:
+                continue
+            placement = dataclasses.replace(loose, device_nodes=devices)
+            draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), 0)
 
     def _enumerate(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, most: int | None = None) -> None:
         """Add the placements of a flavor; with `most` only those that cost less."""

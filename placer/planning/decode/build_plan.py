@@ -22,6 +22,7 @@ from placer.planning.compile.loose_places import with_devices
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement, canonical, view_of
 from placer.planning.compile.row_table import Place
+from placer.planning.decode.coming import Coming, coming
 from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
 
@@ -46,6 +47,7 @@ class PlanBuilder:
     pinner: Pinner
     _shared: dict[Hashable, _Alike] = field(default_factory=dict)
     _asking: dict[str, list[int]] | None = None
+    _specs: dict[Hashable, VmSpec] = field(default_factory=dict)
 
     def build(self, assignment: Assignment) -> tuple[PlanVm, ...]:
         """Return all placed VMs, immovable ones included, in the fleet's order."""
@@ -58,18 +60,27 @@ class PlanBuilder:
             placed: list[tuple[Placement, int]] = []
             held: set[int] = set()
             floats = False
+            coming: dict[int, Coming] = {}
             for place, vm in self._places(number, entry):
                 if isinstance(place, Loose):
                     one = found[vm] = self._loose_vm(host, fleet.vms[vm], place)
+                    floats |= any(part.shared for part in place.parts)
+                    if one.from_host is not None and (own := self._coming(vm, place)) is not None:
+                        coming[vm] = own
+                        placed.append((own.placement, vm))
+                        continue
                     spec = fleet.vms[vm].spec
                     held |= with_idle(spec.thread_policy, dedicated_cpus(spec, one), host.topology)
                     held |= emulator_cpus(spec, one)
-                    floats |= any(part.shared for part in place.parts)
                 else:
                     placed.append((place, vm))
-            pins = self.pinner.pin(number, placed, frozenset(held), floats=floats)
+            stand_ins = {vm: own.stand_in for vm, own in coming.items()}
+            pins = self.pinner.pin(number, placed, frozenset(held), floats=floats, stand_ins=stand_ins)
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
-                found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
+                if vm in coming:
+                    found[vm] = self._with_own(host, fleet.vms[vm], found[vm], coming[vm], slot)
+                else:
+                    found[vm] = self._plan_vm(fleet, host, fleet.vms[vm], placement, slot, pins)
         return tuple(found[vm] for vm in sorted(found))
 
     def _places(self, number: int, entry: HostAssignment | None) -> Iterator[tuple[Place, int]]:
@@ -134,6 +145,20 @@ class PlanBuilder:
             change=change,
             from_host=vm.current.host if vm.current is not None else None,
         )
+
+    def _coming(self, vm: int, place: Loose) -> Coming | None:
+        """Return how a VM is pinned that comes with CPUs of its own and its memory unbound; None for others."""
+        parts = self.compiled.flavors.groups[self.compiled.flavors.of_vm[vm]].own
+        return coming(self.compiled.fleet.vms[vm], self.compiled.fleet, place, self._specs) if parts else None
+
+    def _with_own(self, host: Host, vm: Vm, floating: PlanVm, own: Coming, slot: SlotPins) -> PlanVm:
+        """Return a VM that comes to a host with CPUs of its own; other threads that are pinned nowhere stay so."""
+        pins = dict(sorted({**floating.pins, **own.pins(slot.cpus)}.items()))
+        pinned = vm.current is not None and vm.current.emulator is not None
+        isolated = vm.spec.emulator_threads is EmulatorPolicy.ISOLATE
+        emulator = _emulator(vm.spec, host, slot, pins) if pinned or isolated else None
+        threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
+        return replace(floating, pins=pins, emulator=emulator, iothreads=threads)
 
     def _plan_vm(
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins

@@ -1,6 +1,4 @@
-"""Pins: give every dedicated vCPU of a host its CPU, every shared one its floating set. Hosts of one pattern share
-the answer.
-"""
+"""Pins: every dedicated vCPU of a host has its CPU, every shared one its set. Hosts of one pattern share the answer."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from types import MappingProxyType
 
 from placer.errors import NothingFoundError, PlacerError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
@@ -67,9 +66,10 @@ class Pinner:
         held: frozenset[int] = frozenset(),
         *,
         floats: bool = False,
+        stand_ins: Mapping[int, Vm] = MappingProxyType({}),
     ) -> HostPins:
         """Return the pins of the VMs (placement, index into the fleet) on a host; `held` are CPUs that VMs have which
-        are not bound to one node a cell, `floats` tells whether such VMs float there.
+        are not bound to one node a cell, `floats` tells whether such VMs float there, `stand_ins` are pinned instead.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Pinner:
         """
         capacity = self.compiled.capacities[host]
         name = self.compiled.fleet.hosts[host].name
-        vms = [_as_of(self.compiled.fleet.vms[number], name) for _, number in placed]
+        vms = [stand_ins.get(number) or _as_of(self.compiled.fleet.vms[number], name) for _, number in placed]
         needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
