@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from placer.emit.domain.elements import floats_everywhere, memory_modes, page_layout
 from placer.emit.domain.files import source_xml
-from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
+from placer.emit.domain.kept import cells_fit, is_as_planned, other_mode_asked, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
 from placer.model.cpuset import format_cpuset
@@ -80,10 +80,12 @@ vcpu() { change vcpupin --vcpu "$1" --cpulist "$2" "${scope[@]}"; }
 offline_vcpu() { [ $stored -eq 0 ] || change vcpupin --vcpu "$1" --cpulist "$2" --config; }
 emulator() { change emulatorpin --cpulist "$1" "${scope[@]}"; }
 iothread() { change iothreadpin --iothread "$1" --cpulist "$2" "${scope[@]}"; }
-memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again, unless the
-  # mode is restrictive: libvirt moves those at once
+stored_memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again
   [ $stored -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
-  [ $live -eq 0 ] || [ "$1" != restrictive ] || change numatune --mode "$1" --nodeset "$2" --live
+}
+memory() {  # MODE NODES: restrictive memory, which libvirt moves at once
+  stored_memory "$1" "$2"
+  [ $live -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --live
 }
 cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secrets included, changed and defined again
   [ $stored -eq 1 ] || return 0
@@ -155,6 +157,8 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
         said = known.current.pins if known.current is not None else {}
         differ = pins_that_differ(vm, said if reading is None else reading.pins, host.topology.cpus)
         yield from (_vcpu(known.spec, number, cpus) for number, cpus in sorted(differ.items()))
+        if reading is not None and other_mode_asked(vm, known.spec.memory_mode, reading):
+            yield from _memory(vm, known, xml, reading)
         return
     if reading is not None and (page_layout(reading.spec) != page_layout(known.spec) or not cells_fit(reading, vm)):
         yield "redefine"
@@ -168,15 +172,23 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
     yield f"emulator {everywhere if vm.emulator is None else format_cpuset(vm.emulator)}"
     for number in sorted({*spec.iothreads, *vm.iothreads}):
         yield f"iothread {number} {format_cpuset(vm.iothreads[number]) if number in vm.iothreads else everywhere}"
+    yield from _memory(vm, known, xml, reading)
+
+
+def _memory(vm: PlanVm, known: Vm, xml: bytes | None, reading: DomainReading | None) -> Iterator[str]:
+    """Yield the calls that bind a VM's memory; the mode of a running one is as it is until it starts again."""
     nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
     if not nodes:
         return
-    mode, modes = memory_modes(None if xml is None else parse_xml(xml, vm.name), vm.cells, asked=spec.memory_mode)
+    root = None if xml is None else parse_xml(xml, vm.name)
+    mode, modes = memory_modes(root, vm.cells, asked=known.spec.memory_mode)
+    now = None if reading is None or reading.numatune.memory is None else reading.numatune.memory.mode
+    at_once = mode == "restrictive" and now in (None, "restrictive")
     if not vm.shown:
-        yield f"memory {mode} {nodes}"
+        yield f"{'memory' if at_once else 'stored_memory'} {mode} {nodes}"
     elif reading is None or not _keeps_memory(reading, vm, modes):
         yield f"cells {len(vm.cells)} {quote(_numatune(vm, nodes, mode, modes))}"
-    if vm.change in (Change.RENODE, Change.RESTART) and (vm.shown or mode != "restrictive"):
+    if vm.change in (Change.RENODE, Change.RESTART) and (vm.shown or not at_once):
         yield "later"
 
 

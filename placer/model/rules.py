@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 Selection = Mapping[str, str | frozenset[str]]
@@ -177,8 +177,19 @@ def drain_of(host: str, labels: Mapping[str, str], line: int | None = None) -> R
 
 
 def only(name: str, labels: Mapping[str, str]) -> Selection:
-    """Return what selects this object, and none that has a label called ``name`` in common with it."""
-    return {"name": labels["name"], ITSELF: name} if "name" in labels else {"name": name}
+    """Return what selects this object alone, and none whose label called ``name`` is its name."""
+    return {"name": own_name(name, labels), ITSELF: name}
+
+
+def plainly(rule: Rule, called: Set[str]) -> Rule:
+    """Return the rule as a person writes it: a host that none has a label ``name`` of is chosen by its name alone.
+
+    `called` are all labels of that key.
+    """
+    hosts = rule.hosts or {}
+    if ITSELF not in hosts or hosts.get("name") != hosts[ITSELF] or hosts[ITSELF] in called:
+        return rule
+    return replace(rule, hosts={key: value for key, value in hosts.items() if key != ITSELF})
 
 
 def value_of(key: str, name: str, labels: Mapping[str, str]) -> str | None:

@@ -163,3 +163,16 @@ vms: [{name: v, vcpus: 1, memory: 1GiB, cells: none, host: h-2, nodes: [0]}]
     plain = replace(fleet, rules=())
     (row,) = drain_each(Variant(name="base", fleet=plain), "host", SweepOptions(time_limit_s=20))
     assert (row["domain"], row["emptied"], row["live_moves"]) == ("h-2", True, 1)
+
+
+def test_a_host_without_a_label_is_emptied_alone() -> None:
+    """A host whose own name is what others have as a label called `name` is emptied, and they are not."""
+    text = """schema: placer.inventory/v1
+hosts:
+  - {name: big, state: drain, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}
+  - {name: h-2, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}], labels: {name: big}}
+vms: [{name: v, vcpus: 1, memory: 1GiB, cells: none, host: h-2, nodes: [0]}]
+"""
+    fleet = parse_fleet(text.encode(), "f.yaml", Path())
+    assert fleet.drained == {"big"} and fleet.rules[0].label == "drain name=big"
+    assert solve_fleet(fleet, time_limit_s=20).vm_by_name["v"].host == "h-2"

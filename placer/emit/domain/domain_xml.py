@@ -19,7 +19,7 @@ from placer.emit.domain.elements import (
     set_vcpu_pins,
 )
 from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs, show_nodes
-from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
+from placer.emit.domain.kept import cells_fit, is_as_planned, other_mode_asked, pins_that_differ, stays
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
@@ -69,7 +69,7 @@ def patch_domain(
         The name of the XML in messages.
     known
         The VM as the fleet has it. Where the plan leaves it as it is, the XML is returned as given, or with no other
-        change than the cpusets of vCPUs that give way to dedicated ones.
+        change than the cpusets of vCPUs that give way to dedicated ones and the memory mode that is asked for.
     origin
         The host that the VM comes from: it tells of what kind the devices are that the XML names.
 
@@ -98,9 +98,13 @@ def patch_domain(
             missing = []
         if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
             differ = pins_that_differ(vm, reading.pins, host.topology.cpus)
-            if not differ:
+            other_mode = other_mode_asked(vm, spec.memory_mode, reading)
+            if not differ and not other_mode:
                 return xml
-            set_vcpu_pins(root, differ)
+            if differ:
+                set_vcpu_pins(root, differ)
+            if other_mode:
+                set_numatune(root, vm, _cell_ids(root, where) if vm.shown else None, spec.memory_mode)
             return serialise(root, xml)
         new_cells = not cells_fit(reading, vm)
         if new_cells:

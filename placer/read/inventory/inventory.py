@@ -14,7 +14,7 @@ from placer.errors import InputError
 from placer.model.cpuset import one_document
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.rules import Rule
+from placer.model.rules import Rule, plainly
 from placer.model.vm import ORDINARY_PAGE_KIB, Vm
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
@@ -118,10 +118,11 @@ def fleet_of(sections: Sections, files: Files) -> Fleet:
     rules, warnings = _rules(*sections.rules, hosts, vms, files)
     _check_units(sections)
     sections.hosts[1].raise_if_any()
+    called = {host.labels["name"] for host in hosts.made.values() if "name" in host.labels}
     return Fleet(
         hosts=tuple(hosts.made.values()),
         vms=tuple(vms.made),
-        rules=(*rules, *hosts.drains),
+        rules=(*rules, *(plainly(drain, called) for drain in hosts.drains)),
         base_dir=str(files.base_dir),
         warnings=tuple(
             dict.fromkeys([*hosts.warnings, *vms.warnings, *_untold_pages(hosts.made, vms.made), *warnings])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from placer.model.fleet import Fleet
+from placer.model.rules import plainly
 from placer.model.units import format_kib
 from placer.read.inventory.schema import SCHEMA
 from placer.read.inventory.write_hosts import Entry, HostWriter
@@ -44,7 +45,8 @@ def inventory_text(fleet: Fleet, *, contents: Mapping[str, bytes] | None = None,
     if fleet.vms:
         lines += ["vms:", *_section((vm.name, vms.entry(vm)) for vm in fleet.vms)]
     if fleet.rules:
-        lines += ["rules:", *(f"  - {rule_text(rule)}" for rule in fleet.rules)]
+        called = {host.labels["name"] for host in fleet.hosts if "name" in host.labels}
+        lines += ["rules:", *(f"  - {rule_text(plainly(rule, called))}" for rule in fleet.rules)]
     return "\n".join(lines) + "\n"
 
 

@@ -113,7 +113,7 @@ def test_another_node_in_the_mode_it_has(
 def test_the_mode_that_is_asked_for_stands_above_the_domain(
     guest: Callable[..., tuple[Vm, bytes]], place: Place, host: Host
 ) -> None:
-    """Where a plan writes the policy it is the inventory's; what stays is not touched for it."""
+    """Where a plan writes the policy it is the inventory's."""
     for said, asked in (("strict", "restrictive"), ("preferred", "strict")):
         vm, xml = guest(mode=said)
         spec = replace(vm.spec, memory_mode=MemoryMode(asked))
@@ -125,6 +125,44 @@ def test_the_mode_that_is_asked_for_stands_above_the_domain(
     assert made.count(b"mode='restrictive'") == 3 and b"strict'" not in made
     line = " ".join(qemu_arguments(place(spec, (0, 1), name="new", new_cells=True), spec, host))
     assert "policy=" not in line
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"), [("strict", "restrictive"), ("preferred", "strict"), ("restrictive", None), ("strict", "strict")]
+)
+def test_a_vm_that_stays_has_the_mode_that_is_asked_for(
+    guest: Callable[..., tuple[Vm, bytes]],
+    place: Place,
+    host: Host,
+    planned: Planned,
+    fleet_of: FleetOf,
+    said: str,
+    asked: str | None,
+) -> None:
+    """The mode alone changes in its XML and its script, which no running guest can have; as asked, not a byte does."""
+    vm, xml = guest(mode=said)
+    vm = replace(vm, spec=replace(vm.spec, memory_mode=None if asked is None else MemoryMode(asked)))
+    plan = kept(vm, place, emulator=frozenset({0, 2, 4, 6}))
+    made = patch_domain(xml, plan, vm.spec, host, known=vm)
+    script = virsh_script(planned(plan), fleet_of(vm)).decode()
+    calls = re.findall(r"^    (?:vcpu|emulator|memory|stored_memory|cells) .*$", script, re.MULTILINE)
+    if asked in (None, said):
+        assert (made, calls) == (xml, [])
+        return
+    now, before = read_domain(made, "g.xml"), read_domain(xml, "g.xml")
+    policy = now.numatune.memory
+    assert policy is not None and (policy.mode, policy.nodeset) == (asked, {0})
+    assert (now.pins, now.emulator, b"cputune" in made) == (before.pins, before.emulator, False)
+    assert calls == [f"    stored_memory {asked} 0"]
+
+
+def test_interleaved_memory_of_a_vm_that_stays_stays_so(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, host: Host
+) -> None:
+    """A mode is of memory on one node."""
+    vm, xml = guest(mode="interleave")
+    vm = replace(vm, spec=replace(vm.spec, memory_mode=MemoryMode.RESTRICTIVE))
+    assert patch_domain(xml, kept(vm, place, emulator=frozenset({0, 2, 4, 6})), vm.spec, host, known=vm) == xml
 
 
 def test_what_floats_everywhere_on_its_next_host_is_pinned_nowhere(
