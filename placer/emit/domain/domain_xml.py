@@ -20,6 +20,7 @@ from placer.emit.domain.elements import (
 )
 from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs, show_nodes
 from placer.emit.domain.kept import cells_fit, is_as_planned, other_mode_asked, pins_that_differ, stays
+from placer.emit.domain.mdevs import add_mediated
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
@@ -123,6 +124,8 @@ def patch_domain(
     set_device_nodemasks(root, vm, cell_ids)
     if missing:
         add_hostdevs(root, vm, host, missing)
+    if known is None or known.current is None:
+        add_mediated(root, vm)
     return serialise(root, xml)
 
 

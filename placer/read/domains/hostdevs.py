@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from placer.model.host import Device, Topology
-from placer.model.pci import AddressKey, PciAddress, address_key
+from placer.model.pci import AddressKey, PciAddress, address_key, mdev_uuid
 from placer.model.vm import DeviceRequest
 from placer.read.domains.scan import DomainScan
 
@@ -22,9 +22,20 @@ PARTS = ("domain", "bus", "slot", "function")
 """The attributes of an address, in the order of `PciAddress`."""
 
 
-def host_addresses(root: _Element) -> frozenset[PciAddress]:
-    """Return the PCI addresses of the host's devices that a domain names."""
-    return frozenset(address for _, _, address in source_addresses(root))
+def host_addresses(root: _Element) -> frozenset[AddressKey]:
+    """Return the PCI addresses of the host's devices that a domain names, and the UUIDs of mediated ones."""
+    return frozenset[AddressKey](address for _, _, address in source_addresses(root)) | source_uuids(root).keys()
+
+
+def source_uuids(root: _Element) -> dict[AddressKey, _Element]:
+    """Return the UUIDs of the mediated devices of the host that a domain names, and the devices that do."""
+    found: dict[AddressKey, _Element] = {}
+    for device in root.findall("devices/hostdev"):
+        element = device.find("source/address")
+        uuid = None if element is None or device.get("type") != "mdev" else mdev_uuid(element.get("uuid", ""))
+        if uuid is not None:
+            found[uuid] = device
+    return found
 
 
 def source_addresses(root: _Element) -> list[tuple[_Element, _Element, PciAddress]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
-from placer.model.pci import PciAddress
+from placer.model.pci import AddressKey
 from placer.model.vm import Bound, CellMode, Current, Movable, VmSpec
 from placer.read.domains.hostdevs import names_of
 from placer.read.domains.memory import Numatune
@@ -19,9 +19,9 @@ class DomainReading:
 
     `pins` holds the cpuset of each vCPU that is restricted; `emulator` and `iothread_pins` only what is pinned by name.
     `notes` are plain sentences on what was not understood or had to be assumed. `manager` names the system whose
-    metadata claims the domain. `host_devices` are the PCI addresses of its host's devices that it has. `running` says
-    that the XML was dumped from a running domain (it has an id). `security` are the keys of SEV or TDX and the EPC
-    (bytes) that it takes of a host that counts them.
+    metadata claims the domain. `host_devices` are the PCI addresses and UUIDs of its host's devices that it has.
+    `running` says that the XML was dumped from a running domain (it has an id). `security` are the keys of SEV or TDX
+    and the EPC (bytes) that it takes of a host that counts them.
     """
 
     name: str
@@ -31,7 +31,7 @@ class DomainReading:
     emulator: frozenset[int] | None = None
     iothread_pins: Mapping[int, frozenset[int]] = field(default_factory=dict)
     numatune: Numatune = field(default_factory=Numatune)
-    host_devices: frozenset[PciAddress] = frozenset()
+    host_devices: frozenset[AddressKey] = frozenset()
     movable: Movable = Movable.LIVE
     movable_why: tuple[str, ...] = ()
     manager: str | None = None

@@ -11,7 +11,7 @@ from placer.read.domains.pages import pages_by_node
 from placer.read.hosts.archive import ArchiveTree, regular_members
 from placer.read.hosts.capabilities import parse_capabilities
 from placer.read.hosts.host_settings import GATHERED, settings_of_files
-from placer.read.hosts.nodedev import parse_nodedev
+from placer.read.hosts.nodedev import Mediated, parse_nodedev
 from placer.read.hosts.security_keys import CAPACITY, resources_of_capacity
 from placer.read.hosts.sysfs import read_sysfs
 from placer.read.imports.gathered import GatheredDomain, GatheredHost
@@ -64,7 +64,7 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
     faults: list[Fault] = []
     warnings: list[str] = []
     topology, uuid = _topology(data, found, source, faults, warnings)
-    devices = _devices(found, source, faults)
+    devices = _devices(found, source, faults, warnings)
     if faults or topology is None:
         raise InputError(faults)
     if devices:
@@ -152,16 +152,23 @@ def _topology(
     return replace(best, nodes=nodes, source=None), uuid
 
 
-def _devices(found: _Files, source: str, faults: list[Fault]) -> tuple[Device, ...]:
+def _devices(found: _Files, source: str, faults: list[Fault], warnings: list[str]) -> tuple[Device, ...]:
+    """Return the devices that libvirt tells; of cards that could be cut in several ways a warning names them."""
     devices: list[Device] = []
+    mediated = Mediated()
     for name, content in sorted(found.nodedevs.items()):
         try:
             device = parse_nodedev(content, f"{source}!{name}")
+            mediated.add(content, f"{source}!{name}", device)
         except PlacerError as error:
             faults.extend(error.faults)
             continue
         if device is not None:
             devices.append(device)
+    cut, said = mediated.devices()
+    warnings.extend(said)
+    sliced = {device.address for device in cut}
+    devices = [device for device in devices if device.address not in sliced] + list(cut)
     return tuple(sorted(devices, key=lambda device: (device.address, device.kind)))
 
 

@@ -137,7 +137,7 @@ if command -v virsh > /dev/null 2>&1; then
             fi
         done
         number=0
-        v nodedev-list --cap pci | while IFS= read -r name; do
+        { v nodedev-list --cap pci; v nodedev-list --cap mdev 2> /dev/null; } | while IFS= read -r name; do
             [ -n "$name" ] || continue
             number=$((number + 1))
             v nodedev-dumpxml "$name" > "nodedevs/$number.xml" 2> /dev/null || rm -f "nodedevs/$number.xml"

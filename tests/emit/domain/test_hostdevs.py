@@ -221,7 +221,7 @@ def test_addresses_that_are_no_pci_addresses() -> None:
         "<disk type='nvme'><source type='pci'><address domain='0' bus='0x5' slot='0' function='1'/></source></disk>"
         "</devices></domain>"
     )
-    assert host_addresses(root) == {(0, 5, 0, 1)}
+    assert host_addresses(root) == {(0, 5, 0, 1), "c2177883-f1bb-47f0-914d-32a22e3a8804"}
 
 
 def test_what_a_vm_has_counts_beside_what_it_asks_for(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from placer.model.host import Device
 from placer.read.hosts.nodedev import parse_nodedev
 from placer.read.imports.bundle import read_bundle
 from placer.read.imports.collect import collect_script
+from placer.read.imports.gathered import GatheredHost
 from placer.read.imports.libvirt import import_libvirt
 from placer.read.inventory.inventory import parse_fleet
 from placer.read.inventory.write import inventory_text
@@ -88,6 +89,42 @@ def test_a_bundle_without_sys_is_read_from_the_capabilities() -> None:
         ("3", True, True),
     ]
     assert any("holds no /sys" in said for said in host.warnings)
+
+
+CARD = """<device><name>pci_0000_3b_00_0</name><capability type='pci'><class>0x030200</class><domain>0</domain>
+<bus>59</bus><slot>0</slot><function>0</function><product id='0x1eb8'/><vendor id='0x10de'/>
+<capability type='mdev_types'>{types}</capability><numa node='1'/></capability></device>
+"""
+TYPE = "<type id='{}'><deviceAPI>vfio-pci</deviceAPI><availableInstances>{}</availableInstances></type>"
+SLICE = "7e26dd2f-0000-4000-8000-00000000000{}"
+MDEV = """<device><name>mdev_x</name><parent>pci_0000_3b_00_0</parent><capability type='mdev'>
+<type id='{}'/><uuid>{}</uuid><iommuGroup number='12'/></capability></device>
+"""
+
+
+def cut(*types: tuple[str, int], there: tuple[tuple[str, str], ...] = ()) -> GatheredHost:
+    """Return a host with a card of these types and this many more of each, and the slices that are there."""
+    texts = {"nodedevs/2.xml": CARD.format(types="".join(TYPE.format(*one) for one in types))}
+    texts |= {f"nodedevs/1{number}.xml": MDEV.format(*one) for number, one in enumerate(there)}
+    return read_bundle(bundle({"capabilities.xml": CAPABILITIES, **texts}), "kvm1.tar", folder="domains")
+
+
+def test_a_card_cut_in_slices_is_as_many_devices() -> None:
+    """Of mediated devices each type is a kind: those that are there by their UUIDs, with as many more as it says."""
+    one = cut(("nvidia-222", 14), ("nvidia-223", 0), there=(("nvidia-222", SLICE.format(1).upper()),))
+    slices = (SLICE.format(1),)
+    assert one.topology.devices == (
+        Device(address="0000:3b:00.0", kind="nvidia-222", node=1, count=15, functions=slices),
+    )
+    only = cut(("nvidia-222", 16))
+    assert only.topology.devices == (Device(address="0000:3b:00.0", kind="nvidia-222", node=1, count=16),)
+
+
+def test_what_a_card_is_to_be_cut_into_is_for_a_person_to_say() -> None:
+    """Of a card with several types and no slice it stays one card, and a warning says what to write."""
+    open_ = cut(("nvidia-222", 16), ("nvidia-223", 8))
+    assert [device.kind for device in open_.topology.devices] == ["gpu"]
+    assert any("kind: nvidia-222, count: 16}" in said and "nvidia-223 (8)" in said for said in open_.warnings)
 
 
 def test_bundles_become_an_inventory_and_its_files(tmp_path: Path) -> None:
