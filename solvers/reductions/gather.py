@@ -114,12 +114,32 @@ class _Gathering:
                 for flavor, amount in need:
                     wanted[flavor, cell].add(variable, amount)
             writer.row(whole, len(rules), len(rules))
+        self._narrow(wanted, here)
         vcpus = [one.vcpus for one in self.lots.merged.problem.flavors]
         for (flavor, cell), total in wanted.items():
             lacking = writer.positive_part(total.plus(here.get((flavor, cell), Sum()), -1))
-            index, factor = lacking.arrays()
-            writer.proto.objective.vars.extend(index.tolist())
-            writer.proto.objective.coeffs.extend((factor * max(1, vcpus[flavor])).tolist())
+            self._cost(lacking, max(1, vcpus[flavor]))
+
+    def _narrow(self, wanted: Mapping[tuple[int, int], Sum], here: Mapping[tuple[int, int], Sum]) -> None:
+        """Count what those lack that only some cells may hold, beside the groups that are there."""
+        lots, writer = self.lots, self.writer
+        source = lots.merged.source
+        demand = source.demand()
+        need: Counter[tuple[int, tuple[int, ...]]] = Counter()
+        for flavor in lots.narrow:
+            open_ = {lots.cell_of[n] for n, one in enumerate(source.classes) if one.allowed[flavor]}
+            need[int(lots.merged.flavor[flavor]), tuple(sorted(open_))] += int(demand[flavor])
+        for (new, cells), many in need.items():
+            lacking = Sum(many)
+            for cell in cells:
+                lacking.plus(here.get((new, cell), Sum()), -1)
+                lacking.plus(wanted.get((new, cell), Sum()), 1)
+            self._cost(writer.positive_part(lacking), max(1, lots.merged.problem.flavors[new].vcpus))
+
+    def _cost(self, total: Sum, each: int) -> None:
+        index, factor = total.arrays()
+        self.writer.proto.objective.vars.extend(index.tolist())
+        self.writer.proto.objective.coeffs.extend((factor * each).tolist())
 
     def _domain(self, cell: int) -> int:
         scope = next(iter(self.lots.rules.values())).scope

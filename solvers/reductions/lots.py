@@ -30,6 +30,7 @@ class Lots:
     rules : index of a rule of the source -> the rule, of those that say where VMs are named.
     cell_of : (classes,) the cell of a class. domain : scope -> (cells,). hosts : (state, cell) -> classes.
     lots : what hosts hold -> how many; those that hold nothing are left out. ruled : flavors of the source in `rules`.
+    narrow : flavors of the source that hosts may not hold which may hold them in the merged problem.
     """
 
     merged: Merged
@@ -42,6 +43,7 @@ class Lots:
     hosts: dict[tuple[int, int], list[int]] = field(init=False)
     lots: Counter[Lot] = field(init=False)
     ruled: list[int] = field(init=False)
+    narrow: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find cells, lots and members."""
@@ -49,8 +51,12 @@ class Lots:
         self.model = StateModel(problem=self.merged.problem)
         scopes = sorted({rule.scope for rule in self.rules.values()})
         keys: dict[tuple[int, ...], int] = {}
+        self.narrow = self._narrow()
         self.cell_of = [
-            keys.setdefault((one.closed, *(one.domain.get(scope, -1) for scope in scopes)), len(keys))
+            keys.setdefault(
+                (one.closed, *(one.domain.get(scope, -1) for scope in scopes), *one.allowed[self.narrow].tolist()),
+                len(keys),
+            )
             for one in source.classes
         ]
         self.cells = len(keys)
@@ -65,6 +71,12 @@ class Lots:
             if held:
                 self.lots[int(self.model.state_of_class[pattern.host_class]), held] += pattern.count
         self.ruled = sorted({flavor for rule in self.rules.values() for flavor in rule.members})
+
+    def _narrow(self) -> list[int]:
+        mine = np.array([one.allowed for one in self.merged.source.classes], dtype=np.bool_)
+        open_ = np.array([one.allowed for one in self.merged.problem.classes], dtype=np.bool_)
+        found: list[int] = np.flatnonzero((open_[:, self.merged.flavor] & ~mine).any(axis=0)).tolist()
+        return found
 
     def room(self, state: int, cell: int) -> int:
         """Return how many hosts of a state are in a cell."""
@@ -86,7 +98,7 @@ class Lots:
 
     def named(self, hosts: Mapping[tuple[Lot, int], int], many: Mapping[tuple[int, int], int]) -> Result:
         """Return the answer in which lots have so many `hosts` a cell, and members are where `many` says, by (flavor,
-        cell), as far as there are places; others are where a place is left.
+        cell), as far as there are places; others are where a place is left that may be theirs.
         """
         merged, source = self.merged, self.merged.source
         twins = merged.twins()
@@ -95,29 +107,46 @@ class Lots:
         for flavor, cell in sorted(members):
             waiting[int(merged.flavor[flavor]), cell].append(flavor)
         others = self._others(members)
+        # Those that few hosts may hold take their places before the others do.
+        order = {new: sorted(flavors, key=self._ease) for new, flavors in merged.named.items()}
         several = {*merged.named, *(int(merged.flavor[flavor]) for flavor in self.ruled)}
         empty = [one.count for one in source.classes]
         made: Counter[tuple[int, Pattern]] = Counter()
         for number, cell, pattern in self._placed(hosts):
-            shape = source.classes[number].shape
+            one = source.classes[number]
+            shape = source.shapes[one.shape]
             held: Counter[int] = Counter()
+            room = one.capacity.copy()
             for place, count in pattern:
-                new, rest = int(merged.problem.shapes[shape].flavor[place]), count
+                new, rest = int(merged.problem.shapes[one.shape].flavor[place]), count
                 for flavor, left, key in (
-                    *((one, members, (one, cell)) for one in waiting.get((new, cell), ())),
-                    *((one, others, (one, -1)) for one in merged.named.get(new, ())),
+                    *((flavor, members, (flavor, cell)) for flavor in waiting.get((new, cell), ())),
+                    *((flavor, others, (flavor, -1)) for flavor in order.get(new, ())),
                 ):
-                    take = min(rest, left[key])
+                    if not rest or not left[key] or not one.allowed[flavor]:
+                        continue
+                    twin = twins[one.shape][place, flavor]
+                    use = shape.use[twin]
+                    take = min(rest, left[key], int((room[use > 0] // use[use > 0]).min(initial=rest)))
                     if take:
-                        held[twins[shape][place, flavor]] += take
+                        held[twin] += take
+                        room -= take * use
                         left[key] -= take
                         rest -= take
                 if rest and new not in several:
-                    held[twins[shape][place, -1]] += rest
+                    twin = twins[one.shape][place, -1]
+                    held[twin] += rest
+                    room -= rest * shape.use[twin]
             made[number, tuple(sorted(held.items()))] += 1
             empty[number] -= 1
         made.update({(number, ()): count for number, count in enumerate(empty) if count})
         return self._whole(made)
+
+    def _ease(self, flavor: int) -> tuple[int, int]:
+        """Return how many classes of hosts may hold a flavor, and minus the rows that its VMs take of: few are hard."""
+        source = self.merged.source
+        rows = sum(int(np.count_nonzero(shape.use[shape.flavor == flavor])) for shape in source.shapes)
+        return sum(bool(one.allowed[flavor]) for one in source.classes), -rows
 
     def _placed(self, hosts: Mapping[tuple[Lot, int], int]) -> Iterator[tuple[int, int, Pattern]]:
         """Yield (class, cell, pattern) of each host that holds any."""

@@ -37,7 +37,7 @@ class Merged:
         own = _own(problem)
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for number in range(len(problem.flavors)):
-            groups[number if own[number] else _key(problem, number)].append(number)
+            groups[number if own[number] else key_of(problem, number)].append(number)
         if len(groups) == len(problem.flavors):
             return None
         groups = dict(sorted(groups.items(), key=lambda item: item[1][0]))
@@ -172,12 +172,13 @@ def _own(problem: Problem) -> BoolArray:
     return out
 
 
-def _key(problem: Problem, number: int) -> Hashable:
-    """Return all that counts of a flavor but the rules that it is under."""
+def key_of(problem: Problem, number: int, *, but_hosts: bool = False) -> Hashable:
+    """Return all that counts of a flavor but the rules that it is under, and `but_hosts` those that it may be on."""
     flavor = problem.flavors[number]
     parts: list[Hashable] = [flavor.vcpus, flavor.priority]
     parts += [None if o.unplaced is None else int(o.unplaced[number]) for o in problem.objectives]
-    parts.append(np.array([one.allowed[number] for one in problem.classes]).tobytes())
+    if not but_hosts:
+        parts.append(np.array([one.allowed[number] for one in problem.classes]).tobytes())
     parts.append(np.array([one.stay_penalty[number] for one in problem.classes]).tobytes())
     for one in problem.classes:
         own = np.flatnonzero(problem.shapes[one.shape].flavor == number) if one.chains else None

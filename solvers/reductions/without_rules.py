@@ -3,12 +3,13 @@
 Dropping a rule relaxes the problem, so the bounds found without it hold. VMs that only rules tell apart are one flavor
 then, and members are named to the places of that answer where that keeps every rule (`members`): it costs nothing, so
 the bounds are met. Where many kinds of hosts are left to choose among, groups find their domains in that answer
-(`by_gathering`). Where neither is so, groups are tied. Tying each group to domains beforehand restricts the problem, so
-what is found then keeps every rule. Groups are tied where the answer without rules or the first one
-has most of them, or else where most room is; the greedy engine tries several ties, and the best goes to the search. A
-bound of a later objective counts only where the answer is as good as the relaxed one in all earlier objectives: held at
-something worse, it might not be one. Groups are tied for rules that spread VMs or hold them together; answers keep the
-other kinds as the first one does, or by chance: the referee looks at each.
+(`by_gathering`), which knows no limits of hosts that have room to spare either (`loosened`). Where neither is so,
+groups are tied. Tying each group to domains beforehand restricts the problem, so what is found then keeps every rule.
+Groups are tied where the answer without rules or the first one has most of them, or else where most room is; the greedy
+engine tries several ties, and the best goes to the search. A bound of a later objective counts only where the answer is
+as good as the relaxed one in all earlier objectives: held at something worse, it might not be one. Groups are tied for
+rules that spread VMs or hold them together; answers keep the other kinds as the first one does, or by chance: the
+referee looks at each.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.by_gathering import ByGathering, is_uneven
 from solvers.reductions.gather import can_gather
+from solvers.reductions.loosened import loosened
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
 from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
@@ -69,6 +71,9 @@ def solve_ruled(
     merged = Merged.of(plain)
     brief = _is_told_little(parts[0])
     gathers = brief and merged is not None and can_gather(problem) and is_uneven(merged.problem)
+    if gathers:
+        # Members are named to hosts afterwards anyway: then also those that few hosts may hold, or a host few of.
+        merged = Merged.of(loosened(plain, {flavor for rule in problem.rules for flavor in rule.members})) or merged
     brief = brief and not gathers
     apart = merged is not None and keeps_apart(problem)
     share = NAMED if apart else GATHERED if gathers else SHARE
