@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from placer.lint.seen import Guest, Said
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
+from placer.model.sets import known_nodes
 from placer.model.vm import CellMode, CoreKind, ThreadPolicy
 from placer.read.domains.pins import core_pairs, real_time_vcpus
 
@@ -170,6 +172,32 @@ def threads_that_are_none(guest: Guest) -> Iterator[Said]:
         )
 
 
+def distances_that_mislead(guest: Guest) -> Iterator[Said]:
+    """Guest distances in another order than the host's: the guest takes far memory for near, and fills it first.
+
+    Cells on one node, and distances that the guest takes for equal, mislead nobody into that.
+    """
+    places = None if guest.host is None else known_nodes(guest.vm)
+    told = guest.distances
+    if guest.host is None or places is None or told is None or len(told) != len(places[0]):
+        return
+    position = {node: number for number, node in enumerate(guest.host.topology.node_ids)}
+    real = guest.host.topology.distances
+    for own, cell in enumerate(guest.vm.spec.cells):
+        if not cell.vcpus or places[0][own] not in position:
+            continue
+        others = [other for other, node in enumerate(places[1]) if other != own and node in position]
+        away = {other: real[position[places[0][own]]][position[places[1][other]]] for other in others}
+        for near, far in itertools.permutations(others, 2):
+            if told[own][near] < told[own][far] and away[near] > away[far]:
+                yield (
+                    f"to cell {own} the guest has cell {near} at {told[own][near]} and cell {far} at {told[own][far]}, "
+                    f"on the host they are at {away[near]:g} and {away[far]:g}",
+                    "take <distances> out, or give it the host's: reshape, and export the plan",
+                )
+                return
+
+
 def _guest_cores(guest: Guest, threads: int) -> Iterator[tuple[int, ...]]:
     """Yield the vCPUs of each guest core whose vCPUs all have a CPU or a pair of their own."""
     pairs = frozenset() if guest.vm.current is None else core_pairs(guest.vm.current.pins)
@@ -194,4 +222,5 @@ RULES: tuple[tuple[str, Callable[[Guest], Iterator[Said]]], ...] = (
     ("pins-over-isolated", pins_over_isolated),
     ("pins-over-efficiency", pins_over_efficiency),
     ("memory-far-from-pins", memory_far_from_pins),
+    ("distances-that-mislead", distances_that_mislead),
 )

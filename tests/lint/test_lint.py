@@ -142,7 +142,9 @@ def with_xml(build: Build, folder: Path, rule: str, bad: bool) -> Fleet:
 def test_rule_speaks_and_is_silent(build: Build, tmp_path: Path, rule: str) -> None:
     """Every rule names its offence with a cure, and says nothing of the twin without it."""
     make: Callable[[bool], Fleet] = (
-        (lambda bad: with_xml(build, tmp_path, rule, bad))
+        (lambda bad: three_cells(build, tmp_path, (12, 21) if bad else (21, 12)))
+        if rule == "distances-that-mislead"
+        else (lambda bad: with_xml(build, tmp_path, rule, bad))
         if rule in XML
         else (lambda bad: without_xml(build, rule, bad))
     )
@@ -314,3 +316,26 @@ def test_memory_on_a_node_without_cpus_is_meant(build: Build, tmp_path: Path) ->
     fleet = with_xml(build, tmp_path, "memory-far-from-pins", bad=True)
     bare = replace(fleet.hosts[0], topology=build.topology(nodes=2, memory_only=(1,)))
     assert "memory-far-from-pins" not in rules_of(replace(fleet, hosts=(bare,)))
+
+
+def three_cells(build: Build, folder: Path, away: tuple[int, int], ids: tuple[int, ...] = (0, 1, 2)) -> Fleet:
+    """Return a guest of three cells on as many nodes, its first one so far from the others; on the host 21 and 12."""
+    rows = ((10, *away), (away[0], 10, 31), (away[1], 31, 10))
+    siblings = ("".join(f"<sibling id='{ids[k]}' value='{value}'/>" for k, value in enumerate(row)) for row in rows)
+    cells = "".join(
+        f"<cell id='{ids[n]}' cpus='{n}' memory='1' unit='GiB'><distances>{said}</distances></cell>"
+        for n, said in enumerate(siblings)
+    )
+    nodes = "".join(f"<memnode cellid='{ids[n]}' mode='strict' nodeset='{n}'/>" for n in range(3))
+    rest = f"<numatune><memory nodeset='0-2'/>{nodes}</numatune><cpu><numa>{cells}</numa></cpu>"
+    host = [{"id": node, "cpus": f"{node * 4}-{node * 4 + 3}", "memory": "16GiB"} for node in range(3)]
+    cores = [f"{cpu},{cpu + 1}" for cpu in range(0, 12, 2)]
+    real = [[10, 21, 12], [21, 10, 31], [12, 31, 10]]
+    return of_xml(build, folder, pinned(0, 4, 8) + rest, nodes=host, siblings=cores, distances=real)
+
+
+def test_guest_distances_are_of_cells_by_their_ids(build: Build, tmp_path: Path) -> None:
+    """Cells that are not counted from 0 are held against their own nodes, and equal distances mislead nobody."""
+    assert "distances-that-mislead" in rules_of(three_cells(build, tmp_path, (12, 21), (1, 2, 3)))
+    assert "distances-that-mislead" not in rules_of(three_cells(build, tmp_path, (21, 12), (1, 2, 3)))
+    assert "distances-that-mislead" not in rules_of(three_cells(build, tmp_path, (20, 20)))
