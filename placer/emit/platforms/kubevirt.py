@@ -53,7 +53,8 @@ set_to() {
 }
 restore() { need jq; kube "$1" patch virtualmachine "${1#*/}" --type merge --patch "$(jq -c '
   .spec.template.spec as $old | {spec: {template: {spec: {nodeSelector: $old.nodeSelector, affinity: $old.affinity,
-    domain: {cpu: {dedicatedCpuPlacement: $old.domain.cpu.dedicatedCpuPlacement, numa: $old.domain.cpu.numa},
+    domain: {cpu: {dedicatedCpuPlacement: $old.domain.cpu.dedicatedCpuPlacement, numa: $old.domain.cpu.numa,
+                   isolateEmulatorThread: $old.domain.cpu.isolateEmulatorThread},
              memory: {hugepages: $old.domain.memory.hugepages}}}}}}' "$3")"; }
 """
 
