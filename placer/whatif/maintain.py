@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.rules import Rule, RuleKind, drain_of
+from placer.model.sets import known_nodes
 from placer.model.vm import Movable
 from placer.moves.model import MoveLimits, Schedule
 from placer.moves.schedule import schedule_moves
@@ -27,6 +28,7 @@ from placer.planning.after import fleet_after
 from placer.whatif.takers import parts
 
 GOALS = ("placed", "rules", "moves")
+TOLERANCE = 1e-6
 SLACK_MOVES = 8
 """Moves of other VMs that a wave may take to make room."""
 _LEAVES = "placer.leaves"
@@ -131,21 +133,22 @@ def maintain(
     while pending:
         pending.sort(key=_load_key(state))
         size = max(1, min(most, len(pending)))
-        wave = None
-        while wave is None:
+        wave, does, fails = None, 0, size + 1
+        # As many as can be: where all cannot, half as many, and then between what does and what does not.
+        while fails - does > 1:
             chosen, waiting = pending[:size], pending[size:]
-            wave = _wave(state, chosen, [] if return_home else waiting, limits, time_limit_s, seed)
-            if wave is not None and return_home:
-                wave = _and_home(wave, limits)
-            if wave is not None:
-                wave = _in_fleet(wave, state)
-            if wave is None and size == 1:
-                back = " and brings its VMs back" if return_home else ""
-                stuck[chosen[0]] = f"no plan was found that empties it{back} and keeps every rule and reserve"
-                pending.remove(chosen[0])
-                break
-            size = max(1, size // 2)
+            found = _wave(state, chosen, [] if return_home else waiting, limits, time_limit_s, seed)
+            if found is not None and return_home:
+                found = _and_home(found, limits)
+            if found is not None:
+                wave, does = _in_fleet(found, state), size
+            else:
+                fails = size
+            size = (does + fails) // 2
         if wave is None:
+            back = " and brings its VMs back" if return_home else ""
+            stuck[pending[0]] = f"no plan was found that empties it{back} and keeps every rule and reserve"
+            del pending[0]
             continue
         waves.append(wave)
         pending = [name for name in pending if name not in wave.hosts]
@@ -192,9 +195,17 @@ def _load_key(fleet: Fleet) -> Callable[[str], tuple[int, str]]:
 def _most_at_once(fleet: Fleet, pending: Sequence[str]) -> int:
     """Return how many of these hosts can be out at most while the others have the CPUs and memory for all VMs."""
     there = [vm for vm in fleet.vms if vm.current is not None]
-    dedicated = sum(sum(map(vm.spec.is_dedicated, range(vm.spec.vcpus))) for vm in there)
-    memory = sum(vm.spec.memory_kib for vm in there)
     working = [host for host in fleet.hosts if not host.failed]
+    ratio = max((host.cpu_ratio for host in working), default=1.0)
+    asked: dict[str, float] = defaultdict(float)
+    for vm in there:
+        pins, bound = vm.current.pins if vm.current is not None else {}, known_nodes(vm) is not None
+        for vcpu in range(vm.spec.vcpus):
+            # Shared vCPUs count as if all ran where most of them share a CPU, and only those that are online.
+            own = vm.spec.is_dedicated(vcpu) and (bound or len(pins.get(vcpu, ())) == 1)
+            if vm.current is not None and (own or vm.spec.is_online(vcpu)):
+                asked[vm.current.host] += 1 if own else 1 / ratio
+    memory = sum(vm.spec.memory_kib for vm in there)
     out = set(pending)
 
     def fewest(need: float, room: Callable[[str], float]) -> int:
@@ -203,13 +214,14 @@ def _most_at_once(fleet: Fleet, pending: Sequence[str]) -> int:
         count = 0
         for size in sorted(room(name) for name in out):
             left -= size
-            if left < 0:
+            if left < -TOLERANCE:
                 break
             count += 1
         return count
 
     hosts = fleet.host_by_name
-    by_cpus = fewest(dedicated, lambda name: float(len(hosts[name].usable_cpus)))
+    # A host that carries more than it has may go on doing so.
+    by_cpus = fewest(sum(asked.values()), lambda name: max(float(len(hosts[name].usable_cpus)), asked[name]))
     by_memory = fewest(
         memory, lambda name: hosts[name].memory_ratio * sum(node.memory_kib for node in hosts[name].topology.nodes)
     )

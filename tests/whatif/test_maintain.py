@@ -192,3 +192,28 @@ def test_parts_grow_to_the_whole_fleet() -> None:
     for part in parts(fleet, ["h-1"], spared):
         assert "h-1" in part.host_by_name and not set(spared) & set(part.host_by_name)
     assert list(parts(fleet, ["h-1"], [host.name for host in fleet.hosts[1:]])) == []
+
+
+FIVE = """schema: placer.inventory/v1
+hosts:
+  - {{name: h, count: 5, overcommit: 2, nodes: [{{id: 0, cpus: "0-7", memory: 10GiB}}]}}
+vms:
+"""
+SIX = """\
+  - {{name: v{0}, vcpus: {1}, memory: {2}GiB, overhead: 0B, cells: none, cpu_policy: shared, host: h-{0}, nodes: [0]}}
+"""
+
+
+def test_as_many_hosts_go_together_as_can() -> None:
+    """Three VMs of 6 GiB leave no three of five hosts of 10 GiB empty, though their sum would: two go, not one."""
+    text = FIVE.format() + "".join(SIX.format(number, 2, 6) for number in (1, 2, 3))
+    found = maintain(parse_fleet(text.encode(), "f.yaml", Path()), [f"h-{n}" for n in range(1, 6)], parallel=5)
+    assert [len(wave.hosts) for wave in found.waves] == [2, 2, 1]
+    assert (found.waves_bound, found.stuck) == (2, {})
+
+
+def test_shared_vcpus_bound_how_many_hosts_go_together() -> None:
+    """At two vCPUs a CPU 48 of them want three of five hosts, so two go at a time; three waves are the fewest."""
+    text = FIVE.format() + "".join(SIX.format(number, 12, 2) for number in (1, 2, 3, 4))
+    found = maintain(parse_fleet(text.encode(), "f.yaml", Path()), [f"h-{n}" for n in range(1, 6)], parallel=5)
+    assert found.waves_bound == 3
