@@ -51,8 +51,8 @@ class Clock:
         self.rounds = max(0, self.rounds - 1)
         self.stopped = "interrupted" if self.interrupt.requested else "time limit"
 
-    def next_round(self, *, reserve: float = 0.0) -> bool:
-        """Begin a round if the limits allow, with `reserve`, a share of the time, left for what has to follow."""
+    def goes_on(self, *, reserve: float = 0.0) -> bool:
+        """Tell whether the limits allow a further round, with `reserve`, a share of the time, left for what follows."""
         if not self.stopped:
             if self.interrupt.requested:
                 self.stopped = "interrupted"
@@ -60,7 +60,11 @@ class Clock:
                 self.stopped = "round limit"
             elif self.seconds >= (1.0 - reserve) * self.limits.time_limit_s:
                 self.stopped = "time limit"
-        if self.stopped:
+        return not self.stopped
+
+    def next_round(self, *, reserve: float = 0.0) -> bool:
+        """Begin a round if the limits allow, with `reserve`, a share of the time, left for what has to follow."""
+        if not self.goes_on(reserve=reserve):
             return False
         self.rounds += 1
         return True

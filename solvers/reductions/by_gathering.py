@@ -6,9 +6,9 @@ answer (`gather`), and what that costs in hosts is won back by moving VMs, each 
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from solvers.clock import Clock
 from solvers.columns.model import StateModel
 from solvers.evaluate import evaluate
 from solvers.improve.stage import stage_on
@@ -17,7 +17,7 @@ from solvers.reductions.gather import gathered
 from solvers.reductions.make_way import made_way
 from solvers.reductions.merged import Merged
 from solvers.reductions.tries import Try
-from solvers.result import Interrupt, Limits, Result
+from solvers.result import Result
 from solvers.starts.best_fit import rows_of
 from solvers.starts.mend import firm
 
@@ -36,31 +36,27 @@ def is_uneven(problem: Problem) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class ByGathering:
-    """The work on one answer; `rounds` it took."""
+    """The work on one answer; `clock` counts its rounds."""
 
     problem: Problem
     seed: int
-    limits: Limits
-    interrupt: Interrupt | None
-    rounds: int = 0
-    began: float = field(default_factory=time.monotonic)
+    clock: Clock
 
     def answer(self, merged: Merged | None, counts: Result) -> Result | None:
         """Return an answer near one of the problem without rules, merged; None where groups could not be gathered."""
-        if not self._goes_on:
+        if not self.clock.goes_on():
             return None
-        near = gathered(self.problem, merged, counts, seconds=self.limits.guard_s)
+        near = gathered(self.problem, merged, counts, seconds=self.clock.left_s)
         if near is None:
             return None
-        self.rounds += 1
+        self.clock.rounds += 1
         chosen = Try.beside(self.problem, near, self.seed)
         if chosen.warm is None:
             return None
         for _ in range(RETIES):
             chosen.warm = made_way(chosen.tied.problem, chosen.warm, seed=self.seed)
-            if not any(chosen.warm.unplaced) or not self._goes_on:
+            if not any(chosen.warm.unplaced) or not self.clock.next_round():
                 break
-            self.rounds += 1
             other = chosen.again_beside(self.seed)
             if other.warm is None:
                 break
@@ -76,12 +72,6 @@ class ByGathering:
     def _improved(self, problem: Problem, found: Result, patience: int) -> Result:
         """Return an answer to the tied problem, improved in rounds."""
         stage = stage_on(firm(problem, found), found, seed=self.seed, patience=patience)
-        while stage is not None and self._goes_on and stage.round():
-            self.rounds += 1
+        while stage is not None and self.clock.goes_on() and stage.round():
+            self.clock.rounds += 1
         return found if stage is None else stage.answer()
-
-    @property
-    def _goes_on(self) -> bool:
-        stopped = self.interrupt is not None and self.interrupt.requested
-        late = time.monotonic() - self.began >= self.limits.time_limit_s
-        return not stopped and not late and (self.limits.rounds is None or self.rounds < self.limits.rounds)

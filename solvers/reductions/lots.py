@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -189,11 +189,10 @@ class Lots:
             for place, many in real:
                 out[int(of[place])] -= count * many
         unplaced: IntArray = np.where(phantom, 0, out)
-        return Result(
+        return replace(
+            self.found,
             status="feasible",
-            objectives=self.found.objectives,
             patterns=tuple(patterns),
             unplaced=tuple(unplaced.tolist()),
-            rounds=self.found.rounds,
-            engine=self.found.engine,
+            certificate=None,
         )

@@ -3,7 +3,8 @@
 Rules over hosts of which each limits how many of one group are beside another have no domains that hosts could
 exchange: each host is one. But VMs that only these rules tell apart have many places, and most groups know few others.
 So each VM takes a place on a host where no limit is in its way, the most limited first; where there is none, another VM
-makes way for it that finds one. It ends after a number of looks, and costs nothing where all are named.
+makes way for it that finds one. It ends after a number of looks, and costs nothing where all are named; cut off by the
+clock or an interrupt it counts for nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from solvers.clock import Clock, CutOffError
 from solvers.problem import IntArray, Problem
 from solvers.reductions.merged import Merged
 from solvers.result import HostPattern, Result
@@ -34,13 +36,16 @@ def keeps_apart(problem: Problem) -> bool:
     return bool(hard) and empty and all(rule.kind in ("apart", "count") and rule.scope == "host" for rule in hard)
 
 
-def named_on_hosts(problem: Problem, merged: Merged, found: Result, *, seed: int) -> Result | None:
+def named_on_hosts(problem: Problem, merged: Merged, found: Result, *, seed: int, clock: Clock) -> Result | None:
     """Return an answer to the problem without its rules, merged, as one of the problem whose rules it keeps; VMs that
-    find no place so are left out.
+    find no place so are left out. None where there is nothing to name, or it was cut off.
     """
     if not found.patterns or any(pattern.phantoms for pattern in found.patterns):
         return None
-    return _Naming(problem=problem, merged=merged, found=found, seed=seed).answer()
+    try:
+        return _Naming(problem=problem, merged=merged, found=found, seed=seed, clock=clock).answer()
+    except CutOffError:
+        return None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class _Naming:
     merged: Merged
     found: Result
     seed: int
+    clock: Clock
     looks: int = LOOKS
     slots: list[Counter[int]] = field(init=False)
     held: list[Counter[int]] = field(init=False)
@@ -103,6 +109,7 @@ class _Naming:
         order = sorted(range(len(left)), key=lambda f: (-weight[f] * int(left[f]), f))
         rng = random.Random(self.seed)
         for flavor in order:
+            self.clock.check()
             self._place_all(flavor, left, rng)
         return self._whole(left)
 
@@ -143,6 +150,7 @@ class _Naming:
         free = list(self.free[new])
         hosts = [host for host, slots in enumerate(self.slots) if slots[new] and host not in self.free[new]]
         for host in rng.sample(hosts, min(SWAPS, len(hosts))):
+            self.clock.check()
             for other in [one for one in self.held[host] if int(self.merged.flavor[one]) == new and one != flavor]:
                 self._take(other, host)
                 self.looks -= 1
@@ -199,13 +207,8 @@ class _Naming:
             HostPattern(host_class=number, count=count, placements=placed)
             for (number, placed), count in sorted(made.items())
         )
-        return Result(
-            status="feasible",
-            objectives=self.found.objectives,
-            patterns=patterns,
-            unplaced=tuple(left.tolist()),
-            rounds=self.found.rounds,
-            engine=self.found.engine,
+        return replace(
+            self.found, status="feasible", patterns=patterns, unplaced=tuple(left.tolist()), certificate=None
         )
 
     def _places(self) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:

@@ -14,11 +14,11 @@ referee looks at each.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solvers.claims import Claims, with_claims
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.by_gathering import ByGathering, is_uneven
@@ -63,7 +63,7 @@ def solve_ruled(
     ----------
     first : an answer that keeps the rules, where one is known: the result is never worse.
     """
-    began = time.monotonic()
+    clock = Clock(limits=limits, interrupt=interrupt or Interrupt())
     plain = replace(problem, rules=())
     parts = [with_ties(problem, soft=True)]
     if any(rule.is_soft for rule in parts[0].rules):
@@ -85,27 +85,26 @@ def solve_ruled(
     search.offer(relaxed)
     if gathers and not search.closed:
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
-        left = Limits(time_limit_s=max(0.0, limits.time_limit_s - (time.monotonic() - began)), rounds=rest)
-        work = ByGathering(problem=problem, seed=seed, limits=left, interrupt=interrupt)
+        left = Limits(time_limit_s=max(0.0, limits.time_limit_s - clock.seconds), rounds=rest)
+        work = ByGathering(problem=problem, seed=seed, clock=Clock(limits=left, interrupt=clock.interrupt))
         found = work.answer(merged, counts)
-        search.rounds += work.rounds
+        search.rounds += work.clock.rounds
         search.offer(found)
         if found is not None and not any(found.unplaced):
             return search.result()
     elif apart and not search.closed:
         assert merged is not None
-        found = named_on_hosts(problem, merged, counts, seed=seed)
+        found = named_on_hosts(problem, merged, counts, seed=seed, clock=clock)
         if found is not None and any(found.unplaced):
             found = solve_greedy(problem, seed=seed, warm_start=found)
         search.offer(found)
         return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):
-        seconds = limits.guard_s - (time.monotonic() - began)
-        search.offer(named(problem, merged, counts, seed=seed, seconds=seconds, interrupt=interrupt))
+        search.offer(named(problem, merged, counts, seed=seed, seconds=clock.left_s, interrupt=interrupt))
     tried: list[Try] = []
 
     def left_s() -> float:
-        return limits.time_limit_s - (time.monotonic() - began)
+        return limits.time_limit_s - clock.seconds
 
     def over() -> bool:
         # An answer that leaves VMs out is not the end of it: other ties may have room for all.

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
@@ -16,7 +17,7 @@ from solvers.reductions.by_gathering import UNEVEN, ByGathering, is_uneven
 from solvers.reductions.choose_domains import Ties
 from solvers.reductions.gather import can_gather, gathered
 from solvers.reductions.merged import Merged
-from solvers.result import HostPattern, Limits, Result
+from solvers.result import HostPattern, Interrupt, Limits, Result
 from solvers.solve import solve
 
 SIZES = (2, 2, 2, 2, 2, 3)
@@ -101,9 +102,10 @@ def test_what_is_left_out_where_groups_gather_finds_a_place() -> None:
     """Four groups that the counts have on hosts of several racks come together, at the hosts that it takes."""
     problem = fleet(1, racks=6)
     merged, counts = counted(problem)
-    work = ByGathering(problem=problem, seed=0, limits=Limits(time_limit_s=20, rounds=60), interrupt=None)
+    clock = Clock(limits=Limits(time_limit_s=20, rounds=60), interrupt=Interrupt())
+    work = ByGathering(problem=problem, seed=0, clock=clock)
     found = work.answer(merged, counts)
-    assert found is not None and 0 < work.rounds <= 60
+    assert found is not None and 0 < clock.rounds <= 60
     assert violations(problem, found.patterns, found.unplaced) == []
     values = evaluate(problem, found.patterns, found.unplaced)
     assert [row.value for row in found.objectives] == list(values)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
 from solvers.reductions.merged import Merged
 from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
-from solvers.result import Limits
+from solvers.result import Interrupt, Limits
 from solvers.solve import solve
 
 
@@ -53,6 +55,24 @@ def fleet(seed: int, *, groups: int = 8, limits: int = 6, hosts: int = 8) -> Pro
     return Problem(flavors=flavors, shapes=(shape,), classes=(host,), objectives=objectives, rules=tuple(rules))
 
 
+def hopeless() -> Problem:
+    """Return groups of which every one is apart from every other."""
+    problem = fleet(0, groups=12, limits=0, hosts=12)
+    rules: list[CrossRule] = []
+    for first in range(12):
+        for second in range(12):
+            if first != second:
+                at = len(rules)
+                one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=0, against=at + 1)
+                rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    return replace(problem, rules=tuple(rules))
+
+
+def unhurried() -> Clock:
+    """Return a clock that cuts nothing off."""
+    return Clock(Limits(time_limit_s=600), Interrupt())
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_who_is_named_breaks_no_limit(seed: int) -> None:
     """The answer has as many hosts as the counts, every VM on one or left out, and no limit is broken."""
@@ -60,7 +80,7 @@ def test_who_is_named_breaks_no_limit(seed: int) -> None:
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=seed)
+    found = named_on_hosts(problem, merged, counts, seed=seed, clock=unhurried())
     assert found is not None
     assert violations(problem, found.patterns, found.unplaced) == []
     used = evaluate(merged.problem, counts.patterns, counts.unplaced)[1]
@@ -73,29 +93,58 @@ def test_most_have_a_place() -> None:
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=0)
+    found = named_on_hosts(problem, merged, counts, seed=0, clock=unhurried())
     assert found is not None and not any(found.unplaced)
     assert violations(problem, found.patterns, found.unplaced) == []
 
 
 def test_limits_that_nobody_can_keep_end() -> None:
     """Where every group is apart from every other one most VMs stay out, after so many looks and no more."""
-    problem = fleet(0, groups=12, limits=0, hosts=12)
-    rules: list[CrossRule] = []
-    for first in range(12):
-        for second in range(12):
-            if first != second:
-                at = len(rules)
-                one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=0, against=at + 1)
-                rules += [one, replace(one, kind="count", members=(second,), against=at)]
-    problem = replace(problem, rules=tuple(rules))
+    problem = hopeless()
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=0)
+    found = named_on_hosts(problem, merged, counts, seed=0, clock=unhurried())
     assert found is not None and any(found.unplaced)
     assert violations(problem, found.patterns, found.unplaced) == []
-    assert named_on_hosts(problem, merged, counts, seed=0) == found
+    assert named_on_hosts(problem, merged, counts, seed=0, clock=unhurried()) == found
+
+
+@dataclass(slots=True)
+class CutOff(Clock):
+    """A clock that cuts work off after so many looks at it."""
+
+    looks: int = 0
+
+    def check(self) -> None:
+        """Look at the clock."""
+        self.looks -= 1
+        if self.looks < 0:
+            raise CutOffError
+
+
+@pytest.mark.parametrize("looks", [0, 11, 20])
+def test_naming_that_is_cut_off_counts_for_nothing(looks: int) -> None:
+    """Between two groups, and while others are asked to make way: twelve groups look more than twelve times."""
+    problem = hopeless()
+    merged = Merged.of(replace(problem, rules=()))
+    assert merged is not None
+    counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
+    clock = CutOff(Limits(time_limit_s=20), Interrupt(), looks=looks)
+    assert named_on_hosts(problem, merged, counts, seed=0, clock=clock) is None
+
+
+def test_who_interrupts_does_not_wait_for_names() -> None:
+    """An interrupt ends naming at once, and so does a clock that is past its limit."""
+    problem = fleet(3)
+    merged = Merged.of(replace(problem, rules=()))
+    assert merged is not None
+    counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
+    stopped = Clock(Limits(time_limit_s=20), Interrupt(requested=True))
+    late = Clock(Limits(time_limit_s=0), Interrupt(), began=time.monotonic() - 2)
+    assert named_on_hosts(problem, merged, counts, seed=0, clock=unhurried()) is not None
+    assert named_on_hosts(problem, merged, counts, seed=0, clock=stopped) is None
+    assert named_on_hosts(problem, merged, counts, seed=0, clock=late) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
