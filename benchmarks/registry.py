@@ -89,6 +89,7 @@ _MODULES = {
     "small-fleets": "benchmarks.small_fleets",
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
+    "live-rules": "benchmarks.live_rules",
     "balance": "benchmarks.balance",
     "move-orders": "benchmarks.move_orders",
     "reserves": "benchmarks.reserves",

@@ -41,6 +41,11 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
     return first, second
 
 
+def members_at_start(problem: Problem, state: PatternSums, index: int) -> dict[object, int]:
+    """Return what the members of a rule count in each domain at the start."""
+    return _members(problem, state, problem.rules[index], index)[1]
+
+
 def _charges(
     problem: Problem, state: PatternSums, rule: CrossRule, index: int
 ) -> tuple[dict[object, int], dict[object, int]]:

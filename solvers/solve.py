@@ -60,6 +60,7 @@ def solve(
     from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
     from solvers.starts.mend import mended
+    from solvers.starts.mend_rules import rules_mended
 
     if not problem.classes:
         return _nowhere(problem)
@@ -78,6 +79,7 @@ def solve(
     if warm_start is None and engine != "greedy":
         run.best = best_of_family(problem, fewer_hosts(problem, run.best, seed=seed), run.is_over)
         run.best = evacuated(problem, mended(problem, run.best, run.is_over))
+        run.best = rules_mended(problem, run.best, run.is_over)
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
     chosen = choose(problem, engine)
@@ -324,8 +326,9 @@ class _Ladder:
 
     def result(self) -> Result:
         """Return the best answer, with all the rounds that led to it."""
-        if self.best.is_answer and not all(shape.complete for shape in self.problem.shapes):
-            # Engines claim nothing where places are missing.
+        partial = not all(shape.complete for shape in self.problem.shapes)
+        if self.best.is_answer and (partial or self.problem.rules):
+            # Engines claim nothing where places are missing, and of rules over hosts nothing.
             self.best = proven_first(self.problem, self.best)
         return replace(self.best, rounds=self.rounds)
 

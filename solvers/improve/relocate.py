@@ -15,12 +15,17 @@ from solvers.improve.fleet import Fleet, Vector
 from solvers.problem import BoolArray, IntArray
 
 
-def best_place(fleet: Fleet, flavor: int, *, pending: int = 0, avoid: int = -1) -> tuple[Vector, int, int] | None:
+def best_place(
+    fleet: Fleet, flavor: int, *, pending: int = 0, avoid: int = -1, closed: BoolArray | None = None
+) -> tuple[Vector, int, int] | None:
     """Return (what it costs, host, placement) of the cheapest place for a VM in hand, the tightest of equals.
 
-    avoid : a host that is not looked at.
+    avoid : a host that is not looked at; closed : (H,) those that are not.
     """
     hosts, places = fleet.open_places(flavor, pending=pending)
+    if closed is not None:
+        keep = ~closed[hosts]
+        hosts, places = hosts[keep], places[keep]
     if avoid >= 0:
         keep = hosts != avoid
         hosts, places = hosts[keep], places[keep]

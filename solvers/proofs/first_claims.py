@@ -10,6 +10,7 @@ from solvers.claims import Claim, Claims, with_claims
 from solvers.evaluate import evaluate
 from solvers.objective import Objective
 from solvers.problem import Problem
+from solvers.proofs.broken_floor import broken_floor, mending_moves
 from solvers.proofs.excess_floor import excess_floor
 from solvers.proofs.floors import arrivals_floor, emptying_floor, load_floor, saving_floor
 from solvers.result import Result
@@ -40,6 +41,9 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
         floor, source = plain_floor(problem, objective)
         yield number, Claim(floor, source)
         whole = _all_placed(problem, values[:number])
+        if (objective.moves or objective.migrations) and (moves := _mending(problem, values[:number])):
+            least = floor + (objective.moves + objective.migrations) * moves
+            yield number, Claim(least, "what mending rules takes at least", held=tuple(values[:number]))
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
 
@@ -49,8 +53,14 @@ def plain_floor(problem: Problem, objective: Objective, *, known: bool = True) -
     least place of a VM costs is `known` only where all places are.
     """
     floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor)) if known else 0
-    floor += emptying_floor(problem, objective)
+    floor += emptying_floor(problem, objective) + broken_floor(problem, objective)
     return floor, "what the moves allowed can save at most" if floor else "no cost is negative"
+
+
+def _mending(problem: Problem, values: Sequence[int]) -> int:
+    """Return how many VMs change host at least where earlier objectives are no more than these values."""
+    earlier = zip(problem.objectives, values, strict=False)
+    return max((mending_moves(problem, objective, value) for objective, value in earlier), default=0)
 
 
 def _is_negative(problem: Problem, objective: Objective) -> bool:
