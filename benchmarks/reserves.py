@@ -216,7 +216,7 @@ def solved(case: Case) -> Found:
     assert best is not None
     if said["proven"] and real:
         wrong.append(f"kept, and a failure loses {real}")
-    if value is not None and value < real:
+    if value is not None and value != real:
         wrong.append(f"value {value} of {real}")
     if bound > best:
         wrong.append(f"bound {bound} of {best}")
