@@ -225,7 +225,8 @@ class _Floors:
 def _helpers(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
     """Emulator threads are where their policy says, and IOThreads with them."""
     node_of = host.topology.node_of_cpu
-    own: frozenset[int] = frozenset().union(*planned.pins.values())
+    # Shared vCPUs may have no CPU left beside emulators that are isolated now: then they float over these too.
+    own = frozenset().union(*(cpus for vcpu, cpus in planned.pins.items() if spec.is_dedicated(vcpu)))
     emulator = planned.emulator
     if spec.emulator_threads is EmulatorPolicy.ISOLATE:
         allowed = emulator

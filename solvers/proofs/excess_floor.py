@@ -9,6 +9,7 @@ first. Of all rows together the largest steps bound what the moves allowed can m
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,11 +38,9 @@ def excess_floor(problem: Problem, objective: Objective) -> int:
         if host_class.room is None:
             continue
         vms = _vms(problem, shape, host_class, fixed=fixed)
-        for shortage in shape.shortages:
-            if shortage.part == objective.shortage:
-                now, own = _mending(shortage, host_class.ceiling, vms)
-                total += now * host_class.count
-                steps.extend((step, many * host_class.count) for step, many in own)
+        now, own = _mending([one for one in shape.shortages if one.part == objective.shortage], host_class.ceiling, vms)
+        total += now * host_class.count
+        steps.extend((step, many * host_class.count) for step, many in own)
     for step, many in sorted(steps, reverse=True):
         taken = many if left is None else min(many, left)
         total -= step * taken
@@ -65,20 +64,25 @@ def _vms(problem: Problem, shape: Shape, host_class: HostClass, *, fixed: bool) 
     return found
 
 
-def _mending(shortage: Shortage, ceiling: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, _Steps]:
-    """Return what a host lacks now, by its worst family, and the steps in which VMs that leave mend that."""
+def _mending(shortages: Sequence[Shortage], ceiling: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, _Steps]:
+    """Return what a host lacks now, by the worst family of each shortage, and the steps in which VMs that leave mend
+    that: a VM that leaves is one move, whatever it mends of all of them together.
+    """
     load = sum((many * use for use, many in vms), np.zeros(len(ceiling), dtype=np.int64))
     over = np.maximum(0, load - ceiling)
-    family = max(shortage.apart, key=lambda rows: sum(int(over[row]) * each for row, each in rows))
+    each: dict[int, int] = defaultdict(int)
+    for shortage in shortages:
+        for row, unit in max(shortage.apart, key=lambda rows: sum(int(over[row]) * unit for row, unit in rows)):
+            each[row] += unit
     # What moves can mend of each row; -1 stands for VMs on several of them.
-    most = {row: each * int(over[row] - max(0, -ceiling[row])) for row, each in family}
+    most = {row: unit * int(over[row] - max(0, -ceiling[row])) for row, unit in each.items()}
     most[-1] = sum(most.values())
     sizes: dict[int, _Steps] = defaultdict(list)
     for use, many in vms:
-        taken = [(row, each * int(use[row])) for row, each in family if use[row]]
+        taken = [(row, unit * int(use[row])) for row, unit in each.items() if use[row]]
         if taken:
             sizes[taken[0][0] if len(taken) == 1 else -1].append((sum(size for _, size in taken), many))
-    return sum(int(over[row]) * each for row, each in family), [
+    return sum(int(over[row]) * unit for row, unit in each.items()), [
         step for row, own in sizes.items() for step in _steps(own, most[row])
     ]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from placer.model.vm import CpuPolicy
+from placer.check.check import check
+from placer.model.vm import CpuPolicy, EmulatorPolicy
 from placer.planner import solve_fleet
 from solvers.columns.engine import solve_columns
 from solvers.objective import Changes, Objective
@@ -57,3 +58,13 @@ def test_the_columns_start_from_no_answer_that_breaks_a_row() -> None:
     found = solve_columns(problem, limits=Limits(time_limit_s=5))
     assert not found.patterns
     assert found.status == "unknown"
+
+
+def test_emulators_that_take_all_cpus_of_shared_vcpus_are_a_plan(build: Any) -> None:
+    """Two shared VMs with isolated emulators on a node of two CPUs: their vCPUs float over what the emulators have."""
+    alone = build.spec(1, 1, cpu_policy=CpuPolicy.SHARED, emulator_threads=EmulatorPolicy.ISOLATE)
+    host = build.host("a", build.topology(nodes=1, cpus=2))
+    fleet = build.fleet([host], [build.vm(name, alone, current=build.now("a", (0,))) for name in "vw"])
+    plan = solve_fleet(fleet, goals="excess", max_moves=0, time_limit_s=20)
+    assert check(fleet, plan).ok
+    assert {min(vm.emulator or ()) for vm in plan.vms} == {0, 1}

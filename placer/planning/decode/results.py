@@ -221,7 +221,14 @@ def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, 
         status=status,
         held={"remote": remote.value, "moves": moves.value},
     )
-    return tuple(raised if goal is found else goal for goal in goals)
+    out: list[GoalResult] = []
+    first: str | None = None
+    for goal in goals:
+        # What was held at re-pins is held at the next goal that is open, once these are proven.
+        out.append(replace(raised if goal is found else goal, held_at=first))
+        if first is None and out[-1].status != "optimal":
+            first = goal.name
+    return tuple(out)
 
 
 def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:

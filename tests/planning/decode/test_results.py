@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 
 from placer.model.goals import Goal
-from placer.planning.decode.results import goal_results
+from placer.model.plan import GoalResult
+from placer.planning.decode.results import goal_results, with_bindings
 from solvers.objective import Changes, Objective, Shortages
 from solvers.result import ObjectiveResult
 
@@ -37,3 +41,27 @@ def test_one_cpu_beside_gibibytes_is_worse_all_the_same(cpus: int, bound: int | 
     measured = (("KiB of memory", kib), ("dedicated vCPUs", cpus))
     found = goal_results(GOALS, OBJECTIVES, results, {}, {}, measured)
     assert found[1].bound == bound
+
+
+def test_what_was_held_at_repins_is_held_at_the_next_open_goal() -> None:
+    """Where VMs that shall be bound prove the re-pins, no later goal says any more that these are open."""
+
+    def row(name: str, status: Literal["optimal", "feasible"], held_at: str | None, *tiers: float) -> GoalResult:
+        parts = tuple({"part": str(n), "value": value} for n, value in enumerate(tiers))
+        found = GoalResult(name=name, value=1.0, bound=0.0, gap=1.0, source="", status=status, stopped="")
+        return replace(found, held_at=held_at, tiers=parts)
+
+    goals = (
+        row("remote", "optimal", None, 0.0, 0.0),
+        row("moves", "optimal", None, 0.0, 0.0),
+        row("repins", "feasible", None),
+        row("soft", "feasible", "repins"),
+        row("balance", "feasible", "repins"),
+    )
+    told = with_bindings(goals, 1)
+    assert [(goal.status, goal.held_at) for goal in told[2:]] == [
+        ("optimal", None),
+        ("feasible", None),
+        ("feasible", "soft"),
+    ]
+    assert [goal.held_at for goal in with_bindings(goals, 0)] == [goal.held_at for goal in goals]

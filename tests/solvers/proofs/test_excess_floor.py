@@ -49,3 +49,16 @@ def test_no_plan_is_below(build: Any) -> None:
                 with_excess += row.value > 0
                 reached += 0 < row.value == floor
     assert with_excess >= 10 and reached >= with_excess // 3, (with_excess, reached)
+
+
+def test_a_vm_that_leaves_two_nodes_is_one_move(build: Any) -> None:
+    """Two VMs of six dedicated vCPUs on each other's CPUs of two nodes: one move mends what lacks on both."""
+    hosts = [build.host(name, topology=build.topology(nodes=2, cpus=4, memory_gib=8)) for name in "ab"]
+    now = build.now(host="a", nodes=(0, 1), memory_nodes=(0, 1))
+    vms = [build.vm(name, build.spec(6, 2, cells=2), current=now) for name in "vw"]
+    fleet = build.fleet(hosts, vms)
+    for moves, least in ((0, 4), (1, 0)):
+        problem = compile_fleet(fleet, parse_goals("placed,excess", fleet), MoveBudget(moves=moves)).problem
+        floors = [excess_floor(problem, one) for one in problem.objectives]
+        found = solve(problem, engine="exact", limits=Limits(rounds=20))
+        assert sum(floors) == least == sum(row.value or 0 for row in found.objectives), (moves, floors)
