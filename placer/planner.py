@@ -128,8 +128,13 @@ class _Planning:
         plan = self._with_moves_told(with_mending(fleet, plan))
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
         if self.foresees and "worst_host_failure" not in plan.summary:
-            plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst_failure(fleet, plan)})
+            worst = worst_failure(fleet, plan, is_late=self._is_late)
+            plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst})
         return accepted(fleet, plan)
+
+    def _is_late(self) -> bool:
+        """Tell whether the limit is past: what only tells more of the plan ends then."""
+        return time.monotonic() - self.began > self.options.time_limit_s
 
     def _with_moves_told(self, plan: Plan) -> Plan:
         """Return the plan with how many moves would mend the rules that it breaks, where none was allowed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +51,12 @@ class HostState:
     example: int
 
 
-def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
+def worst_failure(fleet: Fleet, plan: Plan, *, is_late: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Return the worst single host failure: the host, and the VMs that would find no NUMA-true place on the others.
 
     Nothing else moves, and no rule gets worse. ``proven`` tells whether no other choice of places leaves out fewer
     vCPUs of that host's VMs, and no other host's failure more. ``states`` is how many distinct host states were looked
-    at, of ``states_in_all``.
+    at, of ``states_in_all``: once it `is_late`, no further one is.
     """
     worst: dict[str, Any] = {"host": None, "vms_without_place": 0, "vcpus_without_place": 0, "proven": True}
     if not plan.vms:
@@ -73,8 +73,11 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
     states = _host_states(settled, compiled, twin)
     weight = [sum(problem.flavors[flavor].vcpus * many for flavor, many in state.demand) for state in states]
     order = sorted(range(len(states)), key=lambda n: (-weight[n], n))
-    rooms, most = _Rooms.of(problem), _states_looked_at(problem)
-    for number in order[:most]:
+    rooms, looked = _Rooms.of(problem), 0
+    for number in order[: _states_looked_at(problem)]:
+        if looked and is_late():
+            break
+        looked += 1
         lost = rooms.lost(states[number])
         vcpus = sum(problem.flavors[flavor].vcpus * many for flavor, many in lost.items())
         if worst["host"] is None or vcpus > worst["vcpus_without_place"]:
@@ -85,9 +88,9 @@ def worst_failure(fleet: Fleet, plan: Plan) -> dict[str, Any]:
                 "proven": rooms.without_room(states[number]) >= vcpus,
             }
     # Of a failure that was not looked at, no more is known than that it loses all of the host's VMs at most.
-    unseen = max((weight[n] for n in order[most:]), default=0)
+    unseen = max((weight[n] for n in order[looked:]), default=0)
     worst["proven"] = worst["proven"] and unseen <= worst["vcpus_without_place"]
-    return {**worst, "states": min(len(order), most), "states_in_all": len(order)}
+    return {**worst, "states": looked, "states_in_all": len(order)}
 
 
 def _states_looked_at(problem: Problem) -> int:

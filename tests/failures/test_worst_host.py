@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from placer.check.check import check
@@ -144,3 +145,18 @@ def test_vms_that_a_second_group_names_stay_what_they_are(build: Any) -> None:
         fleet = build.fleet(hosts, [web, db], rules)
         found = worst_failure(fleet, solve_fleet(fleet, engine="greedy"))
         assert (found["vms_without_place"], found["vcpus_without_place"]) == (lost, 3 * lost)
+
+
+def test_past_the_limit_one_failure_is_looked_at(build: Any) -> None:
+    """The fullest host, of which it is told that it was one of two; what the other loses is not said to be proven."""
+    vms = [build.vm("wide", build.spec(3, 1, cells=1)), build.vm("small", build.spec(2, 1, cells=1))]
+    fleet = build.fleet([build.host(f"h{n}", build.topology(1, 4)) for n in range(2)], vms)
+    plan = solve_fleet(fleet, goals="placed", engine="greedy")
+    late = worst_failure(fleet, plan, is_late=lambda: True)
+    assert (late["states"], late["states_in_all"]) == (1, 2)
+    found = replace(plan, summary={**plan.summary, "worst_host_failure": late})
+    assert check(fleet, found, bound=True).ok
+    least = {**late, "vcpus_without_place": 0, "vms_without_place": 0, "proven": False}
+    assert check(fleet, replace(plan, summary={**plan.summary, "worst_host_failure": least}), bound=True).ok
+    hides = {**least, "states": 2}
+    assert not check(fleet, replace(plan, summary={**plan.summary, "worst_host_failure": hides}), bound=True).ok
