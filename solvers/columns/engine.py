@@ -28,7 +28,7 @@ from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.objective import lacking
 from solvers.problem import IntArray, Problem
-from solvers.proofs.first_claims import plain_floor
+from solvers.proofs.first_claims import leaving_claims, plain_floor
 from solvers.proofs.floors import least_moves
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
@@ -182,6 +182,9 @@ class _Run:
         """Claim how many moves it takes at least to reach what earlier objectives are held at."""
         kit = self.kit
         objectives = kit.model.problem.objectives
+        for claim in leaving_claims(kit.model.problem, objective, held):
+            if claim.value is not None:
+                kit.claim(objective, claim.value, claim.source, held=claim.held)
         if not objectives[objective].moves or not kit.complete:
             return
         known = [g for g in range(objective) if not (kit.model.cost[:, g] < 0).any()]

@@ -12,7 +12,7 @@ from solvers.objective import Objective
 from solvers.problem import Problem
 from solvers.proofs.broken_floor import broken_floor, mending_moves
 from solvers.proofs.excess_floor import excess_floor
-from solvers.proofs.floors import arrivals_floor, emptying_floor, load_floor, saving_floor
+from solvers.proofs.floors import arrivals_floor, emptying_floor, leaving_floor, load_floor, saving_floor
 from solvers.result import Result
 
 
@@ -36,6 +36,7 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
         for one in problem.classes
     )
     for number, objective in enumerate(problem.objectives):
+        yield from ((number, claim) for claim in leaving_claims(problem, number, values))
         if not known or _is_negative(problem, objective):
             continue
         floor, source = plain_floor(problem, objective)
@@ -46,6 +47,18 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
             yield number, Claim(least, "what mending rules takes at least", held=tuple(values[:number]))
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
+
+
+def leaving_claims(problem: Problem, number: int, values: Sequence[int]) -> Iterator[Claim]:
+    """Yield what changes of VMs cost at least for as few to be where they should not be as in the answer: whatever
+    places there are, these leave their hosts.
+    """
+    each = problem.objectives[number].moves + problem.objectives[number].migrations
+    for before, objective in enumerate(problem.objectives[:number] if each else ()):
+        if objective.stay_penalty and not _is_negative(problem, objective):
+            leave = leaving_floor(problem, values[before])
+            if leave:
+                yield Claim(leave * each, "VMs that have to leave their hosts", held=tuple(values[: before + 1]))
 
 
 def plain_floor(problem: Problem, objective: Objective, *, known: bool = True) -> tuple[int, str]:

@@ -100,6 +100,26 @@ def least_moves(problem: Problem, objective: Objective, most: int) -> int:
     return moves
 
 
+def leaving_floor(problem: Problem, kept: int) -> int:
+    """Return how many VMs have to change host at least for no more than `kept` penalties of hosts to be left.
+
+    A VM that is where it should not be counts its host's penalty until it leaves; the largest penalties go first.
+    """
+    present: dict[int, int] = defaultdict(int)
+    for number, host_class in enumerate(problem.classes):
+        for flavor in np.flatnonzero(host_class.stay_penalty).tolist():
+            if not problem.flavors[flavor].phantom and not host_class.is_empty:
+                many = int(problem.content_of(number)[flavor]) * host_class.count
+                present[int(host_class.stay_penalty[flavor])] += many
+    over, leave = sum(penalty * many for penalty, many in present.items()) - kept, 0
+    for penalty, many in sorted(present.items(), reverse=True):
+        if over <= 0 or penalty <= 0:
+            break
+        taken = min(many, -(-over // penalty))
+        over, leave = over - penalty * taken, leave + taken
+    return leave
+
+
 def _savings(problem: Problem, key: str) -> tuple[int, list[tuple[int, int]]] | None:
     """Return what places cost without a move, VMs that settle where they cost least, and (saving, VMs) of moves.
 

@@ -7,13 +7,17 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from small_problems import small_case
+from small_problems import answers, small_case, small_problem
 
+from placer.model.rules import drain_of
+from placer.planner import solve_fleet
 from placer.planning.compile import placements
 from placer.planning.compile.needs import spec_needs
 from placer.planning.compile.placements import placement_cost, placements_of, view_of
-from solvers.proofs.first_claims import first_claims
+from solvers.objective import Changes, Objective, StayPenalties
+from solvers.proofs.first_claims import first_claims, leaving_claims
 
 
 def test_no_answer_is_below_what_is_claimed_first() -> None:
@@ -29,6 +33,37 @@ def test_no_answer_is_below_what_is_claimed_first() -> None:
                     if claim.holds(other[:number]):
                         assert claim.value <= other[number], (seed, number, claim)
     assert held > 20
+
+
+def test_no_answer_moves_fewer_vms_than_have_to_leave_their_hosts() -> None:
+    """Of small fleets with penalties on VMs that are there: what is claimed of changes is below all, and often met."""
+    met = 0
+    terms = (StayPenalties(),), (Changes(migrations=1),), (Changes(moves=1),)
+    objectives = tuple(Objective(goal=str(number), terms=each) for number, each in enumerate(terms))
+    for seed in range(60):
+        problem, draw = small_problem(seed), random.Random(seed)
+        penalties = [np.array([draw.randint(0, 2) for _ in problem.flavors]) for _ in problem.classes]
+        classes = [replace(one, stay_penalty=own) for one, own in zip(problem.classes, penalties, strict=True)]
+        asked = replace(problem, classes=tuple(classes), objectives=objectives)
+        found = sorted(answers(asked))
+        for values in found:
+            for number in (1, 2):
+                for claim in leaving_claims(asked, number, values):
+                    under = [other[number] for other in found if claim.holds(other[:number])]
+                    assert claim.value is not None and claim.value <= min(under), (seed, number, values)
+                    met += claim.value == min(under)
+    assert met > 10
+
+
+def test_vms_that_have_to_leave_a_drained_host_are_proven_moves(build: Any) -> None:
+    """Three VMs on a host that is to be emptied: no plan that empties it moves fewer, with any engine."""
+    hosts = [build.host(f"h{n}", topology=build.topology(nodes=2, cpus=4, memory_gib=8)) for n in range(4)]
+    guests = [build.vm(f"g{n}", build.spec(2, 2), current=build.now("h0", (n % 2,))) for n in range(3)]
+    guests.append(build.vm("other", build.spec(2, 2), current=build.now("h1")))
+    fleet = build.fleet(hosts, guests, rules=[drain_of("h0", {})])
+    for engine in ("auto", "columns"):
+        moves = solve_fleet(fleet, goals="placed,rules,moves", time_limit_s=600, engine=engine).goal("moves")
+        assert (moves.value, moves.bound, moves.status) == (3, 3, "optimal"), engine
 
 
 @pytest.mark.parametrize("cells", [2, 3, 4])
@@ -57,8 +92,6 @@ def test_places_that_are_not_listed_cost_no_less_than_is_said(
 
 def test_alike_nodes_prove_a_plan_though_not_all_sets_were_listed(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On twelve alike nodes six cells lie everywhere as well: remote access is proven, with a part of the sets."""
-    from placer.planner import solve_fleet
-
     monkeypatch.setattr(placements, "MAX_MAPS", 240)
     host = build.host(topology=build.topology(nodes=12, cpus=2, memory_gib=4))
     guests = [build.vm(f"g{n}", build.spec(12, 6, cells=6)) for n in range(2)]
