@@ -72,6 +72,13 @@ def test_what_is_said_of_failures_is_what_counting_says() -> None:
     assert all(row["status"] == "exact" for row in rows), rows
 
 
+def test_broken_rules_of_a_running_fleet_are_mended_as_far_as_is_proven() -> None:
+    """At smoke size what stays broken is what few moves must leave, and the row says so."""
+    (row,) = registry.spec("live-rules").run(SMOKE, [0], lambda row: None)
+    assert row["method"] == "placer" and row["status"] == "optimal"
+    assert row["rules"] == row["rules_bound"] < row["broken"] and row["unplaced_vcpus"] == 0
+
+
 def test_records_are_read_and_judged(tmp_path: Path) -> None:
     """A gzipped file of records takes the place of made ones, and the answer is compared with what is known."""
     record = {"name": "three", "d": 2, "cap": [10, 10], "items": [[6, 1], [6, 1], [4, 9]], "opt": 2, "best_heur": 3}
