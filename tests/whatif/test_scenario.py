@@ -9,7 +9,7 @@ import pytest
 
 from placer.errors import InputError
 from placer.model.fleet import Fleet
-from placer.model.rules import RuleKind
+from placer.model.rules import RuleKind, only
 from placer.model.vm import CellMode, ThreadPolicy
 from placer.options import SweepOptions
 from placer.read.documents.scenario_file import parse_scenario, read_scenarios
@@ -132,7 +132,7 @@ def test_hosts_come_and_go(fleet: Fleet) -> None:
     assert [host.failed for host in failed.hosts] == [True, True, True, False]
     drained = edited(fleet, "{drain: {shape: old-2}}").fleet
     assert [rule.hosts for rule in drained.rules if rule.kind is RuleKind.DRAIN] == [
-        {"name": f"old-{number}"} for number in (1, 2, 3)
+        only(f"old-{number}", {}) for number in (1, 2, 3)
     ]
     written = edited(fleet, '{add_hosts: [{name: x, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}]}').fleet
     assert len(written.host_by_name["x"].topology.cpus) == 4
@@ -265,7 +265,7 @@ def test_a_refresh_moves_what_may_move(spare: str, movable: str, moves: bool, tm
 def test_an_edit_lists_names(fleet: Fleet) -> None:
     """Hosts and VMs are chosen by lists of names; one that nobody has is no reason to stop while others are there."""
     drained = edited(fleet, "{drain: [old-1, old-3]}").fleet
-    assert [rule.hosts for rule in drained.rules] == [{"name": "old-1"}, {"name": "old-3"}]
+    assert [rule.hosts for rule in drained.rules] == [only("old-1", {}), only("old-3", {})]
     assert len(edited(fleet, "{remove_vms: {app: [web, db]}}").fleet.vms) == 0
     assert "no host has name: old-8 or old-9" in faults(fleet, "{fail: [old-8, old-9]}")[0]
 
