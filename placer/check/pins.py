@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from placer.check.findings import Findings
 from placer.measure.cpu_use import NOBODY, CpuUse
 from placer.measure.moved import has_fixed_pins, left_as_it_is
+from placer.measure.sets_taken import has_own_cpu
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import PlanVm
@@ -154,7 +155,7 @@ def _filled_cores(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[s
     topology, policy = host.topology, spec.thread_policy.value
     owner: dict[int, int] = {}
     for cell in planned.cells:
-        own = {cpu for vcpu in cell.vcpus if spec.is_dedicated(vcpu) for cpu in planned.pins[vcpu]}
+        own = {cpu for vcpu in cell.vcpus if has_own_cpu(spec, vcpu, planned) for cpu in planned.pins[vcpu]}
         partly: Counter[int] = Counter()
         for core in sorted({topology.core_of_cpu[cpu] for cpu in own}):
             if owner.setdefault(core, cell.id) != cell.id:

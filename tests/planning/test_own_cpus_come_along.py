@@ -128,3 +128,13 @@ def test_a_shared_vcpu_beside_them_floats(build: Any) -> None:
     plan = solve_fleet(fleet_of(build, [replace(vm, current=now)]), max_moves=1, time_limit_s=20)
     pins = plan.vm_by_name["v"].pins
     assert len(pins[0]) == 1 and len(pins[1]) > 1
+
+
+def test_vms_that_float_come_as_they_are_whatever_their_thread_policy(build: Any) -> None:
+    """Two cells that may be on the same cores while they float fill no core, on the host that they come to either."""
+    spec = build.spec(4, 2, cells=2, thread_policy=ThreadPolicy.REQUIRE)
+    fleet = fleet_of(build, [build.vm("v", spec, current=build.now("a", None))], threads=2)
+    plan = solve_fleet(fleet, goals="placed,rules,moves", max_moves=1, time_limit_s=20)
+    (planned,) = plan.vms
+    assert planned.host == "b" and planned.bound and all(len(pin) > 1 for pin in planned.pins.values())
+    assert check(fleet, plan).ok
