@@ -12,11 +12,9 @@ from collections import defaultdict
 from solvers.objective import Objective, RuleExcess
 from solvers.pattern_sums import PatternSums
 from solvers.problem import CrossRule, Problem
+from solvers.proofs.savings import Savings, moves_to_save, saved
 from solvers.result import HostPattern
 from solvers.rule_excess import excess_of, members_at_start
-
-_Steps = list[tuple[int, int]]
-"""(what a move mends at most, how many moves do), the most first."""
 
 
 def broken_floor(problem: Problem, objective: Objective) -> int:
@@ -28,26 +26,16 @@ def broken_floor(problem: Problem, objective: Objective) -> int:
     if not limits:
         return 0
     steps = _steps(problem, objective)
-    left, total = min(limits), sum(size * many for size, many in steps)
-    for size, many in steps:
-        taken = min(many, left)
-        total, left = total - size * taken, left - taken
-    return total
+    return saved(steps, None) - saved(steps, min(limits))
 
 
 def mending_moves(problem: Problem, objective: Objective, most: int) -> int:
     """Return how many VMs have to change host at least for an objective to be no more than `most`."""
     steps = _steps(problem, objective)
-    over, moves = sum(size * many for size, many in steps) - most, 0
-    for size, many in steps:
-        if over <= 0:
-            break
-        taken = min(many, -(-over // size))
-        over, moves = over - size * taken, moves + taken
-    return moves
+    return moves_to_save(steps, saved(steps, None) - most)
 
 
-def _steps(problem: Problem, objective: Objective) -> _Steps:
+def _steps(problem: Problem, objective: Objective) -> Savings:
     """Return what moves can mend of all that is broken at the start."""
     term = objective.term(RuleExcess)
     if term is None or not any(rule.goal == term.goal for rule in problem.rules):
@@ -84,11 +72,11 @@ def _steps(problem: Problem, objective: Objective) -> _Steps:
     most: dict[int, int] = defaultdict(int)
     for flavor, each in by_flavor.items():
         most[find(flavor)] = max(most[find(flavor)], each)
-    steps: _Steps = []
+    steps: Savings = []
     for one, excess in total.items():
         whole, rest = divmod(excess, most[one])
         steps += [(most[one], whole), (rest, 1)]
-    return sorted((step for step in steps if step[0] and step[1]), reverse=True)
+    return steps
 
 
 def _by_a_move(problem: Problem, state: PatternSums, index: int) -> int | None:

@@ -15,9 +15,7 @@ import numpy as np
 
 from solvers.objective import Objective
 from solvers.problem import HostClass, IntArray, Problem, Shape, Shortage
-
-_Steps = list[tuple[int, int]]
-"""(what a move mends at most, how many moves do)."""
+from solvers.proofs.savings import Savings, saved
 
 
 def excess_floor(problem: Problem, objective: Objective) -> int:
@@ -32,7 +30,7 @@ def excess_floor(problem: Problem, objective: Objective) -> int:
     fixed = budget.moves is not None
     left = budget.moves if fixed else budget.migrations
     total = 0
-    steps: _Steps = []
+    steps: Savings = []
     for host_class in problem.classes:
         shape = problem.shapes[host_class.shape]
         if host_class.room is None:
@@ -41,11 +39,7 @@ def excess_floor(problem: Problem, objective: Objective) -> int:
         now, own = _mending([one for one in shape.shortages if one.part == objective.shortage], host_class.ceiling, vms)
         total += now * host_class.count
         steps.extend((step, many * host_class.count) for step, many in own)
-    for step, many in sorted(steps, reverse=True):
-        taken = many if left is None else min(many, left)
-        total -= step * taken
-        left = None if left is None else left - taken
-    return total
+    return total - saved(steps, left)
 
 
 def _vms(problem: Problem, shape: Shape, host_class: HostClass, *, fixed: bool) -> list[tuple[IntArray, int]]:
@@ -64,7 +58,7 @@ def _vms(problem: Problem, shape: Shape, host_class: HostClass, *, fixed: bool) 
     return found
 
 
-def _mending(shortages: Sequence[Shortage], ceiling: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, _Steps]:
+def _mending(shortages: Sequence[Shortage], ceiling: IntArray, vms: list[tuple[IntArray, int]]) -> tuple[int, Savings]:
     """Return what a host lacks now, by the worst family of each shortage, and the steps in which VMs that leave mend
     that: a VM that leaves is one move, whatever it mends of all of them together.
     """
@@ -77,7 +71,7 @@ def _mending(shortages: Sequence[Shortage], ceiling: IntArray, vms: list[tuple[I
     # What moves can mend of each row; -1 stands for VMs on several of them.
     most = {row: unit * int(over[row] - max(0, -ceiling[row])) for row, unit in each.items()}
     most[-1] = sum(most.values())
-    sizes: dict[int, _Steps] = defaultdict(list)
+    sizes: dict[int, Savings] = defaultdict(list)
     for use, many in vms:
         taken = [(row, unit * int(use[row])) for row, unit in each.items() if use[row]]
         if taken:
@@ -87,9 +81,9 @@ def _mending(shortages: Sequence[Shortage], ceiling: IntArray, vms: list[tuple[I
     ]
 
 
-def _steps(sizes: _Steps, most: int) -> _Steps:
+def _steps(sizes: Savings, most: int) -> Savings:
     """Return the sizes, the largest first, cut off where they come to the most together."""
-    found: _Steps = []
+    found: Savings = []
     for size, many in sorted(sizes, reverse=True):
         whole = min(many, most // size)
         if whole:

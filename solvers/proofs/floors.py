@@ -18,6 +18,7 @@ import numpy as np
 
 from solvers.objective import Objective
 from solvers.problem import Hinge, HostClass, IntArray, Problem, Shape
+from solvers.proofs.savings import Savings, moves_to_save, saved
 
 MOST_SEGMENTS = 400_000
 """Above so many pieces of convex costs the second floor is not computed."""
@@ -37,12 +38,7 @@ def saving_floor(problem: Problem, objective: Objective) -> int:
     if found is None:
         return 0
     total, savings = found
-    left = problem.budget.moves
-    for saving, many in savings:
-        taken = many if left is None else min(many, left)
-        total -= saving * taken
-        left = None if left is None else left - taken
-    return total
+    return total - saved(savings, problem.budget.moves)
 
 
 def arrivals_floor(problem: Problem, objective: Objective) -> int:
@@ -91,13 +87,7 @@ def least_moves(problem: Problem, objective: Objective, most: int) -> int:
     if found is None:
         return 0
     total, savings = found
-    over, moves = total + load_floor(problem, objective) - most, 0
-    for saving, many in savings:
-        if over <= 0:
-            break
-        taken = min(many, -(-over // saving))
-        over, moves = over - saving * taken, moves + taken
-    return moves
+    return moves_to_save(savings, total + load_floor(problem, objective) - most)
 
 
 def leaving_floor(problem: Problem, kept: int) -> int:
@@ -111,24 +101,19 @@ def leaving_floor(problem: Problem, kept: int) -> int:
             if not problem.flavors[flavor].phantom and not host_class.is_empty:
                 many = int(problem.content_of(number)[flavor]) * host_class.count
                 present[int(host_class.stay_penalty[flavor])] += many
-    over, leave = sum(penalty * many for penalty, many in present.items()) - kept, 0
-    for penalty, many in sorted(present.items(), reverse=True):
-        if over <= 0 or penalty <= 0:
-            break
-        taken = min(many, -(-over // penalty))
-        over, leave = over - penalty * taken, leave + taken
-    return leave
+    return moves_to_save(present.items(), saved(present.items(), None) - kept)
 
 
-def _savings(problem: Problem, key: str) -> tuple[int, list[tuple[int, int]]] | None:
-    """Return what places cost without a move, VMs that settle where they cost least, and (saving, VMs) of moves.
+def _savings(problem: Problem, key: str) -> tuple[int, Savings] | None:
+    """Return what places cost without a move, VMs that settle where they cost least, and what moves save.
 
-    The largest saving comes first; None where costs of real VMs are negative.
+    None where costs of real VMs are negative.
     """
     least = _least_costs(problem, key)
     if least is None:
         return None
-    total, savings = 0, []
+    total = 0
+    savings: Savings = []
     for host_class in problem.classes:
         shape = problem.shapes[host_class.shape]
         cost = shape.cost.get(key)
@@ -142,7 +127,7 @@ def _savings(problem: Problem, key: str) -> tuple[int, list[tuple[int, int]]] | 
                 savings.append((saving, many * host_class.count))
         for flavor, many in host_class.floating:
             total += int(least[flavor]) * many * host_class.count
-    return total, sorted(savings, reverse=True)
+    return total, savings
 
 
 def _least_costs(problem: Problem, key: str) -> IntArray | None:
