@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from placer.measure.closed_hosts import ClosedHosts
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
@@ -16,8 +18,9 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
     """Return each host that is to be emptied: the VMs that leave it, their memory, and those left there, each with why.
 
     Why a VM stays is told by what it says itself, by rules and migration domains that close every other host, by a
-    limit on moves that is reached; else no room was found, which `proven` says to be so where the goal ``rules`` is
-    optimal.
+    limit on moves that is reached; else by rules that close some of them and by room that was not found on the rest,
+    which `proven` says to be so where the goal ``rules`` is optimal. What rules that tie VMs close is told of the hosts
+    as the plan leaves them.
     """
     if not fleet.drained:
         return []
@@ -27,6 +30,7 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
         if vm.current is not None and vm.current.host in there:
             there[vm.current.host].append(vm)
     limit = _limit_reached(plan)
+    closed = ClosedHosts(fleet, plan)
     proven = any(goal.name == "rules" and goal.status == "optimal" for goal in plan.goals)
     rows = []
     for host in fleet.hosts:
@@ -39,7 +43,7 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
                 "host": host.name,
                 "moved": len(gone),
                 "moved_mib": mib_number(sum(vm.spec.memory_kib for vm in gone)),
-                "left": [{"vm": vm.name, "why": _why(fleet, host, vm, limit)} for vm in left],
+                "left": [{"vm": vm.name, "why": _why(fleet, host, vm, limit, closed)} for vm in left],
                 "proven": proven,
             }
         )
@@ -57,7 +61,7 @@ def _limit_reached(plan: Plan) -> str | None:
     return None
 
 
-def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None) -> str:
+def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None, closed: ClosedHosts) -> str:
     if fleet.is_held(vm):
         return f"it does not move ({', '.join(vm.movable_why) or f'movable: {vm.movable.value}'})"
     if vm.pins_fixed:
@@ -78,6 +82,23 @@ def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None) -> str:
         if not kept:
             return f"the rule {rule.label} keeps it off every other host"
         open_ = kept
-    if not any(vm.spec.width <= host.widest_vm for host in open_):
+    open_ = [host for host in open_ if vm.spec.width <= host.widest_vm]
+    if not open_:
         return "no other host has as many CPUs as it has vCPUs"
-    return limit or "no room, or none under the rules that tie it, was found on the other hosts"
+    return _tied(open_, vm, limit, closed)
+
+
+def _tied(open_: Sequence[Host], vm: Vm, limit: str | None, closed: ClosedHosts) -> str:
+    """Return why none of these hosts takes a VM that all of them may hold by itself."""
+    by_rules = Counter(rule.label for host in open_ if (rule := closed.closed_by(vm.name, host)))
+    left = len(open_) - by_rules.total()
+    named = " and ".join(by_rules)
+    keeps = f"the rules {named} keep" if len(by_rules) > 1 else f"the rule {named} keeps"
+    if not left:
+        return f"{keeps} it off every other host"
+    if limit is not None:
+        return limit
+    if not by_rules:
+        return "no room, or none under the rules that tie it, was found on the other hosts"
+    rest = "the other" if left == 1 else f"the other {left}"
+    return f"{keeps} it off {by_rules.total()} of {len(open_)} other hosts, and no room was found on {rest}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ Domains = Callable[[Rule, int], Iterable[Hashable]]
 
 CONFINING = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN, RuleKind.DEDICATED)
 TYING = tuple(kind for kind in RuleKind if kind not in (*CONFINING, RuleKind.RESERVE, RuleKind.GROUP))
+WHOLE = (RuleKind.AFFINITY, RuleKind.SPREAD, RuleKind.EVEN)
+"""Kinds whose excess is that of the rule as a whole, not of each domain."""
 OWN_SCOPES = ("host", "node", "l3")
 
 
@@ -88,12 +90,12 @@ def plan_excess(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[Pair, int]:
         vm = planned.get(fleet.vms[number].name)
         return None if vm is None else fleet.host_by_name[vm.host]
 
-    return _excess(fleet, index, _planned_domains(fleet, plan), host)
+    return _excess(fleet, index, planned_domains(fleet, plan), host)
 
 
 def plan_domains(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[int, Counter[Hashable]]:
     """Return, a rule that ties VMs, how many of them the plan has in each domain; others that select any with none."""
-    domains = _planned_domains(fleet, plan)
+    domains = planned_domains(fleet, plan)
     found: dict[int, Counter[Hashable]] = {}
     for number, rule in enumerate(fleet.rules):
         if index.vms[number] or index.hosts[number]:
@@ -102,7 +104,8 @@ def plan_domains(fleet: Fleet, plan: Plan, index: RuleIndex) -> dict[int, Counte
     return found
 
 
-def _planned_domains(fleet: Fleet, plan: Plan) -> Domains:
+def planned_domains(fleet: Fleet, plan: Plan) -> Domains:
+    """Return in which domains a plan has a VM."""
     planned = plan.vm_by_name
 
     def domains(rule: Rule, number: int) -> Iterable[Hashable]:
@@ -113,7 +116,7 @@ def _planned_domains(fleet: Fleet, plan: Plan) -> Domains:
         if rule.scope in ("node", "l3"):
             where = at.topology.node_of_cpu if rule.scope == "node" else at.topology.l3_domain_of_cpu
             return {(at.name, where[cpu]) for pin in set(vm.pins.values()) for cpu in pin if cpu in where}
-        return _host_domains(rule, at)
+        return host_domains(rule, at)
 
     return domains
 
@@ -134,7 +137,7 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
         if at is None or now is None:
             return ()
         if rule.scope not in ("node", "l3"):
-            return _host_domains(rule, at)
+            return host_domains(rule, at)
         topology = at.topology
         cells = fleet.vms[number].spec.cells
         if now.nodes is None:
@@ -154,7 +157,8 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
     return _excess(fleet, index, domains, host)
 
 
-def _host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
+def host_domains(rule: Rule, host: Host) -> tuple[Hashable, ...]:
+    """Return the domain of a rule over hosts or a label that a host is in; none where it has none."""
     if rule.scope == "host":
         return (host.name,)
     value = rule.domain_of(host.name, host.labels)
@@ -202,42 +206,62 @@ def _tied_excess(
     fleet: Fleet, rule: Rule, number: int, index: RuleIndex, domains: Domains, host: Callable[[int], Host | None]
 ) -> dict[Hashable, int]:
     """Return domain (None: the rule as a whole) -> excess of a rule that ties VMs; 0 or less where it is kept."""
-    members = index.vms[number]
-    if rule.kind is RuleKind.SHARE:
-        return _share_excess(fleet, rule, members, domains, host)
-    count: Counter[Hashable] = Counter(domain for vm in members for domain in domains(rule, vm))
-    if rule.kind is RuleKind.AFFINITY:
-        return {None: len(count) - 1}
-    if rule.kind is RuleKind.SPREAD:
-        return {None: min(rule.domains_used, count.total()) - len(count)}
-    if rule.kind is RuleKind.EVEN:
-        counts = [count[domain] for domain in _open_domains(fleet, rule)]
-        return {None: max(counts) - min(counts) - rule.skew} if counts else {}
-    if rule.kind is RuleKind.ANTI_AFFINITY:
-        return {domain: used - rule.max_per for domain, used in count.items()}
-    others: Counter[Hashable] = Counter(domain for vm in index.others[number] for domain in domains(rule, vm))
+    count = taken_by(fleet, rule, index.vms[number], domains, host)
+    others = taken_by(fleet, rule, index.others[number], domains, host)
+    if rule.kind in WHOLE:
+        return {None: over(fleet, rule, None, count, others)}
+    counted = others if rule.kind in (RuleKind.APART, RuleKind.ALONE) else count
+    return {domain: over(fleet, rule, domain, count, others) for domain in counted}
+
+
+def over(fleet: Fleet, rule: Rule, domain: Hashable, count: Counter[Hashable], others: Counter[Hashable]) -> int:
+    """Return the excess of a rule that ties VMs in a domain, 0 or less where it is kept.
+
+    Of kinds that are `WHOLE` it is that of all domains.
+
+    Parameters
+    ----------
+    count, others : what its members and its second group take of each domain where there are any.
+    """
+    match rule.kind:
+        case RuleKind.AFFINITY:
+            return len(count) - 1
+        case RuleKind.SPREAD:
+            return min(rule.domains_used, count.total()) - len(count)
+        case RuleKind.EVEN:
+            counts = [count[domain] for domain in _open_domains(fleet, rule)]
+            return max(counts) - min(counts) - rule.skew if counts else 0
+        case RuleKind.ANTI_AFFINITY:
+            return count[domain] - rule.max_per
+        case RuleKind.SHARE:
+            return count[domain] - rule.most
     most = rule.max_per if rule.kind is RuleKind.APART else 0
-    return {domain: used - most for domain, used in others.items() if count[domain]}
+    return others[domain] - most if count[domain] else 0
 
 
-def _share_excess(
-    fleet: Fleet, rule: Rule, members: Sequence[int], domains: Domains, host: Callable[[int], Host | None]
-) -> dict[Hashable, int]:
-    """Return domain -> what members have there over their share: vCPUs, MiB (each VM's rounded up) or hosts."""
-    taken: defaultdict[Hashable, int] = defaultdict(int)
-    held: set[tuple[Hashable, str | None]] = set()
-    for vm in members:
-        spec, at = fleet.vms[vm].spec, host(vm)
+def taken_by(
+    fleet: Fleet, rule: Rule, vms: Iterable[int], domains: Domains, host: Callable[[int], Host | None]
+) -> Counter[Hashable]:
+    """Return domain -> how many of these VMs are there; of a share what they have there: vCPUs, MiB or hosts."""
+    if rule.kind is RuleKind.SHARE and rule.of == "hosts":
+        held = {(domain, None if (at := host(vm)) is None else at.name) for vm in vms for domain in domains(rule, vm)}
+        return Counter(domain for domain, _ in held)
+    taken: Counter[Hashable] = Counter()
+    for vm in vms:
         for domain in domains(rule, vm):
-            if rule.of == "hosts":
-                held.add((domain, None if at is None else at.name))
-            else:
-                taken[domain] += spec.vcpus if rule.of == "vcpus" else -(-spec.memory_kib // 1024)
-    taken.update(Counter(domain for domain, _ in held))
-    return {domain: amount - rule.most for domain, amount in taken.items()}
+            taken[domain] += size_of(fleet, rule, vm)
+    return taken
+
+
+def size_of(fleet: Fleet, rule: Rule, vm: int) -> int:
+    """Return what a VM counts to a rule: of a share its vCPUs or its MiB (rounded up), else 1."""
+    spec = fleet.vms[vm].spec
+    if rule.kind is not RuleKind.SHARE or rule.of == "hosts":
+        return 1
+    return spec.vcpus if rule.of == "vcpus" else -(-spec.memory_kib // 1024)
 
 
 def _open_domains(fleet: Fleet, rule: Rule) -> Iterable[Hashable]:
     """Return the domains that an even rule compares: of hosts that work and are not to be emptied."""
     hosts = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
-    return dict.fromkeys(domain for host in hosts for domain in _host_domains(rule, host))
+    return dict.fromkeys(domain for host in hosts for domain in host_domains(rule, host))

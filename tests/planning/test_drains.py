@@ -10,6 +10,9 @@ import pytest
 
 from placer.check.check import check
 from placer.errors import InputError
+from placer.measure.before import plan_before
+from placer.measure.closed_hosts import ClosedHosts
+from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Movable
@@ -89,6 +92,55 @@ def test_a_rule_a_domain_and_room_are_why() -> None:
         replace(host, dedicated_cpus=frozenset(range(6))) if host.name == "h-2" else host for host in full.hosts
     )
     assert left(solve_fleet(replace(full, hosts=hosts)))["a-1"].startswith("no room")
+
+
+def test_rules_that_tie_vms_are_why() -> None:
+    """A VM that other hosts are closed to by who is on them is told which rule closes them, and how many."""
+    apart = Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": "a"}, name="a apart")
+    fleet = fleet_of(drain("h-1"), drain("h-3"), apart)
+    far = replace(fleet.hosts[3], migration_domain=None)
+    full = replace(far, dedicated_cpus=frozenset(range(1)))
+    assert left(solve_fleet(replace(fleet, hosts=(*fleet.hosts[:3], full)))) == {
+        "a-1": "the rule a apart keeps it off 1 of 2 other hosts, and no room was found on the other",
+        "stay": "it does not move (GPU)",
+    }
+    assert left(solve_fleet(fleet))["a-1"] == "the rule a apart keeps it off every other host"
+    # What ties them by twos closes no host to one VM; a limit on moves is told before it.
+    assert left(solve_fleet(replace(fleet, hosts=(*fleet.hosts[:3], far)), max_moves=1)).get("a-1") == (
+        "--max-moves 1 is used up"
+    )
+
+
+def test_each_kind_of_tie_closes_hosts() -> None:
+    """Of every kind of rule that ties VMs, just the hosts are closed on which it would be broken more than now."""
+    text = TEXT.replace("host: h-2, nodes: [0]", "host: h-2, nodes: [0], movable: false")
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    a, b = {"app": "a"}, {"app": "b"}
+    kinds = {
+        "apart": (Rule(kind=RuleKind.APART, members=a, others=b, max_per=1), ["h-2"]),
+        "alone": (Rule(kind=RuleKind.ALONE, members=b), ["h-2"]),
+        "affinity": (Rule(kind=RuleKind.AFFINITY, members=a), ["h-2", "h-3", "far"]),
+        "most": (Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": frozenset("ab")}, max_per=2), ["h-2"]),
+        "vcpus": (Rule(kind=RuleKind.SHARE, members={"app": frozenset("ab")}, of="vcpus", most=7), ["h-2"]),
+        "hosts": (Rule(kind=RuleKind.SHARE, members=a, of="hosts", most=1, scope="zone"), ["h-2", "h-3"]),
+        "even": (Rule(kind=RuleKind.EVEN, members={"app": frozenset("ab")}, skew=2), ["h-2"]),
+        "spread": (Rule(kind=RuleKind.SPREAD, members={"app": frozenset("ab")}, domains_used=2), []),
+        "nodes": (Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": frozenset("ab")}, scope="node"), ["h-2"]),
+        "soft": (Rule(kind=RuleKind.ANTI_AFFINITY, members={"app": frozenset("ab")}, weight=1), []),
+    }
+    plan = plan_before(fleet)
+    assert plan is not None
+    for name, (rule, closed) in kinds.items():
+        ruled = replace(fleet, rules=(rule,))
+        hosts = ClosedHosts(ruled, plan)
+        assert [host.name for host in ruled.hosts if hosts.closed_by("a-1", host)] == closed, name
+        # The referee of plans says the same of a plan that has the VM there.
+        for host in ruled.hosts[1:]:
+            there = replace(plan, vms=tuple(replace(vm, host=host.name) if vm.name == "a-1" else vm for vm in plan.vms))
+            index = rule_index(ruled)
+            start = start_excess(ruled, index)
+            worse = [pair for pair, over in plan_excess(ruled, there, index).items() if over > start.get(pair, 0)]
+            assert bool(worse and not rule.is_soft) is (host.name in closed), (name, host.name)
 
 
 def test_a_vm_that_moves_only_when_its_host_is_emptied() -> None:
