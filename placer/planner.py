@@ -127,7 +127,8 @@ class _Planning:
             plan = self._with_reserve(plan)
         plan = self._with_moves_told(with_mending(fleet, plan))
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
-        if self.foresees and "worst_host_failure" not in plan.summary:
+        # Whoever asked for the best plan so far waits for no more to be told of it.
+        if self.foresees and not self.stopped and "worst_host_failure" not in plan.summary:
             worst = worst_failure(fleet, plan, is_late=self._is_late)
             plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst})
         return accepted(fleet, plan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from solvers.clock import Clock
+from solvers.clock import Clock, CutOffError
 from solvers.columns.model import StateModel
 from solvers.evaluate import evaluate
 from solvers.improve.stage import stage_on
@@ -44,20 +44,28 @@ class ByGathering:
 
     def answer(self, merged: Merged | None, counts: Result) -> Result | None:
         """Return an answer near one of the problem without rules, merged; None where groups could not be gathered."""
-        if not self.clock.goes_on():
+        if not self.clock.next_round():
             return None
         near = gathered(self.problem, merged, counts, seconds=self.clock.left_s)
         if near is None:
+            self.clock.cut_round()
             return None
-        self.clock.rounds += 1
-        chosen = Try.beside(self.problem, near, self.seed)
+        try:
+            chosen = Try.beside(self.problem, near, self.seed, check=self.clock.check)
+        except CutOffError:
+            self.clock.cut_round()
+            return None
         if chosen.warm is None:
             return None
         for _ in range(RETIES):
-            chosen.warm = made_way(chosen.tied.problem, chosen.warm, seed=self.seed)
+            chosen.warm = made_way(chosen.tied.problem, chosen.warm, seed=self.seed, clock=self.clock)
             if not any(chosen.warm.unplaced) or not self.clock.next_round():
                 break
-            other = chosen.again_beside(self.seed)
+            try:
+                other = chosen.again_beside(self.seed)
+            except CutOffError:
+                self.clock.cut_round()
+                break
             if other.warm is None:
                 break
             chosen = other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,13 +38,20 @@ class Homes:
     single: dict[int, int]
 
     @classmethod
-    def of(cls, problem: Problem, near: Sequence[HostPattern] = ()) -> Homes:
-        """Choose a host for each rule: where most members are now, else where an answer has them, else by room."""
+    def of(cls, problem: Problem, near: Sequence[HostPattern] = (), check: Callable[[], None] = lambda: None) -> Homes:
+        """Choose a host for each rule: where most members are now, else where an answer has them, else by room.
+
+        check : called between rules; what it raises ends the work (`Clock.check`).
+        """
         chooser = _Chooser.of(problem, near)
         sizes = problem.demand()
         numbers = [n for n, rule in enumerate(problem.rules) if rule.kind == "together" and rule.scope in _OWN]
         numbers.sort(key=lambda n: (-sum(int(sizes[f]) for f in problem.rules[n].members), n))
-        homes = [home for number in numbers if (home := chooser.choose(number)) is not None]
+        homes = []
+        for number in numbers:
+            check()
+            if (home := chooser.choose(number)) is not None:
+                homes.append(home)
         return cls._made(problem, homes)
 
     @classmethod

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate
 from solvers.problem import HostClass, IntArray, Problem
 from solvers.result import HostPattern, Result
@@ -20,19 +21,23 @@ AT_ONCE = 32
 """VMs for which hosts are cleared at a time."""
 
 
-def made_way(problem: Problem, found: Result, *, seed: int) -> Result:
+def made_way(problem: Problem, found: Result, *, seed: int, clock: Clock) -> Result:
     """Return an answer to a problem without rules and present VMs that leaves fewer VMs out, the known one where none
     is found.
 
     For each VM left out, the largest first, a host that may hold it is cleared as far as it must be: that one whose VMs
-    are the smallest together; the greedy engine places these anew.
+    are the smallest together; the greedy engine places these anew: a round.
     """
     best, values = found, evaluate(problem, found.patterns, found.unplaced)
     for turn in range(TIMES):
-        if not any(best.unplaced):
+        if not any(best.unplaced) or not clock.next_round():
             break
-        near = Result(status="feasible", objectives=(), patterns=_cleared(problem, best))
-        other = solve_greedy(problem, seed=seed + turn, warm_start=near)
+        try:
+            near = Result(status="feasible", objectives=(), patterns=_cleared(problem, best, clock.check))
+            other = solve_greedy(problem, seed=seed + turn, warm_start=near, check=clock.check)
+        except CutOffError:
+            clock.cut_round()
+            break
         if not other.patterns:
             break
         now = evaluate(problem, other.patterns, other.unplaced)
@@ -42,7 +47,7 @@ def made_way(problem: Problem, found: Result, *, seed: int) -> Result:
     return best
 
 
-def _cleared(problem: Problem, found: Result) -> tuple[HostPattern, ...]:
+def _cleared(problem: Problem, found: Result, check: Callable[[], None]) -> tuple[HostPattern, ...]:
     """Return the patterns with each VM left out on a host, and without the VMs that made way for it."""
     patterns = list(found.patterns)
     confined = ~np.array([one.allowed for one in problem.classes]).all(axis=0)
@@ -51,6 +56,7 @@ def _cleared(problem: Problem, found: Result) -> tuple[HostPattern, ...]:
     kept: set[int] = set()
     waiting = [f for f, many in enumerate(found.unplaced) for _ in range(many)]
     for flavor in sorted(waiting, key=lambda f: (-int(vcpus[f]), f))[:AT_ONCE]:
+        check()
         options = []
         for at, pattern in enumerate(patterns):
             one = problem.classes[pattern.host_class]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from solvers.clock import CutOffError
 from solvers.problem import Problem
 from solvers.reductions.choose_domains import Ties
 from solvers.reductions.homes import Homes
@@ -22,66 +24,92 @@ OTHER_ORDERS = 3
 
 @dataclass(slots=True, kw_only=True)
 class Try:
-    """Groups tied one way: the problem tied so, and the greedy answer to it, tied (`warm`) and as the whole one's."""
+    """Groups tied one way: the problem tied so, and the greedy answer to it, tied (`warm`) and as the whole one's.
+
+    `check` is called between VMs that are placed; it raises `CutOffError` where the work has to end.
+    """
 
     problem: Problem
     homes: Homes
     ties: Ties
     tied: Tied
+    check: Callable[[], None]
     warm: Result | None
     start: Result | None = None
 
     @classmethod
-    def of(cls, problem: Problem, near: Result | None, seed: int, *, few: bool = False) -> Try:
+    def of(
+        cls, problem: Problem, near: Result | None, seed: int, *, few: bool = False, check: Callable[[], None]
+    ) -> Try:
         """Tie groups near an answer that breaks rules, or without one; `few`: so that they share domains."""
         patterns = () if near is None else near.patterns
-        homes = Homes.of(problem, patterns)
+        homes = Homes.of(problem, patterns, check)
         there = homes.forth(patterns)
-        return cls._made(problem, homes, Ties.of(homes.problem, there, few=few), there, seed)
+        return cls._made(problem, homes, Ties.of(homes.problem, there, few=few), there, seed, check)
 
     @classmethod
-    def beside(cls, problem: Problem, near: Result, seed: int) -> Try:
+    def beside(cls, problem: Problem, near: Result, seed: int, *, check: Callable[[], None]) -> Try:
         """Tie groups as an answer has them that keeps the rules, and place what it leaves out beside it."""
-        homes = Homes.of(problem, near.patterns)
+        homes = Homes.of(problem, near.patterns, check)
         there = homes.forth(near.patterns)
         ties = Ties.of(homes.problem, there)
-        return cls._filled(problem, homes, ties, there, seed)
+        return cls._filled(problem, homes, ties, there, seed, check)
 
     def again_beside(self, seed: int) -> Try:
         """Tie groups with VMs left out anew, and place them where the others stay."""
         assert self.warm is not None
         own = self.tied.back(self.warm)
         ties = self.ties.again(own, elsewhere=True)
-        return self._filled(self.problem, self.homes, ties, own.patterns, seed)
+        return self._filled(self.problem, self.homes, ties, own.patterns, seed, self.check)
 
     @classmethod
-    def _filled(cls, problem: Problem, homes: Homes, ties: Ties, patterns: Sequence[HostPattern], seed: int) -> Try:
+    def _filled(
+        cls,
+        problem: Problem,
+        homes: Homes,
+        ties: Ties,
+        patterns: Sequence[HostPattern],
+        seed: int,
+        check: Callable[[], None],
+    ) -> Try:
         tied = Tied.of(homes.problem, ties)
         near = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
-        warm = solve_greedy(tied.problem, seed=seed, warm_start=near)
-        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=warm if warm.patterns else None)
+        warm = solve_greedy(tied.problem, seed=seed, warm_start=near, check=check)
+        known = warm if warm.patterns else None
+        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=known)
         made.start = None if made.warm is None else made.back(made.warm)
         return made
 
     def again(self, seed: int) -> Try:
         """Tie groups with VMs left out anew."""
         assert self.warm is not None
-        return self._made(self.problem, self.homes, self.ties.again(self.tied.back(self.warm)), (), seed)
+        ties = self.ties.again(self.tied.back(self.warm))
+        return self._made(self.problem, self.homes, ties, (), seed, self.check)
 
     @classmethod
-    def _made(cls, problem: Problem, homes: Homes, ties: Ties, patterns: Sequence[HostPattern], seed: int) -> Try:
+    def _made(
+        cls,
+        problem: Problem,
+        homes: Homes,
+        ties: Ties,
+        patterns: Sequence[HostPattern],
+        seed: int,
+        check: Callable[[], None],
+    ) -> Try:
         tied = Tied.of(homes.problem, ties)
-        starts = [solve_greedy(tied.problem, seed=seed)]
-        if patterns:
-            warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
-            starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm))
-        for other in range(seed + 1, seed + 1 + OTHER_ORDERS):
-            if any(start.patterns and not any(start.unplaced) for start in starts):
-                break
-            starts.append(solve_greedy(tied.problem, seed=other))
+        starts: list[Result] = []
+        with suppress(CutOffError):
+            starts.append(solve_greedy(tied.problem, seed=seed, check=check))
+            if patterns:
+                warm = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
+                starts.append(solve_greedy(tied.problem, seed=seed, warm_start=warm, check=check))
+            for other in range(seed + 1, seed + 1 + OTHER_ORDERS):
+                if any(start.patterns and not any(start.unplaced) for start in starts):
+                    break
+                starts.append(solve_greedy(tied.problem, seed=other, check=check))
         known = [start for start in starts if start.patterns]
         best = min(known, key=lambda start: _values(start), default=None)
-        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, warm=best)
+        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=best)
         made.start = None if best is None else made.back(best)
         return made
 

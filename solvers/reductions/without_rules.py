@@ -15,10 +15,11 @@ referee looks at each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from solvers.claims import Claims, with_claims
-from solvers.clock import Clock
+from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.by_gathering import ByGathering, is_uneven
@@ -113,22 +114,27 @@ def solve_ruled(
         stopped = interrupt is not None and interrupt.requested
         return search.closed or (best is not None and (late or stopped or left_s() <= -GRACE * limits.time_limit_s))
 
+    def check() -> None:
+        if search.best is not None:
+            clock.check()
+
     whole = search.best if search.best is not None and not any(search.best.unplaced) else None
-    for part in parts:
-        # Soft rules are tied as if they were hard, unless VMs stay out for them.
-        if tried and (search.best is not None and not any(search.best.unplaced)):
-            break
-        nears: tuple[Result | None, ...] = (None,) if brief else (relaxed, None)
-        for near in nears if whole is None or brief else (relaxed, whole, None):
-            if not over() and (near is None or near.patterns):
-                tried.append(Try.of(part, near, seed, few=brief))
-                search.offer(tried[-1].start)
-    while not over() and len(tried) < TIES:
-        best = min(tried, key=lambda one: one.rank)
-        if best.start is None or not any(best.start.unplaced):
-            break
-        tried.append(best.again(seed))
-        search.offer(tried[-1].start)
+    with suppress(CutOffError):
+        for part in parts:
+            # Soft rules are tied as if they were hard, unless VMs stay out for them.
+            if tried and (search.best is not None and not any(search.best.unplaced)):
+                break
+            nears: tuple[Result | None, ...] = (None,) if brief else (relaxed, None)
+            for near in nears if whole is None or brief else (relaxed, whole, None):
+                if not over() and (near is None or near.patterns):
+                    tried.append(Try.of(part, near, seed, few=brief, check=check))
+                    search.offer(tried[-1].start)
+        while not over() and len(tried) < TIES:
+            best = min(tried, key=lambda one: one.rank)
+            if best.start is None or not any(best.start.unplaced):
+                break
+            tried.append(best.again(seed))
+            search.offer(tried[-1].start)
     turns = sorted(tried, key=lambda one: one.rank)[: 1 if brief else None]
     for turn, chosen in enumerate(turns):
         if over() or (turn and interrupt is not None and interrupt.requested):

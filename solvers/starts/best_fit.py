@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,13 +26,16 @@ BLOCK = 1 << 20
 """Groups × placements × rows that are looked at together."""
 
 
-def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None = None) -> Result:
+def solve_greedy(
+    problem: Problem, *, seed: int = 0, warm_start: Result | None = None, check: Callable[[], None] = lambda: None
+) -> Result:
     """Place what arrives by best fit: priorities first, then decreasing size; at the cheapest place, then the tightest.
 
     Parameters
     ----------
     seed : 0 for plain decreasing size; any other jitters the sizes by up to 15 %, for another answer.
     warm_start : start from its patterns rather than from what is on the hosts now.
+    check : called between flavors; what it raises ends the work (`Clock.check`), where there is another answer.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def solve_greedy(problem: Problem, *, seed: int = 0, warm_start: Result | None =
         Values without bounds; ``unknown`` if VMs that are somewhere now could not be kept within rows and budget.
     """
     patterns = warm_start.patterns if warm_start is not None and warm_start.patterns else None
-    packing = _Packing(problem=problem, seed=seed, groups=groups_of(problem, patterns))
+    packing = _Packing(problem=problem, seed=seed, groups=groups_of(problem, patterns), check=check)
     packing.evict()
     if patterns is None:
         packing.settle()
@@ -83,6 +86,7 @@ class _Packing:
     problem: Problem
     seed: int
     groups: list[Groups]
+    check: Callable[[], None]
     rules: RuleKeeper = field(init=False)
     left: IntArray = field(init=False)
     places: list[dict[int, list[int]]] = field(init=False)
@@ -203,6 +207,7 @@ class _Packing:
 
     def _place(self, flavor: int, many: int) -> None:
         """Place up to `many` VMs of a flavor, the cheapest place first, then the tightest."""
+        self.check()
         before = many + 1
         while 0 < many < before:
             before = many

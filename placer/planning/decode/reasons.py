@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from placer.check.fits import impossible_vms
 from placer.model.plan import Unplaced
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.rows import Row, RowKind
+from solvers.problem import IntArray
 from solvers.result import HostPattern, Result
 
 
@@ -20,19 +22,13 @@ def unplaced_reasons(compiled: Compiled, result: Result, left_out: Sequence[int]
         return ()
     fleet = compiled.fleet
     impossible = impossible_vms(fleet)
-    patterns = _distinct(result.patterns)
-    by_flavor: dict[int, str] = {}
-    out = []
-    for number in left_out:
-        vm = fleet.vms[number]
-        reason = impossible.get(vm.name)
-        if reason is None:
-            flavor = compiled.flavors.of_vm[number]
-            if flavor not in by_flavor:
-                by_flavor[flavor] = _reason(compiled, result, patterns, flavor)
-            reason = by_flavor[flavor]
-        out.append(Unplaced(name=vm.name, reason=reason))
-    return tuple(out)
+    of_vm = compiled.flavors.of_vm
+    asked = {of_vm[number] for number in left_out if fleet.vms[number].name not in impossible}
+    by_flavor = _reasons(compiled, result, sorted(asked))
+    return tuple(
+        Unplaced(name=name, reason=impossible[name] if name in impossible else by_flavor[of_vm[number]])
+        for number, name in ((number, fleet.vms[number].name) for number in left_out)
+    )
 
 
 def _distinct(patterns: Sequence[HostPattern]) -> Mapping[tuple[int, tuple[tuple[int, int], ...]], int]:
@@ -42,60 +38,88 @@ def _distinct(patterns: Sequence[HostPattern]) -> Mapping[tuple[int, tuple[tuple
     return counts
 
 
-def _reason(
-    compiled: Compiled, result: Result, patterns: Mapping[tuple[int, tuple[tuple[int, int], ...]], int], flavor: int
-) -> str:
-    """Name the resource that most hosts lack for the flavor.
+@dataclass(slots=True)
+class _Found:
+    """Hosts on which a flavor lacks what, as hosts are left; those that may not take it, and those with room for it."""
+
+    lacking: Counter[str] = field(default_factory=Counter)
+    forbidden: int = 0
+    fitting: int = 0
+
+
+def _reasons(compiled: Compiled, result: Result, flavors: Sequence[int]) -> Mapping[int, str]:
+    """Return the reason of each flavor: the resource that most hosts lack for it.
 
     Each host is counted at the place where it lacks fewest kinds, and by the one of which the largest part is missing.
     """
     problem = compiled.problem
-    lacking: Counter[str] = Counter()
-    forbidden = fitting = 0
-    for (number, pattern), count in patterns.items():
+    found = {flavor: _Found() for flavor in flavors}
+    # Words of a row are those of a rule, whose selection may be long: they are made once a shape, not once a host.
+    words = [[row_words(compiled, row) for row in rows] for rows in compiled.rows]
+    kinds = [np.unique(of, return_inverse=True)[1] if of else np.zeros(0, dtype=np.int64) for of in words]
+    needs: dict[tuple[int, int], tuple[IntArray, IntArray]] = {}
+    for at, shape in enumerate(problem.shapes):
+        for flavor in flavors:
+            own = np.flatnonzero((shape.flavor == flavor) & ~shape.stay_only)
+            taken = np.flatnonzero(shape.use[own].any(axis=0))
+            needs[at, flavor] = taken, shape.use[np.ix_(own, taken)]
+    for (number, pattern), count in _distinct(result.patterns).items():
         cls = problem.classes[number]
         shape = problem.shapes[cls.shape]
-        if not cls.allowed[flavor]:
-            forbidden += count
-            continue
-        own = np.flatnonzero((shape.flavor == flavor) & ~shape.stay_only)
-        if not len(own):
-            lacking["a node large enough"] += count
-            continue
-        used = np.zeros(shape.use.shape[1], dtype=np.int64)
+        room = cls.capacity.copy()
         for placement, vms in pattern:
-            used += vms * shape.use[placement]
-        need, room = shape.use[own], np.maximum(cls.capacity - used, 0)
-        rows = compiled.rows[cls.shape]
-        kinds = np.unique([row_words(compiled, row) for row in rows], return_inverse=True)[1]
-        short = need > room
-        # A node that lacks CPUs lacks them in several rows: kinds of what lacks count, not rows.
-        many = [len(set(kinds[np.flatnonzero(one)])) for one in short]
-        missing = np.where(short, (need - room) / np.maximum(need, 1), 0.0)
-        at = min(range(len(own)), key=lambda n: (many[n], missing[n].sum(), n))
-        if not many[at]:
-            fitting += count
-            continue
-        row = rows[int(missing[at].argmax())]
-        words = row_words(compiled, row)
-        # Nodes without such pages were never looked at, however many CPUs are free there.
-        paged = any(part.page_kib for part in compiled.flavors.groups[flavor].needs.options[0])
-        lacking[f"{words} with its huge pages" if paged and words.endswith("on a node") else words] += count
+            room -= vms * shape.use[placement]
+        room = np.maximum(room, 0)
+        for flavor in flavors:
+            taken, need = needs[cls.shape, flavor]
+            if not cls.allowed[flavor]:
+                found[flavor].forbidden += count
+            elif not len(need):
+                found[flavor].lacking["a node large enough"] += count
+            elif (row := _lacked(need, room[taken], kinds[cls.shape][taken])) is None:
+                found[flavor].fitting += count
+            else:
+                what = words[cls.shape][int(taken[row])]
+                # Nodes without such pages were never looked at, however many CPUs are free there.
+                paged = any(part.page_kib for part in compiled.flavors.groups[flavor].needs.options[0])
+                end = " with its huge pages" if paged and what.endswith("on a node") else ""
+                found[flavor].lacking[what + end] += count
+    return {flavor: _reason(compiled, result, flavor, of) for flavor, of in found.items()}
+
+
+def _lacked(need: IntArray, room: IntArray, kinds: IntArray) -> int | None:
+    """Return of (places, rows) needed the row that is lacked most at the place that lacks fewest kinds; None if one
+    lacks nothing.
+    """
+    short = need > room
+    # A node that lacks CPUs lacks them in several rows: kinds of what lacks count, not rows.
+    many = [len(set(kinds[np.flatnonzero(one)].tolist())) for one in short]
+    if not all(many):
+        return None
+    missing = np.where(short, (need - room) / np.maximum(need, 1), 0.0)
+    at = min(range(len(need)), key=lambda n: (many[n], missing[n].sum(), n))
+    return int(missing[at].argmax())
+
+
+def _reason(compiled: Compiled, result: Result, flavor: int, found: _Found) -> str:
+    """Say what was found for a flavor."""
+    problem = compiled.problem
     vcpus = problem.flavors[flavor].vcpus
-    if fitting:
+    if found.fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
         return (
-            f"{fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out"
+            f"{found.fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out"
             if held is None
-            else f"no place was found in time ({held} is not proven); {fitting} hosts have room for its {vcpus} vCPUs"
+            else f"no place was found in time ({held} is not proven); "
+            f"{found.fitting} hosts have room for its {vcpus} vCPUs"
         )
-    if not lacking:
+    if not found.lacking:
         return "no host may take it: rules, drains, KVM support, thread siblings or migration domains leave none"
-    what, hosts = lacking.most_common(1)[0]
-    rest = f"; {forbidden} hosts may not take it" if forbidden else ""
+    what, hosts = found.lacking.most_common(1)[0]
+    rest = f"; {found.forbidden} hosts may not take it" if found.forbidden else ""
     if not all(problem.shapes[cls.shape].complete for cls in problem.classes if cls.allowed[flavor]):
         return f"no place was found for its {vcpus} vCPUs; not every way to lay its cells on nodes was tried{rest}"
-    return f"no host has room for its {vcpus} vCPUs: {hosts} of {sum(lacking.values())} lack {what}{rest}"
+    return f"no host has room for its {vcpus} vCPUs: {hosts} of {found.lacking.total()} lack {what}{rest}"
 
 
 CPU_WORDS = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from solvers.clock import Clock
+from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
@@ -87,6 +87,19 @@ def test_members_have_their_place_in_one_domain_or_none(seed: int) -> None:
     assert placed == +held
 
 
+@dataclass(slots=True)
+class CutOff(Clock):
+    """A clock that cuts work off after so many looks at it, and begins no round afterwards."""
+
+    looks: int = 0
+
+    def check(self) -> None:
+        """Look at the clock."""
+        self.looks -= 1
+        if self.looks < 0:
+            raise CutOffError
+
+
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_a_fleet_of_many_kinds_of_hosts_is_solved_so(seed: int) -> None:
     """The whole search ends with groups together, everything placed, and no more hosts than the exact engine needs."""
@@ -111,6 +124,19 @@ def test_what_is_left_out_where_groups_gather_finds_a_place() -> None:
     assert [row.value for row in found.objectives] == list(values)
     assert values[0] == 0
     assert values[1] >= evaluate(merged.problem, counts.patterns, counts.unplaced)[1]
+
+
+@pytest.mark.parametrize("looks", [0, 3, 9])
+def test_work_that_is_cut_off_is_replayed_by_its_rounds(looks: int) -> None:
+    """Whatever the clock cuts off was never begun: as many rounds as were counted bring the same answer again."""
+    problem = fleet(1, racks=6)
+    merged, counts = counted(problem)
+    clock = CutOff(Limits(time_limit_s=600), Interrupt(), looks=looks)
+    found = ByGathering(problem=problem, seed=0, clock=clock).answer(merged, counts)
+    whole = Clock(Limits(time_limit_s=600, rounds=clock.rounds), Interrupt())
+    again = ByGathering(problem=problem, seed=0, clock=whole).answer(merged, counts)
+    assert (found is None) == (clock.rounds == 0) and whole.rounds == clock.rounds
+    assert found == again
 
 
 def test_a_group_that_found_no_room_goes_elsewhere() -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, Flavor, HostClass, Problem, Shape
 from solvers.reductions.make_way import made_way
-from solvers.result import HostPattern, Result
+from solvers.result import HostPattern, Interrupt, Limits, Result
 
 SMALL, LARGE, KEPT = 0, 1, 2
+
+
+def unhurried(*, requested: bool = False, rounds: int | None = None) -> Clock:
+    """Return a clock that cuts nothing off, unless an interrupt is requested."""
+    return Clock(Limits(time_limit_s=600, rounds=rounds), Interrupt(requested=requested))
 
 
 def fleet(*capacities: int) -> Problem:
@@ -58,7 +64,7 @@ def test_small_vms_make_way_for_a_large_one() -> None:
     """Of two hosts that could hold it the one is cleared whose VMs may be elsewhere: they go to the other one."""
     problem = fleet(8, 8, 4)
     known = answer(((KEPT, 1),), ((SMALL, 2),), (), unplaced=(0, 1, 0))
-    found = made_way(problem, known, seed=0)
+    found = made_way(problem, known, seed=0, clock=unhurried())
     assert violations(problem, found.patterns, found.unplaced) == []
     assert evaluate(problem, found.patterns, found.unplaced) == (0, 2 * COST_UNIT)
 
@@ -67,7 +73,7 @@ def test_what_is_no_better_is_not_taken() -> None:
     """Where who makes way finds no place but at the cost of as much, the answer stays what it was."""
     problem = fleet(8)
     known = answer(((SMALL, 2), (KEPT, 1)), unplaced=(0, 1, 0))
-    found = made_way(problem, known, seed=0)
+    found = made_way(problem, known, seed=0, clock=unhurried())
     assert evaluate(problem, found.patterns, found.unplaced) <= evaluate(problem, known.patterns, known.unplaced)
     assert violations(problem, found.patterns, found.unplaced) == []
 
@@ -76,4 +82,23 @@ def test_whole_answers_stay() -> None:
     """Nothing is done where nothing is left out."""
     problem = fleet(8, 8, 4)
     known = answer(((KEPT, 1), (SMALL, 2)), ((LARGE, 1),), (), unplaced=(0, 0, 0))
-    assert made_way(problem, known, seed=0) is known
+    assert made_way(problem, known, seed=0, clock=unhurried()) is known
+
+
+def test_who_interrupts_keeps_what_is_there() -> None:
+    """Clearing a host is a round: none is begun after an interrupt or the last round, and one cut off counts for
+    nothing."""
+    problem = fleet(8, 8, 4)
+    known = answer(((KEPT, 1),), ((SMALL, 2),), (), unplaced=(0, 1, 0))
+    assert made_way(problem, known, seed=0, clock=unhurried(requested=True)) is known
+    assert made_way(problem, known, seed=0, clock=unhurried(rounds=0)) is known
+
+    class CutOff(Clock):
+        """A clock that cuts every round off."""
+
+        def check(self) -> None:
+            raise CutOffError
+
+    late = CutOff(Limits(time_limit_s=600), Interrupt())
+    assert made_way(problem, known, seed=0, clock=late) is known
+    assert late.rounds == 0

@@ -1,0 +1,46 @@
+"""Why VMs have no place: what most hosts lack, as the plan leaves them, and at what effort it is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from placer.model.rules import Rule, RuleKind
+from placer.planner import solve_fleet
+from placer.planning.decode import reasons
+from solvers.result import Interrupt
+
+APP = {"app": "web"}
+
+
+def test_each_flavor_has_what_most_hosts_lack_for_it(build: Any) -> None:
+    """Wide VMs lack CPUs of a node, and of a group no host has room for a second one."""
+    hosts = [build.host(f"h{n}", build.topology(2, 6)) for n in range(2)]
+    wide = [build.vm(f"wide{n}", build.spec(5, 1, cells=1)) for n in range(5)]
+    apart = [build.vm(f"apart{n}", build.spec(1, 1, labels=APP)) for n in range(3)]
+    fleet = build.fleet(hosts, [*wide, *apart], [Rule(kind=RuleKind.ANTI_AFFINITY, members=APP, scope="host")])
+    found = {left.name.rstrip("0123456789"): left.reason for left in solve_fleet(fleet, goals="placed").unplaced}
+    assert found["wide"] == "no host has room for its 5 vCPUs: 2 of 2 lack free CPUs on a node"
+    rule = "2 of 2 lack room under the rule anti_affinity app=web"
+    assert found["apart"] == f"no host has room for its 1 vCPUs: {rule}"
+
+
+def test_a_row_is_put_in_words_once_a_shape(build: Any, monkeypatch: Any) -> None:
+    """However many hosts are filled differently: with a hundred rules that took most of a short solve."""
+    asked = []
+    real = reasons.row_words
+    monkeypatch.setattr(reasons, "row_words", lambda compiled, row: asked.append(row) or real(compiled, row))
+    hosts = [build.host(f"h{n}", build.topology(1, 8)) for n in range(6)]
+    filled = [
+        build.vm(f"f{n}{k}", build.spec(1, 1), current=build.now(f"h{n}", (0,))) for n in range(6) for k in range(n)
+    ]
+    fleet = build.fleet(hosts, [*filled, *(build.vm(f"w{n}", build.spec(8, 1)) for n in range(3))])
+    plan = solve_fleet(fleet, goals="placed", engine="greedy")
+    assert len(plan.unplaced) == 2 and asked
+    assert len(asked) == len(set(map(id, asked)))
+
+
+def test_whoever_interrupts_waits_for_no_more_to_be_told(build: Any) -> None:
+    """The best plan so far comes without the worst failure of a host, which is sought once the plan is there."""
+    fleet = build.fleet([build.host("a"), build.host("b")], [build.vm("v", build.spec(1, 1))])
+    assert "worst_host_failure" in solve_fleet(fleet).summary
+    assert "worst_host_failure" not in solve_fleet(fleet, interrupt=Interrupt(requested=True)).summary
