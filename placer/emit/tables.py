@@ -1,6 +1,7 @@
 """A plan as a table: one row a vCPU, with the CPUs it may run on and where they and its memory are.
 
-In CSV rows follow of what is no vCPU: cells of memory alone, emulator threads, IOThreads, devices of the host.
+In CSV rows follow of what is no vCPU: cells of memory alone, emulator threads, IOThreads, memory modes
+that change, devices of the host.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 from collections.abc import Iterator
 
 from placer.emit.export import Exporter
+from placer.measure.memory_mode import memory_modes_of
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
@@ -42,8 +44,8 @@ def plan_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
 
 def other_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
     """Return rows in the order of `COLUMNS` for what is no vCPU: a cell without any has its memory alone; in the column
-    of the vCPU stands ``emulator`` or ``iothread N`` where a plan pins these, or a device by kind and address, all
-    without a cell.
+    of the vCPU stands ``emulator`` or ``iothread N`` where a plan pins these, the memory mode where it is another, or a
+    device by kind and address, all without a cell.
     """
     for vm in plan.vms:
         node_of_cpu = fleet.host_by_name[vm.host].topology.node_of_cpu
@@ -57,6 +59,8 @@ def other_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
             affinity = "hard" if len(cpus) == 1 else "floating"
             nodes = format_cpuset(node_of_cpu[cpu] for cpu in cpus if cpu in node_of_cpu)
             yield (*who, "", name, format_cpuset(cpus), affinity, nodes, "", vm.change.value)
+        if (modes := memory_modes_of(fleet.vm_by_name[vm.name], vm)) is not None:
+            yield (*who, "", f"memory mode {modes[1]}, was {modes[0]}", "", "", "", "", vm.change.value)
         for named, (_, node) in zip(vm.named_devices, vm.devices, strict=True):
             yield (*who, "", f"device {named}", "", "", "" if node is None else node, "", vm.change.value)
 

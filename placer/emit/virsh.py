@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 
 from placer.emit.domain.elements import floats_everywhere, memory_modes, page_layout
 from placer.emit.domain.files import source_xml
-from placer.emit.domain.kept import cells_fit, is_as_planned, other_mode_asked, pins_that_differ, stays
+from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
+from placer.measure.memory_mode import replaced_modes
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -157,7 +158,7 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
         said = known.current.pins if known.current is not None else {}
         differ = pins_that_differ(vm, said if reading is None else reading.pins, host.topology.cpus)
         yield from (_vcpu(known.spec, number, cpus) for number, cpus in sorted(differ.items()))
-        if reading is not None and other_mode_asked(vm, known.spec.memory_mode, reading):
+        if reading is not None and replaced_modes(vm.cells, known.spec.memory_mode, reading.memory_modes):
             yield from _memory(vm, known, xml, reading)
         return
     if reading is not None and (page_layout(reading.spec) != page_layout(known.spec) or not cells_fit(reading, vm)):

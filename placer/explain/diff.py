@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from placer.measure.as_now import as_now
+from placer.measure.memory_mode import memory_modes_of
 from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
@@ -21,6 +22,8 @@ class Difference(StrEnum):
     STAYS = "stays"
     FOLLOWS = "cpuset follows"
     """CPUs that it floats over are given to others."""
+    MEMORY_MODE = "other memory mode"
+    """Its memory stays, and is bound in another mode from its next start on."""
     REPINNED = "re-pinned"
     DEVICES = "other devices"
     """It stays on its CPUs, and has other devices of its host."""
@@ -45,7 +48,8 @@ class VmDifference:
     that it is known to have, before and after, as plans and hosts name them; None where it has no place.
     `moves_memory` tells whether memory goes to another node or host, rather than only the CPUs that reach it; None
     where it is not known.
-    `memory_kib` is what the VM has, in the new state where it is in both.
+    `memory_modes` are the mode that its memory is bound in and another one that it is bound in from its next start on;
+    None where that is the same or not known. `memory_kib` is what the VM has, in the new state where it is in both.
     """
 
     vm: str
@@ -59,6 +63,7 @@ class VmDifference:
     moves_memory: bool | None = None
     old_devices: tuple[str, ...] | None = None
     new_devices: tuple[str, ...] | None = None
+    memory_modes: tuple[str, str] | None = None
     memory_kib: int
 
 
@@ -103,10 +108,14 @@ _OF_CHANGE = {
 }
 
 
+_BELOW_MODE = (Difference.STAYS, Difference.FOLLOWS)
+
+
 def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
     """Compare where the VMs of a fleet are now with a plan."""
     planned = plan.vm_by_name
-    changed = {change.vm: change.moves_memory for change in plan_changes(fleet, plan).vms}
+    changes = plan_changes(fleet, plan)
+    changed = {change.vm: change.moves_memory for change in changes.vms}
     found = []
     for vm in fleet.vms:
         now, then = vm.current, planned.get(vm.name)
@@ -116,6 +125,9 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
             difference = Difference.UNPLACED
         else:
             difference = Difference.PLACED if now is None else _OF_CHANGE[then.change]
+        modes = changes.memory_modes.get(vm.name)
+        if modes is not None and difference in _BELOW_MODE:
+            difference = Difference.MEMORY_MODE
         memory = None if now is None else now.memory_nodes if now.memory_nodes is not None else now.nodes
         found.append(
             VmDifference(
@@ -129,6 +141,7 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
                 moves_memory=changed.get(vm.name, False),
                 old_devices=None if now is None else now.devices,
                 new_devices=None if then is None else _devices(then),
+                memory_modes=modes,
                 memory_kib=vm.spec.memory_kib,
             )
         )
@@ -225,6 +238,7 @@ class _At:
     cells: list[tuple[list[int], list[int]]] | None
     pins: Mapping[int, frozenset[int]] | None
     devices: tuple[str, ...] = ()
+    memory_mode: str | None = None
 
     @property
     def nodes(self) -> tuple[int, ...] | None:
@@ -252,11 +266,26 @@ def _places(fleet: Fleet, plan: Plan | None) -> dict[str, _At]:
             pins = at.pins if plan is not None or vm.current is None else vm.current.pins
             own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
             has = _devices(at) if plan is not None or vm.current is None else vm.current.devices
-            found[vm.name] = _At(host=at.host, cells=_cells(fleet, at) if known else None, pins=own, devices=has)
+            found[vm.name] = _At(
+                host=at.host,
+                cells=_cells(fleet, at) if known else None,
+                pins=own,
+                devices=has,
+                memory_mode=_memory_mode(vm, None if plan is None else at),
+            )
         elif host is not None:
             has = () if vm.current is None else vm.current.devices
-            found[vm.name] = _At(host=host, cells=None, pins=None, devices=has)
+            found[vm.name] = _At(host=host, cells=None, pins=None, devices=has, memory_mode=_memory_mode(vm, None))
     return found
+
+
+def _memory_mode(vm: Vm, planned: PlanVm | None) -> str | None:
+    """Return the mode that a VM's XML binds its memory in, or a plan of it; None where no XML tells."""
+    modes = None if planned is None else memory_modes_of(vm, planned)
+    if modes is not None:
+        return modes[1]
+    said = () if vm.domain is None else vm.domain.memory_modes
+    return "+".join(sorted({mode for mode in said if mode is not None})) or None
 
 
 def _between(vm: Vm, one: _At | None, other: _At | None) -> Difference:
@@ -271,7 +300,15 @@ def _between(vm: Vm, one: _At | None, other: _At | None) -> Difference:
             return Difference.OTHER_NODE
     if one.devices and other.devices and sorted(one.devices) != sorted(other.devices):
         return Difference.DEVICES
-    return Difference.STAYS if one.pins is None or other.pins is None or one.pins == other.pins else Difference.REPINNED
+    if one.pins is not None and other.pins is not None and one.pins != other.pins:
+        return Difference.REPINNED
+    return Difference.STAYS if _modes(one, other) is None else Difference.MEMORY_MODE
+
+
+def _modes(one: _At | None, other: _At | None) -> tuple[str, str] | None:
+    """Return the modes that memory is bound in, where they differ and both are known."""
+    old, new = (None if at is None else at.memory_mode for at in (one, other))
+    return None if old is None or new is None or old == new else (old, new)
 
 
 def _entry(vm: Vm, difference: Difference, one: _At | None, other: _At | None, was: str | None) -> VmDifference:
@@ -287,6 +324,7 @@ def _entry(vm: Vm, difference: Difference, one: _At | None, other: _At | None, w
         moves_memory=_moves_memory(one, other),
         old_devices=None if one is None else one.devices,
         new_devices=None if other is None else other.devices,
+        memory_modes=_modes(one, other),
         memory_kib=vm.spec.memory_kib,
     )
 

@@ -290,10 +290,14 @@ class Current:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainSource:
-    """The libvirt XML a VM came from: a path relative to the fleet file and the SHA-256 of its bytes."""
+    """The libvirt XML a VM came from: a path relative to the fleet file and the SHA-256 of its bytes.
+
+    `memory_modes` are the modes in which it binds the memory of each cell to nodes, None where it binds none.
+    """
 
     path: str
     sha256: str
+    memory_modes: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

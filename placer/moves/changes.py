@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from placer.measure.as_now import as_now
 from placer.measure.measure import ScoreCache
+from placer.measure.memory_mode import memory_modes_of
 from placer.measure.moved import Move, is_present, is_repinned
 from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
@@ -65,12 +66,14 @@ class VmChange:
 class Changes:
     """All changes of a plan, those that gain most first, and how many VMs stay as they are.
 
-    Of those that `follow` only the cpusets change: they leave CPUs that others are given.
+    Of those that `follow` only the cpusets change: they leave CPUs that others are given. `memory_modes` are the VMs,
+    whether they stay or not, whose memory is bound in another mode from their next start on: old mode and new.
     """
 
     vms: tuple[VmChange, ...]
     stay: int
     follow: int = 0
+    memory_modes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """Show the changes in a notebook."""
@@ -128,8 +131,11 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     """Return what a plan that `check` accepts changes, and what each change needs."""
     cache, nodes = ScoreCache(), _Nodes(fleet)
     found, stay, follow = [], 0, 0
+    modes: dict[str, tuple[str, str]] = {}
     for planned in plan.vms:
         vm = fleet.vm_by_name[planned.name]
+        if (mode := memory_modes_of(vm, planned)) is not None:
+            modes[vm.name] = mode
         if planned.change is Change.NONE and vm.current is not None:
             stay += 1
         elif planned.change is Change.FOLLOW:
@@ -137,7 +143,7 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
         else:
             found.append(_change(fleet, vm, planned, cache, nodes))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
-    return Changes(vms=tuple(found), stay=stay, follow=follow)
+    return Changes(vms=tuple(found), stay=stay, follow=follow, memory_modes=modes)
 
 
 def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes) -> VmChange:

@@ -18,9 +18,11 @@ CHANGE_COLUMNS = ("VM", "host", "CPUs", "memory", "GiB#", "gain#", "needs")
 
 def change_sentences(changes: Changes) -> Iterator[str]:
     """Yield what a plan changes: what moves memory first, then who is shut off, what only gets other CPUs."""
-    if not changes.vms and changes.follow:
+    if not changes.vms and (changes.follow or changes.memory_modes):
         yield f"No VM moves: {count(changes.stay, 'VM')} {'stays' if changes.stay == 1 else 'stay'} as they are."
-        yield follow_sentence(changes)
+        if changes.follow:
+            yield follow_sentence(changes)
+        yield from mode_sentences(changes)
         return
     if not changes.vms:
         yield f"Nothing changes: {count(changes.stay, 'VM')} {'stays' if changes.stay == 1 else 'stay'} in place."
@@ -31,6 +33,7 @@ def change_sentences(changes: Changes) -> Iterator[str]:
         yield follow_sentence(changes)
     if changes.starting:
         yield f"{count(len(changes.starting), 'VM')} {'starts' if len(changes.starting) == 1 else 'start'} anew."
+    yield from mode_sentences(changes)
 
 
 def _changes_of_present(changes: Changes) -> Iterator[str]:
@@ -66,6 +69,16 @@ def follow_sentence(changes: Changes) -> str:
     if changes.follow == 1:
         return "The cpuset of 1 VM follows: CPUs that others are given leave it."
     return f"The cpusets of {changes.follow:,} VMs follow: CPUs that others are given leave them."
+
+
+def mode_sentences(changes: Changes) -> Iterator[str]:
+    """Yield whose memory is bound in which other mode, from the next start of each on."""
+    vms: dict[tuple[str, str], list[str]] = {}
+    for name, modes in changes.memory_modes.items():
+        vms.setdefault(modes, []).append(visible(name))
+    for (old, new), names in sorted(vms.items()):
+        of = f"{count(len(names), 'VM')} ({listed(names, _NAMED)})"
+        yield f"The memory of {of} is bound in mode {new}, not {old}, from the next start on."
 
 
 def downtime_sentence(changes: Changes) -> str:

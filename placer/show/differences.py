@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _HOSTS_NAMED = 5
 _REST = "--all, or --format csv"
-_QUIET = (Difference.STAYS, Difference.FOLLOWS, Difference.REPINNED)
+QUIET = (Difference.STAYS, Difference.FOLLOWS, Difference.MEMORY_MODE, Difference.REPINNED)
+"""What leaves a VM on its nodes."""
 
 
 def draw_differences(compared: Comparison, console: Console, most: int | None) -> None:
@@ -72,7 +73,7 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
     if compared.same:
         yield f"Nothing differs: {stays:,} as they are."
         return
-    told = [f"{totals[kind.value]:,} {kind.value}" for kind in Difference if kind not in _QUIET and totals[kind.value]]
+    told = [f"{totals[kind.value]:,} {kind.value}" for kind in Difference if kind not in QUIET and totals[kind.value]]
     elsewhere = len(list(_elsewhere(compared)))
     if elsewhere:
         moving = sum(bool(vm.moves_memory) for vm in _elsewhere(compared))
@@ -81,7 +82,17 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
         yield f"{count(elsewhere, 'VM')} elsewhere: {', '.join(told)}{memory}."
     follow = totals[Difference.FOLLOWS.value]
     following = f", {follow:,} whose cpuset follows" if follow else ""
-    yield f"{pinned:,} only re-pinned{following}, {stays:,} as they are."
+    mode = totals[Difference.MEMORY_MODE.value]
+    otherwise = f", {mode:,} with another memory mode" if mode else ""
+    yield f"{pinned:,} only re-pinned{following}{otherwise}, {stays:,} as they are."
+    named = [
+        f"{_name(vm)} {old} → {new}"
+        for vm in compared.vms
+        if vm.memory_modes is not None and None not in (vm.old_host, vm.new_host)
+        for old, new in [vm.memory_modes]
+    ]
+    if named:
+        yield f"Memory mode from the next start on: {listed(named, _HOSTS_NAMED)}."
 
 
 def difference_csv(compared: Comparison) -> str:
@@ -89,18 +100,19 @@ def difference_csv(compared: Comparison) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     columns = ("vm", "uuid", "was", "difference", "old_host", "old_nodes", "new_host", "new_nodes")
-    writer.writerow((*columns, "old_devices", "new_devices"))
+    writer.writerow((*columns, "old_devices", "new_devices", "old_memory_mode", "new_memory_mode"))
     for vm in compared.vms:
         if vm.difference is not Difference.STAYS:
             old, new = (None if nodes is None else format_cpuset(nodes) for nodes in (vm.old_nodes, vm.new_nodes))
             has = [None if names is None else " ".join(sorted(names)) for names in (vm.old_devices, vm.new_devices)]
             row = (vm.vm, vm.uuid, vm.was, vm.difference.value, vm.old_host, old, vm.new_host, new, *has)
+            row += vm.memory_modes or (None, None)
             writer.writerow([no_formula(cell) for cell in row])
     return out.getvalue()
 
 
 def _elsewhere(compared: Comparison) -> Iterator[VmDifference]:
-    return (vm for vm in compared.vms if vm.difference not in _QUIET)
+    return (vm for vm in compared.vms if vm.difference not in QUIET)
 
 
 def _name(vm: VmDifference) -> str:

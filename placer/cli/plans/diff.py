@@ -62,6 +62,7 @@ def diff(
                     "was": vm.was,
                     "difference": vm.difference.value,
                     "moves_memory": vm.moves_memory,
+                    "memory_modes": None if vm.memory_modes is None else list(vm.memory_modes),
                     "old": _side(vm.old_host, vm.old_nodes, vm.old_devices),
                     "new": _side(vm.new_host, vm.new_nodes, vm.new_devices),
                 }

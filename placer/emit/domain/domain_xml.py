@@ -19,11 +19,12 @@ from placer.emit.domain.elements import (
     set_vcpu_pins,
 )
 from placer.emit.domain.hostdevs import add_hostdevs, given_devices, replace_hostdevs, show_nodes
-from placer.emit.domain.kept import cells_fit, is_as_planned, other_mode_asked, pins_that_differ, stays
+from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.domain.mdevs import add_mediated
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
+from placer.measure.memory_mode import replaced_modes
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, PlanVm
@@ -99,7 +100,7 @@ def patch_domain(
             missing = []
         if known is not None and stays(vm, known) and is_as_planned(vm, known, reading, host.topology.cpus):
             differ = pins_that_differ(vm, reading.pins, host.topology.cpus)
-            other_mode = other_mode_asked(vm, spec.memory_mode, reading)
+            other_mode = replaced_modes(vm.cells, spec.memory_mode, reading.memory_modes)
             if not differ and not other_mode:
                 return xml
             if differ:

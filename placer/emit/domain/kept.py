@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from placer.emit.domain.elements import page_layout
 from placer.model.plan import PlanVm
-from placer.model.vm import CellMode, MemoryMode, Vm
+from placer.model.vm import CellMode, Vm
 from placer.read.domains.reading import DomainReading
 
 
@@ -48,18 +48,6 @@ def is_as_planned(vm: PlanVm, known: Vm, reading: DomainReading, cpus: frozenset
     """Tell whether the XML of a VM that stays says all that the plan does, but for cpusets of vCPUs."""
     same_guest = page_layout(reading.spec) == page_layout(known.spec) and cells_fit(reading, vm)
     return same_guest and not helpers_differ(vm, known, reading, cpus)
-
-
-def other_mode_asked(vm: PlanVm, asked: MemoryMode | None, reading: DomainReading) -> bool:
-    """Tell whether the XML of a VM that stays binds memory in another mode than is `asked` for.
-
-    Memory that is interleaved, or bound to nothing, stays so.
-    """
-    if asked is None:
-        return False
-    bound = [reading.numatune.of_cell(number) for number, cell in enumerate(vm.cells) if len(cell.nodes) == 1]
-    modes = {policy.mode for policy in bound if policy is not None and policy.nodeset}
-    return bool(modes) and "interleave" not in modes and modes != {asked.value}
 
 
 def cells_fit(reading: DomainReading, vm: PlanVm) -> bool:

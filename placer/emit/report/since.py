@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from placer.emit.report.sections import LISTED, Sheet, columns
-from placer.explain.diff import Comparison, Difference
+from placer.explain.diff import Comparison
 from placer.model.fleet import Fleet
-from placer.show.differences import difference_sentences, elsewhere_rows, repinned_rows
+from placer.show.differences import QUIET, difference_sentences, elsewhere_rows, repinned_rows
 from placer.show.words import visible
 
 
@@ -41,6 +41,6 @@ def since_counts(compared: Comparison, fleet: Fleet) -> Sequence[int]:
     """Return how many VMs came to or went from each host of the fleet, or lie on other nodes of it, for its map."""
     found: Counter[str] = Counter()
     for vm in compared.vms:
-        if vm.difference not in (Difference.STAYS, Difference.FOLLOWS, Difference.REPINNED):
+        if vm.difference not in QUIET:
             found.update({host for host in (vm.old_host, vm.new_host) if host is not None})
     return [found[host.name] for host in fleet.hosts]

@@ -39,6 +39,12 @@ class DomainReading:
     security: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def memory_modes(self) -> tuple[str | None, ...]:
+        """The mode in which the memory of each cell is bound to nodes, None where it is bound to none."""
+        policies = (self.numatune.of_cell(number) for number in range(max(1, len(self.spec.cells))))
+        return tuple(policy.mode if policy is not None and policy.nodeset else None for policy in policies)
+
 
 _HARD = ("strict", "restrictive", "interleave")
 """Memory modes that bind: interleaved pages lie on these nodes alone."""

@@ -176,7 +176,11 @@ def _vm(found: _Found, name: str, hosts: Mapping[str, Host], notes: list[str]) -
         movable=found.live.movable,
         movable_why=found.live.movable_why,
         running=found.domain.running is not False,
-        domain=DomainSource(path=found.domain.path, sha256=hashlib.sha256(found.domain.xml).hexdigest()),
+        domain=DomainSource(
+            path=found.domain.path,
+            sha256=hashlib.sha256(found.domain.xml).hexdigest(),
+            memory_modes=found.reading.memory_modes,
+        ),
         notes=found.reading.notes,
     )
 

@@ -252,7 +252,11 @@ class _VmBuilder:
             pins_fixed=fixed,
             pin=PinPolicy(entry.pin) if entry.pin is not None else PinPolicy.ALLOWED,
             running=entry.running is not False,
-            domain=DomainSource(path=entry.domain, sha256=self.files.sha256[entry.domain]) if entry.domain else None,
+            domain=None
+            if entry.domain is None or reading is None
+            else DomainSource(
+                path=entry.domain, sha256=self.files.sha256[entry.domain], memory_modes=reading.memory_modes
+            ),
             usage=Usage(cpu_p95=usage.cpu_p95, memory_p95=usage.memory_p95) if usage is not None else None,
             copied=texts(entry.copied),
             notes=texts(entry.notes) if entry.notes is not None or reading is None else reading.notes,

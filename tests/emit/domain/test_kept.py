@@ -13,14 +13,20 @@ import pytest
 
 from placer.emit.domain.domain_xml import patch_domain
 from placer.emit.domain.files import domain_files
+from placer.emit.moves.ticket import ticket
 from placer.emit.qemu import qemu_arguments
+from placer.emit.tables import csv_table
 from placer.emit.virsh import virsh_script
+from placer.explain.diff import Difference, compare_states, compare_with_now
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Bound, Current, DomainSource, MemoryMode, Vm, VmSpec
+from placer.moves.changes import plan_changes
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import current_of
+from placer.show.change_words import change_sentences
+from placer.show.differences import difference_csv, difference_sentences
 
 Place = Callable[..., PlanVm]
 FleetOf = Callable[..., Fleet]
@@ -46,7 +52,7 @@ def guest(tmp_path: Path, host: Host) -> Callable[..., tuple[Vm, bytes]]:
         xml = GUEST.format(tune=tune, mode=mode).encode("latin-1")
         (tmp_path / "g.xml").write_bytes(xml)
         reading = read_domain(xml, "g.xml")
-        source = DomainSource(path="g.xml", sha256=hashlib.sha256(xml).hexdigest())
+        source = DomainSource(path="g.xml", sha256=hashlib.sha256(xml).hexdigest(), memory_modes=reading.memory_modes)
         now = current_of(reading, host.name, host.topology)
         return Vm(name="g", spec=reading.spec, domain=source, current=now), xml
 
@@ -154,6 +160,37 @@ def test_a_vm_that_stays_has_the_mode_that_is_asked_for(
     assert policy is not None and (policy.mode, policy.nodeset) == (asked, {0})
     assert (now.pins, now.emulator, b"cputune" in made) == (before.pins, before.emulator, False)
     assert calls == [f"    stored_memory {asked} 0"]
+
+
+def test_another_memory_mode_is_named_wherever_changes_are(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, planned: Planned, fleet_of: FleetOf
+) -> None:
+    """Diff, CSV, sentences and ticket say whose mode becomes which; as asked already, nothing differs."""
+    vm, _ = guest(mode="strict")
+    for asked, changes in (("restrictive", True), ("strict", False)):
+        known = replace(vm, spec=replace(vm.spec, memory_mode=MemoryMode(asked)))
+        plan, fleet = planned(kept(known, place)), fleet_of(known)
+        compared = compare_with_now(fleet, plan)
+        told = {
+            "diff": compared.vms[0].difference is Difference.MEMORY_MODE and not compared.same,
+            "diff --format csv": difference_csv(compared).rstrip().endswith(",strict,restrictive"),
+            "sentences": any(line.endswith("on: g strict → restrictive.") for line in difference_sentences(compared)),
+            "csv": b'"memory mode restrictive, was strict"' in csv_table(plan, fleet),
+            "ticket": b"1 VM (g) is bound in mode restrictive, not strict" in ticket(plan, fleet),
+        }
+        assert told == dict.fromkeys(told, changes)
+        assert any("Nothing changes" in line for line in change_sentences(plan_changes(fleet, plan))) is not changes
+
+
+def test_inventories_whose_domains_bind_memory_otherwise_differ(
+    guest: Callable[..., tuple[Vm, bytes]], place: Place, planned: Planned, fleet_of: FleetOf
+) -> None:
+    """Between two weeks a mode that is another is told, and where a plan asks for one it is that."""
+    strict, soft = (fleet_of(guest(mode=mode)[0]) for mode in ("strict", "preferred"))
+    (differs,) = compare_states(strict, None, soft, None).vms
+    assert (differs.difference, differs.memory_modes) == (Difference.MEMORY_MODE, ("strict", "preferred"))
+    asked = replace(soft.vms[0], spec=replace(soft.vms[0].spec, memory_mode=MemoryMode.STRICT))
+    assert compare_states(strict, None, fleet_of(asked), planned(kept(asked, place))).same
 
 
 def test_interleaved_memory_of_a_vm_that_stays_stays_so(
