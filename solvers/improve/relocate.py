@@ -7,6 +7,7 @@ it costs anywhere. Places are looked at in that order, so that of a limited numb
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,17 +15,20 @@ import numpy as np
 from solvers.improve.fleet import Fleet, Vector
 from solvers.problem import BoolArray, IntArray
 
+Shut = Callable[[IntArray, IntArray], BoolArray]
+"""Of hosts and places on them, (M,) each: which are closed."""
+
 
 def best_place(
-    fleet: Fleet, flavor: int, *, pending: int = 0, avoid: int = -1, closed: BoolArray | None = None
+    fleet: Fleet, flavor: int, *, pending: int = 0, avoid: int = -1, shut: Shut | None = None
 ) -> tuple[Vector, int, int] | None:
     """Return (what it costs, host, placement) of the cheapest place for a VM in hand, the tightest of equals.
 
-    avoid : a host that is not looked at; closed : (H,) those that are not.
+    avoid : a host that is not looked at; shut : tells of (M,) hosts and places which are not.
     """
     hosts, places = fleet.open_places(flavor, pending=pending)
-    if closed is not None:
-        keep = ~closed[hosts]
+    if shut is not None:
+        keep = ~shut(hosts, places)
         hosts, places = hosts[keep], places[keep]
     if avoid >= 0:
         keep = hosts != avoid
