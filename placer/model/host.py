@@ -97,7 +97,7 @@ class Topology:
     `kvm` says whether KVM can run there (None: the source does not tell). `assumptions` are plain
     sentences on what the source did not tell and placer filled in. Where pools of huge pages are not
     told (`pages_told`) they are taken to be made out of the memory of the nodes as VMs need them.
-    `bandwidth_mib_s[i][j]` where measured.
+    `bandwidth_mib_s[i][j]` where measured. `source` is what it was read from, no part of what it is.
     """
 
     nodes: tuple[Node, ...]
@@ -117,7 +117,7 @@ class Topology:
     efficiency: frozenset[int] = frozenset()
     bandwidth_mib_s: tuple[tuple[float | None, ...], ...] | None = None
     assumptions: tuple[str, ...] = ()
-    source: str | None = None
+    source: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a topology that contradicts itself."""
@@ -240,12 +240,14 @@ class Host:
     ordinary memory. `idle_watts` is what the host takes while it holds VMs that do nothing, `busy_watts` with all its
     usable CPUs at work (None: as much as idle). `settings` are only linted.
     Live moves stay within a `migration_domain` and go to hosts of the same or a higher `gen`.
+    `source` is the file that tells its topology, as the inventory names it: hosts of different files may share one.
     `wide_vms` lets it take VMs with more vCPUs than it has usable CPUs. `failed` hosts hold nothing; a drained host is
     a rule, not a field.
     """
 
     name: str
     topology: Topology
+    source: str | None = None
     uuid: str | None = None
     reserve: Reserve = field(default_factory=Reserve)
     dedicated_cpus: frozenset[int] | None = None

@@ -67,6 +67,7 @@ def build_fleet(
         host.name: Host(
             name=host.name,
             topology=host.topology,
+            source=host.topology.source,
             uuid=host.uuid if host.uuid is not None and uuids[host.uuid] == 1 else None,
             uri=host.uri,
             settings=host.settings,

@@ -24,9 +24,15 @@ class Files:
         self, name: str, field: tuple[str | int, ...], problems: list[tuple[tuple[str | int, ...], str, str | None]]
     ) -> Path | None:
         """Return the file's path once it is known to be one that can be read; else note why not."""
+        if name in self.sha256 or self.content(name, field, problems) is not None:
+            return self.base_dir / name
+        return None
+
+    def content(
+        self, name: str, field: tuple[str | int, ...], problems: list[tuple[tuple[str | int, ...], str, str | None]]
+    ) -> bytes | None:
+        """Return what the file holds, whose digest is noted; else note why it cannot be read."""
         path = self.base_dir / name
-        if name in self.sha256:
-            return path
         try:
             if not path.is_file():
                 what = "a directory" if path.is_dir() else "no regular file" if path.exists() else "not there"
@@ -35,11 +41,12 @@ class Files:
             if path.stat().st_size > MAX_REFERENCED_BYTES:
                 problems.append((field, f"file {name!r} has more than {MAX_REFERENCED_BYTES} bytes", None))
                 return None
-            self.sha256[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            data = path.read_bytes()
         except (OSError, ValueError) as error:
             problems.append((field, f"file {name!r} cannot be read: {error}", None))
             return None
-        return path
+        self.sha256[name] = hashlib.sha256(data).hexdigest()
+        return data
 
     def digest(self, data: bytes) -> str:
         """Return the SHA-256 over the inventory's bytes and, by name, those of every file it names."""

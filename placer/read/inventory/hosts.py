@@ -11,6 +11,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
 from placer.model.rules import Rule, drain_of
 from placer.read.hosts.host_settings import settings_of_entry
+from placer.read.inventory.alike import Alike
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files
 from placer.read.inventory.reserve import build_reserve
@@ -52,6 +53,7 @@ class HostSection:
         self.drains: list[Rule] = []
         self.warnings: list[str] = []
         self._topologies = TopologyBuilder(files, log.file)
+        self._alike = Alike()
         self._bodies: dict[Hashable, tuple[HostEntry | None, Host | None, list[Problem]]] = {}
         self._names = Names("host name", log, "give one of them another name")
         self._uuids = Names("host UUID", log, "one UUID is one host")
@@ -128,7 +130,10 @@ class HostSection:
                 told = {name: tree[name] for name in TOPOLOGY_KEYS if name in tree}
                 topology, wrong = self._topologies.build(entry, freeze(told))
                 found.extend(wrong)
-                host = build_host(entry, topology, found, said) if topology is not None else None
+                if topology is not None:
+                    made = build_host(entry, topology, found, said)
+                    alike = self._alike
+                    host = replace(made, topology=alike.of(topology), reserve=alike.of(made.reserve))
                 self.warnings.extend(f"host {tree.get('name')}: {line}" for line in said)
                 problems = [*problems, *further(problems, found)]
             self._bodies[key] = (entry, host, problems)
@@ -157,6 +162,7 @@ def build_host(entry: HostEntry, topology: Topology, problems: list[Problem], wa
     return Host(
         name="",
         topology=topology,
+        source=topology.source,
         reserve=reserve,
         dedicated_cpus=entry.dedicated_cpus,
         shared_cpus=entry.shared_cpus,

@@ -12,6 +12,7 @@ from placer.model.host import Host, Topology
 from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, PinPolicy, Usage, Vm, VmSpec
 from placer.read.domains.hostdevs import devices_of, with_held
 from placer.read.domains.reading import DomainReading
+from placer.read.inventory.alike import Alike
 from placer.read.inventory.entries import Names, expand_names, line_of, loose, own_texts, without
 from placer.read.inventory.files import Files, texts
 from placer.read.inventory.places import current_place, held_devices, strangers
@@ -86,6 +87,7 @@ class _VmBuilder:
         self._bodies: dict[Hashable, _Body] = {}
         self._specs: dict[Hashable, tuple[VmSpec | None, list[Problem]]] = {}
         self._likes: dict[tuple[int, int], tuple[Vm | None, list[Problem]]] = {}
+        self._alike = Alike()
         self._hints = 0
 
     def build(self, tree: Any, number: int, line: int | None) -> list[Vm]:
@@ -140,11 +142,12 @@ class _VmBuilder:
 
         # What runs unpinned shares its host; what is not placed yet is given CPUs of its own, as any VM here.
         unpinned = CpuPolicy.SHARED if floats else CpuPolicy.DEDICATED
-        path = self.files.path(name, ("domain",), problems)
-        if path is None:
+        data = self.files.content(name, ("domain",), problems)
+        if data is None:
             return None
+        path = self.files.base_dir / name
         try:
-            return read_domain(path.read_bytes(), str(path), unpinned=unpinned)
+            return read_domain(data, str(path), unpinned=unpinned)
         except PlacerError as error:
             for fault in error.faults:
                 self.log.add(
@@ -201,6 +204,8 @@ class _VmBuilder:
         if reading is not None and reading.security:
             counted = {name: amount for name, amount in reading.security.items() if self._counts(name, host)}
             spec = replace(spec, resources={**counted, **spec.resources})
+        if reading is not None:
+            spec = self._alike.of(spec)
         if vm is None and not found:
             vm = self._like(entry, spec, topology, reading, found)
             if reading is None:

@@ -53,7 +53,7 @@ def inventory_text(fleet: Fleet, *, contents: Mapping[str, bytes] | None = None,
 def named_files(fleet: Fleet) -> tuple[str, ...]:
     """Return the files that `inventory_text` refers to, as it names them: host files and domain XML, each once."""
     hosts = HostWriter(_resource_writer(fleet), _Contents(fleet.base_dir, {}).content)
-    topologies = [host.topology.source for host in fleet.hosts if "topology" in hosts.entry(host)]
+    topologies = [host.source for host in fleet.hosts if "topology" in hosts.entry(host)]
     domains = [vm.domain.path for vm in fleet.vms if vm.domain is not None]
     return tuple(dict.fromkeys(name for name in (*topologies, *domains) if name is not None))
 

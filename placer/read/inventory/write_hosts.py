@@ -26,7 +26,7 @@ class HostWriter:
     def __init__(self, resource: Callable[[str, int], str], content: Callable[[str], bytes | None]) -> None:
         self.resource = resource
         self.content = content
-        self._topologies: dict[int, Entry] = {}
+        self._topologies: dict[tuple[int, str | None], Entry] = {}
 
     def entry(self, host: Host) -> Entry:
         """Return a host without its name; equal entries may be written as one with a count."""
@@ -36,9 +36,10 @@ class HostWriter:
         if host.uri is not None:
             entry["uri"] = y.scalar(host.uri)
         topology = host.topology
-        if id(topology) not in self._topologies:
-            self._topologies[id(topology)] = self._topology(topology)
-        entry.update(self._topologies[id(topology)])
+        shape = (id(topology), host.source)
+        if shape not in self._topologies:
+            self._topologies[shape] = self._topology(topology, host.source)
+        entry.update(self._topologies[shape])
         if host.kvm is not (topology.kvm is not False):
             entry["kvm"] = y.boolean(host.kvm)
         if host.reserve != Reserve():
@@ -75,32 +76,32 @@ class HostWriter:
     def _amounts(self, amounts: Mapping[str, int]) -> str:
         return y.flow_map({y.scalar(name): self.resource(name, amount) for name, amount in amounts.items()})
 
-    def _topology(self, topology: Topology) -> Entry:
-        told = self._told_by_file(topology)
+    def _topology(self, topology: Topology, source: str | None) -> Entry:
+        told = None if source is None else self._told_by_file(topology, source)
         if told is None:
-            return self._inline(topology)
-        entry: Entry = {"topology": y.scalar(str(topology.source))}
+            return self._inline(topology, source)
+        entry: Entry = {"topology": y.scalar(str(source))}
         added = [device for device in topology.devices if device not in told.devices]
         if added:
             entry["devices"] = [_device(device) for device in added]
         return entry
 
-    def _told_by_file(self, topology: Topology) -> Topology | None:
+    def _told_by_file(self, topology: Topology, source: str) -> Topology | None:
         """Return what the topology's own file tells, if that and further devices are all there is to it."""
         from placer.read.hosts.host import parse_topology
 
-        data = self.content(topology.source) if topology.source is not None else None
-        if data is None or topology.source is None:
+        data = self.content(source)
+        if data is None:
             return None
         try:
-            told = replace(parse_topology(data, topology.source), source=topology.source)
+            told = parse_topology(data, source)
         except PlacerError:
             return None
         kept = {(device.address, device.kind) for device in (*told.devices, *topology.devices)}
         same = replace(told, devices=topology.devices) == topology and len(kept) == len(topology.devices)
         return told if same else None
 
-    def _inline(self, topology: Topology) -> Entry:
+    def _inline(self, topology: Topology, source: str | None) -> Entry:
         """Return the topology in full; what the reader would assume anyway is left out if nothing else was assumed."""
         assumed = set(topology.assumptions) if set(topology.assumptions) <= _BY_RULE else set()
         entry: Entry = {"nodes": [self._node(node) for node in topology.nodes]}
@@ -129,8 +130,8 @@ class HostWriter:
             entry["page_size"] = y.size(topology.page_kib)
         if not topology.pages_told:
             entry["huge_pages"] = "unknown"
-        for name in ("arch", "model", "source"):
-            if (said := getattr(topology, name)) is not None:
+        for name, said in (("arch", topology.arch), ("model", topology.model), ("source", source)):
+            if said is not None:
                 entry[name] = y.scalar(said)
         if topology.kvm is not None:
             entry["kvm"] = y.boolean(topology.kvm)

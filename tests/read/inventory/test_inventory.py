@@ -449,7 +449,7 @@ def test_cores_and_measured_distances_beside_a_host_file(repository: Path, tmp_p
     assert frozenset({0, 20}) in host.topology.cores
     assert host.topology.distances == ((10, 17), (17.5, 10))
     assert host.topology.l3 == (frozenset(range(0, 40, 2)), frozenset(range(1, 40, 2)))
-    assert host.topology.source == "host.txt"
+    assert host.source == "host.txt"
 
 
 @pytest.mark.parametrize("name", ["two-node", "epyc-nps4", "four-socket", "memory-only", "mixed-racks", "full-load"])
