@@ -289,6 +289,9 @@ class _Ladder:
 
     def _by_columns(self, limits: Limits) -> Result:
         from solvers.columns.engine import solve_columns
+        from solvers.reductions.telling import Telling
+
+        telling = Telling(problem=self.problem, on_progress=self.on_progress) if self.problem.rules else None
 
         def run(
             part: Problem, part_limits: Limits, start: Result | None = None, proven: Sequence[ObjectiveResult] = ()
@@ -302,7 +305,7 @@ class _Ladder:
                 seed=self.seed,
                 warm_start=start or solve_greedy(part, seed=self.seed),
                 proven=proven,
-                on_progress=self.on_progress,
+                on_progress=self.on_progress if telling is None else telling,
                 interrupt=self.interrupt,
                 workers=self.workers,
                 executor=self.executor,
@@ -312,7 +315,7 @@ class _Ladder:
             return run(self.problem, limits, self.best, self.best.objectives if self.climbed else ())
         from solvers.reductions.without_rules import solve_ruled
 
-        found = solve_ruled(self.problem, run, limits, self.interrupt, first=self.best, seed=self.seed)
+        found = solve_ruled(self.problem, run, limits, self.interrupt, first=self.best, seed=self.seed, telling=telling)
         return found if found.patterns or found.status == "infeasible" else replace(self.best, rounds=found.rounds)
 
     def _take(self, found: Result) -> None:

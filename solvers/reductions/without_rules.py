@@ -28,6 +28,7 @@ from solvers.reductions.loosened import loosened
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
 from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
+from solvers.reductions.telling import Telling
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.result import Interrupt, Limits, ObjectiveResult, Result
@@ -57,13 +58,16 @@ def solve_ruled(
     *,
     first: Result | None = None,
     seed: int = 0,
+    telling: Telling | None = None,
 ) -> Result:
     """Solve a problem with cross rules by an engine that knows none of them.
 
     Parameters
     ----------
     first : an answer that keeps the rules, where one is known: the result is never worse.
+    telling : what the engine tells of its progress, to be led.
     """
+    telling = telling or Telling(problem=problem, on_progress=None)
     clock = Clock(limits=limits, interrupt=interrupt or Interrupt())
     plain = replace(problem, rules=())
     parts = [with_ties(problem, soft=True)]
@@ -79,9 +83,11 @@ def solve_ruled(
     apart = merged is not None and keeps_apart(problem)
     share = NAMED if apart else GATHERED if gathers else SHARE
     first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
+    if first is not None and first.patterns:
+        telling.values = evaluate(problem, first.patterns, first.unplaced)
     counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
     relaxed = counts if merged is None else merged.back(counts)
-    search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds)
+    search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds, telling=telling)
     search.offer(first)
     search.offer(relaxed)
     if gathers and not search.closed:
@@ -141,6 +147,7 @@ def solve_ruled(
             break
         share = max(LEAST_S, left_s() * (BRIEF_SHARE if brief else 0.5 if turn + 1 < len(turns) else 1.0))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
+        telling.is_relaxed = False
         found = chosen.solved(engine, Limits(time_limit_s=share, rounds=rest), relaxed.objectives)
         search.rounds += found.rounds
         search.offer(found)
@@ -149,6 +156,7 @@ def solve_ruled(
         # What the first one may have gone beyond the limit is not granted a second time.
         seconds = min(max(LEAST_S, left_s()), left_s() + GRACE * limits.time_limit_s)
         last = Limits(time_limit_s=max(0.0, seconds), rounds=rest)
+        telling.is_relaxed = True
         later = engine(plain if merged is None else merged.problem, last, None, relaxed.objectives)
         later = later if merged is None else merged.back(later)
         search.rounds += later.rounds
@@ -174,6 +182,7 @@ class _Search:
     problem: Problem
     relaxed: Result
     rounds: int
+    telling: Telling
     earlier: Result | None = None
     """What was proven at first, where the relaxed problem had a second turn: of another answer, so for other values."""
     best: Result | None = None
@@ -188,6 +197,7 @@ class _Search:
         values = evaluate(self.problem, found.patterns, found.unplaced)
         if self.best is None or values < self.values:
             self.best, self.values = found, values
+            self.telling.values = values
             bounds = [row.bound for row in self.relaxed.objectives]
             self.closed = all(bound is not None and value <= bound for value, bound in zip(values, bounds, strict=True))
 
