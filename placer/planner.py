@@ -116,6 +116,7 @@ class _Planning:
 
     def plan(self) -> Plan:
         """Return the plan, as the checker accepts it."""
+        from placer.failures.reserve import without_failures
         from placer.failures.worst_host import worst_failure
         from placer.planning.accepted import accepted
         from placer.planning.decode.mending import with_mending
@@ -123,8 +124,8 @@ class _Planning:
         fleet = self.fleet
         self._refuse()
         plan = self._bound()
-        if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not self.stopped:
-            plan = self._with_reserve(plan)
+        if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
+            plan = without_failures(plan) if self.stopped else self._with_reserve(plan)
         plan = self._with_moves_told(with_mending(fleet, plan))
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
         # Whoever asked for the best plan so far waits for no more to be told of it.

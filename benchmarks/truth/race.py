@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from benchmarks.truth.reads.reading import read
 from benchmarks.truth.reference import Answer, Placed, solve
 from benchmarks.truth.witness import placed_of, plan_of
 from placer.errors import ImpossibleError, NothingFoundError, PlacerError, RefusedPlanError
+from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
 from placer.model.fleet import Fleet
 from placer.model.goals import PART_WORDS
 from placer.model.plan import GoalResult, Plan
@@ -91,12 +92,32 @@ def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
         return Outcome(verdict="failed", wrong=(f"CRASH {type(error).__name__} {error} at {place}",))
     if truth.status == "impossible":
         return Outcome(verdict="failed", wrong=("IMPOSSIBLE by the reference, and there is a plan",))
+    plan = _of_places(fleet, plan)
     wrong, proven, known = _compare(case, plan, truth)
     wrong += _verify(case, plan)
     wrong += [f"OWN FAULT {text}" for text in plan.warnings if "a fault of placer's own" in text]
     if wrong:
         return Outcome(verdict="failed", wrong=tuple(wrong))
     return Outcome(verdict="gave up" if not known else "proven" if proven else "unproven")
+
+
+def _of_places(fleet: Fleet, plan: Plan) -> Plan:
+    """Return the plan with the goal ``rules`` less what rules that keep room count to it: see `reserves`."""
+    lost, least = reserve_excess(fleet, plan), reserve_excess_at_least(fleet, plan)
+    first = next((goal.name for goal in plan.goals), None)
+    if lost is None or (lost and (first != "placed" or plan.unplaced)):
+        least = 0
+    goals = [
+        replace(
+            goal,
+            value=None if goal.value is None or lost is None else goal.value - lost,
+            bound=None if goal.bound is None else goal.bound - least,
+        )
+        if goal.name == "rules"
+        else goal
+        for goal in plan.goals
+    ]
+    return replace(plan, goals=tuple(goals))
 
 
 def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bool]:
@@ -111,6 +132,8 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             if name.startswith("headroom"):
                 proven = False
                 continue
+            if name == "rules" and any("reserve" in rule for rule in case.inventory.get("rules", ())):
+                return wrong, False, True
             wrong.append(f"NO VALUE of {name}")
             break
         room = NEAR + float(slack) * abs(best)

@@ -11,10 +11,11 @@ from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
 from placer.measure.moved import is_present
+from placer.measure.rule_excess import rule_index, start_excess
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind
+from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.compile.compile import compile_fleet
@@ -24,6 +25,17 @@ TOLERANCE = 1e-6
 MOST_FAILURES = 4
 """Of so many of a plan's worst failures it is asked what they take from any plan where nothing moves."""
 _CONFINED = (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DRAIN)
+_OF_SOME = (
+    RuleKind.WITHIN,
+    RuleKind.OUTSIDE,
+    RuleKind.DEDICATED,
+    RuleKind.ANTI_AFFINITY,
+    RuleKind.AFFINITY,
+    RuleKind.APART,
+    RuleKind.ALONE,
+    RuleKind.SHARE,
+)
+"""Kinds of rule that some of the VMs keep wherever all keep them."""
 
 Row = dict[str, Any]
 Solve = Callable[[Fleet, SweepOptions], Plan]
@@ -185,6 +197,7 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
 
     A plan that places all VMs loses so many when they fail: those that must survive would all be on the other hosts
     then. VMs on hosts that hold what could not newly come to them may stay there in any plan, and are taken for safe.
+    Rules that are not broken now no plan breaks, nor whatever happens after a failure.
     Looked at are the domains with the most CPUs, and those with the most memory.
     """
     domains = domains_of(fleet, rule.scope)
@@ -192,7 +205,13 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
     kept = _kept_as_they_are(fleet)
     chosen = [vm for vm in fleet.vms if _counts(rule, vm) and (vm.current is None or vm.current.host not in kept)]
     demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
-    rules = tuple(one for one in fleet.rules if one.kind in _CONFINED and one.members is None)
+    broken = {number for number, _ in start_excess(fleet, rule_index(fleet))}
+    rules = tuple(
+        one
+        for number, one in enumerate(fleet.rules)
+        if (one.kind in _CONFINED and one.members is None)
+        or (one.kind in _OF_SOME and number not in broken and _selects(one, chosen))
+    )
 
     def cpus(name: str) -> float:
         return sum(len(hosts[host].usable_cpus) * hosts[host].cpu_ratio for host in domains[name])
@@ -216,6 +235,13 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
         if lost > worst[1]:
             worst = (failed, lost)
     return worst
+
+
+def _selects(rule: Rule, vms: Sequence[Vm]) -> bool:
+    """Tell whether a rule that is not soft, nor of L3 domains, chooses of these VMs in each group that it names."""
+    groups = [group for group in (rule.members, rule.others) if group]
+    some = all(any(matches(group, vm.name, vm.spec.labels) for vm in vms) for group in groups)
+    return some and not rule.is_soft and rule.scope != "l3"
 
 
 def _kept_as_they_are(fleet: Fleet) -> frozenset[str]:

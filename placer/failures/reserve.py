@@ -18,6 +18,7 @@ from placer.failures.kept import Row, reserve_rows, with_bounds
 from placer.failures.slots import STAND_IN, below_all, slots_free, stand_in, stand_ins
 from placer.failures.sweep import FailureSweep, domains_of, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
+from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
 from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
@@ -84,7 +85,7 @@ def plan_with_reserve(
     rules = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
     if not rules:
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
-    fleet = without_reserve(fleet)
+    whole, fleet = fleet, without_reserve(fleet)
     room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     held = stand_ins(fleet, rules)
     wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
@@ -96,12 +97,12 @@ def plan_with_reserve(
         lost += sum(one.short_vcpus for one in slots.values())
         rows = reserve_rows(rules, sweeps, slots)
         clean = all(row["proven"] for row in rows)
-        finished = _finished(fleet, plan, free, rows, sweeps)
-        found = ReservedPlan(plan=finished, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
+        told = _told(plan, free, rows, sweeps)
+        found = ReservedPlan(plan=told, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
-        worse = number > 1 and _worse(found.plan, free)
+        worse = number > 1 and _worse(goal_values(fleet, plan, FIRM), free)
         if clean and not worse:
-            return found
+            return dataclasses.replace(found, plan=_with_goals(whole, told, free))
         if best is None or (worse, lost) < best[0]:
             best = ((worse, lost), found, sweeps, slots)
         # The same room to keep as before would give the same plan again.
@@ -114,12 +115,11 @@ def plan_with_reserve(
     assert best is not None
     _, found, sweeps, slots = best
     bounded = with_bounds(fleet, found.plan, rules, sweeps, slots, options, solve)
-    return dataclasses.replace(found, plan=bounded, rounds=number)
+    return dataclasses.replace(found, plan=_with_goals(whole, bounded, free), rounds=number)
 
 
-def _worse(plan: Plan, free: Plan) -> bool:
-    """Tell whether a plan leaves more VMs out or breaks more rules than the one without the reserve."""
-    values = {goal.name: goal.value for goal in plan.goals}
+def _worse(values: Mapping[str, float | None], free: Plan) -> bool:
+    """Tell whether values are of more VMs left out or more rules broken than those of the plan without the reserve."""
     for goal in free.goals:
         if goal.name not in FIRM:
             return False
@@ -235,23 +235,32 @@ def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
     )
 
 
-def _finished(fleet: Fleet, plan: Plan, free: Plan, rows: Sequence[Row], sweeps: Mapping[int, FailureSweep]) -> Plan:
-    """Return the plan with its own values, the bounds of the fleet without the reserve, and what its rules keep."""
-    names = [goal.name for goal in free.goals]
-    values = goal_values(fleet, plan, names)
-    broken = [row for row in rows if not row["proven"]]
-    goals = _goals(free.goals, values, kept=not broken)
+def _told(plan: Plan, free: Plan, rows: Sequence[Row], sweeps: Mapping[int, FailureSweep]) -> Plan:
+    """Return the plan with what its rules keep told in its summary."""
     own = tuple(text for text in free.warnings if text.startswith(UNCOVERED))
     return dataclasses.replace(
         plan,
-        goals=goals,
-        status="optimal" if all(goal.status == "optimal" for goal in goals) and not broken else "feasible",
         summary={**plan.summary, **_worst_host(plan, sweeps.values()), "reserve": list(rows)},
-        warnings=(
-            *(text for text in plan.warnings if not text.startswith(UNCOVERED)),
-            *own,
-        ),
-        certificate=free.certificate,  # as are the bounds
+        warnings=(*(text for text in plan.warnings if not text.startswith(UNCOVERED)), *own),
+    )
+
+
+def _with_goals(fleet: Fleet, plan: Plan, free: Plan) -> Plan:
+    """Return the plan with its own values and the bounds of the fleet without the reserve; `fleet` has all rules.
+
+    What has no place of what rules keep free counts to the goal ``rules``, and so does what no plan is without.
+    """
+    names = [goal.name for goal in free.goals]
+    values = goal_values(without_reserve(fleet), plan, names)
+    lost = reserve_excess(fleet, plan)
+    # Bounds of what is lost are of plans that place all VMs.
+    placed_first = names[0] == "placed" and not plan.unplaced
+    goals = _goals(free.goals, values, lost, reserve_excess_at_least(fleet, plan) if placed_first else 0)
+    kept = all(row["proven"] for row in plan.summary["reserve"])
+    proven = all(goal.status == "optimal" for goal in goals) and (kept or "rules" in names)
+    # The certificate is of the bounds.
+    return dataclasses.replace(
+        plan, goals=goals, status="optimal" if proven else "feasible", certificate=free.certificate
     )
 
 
@@ -275,26 +284,50 @@ def _worst_host(plan: Plan, sweeps: Iterable[FailureSweep]) -> dict[str, Any]:
     return {}
 
 
-def _goals(free: Sequence[GoalResult], values: Mapping[str, float | None], *, kept: bool) -> tuple[GoalResult, ...]:
+def without_failures(plan: Plan) -> Plan:
+    """Return a plan of which no failure was looked at: how far it breaks rules is unknown where a rule keeps room."""
+    goals: list[GoalResult] = []
+    held_at = None
+    for goal in plan.goals:
+        if goal.name == "rules":
+            goals.append(dataclasses.replace(goal, value=None, gap=None, status="unknown"))
+            held_at = goal.held_at or goal.name
+        else:
+            status = "feasible" if held_at and goal.status == "optimal" else goal.status
+            goals.append(dataclasses.replace(goal, status=status, held_at=held_at or goal.held_at))
+    return dataclasses.replace(plan, goals=tuple(goals), status="feasible")
+
+
+def _goals(
+    free: Sequence[GoalResult], values: Mapping[str, float | None], lost: int | None, at_least: int
+) -> tuple[GoalResult, ...]:
     """Return the goals with own values; a bound holds only while no earlier goal is worse than it was proven under.
 
-    While the reserve is not `kept` for certain, no proof is claimed for the rules, nor for what comes after them.
+    Parameters
+    ----------
+    values : of the goals without what rules keep free.
+    lost, at_least : what of that has no place, None where it is not known, and how much of it no plan is without.
     """
     out: list[GoalResult] = []
     held_at = None
     for goal in free:
         value = values[goal.name]
         bound = goal.bound if all(_no_worse(name, values[name], most) for name, most in goal.held.items()) else None
+        source = "" if bound is None else goal.source
+        if goal.name == "rules":
+            value = None if value is None or lost is None else value + lost
+            bound = None if bound is None else bound + at_least
+            source = f"{source}; solves of failures" if at_least else source
         reached = value is not None and bound is not None and abs(value - bound) <= TOLERANCE
-        proven = reached and goal.status == "optimal" and held_at is None and (kept or goal.name != "rules")
+        proven = reached and goal.status == "optimal" and held_at is None
         out.append(
             dataclasses.replace(
                 goal,
                 value=value,
                 bound=bound,
                 gap=gap_of(value, bound),
-                source="" if bound is None else goal.source,
-                status="optimal" if proven else "feasible",
+                source=source,
+                status="optimal" if proven else "unknown" if value is None else "feasible",
                 held_at=held_at,
                 held={} if bound is None else goal.held,
                 tiers=(),

@@ -20,6 +20,7 @@ from placer.measure.cpu_use import (
 from placer.measure.expected import expected_remote
 from placer.measure.measure import FleetScore, ScoreCache, score_fleet
 from placer.measure.moved import Move, is_present, is_repinned, move_of
+from placer.measure.reserve_excess import reserve_excess
 from placer.measure.rule_excess import Pair, RuleIndex, plan_excess, rule_index
 from placer.measure.shortage import HostTaken, Short, excess_parts, shortages
 from placer.measure.slots import Slot, free_slots
@@ -157,11 +158,12 @@ class PlanValues:
         """Return the value of a goal by its name (a tolerance behind ``~`` is ignored), None where it has no formula.
 
         ``placed``: vCPUs unplaced. ``excess``: what has no place where it is, its parts added up. ``rules``: excess
-        over all rules and domains, those that are soft left out. ``soft``: the excess of the soft ones of a priority,
-        weighed. ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of the hosts that hold
-        a VM; with a label and value the hosts of that kind in use or those that hold a VM of that group, ``cores``
-        their cores. ``power``: watts of the hosts in use. ``cores`` alone, ``l3``: see `cpu_use`. ``balance`` in all
-        its forms: see `balance_value`. ``moves``: VMs that change host. ``repins``: VMs that stay and get other CPUs or
+        over all rules and domains, those that are soft left out, and what has no place of what rules keep room for, as
+        the plan tells (None where it does not). ``soft``: the excess of the soft ones of a priority, weighed.
+        ``remote``: weighted remote access of VMs whose place is known. ``hosts``: cost of the hosts that hold a VM;
+        with a label and value the hosts of that kind in use or those that hold a VM of that group, ``cores`` their
+        cores. ``power``: watts of the hosts in use. ``cores`` alone, ``l3``: see `cpu_use`. ``balance`` in all its
+        forms: see `balance_value`. ``moves``: VMs that change host. ``repins``: VMs that stay and get other CPUs or
         sets. ``headroom:<flavor>``: how many more of it fit.
 
         Raises
@@ -189,6 +191,16 @@ class PlanValues:
         if kind not in _VALUES:
             raise InputError(f"unknown goal {goal[:60]!r}")
         return _VALUES[kind](self)
+
+    @property
+    def placement_excess(self) -> int:
+        """The excess of rules about where VMs are, those that are soft left out."""
+        rules = self.fleet.rules
+        return sum(over for (number, _), over in self.excess.items() if not rules[number].is_soft)
+
+    def _rule_excess(self) -> float | None:
+        kept_free = reserve_excess(self.fleet, self.plan)
+        return None if kept_free is None else self.placement_excess + kept_free
 
     def soft_excess(self, goal: str) -> int:
         """Return the weighed excess of the soft rules that a goal counts."""
@@ -266,12 +278,10 @@ class PlanValues:
         return math.fsum(host.cost for host in self.fleet.hosts if host.name in used)
 
 
-_VALUES: dict[str, Callable[[PlanValues], float]] = {
+_VALUES: dict[str, Callable[[PlanValues], float | None]] = {
     "placed": lambda values: values._vcpus_unplaced(),
     "excess": lambda values: math.fsum(value for _, value in values.tiers("excess")),
-    "rules": lambda values: sum(
-        over for (number, _), over in values.excess.items() if not values.fleet.rules[number].is_soft
-    ),
+    "rules": lambda values: values._rule_excess(),
     "remote": lambda values: values.score.remote_access + values.floating_access,
     "hosts": lambda values: values._host_cost(),
     "power": lambda values: values._power(),

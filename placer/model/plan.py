@@ -98,8 +98,8 @@ class GoalResult:
 
     `source` says where the bound comes from, `stopped` why the search ended. `held_at` names the first earlier goal
     that is not proven, where there is one; `held` the values of earlier goals under which the bound holds: for every
-    plan that is no worse in them, and of goals that are not named whatever they are. `tiers` are the parts of a goal
-    that is several objectives in order.
+    plan that is no worse in them, and of goals that are not named whatever they are; of ``rules`` it is what is broken
+    without the room that rules keep. `tiers` are the parts of a goal that is several objectives in order.
     """
 
     name: str

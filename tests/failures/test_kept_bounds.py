@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from placer.check.check import check
+from placer.cli.plans.requirements import parse_requirements, unmet
 from placer.failures.kept import least_sum, lost_at_least
 from placer.failures.reserve import without_reserve
 from placer.model.fleet import Fleet
 from placer.options import SweepOptions
 from placer.planner import solve_fleet, solve_with
+from placer.planning.decode.certificate import check_certificate
 from placer.read.inventory.inventory import parse_fleet
+from solvers.result import Interrupt
 
 OPTIONS = SweepOptions(time_limit_s=20, rounds=2)
 
@@ -67,6 +72,40 @@ def test_slots_of_several_sizes_are_not_counted_by_their_vcpus() -> None:
     assert value >= bound == 1
     alike = ((2, "h-1"), (2, "h-1"), (2, "h-1"))
     assert said(made((7, 3), alike, "{failover_for: {app: a}, scope: host}"), max_moves=0) == (2, 2)
+
+
+def test_members_of_a_spread_that_the_hosts_left_do_not_hold_are_lost_in_any_plan() -> None:
+    """Three VMs that share no host on three hosts: whichever fails, one is out, and ``rules`` has it, proven."""
+    rule = "{anti_affinity: {app: a}, scope: host, name: spread}"
+    fleet = made((8, 8, 8), ((2, "h-1"), (4, "h-2"), (2, "h-3")), rule, RESERVE)
+    plan = solve_fleet(fleet, goals="placed,rules,moves", rounds=2)
+    (row,) = plan.summary["reserve"]
+    assert (row["value"], row["bound"], row["proven"]) == (4, 4, False)
+    assert lost_at_least(without_reserve(fleet), fleet.rules[1], OPTIONS, solve_with)[1] == 2
+    rules = plan.goal("rules")
+    assert (rules.value, rules.bound, rules.status, plan.status) == (1, 1, "optimal", "optimal")
+    assert check(fleet, plan).measured["goals"]["rules"] == 1 and check_certificate(fleet, plan)[0] == []
+    assert "4 vCPUs" in str(unmet(parse_requirements("rules"), plan))
+    # What the plan tells is what counts: without it nothing is known, and a false figure is refused.
+    untold = replace(plan, summary={key: said for key, said in plan.summary.items() if key != "reserve"})
+    assert check(fleet, untold).measured["goals"]["rules"] is None
+    goals = tuple(replace(goal, value=0, bound=0) if goal.name == "rules" else goal for goal in plan.goals)
+    assert any("1 is measured" in fault.message for fault in check(fleet, replace(plan, goals=goals)).faults)
+    # A spread that is broken now may stay so: it proves nothing of what is lost.
+    broken = made((8, 8, 8), ((2, "h-1"), (4, "h-1"), (2, "h-3")), rule, RESERVE)
+    assert lost_at_least(without_reserve(broken), broken.rules[1], OPTIONS, solve_with)[1] == 0
+    roomy = made((8, 8, 8, 8), ((2, "h-1"), (4, "h-2"), (2, "h-3")), rule, RESERVE)
+    assert solve_fleet(roomy, goals="placed,rules", rounds=2).goal("rules").value == 0
+
+
+def test_a_solve_that_was_stopped_does_not_know_its_rules() -> None:
+    """Where nobody looked at failures, how far rules are broken is unknown, and nothing behind them is proven."""
+    fleet = made((8, 8), ((2, "h-1"),), RESERVE)
+    stop = Interrupt()
+    stop.request()
+    plan = solve_fleet(fleet, goals="placed,rules,moves", interrupt=stop)
+    said = [(goal.value, goal.status, goal.held_at) for goal in plan.goals]
+    assert said[1][:2] == (None, "unknown") and said[2][2] == "rules" and check(fleet, plan).ok
 
 
 def test_whole_vms_are_lost() -> None:

@@ -67,9 +67,6 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
         if goal is None:
             cure = "add it to --goals"
             missed.append(Fault(message=f"goal {name} is required and was not solved for", field=name, cure=cure))
-        elif least_possible(goal) > 0:
-            text = f"proven impossible: at best {figure(goal.bound)} remain, by {goal.source}"
-            impossible.append(Fault(message=text, field=name))
         elif name == "rules" and (lost := _reserves_not_kept(plan)):
             cure = "give more time, or see placer whatif --fail-each"
             for text, least in lost:
@@ -79,6 +76,10 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
                     )
                 else:
                     missed.append(Fault(message=f"required and not proven: {text}", field=name, cure=cure))
+            if least_possible(goal) > 0 and not any(least for _, least in lost):
+                impossible.append(_impossible(goal))
+        elif least_possible(goal) > 0:
+            impossible.append(_impossible(goal))
         elif goal.value is None or worst_part(goal) > 0:
             text = f"required and not reached: {figure(goal.value)} remain, at least {figure(goal.bound)} is proven"
             missed.append(Fault(message=text, field=name, cure="give more time, or ease the goals before it"))
@@ -96,6 +97,11 @@ def unmet(requirements: Requirements, plan: Plan) -> PlacerError | None:
     if impossible:
         return ImpossibleError([*impossible, *missed])
     return RequirementError(missed) if missed else None
+
+
+def _impossible(goal: GoalResult) -> Fault:
+    text = f"proven impossible: at best {figure(goal.bound)} remain, by {goal.source}"
+    return Fault(message=text, field=goal.name)
 
 
 def _reserves_not_kept(plan: Plan) -> list[tuple[str, str]]:

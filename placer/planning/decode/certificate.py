@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from placer.errors import Fault
+from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
 from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND, parse_goals
 from placer.model.plan import Plan
@@ -82,10 +83,12 @@ def uncovered(compiled: Compiled, plan: Plan) -> tuple[str, ...]:
         if found.bound is None or found.name not in signs:
             continue
         sign = signs[found.name]
-        if sign > 0 and found.bound <= 0:
+        # Failures are solved one by one, and no certificate is kept of these solves.
+        bound = found.bound - (reserve_excess_at_least(compiled.fleet, plan) if found.name == "rules" else 0)
+        if sign > 0 and bound <= 0:
             continue  # no cost is negative
         claimed = certified.get(found.name)
-        if claimed is None or sign * (found.bound - claimed) > 1e-6 * max(1.0, abs(found.bound)):
+        if claimed is None or sign * (bound - claimed) > 1e-6 * max(1.0, abs(bound)):
             out.append(found.name)
     return tuple(out)
 
@@ -117,6 +120,8 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
             if COUNTS in plan.certificate:
                 more, said = _counts(compiled.problem, plan.certificate[COUNTS])
                 faults, remarks = [*faults, *more], [*remarks, *said]
+    if least := reserve_excess_at_least(fleet, plan):
+        remarks.append(f"of the bound of rules {least} are of room that rules keep: not proven again")
     open_ = uncovered(compiled, plan)
     if open_ and set(open_) <= _said(plan):
         remarks.append(f"the bounds of {', '.join(open_)} have no certificate, as the plan says: not proven again")
@@ -199,8 +204,10 @@ def _own_values(compiled: Compiled, plan: Plan) -> list[int | None]:
         found = results.get(objective.goal)
         value = None
         if found is not None and kinds.get(objective.goal) not in MEASURED and not _in_l3(compiled, objective.goal):
+            kept_free = reserve_excess(compiled.fleet, plan) if objective.goal == "rules" else 0
             parts = {tier.get("part"): tier.get("value") for tier in found.tiers}
-            value = parts.get(objective.part) if parts else found.value
+            whole = None if found.value is None or kept_free is None else found.value - kept_free
+            value = parts.get(objective.part) if parts else whole
         # Of `remote` the first part has a constant of its own, and the second that of the goal.
         named = objective.part if objective.cost == UNBOUND or objective.goal in seen else objective.goal
         constant = compiled.constants.get("remote" if objective.cost == "remote" else named, 0)
