@@ -152,8 +152,9 @@ class _Ladder:
                 self.exact((BRIEF_SWEEPS if self.climbed else 0, None))
             return
         self.full_hosts()
-        self.to_the_brim(wide=True)
+        self.brim_by_brim()
         self.improve(PATIENCE)
+        self.to_the_brim(wide=True)
         self.to_the_brim(wide=False)
         self.fill_in()
         self.columns()
@@ -210,6 +211,21 @@ class _Ladder:
                 interrupt=self.interrupt,
             )
             self.rounds += searched
+
+    def brim_by_brim(self) -> None:
+        """Look for a place for all VMs where they fill all hosts next to fully, host after host: a round."""
+        from solvers.starts.brim_by_brim import brim_by_brim
+
+        if self.goes_on:
+            found, searched = brim_by_brim(
+                self.problem,
+                self.best,
+                seed=self.seed,
+                time_limit_s=self.left.guard_s,
+                interrupt=self.interrupt,
+            )
+            self.rounds += searched
+            self.take(found, "fillings", "a place for all")
 
     def to_the_brim(self, *, wide: bool) -> None:
         """Look for a place for all VMs where they fill all of a few hosts next to fully (`wide`), or the hosts with

@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat import run_model
-from solvers.evaluate import evaluate, violations
 from solvers.improve.exchange import movable_arrivals
 from solvers.improve.fleet import Fleet
-from solvers.improve.tables import tables_of
 from solvers.problem import IntArray, Problem
 from solvers.result import Interrupt, Result
-from solvers.starts.best_fit import rows_of
 from solvers.starts.fillings import Fillings, least_waste
+from solvers.starts.plain_fleets import CutOffError, Guard, better, is_tight, plain_fleet
 
 WIDE, NARROW = 40, 10
 """Hosts that are placed anew at a time: all hosts of a small fleet, or a few of any fleet."""
 MOST_VMS = 400
 """Above so many VMs on them there are too many pairs."""
-SPARE = 0.05
-"""Share of a resource that may be free at most: where more is, other ways find a place for all."""
 GENEROUS = 4
 """How many times its share of what may stay free one host may leave."""
 LOOKS, LOOKS_EACH = 150_000_000, 20_000_000
@@ -39,28 +34,6 @@ SETS = 1_000
 """Sets of a host to choose from, those that leave least."""
 EFFORT = 12.0
 """Deterministic seconds of CP-SAT."""
-
-
-class _CutOffError(Exception):
-    """The time is up: nothing of the search counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Guard:
-    """When to give up in the midst of a search."""
-
-    ends: float
-    interrupt: Interrupt
-
-    @property
-    def left_s(self) -> float:
-        """Seconds that are left."""
-        return self.ends - time.monotonic()
-
-    def check(self) -> None:
-        """Give up where the time is over."""
-        if self.interrupt.requested or self.left_s <= 0:
-            raise _CutOffError
 
 
 def to_the_brim(
@@ -72,58 +45,16 @@ def to_the_brim(
 
     A search that the wall clock cuts off counts as never begun.
     """
-    fleet = _plain(problem, first)
+    fleet = plain_fleet(problem, first)
     chosen = None if fleet is None else _chosen(fleet, hosts, seed)
     if fleet is None or chosen is None:
         return first, False
-    guard = _Guard(ends=time.monotonic() + time_limit_s, interrupt=interrupt)
+    guard = Guard(ends=time.monotonic() + time_limit_s, interrupt=interrupt)
     try:
         found = _filled(fleet, chosen, seed, guard)
-    except _CutOffError:
+    except CutOffError:
         return first, False
-    if not found:
-        return first, True
-    patterns, unplaced = fleet.answer()
-    values = evaluate(problem, patterns, unplaced)
-    if violations(problem, patterns, unplaced) or values >= evaluate(problem, first.patterns, first.unplaced):
-        return first, True
-    return (
-        Result(
-            status="feasible",
-            objectives=rows_of(problem, values),
-            patterns=patterns,
-            unplaced=unplaced,
-            engine=first.engine,
-        ),
-        True,
-    )
-
-
-def _plain(problem: Problem, first: Result) -> Fleet | None:
-    """Return the fleet of an answer that leaves VMs out; None where hosts are not empty, or VMs have several places.
-
-    Rows of all hosts have to be the same, and every VM has to take the same everywhere.
-    """
-    if (
-        not any(first.unplaced)
-        or problem.rules
-        or not all(one.is_empty and one.allowed.all() for one in problem.classes)
-    ):
-        return None
-    names = problem.shapes[0].row_names
-    flavors = range(len(problem.flavors))
-    use = None
-    for shape in problem.shapes:
-        order = np.argsort(shape.flavor, kind="stable")
-        if shape.row_names != names or shape.flavor[order].tolist() != list(flavors) or shape.stay_only.any():
-            return None
-        use = shape.use[order] if use is None else use
-        if (shape.use[order] != use).any():
-            return None
-    if any(flavor.phantom for flavor in problem.flavors):
-        return None
-    tables = tables_of(problem)
-    return None if tables is None else Fleet.of(tables, first.patterns, first.unplaced)
+    return (better(problem, first, fleet) if found else first), True
 
 
 def _chosen(fleet: Fleet, hosts: int, seed: int) -> IntArray | None:
@@ -135,14 +66,12 @@ def _chosen(fleet: Fleet, hosts: int, seed: int) -> IntArray | None:
     chosen = np.sort(np.argsort(-share, kind="stable")[:hosts])
     own = tables.placements_of
     out = sum(int(many) * tables.use[own(flavor)[0]] for flavor, many in enumerate(fleet.out.tolist()) if many)
-    spare = fleet.room[chosen].sum(axis=0) - out
-    most = tables.capacity[chosen].sum(axis=0)
     many = int(fleet.vms[chosen].sum() + fleet.out.sum())
-    tight = bool((spare <= SPARE * most)[most > 0].any())
-    return chosen if (spare >= 0).all() and tight and many <= MOST_VMS else None
+    tight = is_tight(fleet.room[chosen].sum(axis=0) - out, tables.capacity[chosen].sum(axis=0))
+    return chosen if tight and many <= MOST_VMS else None
 
 
-def _filled(fleet: Fleet, chosen: IntArray, seed: int, guard: _Guard) -> bool:
+def _filled(fleet: Fleet, chosen: IntArray, seed: int, guard: Guard) -> bool:
     """Place all VMs of hosts and what is left out on these hosts anew; return whether that came off."""
     tables = fleet.tables
     closed = np.ones(tables.hosts, dtype=np.bool_)
@@ -188,7 +117,7 @@ def _sets(capacity: IntArray, use: IntArray, flavors: IntArray, waste: IntArray,
 
 
 def _cover(
-    options: Sequence[list[tuple[int, ...]]], demand: IntArray, seed: int, guard: _Guard
+    options: Sequence[list[tuple[int, ...]]], demand: IntArray, seed: int, guard: Guard
 ) -> list[tuple[int, ...]] | None:
     """Return one of each host's sets such that every VM is in one; None where none is found."""
     model = cp_model.CpModel()
@@ -218,7 +147,7 @@ def _cover(
         interrupt=guard.interrupt,
     )
     if answer.cut or guard.interrupt.requested:
-        raise _CutOffError
+        raise CutOffError
     if answer.values is None:
         return None
     return [held for held, value in zip(sets, answer.values, strict=False) if value]
