@@ -81,7 +81,8 @@ class ColumnProgram:
     def _whole_hosts(self, apart: set[int]) -> None:
         """So many hosts of a state take a column."""
         columns, budget = self.columns, self.model.problem.budget
-        hosts: dict[int, Sum] = defaultdict(Sum)
+        # A state without a column has its row all the same: there is no answer then.
+        hosts = {int(state): Sum() for state in np.nonzero(self.task.hosts)[0] if int(state) not in apart}
         moves, migrations = Sum(), Sum()
         for n in self.chosen:
             state = int(columns.state[n])
