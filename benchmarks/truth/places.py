@@ -81,6 +81,7 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
             return
     slots = [(node.id, memory) for node in host.nodes if node.cpus & host.usable for memory in _memory(vm, host, node)]
     bare = [(node.id, node.id) for node in host.nodes if node.kind != "device" and node.has_memory]
+    far = {node.id for node in host.nodes if node.kind == "memory-only"}
     apart = not vm.share_node or vm.flat
     # A guest that runs flat is bound as it is.
     flat = binds and vm.host is not None and vm.auto
@@ -88,7 +89,9 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
         for chosen in itertools.product(*(slots if cell.vcpus else bare for cell in cells)):
             cpu_nodes = tuple(cpu for cpu, _ in chosen)
             memory_nodes = tuple(memory for _, memory in chosen)
-            if apart and len(set(cpu_nodes)) < len(cells):
+            # Parts of interleaved memory on memory-only nodes run beside others.
+            own = [cpu for cpu, memory in chosen if not (vm.flat and memory in far)]
+            if apart and len(set(own)) < len(own):
                 continue
             if vm.flat and len(set(memory_nodes)) < len(cells):
                 continue

@@ -79,7 +79,8 @@ class CellChecker:
         if not has_fixed_pins(vm, planned):
             rows = self.scores.rows(topology)
             nodes = [Counter(rows.node_shares(planned.pins[vcpu]) for vcpu in cell.vcpus) for cell in planned.cells]
-            yield from _cpu_nodes(spec, planned, nodes, kept)
+            far = {node.id for node in topology.nodes if node.kind is NodeKind.MEMORY_ONLY}
+            yield from _cpu_nodes(spec, planned, nodes, kept, far)
         if not kept:
             yield from self._reachable(spec, topology, planned)
 
@@ -215,9 +216,11 @@ def _memory(spec: VmSpec, topology: Topology, cell: PlanCell, kept: bool) -> Ite
 
 
 def _cpu_nodes(
-    spec: VmSpec, planned: PlanVm, nodes: list[Counter[NodeShares]], kept: bool
+    spec: VmSpec, planned: PlanVm, nodes: list[Counter[NodeShares]], kept: bool, far: set[int]
 ) -> Iterator[tuple[str, str]]:
-    """Each cell's vCPUs are on one node, the cells on distinct ones; an interleaved guest is spread evenly."""
+    """Each cell's vCPUs are on one node, the cells on distinct ones; an interleaved guest is spread evenly, but where
+    some of its memory is on nodes without CPUs (`far`).
+    """
     for cell, places in zip(planned.cells, nodes, strict=True):
         spanning = [place for place in places if len(place) > 1]
         if spanning:
@@ -227,6 +230,15 @@ def _cpu_nodes(
     used = [Counter({place[0][0]: count for place, count in places.items()}) for places in nodes]
     if spec.cell_mode is CellMode.NONE and spec.interleave > 1:
         counts = used[0]
+        if not (kept or far.isdisjoint(planned.cells[0].nodes)):
+            # The parts on memory-only nodes run beside others: a node has the vCPUs of one part or of several.
+            low, more = divmod(spec.vcpus, spec.interleave)
+            fewest = sum(-(-count // (low + (more > 0))) for count in counts.values())
+            most = sum(count // low for count in counts.values())
+            if not fewest <= spec.interleave <= most:
+                spread = ", ".join(f"{count} on node {node}" for node, count in sorted(counts.items()))
+                yield "pins", f"its vCPUs are not those of {spec.interleave} equal parts: {spread}"
+            return
         if not (kept or spec.share_node) and (
             len(counts) != min(spec.interleave, spec.vcpus) or max(counts.values()) - min(counts.values()) > 1
         ):

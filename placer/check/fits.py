@@ -225,15 +225,19 @@ class _HostKinds:
             if len({part.page_kib for part in parts}) > 1:
                 least = replace(least, memory_kib=0, page_kib=None)
             every = self._fits(spec, least) & nodes
+        vcpus, kib = min(part.vcpus for part in parts), min(part.memory_kib for part in parts)
+        # Parts of interleaved memory that lie on memory-only nodes run beside others.
+        beside = spec.cell_mode is CellMode.NONE and spec.memory_tier == "any"
+        if beside:
+            every = (self._memory(parts[0].page_kib, np.zeros(len(self.kind), dtype=bool)) >= kib) & nodes
         count = np.bincount(self.kind[every], minlength=len(self.kinds))
         if count.max(initial=0) >= len(parts):
             return None
-        vcpus, kib = min(part.vcpus for part in parts), min(part.memory_kib for part in parts)
         most = count.max(initial=0)
         sizes = {part.page_kib for part in parts} - {None}
         pages = f" in pages of {format_kib(min(size for size in sizes if size))}" if len(sizes) == 1 else ""
         return (
-            f"needs {len(parts)} nodes with {vcpus} vCPUs and {format_kib(kib)}{pages} each, "
+            f"needs {len(parts)} nodes with {'' if beside else f'{vcpus} vCPUs and '}{format_kib(kib)}{pages} each, "
             f"no host has more than {most}"
         )
 

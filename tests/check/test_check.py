@@ -271,6 +271,15 @@ def _(build: Any) -> Case:
     return fleet, plan, with_vm(plan, pins=pins(0, 1, 2, 4), emulator=frozenset({0, 1, 2, 4}))
 
 
+@case("parts beside far memory torn", "its vCPUs are not those of 2 equal parts: 1 on node 0, 3 on node 1")
+def _(build: Any) -> Case:
+    host = build.host(topology=build.topology(nodes=3, memory_only=[2]))
+    half = 2 * build.GIB
+    spec = build.spec(4, 4, interleave=2, memory_tier="any")
+    fleet, plan = simple(build, spec, host, cpus=(4, 5, 6, 7), memory=({1: half, 2: half},))
+    return fleet, plan, with_vm(plan, pins=pins(0, 4, 5, 6), emulator=frozenset({0, 4, 5, 6}))
+
+
 @case("memory on a memory-only node", "has memory only, and the VM does not say memory_tier: any")
 def _(build: Any) -> Case:
     host = build.host(topology=build.topology(nodes=3, memory_only=[2]))

@@ -135,9 +135,13 @@ def _choices(fleet: Fleet, vm: Vm, number: int) -> Iterator[Choice]:
         alone = [(j, j) for j, other in enumerate(nodes) if other.memory_kib]
         for combo in itertools.product(*(slots if part[0] + part[1] else alone for part in parts)):
             cpu = tuple(c for c, _ in combo)
-            if len(set(cpu)) < len(cpu) and (not spec.share_node or spec.cell_mode is CellMode.NONE):
-                continue
             memory = tuple(m for _, m in combo)
+            own = list(cpu)
+            if spec.cell_mode is CellMode.NONE:
+                # Interleaved parts on memory-only nodes run where others do.
+                own = [c for c, m in combo if nodes[m].kind is not NodeKind.MEMORY_ONLY]
+            if len(set(own)) < len(own) and (not spec.share_node or spec.cell_mode is CellMode.NONE):
+                continue
             if spec.cell_mode is CellMode.NONE and len(set(memory)) < len(memory):
                 continue
             own = [c for c, part in zip(cpu, parts, strict=True) if part[0] + part[1]]

@@ -21,6 +21,23 @@ def guest_fleet(seed: int) -> Fleet:
     return dataclasses.replace(fleet, hosts=hosts, vms=tuple(_odd(rng, vm) for vm in fleet.vms))
 
 
+def far_fleet(seed: int) -> Fleet:
+    """Return the fleet of a seed with a node of memory alone, over which most VMs may interleave theirs."""
+    rng = random.Random(f"far {seed}")
+    fleet = small_fleet(seed)
+    vms = []
+    for vm in fleet.vms:
+        if vm.spec.vcpus > 1 and rng.random() < 0.6:
+            whole = Cell(vcpus=frozenset(range(vm.spec.vcpus)), memory_kib=vm.spec.memory_kib)
+            parts = rng.choice((2, 2, 3)) if vm.spec.vcpus > 2 else 2
+            spec = dataclasses.replace(
+                vm.spec, cell_mode=CellMode.NONE, cells=(whole,), interleave=parts, memory_tier="any"
+            )
+            vm = dataclasses.replace(vm, spec=spec)
+        vms.append(vm)
+    return dataclasses.replace(fleet, vms=tuple(vms))
+
+
 def _with_devices(rng: random.Random, topology: Topology) -> Topology:
     nodes = [node.id for node in topology.nodes if node.cpus]
     found = tuple(

@@ -218,12 +218,17 @@ def _some_maps(needs: Needs, option: int, view: NodeView) -> list[tuple[tuple[in
 def _maps(
     needs: Needs, option: int, nodes: Sequence[int], view: NodeView
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield a CPU node and a memory node a part, of parts that are alike one order; the first of `nodes` come first."""
+    """Yield a CPU node and a memory node a part, of parts that are alike one order; the first of `nodes` come first.
+
+    Parts are on nodes apart, but that those of interleaved memory which lie on memory-only nodes run beside others.
+    """
     parts = needs.options[option]
     slots = [(node, memory) for node in nodes for memory in _memory_choices(needs, node, view)]
     apart = [(node, node) for node in view.all_memory]
     groups = part_groups(needs, option)
     chosen: list[tuple[int, int]] = [(-1, -1)] * len(parts)
+
+    tier = frozenset().union(*view.tier_memory) if needs.any_tier and not needs.shown else frozenset[int]()
 
     def place(number: int, used: frozenset[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         if number == len(groups):
@@ -236,15 +241,15 @@ def _maps(
             yield from place(number + 1, used)
             return
         able = slots if parts[group[0]].vcpus else apart
-        free = [slot for slot in able if slot[0] not in used]
+        free = [(cpu, memory) for cpu, memory in able if memory in tier or cpu not in used]
         pick = itertools.combinations_with_replacement if needs.share_node else itertools.combinations
         for combo in pick(free, len(group)):
-            nodes = {cpu for cpu, _ in combo}
-            if not needs.share_node and len(nodes) < len(combo):
+            taken = [cpu for cpu, memory in combo if memory not in tier]
+            if not needs.share_node and len(set(taken)) < len(taken):
                 continue
             for slot, pair in zip(group, combo, strict=True):
                 chosen[slot] = pair
-            yield from place(number + 1, used if needs.share_node else used | nodes)
+            yield from place(number + 1, used if needs.share_node else used.union(taken))
 
     yield from place(0, frozenset())
 

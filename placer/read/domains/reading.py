@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from placer.model.cpuset import format_cpuset
-from placer.model.host import Topology
+from placer.model.host import NodeKind, Topology
 from placer.model.pci import AddressKey
 from placer.model.vm import Bound, CellMode, Current, Movable, VmSpec
 from placer.read.domains.hostdevs import names_of
@@ -80,8 +80,11 @@ def locate(reading: DomainReading, topology: Topology) -> Location:
     placed = _complete(memory)
     if reading.spec.interleave > 1:
         spread = _interleaved_over(reading)
-        if found is not None and spread is not None and set(found) == spread and len(spread) == len(parts):
-            return Location(nodes=found, memory_nodes=found, strangers=strangers)
+        if found is not None and spread is not None and len(spread) == len(parts):
+            if set(found) == spread:
+                return Location(nodes=found, memory_nodes=found, strangers=strangers)
+            if (far := _beside_far_memory(found, spread, topology)) is not None:
+                return Location(nodes=found, memory_nodes=far, strangers=strangers)
         placed = tuple(sorted(spread)) if spread is not None and spread <= set(topology.node_ids) else None
         return Location(nodes=None, memory_nodes=placed, strangers=strangers)
     if found is not None and placed is not None:
@@ -188,6 +191,20 @@ def _memory_node(reading: DomainReading, topology: Topology, position: int, part
 def _interleaved_over(reading: DomainReading) -> frozenset[int] | None:
     policy = reading.numatune.memory
     return None if policy is None else policy.nodeset
+
+
+def _beside_far_memory(nodes: tuple[int, ...], spread: frozenset[int], topology: Topology) -> tuple[int, ...] | None:
+    """Return the memory node of each part where some lie on memory-only nodes and run beside others: the first part on
+    a node has that node's memory; None where it is otherwise.
+    """
+    far = sorted(node.id for node in topology.nodes if node.id in spread and node.kind is NodeKind.MEMORY_ONLY)
+    if spread - set(nodes) != set(far):
+        return None
+    left, memory = iter(far), list[int]()
+    for node in nodes:
+        own = node in spread and node not in memory
+        memory.append(node if own else next(left, node))
+    return tuple(memory) if len(set(memory)) == len(memory) else None
 
 
 def _complete(nodes: list[int | None]) -> tuple[int, ...] | None:

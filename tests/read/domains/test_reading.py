@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from placer.model.host import Node, Topology
+from placer.model.host import Node, NodeKind, Topology
 from placer.model.vm import Bound
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import DomainReading, current_of, locate
@@ -105,6 +107,25 @@ def test_a_cell_without_vcpus_is_where_its_memory_is(topology: Topology) -> None
     """A guest cell of memory alone takes its node from its memnode."""
     cells = "<cpu><numa><cell id='0' cpus='0-3' memory='4'/><cell id='1' memory='4'/></numa></cpu>"
     assert locate(read(("0", "1", "2", "3"), MEMNODES, cells), topology).nodes == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pins", "nodes", "memory_nodes"),
+    [
+        (("0", "1", "2", "3"), (0, 0), (0, 9)),
+        (("4", "5", "6", "7"), None, (0, 9)),
+        (("0", "1", "4", "5"), (0, 8), (0, 9)),
+    ],
+)
+def test_memory_interleaved_over_a_node_without_cpus(
+    topology: Topology, pins: tuple[str, ...], nodes: tuple[int, ...] | None, memory_nodes: tuple[int, ...]
+) -> None:
+    """The parts whose memory is there run beside others, the first of a node having that node's memory."""
+    far = Node(id=9, memory_kib=1024, kind=NodeKind.MEMORY_ONLY)
+    distances = ((10, 20, 14), (20, 10, 24), (14, 24, 10))
+    with_far = replace(topology, nodes=(*topology.nodes, far), distances=distances)
+    location = locate(read(pins, "<memory mode='interleave' nodeset='0,9'/>"), with_far)
+    assert (location.nodes, location.memory_nodes) == (nodes, memory_nodes)
 
 
 def test_names_cpus_and_nodes_that_the_host_lacks(topology: Topology) -> None:
