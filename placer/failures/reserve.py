@@ -215,7 +215,9 @@ def _without(fleet: Fleet, plan: Plan) -> Plan:
 
 
 def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
-    """Return a VM whose shared vCPUs float over all that is free on their nodes now."""
+    """Return a VM whose shared vCPUs float over all that is free on their nodes now; one bound to sets is as it was."""
+    if planned.bound:
+        return planned
     host = use.host
     node_of = host.topology.node_of_cpu
     taken = use.taken

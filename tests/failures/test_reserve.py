@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
 from placer.planner import solve_with
+from placer.read.inventory.inventory import read_fleet
 
 OPTIONS = SweepOptions(time_limit_s=15, goals=("placed", "rules", "remote", "hosts"))
 
@@ -74,3 +76,31 @@ def test_a_reserve_of_hosts_that_are_too_few_is_not_kept(build: Any) -> None:
     assert (row["fail"], row["value"], row["bound"], row["proven"]) == (1, 4, 4, False)
     (row,) = solve_with(build.fleet([failed], [wide], [rule()]), OPTIONS).summary["reserve"]
     assert (row["value"], row["failures"], row["proven"]) == (0, 0, True)
+
+
+FLOATING = """
+schema: placer.inventory/v1
+rules: [{reserve: {fail: 1, scope: host}}]
+hosts:
+  - {name: big0, cost: 1, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}, {id: 1, cpus: "8-15", memory: 16GiB}]}
+  - {name: big1, cost: 1, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}, {id: 1, cpus: "8-15", memory: 16GiB}]}
+  - {name: s0, cost: 3, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}]}
+  - {name: s1, cost: 3, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}]}
+  - {name: s2, cost: 3, nodes: [{id: 0, cpus: "0-3", memory: 16GiB}]}
+vms:
+  - {name: wide, vcpus: 14, memory: 1GiB, cells: 2, cpu_policy: dedicated}
+  - {name: v0, vcpus: 4, memory: 1GiB, cells: 1, cpu_policy: dedicated}
+  - {name: v1, vcpus: 4, memory: 1GiB, cells: 1, cpu_policy: dedicated}
+  - {name: f0, vcpus: 2, memory: 1GiB, host: big0, nodes: [], cpu_policy: shared}
+  - {name: f1, vcpus: 2, memory: 1GiB, host: big1, nodes: [], cpu_policy: shared}
+"""
+
+
+def test_vms_that_float_where_room_was_kept_float_on(tmp_path: Path) -> None:
+    """A VM that is pinned nowhere stays so on the host that keeps room: it came to be pinned to its first node."""
+    (tmp_path / "fleet.yaml").write_text(FLOATING)
+    found = planned(read_fleet(tmp_path / "fleet.yaml"))
+    assert found.clean and found.rounds > 1
+    for vm in found.plan.vms:
+        if vm.name.startswith("f"):
+            assert set(vm.pins.values()) == {frozenset(range(16))}
