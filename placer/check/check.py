@@ -26,7 +26,6 @@ from placer.check.start import start_warnings
 from placer.check.summary import check_summary, check_worst_failure
 from placer.check.today import warn_of_excess
 from placer.measure.cpu_use import cpu_use
-from placer.measure.expected import expected_remote
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import Move, is_present
 from placer.measure.rule_excess import RuleIndex, rule_index
@@ -145,9 +144,7 @@ def _measured(values: PlanValues) -> dict[str, Any]:
         "node_changes": moves.count(Move.CHANGES_NODE),
         "floating_vms": len(floating),
         "floating_memory_kib": sum(vm.spec.memory_kib for vm, _ in floating),
-        "floating_remote_expected": math.fsum(
-            expected_remote(vm, values.fleet.host_by_name[planned.host].topology, planned) for vm, planned in floating
-        ),
+        "floating_remote_expected": math.fsum(values.expected(vm, planned) for vm, planned in floating),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from placer.measure.memory_use import cells_now
@@ -10,6 +11,7 @@ from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import PlanCell, PlanVm
+from placer.model.same_host import room_key
 from placer.model.sets import bounds_now, cell_sets, known_nodes
 from placer.model.vm import CellMode, Vm
 
@@ -49,6 +51,31 @@ def as_now(vm: Vm, host: Host) -> PlanVm | None:
         emulator=now.emulator,
         iothreads=now.iothread_pins,
     )
+
+
+@dataclass(slots=True)
+class AsNow:
+    """VMs where they are; those of one spec that are bound alike, on hosts alike, share what they are made of.
+
+    Objects are known again by identity: keep the fleet alive as long as this.
+    """
+
+    _known: dict[Hashable, PlanVm] = field(default_factory=dict)
+
+    def of(self, vm: Vm, host: Host) -> PlanVm | None:
+        """Return `as_now` of a present VM."""
+        now = vm.current
+        if now is None or now.host != host.name:
+            return None
+        threads = (tuple(now.pins.items()), now.emulator, tuple(now.iothread_pins.items()))
+        key = (id(vm.spec), room_key(host), now.nodes, now.memory_nodes, now.bound, threads)
+        found = self._known.get(key)
+        if found is not None:
+            return replace(found, name=vm.name, uuid=vm.uuid, host=host.name)
+        there = as_now(vm, host)
+        if there is not None:
+            self._known[key] = there
+        return there
 
 
 def places_now(fleet: Fleet) -> Iterator[tuple[Vm, PlanVm | None]]:

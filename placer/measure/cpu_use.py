@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -178,6 +179,7 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
     """Return how many shared vCPUs online lie on each node; one whose cpuset spans nodes counts by its CPUs."""
     node_of = use.host.topology.node_of_cpu
     found: dict[int, float] = {}
+    on: dict[frozenset[int], Counter[int]] = {}
     for vm, planned in use.placed:
         if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not planned.bound:
             continue
@@ -186,10 +188,9 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
             if vm.spec.is_online(vcpu) and not has_own_cpu(vm.spec, vcpu, planned):
                 sets[pin] = sets.get(pin, 0) + 1
         for pin, count in sets.items():
-            nodes: dict[int, int] = {}
-            for cpu in pin:
-                nodes[node_of[cpu]] = nodes.get(node_of[cpu], 0) + 1
-            for node, cpus in nodes.items():
+            if pin not in on:
+                on[pin] = Counter(node_of[cpu] for cpu in pin)
+            for node, cpus in on[pin].items():
                 found[node] = found.get(node, 0.0) + count * cpus / len(pin)
     return found
 

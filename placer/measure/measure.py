@@ -15,15 +15,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placer.measure.alike import PlaceNumbers
+from placer.measure.sets_taken import Taken, taken_by
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
-from placer.model.host import LOCAL, UNREACHABLE, Topology
+from placer.model.host import LOCAL, UNREACHABLE, Host, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
-from placer.model.vm import CellMode, DeviceRequest, VmSpec
+from placer.model.same_host import room_key
+from placer.model.vm import CellMode, DeviceRequest, Vm, VmSpec
 
 DEVICE_WEIGHT = 1.0
 """What a vCPU counts a preferred device for, against 1 for its memory."""
@@ -230,6 +232,17 @@ class ScoreCache:
     _rows: dict[int, TopologyRows] = field(default_factory=dict)
     _scores: dict[tuple[int, int, int], VmScore] = field(default_factory=dict)
     _by_nodes: dict[tuple[object, ...], VmScore] = field(default_factory=dict)
+    _taken: dict[Hashable, Taken] = field(default_factory=dict)
+
+    def taken(self, vm: Vm, host: Host, planned: PlanVm) -> Taken:
+        """Return what a placed VM takes of its host: the same object for VMs alike, not to be changed."""
+        spec = vm.spec
+        online = (spec.vcpus_current, spec.offline_vcpus)
+        key = (self.specs.of(spec), online, room_key(host), self.places.of(planned))
+        found = self._taken.get(key)
+        if found is None:
+            found = self._taken[key] = taken_by(vm, host, planned)
+        return found
 
     def rows(self, topology: Topology) -> TopologyRows:
         """Return the distances of a topology."""

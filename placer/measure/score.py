@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cached_property
+from typing import TypeVar
 
 from placer.errors import InputError
 from placer.measure.alike import HostGroup, alike_hosts
@@ -28,11 +29,12 @@ from placer.model.balance import loads_of
 from placer.model.fleet import Fleet
 from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, as_most, parse_flavor
 from placer.model.host import Host
-from placer.model.plan import Plan
+from placer.model.plan import Plan, PlanVm
 from placer.model.sets import PinMode, binding_of, shares_cpus
 from placer.model.vm import PinPolicy, Vm
 
 Tier = tuple[str, float]
+Figure = TypeVar("Figure")
 
 
 class PlanValues:
@@ -52,6 +54,7 @@ class PlanValues:
         self.plan = plan
         self.rules = rules or rule_index(fleet)
         self.scores = scores or ScoreCache()
+        self._expected: dict[Hashable, float] = {}
 
     @cached_property
     def score(self) -> FleetScore:
@@ -92,7 +95,30 @@ class PlanValues:
     @cached_property
     def moves(self) -> dict[str, Move]:
         """How far each placed VM goes."""
-        return {vm.name: move_of(self.fleet, self.fleet.vm_by_name[vm.name], vm) for vm in self.plan.vms}
+        found = self._of_each(lambda vm, planned: move_of(self.fleet, vm, planned))
+        return {planned.name: move for planned, move in found}
+
+    def _of_each(self, figure: Callable[[Vm, PlanVm], Figure]) -> Iterator[tuple[PlanVm, Figure]]:
+        """Yield each placed VM with a figure of its change, worked out once for VMs bound alike where they are."""
+        known: dict[Hashable, Figure] = {}
+        for planned in self.plan.vms:
+            vm = self.fleet.vm_by_name[planned.name]
+            key = self._bound_alike(vm, planned)
+            if key is None:
+                yield planned, figure(vm, planned)
+                continue
+            if key not in known:
+                known[key] = figure(vm, planned)
+            yield planned, known[key]
+
+    def _bound_alike(self, vm: Vm, planned: PlanVm) -> Hashable:
+        """Return what a change of a VM that stays on its host, pinned nowhere, depends on; None for others."""
+        now = vm.current
+        if now is None or now.host != planned.host or now.pins or not is_present(self.fleet, vm):
+            return None
+        topology = self.fleet.host_by_name[planned.host].topology
+        sets = (now.nodes, now.memory_nodes, now.bound, now.emulator, tuple(now.iothread_pins.items()))
+        return (self.scores.specs.of(vm.spec), id(topology), self.scores.places.of(planned), sets)
 
     @property
     def pin(self) -> PinMode:
@@ -121,15 +147,24 @@ class PlanValues:
         """What the VMs that may be bound where that gains, and are not, can be expected to reach over."""
         if self.pin != "worth":
             return 0.0
-        hosts = self.fleet.host_by_name
         placed = [(vm, self.plan.vm_by_name[vm.name]) for vm in self._floating() if binding_of(vm, self.pin) == "may"]
-        return math.fsum(expected_remote(vm, hosts[one.host].topology, one, as_it_lies=False) for vm, one in placed)
+        return math.fsum(self.expected(vm, one, as_it_lies=False) for vm, one in placed)
 
     @cached_property
     def repinned(self) -> tuple[str, ...]:
         """VMs that stay where they are and get other CPUs than those that they are known to have, or other sets."""
-        vms = self.fleet.vm_by_name
-        return tuple(vm.name for vm in self.plan.vms if is_repinned(vms[vm.name], vm, self.moves[vm.name]))
+        found = self._of_each(lambda vm, planned: is_repinned(vm, planned, self.moves[planned.name]))
+        return tuple(planned.name for planned, is_other in found if is_other)
+
+    def expected(self, vm: Vm, planned: PlanVm, *, as_it_lies: bool = True) -> float:
+        """Return `expected_remote` of a VM under the plan."""
+        topology = self.fleet.host_by_name[planned.host].topology
+        now = vm.current
+        lies = tuple(now.memory_on.items()) if now is not None and now.host == planned.host and as_it_lies else ()
+        key = (self.scores.specs.of(vm.spec), id(topology), self.scores.places.of(planned), lies)
+        if key not in self._expected:
+            self._expected[key] = expected_remote(vm, topology, planned, as_it_lies=as_it_lies)
+        return self._expected[key]
 
     @cached_property
     def shared_now(self) -> frozenset[str]:
@@ -149,7 +184,7 @@ class PlanValues:
             for host in (group.host, *(host for host, _ in group.others)):
                 had = host.name in self.shared_now
                 if had not in known:
-                    known[had] = shortages(HostTaken.of(use, had_shared=had))
+                    known[had] = shortages(HostTaken.of(use, had_shared=had, taken=self.scores.taken))
                 if known[had]:
                     out[host.name] = known[had]
         return out

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
-from placer.model.sets import memory_set
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 Nodes = frozenset[int]
@@ -112,7 +111,7 @@ def memory_items(spec: VmSpec, topology: Topology, planned: PlanVm) -> Iterator[
 def bound_memory(topology: Topology, planned: PlanVm, cell: int) -> Nodes:
     """Return the nodes that the memory of a cell may lie on."""
     bound = planned.bound[cell if len(planned.bound) > 1 else 0] if planned.bound else None
-    return bound.memory if bound is not None and bound.memory is not None else memory_set(topology)
+    return bound.memory if bound is not None and bound.memory is not None else topology.memory_nodes
 
 
 def has_own_cpu(spec: VmSpec, vcpu: int, planned: PlanVm) -> bool:

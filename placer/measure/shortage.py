@@ -7,7 +7,7 @@ augments along paths in whole units. The worst set of nodes is read from the sma
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -15,6 +15,8 @@ from placer.measure.cpu_use import CpuUse
 from placer.measure.sets_taken import Nodes, Taken, taken_by
 from placer.model.host import Host, NodeKind
 from placer.model.memory_room import memory_room
+from placer.model.plan import PlanVm
+from placer.model.vm import Vm
 
 BEYOND = "vCPUs are above the CPUs that their VM may run on"
 
@@ -44,11 +46,11 @@ class HostTaken:
     none are, those that come lack nothing, for they come to no place that is over."""
 
     @classmethod
-    def of(cls, use: CpuUse, *, had_shared: bool) -> HostTaken:
-        """Add up what the VMs of a host take."""
+    def of(cls, use: CpuUse, *, had_shared: bool, taken: Callable[[Vm, Host, PlanVm], Taken] = taken_by) -> HostTaken:
+        """Add up what the VMs of a host take, each as `taken` says."""
         out = cls(host=use.host, had_shared=had_shared)
         for vm, planned in use.placed:
-            out.add(taken_by(vm, use.host, planned))
+            out.add(taken(vm, use.host, planned))
         for cpu, holders in use.holders.items():
             out.pins[cpu] = len(holders)
         return out

@@ -20,7 +20,6 @@ from placer.model.goals import Policy
 from placer.model.host import UNREACHABLE, Host, Node, NodeKind
 from placer.model.memory_room import Pool, memory_room
 from placer.model.plan import Plan, PlanVm
-from placer.model.sets import memory_set
 from placer.model.vm import EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
 MOST_WAYS = 20_000
@@ -148,7 +147,7 @@ def _floating(
     vcpus = sum(_free_shares(host, node, use.taken, shared.get(node.id, 0.0), unpinned[node.id]) for node in runs)
     fits = int(vcpus // slot.vcpus)
     if slot.memory_kib:
-        kib = sum(max(0, free.get((node, None), 0)) for node in memory_set(host.topology))
+        kib = sum(max(0, free.get((node, None), 0)) for node in host.topology.memory_nodes)
         fits = min(fits, kib // (slot.memory_kib + _overhead_kib(slot)))
     return fits
 

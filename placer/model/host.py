@@ -192,12 +192,21 @@ class Topology:
         """
         return {cpu: self.l3_of_cpu.get(cpu, -1 - node) for cpu, node in self.node_of_cpu.items()}
 
+    @cached_property
+    def memory_nodes(self) -> frozenset[int]:
+        """Ids of the nodes that the kernel may put a floating VM's memory on: all with any but devices'; where no node
+        tells of memory, those with CPUs.
+        """
+        told = frozenset(node.id for node in self.nodes if node.memory_kib and node.kind is not NodeKind.DEVICE)
+        return told or frozenset(node.id for node in self.nodes if node.cpus)
+
+    @cached_property
+    def _by_id(self) -> Mapping[int, Node]:
+        return {node.id: node for node in self.nodes}
+
     def node(self, node_id: int) -> Node:
         """Return the node with this real id; KeyError if the host has none."""
-        for node in self.nodes:
-            if node.id == node_id:
-                return node
-        raise KeyError(node_id)
+        return self._by_id[node_id]
 
     def distance(self, cpu_node: int, memory_node: int) -> float:
         """Return the measure's d[i][j]: relative distance of `memory_node` seen from `cpu_node`, 1 = local."""

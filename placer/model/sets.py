@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from placer.model.host import NodeKind, Topology
+from placer.model.host import Topology
 from placer.model.vm import Bound, CellMode, CpuPolicy, Current, Movable, PinPolicy, Vm
 
 PinMode = Literal["none", "worth", "all"]
@@ -71,7 +71,7 @@ def cell_sets(vm: Vm, topology: Topology) -> tuple[CellSets, ...]:
             CellSets(cpus=frozenset((node,)), memory=frozenset((far,))) for node, far in zip(*known, strict=True)
         )
     runs = frozenset(node.id for node in topology.nodes if node.cpus)
-    holds = memory_set(topology)
+    holds = topology.memory_nodes
     if now.bound:
         bound = _one_a_cell(vm, now.bound)
     else:
@@ -124,15 +124,6 @@ def binding_of(vm: Vm, mode: PinMode) -> Binding | None:
     if vm.pin is PinPolicy.MUST or (mode == "all" and vm.pin is not PinPolicy.NEVER):
         return "shall"
     return "may" if mode == "worth" and vm.pin is not PinPolicy.NEVER else None
-
-
-def memory_set(topology: Topology) -> frozenset[int]:
-    """Return the nodes that the kernel may put a floating VM's memory on: all with any but devices'.
-
-    Where no node tells of memory, those with CPUs.
-    """
-    told = frozenset(node.id for node in topology.nodes if node.memory_kib and node.kind is not NodeKind.DEVICE)
-    return told or frozenset(node.id for node in topology.nodes if node.cpus)
 
 
 def cell_vcpus(vm: Vm, parts: int) -> tuple[frozenset[int], ...]:

@@ -84,6 +84,7 @@ class ClassBuilder:
     _now: dict[Hashable, int | None] = field(default_factory=dict)
     _loose: LoosePlaces = field(init=False)
     _bare: dict[int, State] = field(default_factory=dict)
+    _immovable: dict[Hashable, FlavorGroup] = field(default_factory=dict)
     _permissions: Permissions = field(init=False)
     _wishes: tuple[int, ...] = field(init=False)
     _constants: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -102,8 +103,8 @@ class ClassBuilder:
         rooms = {number: self._capacity(host, fixed_use[number]) for number, host in loaded.items()}
         capacity = {number: held for number, (held, _) in rooms.items()}
         drafts = self.factory.drafts
-        structures = [draft.structure for draft in drafts]
-        units = goal_units(structures, self.factory.loads, only_threads=self.factory.only_threads)
+        only = self.factory.only_threads
+        units = goal_units([draft.structure for draft in drafts], self.factory.loads, only_threads=only)
         finished = []
         over = {host.room.draft for number, host in loaded.items() if (rooms[number][1] < capacity[number]).any()}
         largest = [np.zeros(len(draft.table.rows), dtype=np.int64) for draft in drafts]
@@ -274,12 +275,11 @@ class ClassBuilder:
         vm = self.fleet.vms[number]
         tying, confinement = self.flavors.fixed[number]
         locked = parts if vm.spec.cell_mode is CellMode.AUTO else None
-        return FlavorGroup(
-            needs=spec_needs(vm.spec, locked_cells=locked),
-            rules=tying,
-            confinement=confinement,
-            busy=self.flavors.busy_of(number),
-        )
+        key = (id(vm.spec), locked, tying, id(confinement), busy := self.flavors.busy_of(number))
+        if key not in self._immovable:
+            needs = spec_needs(vm.spec, locked_cells=locked)
+            self._immovable[key] = FlavorGroup(needs=needs, rules=tying, confinement=confinement, busy=busy)
+        return self._immovable[key]
 
     def _capacity(self, loaded: Loaded, fixed: Mapping[int, int]) -> tuple[IntArray, IntArray]:
         """Return what movable VMs may take, never below what is there now, and what they have room for.

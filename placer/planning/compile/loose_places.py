@@ -62,6 +62,8 @@ def with_devices(loose: Loose, needs: Needs, view: NodeView, vm: Vm | None = Non
     nowhere where the host has none.
     """
     units = needs.device_units(0)
+    if not units:
+        return loose
     devices = nearest_devices(needs, view, loose.cpu_nodes) or tuple(None for _ in units)
     known = known_slots(vm, units, host) if vm is not None and host is not None else {}
     return replace(loose, device_nodes=tuple(known.get(slot, node) for slot, node in enumerate(devices)))

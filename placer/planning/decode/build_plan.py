@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from placer.measure.as_now import as_now
+from placer.measure.as_now import AsNow
 from placer.measure.cpu_use import dedicated_cpus, emulator_cpus
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -17,8 +17,8 @@ from placer.model.vm import Bound, CellMode, EmulatorPolicy, Movable, Vm, VmSpec
 from placer.planning.compile.capacity import with_idle
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.devices import DeviceNodes, devices_now
-from placer.planning.compile.loose import Loose, loose_now
-from placer.planning.compile.loose_places import with_devices
+from placer.planning.compile.loose import Loose
+from placer.planning.compile.loose_places import LoosePlaces, with_devices
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement, canonical, view_of
 from placer.planning.compile.row_table import Place
@@ -48,6 +48,12 @@ class PlanBuilder:
     _shared: dict[Hashable, _Alike] = field(default_factory=dict)
     _asking: dict[str, list[int]] | None = None
     _specs: dict[Hashable, VmSpec] = field(default_factory=dict)
+    _standing: AsNow = field(default_factory=AsNow)
+    _loose: LoosePlaces = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the places of VMs that are bound to no node a cell."""
+        self._loose = LoosePlaces(self.compiled.fleet)
 
     def build(self, assignment: Assignment) -> tuple[PlanVm, ...]:
         """Return all placed VMs, immovable ones included, in the fleet's order."""
@@ -101,8 +107,11 @@ class PlanBuilder:
             if known_nodes(one) is not None:
                 yield fixed_placement(host, one, devices.get(vm)), vm
                 continue
-            needs = spec_needs(one.spec, locked_cells=1 if one.spec.cell_mode is CellMode.AUTO else None)
-            yield with_devices(loose_now(one, host), needs, view_of(host), one, host), vm
+            place = self._loose.of(vm, host)
+            if one.spec.devices:
+                needs = spec_needs(one.spec, locked_cells=1 if one.spec.cell_mode is CellMode.AUTO else None)
+                place = with_devices(place, needs, view_of(host), one, host)
+            yield place, vm
 
     def _with_devices(self) -> dict[str, list[int]]:
         """Return host -> the VMs there that have devices."""
@@ -118,7 +127,7 @@ class PlanBuilder:
         fleet = self.compiled.fleet
         ids = host.topology.node_ids
         devices = _devices_of(vm.spec, len(place.parts), place.device_nodes, ids)
-        now = as_now(vm, host)
+        now = self._standing.of(vm, host)
         if now is not None:
             return replace(now, devices=devices)
         pool = host.shared_pool or host.usable_cpus or host.topology.cpus
