@@ -15,7 +15,7 @@ from typing import Any
 
 from placer.errors import InputError
 from placer.failures.kept import Row, reserve_rows, with_bounds
-from placer.failures.slots import STAND_IN, below_all, slots_free, stand_in, stand_ins
+from placer.failures.slots import STAND_IN, below_all, confined_alike, slots_free, stand_in, stand_ins
 from placer.failures.sweep import FailureSweep, domains_of, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
@@ -183,13 +183,18 @@ def _with_room(
     room: Mapping[tuple[str, str], Counter[str]],
     held: Mapping[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]],
 ) -> Fleet:
-    """Return the fleet with stand-ins for what each domain would lose, kept out of that domain, and for slots."""
+    """Return the fleet with stand-ins for slots and for what each domain would lose, these out of that domain and on
+    hosts where what they stand for may be.
+    """
     stand_ins = [vm for vms, _ in held.values() for vm in vms]
     rules = [rule for _, own in held.values() for rule in own]
     lowest = below_all(fleet)
     for (scope, domain), needed in sorted(room.items()):
         label = f"{scope}={domain}"
-        stand_ins += [stand_in(fleet.vm_by_name[name].spec, label, name, lowest) for name in sorted(needed)]
+        lost = [fleet.vm_by_name[name] for name in sorted(needed)]
+        kept = [stand_in(vm.spec, label, vm.name, lowest) for vm in lost]
+        stand_ins += kept
+        rules += confined_alike(fleet, {one.name: vm for one, vm in zip(kept, lost, strict=True)})
         if needed:
             own = fleet.host_by_name[domain] if scope == "host" else None
             hosts = {scope: domain} if own is None else only(own.name, own.labels)

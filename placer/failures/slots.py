@@ -11,7 +11,7 @@ from placer.failures.counts import is_proven, placed_counts
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
 from placer.model.goals import as_most, parse_flavor
-from placer.model.rules import Rule, RuleKind, only, own_name
+from placer.model.rules import Rule, RuleKind, matches, only, own_name
 from placer.model.vm import Vm, VmSpec
 from placer.options import SweepOptions
 from placer.planning.decode.names import assign_names
@@ -48,6 +48,17 @@ def stand_in(spec: VmSpec, label: str, name: str, priority: int) -> Vm:
     return Vm(name=f"{STAND_IN} {label} {name}", spec=own)
 
 
+def confined_alike(fleet: Fleet, of: Mapping[str, Vm]) -> tuple[Rule, ...]:
+    """Return the rules that keep stand-ins, by their names, to hosts on which the VMs may be that they stand for."""
+    out = []
+    for rule in fleet.rules:
+        if rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE) and not rule.is_soft:
+            names = frozenset(name for name, vm in of.items() if matches(rule.members, vm.name, vm.spec.labels))
+            if names:
+                out.append(dataclasses.replace(rule, members={"name": names}))
+    return tuple(out)
+
+
 def stand_ins(fleet: Fleet, rules: Sequence[Rule]) -> dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]]:
     """Return, for each of these rules that holds slots, its stand-ins and what confines them."""
     return {
@@ -75,20 +86,22 @@ def _for_flavor(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], 
 
 
 def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tuple[Rule, ...]]:
-    """Return a slot for each VM, kept apart from it, wherever it comes."""
+    """Return a slot for each VM, kept apart from it, wherever it comes, on a host where it may be."""
     vms: list[Vm] = []
     rules: list[Rule] = []
     lowest = below_all(fleet)
+    of: dict[str, Vm] = {}
     for vm in fleet.vms:
         if rule.covers(vm.name, vm.spec.labels):
             label = f"failover {number} {vm.name}"
             vms.append(stand_in(vm.spec, label, "", lowest))
+            of[vms[-1].name] = vm
             own = own_name(vm.name, vm.spec.labels)
             apart = Rule(
                 kind=RuleKind.APART, members={"name": own}, others={STAND_IN: label}, scope=rule.scope, max_per=0
             )
             rules.append(apart)
-    return tuple(vms), tuple(rules)
+    return tuple(vms), (*rules, *confined_alike(fleet, of))
 
 
 def slots_free(fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) -> dict[int, SlotsFree]:

@@ -13,14 +13,16 @@ from placer.model.plan import Plan
 from placer.model.units import mib_number
 from placer.model.vm import Vm
 
+_UNASKED = "no goal asks for it: rules is not among the goals"
+
 
 def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
     """Return each host that is to be emptied: the VMs that leave it, their memory, and those left there, each with why.
 
-    Why a VM stays is told by what it says itself, by rules and migration domains that close every other host, by a
-    limit on moves that is reached; else by rules that close some of them and by room that was not found on the rest,
-    which `proven` says to be so where the goal ``rules`` is optimal. What rules that tie VMs close is told of the hosts
-    as the plan leaves them.
+    Where no goal asks for rules, that is why a VM stays. Else it is told by what it says itself, by rules and migration
+    domains that close every other host, by a limit on moves that is reached; else by rules that close some of them and
+    by room that was not found on the rest, which `proven` says to be so where the goal ``rules`` is optimal. What rules
+    that tie VMs close is told of the hosts as the plan leaves them.
     """
     if not fleet.drained:
         return []
@@ -30,6 +32,7 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
         if vm.current is not None and vm.current.host in there:
             there[vm.current.host].append(vm)
     limit = _limit_reached(plan)
+    asked = any(goal.name == "rules" for goal in plan.goals)
     closed = ClosedHosts(fleet, plan)
     proven = any(goal.name == "rules" and goal.status == "optimal" for goal in plan.goals)
     rows = []
@@ -43,7 +46,9 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
                 "host": host.name,
                 "moved": len(gone),
                 "moved_mib": mib_number(sum(vm.spec.memory_kib for vm in gone)),
-                "left": [{"vm": vm.name, "why": _why(fleet, host, vm, limit, closed)} for vm in left],
+                "left": [
+                    {"vm": vm.name, "why": _why(fleet, host, vm, limit, closed) if asked else _UNASKED} for vm in left
+                ],
                 "proven": proven,
             }
         )

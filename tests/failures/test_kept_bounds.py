@@ -98,6 +98,31 @@ def test_members_of_a_spread_that_the_hosts_left_do_not_hold_are_lost_in_any_pla
     assert solve_fleet(roomy, goals="placed,rules", rounds=2).goal("rules").value == 0
 
 
+def test_room_is_kept_where_what_fails_may_go() -> None:
+    """The VM of the host that fails may only go to a host that is full: one move to the third makes room."""
+    text = """\
+schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 3, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}]}
+vms:
+  - {name: tied, vcpus: 4, memory: 1GiB, cells: none, host: h-1, nodes: [0]}
+  - {name: free, count: 2, vcpus: 3, memory: 1GiB, cells: none, host: h-2, nodes: [0]}
+rules:
+  - {within: {name: tied}, hosts: [h-1, h-2], name: its disk}
+"""
+    survives = parse_fleet(f"{text}  - {{reserve: {{fail: 1, scope: host}}}}\n".encode(), "fleet.yaml", Path())
+    plan = solve_fleet(survives, goals="placed,rules,moves", max_moves=1, rounds=2)
+    assert (plan.goal("rules").value, plan.goal("rules").status) == (0, "optimal")
+    assert [vm.host for vm in plan.vms if vm.name.startswith("free")].count("h-3") == 1
+    # A slot for it elsewhere is no slot.
+    slot = f"{text}  - {{failover_for: {{name: tied}}, scope: host}}\n"
+    held = parse_fleet(slot.encode(), "fleet.yaml", Path())
+    (row,) = solve_fleet(held, goals="placed,rules", max_moves=0, rounds=2).summary["reserve"]
+    assert (row["free"], row["value"], row["bound"]) == (0, 1, 1)
+    (row,) = solve_fleet(held, goals="placed,rules", max_moves=1, rounds=2).summary["reserve"]
+    assert (row["free"], row["hosts"]) == (1, {"h-2": 1})
+
+
 def test_a_solve_that_was_stopped_does_not_know_its_rules() -> None:
     """Where nobody looked at failures, how far rules are broken is unknown, and nothing behind them is proven."""
     fleet = made((8, 8), ((2, "h-1"),), RESERVE)

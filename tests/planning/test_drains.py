@@ -81,6 +81,12 @@ def test_a_limit_on_moves_is_why(moves: int, why: str) -> None:
     assert [reason for name, reason in left(plan).items() if name != "stay"] == [why] * (2 - moves)
 
 
+def test_goals_that_do_not_ask_are_why() -> None:
+    """Where rules are not among the goals nothing empties a host, and no lack of room is told instead."""
+    plan = solve_fleet(fleet_of(drain("h-1")), goals="placed,remote,moves")
+    assert set(left(plan).values()) == {"no goal asks for it: rules is not among the goals"}
+
+
 def test_a_rule_a_domain_and_room_are_why() -> None:
     """A rule that closes all other hosts, hosts of another domain only, and hosts that are full are told apart."""
     bound = fleet_of(drain("h-1"), Rule(kind=RuleKind.WITHIN, members={"app": "a"}, hosts={"name": "h-1"}, name="here"))
