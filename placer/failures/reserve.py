@@ -22,7 +22,7 @@ from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_leas
 from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
-from placer.model.plan import GoalResult, Plan, PlanVm
+from placer.model.plan import Change, GoalResult, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind, only
 from placer.model.vm import Vm
 from placer.options import SweepOptions
@@ -220,25 +220,32 @@ def _without(fleet: Fleet, plan: Plan) -> Plan:
 
 
 def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
-    """Return a VM whose shared vCPUs float over all that is free on their nodes now; one bound to sets is as it was."""
+    """Return a VM whose shared vCPUs float over all that is free on their nodes now.
+
+    One bound to sets is as it was; one that stays has the cpusets that it has, as far as they are free.
+    """
     if planned.bound:
         return planned
     host = use.host
     node_of = host.topology.node_of_cpu
     taken = use.taken
     pins = dict(planned.pins)
+    now = vm.current.pins if vm.current is not None and planned.change.stays else {}
     for vcpu, pin in planned.pins.items():
         if not vm.spec.is_dedicated(vcpu):
-            pins[vcpu] = (host.topology.node(node_of[min(pin)]).cpus & host.shared_pool) - taken
+            free = (host.topology.node(node_of[min(pin)]).cpus & host.shared_pool) - taken
+            pins[vcpu] = now.get(vcpu, free) - taken or free
     if pins == dict(planned.pins):
         return planned
     before, after = frozenset().union(*planned.pins.values()), frozenset().union(*pins.values())
     own = {before: after}
+    kept = planned.change is Change.FOLLOW and pins == {vcpu: now.get(vcpu, cpus) for vcpu, cpus in pins.items()}
     return dataclasses.replace(
         planned,
         pins=pins,
         emulator=None if planned.emulator is None else own.get(planned.emulator, planned.emulator),
         iothreads={number: own.get(cpus, cpus) for number, cpus in planned.iothreads.items()},
+        change=Change.NONE if kept else planned.change,
     )
 
 

@@ -11,6 +11,7 @@ from placer.check.check import check
 from placer.errors import InputError
 from placer.failures.reserve import ReservedPlan, plan_with_reserve, without_reserve
 from placer.model.fleet import Fleet
+from placer.model.plan import Change
 from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
 from placer.planner import solve_with
@@ -104,3 +105,18 @@ def test_vms_that_float_where_room_was_kept_float_on(tmp_path: Path) -> None:
     for vm in found.plan.vms:
         if vm.name.startswith("f"):
             assert set(vm.pins.values()) == {frozenset(range(16))}
+
+
+def test_vms_that_stay_keep_their_cpusets_where_room_was_kept(tmp_path: Path) -> None:
+    """A VM whose cpuset is narrower than its node has that one: it came to float over the node, and was refused."""
+    text = FLOATING.replace(
+        'cpus: "8-15", memory: 16GiB}', 'cpus: "8-15", memory: 16GiB}, {id: 2, cpus: "16-19", memory: 16GiB}'
+    )
+    text = text.replace("vcpus: 14", "vcpus: 16").replace("nodes: []", 'nodes: [2], pins: {0: "17-18", 1: "17-18"}')
+    (tmp_path / "fleet.yaml").write_text(text)
+    fleet = read_fleet(tmp_path / "fleet.yaml")
+    found = planned(fleet)
+    assert found.clean and found.rounds > 1 and check(fleet, found.plan).ok
+    for vm in found.plan.vms:
+        if vm.name.startswith("f"):
+            assert set(vm.pins.values()) == {frozenset({17, 18})} and vm.change is Change.NONE
