@@ -86,11 +86,15 @@ def test_lint_says_what_is_unwise(placer: Placer, fleet_file: Path) -> None:
 
 
 def test_conflicts_name_the_cause_and_a_cure(placer: Placer, fleet_file: Path) -> None:
-    """--conflicts names the VM that fits nowhere with its verified cures; a fleet that fits has none."""
+    """--conflicts names the VM that fits nowhere with its verified cures, before the totals; that none is proven of a
+    fleet that fits is said.
+    """
+    said = placer("check", fleet_file, "--conflicts").out.splitlines()[0]
+    assert said.endswith("fleet.yaml: valid; no conflict of VMs and rules is proven")
     assert placer("check", fleet_file, "--conflicts", "--json").envelope["result"]["conflict"] is None
     fleet_file.write_text(fleet_file.read_text() + "  - {name: big, vcpus: 2, memory: 20GiB, cells: none}\n")
     run = placer("check", fleet_file, "--conflicts")
-    assert run.code == 0 and "conflict: VM big has no place" in run.out
+    assert run.code == 0 and run.out.splitlines()[1].startswith("conflict: VM big has no place")
     assert "cure: let this VM (big) use 2 nodes: cells: 2" in run.out
     conflict = placer("check", fleet_file, "--conflicts", "--json").envelope["result"]["conflict"]
     assert conflict["vms"] == ["big"] and conflict["rules"] == [] and all(c["cures_all"] for c in conflict["cures"])

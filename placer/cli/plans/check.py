@@ -64,13 +64,16 @@ def check(
         text = f"{fleet}: {'not valid' if failure else 'valid'}"
         if placement and not failure:
             return _placement(model, report, text, terminal, None if show_all else MOST)
+        conflict = _conflict(model) if conflicts and not failure else None
+        if conflicts and not failure and conflict is None:
+            text += "; no conflict of VMs and rules is proven"
         return _answer(
             report,
             text,
             failure,
             terminal,
             remarks=_lint(model) if lint and not failure else (),
-            conflict=_conflict(model) if conflicts and not failure else None,
+            conflict=conflict,
         )
     if fleet == plan == STDIN:
         raise InputError("fleet and plan cannot both come from standard input", cure="give one of them as a file")
@@ -169,9 +172,11 @@ def _answer(
 
     def draw(console: Console) -> None:
         console.print(text, soft_wrap=True)
+        for line in conflict_lines(conflict) if conflict is not None else ():
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
         if report.ok:
             _draw_measured(report.measured, plan, console)
-        for line in (*map(str, remarks), *(conflict_lines(conflict) if conflict is not None else ())):
+        for line in map(str, remarks):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     return Answer(data=data, text=draw, failure=failure)
