@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from benchmarks.truth.floats import cpuset
+from benchmarks.truth.floats import Part, cpuset, parts_on
 from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
 from benchmarks.truth.places import Place
 from benchmarks.truth.reads.reading import Host, Inventory, Vm
@@ -187,7 +187,11 @@ def _node_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
 
 def _floats_over(place: Place) -> set[int]:
     """Return the CPUs that a VM which floats runs on."""
-    return {cpu for part in place.parts for cpu in (*part.own, *(cpuset(place.host, part) if part.floating else ()))}
+    return {cpu for part in place.parts for cpu in _cpus_of(place.host, part)}
+
+
+def _cpus_of(host: Host, part: Part) -> set[int]:
+    return {*part.own, *(cpuset(host, part) if part.floating else ())}
 
 
 def _l3_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
@@ -231,7 +235,7 @@ def _l3_domain(host: Host, cpu: int) -> Domain:
 def start_excess(inventory: Inventory, rule: Rule) -> dict[Domain, int]:
     """Return what a rule that ties VMs is broken by now, a domain each; for an affinity under None.
 
-    A VM on unknown nodes counts on each node of its host.
+    A VM that is not on one node a cell counts on each node that it may run on.
     """
     counts: dict[Domain, int] = defaultdict(int)
     others: dict[Domain, int] = defaultdict(int)
@@ -266,7 +270,9 @@ def _domains_now(host: Host, vm: Vm, rule: Rule) -> set[Domain]:
     if rule.scope not in ("node", "l3"):
         domain = _host_domain(rule, host)
         return set() if domain is None else {domain}
-    nodes = set(vm.nodes if vm.nodes is not None else (node.id for node in host.nodes if node.cpus))
+    nodes = set(vm.nodes or ())
+    if vm.nodes is None:
+        nodes = {host.node_of[cpu] for part in parts_on(vm, host, stays=True) for cpu in _cpus_of(host, part)}
     if rule.scope == "node":
         return {(host.name, node) for node in nodes}
     cpus = set[int]().union(*vm.pins.values())

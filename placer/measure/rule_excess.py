@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from placer.measure.as_now import as_now
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -124,8 +125,8 @@ def planned_domains(fleet: Fleet, plan: Plan) -> Domains:
 def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
     """Return the excess of every pair that is broken now.
 
-    A VM whose nodes are not known counts on each node of its host where it could be: what is not known to be better may
-    stay as it is.
+    A VM that is not on one node a cell counts on each node that its CPUs are bound to, and where nothing binds them on
+    each that it could be on: what is not known to be better may stay as it is.
     """
 
     def host(number: int) -> Host | None:
@@ -141,7 +142,9 @@ def start_excess(fleet: Fleet, index: RuleIndex) -> dict[Pair, int]:
         topology = at.topology
         cells = fleet.vms[number].spec.cells
         if now.nodes is None:
-            nodes = set(topology.node_ids)
+            there = as_now(fleet.vms[number], at)
+            pins = set() if there is None else set(there.pins.values())
+            nodes = {topology.node_of_cpu[cpu] for pin in pins for cpu in pin} or set(topology.node_ids)
         elif len(cells) == len(now.nodes):
             nodes = {node for node, cell in zip(now.nodes, cells, strict=True) if cell.vcpus}
         else:
