@@ -23,6 +23,9 @@ from placer.planning.compile.compile import compile_fleet
 from placer.planning.room import Room
 from solvers.problem import IntArray, Problem
 
+Kind = tuple[int, int | None]
+"""VMs of one kind are alike once their host has failed: see `kind_of`."""
+
 ROOMIEST = 128
 """VMs are first fitted on so many of the roomiest kinds of host of a shape, on all only if they do not fit there."""
 
@@ -43,17 +46,17 @@ def harmless_hosts(
     """
     wanted = _wanted(fleet, failures, counted)
     probes: list[Vm] = []
-    numbers: dict[tuple[int, int | None], int] = {}
+    numbers: dict[Kind, int] = {}
     specs = SpecNumbers()
     names = fleet.vm_by_name
     tied = [rule for rule in fleet.rules if rule.kind in TYING or "name" in (rule.members or {})]
     everyone = any(rule.kind is RuleKind.ALONE for rule in tied)
     for name in sorted({name for demand in wanted.values() for name in demand}):
         vm = names[name]
-        kind = (specs.of(vm.spec), _cells_now(vm))
+        kind = kind_of(vm, specs)
         if kind not in numbers:
             numbers[kind] = len(probes)
-            probes.append(_homeless(vm, f"\0{len(probes)}"))
+            probes.append(homeless(vm, f"\0{len(probes)}"))
     if not probes:
         return {key for key, demand in wanted.items() if not demand}
     asked = dataclasses.replace(fleet, vms=(*fleet.vms, *probes), digest="")
@@ -73,18 +76,19 @@ def harmless_hosts(
         if not all(loose[name] for name in demand):
             continue
         gone = Counter(class_of[host] for host in failures[key] if host in class_of)
-        need = Counter(int(flavors[numbers[specs.of(names[name].spec), _cells_now(names[name])]]) for name in demand)
+        need = Counter(int(flavors[numbers[kind_of(names[name], specs)]]) for name in demand)
         if not fit.lost(gone, need):
             found.add(key)
     return found
 
 
-def _cells_now(vm: Vm) -> int | None:
+def kind_of(vm: Vm, specs: SpecNumbers) -> Kind:
+    """Return what makes VMs whose host failed look for a place alike: spec, and how many cells the guest has."""
     nodes = None if vm.current is None else vm.current.nodes
-    return None if nodes is None else len(nodes)
+    return specs.of(vm.spec), None if nodes is None else len(nodes)
 
 
-def _homeless(vm: Vm, name: str) -> Vm:
+def homeless(vm: Vm, name: str) -> Vm:
     """Return a VM like one whose host failed: it looks for a place anew, with the cells that its guest has."""
     nodes = None if vm.current is None else vm.current.nodes
     return Vm(name=name, spec=vm.spec, current=Current(host="\0", nodes=nodes))

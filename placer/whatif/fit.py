@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.kept import Row, reserve_rows
 from placer.failures.reserve import MOST_SOLVES, without_reserve
+from placer.failures.screened import by_room, screened_sweep
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import standing, sweep_failures
 from placer.measure.score import goal_values
@@ -115,7 +116,8 @@ def _reserve(fleet: Fleet, new: Sequence[Vm], found: Fit, rules: Sequence[Rule],
     """Return what each reserve rule keeps with the new VMs where they go; `fleet` has none of the rules."""
     after = _after(fleet, new, found)
     sweeps = {
-        number: sweep_failures(
+        number: screened_sweep(after, rule, limits)
+        or sweep_failures(
             Variant(name="fit", fleet=after),
             None,
             rule.scope,
@@ -169,7 +171,7 @@ def _found(fleet: Fleet, new: Sequence[Vm], held: Slots, max_moves: int, options
             on[vm.current.host].append(vm)
     everyone = [host for host in fleet.hosts if not host.failed]
     # Slots may be anywhere, and anything may fail: all hosts are planned at once then.
-    open_hosts = _by_room(fleet, on) if held == _NO_SLOTS else everyone
+    open_hosts = by_room(fleet, on) if held == _NO_SLOTS else everyone
     many = FIRST_HOSTS if held == _NO_SLOTS else len(everyone)
     found = None
     while found is None or found.unplaced:
@@ -211,20 +213,6 @@ def _new_vms(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]]) -> tuple[Vm, ..
             names.add(name)
             made.append(one.vm(name))
     return tuple(made)
-
-
-def _by_room(fleet: Fleet, on: dict[str, list[Vm]]) -> list[Host]:
-    """Return the hosts that take VMs: alternately those with the most CPUs free and those with the most memory free."""
-    hosts = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
-    cpus, memory = {}, {}
-    for host in hosts:
-        there = on.get(host.name, ())
-        cpus[host.name] = len(host.usable_cpus) * host.cpu_ratio - sum(vm.spec.vcpus for vm in there)
-        whole = sum(node.memory_kib for node in host.topology.nodes)
-        memory[host.name] = whole - sum(vm.spec.memory_kib for vm in there)
-    by_cpus = sorted(hosts, key=lambda host: (-cpus[host.name], -memory[host.name]))
-    by_memory = sorted(hosts, key=lambda host: (-memory[host.name], -cpus[host.name]))
-    return list({host.name: host for pair in zip(by_cpus, by_memory, strict=True) for host in pair}.values())
 
 
 def _planned(
