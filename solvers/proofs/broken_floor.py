@@ -8,10 +8,12 @@ all such sets the moves that mend most bound what the moves allowed can mend.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 from solvers.objective import Objective, RuleExcess
 from solvers.pattern_sums import PatternSums
 from solvers.problem import CrossRule, Problem
+from solvers.proofs.no_room import crowded
 from solvers.proofs.savings import Savings, moves_to_save, saved
 from solvers.result import HostPattern
 from solvers.rule_excess import excess_of, members_at_start
@@ -25,58 +27,100 @@ def broken_floor(problem: Problem, objective: Objective) -> int:
     limits = [limit for limit in (problem.budget.moves, problem.budget.migrations) if limit is not None]
     if not limits:
         return 0
-    steps = _steps(problem, objective)
-    return saved(steps, None) - saved(steps, min(limits))
+    broken = _Broken.of(problem, objective)
+    steps = broken.steps()
+    floor = saved(steps, None) - saved(steps, min(limits))
+    if problem.budget.moves is not None:
+        # A VM that makes room may do so by another node of its host: that is a move, but no migration.
+        halves = broken.halves()
+        floor = max(floor, -(-(saved(halves, None) - saved(halves, problem.budget.moves)) // 2))
+    return floor
 
 
 def mending_moves(problem: Problem, objective: Objective, most: int) -> int:
     """Return how many VMs have to change host at least for an objective to be no more than `most`."""
-    steps = _steps(problem, objective)
+    steps = _Broken.of(problem, objective).steps()
     return moves_to_save(steps, saved(steps, None) - most)
 
 
-def _steps(problem: Problem, objective: Objective) -> Savings:
-    """Return what moves can mend of all that is broken at the start."""
-    term = objective.term(RuleExcess)
-    if term is None or not any(rule.goal == term.goal for rule in problem.rules):
-        return []
-    now = tuple(
-        HostPattern(host_class=number, count=one.count, placements=one.content)
-        for number, one in enumerate(problem.classes)
-    )
-    state = PatternSums.of(problem, now)
-    root: dict[int, int] = {}
+@dataclass(slots=True, kw_only=True)
+class _Broken:
+    """What is broken at the start.
 
-    def find(flavor: int) -> int:
-        while root.setdefault(flavor, flavor) != flavor:
-            root[flavor] = root[root[flavor]]
-            flavor = root[flavor]
-        return flavor
+    Attributes
+    ----------
+    sets : the rules of each set that has members in common. total : what each lacks. most : what one move mends of it
+    at most.
+    """
 
-    broken: list[tuple[tuple[int, ...], int, int]] = []
-    for index, rule in enumerate(problem.rules):
-        if rule.goal != term.goal or not rule.weight or (each := _by_a_move(problem, state, index)) is None:
-            continue
-        excess = sum(excess_of(problem, state, index)[1].values())
-        moving = rule.members if rule.kind != "apart" else (*rule.members, *problem.rules[rule.against].members)
-        if excess and moving:
-            broken.append((moving, rule.weight * excess, rule.weight * min(each, excess)))
-            for flavor in moving:
-                root[find(flavor)] = find(moving[0])
-    total: dict[int, int] = defaultdict(int)
-    by_flavor: dict[int, int] = defaultdict(int)
-    for moving, excess, each in broken:
-        total[find(moving[0])] += excess
-        for flavor in set(moving):
-            by_flavor[flavor] += each
-    most: dict[int, int] = defaultdict(int)
-    for flavor, each in by_flavor.items():
-        most[find(flavor)] = max(most[find(flavor)], each)
-    steps: Savings = []
-    for one, excess in total.items():
-        whole, rest = divmod(excess, most[one])
-        steps += [(most[one], whole), (rest, 1)]
-    return steps
+    problem: Problem
+    state: PatternSums
+    sets: list[list[int]]
+    total: list[int]
+    most: list[int]
+
+    @classmethod
+    def of(cls, problem: Problem, objective: Objective) -> _Broken:
+        """Find the rules that count towards an objective and that only moves can mend."""
+        now = tuple(
+            HostPattern(host_class=number, count=one.count, placements=one.content)
+            for number, one in enumerate(problem.classes)
+        )
+        made = cls(problem=problem, state=PatternSums.of(problem, now), sets=[], total=[], most=[])
+        term = objective.term(RuleExcess)
+        root: dict[int, int] = {}
+
+        def find(flavor: int) -> int:
+            while root.setdefault(flavor, flavor) != flavor:
+                root[flavor] = root[root[flavor]]
+                flavor = root[flavor]
+            return flavor
+
+        broken: list[tuple[int, tuple[int, ...], int, int]] = []
+        for index, rule in enumerate(problem.rules):
+            if term is None or rule.goal != term.goal or not rule.weight:
+                continue
+            each = _by_a_move(problem, made.state, index)
+            excess = 0 if each is None else sum(excess_of(problem, made.state, index)[1].values())
+            moving = rule.members if rule.kind != "apart" else (*rule.members, *problem.rules[rule.against].members)
+            if each is not None and excess and moving:
+                broken.append((index, moving, rule.weight * excess, rule.weight * min(each, excess)))
+                for flavor in moving:
+                    root[find(flavor)] = find(moving[0])
+        number: dict[int, int] = {}
+        by_flavor: dict[int, int] = defaultdict(int)
+        for index, moving, excess, each in broken:
+            at = number.setdefault(find(moving[0]), len(number))
+            if at == len(made.sets):
+                made.sets.append([])
+                made.total.append(0)
+            made.sets[at].append(index)
+            made.total[at] += excess
+            for flavor in set(moving):
+                by_flavor[flavor] += each
+        made.most = [0] * len(made.sets)
+        for flavor, each in by_flavor.items():
+            at = number[find(flavor)]
+            made.most[at] = max(made.most[at], each)
+        return made
+
+    def steps(self) -> Savings:
+        """Return what moves can mend."""
+        return [step for at in range(len(self.sets)) for step in self._steps_of(at)]
+
+    def halves(self) -> Savings:
+        """Return twice what moves can mend, where groups for which there is no room take two moves each."""
+        alone = {index: len(rules) == 1 for rules in self.sets for index in rules}
+        double = crowded(self.problem, self.state, alone) if alone else set()
+        steps: Savings = []
+        for at, rules in enumerate(self.sets):
+            each = 1 if len(rules) == 1 and rules[0] in double else 2
+            steps += [(each * saving, many * (2 if each == 1 else 1)) for saving, many in self._steps_of(at)]
+        return steps
+
+    def _steps_of(self, at: int) -> Savings:
+        whole, rest = divmod(self.total[at], self.most[at])
+        return [(self.most[at], whole), (rest, 1)]
 
 
 def _by_a_move(problem: Problem, state: PatternSums, index: int) -> int | None:

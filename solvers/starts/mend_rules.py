@@ -266,7 +266,7 @@ class _Mending:
             self._put(host, place, -1)
             found = self._best(flavor, option.shut)
             if found is None and leavers:
-                found = self._room_for(flavor, option.shut, before)
+                found = self._room_for(flavor, option.shut, before, spare=spare)
             if found is None:
                 break
             self._put(found[1], found[2], 1)
@@ -288,8 +288,10 @@ class _Mending:
 
         return best_place(self.fleet, flavor, shut=closed)
 
-    def _room_for(self, flavor: int, shut: Shut, before: _Before) -> tuple[Vector, int, int] | None:
-        """Let another VM leave a host for another one; return where the one in hand has room then."""
+    def _room_for(self, flavor: int, shut: Shut, before: _Before, *, spare: bool) -> tuple[Vector, int, int] | None:
+        """Let another VM leave, and mend a rule by that unless there are moves to `spare`; return where the one in
+        hand has room then.
+        """
         fleet, tables, counts = self.fleet, self.fleet.tables, self.counts
         hosts, places = tables.places(flavor)
         open_ = ~(counts.would_break(flavor, hosts, places) | shut(hosts, places))
@@ -305,12 +307,13 @@ class _Mending:
         for _, _, _, host, place, other in sorted(options)[:LEAVERS]:
             mark, one = len(fleet.journal), int(tables.flavor[other])
             before.note(one)
+            least = before.mended() + (not spare)
             self._put(host, other, -1)
             found = self._best(one, partial(_is_on, host))
             if found is not None:
                 self._put(found[1], found[2], 1)
                 closed = counts.would_break(flavor, np.array([host]), np.array([place]))
-                if fleet.within_budget() and not closed[0]:
+                if fleet.within_budget() and not closed[0] and before.mended() >= least:
                     return fleet.vector(), host, place
             self._undo(mark)
         return None
