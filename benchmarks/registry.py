@@ -90,6 +90,7 @@ _MODULES = {
     "live": "benchmarks.live",
     "rules": "benchmarks.rules",
     "live-rules": "benchmarks.live_rules",
+    "pairs": "benchmarks.pairs",
     "balance": "benchmarks.balance",
     "move-orders": "benchmarks.move_orders",
     "reserves": "benchmarks.reserves",
