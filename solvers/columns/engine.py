@@ -236,6 +236,9 @@ class _Run:
             return
         if not self._done(phase) and phase.uneven and kit.clock.next_round():
             phase.cover()
+        if not self._done(phase) and phase.unlike:
+            phase.dive()
+            phase.generate_on()
         if not self._done(phase):
             phase.program(residual=FEW, budget=PROGRAM_BUDGET, is_round=False)
         if not self._done(phase) and phase.whole_hosts and kit.clock.next_round():

@@ -28,8 +28,10 @@ from solvers.columns.pricing.packed import Packer
 from solvers.problem import IntArray
 
 SMOOTHING = 0.6
-RESERVE = 0.2
-"""Share of the time that is kept for making an answer of the columns."""
+RESERVE, LONG_RESERVE = 0.2, 0.5
+"""Share of the time that is kept for making an answer of the columns: more where generation ends before its end."""
+PATIENCE, LITTLE = 30, 2e-3
+"""Rounds in which the master has to win so much of its value, where generation ends before its end."""
 CLOSE = 2e-7
 """Relative distance of master and bound at which column generation is done."""
 
@@ -48,7 +50,8 @@ class Generator:
     """Generates columns for one objective with the earlier ones held.
 
     `held` are the earlier objectives' values; `penalty` (objectives,) weights of earlier objectives that are
-    minimised beside this one instead of held (0: held). `scale` is the grid of the duals.
+    minimised beside this one instead of held (0: held). `scale` is the grid of the duals. `to_the_end` says whether
+    columns are generated until none pays, or until many rounds bring little.
     """
 
     pool: Pool
@@ -64,6 +67,7 @@ class Generator:
     enumerator: Enumerator
     batches: LiveBatches
     clock: Clock
+    to_the_end: bool = True
     master: Master = field(init=False)
     answer: MasterAnswer | None = None
     best: Bound | None = None
@@ -164,17 +168,23 @@ class Generator:
             duals.migrations / duals.scale,
         )
 
-    def run(self, tell: Callable[[], bool], *, reserve: float = RESERVE) -> None:
+    def run(self, tell: Callable[[], bool], *, reserve: float | None = None) -> None:
         """Generate until master and bound meet, nothing is found, `tell` says it is enough, or the clock stops it.
 
-        `reserve` is the share of the time that is left for what has to follow.
+        `reserve` is the share of the time that is left for what has to follow (None: what is usual).
         """
+        if reserve is None:
+            reserve = RESERVE if self.to_the_end else LONG_RESERVE
         stale = 0
         smooth = False
+        values: list[float] = []
         while self.clock.next_round(reserve=reserve):
             before = self.best
             found = self.step()
             if tell() or self.answer is None or self._closed() or self.clock.stopped:
+                return
+            values.append(self.answer.value)
+            if not self.to_the_end and self._wins_little(values):
                 return
             if found:
                 stale = 0
@@ -191,6 +201,12 @@ class Generator:
             smooth = not smooth and bool(found) and not improved
             if self._closed() or stale > 1:
                 return
+
+    def _wins_little(self, values: Sequence[float]) -> bool:
+        """Tell whether the last rounds have brought little; the first ones bring nothing while columns are few."""
+        if len(values) < 4 * PATIENCE:
+            return False
+        return values[-PATIENCE] - values[-1] < LITTLE * abs(values[-1])
 
     def _closed(self) -> bool:
         if self.answer is None or self.best is None:
@@ -275,6 +291,8 @@ class Generator:
         listed = self.enumerator.price(state, tables.prices)
         if listed is not None:
             return -listed[0], listed[1]
+        if self.packer.is_wide(state):
+            return row_bound(self.pool.evaluator.model, state, duals), self.packer.wide(state, tables.prices)
         offer = tables.offer(state)
         least, patterns = None, offer.patterns
         if offer.most is not None:

@@ -75,6 +75,7 @@ class Phase:
             batches=kit.batches,
             clock=kit.clock,
             seed=kit.seed,
+            to_the_end=not self.unlike,
         )
 
     def _scale(self) -> int:
@@ -103,6 +104,12 @@ class Phase:
         """Generate columns until master and bound meet."""
         self.generator.start_bound()
         self.generator.run(self.tell)
+
+    def generate_on(self) -> None:
+        """Generate what was left when the last rounds brought little, for the bound."""
+        if not self.closed():
+            self.generator.to_the_end = True
+            self.generator.run(self.tell)
 
     def resume(self, earlier: Phase | None) -> None:
         """Take over the bound of an earlier phase of the objective, and with it its prices."""
@@ -166,6 +173,12 @@ class Phase:
     def uneven(self) -> bool:
         """Whether which hosts to use is the question, and there are many kinds of them."""
         return self.kit.model.problem.objectives[self.objective].host_cost and len(self.kit.model.states) >= UNEVEN
+
+    @property
+    def unlike(self) -> bool:
+        """Whether hosts alike are filled with VMs that nearly all differ: what columns have to fit together most."""
+        kit = self.kit
+        return all(kit.packer.is_wide(state) for state in kit.model.states)
 
     def cover(self) -> bool:
         """Choose whole hosts from the columns by HiGHS, a round; return whether the answer is better."""
@@ -307,7 +320,7 @@ class Phase:
         kit = self.kit
         if self.generator.answer is None:
             return False
-        diver = Diver(self.generator, kit.model)
+        diver = Diver(self.generator, kit.model, brisk=self.unlike)
         better = False
         for number in range(DIVES):
             if not kit.clock.next_round():

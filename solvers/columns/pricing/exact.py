@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -207,13 +206,19 @@ def row_bound(model: StateModel, state: State, duals: Duals) -> int:
 
 
 def _cut_knapsack(value: IntArray, upper: IntArray, use: IntArray, room: int) -> int:
-    """Return a bound on the value of at most `upper` copies each within `room`: the last one may be cut."""
+    """Return a bound on the value of at most `upper` copies each within `room`: the last one may be cut.
+
+    Any price of the row makes one: what the room is worth at it, and what items are worth above. The best price is that
+    of the item which is cut; floating point only decides which that is.
+    """
     free = use == 0
     total = int((value[free] * upper[free]).sum())
-    items = zip(value[~free].tolist(), upper[~free].tolist(), use[~free].tolist(), strict=True)
-    for v, n, u in sorted(items, key=lambda item: Fraction(-item[0], item[2])):
-        if n * u >= room:
-            return int(total - (-v * room // u))
-        total += n * v
-        room -= n * u
-    return total
+    value, upper, use = value[~free], upper[~free], use[~free]
+    order = np.argsort(-value / use, kind="stable")
+    cut = int(np.searchsorted(np.cumsum((upper * use)[order].astype(np.float64)), room))
+    items: list[tuple[int, int, int]] = list(zip(value.tolist(), upper.tolist(), use.tolist(), strict=True))
+    if cut == len(order):
+        return total + sum(v * n for v, n, _ in items)
+    price, _, unit = items[int(order[cut])]
+    above = sum(n * max(0, v * unit - price * u) for v, n, u in items)
+    return total - (-(price * room + above) // unit)

@@ -1,18 +1,25 @@
-"""Cheap patterns for any host: items taken in the order of value per weighted size, under many weightings at once."""
+"""Cheap patterns for any host: items taken in the order of value per weighted size, under many weightings at once; and
+for many hosts alike that nothing is on yet, with VMs that nearly all differ, sets that grow side by side.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from solvers.columns.duals import Prices
-from solvers.columns.model import Pattern, State, StateModel
+from solvers.columns.model import Pattern, State, StateModel, pattern_of
+from solvers.columns.pricing.beam import Items, valuable_sets
 from solvers.problem import IntArray
 
 WEIGHTINGS = 48
 BEST = 6
 """Patterns of a state that are kept."""
+MANY_HOSTS, MANY_FLAVORS = 12, 60
+FEW_ALIKE = 3
+"""VMs of a flavor, on average, from which on they do not nearly all differ."""
 
 
 @dataclass(slots=True)
@@ -22,6 +29,36 @@ class Packer:
     model: StateModel
     seed: int
     _weightings: dict[int, IntArray] = field(default_factory=dict)
+    _keys: IntArray | None = None
+
+    def is_wide(self, state: State) -> bool:
+        """Tell whether a state has many hosts, all empty, for VMs that nearly all differ and have a place each."""
+        model, shape = self.model, self.model.problem.shapes[state.shape]
+        flavors = len(model.problem.flavors)
+        return bool(
+            state.count >= MANY_HOSTS
+            and shape.placements == flavors >= MANY_FLAVORS
+            and int(model.demand.sum()) < FEW_ALIKE * flavors
+            and not state.own
+            and not model.phantom.any()
+            and not shape.hinges
+            and len(np.unique(shape.flavor)) == flavors
+        )
+
+    def wide(self, state: State, prices: Prices) -> tuple[Pattern, ...]:
+        """Return patterns of a state that `is_wide`, the most valuable first."""
+        model = self.model
+        worth = prices.value[model.offset[state.shape] : model.offset[state.shape + 1]]
+        view = model.view(state, np.nonzero(worth > 0)[0])
+        chosen = view.placements
+        if not len(chosen):
+            return ()
+        if self._keys is None:
+            self._keys = np.random.default_rng([self.seed, 3]).integers(1, 1 << 62, size=len(model.phantom))
+        items = Items(value=worth[chosen], use=view.use, upper=view.upper, room=state.lead.capacity)
+        sets = valuable_sets(items, self._keys[view.flavor])
+        found = [pattern_of(Counter(chosen[one].tolist())) for one in sets]
+        return tuple(pattern for pattern in found if model.fits(state, pattern))
 
     def patterns(self, state: State, prices: Prices) -> tuple[Pattern, ...]:
         """Return patterns that fit, the most valuable first."""
