@@ -11,6 +11,9 @@ from placer.model.cpu_topology import CpuTopology, cut_sockets
 from placer.model.host import Topology
 from placer.model.plan import PlanVm
 
+Distances = tuple[tuple[int, ...], ...]
+"""A row a guest cell: 10 is its own memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyChoice:
@@ -48,7 +51,9 @@ class GuestTopology:
     """A VM's choices of topology on its planned host, what it is shown first.
 
     `cells` is how many cells the guest sees, `nodes` on how many nodes of its host its vCPUs may run; `known_cores` and
-    `known_l3` how many vCPUs have a core, or an L3 domain, that they never leave.
+    `known_l3` how many vCPUs have a core, or an L3 domain, that they never leave. `told` are the distances between its
+    cells that the guest is told, `real` those of the nodes that they are on; None where it has one cell or is told
+    none.
     """
 
     name: str
@@ -59,6 +64,8 @@ class GuestTopology:
     known_cores: int
     known_l3: int
     choices: tuple[TopologyChoice, ...]
+    told: Distances | None = None
+    real: Distances | None = None
 
 
 def guest_topologies(vm: PlanVm, host: Topology, shown: CpuTopology) -> GuestTopology:

@@ -11,6 +11,7 @@ from placer.errors import InputError
 from placer.model.cpuset import parse_cpuset
 from placer.model.host import Host, NodeKind, Topology
 from placer.model.vm import CpuPolicy, Vm
+from placer.read.domains.distances import told_distances
 from placer.read.domains.pins import core_pairs
 
 if TYPE_CHECKING:
@@ -114,24 +115,8 @@ class Guest:
 
     @cached_property
     def distances(self) -> list[list[int]] | None:
-        """The distances that the XML tells between its cells, in the order of their ids; None where it tells none.
-
-        What it leaves out is libvirt's default, 10 within a cell and 20 beside it.
-        """
-        found = [] if self.root is None else self.root.findall("cpu/numa/cell")
-        order = sorted(zip(self._cell_ids(), found, strict=True), key=lambda pair: pair[0])
-        if not any(cell.find("distances") is not None for cell in found):
-            return None
-        ids = [number for number, _ in order]
-        rows = []
-        for own, cell in order:
-            row = {other: 10 if other == own else 20 for other in ids}
-            for sibling in cell.findall("distances/sibling"):
-                to, value = (sibling.get(name) or "" for name in ("id", "value"))
-                if all(text.isascii() and text.isdigit() and len(text) < 7 for text in (to, value)) and int(to) in row:
-                    row[int(to)] = int(value)
-            rows.append([row[other] for other in ids])
-        return rows
+        """The distances that the XML tells between its cells; see `told_distances`."""
+        return None if self.root is None else told_distances(self.root)
 
     def bound_nodes(self, number: int) -> frozenset[int] | None:
         """Return the host nodes that the XML binds the memory of its cell of this rank to, -1 being the whole guest;

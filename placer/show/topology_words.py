@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from placer.explain.guest_topology import GuestTopology, TopologyChoice
+from placer.explain.guest_topology import Distances, GuestTopology, TopologyChoice
 from placer.show.rows import draw_rows, say
 from placer.show.words import count, figure, visible
 
@@ -29,6 +29,9 @@ def topology_sentences(found: GuestTopology) -> Iterator[str]:
     sees = f"{visible(found.name)} on {visible(found.host)} sees {count(found.cells, 'NUMA node')}"
     runs = f"its {count(found.vcpus, 'vCPU')} run on {count(found.nodes, 'node')} of the host"
     yield f"{sees}; {runs}{'' if found.cells >= found.nodes else ': it cannot place its own memory by them'}."
+    if found.told is not None and found.real is not None:
+        same = "as on the host" if found.told == found.real else f"on the host it is {_rows(found.real)}"
+        yield f"It is told that the distances between its NUMA nodes are {_rows(found.told)}: {same}."
     parts = (("core", found.known_cores), ("L3 domain", found.known_l3))
     loose = [(what, found.vcpus - known) for what, known in parts if known < found.vcpus]
     if loose:
@@ -51,6 +54,10 @@ def topology_sentences(found: GuestTopology) -> Iterator[str]:
             f"Licences by socket count {shown.sockets:,}; desktop Windows runs two sockets and leaves "
             f"{count(idle, 'vCPU')} idle (max_sockets: 2)."
         )
+
+
+def _rows(distances: Distances) -> str:
+    return " / ".join(" ".join(map(str, row)) for row in distances)
 
 
 def _less(shown: TopologyChoice, best: TopologyChoice) -> Iterator[str]:

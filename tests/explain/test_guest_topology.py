@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from placer.cli.app import main
 from placer.explain.guest_topology import TopologyChoice, guest_topologies
 from placer.model.cpu_topology import CpuTopology
 from placer.show.topology_words import topology_sentences
@@ -47,6 +51,34 @@ def test_a_socket_over_cells_is_cut(build: Any) -> None:
     found = choices(build, build.spec(6, 6, cells=2), pins, CpuTopology(sockets=3, cores=2), (0, 1))
     assert (found.cells, found.nodes) == (2, 2)
     assert named(found, sockets=3, cores=2).cut == 1 and named(found, sockets=2, cores=3).cut == 0
+
+
+def test_distances_are_held_against_those_of_the_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the XML tells the guest stands beside what its nodes have; what a new guest is told is that."""
+    sibling = "<sibling id='{}' value='{}'/>"
+    cells = "".join(
+        f"<cell id='{n}' cpus='{n}' memory='1' unit='GiB'><distances>{sibling.format(1 - n, 40)}</distances></cell>"
+        for n in (0, 1)
+    )
+    (tmp_path / "v.xml").write_text(
+        f"<domain type='kvm'><name>v</name><memory unit='GiB'>2</memory><vcpu>2</vcpu><os><type>hvm</type></os>"
+        f"<cpu><numa>{cells}</numa></cpu></domain>"
+    )
+    (tmp_path / "f.yaml").write_text(
+        "schema: placer.inventory/v1\n"
+        "hosts: [{name: h, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}], "
+        "distances: [[10, 21], [21, 10]]}]\n"
+        "vms: [{domain: v.xml}, {name: new, vcpus: 2, memory: 2GiB, cells: 2}]\n"
+    )
+    plan = str(tmp_path / "p.json")
+    assert main(["solve", str(tmp_path / "f.yaml"), "-o", plan, "--rounds", "1"]) == 0
+    for name, told in (
+        ("v", "10 40 / 40 10: on the host it is 10 21 / 21 10."),
+        ("new", "10 21 / 21 10: as on the ho"),
+    ):
+        capsys.readouterr()
+        assert main(["explain", plan, name, "--topology"]) == 0
+        assert told in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_floats_is_not_judged(build: Any) -> None:

@@ -69,8 +69,11 @@ def explain(
 
 def _topology(plan: Plan, fleet: Fleet, name: str | None) -> Answer:
     from placer.emit.domain.cpu_topology import topology_shown
+    from placer.emit.domain.elements import guest_distances
     from placer.emit.domain.files import source_xml
     from placer.explain.guest_topology import guest_topologies
+    from placer.read.domains.distances import told_distances
+    from placer.read.text.xml import parse_xml
     from placer.show.topology_words import draw_guest_topology
 
     planned = None if name is None else plan.vm_by_name.get(name)
@@ -78,8 +81,14 @@ def _topology(plan: Plan, fleet: Fleet, name: str | None) -> Answer:
         what = "--topology is of one VM" if name is None else f"the plan has no place for a VM {name!r}"
         raise InputError(what, field="VM", cure="name a VM that the plan places")
     known, host = fleet.vm_by_name[planned.name], fleet.host_by_name[planned.host]
-    shown = topology_shown(planned, known.spec, host, source_xml(known, fleet))
+    xml = source_xml(known, fleet)
+    shown = topology_shown(planned, known.spec, host, xml)
     found = guest_topologies(planned, host.topology, shown)
+    if planned.shown and len(planned.cells) > 1 and all(cell.nodes for cell in planned.cells):
+        real = guest_distances(planned.cells, host.topology)
+        told = real if xml is None or planned.new_cells else told_distances(parse_xml(xml, planned.name))
+        if told is not None:
+            found = replace(found, told=tuple(map(tuple, told)), real=tuple(map(tuple, real)))
     return Answer(data=lambda: asdict(found), text=lambda console: draw_guest_topology(found, console))
 
 
