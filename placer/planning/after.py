@@ -9,7 +9,7 @@ from placer.measure.sets_taken import bound_memory
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Change, Plan, PlanVm
-from placer.model.rules import matches
+from placer.model.rules import RuleKind, Selection, matches, own_name
 from placer.model.sets import bounds_now
 from placer.model.vm import CellMode, Current, Vm
 from placer.planning.compile.needs import part_vcpus
@@ -73,11 +73,21 @@ def part_nodes(vm: Vm, planned: PlanVm, topology: Topology) -> tuple[tuple[int, 
 
 
 def with_vms(fleet: Fleet, vms: Iterable[Vm]) -> Fleet:
-    """Return the fleet with just these VMs, and without the rules that then select none."""
+    """Return the fleet with just these VMs, and without the rules that then say nothing of any.
+
+    Hosts that are dedicated to VMs of which none is left stay closed to all others.
+    """
     kept = tuple(vms)
-    chosen = [
-        rule
-        for rule in fleet.rules
-        if rule.members is None or any(matches(rule.members, vm.name, vm.spec.labels) for vm in kept)
-    ]
-    return dataclasses.replace(fleet, vms=kept, rules=tuple(chosen))
+    rules = []
+    for rule in fleet.rules:
+        some = rule.members is None or _selects(rule.members, kept)
+        if some and (rule.others is None or _selects(rule.others, kept)):
+            rules.append(rule)
+        elif not some and kept and rule.kind is RuleKind.DEDICATED:
+            everyone = {"name": frozenset(own_name(vm.name, vm.spec.labels) for vm in kept)}
+            rules.append(dataclasses.replace(rule, kind=RuleKind.OUTSIDE, members=everyone, name=rule.label))
+    return dataclasses.replace(fleet, vms=kept, rules=tuple(rules))
+
+
+def _selects(selection: Selection, vms: Iterable[Vm]) -> bool:
+    return any(matches(selection, vm.name, vm.spec.labels) for vm in vms)

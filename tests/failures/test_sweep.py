@@ -189,3 +189,17 @@ def test_pins_of_a_failed_host_mean_nothing_elsewhere(build: Any) -> None:
     plan = solve_with(fleet, OPTIONS)
     held = [cpu for vm in plan.vms for cpus in vm.pins.values() for cpu in cpus]
     assert sorted(held) == list(range(8))
+
+
+def test_a_host_that_is_dedicated_to_vms_without_a_place_stays_closed(build: Any) -> None:
+    """The one VM that h1 is for has no place: when h0 fails, its VM does not go there; nor does a group that is gone
+    from a rule between two make the fleet a fault.
+    """
+    two = hosts(build, 2)
+    only = Rule(kind=RuleKind.DEDICATED, members={"name": "wide"}, hosts={"name": "h1"})
+    apart = Rule(kind=RuleKind.APART, members={"name": "v"}, others={"name": "wide"})
+    vms = [build.vm("wide", build.spec(16, 1, cells=1)), build.vm("v", build.spec(4, 1, cells=1))]
+    fleet = build.fleet(two, vms, [only, apart])
+    plan = solve_with(fleet, OPTIONS)
+    assert {vm.name: vm.host for vm in plan.vms} == {"v": "h0"}
+    assert [(one["domains"], one["lost"]) for one in sweep(fleet).harmful] == [(["h0"], ["v"])]
