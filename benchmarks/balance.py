@@ -113,18 +113,28 @@ class HillClimb:
             costs = self.cost(self.load)
             full = np.argsort(-costs / self.has[0])[:FULLEST]
             best: tuple[float, int, int, int] = (-1e-9, -1, -1, -1)
+            # VMs of one size cost every host the same, and those on one host change as much.
+            comes: dict[tuple[float, ...], Floats] = {}
+            seen: set[tuple[float, ...]] = set()
+            ends: list[tuple[int, int]] = []
             for vm in np.flatnonzero(np.isin(self.at, full)).tolist():
                 source, own = int(self.at[vm]), self.size[:, vm]
+                size = tuple(own.tolist())
+                if (source, *size) in seen:
+                    continue
+                seen.add((source, *size))
+                if size not in comes:
+                    then = self.load + own[:, None]
+                    comes[size] = np.where((then <= self.room).all(axis=0), self.cost(then) - costs, np.inf)
                 less = self.load[:, source] - own
                 gone = self.cost(less[:, None], np.array([source]))[0] - costs[source]
-                then = self.load + own[:, None]
-                fits = (then <= self.room).all(axis=0)
-                change = np.where(fits, gone + self.cost(then) - costs, np.inf)
+                change = gone + comes[size]
                 change[source] = np.inf
                 to = int(change.argmin())
                 best = min(best, (float(change[to]), vm, to, -1))
-                if made + 2 <= moves:
-                    best = min(best, self._swap(vm, to, costs))
+                ends.append((vm, to))
+            if made + 2 <= moves:
+                best = min(best, self._swap(ends, costs))
             if best[1] < 0:
                 break
             _, vm, to, other = best
@@ -137,21 +147,26 @@ class HillClimb:
 
     _from: int = -1
 
-    def _swap(self, vm: int, to: int, costs: Floats) -> tuple[float, int, int, int]:
-        """Return the best swap of a VM with one of a host: half of what it gains, for it takes two moves."""
-        source, own = int(self.at[vm]), self.size[:, vm]
-        others = np.flatnonzero(self.at == to)
-        if source == to or not len(others):
+    def _swap(self, ends: Sequence[tuple[int, int]], costs: Floats) -> tuple[float, int, int, int]:
+        """Return the best swap of one of these VMs with one of the host beside it: half of what it gains, for it takes
+        two moves.
+        """
+        order = np.argsort(self.at, kind="stable")
+        first = np.searchsorted(self.at[order], np.arange(self.load.shape[1] + 1))
+        on = [order[first[to] : first[to + 1]] for _, to in ends]
+        many = [len(others) if self.at[vm] != to else 0 for (vm, to), others in zip(ends, on, strict=True)]
+        if not sum(many):
             return (0.0, -1, -1, -1)
-        back = self.size[:, others]
-        here = self.load[:, source, None] - own[:, None] + back
-        there = self.load[:, to, None] + own[:, None] - back
-        fits = (here <= self.room[:, source, None]).all(axis=0) & (there <= self.room[:, to, None]).all(axis=0)
-        ends = np.full(len(others), source), np.full(len(others), to)
-        change = self.cost(here, ends[0]) + self.cost(there, ends[1]) - costs[source] - costs[to]
+        vms = np.repeat([vm for vm, _ in ends], many)
+        to = np.repeat([to for _, to in ends], many)
+        others = np.concatenate([some[:count] for some, count in zip(on, many, strict=True)])
+        source, own, back = self.at[vms], self.size[:, vms], self.size[:, others]
+        here, there = self.load[:, source] - own + back, self.load[:, to] + own - back
+        fits = (here <= self.room[:, source]).all(axis=0) & (there <= self.room[:, to]).all(axis=0)
+        change = self.cost(here, source) + self.cost(there, to) - costs[source] - costs[to]
         change = np.where(fits, change / 2, np.inf)
         at = int(change.argmin())
-        return (float(change[at]), vm, to, int(others[at]))
+        return (float(change[at]), int(vms[at]), int(to[at]), int(others[at]))
 
     def _move(self, vm: int, to: int) -> None:
         self._from = int(self.at[vm])
