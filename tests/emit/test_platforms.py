@@ -273,11 +273,14 @@ def test_names_that_cannot_be_are_refused(form: str) -> None:
 
 
 def test_a_vm_without_its_platforms_name_is_refused() -> None:
-    """The cure says where the name comes from."""
+    """All such VMs are one message, for there is one cure: it says where the name comes from."""
     plan, fleet = planned("{}")
     fleet = replace(fleet, vms=tuple(replace(vm, manager_id=None) for vm in fleet.vms), digest="")
     with pytest.raises(InputError, match="db") as caught:
         export_plan(plan, fleet, "proxmox", None)
+    assert [fault.message for fault in caught.value.faults] == [
+        "the platform's name of VMs 'db', 'idle', 'web' is not known"
+    ]
     assert "VMID" in (caught.value.faults[0].cure or "")
 
 

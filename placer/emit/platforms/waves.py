@@ -18,6 +18,8 @@ from placer.model.vm import Vm
 from placer.moves.model import Place, Step, StepKind
 from placer.moves.schedule import schedule_moves
 
+_NAMED = 3
+"""VMs that a message names; of more the others are counted."""
 _SHELL = r"""
 mode=show way=forth failed=0 label=
 for word in "$@"; do
@@ -196,20 +198,29 @@ def _step(step: Step, planned: PlanVm, vm: Vm, key: str | None, form: Form) -> t
 def _keys(steps: Iterable[Step], fleet: Fleet, form: Form) -> dict[str, str]:
     keys: dict[str, str] = {}
     faults: dict[str, Fault] = {}
+    nameless: dict[str, None] = {}
     for step in steps:
         vm = fleet.vm_by_name[step.vm]
         key = form.key(vm)
         if key is not None:
             keys[step.vm] = key
         elif step.kind is not StepKind.START:
-            message = f"the platform's name of VM {step.vm!r} is not known"
-            faults[step.vm] = Fault(message=message, file=fleet.path, cure=form.missing)
+            nameless[step.vm] = None
         for what, name in (("VM", key), *(("host", host) for host in step.hosts)):
             if name is not None and (why := form.refuses(name)) is not None:
                 faults[f"{what} {name}"] = Fault(message=f"{what} {name!r}: {why}", file=fleet.path)
-    if faults:
-        raise InputError(list(faults.values()))
+    unnamed = [_unnamed(list(nameless), fleet, form)] if nameless else []
+    if unnamed or faults:
+        raise InputError([*unnamed, *faults.values()])
     return keys
+
+
+def _unnamed(vms: list[str], fleet: Fleet, form: Form) -> Fault:
+    """Return that the platform's names of VMs are not known: one cure is for all of them."""
+    shown = ", ".join(map(repr, vms[:_NAMED]))
+    more = f" and {len(vms) - _NAMED:,} more" if len(vms) > _NAMED else ""
+    message = f"the platform's name of VM{'s' if len(vms) > 1 else ''} {shown}{more} is not known"
+    return Fault(message=message, file=fleet.path, cure=form.missing)
 
 
 def changes_of(plan: Plan) -> Iterator[PlanVm]:
