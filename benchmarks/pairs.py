@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.registry import SMOKE, Job, Row, Spec
 from placer.model.fleet import Fleet
@@ -78,7 +78,8 @@ def limited_fleet(*, seed: int, apps: int, limits: int, hosts: int) -> Fleet:
         cores=tuple(frozenset((cpu, cpu + 1)) for cpu in range(0, CPUS, 2)),
         l3=(node.cpus,),
     )
-    named = tuple(Host(name=f"host-{number}", topology=topology) for number in range(hosts))
+    first = Host(name="host-0", topology=topology)
+    named = (first, *(replace(first, name=f"host-{number}") for number in range(1, hosts)))
     return Fleet(hosts=named, vms=tuple(vms), rules=tuple(rules.values()))
 
 

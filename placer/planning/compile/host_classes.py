@@ -33,7 +33,7 @@ from placer.planning.compile.flavors import (
 from placer.planning.compile.loaded import Loaded, Room, State
 from placer.planning.compile.loose import Loose, NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, unions_on, with_devices
-from placer.planning.compile.needs import Needs, spec_needs
+from placer.planning.compile.needs import spec_needs
 from placer.planning.compile.permissions import Permission, Permissions
 from placer.planning.compile.placements import Placement, placement_cost, running_nodes, view_of
 from placer.planning.compile.row_table import Place
@@ -81,6 +81,7 @@ class ClassBuilder:
     broken_l3: bool
     _rooms: dict[Hashable, Room] = field(default_factory=dict)
     _base: dict[int, IntArray] = field(default_factory=dict)
+    _unfilled: dict[int, tuple[IntArray, IntArray]] = field(default_factory=dict)
     _now: dict[Hashable, int | None] = field(default_factory=dict)
     _loose: LoosePlaces = field(init=False)
     _bare: dict[int, State] = field(default_factory=dict)
@@ -197,7 +198,8 @@ class ClassBuilder:
         if key not in self._now:
             nodes = current_positions(host, vm)
             needs = self.groups[flavor].needs
-            option = None if nodes is None else _option(needs, len(nodes[0]))
+            parts = -1 if nodes is None else len(nodes[0])
+            option = next((number for number, one in enumerate(needs.options) if len(one) == parts), None)
             self._now[key] = (
                 None
                 if nodes is None or option is None
@@ -292,6 +294,8 @@ class ClassBuilder:
         if key not in self._base or len(self._base[key]) != len(table.rows):
             allowed = rule_room(table, loaded.room.capacity, self.max_per, self.factory.spread_rules, self.factory.soft)
             self._base[key] = table.capacity(loaded.room.capacity, loaded.room.cpu, allowed)
+        if (bare := not (fixed or loaded.now or loaded.floating)) and key in self._unfilled:
+            return self._unfilled[key]
         room = self._base[key].copy()
         for row, amount in fixed.items():
             room[row] -= amount
@@ -306,7 +310,7 @@ class ClassBuilder:
         for k, one in enumerate(table.rows):
             if one.kind in (RowKind.RULE, RowKind.ONE_L3) or table.is_untold(one):
                 room[k] = out[k]
-        return out, room
+        return self._unfilled.setdefault(key, (out, room)) if bare else (out, room)
 
     def _classes(
         self,
@@ -394,7 +398,3 @@ class ClassBuilder:
         if bare:
             self._bare[id(host.room)] = state
         return state
-
-
-def _option(needs: Needs, parts: int) -> int | None:
-    return next((number for number, option in enumerate(needs.options) if len(option) == parts), None)
