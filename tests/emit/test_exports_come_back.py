@@ -12,7 +12,7 @@ from pathlib import Path
 
 from placer.emit.export import export_plan
 from placer.model.fleet import Fleet
-from placer.model.plan import Change
+from placer.model.plan import Change, Plan
 from placer.model.rules import drain_of
 from placer.planner import solve_fleet
 from placer.read.imports.proxmox import import_proxmox
@@ -58,18 +58,36 @@ def proxmox(folder: Path) -> Fleet:
     ).fleet
 
 
-def test_a_script_for_proxmox_makes_the_plan(repository: Path, tmp_path: Path) -> None:
-    """Cells, affinity and hosts are as planned once the script has run, and nothing is left to do."""
-    (tmp_path / "hosts").mkdir()
+def drained(repository: Path, folder: Path) -> tuple[Fleet, Plan]:
+    """Return a cluster of three nodes, one of which is emptied, and the plan of it."""
+    (folder / "hosts").mkdir()
     for node in NODES:
-        (tmp_path / "pve/nodes" / node / "qemu-server").mkdir(parents=True)
-        shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", tmp_path / f"hosts/{node}.xml")
+        (folder / "pve/nodes" / node / "qemu-server").mkdir(parents=True)
+        shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", folder / f"hosts/{node}.xml")
     for vmid, text in CONFIGS.items():
-        (tmp_path / f"pve/nodes/n1/qemu-server/{vmid}.conf").write_text(text)
-    fleet = proxmox(tmp_path)
+        (folder / f"pve/nodes/n1/qemu-server/{vmid}.conf").write_text(text)
+    fleet = proxmox(folder)
     fleet = replace(fleet, rules=(drain_of("n1", {}),))
     plan = solve_fleet(fleet, goals="placed,rules,remote", max_moves=3, pin="all", rounds=2)
     assert len(plan.vms) == 3 and all(vm.host != "n1" for vm in plan.vms)
+    return fleet, plan
+
+
+def as_planned(folder: Path, fleet: Fleet, plan: Plan) -> None:
+    """Assert that what is read of the cluster now is the plan, and that nothing is left to do."""
+    after = proxmox(folder)
+    for vm in after.vms:
+        wanted = plan.vm_by_name[vm.name]
+        assert vm.current is not None
+        assert (vm.current.host, len(vm.spec.cells)) == (wanted.host, len(fleet.vm_by_name[vm.name].spec.cells))
+        assert frozenset().union(*vm.current.pins.values()) == frozenset().union(*wanted.pins.values()), vm.name
+    again = solve_fleet(after, goals="placed,rules,remote,moves", max_moves=3, rounds=2)
+    assert {vm.change for vm in again.vms} == {Change.NONE}
+
+
+def test_a_script_for_proxmox_makes_the_plan(repository: Path, tmp_path: Path) -> None:
+    """Cells, affinity and hosts are as planned once the script has run, and nothing is left to do."""
+    fleet, plan = drained(repository, tmp_path)
     script = export_plan(plan, fleet, "proxmox", None)
     assert isinstance(script, str)
     (tmp_path / "plan.sh").write_text(script)
@@ -88,11 +106,25 @@ def test_a_script_for_proxmox_makes_the_plan(repository: Path, tmp_path: Path) -
         ["bash", "plan.sh", "--apply"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    after = proxmox(tmp_path)
-    for vm in after.vms:
-        wanted = plan.vm_by_name[vm.name]
-        assert vm.current is not None
-        assert (vm.current.host, len(vm.spec.cells)) == (wanted.host, len(fleet.vm_by_name[vm.name].spec.cells))
-        assert frozenset().union(*vm.current.pins.values()) == frozenset().union(*wanted.pins.values()), vm.name
-    again = solve_fleet(after, goals="placed,rules,remote,moves", max_moves=3, rounds=2)
-    assert {vm.change for vm in again.vms} == {Change.NONE}
+    as_planned(tmp_path, fleet, plan)
+
+
+def test_an_override_for_terraform_makes_the_plan(repository: Path, tmp_path: Path) -> None:
+    """Applied to the configurations as the provider does it, the resources are the plan."""
+    fleet, plan = drained(repository, tmp_path)
+    text = export_plan(plan, fleet, "terraform", None)
+    assert isinstance(text, str)
+    resources = json.loads(text)["resource"]["proxmox_virtual_environment_vm"]
+    assert set(resources) == {vm.name for vm in plan.vms}
+    for name, resource in resources.items():
+        (path,) = (tmp_path / "pve/nodes").glob(f"*/qemu-server/{name.removeprefix('v')}.conf")
+        lines = path.read_text().splitlines()
+        memory = next(line for line in lines if line.startswith("memory"))
+        cpu = resource["cpu"]
+        lines = [memory, *(f"{key}: {cpu[key]}" for key in ("cores", "sockets", "affinity")), f"numa: {cpu['numa']:d}"]
+        for cell in resource["numa"]:
+            keys = ",".join(f"{key}={cell[key]}" for key in ("cpus", "hostnodes", "memory", "policy"))
+            lines.append(f"{cell['device']}: {keys}")
+        path.unlink()
+        (path.parents[2] / resource["node_name"] / "qemu-server" / path.name).write_text("\n".join(lines) + "\n")
+    as_planned(tmp_path, fleet, plan)
