@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import groupby
 
 from placer.measure.sets_taken import bound_memory
 from placer.model.fleet import Fleet
@@ -122,13 +123,13 @@ def _same_cpu_nodes(planned: PlanVm, topology: Topology, now: tuple[int, ...]) -
         )
     if len(planned.cells) > 1:
         return False
-    # A flat guest over several nodes: its vCPUs in order go through the nodes of its parts.
+    # A flat guest over several nodes: its vCPUs in order go through the nodes of its parts, some beside one another.
     order: list[int] = []
     for vcpu in sorted(planned.pins):
         for node in {node_of[cpu] for cpu in planned.pins[vcpu]}:
             if not order or order[-1] != node:
                 order.append(node)
-    return tuple(order) == now
+    return order == [node for node, _ in groupby(now)]
 
 
 def _same_memory_nodes(planned: PlanVm, now: tuple[int, ...]) -> bool:

@@ -209,7 +209,7 @@ def _sizes(problem: Problem, hinges: dict[int, list[Hinge]]) -> IntArray | None:
         taken = shape.use[:, rows].sum(axis=1)
         np.minimum.at(low, shape.flavor, taken)
         np.maximum.at(high, shape.flavor, taken)
-    real = np.array([not flavor.phantom for flavor in problem.flavors])
+    real = np.array([not flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
     low[high < 0] = high[high < 0] = 0
     return low if (low == high)[real].all() else None
 

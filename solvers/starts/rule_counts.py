@@ -141,8 +141,10 @@ class RuleCounts:
     # -- what is broken ------------------------------------------------------------------------------------------------
 
     def excess(self, index: int) -> int:
-        """Return how far a rule is broken now."""
+        """Return how far a rule is broken now; soft ones are not counted."""
         rule, count = self.problem.rules[index], self.count[index]
+        if rule.is_soft:
+            return 0
         if rule.kind in ("spread", "hosts"):
             return sum(max(0, many - rule.max_per) for many in count.values())
         if rule.kind == "together":
