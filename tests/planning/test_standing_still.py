@@ -44,6 +44,13 @@ hosts:
 vms:
   - {name: v, vcpus: 1, memory: 3GiB, labels: {app: x}, host: a, nodes: [1], pins: {0: "7"}, movable: "false"}
 """
+ODD_CORES = """
+schema: placer.inventory/v1
+hosts:
+  - {name: a, nodes: [{id: 0, cpus: "0-10", memory: 8GiB}], siblings: ["0-2", "3-6", "7-10"], reserve: {cpus: "6"}}
+vms:
+  - {name: v, vcpus: 6, memory: 1GiB, thread_policy: require, host: a, nodes: [0], movable: "false"}
+"""
 
 
 @pytest.mark.parametrize(
@@ -52,8 +59,14 @@ vms:
         (BESIDE_CXL, "placed,remote,moves"),
         (SOFT, "placed,rules,soft,moves"),
         (ALL_FIXED, "placed,excess,rules,remote,moves"),
+        (ODD_CORES, "placed,excess,moves"),
     ],
-    ids=["interleaved over DRAM and CXL", "a soft rule beside a broken one", "nothing that may move"],
+    ids=[
+        "interleaved over DRAM and CXL",
+        "a soft rule beside a broken one",
+        "nothing that may move",
+        "cores of three and four",
+    ],
 )
 def test_nothing_changes(tmp_path: Path, text: str, goals: str) -> None:
     """The plan is the fleet as it stands, and the checker agrees."""

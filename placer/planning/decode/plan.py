@@ -57,7 +57,10 @@ def plan_from_result(
         vms = values.plan.vms
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
-    goals = goal_results(compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess)
+    complete = all(problem.shapes[one.shape].complete for one in problem.classes)
+    goals = goal_results(
+        compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess, complete=complete
+    )
     if "moves" in kinds and any(
         vm.current is not None and (vm.spec.devices or known_nodes(vm) is None) for vm in fleet.vms
     ):

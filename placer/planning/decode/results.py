@@ -41,6 +41,8 @@ def goal_results(
     constants: Mapping[str, int],
     measured: Mapping[str, float | None],
     excess: Sequence[tuple[str, float]] = (),
+    *,
+    complete: bool = True,
 ) -> tuple[GoalResult, ...]:
     """Return one result a goal, in order.
 
@@ -50,6 +52,8 @@ def goal_results(
     measured : goal -> its value in the finished plan, for goals that the counts only bound: those of `MEASURED`, and
         `rules` where a rule is over L3 domains.
     excess : (part, value) of the goal ``excess`` in the finished plan.
+    complete : whether counts say of every host what it lacks; where some only ever allow too little, they may say more
+        than pins do, and bound no excess.
     """
     paired: dict[str, list[tuple[Objective, ObjectiveResult]]] = {}
     for objective, result in zip(objectives, results, strict=True):
@@ -59,7 +63,7 @@ def goal_results(
     for goal in goals:
         own = paired.get(goal.name, [])
         if goal.kind == "excess":
-            found = _excess(goal, own, constants, held, excess)
+            found = _excess(goal, own if complete else (), constants, held, excess)
             out.append(found)
             held = goal.name if held is None and found.status != "optimal" else held
             continue
