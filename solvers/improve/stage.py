@@ -20,6 +20,7 @@ from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.refill import refill
 from solvers.improve.relocate import Relocations, most_to_win
 from solvers.improve.tables import tables_of
+from solvers.objective import Hinges
 from solvers.problem import Problem
 from solvers.result import Result
 
@@ -192,7 +193,8 @@ def stage_on(problem: Problem, start: Result, *, seed: int, patience: int) -> St
 
 def _by_columns(problem: Problem, start: Result) -> bool:
     vms, flavors = int(problem.demand().sum()), len(problem.flavors)
-    if vms > MOST_VMS:
+    if vms > MOST_VMS and not any(isinstance(term, Hinges) for one in problem.objectives for term in one.terms):
+        # Loads of hosts that are to be even have as many states as hosts, which columns price one after the other.
         return vms > ALIKE * flavors
     empty = all(host_class.is_empty for host_class in problem.classes)
     # VMs that these rules keep out find room by other ties of groups to domains sooner than by exchanges.
