@@ -134,7 +134,7 @@ def _stray(problem: Problem, state: PatternSums, index: int) -> tuple[object, in
 
 
 def _most(problem: Problem, one: HostClass, flavors: Sequence[int], leavers: Leavers) -> int:
-    """Return the same of a host."""
+    """Return for how many of these VMs a host has room at most, for all of them where that is not looked at."""
     shape = problem.shapes[one.shape]
     if not flavors or not shape.complete or one.floating:
         return len(flavors)
