@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from benchmarks.truth.cases import Case
-from benchmarks.truth.race import NEAR, fleet_of, planned, reference
+from benchmarks.truth.race import NEAR, fleet_of, of_places, planned, reference
 from benchmarks.truth.reads.reading import read
 from benchmarks.truth.witness import placed_of
 from placer.model.fleet import Fleet
@@ -43,7 +43,7 @@ def damaged(case: Case, seed: int, tries: int = 6) -> tuple[list[str], int]:
         elif truth.status == "optimal":
             wrong += [
                 f"DAMAGE {what}: {goal.name} {goal.value:g} is accepted, and {truth.value(goal.name):g} is measured"
-                for goal in changed.goals
+                for goal in of_places(fleet, changed).goals
                 if goal.value is not None
                 and not goal.name.startswith("headroom")
                 and abs(truth.value(goal.name) - goal.value) > NEAR

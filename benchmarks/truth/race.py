@@ -92,7 +92,7 @@ def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
         return Outcome(verdict="failed", wrong=(f"CRASH {type(error).__name__} {error} at {place}",))
     if truth.status == "impossible":
         return Outcome(verdict="failed", wrong=("IMPOSSIBLE by the reference, and there is a plan",))
-    plan = _of_places(fleet, plan)
+    plan = of_places(fleet, plan)
     wrong, proven, known = _compare(case, plan, truth)
     wrong += _verify(case, plan)
     wrong += [f"OWN FAULT {text}" for text in plan.warnings if "a fault of placer's own" in text]
@@ -101,7 +101,7 @@ def race(case: Case, engine: Engine, truth: Answer | None = None) -> Outcome:
     return Outcome(verdict="gave up" if not known else "proven" if proven else "unproven")
 
 
-def _of_places(fleet: Fleet, plan: Plan) -> Plan:
+def of_places(fleet: Fleet, plan: Plan) -> Plan:
     """Return the plan with the goal ``rules`` less what rules that keep room count to it: see `reserves`."""
     lost, least = reserve_excess(fleet, plan), reserve_excess_at_least(fleet, plan)
     first = next((goal.name for goal in plan.goals), None)
