@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from solvers.choice import EXACT_LIMIT, Engine, choose, columns_cannot, counts_of
 from solvers.claims import Claims, with_claims
+from solvers.clock import Clock
 from solvers.evaluate import evaluate
 from solvers.problem import Problem
 from solvers.proofs.first_claims import proven_first
@@ -221,8 +222,7 @@ class _Ladder:
                 self.problem,
                 self.best,
                 seed=self.seed,
-                time_limit_s=self.left.guard_s,
-                interrupt=self.interrupt,
+                clock=Clock(limits=self.left, interrupt=self.interrupt),
             )
             self.rounds += searched
             self.take(found, "fillings", "a place for all")
@@ -243,8 +243,7 @@ class _Ladder:
                 self.best,
                 hosts=WIDE if wide else NARROW,
                 seed=number and self.seed + number,
-                time_limit_s=self.left.guard_s,
-                interrupt=self.interrupt,
+                clock=Clock(limits=self.left, interrupt=self.interrupt),
             )
             self.rounds += searched
             self.take(found, "fillings", "a place for all")

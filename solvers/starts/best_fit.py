@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.evaluate import evaluate, violations
+from solvers.improve.fleet import Fleet
 from solvers.problem import IntArray, Problem
 from solvers.result import ObjectiveResult, Result
 from solvers.starts.groups import Groups, groups_of
@@ -61,6 +62,22 @@ def solve_greedy(
 def hosts_used(answer: Result) -> int:
     """Return how many hosts hold a VM."""
     return sum(pattern.count for pattern in answer.patterns if pattern.placements)
+
+
+def better(problem: Problem, first: Result, fleet: Fleet) -> Result:
+    """Return what a fleet has become as an answer, or the first one where it is no better."""
+    patterns, unplaced = fleet.answer()
+    values = evaluate(problem, patterns, unplaced)
+    if violations(problem, patterns, unplaced) or values >= evaluate(problem, first.patterns, first.unplaced):
+        return first
+    return Result(
+        status="feasible",
+        objectives=rows_of(problem, values),
+        patterns=patterns,
+        unplaced=unplaced,
+        rounds=first.rounds,
+        engine=first.engine,
+    )
 
 
 def rows_of(problem: Problem, values: tuple[int | None, ...]) -> tuple[ObjectiveResult, ...]:

@@ -8,18 +8,18 @@ hosts have few VMs to choose from, so CP-SAT assigns those.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat import run_model
+from solvers.clock import Clock, CutOffError
 from solvers.improve.exchange import movable_arrivals
 from solvers.improve.fleet import Fleet
 from solvers.problem import IntArray, Problem
-from solvers.result import Interrupt, Result
+from solvers.result import Result
+from solvers.starts.best_fit import better
 from solvers.starts.fillings import Fillings
-from solvers.starts.plain_fleets import CutOffError, Guard, better, is_tight, plain_fleet
+from solvers.starts.plain_fleets import is_tight, plain_fleet
 
 LAST = 6
 """Hosts that are filled all at once in the end."""
@@ -34,9 +34,7 @@ EFFORT = 2.0
 """Deterministic seconds of CP-SAT."""
 
 
-def brim_by_brim(
-    problem: Problem, first: Result, *, seed: int, time_limit_s: float, interrupt: Interrupt
-) -> tuple[Result, bool]:
+def brim_by_brim(problem: Problem, first: Result, *, seed: int, clock: Clock) -> tuple[Result, bool]:
     """Return an answer that places all VMs, or the first one; and whether there was a search.
 
     A search that the wall clock cuts off counts as never begun.
@@ -50,9 +48,8 @@ def brim_by_brim(
     use = tables.use[[int(tables.placements_of(flavor)[0]) for flavor in flavors.tolist()]]
     if len(flavors) > MOST_VMS or not is_tight(tables.capacity.sum(axis=0) - use.sum(axis=0), tables.capacity.sum(0)):
         return first, False
-    guard = Guard(ends=time.monotonic() + time_limit_s, interrupt=interrupt)
     try:
-        held = _packed(tables.capacity, use, seed, guard)
+        held = _packed(tables.capacity, use, seed, clock)
     except CutOffError:
         return first, False
     if held is None:
@@ -76,7 +73,7 @@ def _put(fleet: Fleet, flavors: IntArray, held: list[tuple[int, IntArray]]) -> N
             fleet.add(host, int(own[tables.shape_of[own] == tables.shape[host]][0]))
 
 
-def _packed(capacity: IntArray, use: IntArray, seed: int, guard: Guard) -> list[tuple[int, IntArray]] | None:
+def _packed(capacity: IntArray, use: IntArray, seed: int, clock: Clock) -> list[tuple[int, IntArray]] | None:
     """Return hosts of `capacity` (H, K) and which VMs of `use` (N, K) each holds; None where some are left."""
     scale = np.maximum(capacity.mean(axis=0), 1e-9)
     order = np.argsort((capacity / scale).min(axis=1), kind="stable").tolist()
@@ -86,7 +83,7 @@ def _packed(capacity: IntArray, use: IntArray, seed: int, guard: Guard) -> list[
     held: list[tuple[int, IntArray]] = []
     last = order[-LAST:]
     for number, host in enumerate(order[:-LAST]):
-        guard.check()
+        clock.check()
         best = _least_left(capacity[host], use[left], size[left], spare, len(order) - number)
         if best is None:
             # What is too small for any set is looked at with the last ones.
@@ -95,7 +92,7 @@ def _packed(capacity: IntArray, use: IntArray, seed: int, guard: Guard) -> list[
         held.append((host, left[best]))
         spare = spare - (capacity[host] - use[left[best]].sum(axis=0))
         left = np.delete(left, best)
-    return _assigned(capacity, use, last, left, held, seed, guard)
+    return _assigned(capacity, use, last, left, held, seed, clock)
 
 
 def _least_left(capacity: IntArray, use: IntArray, size: IntArray, spare: IntArray, hosts: int) -> IntArray | None:
@@ -124,7 +121,7 @@ def _assigned(
     vms: IntArray,
     held: list[tuple[int, IntArray]],
     seed: int,
-    guard: Guard,
+    clock: Clock,
 ) -> list[tuple[int, IntArray]] | None:
     """Return what hosts hold once the last of them hold the last VMs; None where that is not found."""
     if len(vms) > MOST_LAST_VMS or (capacity[hosts].sum(axis=0) < use[vms].sum(axis=0)).any():
@@ -137,11 +134,11 @@ def _assigned(
         for row, most in enumerate(capacity[host].tolist()):
             taken = zip(use[vms, row].tolist(), on, strict=True)
             model.add(sum(amount * own[number] for amount, own in taken if amount) <= most)
-    guard.check()
+    clock.check()
     answer = run_model(
-        model, budget=EFFORT, seconds=guard.left_s, seed=seed, linearization=1, interrupt=guard.interrupt
+        model, budget=EFFORT, seconds=clock.left_s, seed=seed, linearization=1, interrupt=clock.interrupt
     )
-    if answer.cut or guard.interrupt.requested:
+    if answer.cut or clock.interrupt.requested:
         raise CutOffError
     if answer.values is None:
         return None

@@ -18,13 +18,12 @@ from itertools import chain
 
 import numpy as np
 
-from solvers.evaluate import evaluate, violations
 from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.relocate import Shut, best_place
 from solvers.improve.tables import tables_of
 from solvers.problem import BoolArray, IntArray, Problem
 from solvers.result import Result
-from solvers.starts.best_fit import rows_of
+from solvers.starts.best_fit import better
 from solvers.starts.rule_counts import Place, RuleCounts, Task
 
 OPTIONS = 24
@@ -49,19 +48,7 @@ def rules_mended(problem: Problem, start: Result, stop: Callable[[], bool] = lam
     if not fleet.within_budget() or fleet.moves_left < 1:
         return start
     _Mending(fleet=fleet, counts=RuleCounts.of(fleet)).run(stop)
-    patterns, unplaced = fleet.answer()
-    values = evaluate(problem, patterns, unplaced)
-    worse = values >= evaluate(problem, start.patterns, start.unplaced)
-    if worse or violations(problem, patterns, unplaced):
-        return start
-    return Result(
-        status="feasible",
-        objectives=rows_of(problem, values),
-        patterns=patterns,
-        unplaced=unplaced,
-        rounds=start.rounds,
-        engine=start.engine,
-    )
+    return better(problem, start, fleet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
 import numpy as np
 
-from solvers.evaluate import evaluate, violations
 from solvers.improve.fleet import Fleet
 from solvers.improve.tables import tables_of
 from solvers.problem import IntArray, Problem
-from solvers.result import Interrupt, Result
-from solvers.starts.best_fit import rows_of
+from solvers.result import Result
 
 SPARE = 0.05
 """Share of a resource that may be free at most: where more is, other ways find a place for all."""
-
-
-class CutOffError(Exception):
-    """The time is up: nothing of the search counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """When to give up in the midst of a search."""
-
-    ends: float
-    interrupt: Interrupt
-
-    @property
-    def left_s(self) -> float:
-        """Seconds that are left."""
-        return self.ends - time.monotonic()
-
-    def check(self) -> None:
-        """Give up where the time is over."""
-        if self.interrupt.requested or self.left_s <= 0:
-            raise CutOffError
 
 
 def plain_fleet(problem: Problem, first: Result) -> Fleet | None:
@@ -70,18 +43,3 @@ def plain_fleet(problem: Problem, first: Result) -> Fleet | None:
 def is_tight(spare: IntArray, capacity: IntArray) -> bool:
     """Tell whether all fits by sums, and next to nothing of some resource stays free: rows `spare`, `capacity` (K,)."""
     return bool((spare >= 0).all() and (spare <= SPARE * capacity)[capacity > 0].any())
-
-
-def better(problem: Problem, first: Result, fleet: Fleet) -> Result:
-    """Return what a fleet has become as an answer, or the first one where it is no better."""
-    patterns, unplaced = fleet.answer()
-    values = evaluate(problem, patterns, unplaced)
-    if violations(problem, patterns, unplaced) or values >= evaluate(problem, first.patterns, first.unplaced):
-        return first
-    return Result(
-        status="feasible",
-        objectives=rows_of(problem, values),
-        patterns=patterns,
-        unplaced=unplaced,
-        engine=first.engine,
-    )

@@ -8,19 +8,20 @@ that every VM is in one of them. Hosts may all differ, and so may VMs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers.backends.cpsat import run_model
+from solvers.clock import Clock, CutOffError
 from solvers.improve.exchange import movable_arrivals
 from solvers.improve.fleet import Fleet
 from solvers.problem import IntArray, Problem
-from solvers.result import Interrupt, Result
+from solvers.result import Result
+from solvers.starts.best_fit import better
 from solvers.starts.fillings import Fillings, least_waste
-from solvers.starts.plain_fleets import CutOffError, Guard, better, is_tight, plain_fleet
+from solvers.starts.plain_fleets import is_tight, plain_fleet
 
 WIDE, NARROW = 40, 10
 """Hosts that are placed anew at a time: all hosts of a small fleet, or a few of any fleet."""
@@ -36,9 +37,7 @@ EFFORT = 12.0
 """Deterministic seconds of CP-SAT."""
 
 
-def to_the_brim(
-    problem: Problem, first: Result, *, hosts: int, seed: int, time_limit_s: float, interrupt: Interrupt
-) -> tuple[Result, bool]:
+def to_the_brim(problem: Problem, first: Result, *, hosts: int, seed: int, clock: Clock) -> tuple[Result, bool]:
     """Return an answer that places all VMs, or the first one; and whether there was a search.
 
     hosts : how many are placed anew, those with most room, in an order that `seed` shuffles a little where it is not 0.
@@ -49,9 +48,8 @@ def to_the_brim(
     chosen = None if fleet is None else _chosen(fleet, hosts, seed)
     if fleet is None or chosen is None:
         return first, False
-    guard = Guard(ends=time.monotonic() + time_limit_s, interrupt=interrupt)
     try:
-        found = _filled(fleet, chosen, seed, guard)
+        found = _filled(fleet, chosen, seed, clock)
     except CutOffError:
         return first, False
     return (better(problem, first, fleet) if found else first), True
@@ -71,7 +69,7 @@ def _chosen(fleet: Fleet, hosts: int, seed: int) -> IntArray | None:
     return chosen if tight and many <= MOST_VMS else None
 
 
-def _filled(fleet: Fleet, chosen: IntArray, seed: int, guard: Guard) -> bool:
+def _filled(fleet: Fleet, chosen: IntArray, seed: int, clock: Clock) -> bool:
     """Place all VMs of hosts and what is left out on these hosts anew; return whether that came off."""
     tables = fleet.tables
     closed = np.ones(tables.hosts, dtype=np.bool_)
@@ -86,13 +84,13 @@ def _filled(fleet: Fleet, chosen: IntArray, seed: int, guard: Guard) -> bool:
     for host in chosen.tolist():
         capacity = tuple(tables.capacity[host].tolist())
         if capacity not in listed:
-            guard.check()
+            clock.check()
             looks = min(LOOKS_EACH, LOOKS // len(chosen))
             listed[capacity] = _sets(tables.capacity[host], use, flavors, waste, looks)
             if not listed[capacity]:
                 return False
     options = [listed[tuple(tables.capacity[host].tolist())] for host in chosen.tolist()]
-    picked = _cover(options, np.bincount(flavors, minlength=len(fleet.out)), seed, guard)
+    picked = _cover(options, np.bincount(flavors, minlength=len(fleet.out)), seed, clock)
     if picked is None:
         return False
     for host, place in zip(at.tolist(), places.tolist(), strict=True):
@@ -117,7 +115,7 @@ def _sets(capacity: IntArray, use: IntArray, flavors: IntArray, waste: IntArray,
 
 
 def _cover(
-    options: Sequence[list[tuple[int, ...]]], demand: IntArray, seed: int, guard: Guard
+    options: Sequence[list[tuple[int, ...]]], demand: IntArray, seed: int, clock: Clock
 ) -> list[tuple[int, ...]] | None:
     """Return one of each host's sets such that every VM is in one; None where none is found."""
     model = cp_model.CpModel()
@@ -136,17 +134,17 @@ def _cover(
             return None
         if many:
             model.add(sum(have) == many)
-    guard.check()
+    clock.check()
     answer = run_model(
         model,
         budget=EFFORT,
-        seconds=guard.left_s,
+        seconds=clock.left_s,
         seed=seed,
         linearization=2,
         presolve=False,
-        interrupt=guard.interrupt,
+        interrupt=clock.interrupt,
     )
-    if answer.cut or guard.interrupt.requested:
+    if answer.cut or clock.interrupt.requested:
         raise CutOffError
     if answer.values is None:
         return None

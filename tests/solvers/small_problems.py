@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,10 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
 from solvers.objective import Changes, Hinges, HostCosts, Objective, PlacementCosts, RuleExcess, StayPenalties, Unplaced
 from solvers.problem import CrossRule, Flavor, Hinge, HostClass, IntArray, MoveBudget, Problem, Shape
-from solvers.result import HostPattern
+from solvers.result import HostPattern, Interrupt, Limits
 
 Answer = tuple[tuple[HostPattern, ...], tuple[int, ...]]
 FEWEST_ANSWERS, MOST_ANSWERS = 25, 600
@@ -269,3 +271,10 @@ def answers(problem: Problem) -> dict[tuple[int, ...], Answer]:
         if not violations(problem, patterns, unplaced):
             found.setdefault(evaluate(problem, patterns, unplaced), (patterns, unplaced))
     return found
+
+
+def clock(time_limit_s: float = 1e6, interrupt: Interrupt | None = None) -> Clock:
+    """Return a clock with so many seconds left."""
+    limits = Limits(time_limit_s=time_limit_s)
+    began = time.monotonic() - (limits.guard_s - time_limit_s)
+    return Clock(limits=limits, interrupt=interrupt or Interrupt(), began=began)

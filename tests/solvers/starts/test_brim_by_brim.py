@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from small_problems import small_case
+from small_problems import clock, small_case
 
 from benchmarks.many_sizes import placing_problem, similar
 from solvers.evaluate import evaluate, violations
@@ -19,7 +19,7 @@ def test_hosts_of_two_resources_are_filled_one_after_the_other(seed: int) -> Non
     """Eighteen hosts cut in five VMs each without anything left over hold all of them again."""
     problem = placing_problem(*similar(seed, 18, 2))
     first = solve_greedy(problem)
-    found, searched = brim_by_brim(problem, first, seed=0, time_limit_s=1e6, interrupt=Interrupt())
+    found, searched = brim_by_brim(problem, first, seed=0, clock=clock())
     assert searched and not violations(problem, found.patterns, found.unplaced)
     assert any(first.unplaced) and not any(found.unplaced)
 
@@ -31,7 +31,7 @@ def test_what_is_cut_off_is_no_search() -> None:
     stopped = Interrupt()
     stopped.request()
     for time_limit_s, interrupt in ((0.0, Interrupt()), (1e6, stopped)):
-        again = brim_by_brim(problem, first, seed=0, time_limit_s=time_limit_s, interrupt=interrupt)
+        again = brim_by_brim(problem, first, seed=0, clock=clock(time_limit_s, interrupt))
         assert again == (first, False)
 
 
@@ -39,12 +39,12 @@ def test_fleets_with_room_and_with_other_features_are_left() -> None:
     """A fleet with room to spare keeps its answer; small ones with every other feature get none that is worse."""
     roomy = placing_problem([(100, 100)] * 3, [(40, 40)] * 8)
     first = solve_greedy(roomy)
-    assert brim_by_brim(roomy, first, seed=0, time_limit_s=1e6, interrupt=Interrupt()) == (first, False)
+    assert brim_by_brim(roomy, first, seed=0, clock=clock()) == (first, False)
     for seed in range(25):
         small, _ = small_case(seed)
         first = solve_greedy(small)
         if first.patterns:
             worse = replace(first, objectives=())
-            found, _ = brim_by_brim(small, worse, seed=0, time_limit_s=1e6, interrupt=Interrupt())
+            found, _ = brim_by_brim(small, worse, seed=0, clock=clock())
             assert not violations(small, found.patterns, found.unplaced)
             assert evaluate(small, found.patterns, found.unplaced) <= evaluate(small, first.patterns, first.unplaced)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_problems import small_case
+from small_problems import clock, small_case
 
 from benchmarks.many_sizes import placing_problem, similar
 from solvers.evaluate import evaluate, violations
@@ -22,7 +22,7 @@ def _placed(hosts: int, resources: int, seed: int, *, anew: int, time_limit_s: f
     """Return best fit's answer on hosts cut up in five each, and the one that some of them placed anew lead to."""
     problem = placing_problem(*similar(seed, hosts, resources))
     first = solve_greedy(problem)
-    found, _ = to_the_brim(problem, first, hosts=anew, seed=0, time_limit_s=time_limit_s, interrupt=Interrupt())
+    found, _ = to_the_brim(problem, first, hosts=anew, seed=0, clock=clock(time_limit_s))
     assert not violations(problem, found.patterns, found.unplaced)
     return first, found
 
@@ -75,7 +75,7 @@ def test_what_is_cut_off_changes_nothing() -> None:
     stopped = Interrupt()
     stopped.request()
     for time_limit_s, interrupt in ((0.0, Interrupt()), (1e6, stopped)):
-        again = to_the_brim(problem, first, hosts=6, seed=0, time_limit_s=time_limit_s, interrupt=interrupt)
+        again = to_the_brim(problem, first, hosts=6, seed=0, clock=clock(time_limit_s, interrupt))
         assert again == (first, False)
 
 
@@ -84,14 +84,14 @@ def test_only_what_is_left_out_of_plain_full_hosts_is_sought() -> None:
     roomy = placing_problem([(100, 100)] * 3, [(40, 40)] * 8)
     first = solve_greedy(roomy)
     assert any(first.unplaced)
-    assert to_the_brim(roomy, first, hosts=3, seed=0, time_limit_s=1e6, interrupt=Interrupt()) == (first, False)
+    assert to_the_brim(roomy, first, hosts=3, seed=0, clock=clock()) == (first, False)
     for seed in range(25):
         small, _ = small_case(seed)
         first = solve_greedy(small)
         if not first.patterns:
             continue
         worse = replace(first, objectives=())
-        found, _ = to_the_brim(small, worse, hosts=9, seed=0, time_limit_s=1e6, interrupt=Interrupt())
+        found, _ = to_the_brim(small, worse, hosts=9, seed=0, clock=clock())
         assert not violations(small, found.patterns, found.unplaced)
         assert evaluate(small, found.patterns, found.unplaced) <= evaluate(small, first.patterns, first.unplaced)
 
