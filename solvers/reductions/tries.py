@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from solvers.clock import CutOffError
 from solvers.problem import Problem
@@ -35,7 +35,11 @@ class Try:
     tied: Tied
     check: Callable[[], None]
     warm: Result | None
-    start: Result | None = None
+    start: Result | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the greedy answer as one of the whole problem."""
+        self.start = None if self.warm is None else self.back(self.warm)
 
     @classmethod
     def of(
@@ -76,9 +80,7 @@ class Try:
         near = Result(status="feasible", objectives=(), patterns=tied.forth(patterns))
         warm = solve_greedy(tied.problem, seed=seed, warm_start=near, check=check)
         known = warm if warm.patterns else None
-        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=known)
-        made.start = None if made.warm is None else made.back(made.warm)
-        return made
+        return cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=known)
 
     def again(self, seed: int) -> Try:
         """Tie groups with VMs left out anew."""
@@ -109,9 +111,7 @@ class Try:
                 starts.append(solve_greedy(tied.problem, seed=other, check=check))
         known = [start for start in starts if start.patterns]
         best = min(known, key=lambda start: _values(start), default=None)
-        made = cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=best)
-        made.start = None if best is None else made.back(best)
-        return made
+        return cls(problem=problem, homes=homes, ties=ties, tied=tied, check=check, warm=best)
 
     def back(self, found: Result) -> Result:
         """Return an answer of the tied problem as one of the whole problem."""
