@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong with an input: where it is, what it is, and what to do about it."""
+    """One thing that is wrong with an input: where it is, on which host, what it is, and what to do about it."""
 
     message: str
     file: str | None = None
     line: int | None = None
     field: str | None = None
     cure: str | None = None
+    host: str | None = None
 
     def __str__(self) -> str:
         """Return ``file:line: field: message; cure`` on one line, control characters made visible."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
 
-from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.errors import ImpossibleError, InputError, NothingFoundError, PlacerError, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal, parse_goals
 from placer.model.plan import Change, Plan
@@ -19,6 +19,9 @@ from solvers.result import Interrupt, Limits, OnProgress, Result
 
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
+
+LEFT_ALONE_SHARE = 0.1
+"""A plan that leaves hosts at fault alone may take that part of the limit past it."""
 
 MENDED_HOSTS, MENDING_ROUNDS, MENDING_LIMIT_S = 20, 64, 10.0
 """Of fleets of up to so many hosts it is told, in so many rounds and seconds, how many moves would mend their rules."""
@@ -64,8 +67,8 @@ def solve_fleet(
     NothingFoundError
         No plan was found within the limit.
     RefusedPlanError
-        Our own checker refused what the plan does: a fault of ours; the plan is not returned. A bound or status that
-        it refuses is left out, and a warning says so.
+        Our own checker refused what every plan does: a fault of ours. Where it refuses a bound or a status, that is
+        left out; where it refuses what a plan does, the hosts at fault stay as they are. A warning says so.
     """
     options = SolveOptions(
         goals=None if goals is None else tuple(goals.split(",") if isinstance(goals, str) else goals),
@@ -115,24 +118,63 @@ class _Planning:
         return self.interrupt is not None and self.interrupt.requested
 
     def plan(self) -> Plan:
-        """Return the plan, as the checker accepts it."""
-        from placer.failures.reserve import without_failures
-        from placer.failures.worst_host import worst_failure
+        """Return the plan, as the checker accepts it; where it refuses one, a plan that leaves its hosts alone."""
+        from placer.planning.accepted import accepted, faults_are_errors
+
+        self._refuse()
+        try:
+            return accepted(self.fleet, self._told(self._made()))
+        except RefusedPlanError as error:
+            if faults_are_errors():
+                raise
+            return self._instead(error)
+        except NothingFoundError as error:
+            if not any(fault.host for fault in error.faults):
+                raise
+            return self._instead(error)
+
+    def _instead(self, error: PlacerError) -> Plan:
+        """Return a plan that leaves the hosts at fault alone; the error itself where there is none."""
         from placer.planning.accepted import accepted
+        from placer.planning.still import STEPS, left_alone, narrower
+
+        last, fleet = error, self.fleet
+        for _ in range(STEPS):
+            asked = narrower(fleet, last)
+            if asked is None:
+                break
+            fleet = asked
+            left_s = self.options.time_limit_s - (time.monotonic() - self.began)
+            options = replace(self.options, time_limit_s=max(left_s, LEFT_ALONE_SHARE * self.options.time_limit_s))
+            other = replace(self, fleet=fleet, options=options)
+            try:
+                return accepted(self.fleet, self._told(left_alone(fleet, other._made(), error)))
+            except (RefusedPlanError, NothingFoundError, ImpossibleError) as again:
+                last = again
+        raise error
+
+    def _made(self) -> Plan:
+        """Return the plan with the room that rules keep free."""
+        from placer.failures.reserve import without_failures
+
+        plan = self._bound()
+        if any(rule.kind is RuleKind.RESERVE for rule in self.fleet.rules):
+            return without_failures(plan) if self.stopped else self._with_reserve(plan)
+        return plan
+
+    def _told(self, plan: Plan) -> Plan:
+        """Return the plan with all that its summary tells."""
+        from placer.failures.worst_host import worst_failure
         from placer.planning.decode.mending import with_mending
 
         fleet = self.fleet
-        self._refuse()
-        plan = self._bound()
-        if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
-            plan = without_failures(plan) if self.stopped else self._with_reserve(plan)
         plan = self._with_moves_told(with_mending(fleet, plan))
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
         # Whoever asked for the best plan so far waits for no more to be told of it.
         if self.foresees and not self.stopped and "worst_host_failure" not in plan.summary:
             worst = worst_failure(fleet, plan, is_late=self._is_late)
             plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst})
-        return accepted(fleet, plan)
+        return plan
 
     def _is_late(self) -> bool:
         """Tell whether the limit is past: what only tells more of the plan ends then."""

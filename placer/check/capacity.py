@@ -47,15 +47,15 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
             ]
             others = [p.name for vm, p in placed if resource == ("CPUs", None) and _other_cell(host, vm, p, union)]
             if others:
-                found.fault(
-                    f"{message}; VMs like {some(others)} have a cell there that is elsewhere now", where="vms.cells"
-                )
+                text = f"{message}; VMs like {some(others)} have a cell there that is elsewhere now"
+                found.fault(text, where="vms.cells", host=host.name)
             elif not more:
                 then = sum(_within(kinds, resource, union) for kinds in before.values())
                 found.warn(f"{message}; now they take {_amount(resource, host, then)}")
             else:
                 names = [p.name for vm, p in placed if _kind(vm) in more]
-                found.fault(f"{message}; VMs like {some(names)} take more of it than now", where="vms.cells")
+                text = f"{message}; VMs like {some(names)} take more of it than now"
+                found.fault(text, where="vms.cells", host=host.name)
 
 
 def _other_cell(host: Host, vm: Vm, planned: PlanVm, nodes: Nodes) -> bool:
@@ -250,14 +250,14 @@ def _devices(host: Host, placed: Placed, arrivals: set[str], found: Findings) ->
     for kind, count in sorted(used.items()):
         if count > kinds[kind]:
             message = f"host {host.name!r} has {kinds[kind]} devices of kind {kind}, and its VMs have {count}"
-            _short(message, bool(newly & {kind}), "devices", found)
+            _short(message, bool(newly & {kind}), "devices", host, found)
     for (kind, node), count in sorted(given.items(), key=str):
         if count > there[kind, node] and used[kind] <= kinds[kind]:
             where = "on no node" if node is None else f"on node {node}"
             message = (
                 f"host {host.name!r} has {there[kind, node]} devices of kind {kind} {where}, and its VMs have {count}"
             )
-            _short(message, (kind, node) in newly_on, "devices", found)
+            _short(message, (kind, node) in newly_on, "devices", host, found)
 
 
 def _by_cell(vm: Vm, planned: PlanVm, node_of: Mapping[int, int]) -> Iterator[str]:
@@ -293,7 +293,7 @@ def _resources(host: Host, placed: Placed, arrivals: set[str], found: Findings) 
         if amount > has.get((node, name), 0):
             where = "" if node is None else f", node {node},"
             message = f"host {host.name!r}{where} has {has.get((node, name), 0)} of {name}, and its VMs take {amount}"
-            _short(message, (node, name) in newly, "vms", found)
+            _short(message, (node, name) in newly, "vms", host, found)
 
 
 def _cell_nodes(topology: Topology, vm: Vm, planned: PlanVm) -> Iterator[int]:
@@ -303,8 +303,8 @@ def _cell_nodes(topology: Topology, vm: Vm, planned: PlanVm) -> Iterator[int]:
         yield from sorted(nodes) if vm.spec.interleave > 1 else sorted(nodes)[:1]
 
 
-def _short(message: str, newly: bool, where: str, found: Findings) -> None:
+def _short(message: str, newly: bool, where: str, host: Host, found: Findings) -> None:
     if newly:
-        found.fault(message, where=where)
+        found.fault(message, where=where, host=host.name)
     else:
         found.warn(f"{message}; all of them are there already")

@@ -36,13 +36,13 @@ class Findings:
         """How many faults and warnings there are."""
         return len(self.faults) + len(self.warnings)
 
-    def fault(self, message: str, *, where: str, cure: str | None = None) -> None:
-        """Note a fault of the plan or fleet at the field `where`."""
-        self.faults.append(Fault(message=message, field=where, cure=cure))
+    def fault(self, message: str, *, where: str, cure: str | None = None, host: str | None = None) -> None:
+        """Note a fault of the plan or fleet at the field `where`, on a host if it is on one."""
+        self.faults.append(Fault(message=message, field=where, cure=cure, host=host))
 
     def vm(self, vm: PlanVm, message: str, *, where: str) -> None:
         """Note a fault of a placed VM at its field `where`."""
-        self.fault(f"VM {vm.name!r} on host {vm.host!r}: {message}", where=f"vms.{where}")
+        self.fault(f"VM {vm.name!r} on host {vm.host!r}: {message}", where=f"vms.{where}", host=vm.host)
 
     def warn(self, message: str) -> None:
         """Note something that a person should know and that refuses nothing."""

@@ -37,7 +37,8 @@ def check_rules(fleet: Fleet, plan: Plan, index: RuleIndex, excess: dict[Pair, i
             new = [vm.name for vm in here if vm.current is None or vm.current.host != domain]
             if new:
                 where = _may_not(rule, domain)
-                found.fault(f"rule {rule.label!r}: {where}, and the plan puts {some(new)} there", where="vms.host")
+                text = f"rule {rule.label!r}: {where}, and the plan puts {some(new)} there"
+                found.fault(text, where="vms.host", host=str(domain))
             else:
                 found.warn(f"rule {rule.label!r}: {over} VMs stay on host {domain!r}, where they may not be")
             continue

@@ -19,7 +19,7 @@ class Fleet:
 
     `base_dir` is the directory that paths in the fleet (domain XML) are relative to. `warnings` are the reader's
     plain sentences on what it could not carry over or had to assume. `only_drained` says that no VM may move but those
-    on hosts that are to be emptied.
+    on hosts that are to be emptied, `still` that nothing changes on these hosts: no VM comes and none leaves.
     """
 
     hosts: tuple[Host, ...]
@@ -30,6 +30,7 @@ class Fleet:
     base_dir: str | None = None
     warnings: tuple[str, ...] = ()
     only_drained: bool = False
+    still: frozenset[str] = frozenset()
 
     @cached_property
     def host_by_name(self) -> Mapping[str, Host]:
@@ -63,6 +64,8 @@ class Fleet:
 
     def is_held(self, vm: Vm) -> bool:
         """Tell whether a VM may not move now: never, or not while its host is not to be emptied."""
+        if self.still and vm.current is not None and vm.current.host in self.still:
+            return True
         if self.only_drained or vm.movable is Movable.DRAIN:
             return vm.movable is Movable.NO or vm.current is None or vm.current.host not in self.drained
         return vm.movable is Movable.NO

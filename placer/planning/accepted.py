@@ -7,7 +7,7 @@ keeps every limit: it is written without the claim, and with a line that says so
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
@@ -31,15 +31,24 @@ def accepted(fleet: Fleet, plan: Plan) -> Plan:
     report = check(fleet, plan)
     if report.ok:
         return plan
-    modest = None if os.environ.get(OWN_FAULTS) == "error" else _modest(plan, report.faults)
+    modest = None if faults_are_errors() else _modest(plan, report.faults)
     if modest is None or not check(fleet, modest).ok:
         raise RefusedPlanError(report.faults)
-    what = "; ".join(dict.fromkeys(fault.message for fault in report.faults))
     text = (
-        f"a fault of placer's own, please report it: {what}. The plan keeps every limit; what is not proven is left out"
-        f" (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
+        f"a fault of placer's own, please report it: {in_words(report.faults)}. The plan keeps every limit; what is not"
+        f" proven is left out (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
     )
     return replace(modest, warnings=(*modest.warnings, text))
+
+
+def faults_are_errors() -> bool:
+    """Tell whether a fault of placer's own ends the command."""
+    return os.environ.get(OWN_FAULTS) == "error"
+
+
+def in_words(faults: Sequence[Fault]) -> str:
+    """Return the faults as one sentence."""
+    return "; ".join(dict.fromkeys(fault.message for fault in faults))
 
 
 def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:
@@ -51,7 +60,13 @@ def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:
         name = next((name for name in names if place in (f"goals.{name}", f"goals.{name}.tiers")), None)
         if name is None and place != "status":
             return None
-        wrong.add(name)
+        if name is not None:
+            wrong.add(name)
+    return without_claims(plan, wrong)
+
+
+def without_claims(plan: Plan, wrong: Set[str]) -> Plan:
+    """Return the plan without the bounds of the goals that are wrong."""
     goals: list[GoalResult] = []
     first: str | None = None
     for goal in plan.goals:

@@ -41,11 +41,13 @@ class Permissions:
         """Return the permission of a host that `drained` drain rules select."""
         confining = tuple(matches(rule.hosts, host.name, host.labels) for rule in self._confining)
         only = host.name if host.name in self._bound else None
-        key = (host.kvm, host.smt, host.widest_vm, host.migration_domain, host.gen, drained, only, confining)
+        still = host.name in self.fleet.still
+        key = (still, host.kvm, host.smt, host.widest_vm, host.migration_domain, host.gen, drained, only, confining)
         if key not in self._known:
             rules = self.fleet.rules
             allowed = np.array(
-                [may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups], dtype=bool
+                [not still and may_arrive(g.confinement, g.needs, host, rules, drained) for g in self.groups],
+                dtype=bool,
             )
             penalty = np.array([drained + broken_here(g.confinement, host, rules) for g in self.groups], dtype=np.int64)
             self._known[key] = Permission(allowed=allowed, penalty=penalty)

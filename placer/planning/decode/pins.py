@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
 
-from placer.errors import NothingFoundError, PlacerError
+from placer.errors import Fault, NothingFoundError, RefusedPlanError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
 from placer.model.sets import known_nodes
@@ -73,7 +73,7 @@ class Pinner:
 
         Raises
         ------
-        PlacerError
+        RefusedPlanError
             The CPU rows allow the counts but they cannot be pinned: a fault of ours.
         NothingFoundError
             A rule over L3 domains, which the counts only bound, cannot be kept on a node.
@@ -181,15 +181,15 @@ class Pinner:
             owners = [owner for n, owner in enumerate(owners) if n not in unknown]
             answer = pin_node(cores, items)
         if answer is None:
-            raise PlacerError(
-                f"{where}: the counts fit the CPU rows but cannot be pinned", cure="report this with the fleet file"
-            )
+            message = f"{where}: the counts fit the CPU rows but cannot be pinned"
+            cure = "report this with the fleet file"
+            raise RefusedPlanError((Fault(message=message, cure=cure, host=work.name),))
         if not hold:
             members = {
                 number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
                 for number, rule in rules.items()
             }
-            answer = self._over_l3(where, cores, items, answer, members, floats)
+            answer = self._over_l3(work.name, where, cores, items, answer, members, floats)
         for (number, slot), item, pinned in zip(owners, items, answer.items, strict=True):
             if item.vcpus:
                 work.cpus[number][slot] = pinned.cpus
@@ -282,6 +282,7 @@ class Pinner:
 
     def _over_l3(
         self,
+        host: str,
         where: str,
         cores: Sequence[Core],
         items: Sequence[Item],
@@ -300,10 +301,9 @@ class Pinner:
         if better is not None:
             return better
         names = ", ".join(self.compiled.fleet.rules[number].label for number in rules)
-        raise NothingFoundError(
-            f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains",
-            cure="give the rule the scope node or host, or a larger max_per",
-        )
+        message = f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains"
+        cure = "give the rule the scope node or host, or a larger max_per"
+        raise NothingFoundError((Fault(message=message, cure=cure, host=host),))
 
 
 @dataclass(slots=True)
