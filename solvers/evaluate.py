@@ -82,12 +82,12 @@ def _of_placements(problem: Problem, state: PatternSums, n: int, term: Placement
 
 
 def _of_loads(problem: Problem, state: PatternSums, n: int, term: Hinges) -> int:
-    fixed = problem.classes[state.patterns[n].host_class].fixed
-    return sum(
-        hinge.slope * max(0, hinge.scale * int(fixed[hinge.row] + state.loads[n][hinge.row]) - hinge.offset)
-        for hinge in _shape(problem, state.patterns[n]).hinges
-        if hinge.goal == term.goal
-    )
+    hinges = _shape(problem, state.patterns[n]).hinges_of.get(term.goal)
+    if hinges is None:
+        return 0
+    row, offset, slope, scale = hinges
+    load = problem.classes[state.patterns[n].host_class].fixed[row] + state.loads[n][row]
+    return int(slope @ np.maximum(0, scale * load - offset))
 
 
 def _of_shortages(problem: Problem, state: PatternSums, n: int, term: Shortages) -> int:
@@ -117,7 +117,7 @@ def _of_strays(problem: Problem, state: PatternSums) -> int:
 
 def _of_changes(problem: Problem, state: PatternSums, n: int, term: Changes) -> int:
     left = 0 if problem.classes[state.patterns[n].host_class].is_empty else int(state.left[n].sum())
-    return term.migrations * left + term.moves * int((state.before[n] - state.kept[n]).sum())
+    return term.migrations * left + term.moves * int(state.changed[n])
 
 
 _SHARES: dict[type[Term], Callable[..., int]] = {
@@ -251,7 +251,7 @@ def _rules(problem: Problem, state: PatternSums) -> list[str]:
 def _budget(problem: Problem, state: PatternSums) -> list[str]:
     budget = problem.budget
     broken: list[str] = []
-    moves = int(state.count @ (state.before - state.kept).sum(axis=1))
+    moves = int(state.count @ state.changed)
     migrations = int(state.count @ state.left.sum(axis=1))
     for name, found, limit in (("moves", moves, budget.moves), ("migrations", migrations, budget.migrations)):
         if limit is not None and found > limit:

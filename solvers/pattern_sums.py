@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,9 +20,9 @@ class PatternSums:
     ----------
     count : (N,) hosts that hold the pattern.
     vms : (N, F) VMs of each flavor on one host, phantoms too; `before` : (N, F) the same at the start.
-    kept : (N, F) VMs that change neither host nor node.
+    kept : (N, F) VMs that change neither host nor node. Where nobody is there at the start, both are views of one line.
     loads : a pattern, (K,) units taken by VMs; `taken` the same with phantoms.
-    host_class : (N,) class of its hosts.
+    host_class : (N,) class of its hosts. starts_empty : whether no host holds any VM at the start.
     """
 
     patterns: Sequence[HostPattern]
@@ -33,16 +33,20 @@ class PatternSums:
     loads: list[IntArray]
     taken: list[IntArray]
     host_class: IntArray
+    starts_empty: bool
     _domains: dict[str, IntArray] = field(default_factory=dict)
     _holding: list[IntArray] = field(default_factory=list)
+    _holders: list[Set[int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> PatternSums:
         """Add them up."""
         flavors, number = len(problem.flavors), len(patterns)
         vms = np.zeros((number, flavors), dtype=np.int64)
-        before = np.zeros((number, flavors), dtype=np.int64)
-        kept = np.zeros((number, flavors), dtype=np.int64)
+        empty = all(one.is_empty for one in problem.classes)
+        none = np.zeros(flavors, dtype=np.int64)
+        before = np.broadcast_to(none, vms.shape) if empty else np.zeros(vms.shape, dtype=np.int64)
+        kept = before if empty else np.zeros(vms.shape, dtype=np.int64)
         loads, taken = [], []
         contents = [problem.content_of(index) for index in range(len(problem.classes))]
         for n, pattern in enumerate(patterns):
@@ -53,7 +57,8 @@ class PatternSums:
             taken.append(load + sum_of(shape.use, pattern.phantoms) if pattern.phantoms else load)
             for placement, many in (*pattern.placements, *pattern.phantoms):
                 vms[n, shape.flavor[placement]] += many
-            before[n] = contents[pattern.host_class]
+            if not empty:
+                before[n] = contents[pattern.host_class]
             if host_class.content or host_class.floating:
                 here = dict(pattern.placements)
                 for placement, many in host_class.content:
@@ -61,7 +66,8 @@ class PatternSums:
                 for flavor, many in host_class.floating:
                     kept[n, flavor] += min(many, vms[n, flavor] - kept[n, flavor])
         settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
-        kept = np.where(settles, np.minimum(before, vms), kept)
+        if settles.any() and not empty:
+            kept = np.where(settles, np.minimum(before, vms), kept)
         return cls(
             patterns=patterns,
             count=np.array([pattern.count for pattern in patterns], dtype=np.int64),
@@ -71,16 +77,24 @@ class PatternSums:
             loads=loads,
             taken=taken,
             host_class=np.array([pattern.host_class for pattern in patterns], dtype=np.int64),
+            starts_empty=empty,
         )
 
     def holding(self, flavors: Sequence[int]) -> IntArray:
         """Return the patterns that hold a VM of one of the flavors, or whose hosts do at the start, in order."""
         if not self._holding:
-            flavor, pattern = np.nonzero((self.vms.T != 0) | (self.before.T != 0))
+            there = self.vms.T != 0
+            flavor, pattern = np.nonzero(there if self.starts_empty else there | (self.before.T != 0))
             ends = np.searchsorted(flavor, np.arange(self.vms.shape[1] + 1))
             self._holding.extend(np.split(pattern, ends[1:-1]))
         found = [self._holding[one] for one in flavors]
         return found[0] if len(found) == 1 else np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+
+    def holders(self, flavors: Sequence[int]) -> Set[int]:
+        """Return the same patterns as a set."""
+        if not self._holders:
+            self._holders.extend(frozenset(self.holding((one,)).tolist()) for one in range(self.vms.shape[1]))
+        return self._holders[flavors[0]] if len(flavors) == 1 else set().union(*map(self._holders.__getitem__, flavors))
 
     def domains(self, problem: Problem, scope: str) -> IntArray:
         """Return (N,): the domain of a scope that a pattern's hosts are in, -1 for none."""
@@ -92,13 +106,19 @@ class PatternSums:
     @cached_property
     def left(self) -> IntArray:
         """Return (N, F): VMs that leave one host."""
-        left: IntArray = np.maximum(0, self.before - self.vms)
+        left: IntArray = self.before if self.starts_empty else np.maximum(0, self.before - self.vms)
         return left
+
+    @cached_property
+    def changed(self) -> IntArray:
+        """Return (N,): VMs of one host that change host or node."""
+        changed: IntArray = np.zeros(len(self.patterns), dtype=np.int64)
+        return changed if self.starts_empty else (self.before - self.kept).sum(axis=1)
 
     @cached_property
     def came(self) -> IntArray:
         """Return (N, F): VMs on one host over what was there: migrants and arrivals."""
-        came: IntArray = np.maximum(0, self.vms - self.before)
+        came: IntArray = self.vms if self.starts_empty else np.maximum(0, self.vms - self.before)
         return came
 
 

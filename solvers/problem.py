@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -118,6 +119,15 @@ class Shape:
         """
         units = self.use[:, row][None]
         return np.concatenate([units, self.parts[row]]) if row in self.parts else units
+
+    @cached_property
+    def hinges_of(self) -> Mapping[str, tuple[IntArray, IntArray, IntArray, IntArray]]:
+        """Goal -> (row, offset, slope, scale) of its hinges, (H,) each."""
+        by: dict[str, list[tuple[int, int, int, int]]] = {}
+        for hinge in self.hinges:
+            by.setdefault(hinge.goal, []).append((hinge.row, hinge.offset, hinge.slope, hinge.scale))
+        columns = {goal: np.array(found, dtype=np.int64).T for goal, found in by.items()}
+        return {goal: (own[0], own[1], own[2], own[3]) for goal, own in columns.items()}
 
     def over(self, load: IntArray, room: IntArray) -> list[int]:
         """Return the rows that are over: that lack more than rows inside them lack already.

@@ -29,6 +29,8 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
         return _charges(problem, state, rule, index)
     if rule.kind == "load":
         return _uneven(problem, state, rule), {}
+    if rule.kind == "apart" and rule.scope == "host" and _meet_nowhere(problem, state, rule, index):
+        return {}, {}
     ends, starts = _members(problem, state, rule, index)
     if rule.kind == "apart":
         against = _members(problem, state, problem.rules[rule.against], rule.against)
@@ -39,6 +41,13 @@ def excess_of(problem: Problem, state: PatternSums, index: int) -> tuple[dict[ob
         return first, second
     first, second = (_of_kind(rule, found) for found in (ends, starts))
     return first, second
+
+
+def _meet_nowhere(problem: Problem, state: PatternSums, rule: CrossRule, index: int) -> bool:
+    """Tell whether no host holds members of both groups of a rule: of thousands of rules that is so of most."""
+    fixed = any(index in one.fixed_members or rule.against in one.fixed_members for one in problem.classes)
+    others = problem.rules[rule.against].members
+    return not fixed and state.holders(rule.members).isdisjoint(state.holders(others))
 
 
 def members_at_start(problem: Problem, state: PatternSums, index: int) -> dict[object, int]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from solvers.clock import Clock, CutOffError
+from solvers.host_limits import HostLimits
 from solvers.problem import IntArray, Problem
 from solvers.reductions.merged import Merged
 from solvers.result import HostPattern, Result
@@ -29,21 +30,16 @@ LOOKS = 200_000
 """Places that are looked at in all for VMs that make way, so that hopeless limits end too."""
 
 
-def keeps_apart(problem: Problem) -> bool:
-    """Tell whether all hard rules keep groups of VMs to come apart on hosts."""
-    hard = [rule for rule in problem.rules if not rule.is_soft]
-    empty = all(one.is_empty and not one.fixed_members for one in problem.classes)
-    return bool(hard) and empty and all(rule.kind in ("apart", "count") and rule.scope == "host" for rule in hard)
-
-
-def named_on_hosts(problem: Problem, merged: Merged, found: Result, *, seed: int, clock: Clock) -> Result | None:
-    """Return an answer to the problem without its rules, merged, as one of the problem whose rules it keeps; VMs that
+def named_on_hosts(
+    problem: Problem, limits: HostLimits, merged: Merged, found: Result, *, seed: int, clock: Clock
+) -> Result | None:
+    """Return an answer to the problem without its limits, merged, as one of the problem whose limits it keeps; VMs that
     find no place so are left out. None where there is nothing to name, or it was cut off.
     """
     if not found.patterns or any(pattern.phantoms for pattern in found.patterns):
         return None
     try:
-        return _Naming(problem=problem, merged=merged, found=found, seed=seed, clock=clock).answer()
+        return _Naming(problem=problem, limits=limits, merged=merged, found=found, seed=seed, clock=clock).answer()
     except CutOffError:
         return None
 
@@ -54,13 +50,12 @@ class _Naming:
 
     Attributes
     ----------
-    holders : flavor -> (the group that is counted beside it, the most) of each rule. counted : flavor -> (the group
-    beside which it is counted, the group that is counted, the most).
     held : a host -> flavor -> VMs. free : merged flavor -> host -> places left. looks : what is left of `LOOKS`.
     ring : merged flavor -> its hosts in an order of chance, some full by now; next_ : where in it the next VM looks.
     """
 
     problem: Problem
+    limits: HostLimits
     merged: Merged
     found: Result
     seed: int
@@ -71,8 +66,6 @@ class _Naming:
     free: dict[int, dict[int, int]] = field(init=False)
     ring: dict[int, list[int]] = field(init=False)
     next_: Counter[int] = field(default_factory=Counter)
-    holders: dict[int, list[tuple[tuple[int, ...], int]]] = field(init=False)
-    counted: dict[int, list[tuple[tuple[int, ...], tuple[int, ...], int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         """List hosts, their places and the limits of each flavor."""
@@ -92,20 +85,12 @@ class _Naming:
                 self.free[flavor][host] = many
         rng = random.Random(self.seed)
         self.ring = {flavor: rng.sample(list(hosts), len(hosts)) for flavor, hosts in self.free.items()}
-        self.holders, self.counted = defaultdict(list), defaultdict(list)
-        for rule in self.problem.rules:
-            if rule.kind == "apart" and not rule.is_soft:
-                others = self.problem.rules[rule.against].members
-                for flavor in rule.members:
-                    self.holders[flavor].append((others, rule.max_per))
-                for flavor in others:
-                    self.counted[flavor].append((rule.members, others, rule.max_per))
 
     def answer(self) -> Result:
         """Return the answer with names."""
         left = np.array([flavor.arriving for flavor in self.problem.flavors], dtype=np.int64)
         # VMs that the counts leave out are those that come last of their kind.
-        weight = [len(self.holders[f]) + len(self.counted[f]) for f in range(len(left))]
+        weight = [self.limits.many_of(flavor) for flavor in range(len(left))]
         order = sorted(range(len(left)), key=lambda f: (-weight[f] * int(left[f]), f))
         rng = random.Random(self.seed)
         for flavor in order:
@@ -121,7 +106,7 @@ class _Naming:
         ring = self.ring.get(new, [])
         for step in range(min(len(ring), HOSTS)):
             host = ring[(self.next_[new] + step) % len(ring)]
-            while left[flavor] and free.get(host) and self._may(flavor, host):
+            while left[flavor] and free.get(host) and self.limits.may(flavor, self.held[host]):
                 self._put(flavor, host)
                 left[flavor] -= 1
             if not left[flavor]:
@@ -131,18 +116,6 @@ class _Naming:
             if not free or self.looks <= 0 or not self._makes_way(flavor, rng):
                 return
             left[flavor] -= 1
-
-    def _may(self, flavor: int, host: int) -> bool:
-        """Tell whether no limit is in the way of one more VM of a flavor on a host."""
-        held = self.held[host]
-        for others, most in self.holders[flavor]:
-            if sum(held[other] for other in others if other in held) + (flavor in others) > most:
-                return False
-        for group, others, most in self.counted[flavor]:
-            holds = flavor in group or any(other in held for other in group)
-            if holds and sum(held[other] for other in others if other in held) >= most:
-                return False
-        return True
 
     def _makes_way(self, flavor: int, rng: random.Random) -> bool:
         """Let a VM of another flavor, of the same size, go to a free place, and one of this flavor take its own."""
@@ -154,7 +127,7 @@ class _Naming:
             for other in [one for one in self.held[host] if int(self.merged.flavor[one]) == new and one != flavor]:
                 self._take(other, host)
                 self.looks -= 1
-                if self._may(flavor, host):
+                if self.limits.may(flavor, self.held[host]):
                     self._put(flavor, host)
                     target = self._target(other, free, host)
                     if target is not None:
@@ -168,7 +141,7 @@ class _Naming:
         """Return a host where a VM of a flavor may be beside what is there."""
         for host in hosts:
             self.looks -= 1
-            if host != avoid and self._may(flavor, host):
+            if host != avoid and self.limits.may(flavor, self.held[host]):
                 return host
             if self.looks <= 0:
                 break

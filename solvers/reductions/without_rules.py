@@ -21,18 +21,20 @@ from dataclasses import dataclass, replace
 from solvers.claims import Claims, with_claims
 from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
+from solvers.host_limits import HostLimits, without_counts
 from solvers.problem import Problem
 from solvers.reductions.by_gathering import ByGathering, is_uneven
 from solvers.reductions.gather import can_gather
-from solvers.reductions.loosened import loosened
+from solvers.reductions.loosened import ROOMY, loosened
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
-from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
+from solvers.reductions.names_on_hosts import named_on_hosts
 from solvers.reductions.telling import Telling
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.result import Interrupt, Limits, ObjectiveResult, Result
-from solvers.starts.best_fit import solve_greedy
+from solvers.starts.best_fit import hosts_used, solve_greedy
+from solvers.starts.host_lists import filled_by_lists, has_many_limits, keeps_apart
 
 TIES = 4
 """How often groups are tied anew."""
@@ -80,7 +82,13 @@ def solve_ruled(
         # Members are named to hosts afterwards anyway: then also those that few hosts may hold, or a host few of.
         merged = Merged.of(loosened(plain, {flavor for rule in problem.rules for flavor in rule.members})) or merged
     brief = brief and not gathers
-    apart = merged is not None and keeps_apart(problem)
+    limits_of_hosts = None
+    if merged is not None and keeps_apart(problem):
+        hosts = problem.host_count if first is None or not first.patterns else hosts_used(first)
+        lifted, groups = without_counts(plain, hosts, ROOMY)
+        limits_of_hosts = HostLimits.of(problem, groups)
+        merged = Merged.of(lifted) or merged
+    apart = merged is not None and limits_of_hosts is not None
     share = NAMED if apart else GATHERED if gathers else SHARE
     first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     if first is not None and first.patterns:
@@ -100,10 +108,13 @@ def solve_ruled(
         if found is not None and not any(found.unplaced):
             return search.result()
     elif apart and not search.closed:
-        assert merged is not None
-        found = named_on_hosts(problem, merged, counts, seed=seed, clock=clock)
+        assert merged is not None and limits_of_hosts is not None
+        found = named_on_hosts(problem, limits_of_hosts, merged, counts, seed=seed, clock=clock)
         if found is not None and any(found.unplaced):
-            found = solve_greedy(problem, seed=seed, warm_start=found)
+            if has_many_limits(problem):
+                found = filled_by_lists(problem, start=found)
+            else:
+                found = solve_greedy(problem, seed=seed, warm_start=found)
         search.offer(found)
         return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):

@@ -11,12 +11,14 @@ import pytest
 
 from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
+from solvers.host_limits import HostLimits
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
 from solvers.reductions.merged import Merged
-from solvers.reductions.names_on_hosts import keeps_apart, named_on_hosts
+from solvers.reductions.names_on_hosts import named_on_hosts
 from solvers.result import Interrupt, Limits
 from solvers.solve import solve
+from solvers.starts.host_lists import keeps_apart
 
 
 def fleet(seed: int, *, groups: int = 8, limits: int = 6, hosts: int = 8) -> Problem:
@@ -80,7 +82,7 @@ def test_who_is_named_breaks_no_limit(seed: int) -> None:
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=seed, clock=unhurried())
+    found = named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=seed, clock=unhurried())
     assert found is not None
     assert violations(problem, found.patterns, found.unplaced) == []
     used = evaluate(merged.problem, counts.patterns, counts.unplaced)[1]
@@ -93,7 +95,7 @@ def test_most_have_a_place() -> None:
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=0, clock=unhurried())
+    found = named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=unhurried())
     assert found is not None and not any(found.unplaced)
     assert violations(problem, found.patterns, found.unplaced) == []
 
@@ -104,10 +106,10 @@ def test_limits_that_nobody_can_keep_end() -> None:
     merged = Merged.of(replace(problem, rules=()))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
-    found = named_on_hosts(problem, merged, counts, seed=0, clock=unhurried())
+    found = named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=unhurried())
     assert found is not None and any(found.unplaced)
     assert violations(problem, found.patterns, found.unplaced) == []
-    assert named_on_hosts(problem, merged, counts, seed=0, clock=unhurried()) == found
+    assert named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=unhurried()) == found
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ def test_naming_that_is_cut_off_counts_for_nothing(looks: int) -> None:
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
     clock = CutOff(Limits(time_limit_s=20), Interrupt(), looks=looks)
-    assert named_on_hosts(problem, merged, counts, seed=0, clock=clock) is None
+    assert named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=clock) is None
 
 
 def test_who_interrupts_does_not_wait_for_names() -> None:
@@ -142,9 +144,9 @@ def test_who_interrupts_does_not_wait_for_names() -> None:
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=10))
     stopped = Clock(Limits(time_limit_s=20), Interrupt(requested=True))
     late = Clock(Limits(time_limit_s=0), Interrupt(), began=time.monotonic() - 2)
-    assert named_on_hosts(problem, merged, counts, seed=0, clock=unhurried()) is not None
-    assert named_on_hosts(problem, merged, counts, seed=0, clock=stopped) is None
-    assert named_on_hosts(problem, merged, counts, seed=0, clock=late) is None
+    assert named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=unhurried()) is not None
+    assert named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=stopped) is None
+    assert named_on_hosts(problem, HostLimits.of(problem), merged, counts, seed=0, clock=late) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
