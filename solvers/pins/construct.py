@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from solvers.pins.cores import Core, Item, PinnedItem, PinResult
-from solvers.pins.cpu_rows import WHOLE, CoreKind, CpuPolicy, WholeDemand, fits, main_width, node_cpu_rows
+from solvers.pins.cpu_rows import WHOLE, CoreKind, CpuPolicy, WholeDemand, fits, main_width
+from solvers.pins.node_rows import node_cpu_rows
 
 
 def pin_node(

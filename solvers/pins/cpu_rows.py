@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -51,29 +51,41 @@ class CoreRoom:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeDemand:
     """What items ask of cores anywhere: whether any isolates, how many vCPUs those have that fill cores, and which
-    kinds of core are asked for.
+    kinds of core are asked for; of those that may have any kind whether any isolates, and how many vCPUs those have
+    that fill cores; kinds that items without whole cores ask for.
     """
 
     isolate: bool = False
     filling: frozenset[int] = frozenset()
     kinds: frozenset[CoreKind] = frozenset()
+    any_isolates: bool = False
+    any_fills: frozenset[int] = frozenset()
+    loose: frozenset[CoreKind] = frozenset()
 
     @property
     def any(self) -> bool:
         """Tell whether there is any such item."""
         return self.isolate or bool(self.filling)
 
+    @property
+    def any_whole(self) -> bool:
+        """Tell whether an item takes whole cores of any kind."""
+        return self.any_isolates or bool(self.any_fills)
+
     @staticmethod
     def of(items: Iterable[tuple[CpuPolicy, int, CoreKind]]) -> WholeDemand:
         """Return what items, (policy, vCPUs, kind of core) each, ask."""
-        isolate, filling, kinds = False, set(), set[CoreKind]()
-        for policy, vcpus, kind in items:
-            isolate |= policy == "isolate" and vcpus > 0
-            if policy in ("require", "pairs") and vcpus:
-                filling.add(vcpus)
-            if kind != "any" and vcpus:
-                kinds.add(kind)
-        return WholeDemand(isolate=isolate, filling=frozenset(filling), kinds=frozenset(kinds))
+        asked = {item for item in items if item[1]}
+        isolates = {kind for policy, _, kind in asked if policy == "isolate"}
+        fills = [(vcpus, kind) for policy, vcpus, kind in asked if policy in ("require", "pairs")]
+        return WholeDemand(
+            isolate=bool(isolates),
+            filling=frozenset(vcpus for vcpus, _ in fills),
+            kinds=frozenset(kind for _, _, kind in asked if kind != "any"),
+            any_isolates="any" in isolates,
+            any_fills=frozenset(vcpus for vcpus, kind in fills if kind == "any"),
+            loose=frozenset(kind for policy, _, kind in asked if policy not in WHOLE),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +103,9 @@ class CpuRow:
     loose : units per vCPU of a prefer item, and per emulator CPU.
     shared : whether shared vCPUs take of the row, each 1 / overcommit.
     only : the row counts items that ask for this kind of core alone.
-    fast, slow : units of a core that an item takes whole and that must be of this kind; `slow_loose` those per thread
-        of an item for efficiency cores. None: as for any core.
+    fast, slow : units of a core that an item takes whole and that must be of this kind; `fast_loose` and `slow_loose`
+        those per thread of an item that takes none whole. None: as for any core.
+    slow_width : threads of efficiency cores that are filled.
     """
 
     name: str
@@ -106,16 +119,20 @@ class CpuRow:
     only: CoreKind = "any"
     fast: int | None = None
     slow: int | None = None
+    fast_loose: int | None = None
     slow_loose: int | None = None
+    slow_width: int = 1
 
     def demand(self, policy: CpuPolicy, vcpus: int, kind: CoreKind = "any") -> int:
         """Return the units that an item of `vcpus` vCPUs takes: the rounding up to whole cores is per item."""
         if self.only not in ("any", kind):
             return 0
-        if kind == "performance" and self.fast is not None and policy in WHOLE:
-            return self.fast * (vcpus if policy == "isolate" else -(-vcpus // self.width))
-        if kind == "efficiency" and self.slow is not None and self.slow_loose is not None:
-            return (self.slow if policy in WHOLE else self.slow_loose) * vcpus
+        whole = policy in WHOLE
+        fast, slow = (self.fast, self.slow) if whole else (self.fast_loose, self.slow_loose)
+        own = fast if kind == "performance" else slow if kind == "efficiency" else None
+        if own is not None:
+            width = 1 if not whole or policy == "isolate" else self.width if kind == "performance" else self.slow_width
+            return own * -(-vcpus // width)
         match policy:
             case "isolate":
                 return self.isolate * vcpus
@@ -141,10 +158,10 @@ def main_width(widths: Sequence[int]) -> int:
     return max(threads, key=lambda width: (width * threads[width], width), default=1)
 
 
-def node_cpu_rows(
+def rows_of_any_kind(
     cores: Sequence[CoreRoom], whole: WholeDemand, *, floating: int = 0, shared: bool = False
 ) -> NodeRows:
-    """Return the rows of a node.
+    """Return the rows of a node all of whose items may have cores of any kind.
 
     Take the whole cores G in the order in which one would give them away, and let d(U), f(U), b(U) be how many CPUs the
     first U of them have for dedicated vCPUs, to float over, and in all. With U cores that policies take whole, P vCPUs
@@ -168,59 +185,10 @@ def node_cpu_rows(
 
     Parameters
     ----------
-    cores : those with a thread for dedicated vCPUs.
-    whole : what any item, wherever it is, asks of whole cores: other demands are not met rightly.
-    floating : CPUs to float over in other cores.
-    shared : whether there are shared vCPUs anywhere; without any the rows for them are left out.
-
-    Raises
-    ------
-    ValueError
-        If a core has less than one thread, or more free threads than it has.
+    cores, whole, floating, shared : as `solvers.pins.node_rows.node_cpu_rows` has them.
     """
-    for core in cores:
-        if core.width < 1 or min(core.dedicated, core.both, core.floating) < 0:
-            raise ValueError(f"a core of {core.width} threads cannot have {core.pinned} free")
-        if core.pinned + core.floating > core.width:
-            raise ValueError(f"a core of {core.width} threads cannot have {core.pinned + core.floating} free")
     node = _Node(cores, whole, floating, shared)
-    found = node.in_order() or node.one_and_t() or node.sufficient()
-    return _by_kind(cores, whole, found) if whole.kinds else found
-
-
-def _by_kind(cores: Sequence[CoreRoom], whole: WholeDemand, every: NodeRows) -> NodeRows:
-    """Return the rows of all items with those of each kind of core that is asked for.
-
-    Where performance cores have t threads and efficiency cores one, an item that must have performance cores takes t
-    threads of a core whole, and one that must have efficiency cores takes from others what they would save on them.
-    Nodes with kinds of core of other widths take no VM that asks for one, and claim nothing.
-    """
-    rows, exact = list(every.rows), every.exact
-    widths = {slow: {core.width for core in cores if core.slow is slow} for slow in (False, True)}
-    if len(widths[False] | widths[True]) > 1:
-        t = max(widths[False], default=1)
-        if not (widths[False] <= {t} and widths[True] <= {1}):
-            none = [
-                CpuRow(name=f"{kind} threads", capacity=0, isolate=1, core=1, loose=1, only=kind)
-                for kind in sorted(whole.kinds)
-            ]
-            return NodeRows(rows=(*rows, *none), exact=False)
-        rows = [
-            replace(
-                row,
-                fast=1 if row.name == "whole cores" else t if row.isolate else 0,
-                slow=row.isolate,
-                slow_loose=max(row.loose, row.isolate) if whole.any else row.loose,
-            )
-            for row in rows
-        ]
-    for kind in sorted(whole.kinds):
-        own = [core for core in cores if core.slow is (kind == "efficiency")]
-        found = _Node(own, whole, 0, False)
-        apart = found.in_order() or found.one_and_t() or found.sufficient()
-        exact &= apart.exact
-        rows += [replace(row, name=f"{kind} {row.name}", only=kind) for row in apart.rows]
-    return NodeRows(rows=tuple(rows), exact=exact)
+    return node.in_order() or node.one_and_t() or node.sufficient()
 
 
 class _Node:

@@ -139,7 +139,7 @@ def _apart(rows: Sequence[tuple[int, NodeSet]], each: int) -> tuple[tuple[tuple[
 def _most_a_vcpu(row: CpuRow, *, only_threads: bool) -> int:
     """Return how much of a row a dedicated vCPU takes at most."""
     whole = (row.isolate, row.core + row.filled, row.fast or 0, row.slow or 0)
-    return max(1, row.loose, row.slow_loose or 0, *(() if only_threads else whole))
+    return max(1, row.loose, row.fast_loose or 0, row.slow_loose or 0, *(() if only_threads else whole))
 
 
 def goal_units(structures: Sequence[Structure], loads: Sequence[Load], *, only_threads: bool) -> dict[str, int]:

@@ -18,7 +18,8 @@ from placer.planning.compile.loose import NodeSet
 from placer.planning.compile.needs import Part
 from placer.planning.compile.placements import NodeView
 from solvers.pins.cores import Core
-from solvers.pins.cpu_rows import CpuRow, WholeDemand, node_cpu_rows
+from solvers.pins.cpu_rows import CpuRow, WholeDemand
+from solvers.pins.node_rows import node_cpu_rows
 
 MOST_LOAD_UNITS = 64
 FINEST_MEMORY_KIB = 512

@@ -13,7 +13,7 @@ from solvers.pins.cpu_rows import CoreKind, CoreRoom, CpuPolicy
 Ask = tuple[CpuPolicy, int, CoreKind]
 State = tuple[tuple[int, int, int, int, bool, bool], ...]
 
-KINDS = ("even", "isolated", "one and t", "apart", "any", "hybrid")
+KINDS = ("even", "isolated", "one and t", "apart", "any", "hybrid", "hybrid isolated")
 POLICIES: tuple[tuple[CpuPolicy, ...], ...] = (
     ("prefer", "extra"),
     ("isolate", "prefer"),
@@ -38,23 +38,23 @@ class Node:
 
 def random_node(draw: random.Random, kind: str) -> Node:
     """Return a node whose cores are alike, partly isolated, of one thread and t, in Nova's two sets, anything, or of
-    two kinds.
+    two kinds, partly isolated too.
     """
     narrow = draw.choice((1, 1, 2))
     wide = draw.choice((1, 2, 2, 4))
     cores: list[CoreRoom] = []
     while not cores:
         for _ in range(draw.randint(1, 4)):
-            slow = kind == "hybrid" and draw.random() < 0.5
+            slow = kind.startswith("hybrid") and draw.random() < 0.5
             width = (
                 narrow
                 if slow
                 else {"one and t": draw.choice((1, wide)), "any": draw.choice((1, 2, 3, 4))}.get(kind, wide)
             )
             free = width if draw.random() < 0.8 else draw.randint(0, width)
-            dedicated = {"isolated": draw.randint(0, free), "apart": draw.choice((0, free, draw.randint(0, free)))}.get(
-                kind, 0
-            )
+            isolated = draw.randint(0, free)
+            apart = draw.choice((0, free, draw.randint(0, free)))
+            dedicated = {"isolated": isolated, "hybrid isolated": isolated, "apart": apart}.get(kind, 0)
             both = 0 if kind == "apart" else free - dedicated
             if kind == "any":
                 dedicated = draw.randint(0, free)
@@ -71,7 +71,7 @@ def random_node(draw: random.Random, kind: str) -> Node:
     for _ in range(draw.randint(1, 3)):
         policy = draw.choice(policies)
         kinds: tuple[CoreKind, ...] = ("any", "performance", "efficiency")
-        of = draw.choice(kinds) if kind == "hybrid" and policy != "extra" else "any"
+        of = draw.choice(kinds) if kind.startswith("hybrid") and policy != "extra" else "any"
         asked.append((policy, draw.randint(1, 4), of))
     any_shared = draw.random() < 0.6
     return Node(

@@ -11,7 +11,8 @@ import pytest
 
 from solvers.pins.construct import pin_node
 from solvers.pins.cores import Core, Item, PinResult
-from solvers.pins.cpu_rows import CpuPolicy, WholeDemand, fits, node_cpu_rows
+from solvers.pins.cpu_rows import CpuPolicy, WholeDemand, fits
+from solvers.pins.node_rows import node_cpu_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -83,7 +84,7 @@ def test_what_can_be_pinned_is_pinned(kind: str) -> None:
         now = [replace(i, current=p.cpus, current_extra=p.extra) for i, p in zip(items, answer.items, strict=True)]
         again = pin_node(cores, now, floating)
         assert again is not None
-        assert kind == "hybrid" or again == answer
+        assert kind.startswith("hybrid") or again == answer
         seen += 1
     assert seen > 50
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from solvers.pins.cpu_rows import CoreRoom, WholeDemand, fits, node_cpu_rows
+from solvers.pins.cpu_rows import CoreRoom, WholeDemand, fits
+from solvers.pins.node_rows import node_cpu_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
 
