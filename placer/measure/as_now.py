@@ -82,9 +82,10 @@ def places_now(fleet: Fleet) -> Iterator[tuple[Vm, PlanVm | None]]:
     """Yield each VM on a host that works with where it is, as a plan says it; None where that is not known of all its
     cells and vCPUs.
     """
+    standing = AsNow()
     for vm in fleet.vms:
         if vm.current is not None and is_present(fleet, vm):
-            at = as_now(vm, fleet.host_by_name[vm.current.host])
+            at = standing.of(vm, fleet.host_by_name[vm.current.host])
             yield vm, at if at is not None and set(at.pins) == set(range(vm.spec.vcpus)) else None
 
 

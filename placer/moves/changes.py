@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from placer.measure.as_now import as_now
+from placer.measure.as_now import AsNow
 from placer.measure.measure import ScoreCache
 from placer.measure.memory_mode import memory_modes_of
 from placer.measure.moved import Move, is_present, is_repinned
@@ -129,7 +129,7 @@ class Changes:
 
 def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     """Return what a plan that `check` accepts changes, and what each change needs."""
-    cache, nodes = ScoreCache(), _Nodes(fleet)
+    cache, nodes, standing = ScoreCache(), _Nodes(fleet), AsNow()
     found, stay, follow = [], 0, 0
     modes: dict[str, tuple[str, str]] = {}
     for planned in plan.vms:
@@ -141,15 +141,15 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
         elif planned.change is Change.FOLLOW:
             follow += 1
         else:
-            found.append(_change(fleet, vm, planned, cache, nodes))
+            found.append(_change(fleet, vm, planned, cache, nodes, standing))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
     return Changes(vms=tuple(found), stay=stay, follow=follow, memory_modes=modes)
 
 
-def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes) -> VmChange:
+def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes, standing: AsNow) -> VmChange:
     now = None
     if vm.current is not None and is_present(fleet, vm):
-        now = as_now(vm, fleet.host_by_name[vm.current.host])
+        now = standing.of(vm, fleet.host_by_name[vm.current.host])
     target = nodes.spot_of(planned)
     source = _last_known(vm) if now is None else nodes.spot_of(now)
     need = Need.START

@@ -32,8 +32,8 @@ def outcome(plan: Plan) -> list[str]:
 def emptied(plan: Plan, fleet: Fleet) -> list[str]:
     """Return the hosts that hold VMs now and none as planned."""
     now = {vm.current.host for vm in fleet.vms if vm.current is not None}
-    then = {vm.host for vm in plan.vms}
-    return [host.name for host in fleet.hosts if host.name in now - then and not host.failed]
+    left = now.difference(vm.host for vm in plan.vms)
+    return [host.name for host in fleet.hosts if host.name in left and not host.failed]
 
 
 def emptied_sentence(plan: Plan, fleet: Fleet) -> Iterator[str]:
