@@ -106,6 +106,8 @@ class _Planning:
     foresees: bool = True
     goals: tuple[Goal, ...] = field(init=False)
     began: float = field(init=False)
+    numbers_s: float = 0.0
+    """What it took to put the fleet in numbers."""
 
     def __post_init__(self) -> None:
         """Read the goals: they are refused before anything is done."""
@@ -172,13 +174,18 @@ class _Planning:
         # Of the plan that is written, whatever became of the answer that it began as; a reserve has swept all failures.
         # Whoever asked for the best plan so far waits for no more to be told of it.
         if self.foresees and not self.stopped and "worst_host_failure" not in plan.summary:
-            worst = worst_failure(fleet, plan, is_late=self._is_late)
+            worst = None if self._is_too_late() else worst_failure(fleet, plan, is_late=self._is_late)
             plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst})
         return plan
 
     def _is_late(self) -> bool:
         """Tell whether the limit is past: what only tells more of the plan ends then."""
         return time.monotonic() - self.began > self.options.time_limit_s
+
+    def _is_too_late(self) -> bool:
+        """Tell whether to put the fleet in numbers once more would end later than a round may that is cut off."""
+        ends_s = time.monotonic() - self.began + self.numbers_s
+        return ends_s > Limits(time_limit_s=self.options.time_limit_s).guard_s
 
     def _with_moves_told(self, plan: Plan) -> Plan:
         """Return the plan with how many moves would mend the rules that it breaks, where none was allowed."""
@@ -239,7 +246,9 @@ class _Planning:
         options = self.options
         asked = drained_first(self.fleet, options.max_moves, options.max_migrations)
         budget = move_budget(asked, options.max_moves, options.max_migrations)
+        begun_s = time.monotonic()
         compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
+        self.numbers_s = time.monotonic() - begun_s
         # What it took to put the fleet in numbers is part of the limit.
         left_s = max(0.0, options.time_limit_s - (time.monotonic() - self.began))
         result = self._solved(compiled.problem, Limits(time_limit_s=left_s, rounds=options.rounds))

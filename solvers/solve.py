@@ -83,6 +83,8 @@ def solve(
         run.best = rules_mended(problem, run.best, run.is_over)
     run.interrupt.preparing = False
     run.tell("greedy", "first answer")
+    if engine == "auto" and run.has_no_time:
+        return run.result()
     chosen = choose(problem, engine)
     if chosen == "greedy":
         return run.best
@@ -158,6 +160,8 @@ class _Ladder:
         self.to_the_brim(wide=True)
         self.to_the_brim(wide=False)
         self.fill_in()
+        if self.has_no_time:
+            return
         self.columns()
         if not any(objective.tolerance for objective in self.problem.objectives):
             # Tolerance is used up for later goals: to win it back would undo them.
@@ -167,11 +171,15 @@ class _Ladder:
             self.exact()
 
     @property
+    def has_no_time(self) -> bool:
+        """Whether the time is over, there is an answer, and first bounds of an engine would take seconds."""
+        return self.is_over() and self.best.is_answer and counts_of(self.problem) > FEW_COUNTS
+
+    @property
     def left(self) -> Limits:
         """What is left of time and rounds."""
         rounds = None if self.limits.rounds is None else max(0, self.limits.rounds - self.rounds)
-        left_s = self.limits.time_limit_s - (time.monotonic() - self.began)
-        return Limits(time_limit_s=max(0.0, left_s), rounds=rounds)
+        return Limits(time_limit_s=max(0.0, self.limits.time_limit_s - (time.monotonic() - self.began)), rounds=rounds)
 
     def is_over(self) -> bool:
         """Tell whether the time is up, or somebody does not want to wait any longer."""
@@ -248,22 +256,25 @@ class _Ladder:
             self.rounds += searched
             self.take(found, "fillings", "a place for all")
 
-    def improve(self, patience: int) -> None:
-        """Improve the best answer in small rounds, until as many as `patience` says bring nothing."""
+    def improve(self, patience: int, *, late: bool = False) -> None:
+        """Improve the best answer in small rounds, until as many as `patience` says bring nothing; where it is `late`
+        one round, and more till a round would be cut off.
+        """
         from solvers.improve.stage import stage_of
         from solvers.starts.mend import firm
 
-        if not self.goes_on:
+        if not self.goes_on and not late:
             return
         stage = stage_of(firm(self.problem, self.best), self.best, seed=self.seed, patience=patience)
         if stage is None:
             return
         told = False
-        while self.goes_on and stage.round():
+        while (self.goes_on or late) and stage.round():
             self.rounds += 1
             if stage.is_at_best and not told:
                 # Whoever waits sees the first improvement when it is there, not when the last one is.
                 told = self._improved(stage)
+            late = late and not self.interrupt.requested and time.monotonic() - self.began < self.limits.guard_s
         self._improved(stage)
 
     def _improved(self, stage: Stage) -> bool:
@@ -343,12 +354,18 @@ class _Ladder:
         self.climbed = True
 
     def result(self) -> Result:
-        """Return the best answer, with all the rounds that led to it."""
+        """Return the best answer, with all the rounds that led to it; of VMs that run the first moves in any case."""
+        if not (self.climbed or self.rounds or self.interrupt.requested):
+            self.improve(PATIENCE, late=any(not one.is_empty for one in self.problem.classes))
         partial = not all(shape.complete for shape in self.problem.shapes)
-        if self.best.is_answer and (partial or self.problem.rules):
+        if self.best.is_answer and (partial or self.problem.rules or not self.climbed):
             # Engines claim nothing where places are missing, and of rules over hosts nothing.
             self.best = proven_first(self.problem, self.best)
-        return replace(self.best, rounds=self.rounds)
+        rows = self.best.objectives
+        if not self.climbed:  # the time was over before any engine began
+            why = "interrupted" if self.interrupt.requested else "time limit"
+            rows = tuple(row if row.status == "optimal" else replace(row, stopped=why) for row in rows)
+        return replace(self.best, objectives=rows, rounds=self.rounds)
 
     def tell(self, engine: str, note: str) -> None:
         """Report an answer that no engine stands behind yet, one line a goal."""

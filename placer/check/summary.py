@@ -50,9 +50,9 @@ def check_worst_failure(said: Any, own: dict[str, Any], found: Findings) -> None
     """Compare the worst failure of one host in a summary with the one that a greedy fit finds, which loses no less.
 
     A plan that keeps a reserve has had its failures solved, and may know better than greed: what then is not refuted is
-    named as not found again.
+    named as not found again. None: the plan says that it is not known.
     """
-    if said == own:
+    if said is None or said == own:
         return
     worse: int = own["vcpus_without_place"]
     vcpus, vms, states = (_count(said, key) for key in ("vcpus_without_place", "vms_without_place", "states"))

@@ -60,7 +60,8 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
     _draw_capacity(plan.summary, console)
     for sentence in reserve_sentences(plan.summary.get("reserve")):
         say(console, sentence)
-    _draw_failure(plan.summary.get("worst_host_failure"), console)
+    if "worst_host_failure" in plan.summary:
+        _draw_failure(plan.summary["worst_host_failure"], console)
 
 
 def draw_goals(
@@ -233,9 +234,11 @@ def _draw_capacity(summary: Any, console: Console) -> None:
 
 
 def _draw_failure(worst: Any, console: Console) -> None:
+    title = "worst single host failure:"
+    if worst is None:
+        console.print(f"{title} unknown, for the time limit was past")
     if not isinstance(worst, dict):
         return
-    title = "worst single host failure:"
     if worst.get("host") is None:
         console.print(f"{title} no host holds a VM that could move")
         return

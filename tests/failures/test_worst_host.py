@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from rich.console import Console
+
+from placer import planner
 from placer.check.check import check
 from placer.failures.worst_host import worst_failure
 from placer.model.rules import Rule, RuleKind
 from placer.planner import solve_fleet
+from placer.show.plan_summary import draw_summary
 
 
 def worst(build: Any, hosts: int, *vms: tuple[int, str, int], cpus: int = 4) -> dict[str, Any]:
@@ -160,3 +168,18 @@ def test_past_the_limit_one_failure_is_looked_at(build: Any) -> None:
     assert check(fleet, replace(plan, summary={**plan.summary, "worst_host_failure": least}), bound=True).ok
     hides = {**least, "states": 2}
     assert not check(fleet, replace(plan, summary={**plan.summary, "worst_host_failure": hides}), bound=True).ok
+
+
+def test_no_failure_is_looked_at_where_that_would_end_after_the_limit(
+    build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute a look at the clock: the worst failure is unknown, is said to be, and no check takes offence."""
+    looks = itertools.count()
+    monkeypatch.setattr(planner, "time", SimpleNamespace(monotonic=lambda: 60.0 * next(looks)))
+    fleet = build.fleet([build.host("a"), build.host("b")], [build.vm("v", build.spec(1, 1))])
+    plan = solve_fleet(fleet, time_limit_s=1)
+    assert plan.summary["worst_host_failure"] is None
+    assert check(fleet, plan, bound=True).ok
+    with (console := Console(file=io.StringIO(), width=100)).capture() as said:
+        draw_summary(plan, console, fleet)
+    assert "worst single host failure: unknown, for the time limit was past" in said.get()

@@ -14,8 +14,10 @@ from placer.planning.compile.compile import compile_fleet
 from solvers import clock as clocks
 from solvers.clock import Clock, CutOffError
 from solvers.columns.engine import solve_columns
+from solvers.evaluate import evaluate
 from solvers.problem import MoveBudget, Problem
 from solvers.result import Interrupt, Limits
+from solvers.solve import solve
 from solvers.starts.best_fit import solve_greedy
 
 
@@ -76,3 +78,23 @@ def test_what_is_cut_off_before_the_first_round_takes_none_back() -> None:
     assert not clock.next_round()
     clock.cut_round()
     assert (clock.rounds, clock.stopped) == (0, "time limit")
+
+
+def test_where_all_time_is_gone_the_first_single_moves_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Putting a large fleet in numbers took the whole limit, and not one VM moved; its rounds replay the answer."""
+    monkeypatch.setattr("solvers.solve.FEW_COUNTS", 0)
+    fleet = two_node_fleet(seed=3, hosts=14, remote_share=0.2)
+    problem = compile_fleet(fleet, parse_goals("placed,remote,moves", fleet), MoveBudget(moves=10)).problem
+    first, late = solve_greedy(problem), solve(problem, limits=Limits(time_limit_s=0.0))
+    assert evaluate(problem, late.patterns, late.unplaced) < evaluate(problem, first.patterns, first.unplaced)
+    assert {row.stopped for row in late.objectives if row.status != "optimal"} == {"time limit"}
+    assert solve(problem, limits=Limits(rounds=late.rounds)).patterns == late.patterns
+
+
+def test_whoever_interrupts_gets_the_first_answer_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is begun, and why it ended is told."""
+    monkeypatch.setattr("solvers.solve.FEW_COUNTS", 0)
+    fleet = two_node_fleet(seed=3, hosts=14, remote_share=0.2)
+    problem = compile_fleet(fleet, parse_goals("placed,remote,moves", fleet), MoveBudget(moves=10)).problem
+    found = solve(problem, limits=Limits(), interrupt=Interrupt(requested=True))
+    assert found.rounds == 0 and "interrupted" in {row.stopped for row in found.objectives}
