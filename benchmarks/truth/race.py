@@ -137,10 +137,10 @@ def _compare(case: Case, plan: Plan, truth: Answer) -> tuple[list[str], bool, bo
             wrong.append(f"NO VALUE of {name}")
             break
         room = NEAR + float(slack) * abs(best)
-        if name == "remote" and goal.tiers:
+        if name in ("remote", "placed") and goal.tiers:
+            # Of parts that come one after the other a better sum may be worse in an earlier one.
             wrong += _tiers(name, goal, truth.values[name])
         elif name == "excess":
-            # Its parts come one after the other: a better sum may be worse in an earlier part.
             wrong += _tiers(name, goal, _by_part(goal, truth.values[name]))
             if not goal.tiers and goal.status == "optimal" and best > NEAR:
                 wrong.append(f"BETTER {name}: nothing is told, the optimum is {best:g}")

@@ -71,6 +71,14 @@ def test_a_wrong_value_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(text.startswith("BETTER placed") for text in race(right, "auto", wrong).wrong)
 
 
+def test_fewer_left_out_is_no_better_where_others_come_first() -> None:
+    """Greedy leaves out two vCPUs of priority 5 where the optimum leaves out four of priority 0: no better answer."""
+    case = draw("mixed", 50075)
+    assert reference(case).values["placed"] == (0, 0, 4, 1)
+    assert planned(case, fleet_of(case.inventory), "greedy").goals[0].value == 2
+    assert race(case, "greedy").verdict == "unproven"
+
+
 def test_shrinking_keeps_what_fails() -> None:
     """Of a drawn fleet only what the failure needs is left: here two VMs."""
     case = draw("rules", 3)
