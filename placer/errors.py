@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +111,14 @@ class RefusedPlanError(PlacerError):
 
     code = "refused-plan"
     exit_code = 1
+
+
+_COMPARED = 5_000
+"""Names that a wrong one is compared with: each takes a fraction of a millisecond."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a cure that names what is most like a name that nothing has; None where nothing is like it."""
+    begins_alike = (one for one in known if one[:1] == name[:1])
+    near = get_close_matches(name[:200], itertools.islice(begins_alike, _COMPARED), n=1)
+    return f"did you mean {near[0]!r}?" if near else None

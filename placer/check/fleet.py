@@ -198,7 +198,11 @@ def _warn_of_hosts(hosts: Iterable[Host], found: Findings) -> None:
             "hosts reserve neither CPUs nor memory for themselves",
         ),
         (odd, "host has a node with CPUs and no memory", "hosts have nodes with CPUs and no memory"),
-        (assumed, "host file left open what was assumed", "host files left open what was assumed"),
+        (
+            assumed,
+            "host file does not tell all, the rest is assumed (see placer show)",
+            "host files do not tell all, the rest is assumed (see placer show)",
+        ),
     )
     for names, one, many in sentences:
         if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import inspect
@@ -9,9 +10,11 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
+from typer.core import TyperArgument, TyperCommand
+from typer.models import OptionInfo
 
 from placer.cli.answer import Answer
 from placer.cli.terminal import BROKEN_PIPE, INTERRUPTED, Terminal
@@ -78,11 +81,39 @@ def command(function: Callable[..., Answer], terminal: Terminal) -> Callable[...
         terminal.color = terminal.color and not given["no_color"]
         return guarded(lambda: terminal.deliver(function(terminal, **arguments)), terminal)
 
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
+    parameters = [_named(parameter).replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del run.__wrapped__  # typer would look through it and miss the common options
     return run
+
+
+def _named(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter whose whole number is called N in help, not by its type in Python."""
+    kind, *told = get_args(parameter.annotation) or (None,)
+    if int in (kind, *get_args(kind)) and isinstance(told[0], OptionInfo) and told[0].metavar is None:
+        option = copy.copy(told[0])
+        option.metavar = "N"
+        return parameter.replace(annotation=Annotated[kind, option])
+    return parameter
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help names its arguments alone, without their types in Python."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what it takes: arguments, then options."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, TyperArgument):
+                record = parameter.display_name_raw, record[1]
+            if record is not None:
+                rows[parameter.param_type_name].append(record)
+        for kind, title in (("argument", "Arguments"), ("option", "Options")):
+            if rows[kind]:
+                with formatter.section(title):
+                    formatter.write_dl(rows[kind])
 
 
 def guarded(action: Callable[[], int], terminal: Terminal) -> int:
@@ -130,7 +161,7 @@ def build(
             below = build(verb.verbs, None if words is None else words[1:] if chosen else [], terminal)
             app.add_typer(below, name=verb.name, help=verb.help)
         elif chosen:
-            app.command(verb.name)(command(load(verb), terminal))
+            app.command(verb.name, cls=PlainCommand)(command(load(verb), terminal))
         else:
             app.command(verb.name, help=verb.help)(_listed)
     return app

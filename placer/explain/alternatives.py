@@ -9,13 +9,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from placer.errors import InputError
+from placer.errors import InputError, did_you_mean
 from placer.measure.moved import Move, is_present, move_of
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import RuleKind, matches
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.planning.after import fleet_after, part_nodes
 from placer.planning.compile.compile import Compiled, compile_fleet
@@ -81,7 +82,7 @@ def alternatives(fleet: Fleet, plan: Plan, name: str) -> Alternatives:
     """
     vm = fleet.vm_by_name.get(name)
     if vm is None:
-        raise InputError(f"the fleet has no VM {name!r}", field="VM", cure="names stand in the plan under vms")
+        raise InputError(f"the fleet has no VM {name!r}", field="VM", cure=did_you_mean(name, fleet.vm_by_name))
     held = _why_held(fleet, vm)
     if held is not None and vm.current is not None:
         hosts = tuple(host.name for host in fleet.hosts if host.name != vm.current.host and not host.failed)
@@ -351,7 +352,8 @@ class _Search:
             if needs and not has:
                 return f"the host has no {what}"
         if self.vm.spec.width > host.widest_vm:
-            return f"it has {self.vm.spec.width} vCPUs, and the host {len(host.usable_cpus)} usable CPUs"
+            usable = count(len(host.usable_cpus), "usable CPU")
+            return f"it has {count(self.vm.spec.width, 'vCPU')}, and the host {usable}"
         return f"its migration domain: the host is of {host.migration_domain or 'none'}, generation {host.gen}"
 
     def _holders(self, host: str, row: Row) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from placer.lint.remark import Remark
 from placer.lint.seen import Said, pins_something
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
+from placer.model.units import count
 from placer.model.vm import Vm
 
 _NAMED = 5
@@ -72,7 +73,7 @@ def floating_unbalanced(host: Host, vms: Sequence[Vm]) -> Iterator[Said]:
         floating = [vm for vm in vms if vm.current is not None and vm.current.nodes is None and not vm.current.pins]
         if floating:
             yield (
-                f"{len(floating)} VMs float over its nodes, and automatic NUMA balancing is off",
+                f"{count(len(floating), 'VM floats', 'VMs float')} over its nodes, and automatic NUMA balancing is off",
                 "sysctl kernel.numa_balancing=1, or bind them",
             )
 

@@ -10,6 +10,7 @@ from placer.lint.seen import Guest, Said
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.sets import known_nodes
+from placer.model.units import count
 from placer.model.vm import CellMode, CoreKind, ThreadPolicy
 from placer.read.domains.pins import core_pairs, real_time_vcpus
 
@@ -167,7 +168,8 @@ def threads_that_are_none(guest: Guest) -> Iterator[Said]:
     if apart:
         vcpus = frozenset(vcpu for core in apart for vcpu in core)
         yield (
-            f"vCPUs {format_cpuset(vcpus)} are threads of {len(apart)} cores to the guest, and pinned to other cores",
+            f"vCPUs {format_cpuset(vcpus)} are threads of {count(len(apart), 'core')} to the guest, and pinned to "
+            "other cores",
             "pin vCPUs 2k and 2k+1 to the siblings of one core, or show threads='1'",
         )
 

@@ -1,4 +1,4 @@
-"""Sizes with units, read as libvirt reads them; inside placer memory is whole KiB."""
+"""Sizes with units, read as libvirt reads them; inside placer memory is whole KiB. Numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 
 _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]+)\s*")
 _LARGEST_BYTES = 2**63 - 1
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 node``, ``2 nodes``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def exact_bytes(text: str) -> Fraction:

@@ -15,6 +15,7 @@ from placer.measure.moved import is_present
 from placer.measure.rule_excess import RuleIndex, rule_index
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.moves.cores import apart_bound
 from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
@@ -246,10 +247,9 @@ class _Start:
         """Yield what a person should know of what the schedule stands on."""
         unknown = [task.name for task in self.tasks if task.source is not None and not task.source[0].cells]
         if unknown:
-            yield (
-                f"{len(unknown)} VMs are on unknown nodes of their hosts ({unknown[0]!r} …): what they take there now"
-                " is not counted"
-            )
+            some = f"({unknown[0]!r}{' …' if unknown[1:] else ''})"
+            who = count(len(unknown), "VM is", "VMs are")
+            yield f"{who} on unknown nodes {some}: what is taken there now is not counted"
 
 
 def _planned(fleet: Fleet, vm: Vm, planned: PlanVm) -> Place:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from placer.errors import InputError
+from placer.errors import InputError, did_you_mean
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor, parse_flavor
 from placer.model.host import Host
@@ -84,7 +84,7 @@ def wanted_like(fleet: Fleet, name: str) -> Wanted:
     """
     vm = fleet.vm_by_name.get(name)
     if vm is None:
-        raise InputError(f"no VM is named {name[:60]!r}", field="--like", cure="see `placer show FLEET`")
+        raise InputError(f"no VM is named {name[:60]!r}", field="--like", cure=did_you_mean(name, fleet.vm_by_name))
     labels = {"name": name, **vm.spec.labels}
     pin = PinPolicy.NEVER if floats(vm) else PinPolicy.ALLOWED
     return Wanted(f"like {name}", dataclasses.replace(vm.spec, labels=labels, priority=0), pin)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from placer.model.cpuset import format_cpuset
+from placer.model.units import count
 from placer.read.domains.virsh_text import VcpuState, affinity_row
-from placer.show.words import count, figure, visible
+from placer.show.words import figure, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

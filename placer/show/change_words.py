@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import Change
+from placer.model.units import count
 from placer.moves.changes import Changes, VmChange
 from placer.moves.need import Need
-from placer.show.words import count, figure, listed, visible
+from placer.show.words import figure, listed, visible
 
 _NAMED = 3
 CHANGE_COLUMNS = ("VM", "host", "CPUs", "memory", "GiB#", "gain#", "needs")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from placer.explain.diff import Comparison, Difference, VmDifference
 from placer.model.cpuset import format_cpuset
+from placer.model.units import count
 from placer.show.rows import draw_rows, say
-from placer.show.words import amount, count, listed, no_formula, visible
+from placer.show.words import amount, listed, no_formula, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind, Topology
+from placer.model.units import count
 from placer.model.vm import CellMode, VmSpec
 from placer.show.items import draw_items
 from placer.show.rows import MOST, draw_rows
-from placer.show.words import amount, count, listed, visible
+from placer.show.words import amount, listed, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Device, Node, NodeKind, Topology
+from placer.model.units import count
 from placer.show.heat import distance_lines
 from placer.show.items import draw_items
-from placer.show.words import amount, count, figure, listed, page, visible
+from placer.show.words import amount, figure, listed, page, visible
 from placer.topology.parts import Kind, Part, part_tree
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from placer.explain.placement import PlacedVm, Placement
 from placer.model.cpuset import format_cpuset
+from placer.model.units import count
 from placer.show.rows import draw_rows, say
-from placer.show.words import count, figure, listed, percent, visible
+from placer.show.words import figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

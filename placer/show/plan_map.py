@@ -25,7 +25,8 @@ def letter(number: int) -> str:
 class MappedCell:
     """A cell, or a part of one, on a node: its VM's letter, its vCPUs there and the CPUs they are pinned to.
 
-    `memory_kib` is what of the cell's memory lies on this node. `floats` says that the CPUs are shared with other VMs.
+    `memory_kib` is what of the cell's memory lies on this node. `floats` says that the CPUs are shared with other VMs,
+    `across` the nodes that the CPUs are of where these are several: the cell stands on the first of them alone.
     """
 
     mark: str
@@ -35,12 +36,14 @@ class MappedCell:
     cpus: frozenset[int]
     memory_kib: int
     floats: bool
+    across: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedNode:
     """One node of a host under a plan; `cores` is empty and `memory_kib` None where its topology is unknown.
 
+    `crossed` are CPUs of the node over which VMs float that stand on another node.
     `breaks` are the places of cores that begin another L3 domain than the core before them. `idle` are CPUs that a
     thread policy keeps empty, `socket` the number of the package around the node, `free_kib` of `room_kib` is what VMs
     may still take of its ordinary memory; None where not known.
@@ -56,6 +59,7 @@ class MappedNode:
     socket: int | None = None
     room_kib: int | None = None
     free_kib: int | None = None
+    crossed: frozenset[int] = frozenset()
 
     @property
     def dedicated(self) -> frozenset[int]:
@@ -64,8 +68,10 @@ class MappedNode:
 
     @property
     def floating(self) -> frozenset[int]:
-        """CPUs that shared vCPUs float over."""
-        return frozenset().union(*(cell.cpus for cell in self.cells if cell.floats)) - self.dedicated
+        """CPUs of the node that shared vCPUs float over."""
+        over = self.crossed.union(*(cell.cpus for cell in self.cells if cell.floats)) - self.dedicated
+        own = frozenset(cpu for core in self.cores for cpu in core)
+        return over & own if own else over
 
     @property
     def taken_kib(self) -> int:
@@ -100,6 +106,7 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
     marks = {vm.name: letter(number) for number, vm in enumerate(vms)}
     cells: dict[int, list[MappedCell]] = defaultdict(list)
     node_of = host.topology.node_of_cpu if host is not None else {}
+    crossed: frozenset[int] = frozenset()
     pinned = Counter(min(pin) for vm in vms for pin in vm.pins.values() if len(pin) == 1)
     for vm in vms:
         for cell in vm.cells:
@@ -108,16 +115,20 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
                     some = frozenset(vcpu for vcpu in vcpus if _floats(vm.pins[vcpu], pinned) is floats)
                     if not some and (vcpus or floats):
                         continue
+                    cpus = frozenset().union(*(vm.pins[vcpu] for vcpu in some))
+                    across = frozenset(node_of[cpu] for cpu in cpus if cpu in node_of) if floats else frozenset()
+                    crossed |= cpus if len(across) > 1 else frozenset()
                     cells[node].append(
                         MappedCell(
                             mark=marks[vm.name],
                             vm=vm,
                             cell=cell,
                             vcpus=some,
-                            cpus=frozenset().union(*(vm.pins[vcpu] for vcpu in some)),
+                            cpus=cpus,
                             # A cell with both kinds of vCPU counts its memory once.
                             memory_kib=0 if floats and some != frozenset(vcpus) else cell.nodes.get(node, 0),
                             floats=floats,
+                            across=across if len(across) > 1 else frozenset(),
                         )
                     )
     if host is None:
@@ -135,6 +146,7 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
                 cores=tuple(tuple(sorted(core)) for core in own),
                 memory_kib=at.memory_kib,
                 reserved=host.reserve.cpus & at.cpus,
+                crossed=crossed & at.cpus,
                 breaks=frozenset(n for n in range(1, len(own)) if domains[n] != domains[n - 1]),
                 socket=around[0] if len(host.topology.packages) > 1 and at.cpus and around else None,
             )

@@ -15,10 +15,11 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.memory_room import memory_room
 from placer.model.plan import Change, Plan, PlanVm
+from placer.model.units import count
 from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary
 from placer.show.rows import MOST, draw_rows, say
-from placer.show.words import CHANGE_WORDS, amount, count, visible
+from placer.show.words import CHANGE_WORDS, amount, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,8 @@ def draw_plan(plan: Plan, fleet: Fleet | None, host: str | None, console: Consol
 
     Parameters
     ----------
-    most : lines of hosts where a plan has many, those with the most vCPUs first; None for all.
+    most : lines of hosts where a plan has many, and of VMs that float where a host has many, those with the most vCPUs
+        first; None for all.
 
     Raises
     ------
@@ -45,14 +47,14 @@ def draw_plan(plan: Plan, fleet: Fleet | None, host: str | None, console: Consol
     if host is not None:
         if host not in vms_of:
             raise InputError(f"the plan has no host {host!r}", cure=f"it has {_some(sorted(vms_of))}")
-        _draw_host(host, vms_of[host], fleet, console)
+        _draw_host(host, vms_of[host], fleet, console, most)
         return
     known = fleet is not None and all(vm.name in fleet.vm_by_name for vm in plan.vms)
     draw_summary(plan, console, fleet if known else None)
     if len(vms_of) <= HOSTS_DRAWN:
         for name, vms in vms_of.items():
             console.print()
-            _draw_host(name, vms, fleet, console)
+            _draw_host(name, vms, fleet, console, most)
         return
     console.print()
     rows = [(name, len(vms), sum(len(vm.pins) for vm in vms)) for name, vms in vms_of.items()]
@@ -116,7 +118,7 @@ def _host(fleet: Fleet | None, name: str) -> Host | None:
     return None if fleet is None else fleet.host_by_name.get(name)
 
 
-def _draw_host(name: str, vms: Sequence[PlanVm], fleet: Fleet | None, console: Console) -> None:
+def _draw_host(name: str, vms: Sequence[PlanVm], fleet: Fleet | None, console: Console, most: int | None) -> None:
     from rich.text import Text
 
     console.print(Text(f"host {visible(name)}: {count(len(vms), 'VM')}", style="bold"))
@@ -126,7 +128,13 @@ def _draw_host(name: str, vms: Sequence[PlanVm], fleet: Fleet | None, console: C
         if node.socket is not None and node.socket != socket:
             console.print(f"  socket {node.socket}")
             socket = node.socket
-        _draw_node(node, console)
+        _draw_node(node, console, most)
+    across: dict[frozenset[int], list[MappedCell]] = defaultdict(list)
+    for cell in (cell for node in nodes for cell in node.cells if cell.across):
+        across[cell.across].append(cell)
+    for over, cells in across.items():
+        _draw_indented(f"over nodes {format_cpuset(over)}:", 2, console)
+        _draw_cells(cells, console, most)
     if any(node.cores for node in nodes):
         console.print(
             f"  a letter: a VM's own CPU; {FREE} free  {RESERVED} reserved  {SHARED} shared by floating vCPUs"
@@ -161,9 +169,7 @@ def _nodes(fleet: Fleet | None, name: str, vms: Sequence[PlanVm]) -> tuple[Mappe
     )
 
 
-def _draw_node(node: MappedNode, console: Console) -> None:
-    from rich.table import Table
-
+def _draw_node(node: MappedNode, console: Console, most: int | None) -> None:
     cpus = sum(map(len, node.cores))
     words = []
     if node.cores:
@@ -180,16 +186,32 @@ def _draw_node(node: MappedNode, console: Console) -> None:
     _draw_indented(f"node {node.id}: {'; '.join([', '.join(words), memory] if words else [memory])}", 2, console)
     if node.cores:
         _draw_indented(_coloured(node), 4, console)
+    _draw_cells([cell for cell in node.cells if not cell.across], console, most)
+
+
+def _draw_cells(cells: Sequence[MappedCell], console: Console, most: int | None) -> None:
+    """Draw a line a cell: all with CPUs of their own, whose letters the map has, and `most` of those that float."""
+    from rich.table import Table
+
+    own, floating = ([cell for cell in cells if cell.floats is floats] for floats in (False, True))
+    if most is not None and len(floating) > most:
+        floating.sort(key=lambda cell: -len(cell.vcpus))
+        left, floating = floating[most:], floating[:most]
+    else:
+        left = []
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=2)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold", ratio=3)
-    for cell in node.cells:
-        table.add_row(f"    {cell.mark}", *_cell_words(cell))
-    if node.cells:
+    for cell in (*own, *floating):
+        table.add_row(f"    {SHARED if cell.floats else cell.mark}", *_cell_words(cell))
+    if own or floating:
         console.print(table)
+    if left:
+        vcpus = sum(len(cell.vcpus) for cell in left)
+        say(console, f"    and {len(left):,} more that float, with {count(vcpus, 'vCPU')}: --all")
 
 
 def _coloured(node: MappedNode) -> Text:
@@ -220,7 +242,10 @@ def _cell_words(cell: MappedCell) -> tuple[str, str, str, str]:
     way = "floats over" if cell.floats else "on"
     cpus = f"{way} {format_cpuset(cell.cpus)}" if cell.cpus else ""
     # The memory of a cell with both kinds of vCPU stands in its first line.
-    memory = amount(cell.memory_kib) if cell.memory_kib or not cell.floats else ""
+    if cell.across and not cell.cell.nodes:
+        memory = amount(cell.cell.memory_kib)
+    else:
+        memory = amount(cell.memory_kib) if cell.memory_kib else "" if cell.floats else "elsewhere"
     return visible(cell.vm.name) + many, vcpus, memory, cpus + change
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
+from placer.model.units import count
 from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
 from placer.show.reserve_words import reserve_sentences
-from placer.show.words import count, figure, listed, percent, visible
+from placer.show.words import figure, listed, percent, visible
 
 
 def sentences(plan: Plan, fleet: Fleet) -> list[str]:
@@ -57,9 +58,16 @@ def _proof(plan: Plan) -> Iterator[str]:
         return
     unproven = next((goal for goal in plan.goals if goal.status != "optimal"), None)
     if unproven is None:
-        yield "Proven: no plan is better in any goal without being worse in an earlier one."
+        yield f"Proven: no plan{_limits(plan)} is better in any goal without being worse in an earlier one."
     else:
         yield f"Not all is proven. The first open goal is {visible(unproven.name)}: {_open(unproven)}."
+
+
+def _limits(plan: Plan) -> str:
+    """Return what plans were looked at: a proof is of those that change no more than was allowed."""
+    words = {"max_moves": "move", "max_migrations": "migration", "max_repins": "re-pin"}
+    told = [count(plan.options[key], word) for key, word in words.items() if isinstance(plan.options.get(key), int)]
+    return f" within {' and '.join(told)}" if told else ""
 
 
 def _open(goal: GoalResult) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from placer.measure.before import values_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan
+from placer.model.units import count
 from placer.moves.changes import plan_changes
 from placer.show.change_words import change_sentences
 from placer.show.items import draw_items
 from placer.show.plan_sentences import emptied_sentence, outcome
 from placer.show.reserve_words import reserve_sentences
 from placer.show.rows import say
-from placer.show.words import amount, count, figure, percent, visible
+from placer.show.words import amount, counted, figure, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,7 +146,7 @@ def _draw_drains(rows: Any, console: Console) -> None:
         if not isinstance(row, dict):
             continue
         host, left = visible(str(row.get("host"))), row.get("left")
-        gone = f"{_number(row.get('moved'))} VMs with {_mib(row.get('moved_mib'))} leave it"
+        gone = f"{counted(row.get('moved'), 'VM')} with {_mib(row.get('moved_mib'))} leave it"
         if not isinstance(left, list) or not left:
             console.print(f"drain: {host} is emptied: {gone}", soft_wrap=True)
             continue
@@ -227,7 +228,7 @@ def _draw_capacity(summary: Any, console: Console) -> None:
     if isinstance(slot, dict):
         where = visible(f"{slot.get('host')} node {slot.get('node')}")
         console.print(
-            f"largest free slot: {_number(slot.get('cpus'))} CPUs and {_mib(slot.get('memory_mib'))} on {where}"
+            f"largest free slot: {counted(slot.get('cpus'), 'CPU')} and {_mib(slot.get('memory_mib'))} on {where}"
         )
     elif slot is None:
         console.print("largest free slot: none")
@@ -250,8 +251,8 @@ def _draw_failure(worst: Any, console: Console) -> None:
         return
     proven = "" if worst.get("proven") else "; not proven, a solve might find one"
     console.print(
-        f"{title} {name}; {_number(lost)} VMs with {_number(worst.get('vcpus_without_place'))} vCPUs find no NUMA-true "
-        f"place on the others{seen}{proven}"
+        f"{title} {name}; {counted(lost, 'VM')} with {counted(worst.get('vcpus_without_place'), 'vCPU')} "
+        f"{'finds' if lost == 1 else 'find'} no NUMA-true place on the others{seen}{proven}"
     )
 
 

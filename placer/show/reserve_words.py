@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from placer.show.words import count, listed, visible
+from placer.model.units import count
+from placer.show.words import counted, listed, visible
 
 _HOSTS = 5
 """Hosts of free slots that are named."""
@@ -46,7 +47,7 @@ def _failures(row: Mapping[str, Any]) -> str:
     if not isinstance(worst, Mapping):
         return f"not proven, {unknown} of {row.get('failures')} failures are not known"
     domains = visible(" + ".join(map(str, worst.get("domains") or ())))
-    lost = f"{worst.get('vms_lost')} VMs with {worst.get('vcpus_lost')} vCPUs"
+    lost = f"{counted(worst.get('vms_lost'), 'VM')} with {counted(worst.get('vcpus_lost'), 'vCPU')}"
     return f"not kept, the failure of {domains} leaves {lost} without a place; {_least(row, 'vCPUs')}"
 
 

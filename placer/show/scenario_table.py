@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from placer.model.units import count
 from placer.show.reserve_words import reserve_in_short, reserve_sentences
-from placer.show.words import amount, count, figure, listed, no_formula, percent, visible
+from placer.show.words import amount, figure, listed, no_formula, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from placer.explain.guest_topology import Distances, GuestTopology, TopologyChoice
+from placer.model.units import count
 from placer.show.rows import draw_rows, say
-from placer.show.words import count, figure, visible
+from placer.show.words import figure, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -43,9 +43,10 @@ def page(kib: int) -> str:
     return f"{digits} {text[len(digits) :]}"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: ``1 node``, ``2 nodes``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def counted(value: Any, one: str) -> str:
+    """Return what a file says of how many, with its noun: ``1 VM``, ``unknown VMs`` where it is no number."""
+    text = figure(value) if isinstance(value, (int, float)) else "unknown"
+    return f"{text} {one if value == 1 else one + 's'}"
 
 
 def listed(items: Sequence[str], most: int) -> str:

@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
 from placer.planner import solve_fleet, solve_with
@@ -84,9 +85,10 @@ def smallest_fleet(
             found = _answer(offered, plan, shapes)
             found = dataclasses.replace(found, fleet=dataclasses.replace(offered, vms=demand))
             return _surviving(found, rules, options) if rules else found
-        offer = [2 * count for count in offer]
+        offer = [2 * many for many in offer]
     raise InputError(
-        f"{len(plan.unplaced)} VMs found no place on {sum(offer) // 2} hosts: {plan.unplaced[0].reason}",
+        f"{count(len(plan.unplaced), 'VM')} found no place on {count(sum(offer) // 2, 'host')}: "
+        f"{plan.unplaced[0].reason}",
         cure="loosen the rules, or offer larger shapes",
     )
 
@@ -142,7 +144,7 @@ def _surviving(found: SmallestFleet, rules: tuple[Rule, ...], options: SweepOpti
             status = "optimal" if proven else "feasible"
             return SmallestFleet(hosts=bought, cost=cost, bound=bound, status=status, plan=plan, fleet=fleet)
     raise InputError(
-        f"with {most} hosts more no plan was found that survives every failure",
+        f"with {count(most, 'host')} more no plan was found that survives every failure",
         cure="give more time, or loosen the rules",
     )
 
@@ -164,7 +166,8 @@ def _refuse_impossible(fleet: Fleet) -> None:
     if impossible:
         name, reason = next(iter(impossible.items()))
         raise InputError(
-            f"{len(impossible)} VMs fit no host of these shapes, {name!r} among them: {reason}", field="shapes"
+            f"{count(len(impossible), 'VM fits', 'VMs fit')} no host of these shapes, {name!r} among them: {reason}",
+            field="shapes",
         )
 
 

@@ -15,6 +15,7 @@ from placer.failures.kept import impossible_reserve
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.rules import RuleKind
+from placer.model.units import count
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.sweeps.executors import Pool, Task, kept_open, serial
@@ -236,12 +237,12 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
     fleet, share, options = context
     later = grown_fleet(fleet, share, month)
     asked = dataclasses.replace(options, goals=("placed",))
-    count = len(later.vms)
+    vms = len(later.vms)
     try:
         plan = solve_with(later, asked)
     except (ImpossibleError, NothingFoundError) as error:
         proven = isinstance(error, ImpossibleError)
-        return asdict(Month(month=month, vms=count, unplaced=count, proven=proven, reason=str(error)))
+        return asdict(Month(month=month, vms=vms, unplaced=vms, proven=proven, reason=str(error)))
     reason = plan.unplaced[0].reason if plan.unplaced else None
     proven, kept = _some_stay_out(plan), None
     said = plan.summary.get("reserve")
@@ -249,12 +250,11 @@ def solve_month(context: tuple[Fleet, Fraction, SweepOptions], month: int) -> di
         kept = all(one["proven"] for one in said)
         short = [one for one in said if "slots" in one and one["bound"]]
         if not kept and not plan.unplaced and short:
-            reason, proven = f"{short[0]['rule']}: at least {short[0]['bound']} slots have no room", True
+            lacking = count(short[0]["bound"], "slot has", "slots have")
+            reason, proven = f"{short[0]['rule']}: at least {lacking} no room", True
         elif not kept and not plan.unplaced:
             reason, proven = _not_survived(later, asked)
-    return asdict(
-        Month(month=month, vms=count, unplaced=len(plan.unplaced), proven=proven, reason=reason, reserve=kept)
-    )
+    return asdict(Month(month=month, vms=vms, unplaced=len(plan.unplaced), proven=proven, reason=reason, reserve=kept))
 
 
 def _not_survived(fleet: Fleet, options: SweepOptions) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ from placer.model.goals import with_policy
 from placer.model.host import Host
 from placer.model.rules import Selection, drain_of, matches, values_of
 from placer.model.same_host import same_shape
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.read.documents.scenario_file import Edit, Scenario
 from placer.read.inventory.entries import MAX_COUNT
@@ -170,7 +171,7 @@ class _Work:
         self.fleet = dataclasses.replace(
             self.fleet, hosts=(*self.fleet.hosts, *new), rules=(*self.fleet.rules, *drains)
         )
-        return f"add {_count(len(new), 'host')}" + (f" like {said.like}" if not isinstance(said, list) else "")
+        return f"add {count(len(new), 'host')}" + (f" like {said.like}" if not isinstance(said, list) else "")
 
     def _remove_hosts(self, edit: Edit) -> str:
         gone = {host.name for host in self._hosts(edit.entry.remove_hosts)}
@@ -182,7 +183,7 @@ class _Work:
             hosts=tuple(host for host in self.fleet.hosts if host.name not in gone),
             vms=tuple(on_vms.homeless(vm) if vm.name in lost else vm for vm in self.fleet.vms),
         )
-        return f"remove {_count(len(gone), 'host')}" + (f", {_count(len(lost), 'VM')} homeless" if lost else "")
+        return f"remove {count(len(gone), 'host')}" + (f", {count(len(lost), 'VM')} homeless" if lost else "")
 
     def _fail(self, edit: Edit) -> str:
         found = self._hosts(edit.entry.fail)
@@ -197,7 +198,7 @@ class _Work:
         if not lost:
             return ""
         vcpus, gib = sum(vm.spec.vcpus for vm in lost), sum(vm.spec.memory_kib for vm in lost) / 2**20
-        return f": {_count(len(lost), 'VM')} with {_count(vcpus, 'vCPU')} and {round(gib, 1):,g} GiB go down"
+        return f": {count(len(lost), 'VM')} with {count(vcpus, 'vCPU')} and {round(gib, 1):,g} GiB go down"
 
     def _drain(self, edit: Edit) -> str:
         found = self._hosts(edit.entry.drain)
@@ -215,12 +216,12 @@ class _Work:
         self._touch(aspects, "host", [host.name for host in found], edit.line)
         cache = on_hosts.Shared(change)
         self._swap_hosts({host.name: cache(host) for host in found}, reshaped=edit.kind in on_hosts.RESHAPING)
-        return f"{text} on {_count(len(found), 'host')}"
+        return f"{text} on {count(len(found), 'host')}"
 
     def _add_vms(self, edit: Edit) -> str:
         new = on_vms.listed(edit.tree["add_vms"], self.fleet.host_by_name, self.scenario.base_dir, self.log.file)
         self._append(new)
-        return f"add {_count(len(new), 'VM')}"
+        return f"add {count(len(new), 'VM')}"
 
     def _remove_vms(self, edit: Edit) -> str:
         gone = {vm.name for vm in self._vms(edit.entry.remove_vms)}
@@ -233,7 +234,7 @@ class _Work:
             if rule.members is None or any(matches(rule.members, vm.name, vm.spec.labels) for vm in left)
         )
         self.fleet = dataclasses.replace(self.fleet, vms=left, rules=rules)
-        return f"remove {_count(len(gone), 'VM')}"
+        return f"remove {count(len(gone), 'VM')}"
 
     def _grow(self, edit: Edit) -> str:
         said = edit.entry.grow
@@ -250,7 +251,7 @@ class _Work:
                 f"{many} of {with_policy(self.fleet, flavor)}" for flavor, many in said.items()
             )
         self._append(new)
-        return f"{text}: {_count(len(new), 'VM')}"
+        return f"{text}: {count(len(new), 'VM')}"
 
     def _change_vms(self, edit: Edit) -> str:
         change = edit.entry.change_vms
@@ -260,7 +261,7 @@ class _Work:
         self._touch(keys, "VM", [vm.name for vm in found], edit.line)
         changed = on_vms.changed(found, change)
         self.fleet = dataclasses.replace(self.fleet, vms=tuple(changed.get(vm.name, vm) for vm in self.fleet.vms))
-        return f"change {', '.join(keys)} of {_count(len(found), 'VM')}"
+        return f"change {', '.join(keys)} of {count(len(found), 'VM')}"
 
     def _append(self, new: Sequence[Vm]) -> None:
         for vm in new:
@@ -279,8 +280,4 @@ def _words(selection: Selection) -> str:
 def _named(hosts: Sequence[Host]) -> str:
     """Return how many hosts, and their names where they are few."""
     names = f" ({', '.join(host.name for host in hosts)})" if len(hosts) <= _NAMED else ""
-    return _count(len(hosts), "host") + names
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+    return count(len(hosts), "host") + names

@@ -118,7 +118,7 @@ WARNINGS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "something assumed": (
         lambda b: b.fleet([b.host(topology=b.topology(assumptions=("one node",)))], []),
-        "host file left open what was assumed",
+        "host file does not tell all, the rest is assumed",
     ),
 }
 

@@ -85,6 +85,28 @@ def test_lint_says_what_is_unwise(placer: Placer, fleet_file: Path) -> None:
     assert placer("check", fleet_file, "plan.json", "--lint").code == 2
 
 
+def test_lint_says_what_many_share_once(placer: Placer, tmp_path: Path) -> None:
+    """Remarks of one rule on many hosts are one line that names some and counts the others; --all tells each."""
+    nodes = '[{{id: 0, cpus: "0-3", memory: 8GiB}}, {{id: 1, cpus: "4-7", memory: 8GiB}}]'
+    host = f"  - {{{{name: h{{}}, nodes: {nodes}, settings: {{{{numad: true}}}}}}}}"
+    file = tmp_path / "many.yaml"
+    file.write_text(
+        "\n".join(
+            [
+                "schema: placer.inventory/v1",
+                "hosts:",
+                *map(host.format, range(9)),
+                "vms: [{name: v, vcpus: 1, memory: 1GiB}]",
+                "",
+            ]
+        )
+    )
+    folded = placer("check", file, "--lint").out.splitlines()
+    assert next(line for line in folded if "numad:" in line).startswith("numad: host 'h0', host 'h1', host 'h2' and 6 ")
+    assert "9 remarks in all" in folded[-1]
+    assert sum("numad: host" in line for line in placer("check", file, "--lint", "--all").out.splitlines()) == 9
+
+
 def test_conflicts_name_the_cause_and_a_cure(placer: Placer, fleet_file: Path) -> None:
     """--conflicts names the VM that fits nowhere with its verified cures, before the totals; that none is proven of a
     fleet that fits is said.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ def test_unknown_vm(placer: Placer, plan_file: Path) -> None:
     """A VM that is not in the fleet is bad input."""
     run = placer("explain", plan_file, "nobody")
     assert run.code == 2 and "nobody" in run.err
+
+
+def test_a_mistyped_vm_names_what_is_like_it(placer: Placer, plan_file: Path) -> None:
+    """A name that is nearly one of the fleet's is answered with that one."""
+    name = json.loads(plan_file.read_text())["vms"][0]["name"]
+    assert f"did you mean '{name}'?" in placer("explain", plan_file, name + "x").err
 
 
 def test_unplaced_vms_are_explained(placer: Placer, plan_file: Path, fleet_file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,6 +49,20 @@ def test_help_in_every_spelling(run: Run) -> None:
     texts = {run(*words).stdout for words in (("help", "solve"), ("solve", "-h"), ("solve", "--help"))}
     assert len(texts) == 1 and "--goals" in texts.pop()
     assert run("help").stdout == run("-h").stdout
+
+
+def test_help_names_no_types_of_python() -> None:
+    """Help says what a value means, such as N or FILE, nowhere how Python calls it."""
+    helps = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()  # a test holds it to the code
+    assert not re.findall(r"<(?:int|str|float|list|file)[^|>]*>", helps)
+
+
+@pytest.mark.parametrize("verb", ["fit", "maintain", "minfleet", "explain", "solve", "whatif"])
+def test_time_limits_are_durations(run: Run, verb: str) -> None:
+    """Every verb with a time limit reads 90s, 5m and a bare number alike, and refuses others in the same words."""
+    needed = {"minfleet": ["--shapes", "h"], "fit": ["--flavor", "1x1GiB"], "solve": ["-o", "p.json"]}
+    done = run(verb, "fleet.yaml", *needed.get(verb, []), "--time-limit", "soon")
+    assert done.returncode == 2 and "'soon' is no duration; write it like \"90s\"" in done.stderr
 
 
 def test_the_module_is_the_command() -> None:

@@ -21,7 +21,7 @@ def test_each_flavor_has_what_most_hosts_lack_for_it(build: Any) -> None:
     found = {left.name.rstrip("0123456789"): left.reason for left in solve_fleet(fleet, goals="placed").unplaced}
     assert found["wide"] == "no host has room for its 5 vCPUs: 2 of 2 lack free CPUs on a node"
     rule = "2 of 2 lack room under the rule anti_affinity app=web"
-    assert found["apart"] == f"no host has room for its 1 vCPUs: {rule}"
+    assert found["apart"] == f"no host has room for its 1 vCPU: {rule}"
 
 
 def test_a_row_is_put_in_words_once_a_shape(build: Any, monkeypatch: Any) -> None:

@@ -166,3 +166,30 @@ def test_failures_that_were_not_tried_are_not_spoken_for(small_plan: Plan, small
     assert whole[-1] == "If one host fails, every VM finds a NUMA-true place on the others; the worst to lose is kvm-a."
     assert part[-2] == "Of 400 kinds of host the fullest 64 were tried, each failing by itself, and no others."
     assert part[-1].startswith("Whichever of these fails, every VM finds")
+
+
+def test_what_floats_over_a_host_is_on_all_its_nodes(small_plan: Plan, small_host: Host, drawn: Draw) -> None:
+    """A VM whose CPUs are of both nodes shares those of each, and is listed under both, not on the first alone."""
+    web = small_plan.vms[1]
+    wide = replace(
+        web,
+        cells=(replace(web.cells[0], vcpus=frozenset((0,)), nodes={}),),
+        pins={0: frozenset((2, 3, 6, 14))},
+    )
+    first, second = map_host((wide,), small_host)
+    assert (first.floating, second.floating) == (frozenset((2, 3)), frozenset((6, 14)))
+    plan = replace(small_plan, vms=(wide,))
+    text = drawn(lambda console: draw_plan(plan, Fleet(hosts=(small_host,), vms=()), "kvm-a", console))
+    assert "over nodes 0-1:" in text and "floats over 2-3,6,14" in text
+
+
+def test_of_many_that_float_the_largest_are_listed(small_plan: Plan, small_host: Host, drawn: Draw) -> None:
+    """Those left out are counted with their vCPUs; with no limit all are listed."""
+    web = small_plan.vms[1]
+    some = [replace(web, name=f"f{n}", pins={0: frozenset((2, 10))}) for n in range(12)]
+    plan = replace(small_plan, vms=tuple(some))
+    fleet = Fleet(hosts=(small_host,), vms=())
+    text = drawn(lambda console: draw_plan(plan, fleet, "kvm-a", console))
+    assert "and 2 more that float, with 2 vCPUs: --all" in text
+    assert text.count("floats over") == 10
+    assert drawn(lambda console: draw_plan(plan, fleet, "kvm-a", console, most=None)).count("floats over") == 12

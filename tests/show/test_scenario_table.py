@@ -104,7 +104,7 @@ def test_what_a_scenario_keeps_free_is_a_column() -> None:
     assert lines[0] == "more: 1 of 1 reserve rule not proven to be kept."
     assert lines[1].split()[:4] == ["scenario", "placed", "rules", "reserve"]
     assert lines[2].split()[3] == "kept" and lines[3].split()[3:7] == ["0", "of", "1", "kept"]
-    said = "more: reserve: not kept, the failure of h1 leaves 1 VMs with 4 vCPUs without a place; no plan does better"
+    said = "more: reserve: not kept, the failure of h1 leaves 1 VM with 4 vCPUs without a place; no plan does better"
     assert any(line.startswith(said) for line in lines)
     header, _, last = comparison_csv(rows).splitlines()
     assert dict(zip(header.split(","), last.split(","), strict=True))["reserve bound"] == "4"

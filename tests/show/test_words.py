@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from placer.show.words import amount, count, figure, listed, page, percent, visible
+from placer.model.units import count
+from placer.show.words import amount, figure, listed, page, percent, visible
 
 
 @pytest.mark.parametrize(

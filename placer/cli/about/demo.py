@@ -13,7 +13,8 @@ import typer
 from placer.cli.answer import Answer
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, RefusedPlanError
-from placer.show.words import count, figure
+from placer.model.units import count
+from placer.show.words import figure
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,8 @@ from placer.cli.answer import Answer
 from placer.cli.inputs import read_fleet, refuse_existing_plan
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
-from placer.show.words import count, figure
+from placer.model.units import count
+from placer.show.words import figure
 
 if TYPE_CHECKING:
     from rich.console import Console

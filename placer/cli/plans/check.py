@@ -13,8 +13,10 @@ from placer.cli.inputs import STDIN, MaxHosts, MaxVms, Reading, read_fleet
 from placer.cli.plans.conflict import conflict_data, conflict_lines
 from placer.cli.terminal import Terminal, fault_data
 from placer.errors import DifferenceError, Fault, InputError
+from placer.model.units import count
+from placer.show.remark_words import MOST_ALIKE, remark_lines
 from placer.show.rows import MOST
-from placer.show.words import amount, count, figure, percent
+from placer.show.words import amount, figure, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +47,7 @@ def check(
         bool,
         typer.Option("--placement", help="Say which VMs are far from their memory now, and whose pins overlap."),
     ] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Every row of --placement.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Every row of --placement, every remark of --lint.")] = False,
     max_hosts: MaxHosts = None,
     max_vms: MaxVms = None,
 ) -> Answer:
@@ -73,6 +75,7 @@ def check(
             failure,
             terminal,
             remarks=_lint(model) if lint and not failure else (),
+            most=None if show_all else MOST_ALIKE,
             conflict=conflict,
         )
     if fleet == plan == STDIN:
@@ -152,6 +155,7 @@ def _answer(
     plan: Plan | None = None,
     remarks: Sequence[Remark] = (),
     conflict: Conflict | None = None,
+    most: int | None = None,
 ) -> Answer:
     for said in report.warnings:
         # A bound that was proven again is news, and good news.
@@ -176,7 +180,7 @@ def _answer(
             console.print(line, soft_wrap=True, markup=False, highlight=False)
         if report.ok:
             _draw_measured(report.measured, plan, console)
-        for line in map(str, remarks):
+        for line in remark_lines(remarks, most):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     return Answer(data=data, text=draw, failure=failure)
@@ -194,6 +198,8 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "remote_share": ("remote share", percent),
     "locality_score": ("locality score", figure),
     "mean_distance": ("mean distance", figure),
+    "floating_vms": ("VMs that float, local in these", figure),
+    "floating_remote_expected": ("remote access expected of them", figure),
     "device_access": ("device access", figure),
     "placed_vms": ("VMs placed", figure),
     "placed_vcpus": ("vCPUs placed", figure),
@@ -210,7 +216,7 @@ def _draw_measured(measured: Any, plan: Plan | None, console: Console) -> None:
     table.add_column()
     table.add_column(justify="right")
     for key, (name, written) in _WRITTEN.items():
-        if key in measured:
+        if key in measured and (not key.startswith("floating") or measured["floating_vms"]):
             table.add_row(f"  {name}", "unknown" if measured[key] is None else written(measured[key]))
     console.print(table)
     values = measured.get("goals")

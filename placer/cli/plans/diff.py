@@ -13,7 +13,7 @@ from placer.cli.inputs import STDIN
 from placer.cli.plans.states import read_state
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, InputError
-from placer.show.words import count
+from placer.model.units import count
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,9 +15,10 @@ from placer.cli.inputs import fleet_of_plan
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
 from placer.model.plan import Change
+from placer.model.units import count
 from placer.show.alternative_words import because, nodes_words
 from placer.show.rows import MOST
-from placer.show.words import CHANGE_WORDS, count, figure, listed, percent, visible
+from placer.show.words import CHANGE_WORDS, figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,9 @@ def explain(
     time_limit: Annotated[
         str,
         typer.Option(
-            "--time-limit", help="Time for the solve without each rule, such as 10s; six times as much in all."
+            "--time-limit",
+            metavar="TIME",
+            help="Time for the solve without each rule, such as 10s; six times as much in all.",
         ),
     ] = "10s",
     show_all: Annotated[bool, typer.Option("--all", help="Every other place of the VM, a row each.")] = False,

@@ -11,7 +11,7 @@ from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN, fleet_of_plan
 from placer.cli.terminal import Terminal
 from placer.emit.export import formats
-from placer.show.words import count
+from placer.model.units import count
 
 _STARTED = frozenset({"libvirt", "virsh", "ansible"})
 """The forms that domains are started from."""

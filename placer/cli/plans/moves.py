@@ -133,10 +133,10 @@ def moves(
 def _draw(schedule: Schedule, changes: Changes, console: Console) -> None:
     """Draw what changes in sentences, the changes that gain most, and the waves."""
     from placer.emit.moves.markdown import outline, tail, wave_outline
+    from placer.model.units import count
     from placer.show.change_words import CHANGE_COLUMNS, change_row, change_sentences
     from placer.show.items import draw_items
     from placer.show.rows import MOST, draw_rows, say
-    from placer.show.words import count
 
     for sentence in change_sentences(changes):
         say(console, sentence)

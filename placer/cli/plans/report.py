@@ -23,7 +23,9 @@ def report(
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file; - prints it.")],
     flavor: Annotated[
         list[str] | None,
-        typer.Option("--flavor", help="Count the headroom of 16x64GiB, 16x64GiB/2, 16x0; repeat for several."),
+        typer.Option(
+            "--flavor", metavar="FLAVOR", help="Count the headroom of 16x64GiB, 16x64GiB/2, 16x0; repeat for several."
+        ),
     ] = None,
     compare: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from placer.errors import Fault, ImpossibleError, InputError, PlacerError, RequirementError
+from placer.model.units import count
 from placer.show.words import figure, percent
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _lacking(one: Mapping[str, Any]) -> str:
     if "slots" in one:
         return f"{one['free']} of {one['slots']} slots are free"
     if worst is None:
-        return f"{one['unknown']} failures are not known"
-    return f"the failure of {' and '.join(worst['domains'])} leaves {worst['vms_lost']} VMs without a place"
+        return f"{count(one['unknown'], 'failure is', 'failures are')} not known"
+    return f"the failure of {' and '.join(worst['domains'])} leaves {count(worst['vms_lost'], 'VM')} without a place"
 
 
 def least_possible(goal: GoalResult) -> float:

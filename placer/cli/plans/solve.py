@@ -99,7 +99,7 @@ def solve(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the plan.")] = False,
 ) -> Answer:
     """Plan a fleet and prove how good the plan is."""
-    from placer.show.words import count
+    from placer.model.units import count
 
     requirements = replace(parse_requirements(require), strict=strict)
     time_limit_s = parse_duration_s(time_limit, "--time-limit")
@@ -146,6 +146,8 @@ def solve(
     # Whoever reads the fleet for this plan must read the same.
     plan = replace(plan, options={**plan.options, **reading.options})
     terminal.warn(plan.warnings)
+    if max_moves is None and max_migrations is None and plan.options.get("max_moves") == 0:
+        terminal.note("VMs that run were not allowed to move: --max-moves N lets N of them")
     # The same rounds give the same plan, wherever the clock cut them.
     terminal.note(f"solved in {time.monotonic() - started_s:.1f} s and {count(plan.rounds, 'round')}")
     return Answer(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, RequirementError
@@ -22,7 +23,8 @@ def fit(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     flavor: Annotated[
-        list[str] | None, typer.Option("--flavor", help="vCPUs x memory[/cells][:policy]: 16x64GiB/2; repeatable.")
+        list[str] | None,
+        typer.Option("--flavor", metavar="FLAVOR", help="vCPUs x memory[/cells][:policy]: 16x64GiB/2; repeatable."),
     ] = None,
     like: Annotated[
         list[str] | None, typer.Option("--like", metavar="VM", help="A VM that needs what this one needs; repeatable.")
@@ -31,7 +33,9 @@ def fit(
     max_moves: Annotated[
         int, typer.Option("--max-moves", metavar="N", min=0, help="Most VMs that may move where room is lacking.")
     ] = 0,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each plan that is tried.")] = 1.0,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="For each plan that is tried, such as 5s.")
+    ] = "1s",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
     show_all: Annotated[bool, typer.Option("--all", help="Every VM that fits.")] = False,
 ) -> Answer:
@@ -46,12 +50,11 @@ def fit(
 
     if not flavor and not like:
         raise InputError("nothing to place is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
+    limit_s = parse_duration_s(time_limit, "--time-limit")
     model = read_fleet(fleet, terminal)
     wanted = [wanted_flavor(as_most(model, parse_flavor(text))) for text in flavor or ()]
     wanted += [wanted_like(model, name) for name in like or ()]
-    found = find_places(
-        model, [(one, count) for one in wanted], max_moves=max_moves, time_limit_s=time_limit, seed=seed
-    )
+    found = find_places(model, [(one, count) for one in wanted], max_moves=max_moves, time_limit_s=limit_s, seed=seed)
     failure = None
     if found.unplaced:
         first = found.unplaced[0]
@@ -89,9 +92,10 @@ def _place(vm: PlanVm) -> dict[str, Any]:
 
 def _draw(console: Console, found: Fit, show_all: bool) -> None:
     from placer.model.cpuset import format_cpuset
+    from placer.model.units import count
     from placer.show.reserve_words import reserve_sentences
     from placer.show.rows import MOST, draw_rows, say
-    from placer.show.words import count, listed, visible
+    from placer.show.words import listed, visible
 
     wanted = len(found.vms) + len(found.unplaced)
     hosts = list(dict.fromkeys(visible(vm.host) for vm in found.vms))
@@ -104,7 +108,7 @@ def _draw(console: Console, found: Fit, show_all: bool) -> None:
         for vm in found.vms:
             nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
             cpus = frozenset().union(*vm.pins.values())
-            rows.append((visible(vm.name), visible(vm.host), format_cpuset(nodes), format_cpuset(cpus)))
+            rows.append((visible(vm.name), visible(vm.host), format_cpuset(nodes) or "floats", format_cpuset(cpus)))
         draw_rows(("VM", "host", "nodes", "CPUs"), rows, console, most=None if show_all else MOST, rest="--all")
     for vm in found.moved:
         where = f"to {vm.host}" if vm.from_host not in (None, vm.host) else f"to other nodes of {vm.host}"

@@ -33,6 +33,7 @@ def headroom(
         list[str] | None,
         typer.Option(
             "--flavor",
+            metavar="FLAVOR",
             help="vCPUs x memory[/cells][:policy]: 16x64GiB/2, 16x0; repeat. Policy: shared, dedicated, floating; else"
             " that of most VMs.",
         ),
@@ -53,7 +54,9 @@ def headroom(
     moves: Annotated[
         int | None, typer.Option("--moves", min=1, help="Also after the best moves of at most so many VMs, by a solve.")
     ] = None,
-    fleet: Annotated[str | None, typer.Option("--fleet", help="The plan's inventory, if not the one it names.")] = None,
+    fleet: Annotated[
+        str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
+    ] = None,
     time_limit: Annotated[
         str, typer.Option("--time-limit", metavar="TIME", help="For each solve of --moves, and of reserves.")
     ] = "60s",
@@ -193,10 +196,10 @@ def _draw(
 ) -> None:
     from rich.table import Table
 
+    from placer.model.units import count
     from placer.show.rows import MOST, draw_rows, say
     from placer.show.words import figure, visible
 
-    say(console, _lead(found, beside=bool(now)))
     say(console, _lead(found, beside=bool(now)))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("flavor")
@@ -206,7 +209,7 @@ def _draw(
     table.add_column("fit beside the plan" if now else "fit", justify="right")
     table.add_column("runs out first")
     if moves is not None:
-        table.add_column(f"with {moves} moves", justify="right")
+        table.add_column(f"with {count(moves, 'move')}", justify="right")
         table.add_column("at most", justify="right")
     before = {entry.flavor: [_fits(entry)] for entry in now}
     for entry in found:

@@ -15,6 +15,7 @@ from placer.cli.plans.moves import parse_bandwidth_gib_s
 from placer.cli.questions.sweeps import SweepProgress
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
+from placer.model.units import count
 from placer.show.rows import MOST
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def maintain(
         str | None,
         typer.Option("-o", "--output", metavar="DIR", help="Write a script, a ticket and the fleet after each wave."),
     ] = None,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each plan that is tried.")] = 10.0,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="For each plan that is tried.")
+    ] = "10s",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     format: Annotated[MaintainFormat, typer.Option("--format", help="How to print it.")] = MaintainFormat.TABLE,
@@ -94,7 +97,7 @@ def maintain(
         parallel=parallel,
         return_home=returning is Return.HOME,
         limits=MoveLimits(per_host=at_once, bandwidth_gib_s=rate),
-        time_limit_s=time_limit,
+        time_limit_s=parse_duration_s(time_limit, "--time-limit"),
         seed=seed,
         on_wave=SweepProgress(terminal, "hosts with a wave"),
     )
@@ -104,11 +107,12 @@ def maintain(
 
         files = {Path(output) / name: data for name, data in maintenance_files(found, nights).items()}
         write_files(files, force=force)
-        terminal.note(f"wrote {len(files)} files to {output}")
+        terminal.note(f"wrote {count(len(files), 'file')} to {output}")
     failure = None
     if found.stuck:
         name, why = next(iter(found.stuck.items()))
-        failure = PartialError(f"{len(found.stuck)} hosts cannot be emptied, {name!r} among them: {why}")
+        others = f", {name!r} among them" if len(found.stuck) > 1 else f": {name!r}"
+        failure = PartialError(f"{count(len(found.stuck), 'host')} cannot be emptied{others}: {why}")
     if format is MaintainFormat.MARKDOWN:
         text = maintenance_markdown(found, nights)
         return Answer(data=lambda: maintenance_data(found, nights), text=text, failure=failure)
@@ -139,10 +143,10 @@ def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
 
 def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None, most: int | None) -> None:
     from placer.show.rows import draw_rows, say
-    from placer.show.words import count, listed, visible
+    from placer.show.words import listed, visible
 
-    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound} are needed"
-    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound} are needed"
+    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound:,} are needed"
+    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound:,} are needed"
     say(
         console,
         f"{count(len(found.waves), 'wave')} ({proof}), {count(found.moves, 'move')} ({moves}), "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from placer.cli.answer import Answer
+from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import read_fleet, refuse_existing_plan
 from placer.cli.terminal import Terminal
 
@@ -20,8 +21,10 @@ def minfleet(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory: its VMs are the demand.")],
     shapes: Annotated[str, typer.Option("--shapes", metavar="A,B", help="Hosts of the inventory to buy more of.")],
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Write the plan on those hosts.")] = None,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds for each solve.")] = 60.0,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the plan on those hosts.")
+    ] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Processes that search side by side.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
@@ -33,7 +36,8 @@ def minfleet(
     if output is not None:
         refuse_existing_plan(output, force)
     names = [name.strip() for name in shapes.split(",") if name.strip()]
-    found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=time_limit, seed=seed, workers=workers)
+    limit_s = parse_duration_s(time_limit, "--time-limit")
+    found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=limit_s, seed=seed, workers=workers)
     if output is not None:
         write_plan(found.plan, output, force=force)
 
@@ -44,7 +48,8 @@ def minfleet(
 
 
 def _draw(console: Console, found: SmallestFleet) -> None:
-    from placer.show.words import count, figure
+    from placer.model.units import count
+    from placer.show.words import figure
 
     named = ", ".join(f"{many} of {shape}" for shape, many in found.hosts.items())
     number = sum(found.hosts.values())

@@ -76,9 +76,10 @@ def _limits(text: str) -> list[int]:
 def _draw(console: Console, rows: tuple[Row, ...]) -> None:
     from rich.table import Table
 
+    from placer.model.units import count
     from placer.show.reserve_words import reserve_in_short, reserve_sentences
     from placer.show.rows import say
-    from placer.show.words import count, figure
+    from placer.show.words import figure
 
     nearest = min(rows, key=lambda row: (row["remote_access"], row["host_cost"], row["moves"]))
     fewest = min(rows, key=lambda row: (row["hosts_used"], row["remote_access"], row["moves"]))

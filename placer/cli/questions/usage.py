@@ -37,8 +37,12 @@ def usage(
     interval: Annotated[
         str | None, typer.Option("--interval", metavar="TIME", help="Between two outputs of virsh domstats: 60s.")
     ] = None,
-    cpu_below: Annotated[float, typer.Option("--cpu-below", min=0, max=1, help="List VMs below this share.")] = 0.25,
-    memory_below: Annotated[float, typer.Option("--memory-below", min=0, max=1, help="The same for memory.")] = 0.5,
+    cpu_below: Annotated[
+        float, typer.Option("--cpu-below", metavar="SHARE", min=0, max=1, help="List VMs below this share.")
+    ] = 0.25,
+    memory_below: Annotated[
+        float, typer.Option("--memory-below", metavar="SHARE", min=0, max=1, help="The same for memory.")
+    ] = 0.5,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the inventory with the usage, beside the old one."),
@@ -90,15 +94,17 @@ def _data(entry: Oversized) -> dict[str, Any]:
 
 
 def _draw(found: tuple[Oversized, ...], known: int, console: Console, most: int | None) -> None:
+    from placer.model.units import count
     from placer.show.rows import draw_rows, say
-    from placer.show.words import amount, count, figure, percent, visible
+    from placer.show.words import amount, figure, percent, visible
 
     if not found:
         unknown = "" if known else ": usage is known of none, --from FILE tells it"
         say(console, f"no VM is known to use so little{unknown}")
         return
     vcpus = sum(entry.vm.spec.vcpus - entry.used_vcpus for entry in found if entry.used_vcpus is not None)
-    say(console, f"{count(len(found), 'VM')} use little of what they have: {figure(vcpus, 1)} vCPUs of theirs are idle")
+    using = count(len(found), "VM uses", "VMs use")
+    say(console, f"{using} little of what is given: {figure(vcpus, 1)} vCPUs are idle")
     rows = [
         (
             visible(entry.vm.name),

@@ -34,7 +34,7 @@ def whatif(
     terminal: Terminal,
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
     scenario: Annotated[
-        list[str] | None, typer.Argument(metavar="[SCENARIO]…", help="Files of edits (placer.scenario/v1).")
+        list[str] | None, typer.Argument(metavar="SCENARIO", help="Files of edits (placer.scenario/v1).")
     ] = None,
     fail: Fail = None,
     drain: Drain = None,
@@ -46,7 +46,8 @@ def whatif(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the comparison: .json or .csv.")
     ] = None,
     flavor: Annotated[
-        list[str] | None, typer.Option("--flavor", help="Also compare the headroom of 16x64GiB[/cells]; repeatable.")
+        list[str] | None,
+        typer.Option("--flavor", metavar="FLAVOR", help="Also compare the headroom of 16x64GiB[/cells]; repeatable."),
     ] = None,
     goals: Annotated[str | None, typer.Option("--goals", metavar="LIST", help="As for placer solve.")] = None,
     time_limit: Annotated[

@@ -13,7 +13,8 @@ from placer.cli.running.live_options import Connect, FleetFile, PlanFile, Ssh, S
 from placer.cli.running.outcomes import DRY_RUN, outcome_lines, outcome_row
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import Fault, InputError, PartialError
-from placer.show.words import count, visible
+from placer.model.units import count
+from placer.show.words import visible
 
 if TYPE_CHECKING:
     from placer.live.apply import Applied, Outcome

@@ -13,7 +13,7 @@ from placer.cli.running.live_options import Connect
 from placer.cli.running.outcomes import DRY_RUN, outcome_lines, outcome_row
 from placer.cli.terminal import INTERRUPTED, Terminal
 from placer.errors import PartialError
-from placer.show.words import count
+from placer.model.units import count
 
 if TYPE_CHECKING:
     from placer.live.rollback import RolledBack

@@ -12,7 +12,8 @@ from placer.cli.questions.metrics import MetricsFormat
 from placer.cli.running.live_options import Connect, FleetFile, PlanFile, Ssh, SshConfig
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, PartialError, PlacerError
-from placer.show.words import count, percent, visible
+from placer.model.units import count
+from placer.show.words import percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

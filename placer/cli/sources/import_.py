@@ -11,7 +11,7 @@ from placer.cli.answer import Answer
 from placer.cli.inputs import STDIN
 from placer.cli.terminal import Terminal
 from placer.errors import InputError, PartialError
-from placer.show.words import count
+from placer.model.units import count
 
 if TYPE_CHECKING:
     from placer.read.imports.gathered import Imported

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from placer.model.cpuset import format_cpuset
-from placer.model.units import format_kib
+from placer.model.units import count, format_kib
 from placer.moves.model import Place, Schedule, Step, Wave
 from placer.moves.need import Need
 from placer.moves.pages import page_command
-from placer.show.words import count, visible
+from placer.show.words import visible
 
 
 def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:

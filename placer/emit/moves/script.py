@@ -14,6 +14,7 @@ from placer.emit.domain.files import source_xml
 from placer.emit.script import comment, quote
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
+from placer.model.units import count
 from placer.model.vm import CellMode, Vm
 from placer.moves.model import FloatingSet, Place, Schedule, Step, StepKind
 from placer.moves.need import Need
@@ -110,7 +111,7 @@ def schedule_script(schedule: Schedule, fleet: Fleet) -> str:
         _HELPERS,
     ]
     for number, wave in enumerate(schedule.waves, start=1):
-        lines.append(f"say 'wave {number}: {len(wave.steps)} steps'")
+        lines.append(f"say 'wave {number}: {count(len(wave.steps), 'step')}'")
         lines += [line for entry in wave.before for line in _floating(entry, fleet)]
         for step in wave.steps:
             lines += _step(step, fleet)

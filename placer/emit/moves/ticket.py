@@ -9,11 +9,12 @@ from placer.emit.moves.markdown import schedule_markdown
 from placer.emit.report.sections import before_after, goal_words, now_and_planned
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
+from placer.model.units import count
 from placer.moves.changes import Changes, plan_changes
 from placer.moves.schedule import schedule_moves
 from placer.show.change_words import downtime_sentence, names_of, nodes_words
 from placer.show.plan_sentences import sentences
-from placer.show.words import count, figure, percent, visible
+from placer.show.words import figure, percent, visible
 
 _LISTED = 20
 """Rows of a list: a ticket of ten changes is two pages."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from placer.emit.report.hosts import NodeUse, owners
 from placer.model.host import Topology
+from placer.model.units import count
 from placer.show.plan_map import FREE, MANY, RESERVED, SHARED
-from placer.show.words import amount, count, page, visible
+from placer.show.words import amount, page, visible
 from placer.topology.parts import Kind, Part
 
 COLOURS = 12

@@ -18,9 +18,10 @@ from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.rules import matches
+from placer.model.units import count
 from placer.model.usage_levels import THOUSAND
 from placer.model.vm import Vm
-from placer.show.words import count, visible
+from placer.show.words import visible
 from placer.whatif.headroom import Headroom
 
 MOST_RULES = 20

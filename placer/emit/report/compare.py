@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from placer.emit.report.charts import Bar, Chart, chart
 from placer.emit.report.sections import Sheet, columns
+from placer.model.units import count
 from placer.read.documents.comparison_file import Failures, Harm, Planned, Scenario, Unsettled
-from placer.show.words import count, figure, listed, percent, visible
+from placer.show.words import figure, listed, percent, visible
 
 LISTED_FAILURES = 12
 

@@ -7,7 +7,8 @@ from placer.emit.report.sections import NowAndPlanned
 from placer.measure.measure import FleetScore
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
-from placer.show.words import amount, count, figure, percent, visible
+from placer.model.units import count
+from placer.show.words import amount, figure, percent, visible
 
 
 def facts(plan: Plan, fleet: Fleet) -> list[tuple[str, str]]:

@@ -79,7 +79,7 @@ def legend(pattern: Pattern, nodes: Sequence[NodeUse]) -> list[LegendRow]:
                     vm=visible(vm.name) if alone else f"VM {cell.mark}",
                     size=f"{len(vm.pins)} × {amount(sum(each.memory_kib for each in vm.cells))}",
                     cell=str(cell.cell.id) if len(vm.cells) > 1 else "",
-                    node=str(node.mapped.id),
+                    node=format_cpuset(cell.across) or str(node.mapped.id),
                     vcpus=format_cpuset(cell.vcpus) or "none",
                     cpus=_cpus(cell),
                     # A cell with both kinds of vCPU holds its memory in its first line.

@@ -34,11 +34,12 @@ from placer.explain.states import State, between
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.plan import Change, Plan
+from placer.model.units import count
 from placer.moves.changes import plan_changes
 from placer.moves.schedule import schedule_moves
 from placer.read.documents.comparison_file import Scenario
 from placer.show.plan_sentences import sentences
-from placer.show.words import count, visible
+from placer.show.words import visible
 from placer.whatif.headroom import Headroom, headroom
 
 if TYPE_CHECKING:

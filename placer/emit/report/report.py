@@ -17,9 +17,10 @@ from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.host import Topology
 from placer.model.plan import Plan
+from placer.model.units import count
 from placer.read.documents.comparison_file import Scenario
 from placer.show.heat import shades
-from placer.show.words import amount, count, figure, listed, visible
+from placer.show.words import amount, figure, listed, visible
 from placer.topology.parts import Part, part_tree
 
 SCRIPTS = ("tables.js", "map.js", "report.js")

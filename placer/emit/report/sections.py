@@ -13,13 +13,14 @@ from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor, Policy
 from placer.model.plan import GoalResult, Plan
 from placer.model.sets import floats
+from placer.model.units import count
 from placer.model.vm import CellMode, CpuPolicy
 from placer.moves.changes import Changes
 from placer.moves.model import Place, Schedule, Step
 from placer.moves.need import Need
 from placer.read.imports.usage import oversized
 from placer.show.change_words import CHANGE_COLUMNS, change_row
-from placer.show.words import CHANGE_WORDS, amount, count, figure, percent, visible
+from placer.show.words import CHANGE_WORDS, amount, figure, percent, visible
 from placer.whatif.headroom import Headroom
 
 LISTED = 2000
@@ -196,10 +197,11 @@ def move_sheet(schedule: Schedule) -> Sheet:
         for blocked in schedule.blocked[:LISTED]
     ]
     notes += [visible(note) for note in schedule.notes]
+    aside = ", none put aside on the way"
+    if schedule.parking_moves:
+        aside = f", {count(schedule.parking_moves, 'VM')} put aside on the way (at least {schedule.parking_bound:,})"
     return Sheet(
-        caption=f"Move schedule: {count(len(steps), 'step')} in {count(len(schedule.waves), 'wave')}, "
-        f"{count(schedule.parking_moves, 'VM')} put aside on the way (no order has fewer than "
-        f"{schedule.parking_bound:,})",
+        caption=f"Move schedule: {count(len(steps), 'step')} in {count(len(schedule.waves), 'wave')}{aside}",
         columns=columns("wave#", "VM", "step", "from", "to", "copied#"),
         rows=[_step_row(number, step) for number, step in moving[:LISTED]],
         more=_more(len(moving)),
@@ -299,7 +301,7 @@ def common_sizes(fleet: Fleet) -> list[HeadroomFlavor]:
             shared: Policy = "floating" if cells == 1 and floats(vm) else "shared"
             own = spec.cpu_policy is not CpuPolicy.SHARED
             sizes[spec.vcpus, spec.memory_kib, cells, "dedicated" if own else shared] += 1
-    common = sorted(sizes, key=lambda size: (-sizes[size], size))[:SIZES_COUNTED]
+    common = sorted(sorted(sizes, key=lambda size: (-sizes[size], size))[:SIZES_COUNTED])
     return [
         HeadroomFlavor(
             text=f"{vcpus} vCPUs × {amount(memory)}" + (f" in {cells} cells" if cells > 1 else ""),

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from placer.emit.report.charts import Bar, Chart, chart
+from placer.model.units import count
 from placer.moves.model import Schedule, Wave
 from placer.moves.need import Need
-from placer.show.words import count, figure
+from placer.show.words import figure
 
 MOST_ROWS = 16
 """Rows of the timeline; the last one stands for all waves after it."""

@@ -12,6 +12,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import Goal
 from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.sets import PinMode, known_nodes
+from placer.model.units import count
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
 from solvers.result import Result
@@ -171,4 +172,5 @@ def _bare_hosts(fleet: Fleet) -> tuple[str, ...]:
     if not bare:
         return ()
     some = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
-    return (f"{len(bare)} hosts reserve nothing for themselves ({some}); say reserve: {{cpus: …, memory: …}}",)
+    keep = count(len(bare), "host reserves nothing for itself", "hosts reserve nothing for themselves")
+    return (f"{keep} ({some}); say reserve: {{cpus: …, memory: …}}",)

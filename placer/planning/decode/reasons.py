@@ -10,6 +10,7 @@ import numpy as np
 
 from placer.check.fits import impossible_vms
 from placer.model.plan import Unplaced
+from placer.model.units import count
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.rows import Row, RowKind
 from solvers.problem import IntArray
@@ -63,7 +64,7 @@ def _reasons(compiled: Compiled, result: Result, flavors: Sequence[int]) -> Mapp
             own = np.flatnonzero((shape.flavor == flavor) & ~shape.stay_only)
             taken = np.flatnonzero(shape.use[own].any(axis=0))
             needs[at, flavor] = taken, shape.use[np.ix_(own, taken)]
-    for (number, pattern), count in _distinct(result.patterns).items():
+    for (number, pattern), many in _distinct(result.patterns).items():
         cls = problem.classes[number]
         shape = problem.shapes[cls.shape]
         room = cls.capacity.copy()
@@ -73,17 +74,17 @@ def _reasons(compiled: Compiled, result: Result, flavors: Sequence[int]) -> Mapp
         for flavor in flavors:
             taken, need = needs[cls.shape, flavor]
             if not cls.allowed[flavor]:
-                found[flavor].forbidden += count
+                found[flavor].forbidden += many
             elif not len(need):
-                found[flavor].lacking["a node large enough"] += count
+                found[flavor].lacking["a node large enough"] += many
             elif (row := _lacked(need, room[taken], kinds[cls.shape][taken])) is None:
-                found[flavor].fitting += count
+                found[flavor].fitting += many
             else:
                 what = words[cls.shape][int(taken[row])]
                 # Nodes without such pages were never looked at, however many CPUs are free there.
                 paged = any(part.page_kib for part in compiled.flavors.groups[flavor].needs.options[0])
                 end = " with its huge pages" if paged and what.endswith("on a node") else ""
-                found[flavor].lacking[what + end] += count
+                found[flavor].lacking[what + end] += many
     return {flavor: _reason(compiled, result, flavor, of) for flavor, of in found.items()}
 
 
@@ -107,19 +108,20 @@ def _reason(compiled: Compiled, result: Result, flavor: int, found: _Found) -> s
     vcpus = problem.flavors[flavor].vcpus
     if found.fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
+        room = count(found.fitting, "host has room", "hosts have room")
         return (
-            f"{found.fitting} hosts have room for its {vcpus} vCPUs, but a rule or a limit on moves keeps it out"
+            f"{room} for its {count(vcpus, 'vCPU')}, but a rule or a limit on moves keeps it out"
             if held is None
-            else f"no place was found in time ({held} is not proven); "
-            f"{found.fitting} hosts have room for its {vcpus} vCPUs"
+            else f"no place was found in time ({held} is not proven); {room} for its {count(vcpus, 'vCPU')}"
         )
     if not found.lacking:
         return "no host may take it: rules, drains, KVM support, thread siblings or migration domains leave none"
     what, hosts = found.lacking.most_common(1)[0]
-    rest = f"; {found.forbidden} hosts may not take it" if found.forbidden else ""
+    rest = f"; {count(found.forbidden, 'host')} may not take it" if found.forbidden else ""
     if not all(problem.shapes[cls.shape].complete for cls in problem.classes if cls.allowed[flavor]):
-        return f"no place was found for its {vcpus} vCPUs; not every way to lay its cells on nodes was tried{rest}"
-    return f"no host has room for its {vcpus} vCPUs: {hosts} of {found.lacking.total()} lack {what}{rest}"
+        tried = "not every way to lay its cells on nodes was tried"
+        return f"no place was found for its {count(vcpus, 'vCPU')}; {tried}{rest}"
+    return f"no host has room for its {count(vcpus, 'vCPU')}: {hosts} of {found.lacking.total()} lack {what}{rest}"
 
 
 CPU_WORDS = {

@@ -11,6 +11,7 @@ from placer.errors import Fault, InputError, PlacerError
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.units import count
 from placer.model.vm import CpuPolicy, Current, DomainSource, Vm
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import DomainReading, current_of
@@ -59,7 +60,7 @@ def build_fleet(
     if faults:
         raise InputError(faults)
     uuids = Counter(host.uuid for host in hosts if host.uuid is not None)
-    for uuid in sorted(uuid for uuid, count in uuids.items() if count > 1):
+    for uuid in sorted(uuid for uuid, many in uuids.items() if many > 1):
         alike = ", ".join(host.name for host in hosts if host.uuid == uuid)
         notes.append(f"hosts {alike} give the same UUID {uuid}, as cloned firmware does: left out")
     models = {host.topology.model for host in hosts}
@@ -83,7 +84,8 @@ def build_fleet(
     vms = tuple(_vm(one, names[id(one)], made, notes) for one in kept)
     managers = Counter(one.reading.manager for one in kept if one.reading.manager is not None)
     notes.extend(
-        f"{count} domains belong to {manager}, which places them itself" for manager, count in managers.items()
+        f"{count(many, 'domain belongs', 'domains belong')} to {manager}, which does its own placing"
+        for manager, many in managers.items()
     )
     return with_overcommit(
         Fleet(hosts=tuple(made.values()), vms=vms, base_dir=base_dir, warnings=tuple(dict.fromkeys(notes)))
@@ -150,7 +152,7 @@ def _names(kept: Sequence[_Found]) -> Mapping[int, str]:
     """Return a name for each: its own where no other domain has it, else with the host's before it, or the UUID."""
     counts = Counter(one.reading.name for one in kept)
     names: dict[int, str] = {}
-    taken: set[str] = {name for name, count in counts.items() if count == 1}
+    taken: set[str] = {name for name, many in counts.items() if many == 1}
     for one in kept:
         name = one.reading.name
         if counts[name] > 1:

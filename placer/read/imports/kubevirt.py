@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import Fault, InputError, PlacerError
+from placer.model.units import count
 from placer.read.imports.entries import HostFiles, entry, load_objects, said, unique_names
 from placer.read.imports.gathered import Imported
 from placer.read.imports.platform import (
@@ -164,8 +165,8 @@ def _vms(listing: Sequence[LineMap], files: Mapping[int, Path], cluster: Platfor
         labels["namespace"] = _meta(tree, "namespace")
         cluster.vm(tree, name=name, manager_id=ident, host=node, labels=labels, **keys_of)
         _rules(tree, name, labels, cluster)
-    for node, count in sorted(gone.items()):
-        cluster.warnings.append(f"{count} VMs on node {node}, which is not in the inventory, are left out")
+    for node, many in sorted(gone.items()):
+        cluster.warnings.append(f"{count(many, 'VM')} on node {node}, which is not in the inventory, left out")
     return faults
 
 

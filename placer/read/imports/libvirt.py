@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from placer.errors import Fault, InputError, PlacerError
+from placer.model.units import count
 from placer.read.hosts.host import parse_topology, read_file
 from placer.read.imports.build import build_fleet
 from placer.read.imports.bundle import read_bundle
@@ -134,14 +135,16 @@ def _domains(
                 host = by_name[inner.name]
                 by_name[inner.name] = replace(host, domains=(*host.domains, *found))
             elif found:
-                warnings.append(f"{inner}: there is no host {inner.name!r}; its {len(found)} domains are not placed")
+                lost = count(len(found), "domain of it is", "domains of it are")
+                warnings.append(f"{inner}: there is no host {inner.name!r}; {lost} not placed")
                 strays += found
     if flat and len(hosts) == 1:
         host = by_name[hosts[0].name]
         by_name[host.name] = replace(host, domains=(*host.domains, *flat))
     elif flat:
         warnings.append(
-            f"{path}: of {len(flat)} domains nobody knows the host: not placed; a folder named after the host tells it"
+            f"{path}: of {count(len(flat), 'domain')} nobody knows the host: not placed; a folder named after the host "
+            "tells it"
         )
         strays += flat
     return [by_name[host.name] for host in hosts], strays

@@ -13,7 +13,7 @@ from typing import Any
 
 from placer.errors import Fault, InputError, PlacerError
 from placer.model.cpuset import format_cpuset, parse_cpuset
-from placer.model.units import KIB_PER_MIB, format_kib
+from placer.model.units import KIB_PER_MIB, count, format_kib
 from placer.read.hosts.host import read_file, read_topology
 from placer.read.imports.entries import HostFiles, entry, imported, load_objects, said, unique_names
 from placer.read.imports.gathered import Imported
@@ -171,8 +171,8 @@ def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[Li
         made.append(one)
     if faults:
         raise InputError(faults)
-    for node, count in sorted(gone.items()):
-        cluster.warnings.append(f"{count} VMs on node {node}, which is not in the inventory, are left out")
+    for node, many in sorted(gone.items()):
+        cluster.warnings.append(f"{count(many, 'VM')} on node {node}, which is not in the inventory, left out")
     return made
 
 

@@ -355,7 +355,7 @@ def test_kubevirt_says_what_it_leaves_behind(tmp_path: Path) -> None:
     said = "\n".join(made.fleet.warnings)
     for part in (
         "n3 does not tell",
-        "1 VMs on node n3",
+        "1 VM on node n3",
         "1 objects of kind Pod",
         "node affinity of VM x/a",
         "one is assumed",

@@ -157,7 +157,7 @@ def test_what_cannot_be_carried_over_is_listed(tmp_path: Path) -> None:
         "1 containers tell no CPUs",
         "1 templates are left out",
         "node pve2 is offline",
-        "1 VMs on node pve2, which is not in the inventory",
+        "1 VM on node pve2, which is not in the inventory",
         "no host file for pve1: one NUMA node is assumed",
     ):
         assert words in warnings

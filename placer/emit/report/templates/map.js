@@ -7,14 +7,14 @@ function mountMap(data, open) {
   const pen = canvas.getContext("2d");
   const hosts = data.names.length;
   const LEVELS = [[7, 7], [10, 10], [15, 13], [24, 18], [50, 30], [104, 42]];
-  const GAP = 2, LINE = 17, APART = 3, STEPS = 20;
+  const GAP = 2, NAMED = 50, LINE = 17, APART = 3, STEPS = 20;
   const FONT = "600 12px system-ui, sans-serif";
   const number = new Intl.NumberFormat("en");
   const collator = new Intl.Collator("en", { numeric: true });
   const byName = [...data.names.keys()].sort((a, b) => collator.compare(data.names[a], data.names[b]));
   const rank = new Int32Array(hosts);
   byName.forEach((host, place) => (rank[host] = place));
-  let level = -1, gutter = 0, kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {}, dark = false;
+  let level = -1, gutter = 0, cell = LEVELS[0], kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {}, dark = false;
 
   // What colours the hosts: `of` a value a node or a host in its unit, 1 being the top of the scale.
   const percent = (value) => (value === null ? "unknown" : `${Math.round(100 * value)} %`);
@@ -154,12 +154,12 @@ function mountMap(data, open) {
     const titles = new Map([...parts].map(([place, members]) => [place, group ? `${name(place)}: ${number.format(members.length)}` : ""]));
     const widest = Math.max(0, ...[...titles.values()].slice(0, 2000).map((text) => pen.measureText(text).width));
     gutter = group ? Math.min(wide / 3, widest + 10) : 0;
-    const columnsAt = (cell) => Math.max(1, Math.floor((wide - gutter) / (cell[0] + GAP)));
-    const rowHeight = (cell) => Math.max(cell[1] + GAP, group ? LINE : 0);
-    const heightAt = (cell) => {
+    const columnsAt = (size) => Math.max(1, Math.floor((wide - gutter) / (size[0] + GAP)));
+    const rowHeight = (size) => Math.max(size[1] + GAP, group ? LINE : 0);
+    const heightAt = (size) => {
       let height = 0;
       for (const members of parts.values()) {
-        height += Math.ceil(members.length / columnsAt(cell)) * (cell[1] + GAP) + rowHeight(cell) - cell[1] - GAP + (group ? APART : 0);
+        height += Math.ceil(members.length / columnsAt(size)) * (size[1] + GAP) + rowHeight(size) - size[1] - GAP + (group ? APART : 0);
       }
       return height;
     };
@@ -167,8 +167,10 @@ function mountMap(data, open) {
       level = LEVELS.length - 1;
       while (level > 0 && heightAt(LEVELS[level]) > 460) level -= 1;
     }
-    const [width, height] = LEVELS[level];
-    const columns = columnsAt(LEVELS[level]);
+    const [least, height] = LEVELS[level], columns = columnsAt(LEVELS[level]);
+    // Rows that would leave the map half empty get wider cells, short of those that hold names.
+    const most = [...parts.values()].reduce((many, members) => Math.max(many, members.length), 1);
+    cell = [least < NAMED ? Math.max(least, Math.min(NAMED - 1, Math.floor((wide - gutter) / Math.min(columns, most)) - GAP)) : least, height];
     rows = [];
     order = [];
     let y = 0;
@@ -201,7 +203,7 @@ function mountMap(data, open) {
   };
   const draw = () => {
     const dense = window.devicePixelRatio || 1;
-    const kind = kindNow(), [width, height] = LEVELS[level];
+    const kind = kindNow(), [width, height] = cell;
     const top = box.scrollTop, bottom = top + box.clientHeight;
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     pen.fillStyle = paints.back;
@@ -218,7 +220,7 @@ function mountMap(data, open) {
         pen.font = FONT;
         pen.fillText(cut(row.title, gutter - 6), 1, row.y + 12);
       }
-      const named = width >= 50, bar = named ? height - 14 : height;
+      const named = width >= NAMED, bar = named ? height - 14 : height;
       row.hosts.forEach((host, place) => {
         const x = gutter + place * (width + GAP);
         let values = verdicts ? [0] : value(kind, host);
@@ -310,7 +312,7 @@ function mountMap(data, open) {
     draw();
   };
   const under = (event) => {
-    const bounds = canvas.getBoundingClientRect(), [width] = LEVELS[level];
+    const bounds = canvas.getBoundingClientRect(), [width] = cell;
     const y = event.clientY - bounds.top + box.scrollTop, x = event.clientX - bounds.left - gutter;
     const row = rows.find((one) => y >= one.y && y < one.y + one.height);
     const place = Math.floor(x / (width + GAP));
