@@ -85,7 +85,7 @@ class _Screen:
             if domain is not None and (rule.members is None or matches(rule.members, vm.name, vm.spec.labels)):
                 self.asks[domain][kind_of(vm, specs)].append(vm)
         self.hosts = by_room(fleet, self.on)
-        self.free = {host.name: _vcpus_free(host, self.on.get(host.name, ())) for host in self.hosts}
+        self.free = {host.name: vcpus_free(host, self.on.get(host.name, ())) for host in self.hosts}
 
     def outcome(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
         """Return the failures that are harmful, and those of which it is not known."""
@@ -180,7 +180,7 @@ class _Screen:
         return [host for host in self.hosts if failed is None or self.domain_of.get(host.name) != failed]
 
 
-def _vcpus_free(host: Host, there: Sequence[Vm]) -> float:
+def vcpus_free(host: Host, there: Sequence[Vm]) -> float:
     """Return how many vCPUs a host takes beside these VMs at most."""
     return len(host.usable_cpus) * max(1.0, host.cpu_ratio) - sum(vm.spec.width for vm in there)
 
@@ -191,7 +191,7 @@ def by_room(fleet: Fleet, on: Mapping[str, Sequence[Vm]]) -> list[Host]:
     cpus, memory = {}, {}
     for host in hosts:
         there = on.get(host.name, ())
-        cpus[host.name] = _vcpus_free(host, there)
+        cpus[host.name] = vcpus_free(host, there)
         whole = sum(node.memory_kib for node in host.topology.nodes)
         memory[host.name] = whole - sum(vm.spec.memory_kib for vm in there)
     by_cpus = sorted(hosts, key=lambda host: (-cpus[host.name], -memory[host.name]))

@@ -9,62 +9,28 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.kept import Row, reserve_rows
 from placer.failures.reserve import MOST_SOLVES, without_reserve
 from placer.failures.screened import by_room, screened_sweep
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import standing, sweep_failures
-from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
-from placer.model.host import Host
-from placer.model.plan import Change, Plan, PlanVm, Unplaced
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
 from placer.options import SolveOptions, SweepOptions
-from placer.planner import RESERVE_HOSTS, solve_with
+from placer.planner import RESERVE_HOSTS
 from placer.planning.after import as_planned
 from placer.planning.wanted import Wanted
 from placer.sweeps.tasks import Variant
-from placer.whatif.takers import concerns
+from placer.whatif.fit_hosts import FIRST_HOSTS
+from placer.whatif.fit_large import WHOLE_HOSTS, found_in_large
+from placer.whatif.fit_parts import GOALS, NO_SLOTS, Fit, PartPlanner, Slots
 
-FIRST_HOSTS = 32
-"""So many hosts are planned at first, four times as many when they do not do."""
 WIDER = 4
-TOLERANCE = 1e-6
-"""Values are computed in floating point."""
+"""So many times as many hosts are planned where those with the most room do not do."""
 TOLD = 10
 """So many times the limit of a plan it is looked at what the failures of a rule would do."""
-GOALS = ("placed", "rules", "remote")
-Slots = tuple[tuple[Vm, ...], tuple[Rule, ...]]
-"""Stand-ins for slots that stay free, and what confines them."""
-_NO_SLOTS: Slots = ((), ())
-_CONFINED = (RuleKind.DRAIN, RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """Where the new VMs go.
-
-    Attributes
-    ----------
-    vms : the new VMs that have a place; `unplaced` those without, with why.
-    moved, repinned : VMs that run and would have to go elsewhere, or on other CPUs of their nodes, for that.
-    hosts : how many hosts were planned, of `hosts_in_all`.
-    proven : no plan within the moves allowed places more of them; None where all have a place.
-    reserve : what each reserve rule keeps beside them, as of a plan.
-    """
-
-    vms: tuple[PlanVm, ...]
-    unplaced: tuple[Unplaced, ...]
-    moved: tuple[PlanVm, ...]
-    repinned: tuple[str, ...]
-    hosts: int
-    hosts_in_all: int
-    proven: bool | None
-    reserve: tuple[Row, ...] = ()
 
 
 def fit(
@@ -85,12 +51,13 @@ def fit(
     Notes
     -----
     First nothing that runs is touched: VMs keep their pins as far as they are known. Then others may be pinned anew on
-    their nodes, and then as few as it takes, up to `max_moves`, may move. No rule that ties VMs holds the new ones.
-    They take no slot that a rule keeps free and that is free now; what failures would do is told.
+    their nodes, and then as few as it takes, up to `max_moves`, may move. Rules that tie VMs count where they hold a
+    new one, as those like a VM of the fleet are. They take no slot that a rule keeps free and that is free now; what
+    failures would do is told. Above `WHOLE_HOSTS` hosts VMs that rules tie to others do not move for them.
     """
     new = _new_vms(fleet, wanted)
     options = SolveOptions(goals=GOALS, max_moves=0, time_limit_s=time_limit_s, seed=seed)
-    found = _found(fleet, new, _NO_SLOTS, max_moves, options)
+    found = _found(fleet, new, NO_SLOTS, max_moves, options)
     kept = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
     if not kept:
         return found
@@ -170,12 +137,15 @@ def _found(fleet: Fleet, new: Sequence[Vm], held: Slots, max_moves: int, options
         if vm.current is not None:
             on[vm.current.host].append(vm)
     everyone = [host for host in fleet.hosts if not host.failed]
+    planner = PartPlanner(fleet, on, new, held, options)
     # Slots may be anywhere, and anything may fail: all hosts are planned at once then.
-    open_hosts = by_room(fleet, on) if held == _NO_SLOTS else everyone
-    many = FIRST_HOSTS if held == _NO_SLOTS else len(everyone)
+    if held == NO_SLOTS and len(everyone) > WHOLE_HOSTS:
+        return found_in_large(planner, max_moves)
+    open_hosts = by_room(fleet, on) if held == NO_SLOTS else everyone
+    many = FIRST_HOSTS if held == NO_SLOTS else len(everyone)
     found = None
     while found is None or found.unplaced:
-        found = _planned(fleet, open_hosts[:many], on, new, held, keep=True, options=options)
+        found = planner.planned(open_hosts[:many], new, keep=True)
         if many >= len(open_hosts):
             break
         many *= WIDER
@@ -183,8 +153,7 @@ def _found(fleet: Fleet, new: Sequence[Vm], held: Slots, max_moves: int, options
     if found.unplaced:
         # What has to give way may be bound by rules to VMs anywhere: the whole fleet is planned.
         for moves in [0, *_doubled(max_moves)]:
-            asked = dataclasses.replace(options, max_moves=moves)
-            other = _planned(fleet, everyone, on, new, held, keep=False, options=asked)
+            other = planner.planned(everyone, new, keep=False, max_moves=moves)
             # What was proven of fewer moves, and of pins that stay, is none of more.
             found = (
                 other if len(other.unplaced) < len(found.unplaced) else dataclasses.replace(found, proven=other.proven)
@@ -213,86 +182,3 @@ def _new_vms(fleet: Fleet, wanted: Sequence[tuple[Wanted, int]]) -> tuple[Vm, ..
             names.add(name)
             made.append(one.vm(name))
     return tuple(made)
-
-
-def _planned(
-    fleet: Fleet,
-    hosts: Sequence[Host],
-    on: dict[str, list[Vm]],
-    new: Sequence[Vm],
-    held: Slots,
-    *,
-    keep: bool,
-    options: SolveOptions,
-) -> Fit:
-    """Plan the new VMs beside those of some hosts, and beside slots."""
-    there = [vm for host in hosts for vm in on.get(host.name, ())]
-    if keep:
-        there = [_pinned(vm) for vm in there]
-    # Rules that tie VMs to each other hold none of the new ones, and without moves none of the others is concerned.
-    rules = tuple(rule for rule in fleet.rules if _counts(rule, hosts, there, moves=bool(options.max_moves)))
-    part = dataclasses.replace(
-        fleet, hosts=tuple(hosts), vms=(*there, *held[0], *new), rules=(*rules, *held[1]), digest=""
-    )
-    try:
-        quick = _at_once(part, new, options) if held == _NO_SLOTS else None
-        plan = quick or solve_with(part, options)
-    except (ImpossibleError, NothingFoundError) as error:
-        none = tuple(Unplaced(name=vm.name, reason=str(error)) for vm in new)
-        return Fit(
-            vms=(), unplaced=none, moved=(), repinned=(), hosts=len(hosts), hosts_in_all=len(fleet.hosts), proven=False
-        )
-    names = {vm.name for vm in new}
-    others = {vm.name for vm in there}
-    beside = ", beside the slots that rules keep free" if held[0] else ""
-    known = part.vm_by_name
-    placed = plan.goal("placed")
-    left = tuple(dataclasses.replace(one, reason=one.reason + beside) for one in plan.unplaced if one.name in names)
-    return Fit(
-        vms=tuple(vm for vm in plan.vms if vm.name in names),
-        unplaced=left,
-        moved=tuple(
-            vm for vm in plan.vms if vm.name in others and vm.change in (Change.RENODE, Change.MIGRATE, Change.RESTART)
-        ),
-        repinned=tuple(
-            vm.name for vm in plan.vms if vm.name in others and vm.change is Change.REPIN and _has_pins(known[vm.name])
-        ),
-        hosts=len(hosts),
-        hosts_in_all=len(fleet.hosts),
-        proven=(placed.status == "optimal" and len(hosts) == len(fleet.hosts)) if left else None,
-    )
-
-
-def _at_once(fleet: Fleet, new: Sequence[Vm], options: SolveOptions) -> Plan | None:
-    """Return a plan in which all fit and are as near as can be, if it is found without an engine: to load one takes
-    longer than the answer.
-    """
-    try:
-        plan = solve_with(fleet, dataclasses.replace(options, engine="greedy"))
-    except NothingFoundError:
-        return None
-    names = {vm.name for vm in new}
-    before = dataclasses.replace(plan, vms=tuple(vm for vm in plan.vms if vm.name not in names))
-    old = dataclasses.replace(fleet, vms=tuple(vm for vm in fleet.vms if vm.name not in names), digest="")
-    base = goal_values(old, before, GOALS)
-    nothing_more = all(abs((plan.goal(name).value or 0) - (base[name] or 0)) <= TOLERANCE for name in GOALS)
-    return plan if nothing_more and not plan.unplaced else None
-
-
-def _counts(rule: Rule, hosts: Sequence[Host], vms: Sequence[Vm], *, moves: bool) -> bool:
-    """Tell whether a rule is kept by the plan of these hosts: it says something of them, and of VMs that may move."""
-    if rule.kind is RuleKind.RESERVE or (rule.kind not in _CONFINED and not moves):
-        return False
-    return concerns(rule, hosts, vms)
-
-
-def _pinned(vm: Vm) -> Vm:
-    """Return a VM that keeps the CPUs it has for itself."""
-    current = vm.current
-    if current is None or len(current.pins) != vm.spec.vcpus or any(len(pin) != 1 for pin in current.pins.values()):
-        return vm
-    return dataclasses.replace(vm, pins_fixed=True)
-
-
-def _has_pins(vm: Vm) -> bool:
-    return vm.current is not None and bool(vm.current.pins)

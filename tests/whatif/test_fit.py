@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 from placer.cli.app import main
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
-from placer.planning.wanted import Wanted, wanted_flavor
+from placer.planning.wanted import Wanted, wanted_flavor, wanted_like
 from placer.read.inventory.inventory import parse_fleet
-from placer.whatif.fit import Fit
 from placer.whatif.fit import fit as fit_within
+from placer.whatif.fit_parts import Fit
 
 TEXT = """\
 schema: placer.inventory/v1
@@ -153,3 +154,81 @@ rules: [{hold: {flavor: 4x1GiB, count: COUNT}}]
         assert [row["free"] for row in found.reserve] == [1]
     none = fit(fleet, [(flavor("4x1GiB"), 3)], max_moves=1)
     assert none.unplaced and not none.proven
+
+
+TIED = """\
+schema: placer.inventory/v1
+hosts: [{name: h, count: 3, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}], labels: {rack: r1}}]
+vms:
+  - {name: a, vcpus: 2, memory: 1GiB, cells: none, host: h-1, nodes: [0], labels: {app: web}}
+  - {name: b, vcpus: 2, memory: 1GiB, cells: none, host: h-2, nodes: [0]}
+rules: [RULE]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ("{anti_affinity: {app: web}}", 2),
+        ("{anti_affinity: {app: web}, scope: rack}", 0),
+        ("{affinity: {app: web}}", 3),
+        ("{alone: {app: web}}", 3),
+    ],
+)
+def test_like_a_vm_is_tied_as_that_one_is(rule: str, fits: int) -> None:
+    """Rules that hold a VM hold those like it: on other hosts, in other racks, on its host, or beside no others."""
+    fleet = parse_fleet(TIED.replace("RULE", rule).encode(), "fleet.yaml", Path())
+    found = fit(fleet, [(wanted_like(fleet, "a"), 3)])
+    assert len(found.vms) == fits
+    if "alone" in rule:
+        assert "h-2" not in {vm.host for vm in found.vms}
+
+
+def test_who_is_alone_on_its_host_stays_so() -> None:
+    """A flavor without labels comes to no host whose VM shall be alone there."""
+    fleet = parse_fleet(TIED.replace("RULE", "{alone: {app: web}}").encode(), "fleet.yaml", Path())
+    assert {vm.host for vm in fit(fleet, [(flavor("2x1GiB"), 6)]).vms} == {"h-2", "h-3"}
+
+
+def drawn(seed: int) -> Fleet:
+    """Return a fleet that runs, of hosts of one or two nodes, with a group of which a host or rack takes one."""
+    rng = random.Random(seed)
+    nodes = {1: '[{id: 0, cpus: "0-7", memory: 16GiB}]', 2: TEXT.split("nodes: ")[1].split("}]")[0] + "}]"}
+    lines = ["schema: placer.inventory/v1", "hosts:"]
+    many = rng.randint(3, 6)
+    lines += [
+        f"  - {{name: h{n}, nodes: {nodes[rng.choice((1, 2))]}, labels: {{rack: r{n % 2}}}}}" for n in range(many)
+    ]
+    lines.append("vms:")
+    for host in range(many):
+        node, first = (1, 4) if "id: 1" in lines[2 + host] and rng.random() < 0.5 else (0, 0)
+        for part in range(rng.randint(0, 2)):
+            cpus = f'0: "{first + 2 * part}", 1: "{first + 2 * part + 1}"'
+            size = f"vcpus: 2, memory: {rng.choice((1, 6))}GiB, cells: none, labels: {{app: {rng.choice('xy')}}}"
+            lines.append(f"  - {{name: v{host}-{part}, {size}, host: h{host}, nodes: [{node}], pins: {{{cpus}}}}}")
+    lines.append("  - {name: z, vcpus: 1, memory: 1GiB, cells: none, labels: {app: x}}")
+    scope = rng.choice(("host", "rack"))
+    lines.append(f"rules: [{{anti_affinity: {{app: x}}, scope: {scope}, max_per: 2}}]")
+    return parse_fleet("\n".join(lines).encode(), "fleet.yaml", Path())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_large_fleets_are_told_is_so_by_the_whole(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for a large one, a fleet places as many without moves, no more with them, and what is proven is so."""
+    fleet = drawn(seed)
+    wanted = [(flavor("4x1GiB"), 2), (flavor("8x4GiB"), 1), (wanted_like(fleet, "z"), 1), (flavor("6x2GiB/2"), 1)]
+    for moves in (0, 2):
+        whole = fit(fleet, wanted, max_moves=moves)
+        with monkeypatch.context() as patch:
+            patch.setattr("placer.whatif.fit.WHOLE_HOSTS", 0)
+            patch.setattr("placer.whatif.fit_hosts.FIRST_HOSTS", 1)
+            large = fit(fleet, wanted, max_moves=moves)
+        assert len(large.vms) + len(large.unplaced) == 5 and len(large.moved) <= moves
+        vcpus = {
+            one.name: next(kind.spec.vcpus for kind, _ in wanted if one.name.startswith(kind.text))
+            for one in (*whole.unplaced, *large.unplaced)
+        }
+        out, least = (sum(vcpus[one.name] for one in found.unplaced) for found in (large, whole))
+        assert not whole.proven or out >= least
+        assert not large.proven or out == least
+        assert moves or out == least

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placer.model.plan import PlanVm
-    from placer.whatif.fit import Fit
+    from placer.whatif.fit_parts import Fit
 
 
 def fit(
