@@ -75,6 +75,10 @@ def parse_kib(text: str) -> int:
 
 def libvirt_kib(number: str, unit: str | None) -> int:
     """Return libvirt's ``<memory unit=…>`` in KiB; without a unit libvirt means KiB."""
+    digits, scale = number.strip(), _SCALE.get((unit or "KiB").lower())
+    if scale is not None and digits.isascii() and digits.isdigit() and len(digits) <= 15 and scale <= 1024:
+        # As libvirt writes them: no fraction, and far from any limit.
+        return -(-int(digits) * scale // 1024)
     return parse_kib(f"{number.strip()}{unit or 'KiB'}")
 
 

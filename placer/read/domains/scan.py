@@ -28,6 +28,7 @@ class DomainScan:
         self.source = source
         self.faults: list[Fault] = []
         self.notes: list[str] = []
+        self._below: dict[str, dict[str, list[_Element]]] = {}
 
     def note(self, element: _Element, text: str) -> None:
         """Add a plain sentence on what could not be carried over, with its line."""
@@ -47,12 +48,21 @@ class DomainScan:
             raise InputError(self.faults)
 
     def find(self, path: str) -> _Element | None:
-        """Return the first element at this path below the root."""
-        return self.root.find(path)
+        """Return the first element at this path of names below the root."""
+        found = self.all(path)
+        return found[0] if found else None
 
     def all(self, path: str) -> list[_Element]:
-        """Return all elements at this path below the root, in their order."""
-        return self.root.findall(path)
+        """Return all elements at this path of names below the root, in their order."""
+        parent, _, name = path.rpartition("/")
+        if parent not in self._below:
+            # Two dozen paths of a domain are asked for: what stands below each parent is sorted once.
+            below: dict[str, list[_Element]] = {}
+            for element in self.all(parent) if parent else (self.root,):
+                for child in elements(element):
+                    below.setdefault(str(child.tag), []).append(child)
+            self._below[parent] = below
+        return self._below[parent].get(name, [])
 
     def cpuset(self, element: _Element, attribute: str) -> frozenset[int] | None:
         """Return the CPU or node set of an attribute; None where it is missing, empty (``0,^0``) or a fault."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,16 +34,19 @@ class Files:
         self, name: str, field: tuple[str | int, ...], problems: list[tuple[tuple[str | int, ...], str, str | None]]
     ) -> bytes | None:
         """Return what the file holds, whose digest is noted; else note why it cannot be read."""
-        path = self.base_dir / name
         try:
-            if not path.is_file():
+            # A fleet names thousands of files: each is looked at once.
+            path = self.base_dir / name
+            status = _status(path)
+            if status is None or not stat.S_ISREG(status.st_mode):
                 what = "a directory" if path.is_dir() else "no regular file" if path.exists() else "not there"
                 problems.append((field, f"file {name!r} is {what}", f"paths are relative to {self.base_dir}"))
                 return None
-            if path.stat().st_size > MAX_REFERENCED_BYTES:
+            if status.st_size > MAX_REFERENCED_BYTES:
                 problems.append((field, f"file {name!r} has more than {MAX_REFERENCED_BYTES} bytes", None))
                 return None
-            data = path.read_bytes()
+            with path.open("rb", buffering=0) as file:
+                data = file.read()
         except (OSError, ValueError) as error:
             problems.append((field, f"file {name!r} cannot be read: {error}", None))
             return None
@@ -54,6 +59,14 @@ class Files:
         for name in sorted(self.sha256):
             whole.update(f"\0{name}\0{self.sha256[name]}".encode())
         return whole.hexdigest()
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what the system tells of a file; None where there is none."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def texts(values: Sequence[str] | None) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def current_place(
     """Return where the VM is, still without the host's name: what its XML tells, under what the entry says itself."""
     base = Current(host="")
     if reading is not None:
-        told = reading if spec.cell_mode is CellMode.AUTO else replace(reading, spec=spec)
+        told = reading if spec.cell_mode is CellMode.AUTO or spec == reading.spec else replace(reading, spec=spec)
         base = current_of(told, "", topology)
         base = replace(
             base,

@@ -66,7 +66,11 @@ def build_spec(entry: VmEntry, base: VmSpec | None, problems: list[Problem]) -> 
     if len(problems) > before:
         return None
     try:
-        spec = VmSpec(**fields) if base is None else replace(base, **fields)
+        if base is None:
+            spec = VmSpec(**fields)
+        else:
+            told = all(getattr(base, name) == value for name, value in fields.items())
+            spec = base if told else replace(base, **fields)
     except InputError as error:
         problems.extend(((fault.field or "cells",), fault.message, fault.cure) for fault in error.faults)
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from placer.read.inventory.files import Files
 from placer.read.inventory.schema import HostEntry
 from placer.read.inventory.validation import Problem
 
+_HOST_UUID = re.compile(rb"(\s*(?:<\?xml[^>]{0,200}>\s*)?<capabilities>\s*<host>\s*)<uuid>[^<]{0,80}</uuid>")
+"""What tells one host of a kind from the next in libvirt's capabilities: nothing is read of it."""
 TOPOLOGY_KEYS = (
     "topology",
     "nodes",
@@ -55,6 +59,7 @@ class TopologyBuilder:
         self.files = files
         self.file = file
         self._built: dict[Hashable, tuple[Topology | None, list[Problem]]] = {}
+        self._read: dict[bytes, Topology] = {}
 
     def build(self, entry: HostEntry, key: Hashable) -> tuple[Topology | None, list[Problem]]:
         """Return the entry's topology, or what is wrong with it; `key` tells equal topologies."""
@@ -87,7 +92,6 @@ class TopologyBuilder:
 
     def _from_file(self, entry: HostEntry, problems: list[Problem]) -> Topology | None:
         from placer.read.hosts.combine import combine
-        from placer.read.hosts.host import read_topology
 
         problems.extend(
             ((name,), "the host file tells it", "leave it out, or list the nodes here")
@@ -95,13 +99,13 @@ class TopologyBuilder:
             if entry.given(name)
         )
         names = entry.topology or []
-        paths = [self.files.path(name, ("topology",), problems) for name in names]
-        found = [(name, path) for name, path in zip(names, paths, strict=True) if path is not None]
+        held = [self.files.content(name, ("topology",), problems) for name in names]
+        found = [(name, data) for name, data in zip(names, held, strict=True) if data is not None]
         if problems or len(found) < len(names):
             return None
-        path = found[0][1]
+        path = self.files.base_dir / found[0][0]
         try:
-            read = [replace(read_topology(path), source=name) for name, path in found]
+            read = [replace(self._topology(data, self.files.base_dir / name), source=name) for name, data in found]
             return self._with_groups(combine(read), entry, problems)
         except PlacerError as error:
             problems.extend(
@@ -115,6 +119,18 @@ class TopologyBuilder:
                 for fault in error.faults
             )
             return None
+
+    def _topology(self, data: bytes, path: Path) -> Topology:
+        """Return what a host file tells; files that tell nothing else than one before, but for the host's UUID, are
+        not read again.
+        """
+        from placer.read.hosts.host import parse_topology
+
+        own = _HOST_UUID.match(data)
+        key = hashlib.sha256(data if own is None else own[1] + data[own.end() :]).digest()
+        if key not in self._read:
+            self._read[key] = parse_topology(data, str(path))
+        return self._read[key]
 
     def _with_groups(self, topology: Topology, entry: HostEntry, problems: list[Problem]) -> Topology:
         """Set cores, packages and L3 domains beside a host file that does not tell them, such as numactl's text."""

@@ -198,8 +198,8 @@ class _VmBuilder:
         identity = own.get("uuid", reading.uuid if reading is not None else None)
         key = (id(entry), id(topology))
         vm, found = self._likes.get(key, (None, []))
-        if topology is not None and (reading is not None or entry.device_addresses):
-            held = devices_of(held_devices(entry, reading), topology)
+        held = devices_of(held_devices(entry, reading), topology) if topology is not None else ()
+        if held:
             spec = replace(spec, devices=with_held(spec.devices, held))
         if reading is not None and reading.security:
             counted = {name: amount for name, amount in reading.security.items() if self._counts(name, host)}

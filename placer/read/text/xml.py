@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from placer.errors import InputError
 from placer.read.text.text import as_utf_8
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element
+    from lxml.etree import XMLParser, _Element
 
 MAX_XML_BYTES = 32 * 1024 * 1024
 """Larger files are refused unread; the XML of the largest machines known has a tenth of it."""
@@ -61,16 +62,8 @@ def parse_xml(data: bytes, source: str, *, doctype: bytes | None = None) -> _Ele
             file=source,
         )
     data = _refuse_doctype(data, source, doctype)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        strip_cdata=False,
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
         reason = (error.msg or "not well-formed").splitlines()[0][:_SHOWN]
         raise InputError(f"this is not well-formed XML: {reason}", file=source, line=error.lineno or None) from None
@@ -79,6 +72,21 @@ def parse_xml(data: bytes, source: str, *, doctype: bytes | None = None) -> _Ele
     if root.getroottree().docinfo.internalDTD is not None:
         raise _doctype(source, None)
     return root
+
+
+@cache
+def _parser() -> XMLParser:
+    """Return the one parser: to make it takes as long as to read a small file."""
+    from lxml import etree
+
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        strip_cdata=False,
+    )
 
 
 def elements(parent: _Element) -> Iterator[_Element]:

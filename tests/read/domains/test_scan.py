@@ -55,3 +55,13 @@ def test_unknown_children_and_attributes_are_named_once() -> None:
     assert len(found.notes) == 2
     assert found.notes[0].startswith("line 1: <a> <new> (2 times) is not understood")
     assert "odd=" in found.notes[1] and len(found.notes[1]) < 180
+
+
+def test_paths_are_found_below_every_parent_of_a_name() -> None:
+    """In their order, comments left out; what is not there is None and an empty list, asked for twice as once."""
+    found = scan("<a><b><c n='1'/><!-- c --></b><d/><b><c n='2'/></b></a>")
+    for _ in range(2):
+        assert [one.get("n") for one in found.all("b/c")] == ["1", "2"]
+        first = found.find("b/c")
+        assert first is not None and first.get("n") == "1"
+        assert found.find("d/c") is None and found.all("x/y") == []

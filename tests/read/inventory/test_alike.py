@@ -8,6 +8,7 @@ import pytest
 
 from placer.model.fleet import Fleet
 from placer.read.documents.scenario_file import read_scenarios
+from placer.read.hosts import host as host_files
 from placer.read.inventory.inventory import parse_fleet, read_fleet
 from placer.read.inventory.write import inventory_text
 from placer.whatif.scenario import variants
@@ -57,3 +58,23 @@ def test_hosts_of_one_shape_are_found_whatever_their_files_are_called(fleet: Fle
     path.write_text("schema: placer.scenario/v1\nname: s\nedits:\n  - {hosts: {shape: a}, reserve: {memory: 2GiB}}\n")
     found = variants(fleet, read_scenarios([str(path)]))[1]
     assert found.changes == ("reserve on 2 hosts",)
+
+
+def test_capabilities_that_differ_in_their_uuid_alone_are_read_once(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400 hosts of three kinds three files are read; what else differs, and a file that is none, still counts."""
+    text = (repository / "data/hosts/epyc-nps4.capabilities.xml").read_text()
+    other = text.replace("6d0b4f0a-5f3e-4c8c-9a51-0e2f6f0a1c01", "6d0b4f0a-5f3e-4c8c-9a51-0e2f6f0a1c02")
+    smaller = text.replace("<memory unit='KiB'>65812480<", "<memory unit='KiB'>60000000<")
+    for name, content in (("a", text), ("b", other), ("c", smaller)):
+        (tmp_path / f"{name}.xml").write_text(content)
+    read: list[str] = []
+    real = host_files.parse_topology
+    monkeypatch.setattr(host_files, "parse_topology", lambda data, source: read.append(source) or real(data, source))
+    hosts = "".join(f"  - {{name: {name}, topology: {name}.xml}}\n" for name in "abc")
+    fleet = parse_fleet(f"schema: placer.inventory/v1\nhosts:\n{hosts}".encode(), "fleet", tmp_path)
+    assert [Path(one).stem for one in read] == ["a", "c"]
+    a, b, c = fleet.hosts
+    assert text != other and a.topology is b.topology and a.topology != c.topology
+    assert [host.source for host in fleet.hosts] == ["a.xml", "b.xml", "c.xml"]
