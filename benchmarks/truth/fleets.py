@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.truth.cases import Case, Pin
-from benchmarks.truth.draws.ties import reserve_rule, softened, tying_rule
+from benchmarks.truth.draws.ties import confining_rule, drain_rule, reserve_rule, softened, tying_rule
 from benchmarks.truth.draws.vms import random_vm
 
 BASIC_GOALS = ("placed,rules,remote,hosts", "placed,remote", "placed,hosts,remote", "placed,rules,hosts,remote,moves")
@@ -82,6 +82,15 @@ _REPINS = (
 )
 _BALANCE = tuple(f"placed,rules,{even},remote" for even in _EVEN)
 _LIVE_BALANCE = tuple(f"placed,{even},moves" for even in _EVEN)
+_EVEN_IN_EVERY_WAY = {
+    what: tuple(
+        goals.replace("balance", f"balance{what}{places}{above}")
+        for places in ("", ":hosts", ":rack")
+        for above in ("", "", "", ">30%", ">60%", ">80%")
+        for goals in ("placed,rules,soft,balance,moves", "rules,balance,soft,moves", "soft,placed,balance,moves")
+    )
+    for what in ("", ":cpus", ":memory", ":usage")
+}
 FAMILIES: Mapping[str, Family] = {
     "basic": _family(""),
     "smt": _family("smt"),
@@ -125,6 +134,10 @@ FAMILIES: Mapping[str, Family] = {
     "live-reserves": _family("live labels floats reserves ties", "placed,rules,moves", "placed,rules,remote,moves"),
     "shares": _family("smt shares labels"),
     "live-shares": _family("live shares floats labels", *_EXCESS),
+    "even": _family("live labels gens ties soft priorities drains", *_EVEN_IN_EVERY_WAY[""]),
+    "even-cpus": _family("live labels gens ties soft priorities drains", *_EVEN_IN_EVERY_WAY[":cpus"]),
+    "even-memory": _family("live labels gens ties soft priorities drains", *_EVEN_IN_EVERY_WAY[":memory"]),
+    "even-usage": _family("live labels gens ties soft usage drains", *_EVEN_IN_EVERY_WAY[":usage"]),
     "kvmless": _family("live kvmless rules labels failed", *_LIVE, "placed,hosts", "placed,excess,rules,remote,moves"),
     "soft-drains": _family("live rules labels soft", *_LIVE_SOFT),
     "live-l3": _family("live smt l3 rules labels", "placed,rules", "rules,moves", "placed,rules,l3,moves"),
@@ -229,8 +242,11 @@ def random_inventory(rng: random.Random, features: frozenset[str]) -> dict[str, 
         rules = []
         for _ in range(rng.randint(1, 3)):
             ties = "ties" in features and ("rules" not in features or rng.random() < 0.5)
-            rules.append((tying_rule if ties else _rule)(rng, features, inventory))
+            rules.append((tying_rule if ties else confining_rule)(rng, features, inventory))
         inventory["rules"] = [softened(rng, features, rule) for rule in rules if rule is not None]
+    if some(rng, features, "drains", 0.4) and len(hosts) > 1:
+        drain = softened(rng, features, drain_rule(rng, inventory))
+        inventory["rules"] = [*inventory.get("rules", ()), drain]
     if some(rng, features, "reserves", 0.95):
         inventory["rules"] = [*inventory.get("rules", ()), reserve_rule(rng, inventory)]
     return inventory
@@ -374,26 +390,3 @@ def _shares(rng: random.Random, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         node = rng.choice([node for node in nodes if node.get("cpus")])
         reserve["nodes"] = {node["id"]: {"memory": "10%"} | ({"cpus": "34%"} if rng.random() < 0.5 else {})}
     return reserve
-
-
-def _rule(rng: random.Random, features: frozenset[str], inventory: Mapping[str, Any]) -> dict[str, Any] | None:
-    labels = [vm["labels"] for vm in inventory["vms"] if vm.get("labels")]
-    if not labels:
-        return None
-    chosen = rng.choice(labels)
-    key = rng.choice(sorted(chosen))
-    members = {key: chosen[key]}
-    racks = [host["labels"]["rack"] for host in inventory["hosts"] if "rack" in host.get("labels", {})]
-    scopes = ["host", "node", "rack" if racks else "host", *(["l3", "l3"] if "l3" in features else [])]
-    kind = rng.choice(("anti_affinity", "anti_affinity", "affinity", "within", "outside", "drain"))
-    if kind == "anti_affinity":
-        rule: dict[str, Any] = {kind: members, "scope": rng.choice(scopes), "max_per": rng.choice((1, 1, 2))}
-        if rule["scope"] == "rack" and rng.random() < 0.4:
-            rule["unless"] = {"rack": rng.choice(racks)}
-        return rule
-    if kind == "affinity":
-        return {kind: members, "scope": rng.choice(scopes)}
-    hosts: Any = {"rack": rng.choice(racks)} if racks and rng.random() < 0.5 else rng.choice(inventory["hosts"])["name"]
-    if kind == "drain":
-        return {kind: hosts} if len(inventory["hosts"]) > 1 else None
-    return {kind: members, "hosts": hosts}

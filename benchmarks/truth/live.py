@@ -150,7 +150,9 @@ def _placed(rng: random.Random, vm: dict[str, Any], where: Placed | None, featur
             vm["emulator"] = str(where.emulator)
         if "fixed" in features and rng.random() < 0.4:
             vm["pins_fixed"] = True
-    if rng.random() < 0.3:
+    if "drains" in features and rng.random() < 0.2:
+        vm["movable"] = "drain"
+    elif rng.random() < 0.3:
         vm["movable"] = rng.choice(("cold", "false", "live", *(("drain",) if "gens" in features else ())))
     if vm.get("cells", "auto") == "auto" and rng.random() < 0.15:
         vm["reshape"] = True
@@ -162,7 +164,7 @@ def _placed(rng: random.Random, vm: dict[str, Any], where: Placed | None, featur
 def _changed(rng: random.Random, host: dict[str, Any], features: frozenset[str]) -> dict[str, Any]:
     host = dict(host)
     draw = rng.random()
-    if draw < 0.15:
+    if draw < (0.3 if "drains" in features else 0.15):
         host["state"] = "drain"
     elif draw < 0.25 and "failed" in features:
         host["state"] = "failed"

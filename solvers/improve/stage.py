@@ -1,8 +1,8 @@
 """The stage that improves an answer in small rounds of deterministic work, before and after the engines.
 
-First single moves, the best first; then room for VMs that are left out; fewer hosts; chains of a few VMs; and in the
-end some VMs taken out and put back together, for as long as that brings anything. The best of all rounds is kept, and
-handed back where the referee accepts it; nothing here proves anything.
+First single moves, the best first, and swaps where loads are to be even; then room for VMs that are left out; fewer
+hosts; chains of a few VMs; and in the end some VMs taken out and put back together, for as long as that brings
+anything. The best of all rounds is kept, and handed back where the referee accepts it; nothing here proves anything.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from solvers.evaluate import evaluate, violations
 from solvers.improve.chains import chain
+from solvers.improve.climb import Climb
 from solvers.improve.empty import by_content, by_moves, empty_one
 from solvers.improve.exchange import Exchange, weights
 from solvers.improve.fleet import Fleet, Vector
@@ -24,6 +25,8 @@ from solvers.objective import Hinges
 from solvers.problem import Problem
 from solvers.result import Result
 
+CHANGES = 50
+"""Changes of a round on the steepest way down."""
 TRIES = 60
 """Targets that are looked for in a round of single moves."""
 STEPS = 250
@@ -111,6 +114,20 @@ class Stage:
             yield
 
     def _single_moves(self) -> Iterator[None]:
+        # The tables hold some flavors at a time; what they do not hold is looked at VM by VM.
+        covered = False
+        while not covered and (climb := Climb.of(self.fleet)) is not None:
+            before = self.best
+            while climb.run(CHANGES) == CHANGES:
+                self._keep()
+                yield
+            self._keep()
+            yield
+            covered = climb.covers_all()
+            if self.best == before:
+                break
+        if covered:
+            return
         moves = Relocations(self.fleet)
         while moves.queue:
             moves.run(TRIES)

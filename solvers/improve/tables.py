@@ -43,6 +43,11 @@ class HingeTable:
         total: IntArray = (self.slope[shape] * over).sum(axis=1)
         return total
 
+    def most(self, shape: IntArray, use: IntArray) -> int:
+        """Return the most that one of some uses (M, K), each on a shape (M,), may change a cost by."""
+        own = np.take_along_axis(use, self.row[shape], axis=1)
+        return int((self.slope[shape] * self.scale[shape] * own).sum(axis=1).max(initial=0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortageTable:
@@ -65,6 +70,11 @@ class ShortageTable:
             over = np.maximum(0, load[n] - self.ceiling[hosts[n]])
             out[n] = sum(int((families @ over).max()) for families in self.values.get(int(self.shape[hosts[n]]), ()))
         return out
+
+    def most(self, shape: IntArray, use: IntArray) -> int:
+        """Return the most that one of some uses (M, K), each on a shape (M,), may change a cost by."""
+        known = ((use[shape == one], own) for one, own in self.values.items())
+        return max((sum(int((each @ some.T).max(initial=0)) for each in own) for some, own in known), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

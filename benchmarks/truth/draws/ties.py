@@ -49,6 +49,38 @@ def tying_rule(rng: random.Random, features: frozenset[str], inventory: Mapping[
             return {"share": members, "scope": wide, **limit}
 
 
+def confining_rule(rng: random.Random, features: frozenset[str], inventory: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a rule that keeps VMs apart or together, or says where they may be; None where no VM has a label."""
+    labels = [vm["labels"] for vm in inventory["vms"] if vm.get("labels")]
+    if not labels:
+        return None
+    chosen = rng.choice(labels)
+    key = rng.choice(sorted(chosen))
+    members = {key: chosen[key]}
+    racks = [host["labels"]["rack"] for host in inventory["hosts"] if "rack" in host.get("labels", {})]
+    scopes = ["host", "node", "rack" if racks else "host", *(["l3", "l3"] if "l3" in features else [])]
+    kind = rng.choice(("anti_affinity", "anti_affinity", "affinity", "within", "outside", "drain"))
+    if kind == "anti_affinity":
+        rule: dict[str, Any] = {kind: members, "scope": rng.choice(scopes), "max_per": rng.choice((1, 1, 2))}
+        if rule["scope"] == "rack" and rng.random() < 0.4:
+            rule["unless"] = {"rack": rng.choice(racks)}
+        return rule
+    if kind == "affinity":
+        return {kind: members, "scope": rng.choice(scopes)}
+    hosts: Any = {"rack": rng.choice(racks)} if racks and rng.random() < 0.5 else rng.choice(inventory["hosts"])["name"]
+    if kind == "drain":
+        return {kind: hosts} if len(inventory["hosts"]) > 1 else None
+    return {kind: members, "hosts": hosts}
+
+
+def drain_rule(rng: random.Random, inventory: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule that hosts are emptied: one by its name, some by a list, or those of a rack."""
+    names = [host["name"] for host in inventory["hosts"]]
+    racks = sorted({host["labels"]["rack"] for host in inventory["hosts"] if "rack" in host.get("labels", {})})
+    some: list[Any] = [rng.choice(names), rng.choice(names), rng.sample(names, (len(names) + 1) // 2)]
+    return {"drain": rng.choice([*some, *({"rack": rack} for rack in racks)])}
+
+
 def reserve_rule(rng: random.Random, inventory: Mapping[str, Any]) -> dict[str, Any]:
     """Return a rule that failures are survived: of one host, of two, or of a rack, by all VMs or by some."""
     scope = "rack" if any("rack" in host.get("labels", {}) for host in inventory["hosts"]) else "host"
