@@ -342,3 +342,16 @@ def test_dedicated_vcpus_leave_what_others_float_over_on_several_nodes(engine: E
     vms = [{**mixed, "name": "bound", "pin": "must"}, {**mixed, "name": "floats", "pin": "never"}]
     inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": vms}
     assert assert_holds(Case(inventory=inventory, goals="placed,remote"), engine).verdict == "proven"
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+def test_two_cells_of_a_vm_that_stays_count_once_on_their_node(engine: Engine) -> None:
+    """A VM is alone on its node but for one that no drain moves, both of whose cells are there: that is one VM."""
+    host = {"name": "h", "nodes": [{"id": 0, "cpus": "0", "memory": "256MiB"}]}
+    vms = [
+        {"name": "v1", "vcpus": 1, "memory": "256MiB", "labels": {"app": "b"}, "host": "h", "nodes": [0]},
+        {"name": "v2", "vcpus": 2, "memory": "256MiB", "host": "h", "nodes": [0, 0], "movable": "drain"},
+    ]
+    rules = [{"alone": {"app": "b"}, "scope": "node", "soft": True}]
+    inventory = {"schema": "placer.inventory/v1", "hosts": [host], "vms": vms, "rules": rules}
+    assert_holds(Case(inventory=inventory, goals="soft", max_moves=2), engine)

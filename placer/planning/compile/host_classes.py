@@ -265,7 +265,7 @@ class ClassBuilder:
             for rule in group.rules:
                 if rule in self.cross and rule_of(rule, self.fleet.rules).scope in ("node", "l3"):
                     on = place.cpu_nodes if isinstance(place, Loose) else running_nodes(group.needs, place)
-                    loaded.tied_on[self.cross[rule]].update(on)
+                    loaded.tied_on[self.cross[rule]].update(set(on))
             tied = self.factory.spread_rules
             for row, amount in immovable_use(draft.table, group, place, tied, pinned=vm.pins_fixed).items():
                 total[row] += amount
