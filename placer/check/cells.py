@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from placer.measure.measure import NodeShares, ScoreCache, access_shares
 from placer.measure.moved import has_fixed_pins
+from placer.model.core_pairs import one_each
 from placer.model.host import UNREACHABLE, NodeKind, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.sets import bounds_now, known_nodes
@@ -121,7 +122,7 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
         yield "bound", "is bound to sets of nodes on a host that it comes to: there it floats, or is bound to nodes"
     elif vm.pin is PinPolicy.ALLOWED and not _may_float(vm):
         yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
-    elif lost := [vcpu for vcpu, pin in planned.pins.items() if len(pin) > 1 and _has_own_cpu(vm, vcpu)]:
+    elif lost := [vcpu for vcpu in _wide(planned) if _has_own_cpu(vm, vcpu)]:
         yield f"pins.{min(lost)}", f"dedicated vCPU {min(lost)} has a CPU of its own now, and floats"
     given = [(cell.vcpus, cell.memory_kib) for cell in vm.spec.cells]
     if vm.spec.cell_mode is CellMode.GIVEN and [(c.vcpus, c.memory_kib) for c in planned.cells] != given:
@@ -136,9 +137,14 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
 
 
 def _has_own_cpu(vm: Vm, vcpu: int) -> bool:
-    """Tell whether a dedicated vCPU is pinned to one CPU where the VM runs."""
-    pin = vm.current.pins.get(vcpu, frozenset()) if vm.current is not None else frozenset()
-    return len(pin) == 1 and vm.spec.is_dedicated(vcpu)
+    """Tell whether a dedicated vCPU is pinned to one CPU where the VM runs, or with others to the threads of a core."""
+    pins = one_each(vm.current.pins) if vm.current is not None else {}
+    return len(pins.get(vcpu, ())) == 1 and vm.spec.is_dedicated(vcpu)
+
+
+def _wide(planned: PlanVm) -> list[int]:
+    """Return the vCPUs that have no CPU of their own in the plan."""
+    return [vcpu for vcpu, pin in one_each(planned.pins).items() if len(pin) > 1]
 
 
 def _may_float(vm: Vm) -> bool:

@@ -10,6 +10,7 @@ from placer.check.findings import Findings
 from placer.measure.cpu_use import NOBODY, CpuUse
 from placer.measure.moved import has_fixed_pins, left_as_it_is
 from placer.measure.sets_taken import has_own_cpu
+from placer.model.core_pairs import core_pairs, one_each
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
 from placer.model.plan import PlanVm
@@ -38,7 +39,7 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
             continue
         if planned.bound:
             # Where it comes with CPUs of its own they are as those of any other.
-            wide = frozenset(vcpu for vcpu, pin in planned.pins.items() if len(pin) > 1)
+            wide = frozenset(vcpu for vcpu, pin in planned.pins.items() if len(pin) > 1) - core_pairs(planned.pins)
             comes = vm.current is None or vm.current.host != planned.host
             for where, message in _own_cpus(use.host, vm, planned, own, wide) if comes else ():
                 found.vm(planned, message, where=where)
@@ -121,12 +122,16 @@ def _keeps(host: Host, vm: Vm, planned: PlanVm, cpu: int) -> bool:
 
 def _own_cpus(host: Host, vm: Vm, planned: PlanVm, own: set[int], unnamed: frozenset[int]) -> Iterator[tuple[str, str]]:
     """Each dedicated vCPU has exactly one CPU of the dedicated pool, or keeps the one that it has; with ``require`` and
-    ``pairs`` it fills cores.
+    ``pairs`` it fills cores. Those that share the threads of a core now may share those of one.
     """
     spec = vm.spec
     if spec.cpu_policy is CpuPolicy.SHARED:
         return
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vcpu not in unnamed and spec.is_dedicated(vcpu)}
+    if vm.current is not None and (pairs := core_pairs(vm.current.pins) & core_pairs(planned.pins)):
+        cores = set(host.topology.cores)
+        each = one_each(planned.pins)
+        dedicated |= {vcpu: each[vcpu] for vcpu in pairs & dedicated.keys() if planned.pins[vcpu] in cores}
     if unnamed:
         own = set().union(*dedicated.values())
     if len(own) != len(dedicated) or any(len(pin) != 1 for pin in dedicated.values()):
@@ -137,7 +142,7 @@ def _own_cpus(host: Host, vm: Vm, planned: PlanVm, own: set[int], unnamed: froze
             elif taken[min(pin)] > 1:
                 yield f"pins.{vcpu}", f"dedicated vCPU {vcpu} shares CPU {min(pin)} with another vCPU"
     has = vm.current.pins if vm.current is not None and vm.current.host == planned.host else {}
-    kept = frozenset[int]().union(*(pin for vcpu, pin in dedicated.items() if has.get(vcpu) == pin))
+    kept = frozenset[int]().union(*(pin for vcpu, pin in dedicated.items() if has.get(vcpu) == planned.pins[vcpu]))
     outside = own - host.dedicated_pool - kept
     if outside:
         yield "pins", f"CPUs {format_cpuset(outside)} are not for dedicated vCPUs: {_why_not(host, min(outside))}"

@@ -61,7 +61,7 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
     arguments += [
         "-m",
         size_text(sum(whole_kib(c.memory_kib - plugged.get(n, 0), spec.page_of(n)) for n, c in enumerate(vm.cells)))
-        + hotplug_room(root, plugged),
+        + hotplug_room(root),
         "-smp",
         _smp(spec, pairs),
     ]

@@ -81,9 +81,9 @@ def devices_kib(root: _Element | None, vm: PlanVm) -> Mapping[int, int]:
     return found
 
 
-def hotplug_room(root: _Element | None, devices: Mapping[int, int]) -> str:
-    """Return what ``-m`` says of slots and of the most memory where there are memory devices."""
-    most = None if root is None or not devices else root.find("maxMemory")
+def hotplug_room(root: _Element | None) -> str:
+    """Return what ``-m`` says of slots and of the most memory, devices that are not there yet included."""
+    most = None if root is None else root.find("maxMemory")
     if most is None:
         return ""
     written = most.get("slots", "").strip()

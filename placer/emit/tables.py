@@ -59,7 +59,7 @@ def other_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
             affinity = "hard" if len(cpus) == 1 else "floating"
             nodes = format_cpuset(node_of_cpu[cpu] for cpu in cpus if cpu in node_of_cpu)
             yield (*who, "", name, format_cpuset(cpus), affinity, nodes, "", vm.change.value)
-        if (modes := memory_modes_of(fleet.vm_by_name[vm.name], vm)) is not None:
+        if (modes := memory_modes_of(fleet.vm_by_name[vm.name], vm, fleet)) is not None:
             yield (*who, "", f"memory mode {modes[1]}, was {modes[0]}", "", "", "", "", vm.change.value)
         for named, (_, node) in zip(vm.named_devices, vm.devices, strict=True):
             yield (*who, "", f"device {named}", "", "", "" if node is None else node, "", vm.change.value)

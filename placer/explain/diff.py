@@ -271,17 +271,18 @@ def _places(fleet: Fleet, plan: Plan | None) -> dict[str, _At]:
                 cells=_cells(fleet, at) if known else None,
                 pins=own,
                 devices=has,
-                memory_mode=_memory_mode(vm, None if plan is None else at),
+                memory_mode=_memory_mode(vm, None if plan is None else at, fleet),
             )
         elif host is not None:
             has = () if vm.current is None else vm.current.devices
-            found[vm.name] = _At(host=host, cells=None, pins=None, devices=has, memory_mode=_memory_mode(vm, None))
+            mode = _memory_mode(vm, None, fleet)
+            found[vm.name] = _At(host=host, cells=None, pins=None, devices=has, memory_mode=mode)
     return found
 
 
-def _memory_mode(vm: Vm, planned: PlanVm | None) -> str | None:
+def _memory_mode(vm: Vm, planned: PlanVm | None, fleet: Fleet) -> str | None:
     """Return the mode that a VM's XML binds its memory in, or a plan of it; None where no XML tells."""
-    modes = None if planned is None else memory_modes_of(vm, planned)
+    modes = None if planned is None else memory_modes_of(vm, planned, fleet)
     if modes is not None:
         return modes[1]
     said = () if vm.domain is None else vm.domain.memory_modes

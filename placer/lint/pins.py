@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from placer.lint.seen import Guest, Said
+from placer.model.core_pairs import core_pairs
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.sets import known_nodes
 from placer.model.units import count
 from placer.model.vm import CellMode, CoreKind, ThreadPolicy
-from placer.read.domains.pins import core_pairs, real_time_vcpus
+from placer.read.domains.pins import real_time_vcpus
 
 
 def pins_over_siblings(guest: Guest) -> Iterator[Said]:
@@ -55,7 +56,7 @@ def emulator_on_own_cpus(guest: Guest) -> Iterator[Said]:
     A pin to the set that ``<vcpu cpuset>`` names says no more than its absence: it gathers them on no vCPU.
     """
     emulator = None if guest.vm.current is None else guest.vm.current.emulator
-    if emulator is not None and emulator == guest.default_cpus:
+    if emulator is not None and _is_default(guest, emulator):
         return
     both = (emulator or frozenset()) & guest.held
     if both:
@@ -63,6 +64,13 @@ def emulator_on_own_cpus(guest: Guest) -> Iterator[Said]:
             f"emulator threads may run on CPUs {format_cpuset(both)} of its own vCPUs",
             "emulator_threads: housekeeping or isolate, and reserve CPUs for the host",
         )
+
+
+def _is_default(guest: Guest, cpus: frozenset[int]) -> bool:
+    """Tell whether a thread is pinned to what ``<vcpu cpuset>`` names, or to that less the CPUs of real-time vCPUs."""
+    pins = {} if guest.vm.current is None else guest.vm.current.pins
+    ruled = frozenset().union(*(pins.get(vcpu, frozenset()) for vcpu in guest.vm.spec.real_time))
+    return guest.default_cpus is not None and cpus in (guest.default_cpus, guest.default_cpus - ruled)
 
 
 def pins_over_isolated(guest: Guest) -> Iterator[Said]:
@@ -99,7 +107,7 @@ def iothread_on_vcpu(guest: Guest) -> Iterator[Said]:
     pins = {} if guest.vm.current is None else guest.vm.current.iothread_pins
     for thread, cpus in sorted(pins.items()):
         both = cpus & guest.held
-        if both:
+        if both and not _is_default(guest, cpus):
             yield (
                 f"IOThread {thread} may run on CPUs {format_cpuset(both)} of its own vCPUs",
                 "pin it to other CPUs near its device",

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from placer.errors import InputError
+from placer.model.core_pairs import core_pairs
 from placer.model.cpuset import parse_cpuset
 from placer.model.host import Host, NodeKind, Topology
 from placer.model.vm import CpuPolicy, Vm
 from placer.read.domains.distances import told_distances
-from placer.read.domains.pins import core_pairs
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

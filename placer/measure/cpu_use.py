@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from placer.measure.sets_taken import has_own_cpu
+from placer.model.core_pairs import core_pairs
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
@@ -73,10 +74,17 @@ def hosts_in_use(fleet: Fleet, plan: Plan) -> Iterator[tuple[Host, list[tuple[Vm
 
 
 def dedicated_cpus(spec: VmSpec, planned: PlanVm, *, wide: bool = True) -> set[int]:
-    """Return the CPUs of the VM's dedicated vCPUs; not `wide`: only of those that are pinned to one alone."""
+    """Return the CPUs of the VM's dedicated vCPUs; not `wide`: only of those that are pinned to one alone, or in groups
+    to the threads of cores.
+    """
     if spec.cpu_policy is CpuPolicy.SHARED:
         return set()
-    own = (pin for vcpu, pin in planned.pins.items() if has_own_cpu(spec, vcpu, planned) and (wide or len(pin) == 1))
+    pairs = core_pairs(planned.pins)
+    own = (
+        pin
+        for vcpu, pin in planned.pins.items()
+        if has_own_cpu(spec, vcpu, planned) and (wide or len(pin) == 1 or vcpu in pairs)
+    )
     return set().union(*own)
 
 
@@ -84,7 +92,9 @@ def loose_pins(spec: VmSpec, planned: PlanVm) -> list[frozenset[int]]:
     """Return the pins of dedicated vCPUs that leave open which of several CPUs each has, of a VM bound to nodes."""
     if planned.bound:
         return []
-    return [pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and spec.is_dedicated(vcpu)]
+    wide = {vcpu: pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and spec.is_dedicated(vcpu)}
+    pairs = core_pairs(planned.pins) if wide else NOBODY
+    return [pin for vcpu, pin in wide.items() if vcpu not in pairs]
 
 
 def emulator_cpus(spec: VmSpec, planned: PlanVm) -> frozenset[int]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from placer.model.fleet import Fleet
+from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.vm import MemoryMode, Vm
 
+UNBOUND = "none"
+"""Said in place of a mode where memory is bound to no nodes."""
 _INTERLEAVED = "interleave"
 
 
@@ -26,12 +30,38 @@ def replaced_modes(cells: Sequence[PlanCell], asked: MemoryMode | None, modes: S
     return () if not now or _INTERLEAVED in now or now == {asked.value} else tuple(sorted(now))
 
 
-def memory_modes_of(vm: Vm, planned: PlanVm) -> tuple[str, str] | None:
+def mode_everywhere(vm: Vm, old: Topology, new: Topology) -> str | None:
+    """Return the mode of memory that is bound to all nodes with memory of the host where the VM runs, and so may be to
+    all of a new one: interleaved memory to as many. None where it is bound otherwise, or no XML tells.
+    """
+    now = vm.current
+    modes = set(() if vm.domain is None else vm.domain.memory_modes)
+    if now is None or len(modes) != 1 or None in modes:
+        return None
+    sets = [frozenset(now.memory_nodes)] if now.memory_nodes is not None else [b.memory or b.wish for b in now.bound]
+    mode = modes.pop()
+    if not sets or any(nodes < old.memory_nodes for nodes in sets):
+        return None
+    if mode == _INTERLEAVED:
+        return mode if len(old.memory_nodes) == len(new.memory_nodes) else None
+    return mode if vm.spec.memory_mode is None else vm.spec.memory_mode.value
+
+
+def memory_modes_of(vm: Vm, planned: PlanVm, fleet: Fleet) -> tuple[str, str] | None:
     """Return the mode that the XML of a VM binds its memory in (several joined by ``+``) and the one that the inventory
-    asks for, where a plan changes it; None where it does not, or no XML tells.
+    asks for, or `UNBOUND` where it comes to a host on which it floats, where a plan changes it; None where it does not,
+    or no XML tells.
     """
     asked = vm.spec.memory_mode
-    if asked is None or vm.domain is None:
+    if vm.domain is None:
+        return None
+    comes = vm.current is not None and vm.current.host != planned.host and not any(cell.nodes for cell in planned.cells)
+    if comes and vm.current is not None and (old := fleet.host_by_name.get(vm.current.host)) is not None:
+        bound = {mode for mode in vm.domain.memory_modes if mode is not None}
+        stays = mode_everywhere(vm, old.topology, fleet.host_by_name[planned.host].topology)
+        if bound and stays is None:
+            return "+".join(sorted(bound)), UNBOUND
+    if asked is None:
         return None
     now = replaced_modes(planned.cells, asked, vm.domain.memory_modes)
     return ("+".join(now), asked.value) if now else None

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from placer.model.core_pairs import core_pairs
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
@@ -53,7 +54,8 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
             out.threads[node] += count
             out.cores[node] += cores if width > 1 else 0
         # Siblings that are left idle are gone too, as far as they are usable at all, and an emulator's own CPU.
-        pinned = {cpu for vcpu in own if len(planned.pins[vcpu]) == 1 for cpu in planned.pins[vcpu]}
+        pairs = core_pairs(planned.pins)
+        pinned = {cpu for vcpu in own if len(planned.pins[vcpu]) == 1 or vcpu in pairs for cpu in planned.pins[vcpu]}
         beside: set[int] = set()
         if spec.thread_policy is not ThreadPolicy.PREFER:
             beside.update(*(topology.cores[topology.core_of_cpu[cpu]] for cpu in pinned))
@@ -115,10 +117,12 @@ def bound_memory(topology: Topology, planned: PlanVm, cell: int) -> Nodes:
 
 
 def has_own_cpu(spec: VmSpec, vcpu: int, planned: PlanVm) -> bool:
-    """Tell whether a vCPU has a CPU of its own: dedicated, and of a VM that is not bound pinned to one alone."""
+    """Tell whether a vCPU has a CPU of its own: dedicated, and of a VM that is not bound pinned to one alone, or with
+    others to the threads of a core.
+    """
     if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
         return False
-    return not planned.bound or len(planned.pins[vcpu]) == 1
+    return not planned.bound or len(planned.pins[vcpu]) == 1 or vcpu in core_pairs(planned.pins)
 
 
 def _cpu_set(topology: Topology, planned: PlanVm, number: int, vcpus: list[int]) -> Nodes:

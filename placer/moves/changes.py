@@ -134,7 +134,7 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     modes: dict[str, tuple[str, str]] = {}
     for planned in plan.vms:
         vm = fleet.vm_by_name[planned.name]
-        if (mode := memory_modes_of(vm, planned)) is not None:
+        if (mode := memory_modes_of(vm, planned, fleet)) is not None:
             modes[vm.name] = mode
         if planned.change is Change.NONE and vm.current is not None:
             stay += 1

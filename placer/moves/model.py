@@ -122,12 +122,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatingSet:
-    """CPUs that shared vCPUs on a node float over from now on, and the VMs whose vCPUs these are."""
+    """CPUs that shared vCPUs which float over just these nodes have from now on, and the VMs whose vCPUs these are."""
 
     host: str
-    node: int
+    nodes: tuple[int, ...]
     cpus: frozenset[int]
-    vms: tuple[str, ...]
+    vcpus: Mapping[str, frozenset[int]]
+
+    @property
+    def vms(self) -> tuple[str, ...]:
+        """The VMs, by name."""
+        return tuple(self.vcpus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

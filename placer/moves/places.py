@@ -17,6 +17,7 @@ from placer.model.plan import PlanCell, PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.sets import known_nodes
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
+from placer.moves.floating import floating_vcpus
 from placer.moves.model import Place, StepKind
 from placer.planning.after import part_nodes
 from placer.planning.compile.needs import spec_needs
@@ -46,8 +47,8 @@ class Claims:
 
     `amounts` add up; "cpus" counts CPUs for dedicated use on a node, known by number or not. `own` are CPUs that
     nobody else may use, `idle` those that nobody may. `shared` are shared vCPUs a node. `sets` is what may be on any of
-    several nodes: nobody knows where. `over` are the nodes whose CPUs are in cpusets over several nodes. `marks` are
-    the domains of anti-affinity rules that the VM is in.
+    several nodes: nobody knows where. `floats` are the shared vCPUs by the nodes over whose CPUs they float. `marks`
+    are the domains of anti-affinity rules that the VM is in.
     """
 
     amounts: Mapping[Key, int] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Claims:
     idle: frozenset[int] = NOBODY
     shared: Mapping[int, float] = field(default_factory=dict)
     sets: Mapping[SetKey, int] = field(default_factory=dict)
-    over: frozenset[int] = NOBODY
+    floats: Mapping[tuple[int, ...], frozenset[int]] = field(default_factory=dict)
     marks: frozenset[Pair] = frozenset()
 
 
@@ -155,6 +156,7 @@ class ClaimMaker:
             own=own,
             idle=idle,
             shared=_shared(vm.spec, host.topology, place),
+            floats=floating_vcpus(vm, host.topology, place),
             marks=frozenset(self._marks(vm, host, place)),
         )
 
@@ -184,14 +186,13 @@ class ClaimMaker:
         for node, count in taken.threads.items():
             amounts[Key("cpus", node)] += count
         self._things(vm.spec, host, place, amounts)
-        node_of = host.topology.node_of_cpu
         return Claims(
             amounts=dict(amounts),
             own=own,
             idle=idle,
             shared=shared,
             sets=dict(sets),
-            over=frozenset(node_of[cpu] for pin in place.pins.values() for cpu in pin),
+            floats=floating_vcpus(vm, host.topology, place),
             marks=frozenset(self._marks(vm, host, place)),
         )
 

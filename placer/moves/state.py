@@ -78,9 +78,9 @@ class HostState:
         pool = self.host.topology.node(node).cpus & self.dedicated
         return frozenset(cpu for cpu in pool if not self.holders.get(cpu) and not self.idlers.get(cpu))
 
-    def floating(self, node: int) -> frozenset[int]:
-        """Return the CPUs that shared vCPUs on a node may float over."""
-        pool, _ = self.pools[node]
+    def floating(self, *nodes: int) -> frozenset[int]:
+        """Return the CPUs that shared vCPUs on these nodes may float over."""
+        pool = frozenset().union(*(self.pools[node][0] for node in nodes))
         return frozenset(cpu for cpu in pool if not self.holders.get(cpu) and not self.idlers.get(cpu))
 
     def lack(self, key: SetKey, gain: Claims | None = None, *, at_start: bool = False) -> float:

@@ -13,6 +13,9 @@ from placer.moves.pages import Pages
 from placer.moves.places import Claims, Transition, transition
 from placer.moves.state import Board
 
+_Place = tuple[str, tuple[int, ...]]
+"""A host, and nodes of it."""
+
 
 @dataclass(slots=True)
 class Task:
@@ -89,7 +92,7 @@ class Waves:
     _under_way: Counter[str] = field(default_factory=Counter)
     _gib: dict[str, float] = field(default_factory=dict)
     _open: list[tuple[Task, Step]] = field(default_factory=list)
-    _before: dict[tuple[str, int], frozenset[int]] = field(default_factory=dict)
+    _before: dict[_Place, frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with pages where they lie now."""
@@ -180,8 +183,8 @@ class Waves:
             pages_first=self._pages.make_room(task.host, task.name, wants_free) if wants_free else (),
             shares_with=tuple(shares),
         )
-        for host, node in _floors(self.board, task):
-            self._before.setdefault((host, node), self.board.state(host).floating(node))
+        for host, nodes in _floors(self.board, task):
+            self._before.setdefault((host, nodes), self.board.state(host).floating(*nodes))
         self.board.add(task.host, task.name, task.change(self.board).gain)
         self._open.append((task, step))
 
@@ -205,7 +208,7 @@ class Waves:
         """End the open wave: all its steps are done, and their old places are free."""
         if not self._open:
             return
-        narrowed = {(host, node): self.board.state(host).floating(node) for host, node in self._before}
+        narrowed = {key: self.board.state(key[0]).floating(*key[1]) for key in self._before}
         for task, _ in self._open:
             if task.source is not None:
                 self.board.add(task.source[0].host, task.name, task.change(self.board).drop, -1)
@@ -213,16 +216,16 @@ class Waves:
             self.board.state(task.host).members[task.name] = task.target[1]
         before, after = [], []
         arrived = self._arrived()
-        for host, node in sorted(self._before.keys() | arrived.keys()):
+        for host, nodes in sorted(self._before.keys() | arrived.keys()):
             state = self.board.state(host)
-            now = state.floating(node)
-            narrow = narrowed.get((host, node), now)
-            vms = tuple(sorted(name for name, one in state.members.items() if one.shared.get(node) or node in one.over))
-            if narrow != self._before.get((host, node), now):
-                there = tuple(name for name in vms if name not in arrived.get((host, node), ()))
-                before.append(FloatingSet(host=host, node=node, cpus=narrow, vms=there))
-            if now != narrow or (host, node) in arrived:
-                after.append(FloatingSet(host=host, node=node, cpus=now, vms=vms))
+            now = state.floating(*nodes)
+            narrow = narrowed.get((host, nodes), now)
+            vcpus = {name: one.floats[nodes] for name, one in sorted(state.members.items()) if nodes in one.floats}
+            if narrow != self._before.get((host, nodes), now):
+                there = {name: own for name, own in vcpus.items() if name not in arrived.get((host, nodes), ())}
+                before.append(FloatingSet(host=host, nodes=nodes, cpus=narrow, vcpus=there))
+            if now != narrow or (host, nodes) in arrived:
+                after.append(FloatingSet(host=host, nodes=nodes, cpus=now, vcpus=vcpus))
         steps = tuple(step for _, step in self._open)
         self.waves.append(
             Wave(steps=steps, before=tuple(before), after=tuple(after), minutes=_minutes(steps, self.limits))
@@ -232,31 +235,28 @@ class Waves:
         self._under_way.clear()
         self._gib.clear()
 
-    def _arrived(self) -> dict[tuple[str, int], set[str]]:
+    def _arrived(self) -> dict[_Place, set[str]]:
         """Return the nodes where VMs of the open wave float over other CPUs than they will in the end."""
-        found: dict[tuple[str, int], set[str]] = {}
+        found: dict[_Place, set[str]] = {}
         for task, _ in self._open:
             place, claims = task.target
-            node_of = self.board.fleet.host_by_name[place.host].topology.node_of_cpu
-            for vcpu, pin in place.pins.items() if claims.shared or claims.over else ():
-                if pin and not task.vm.spec.is_dedicated(vcpu):
-                    node = node_of[min(pin)]
-                    if pin != self.board.state(place.host).floating(node):
-                        found.setdefault((place.host, node), set()).add(task.name)
+            for nodes, vcpus in claims.floats.items():
+                now = self.board.state(place.host).floating(*nodes)
+                if any(place.pins.get(vcpu, now) != now for vcpu in vcpus):
+                    found.setdefault((place.host, nodes), set()).add(task.name)
         return found
 
 
-def _floors(board: Board, task: Task) -> set[tuple[str, int]]:
-    """Return the nodes with shared vCPUs whose CPUs a task takes or gives back."""
-    found: set[tuple[str, int]] = set()
+def _floors(board: Board, task: Task) -> set[_Place]:
+    """Return the nodes that shared vCPUs float over whose CPUs a task takes or gives back."""
+    found: set[_Place] = set()
     change = task.change(board)
     for host, claims in ((task.host, change.gain), (task.source_host, change.drop)):
         if host is not None and (claims.own or claims.idle):
             state = board.state(host)
-            node_of = state.host.topology.node_of_cpu
-            taken = claims.own | claims.idle
-            over = frozenset().union(*(one.over for one in state.members.values()))
-            found |= {(host, node) for cpu in taken if state.shared.get(node := node_of[cpu]) or node in over}
+            touched = {state.host.topology.node_of_cpu[cpu] for cpu in claims.own | claims.idle}
+            floats = {nodes for one in state.members.values() for nodes in one.floats}
+            found |= {(host, nodes) for nodes in floats if not touched.isdisjoint(nodes)}
     return found
 
 

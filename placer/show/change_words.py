@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from placer.measure.memory_mode import UNBOUND
 from placer.model.cpuset import format_cpuset
 from placer.model.plan import Change
 from placer.model.units import count
@@ -79,7 +80,10 @@ def mode_sentences(changes: Changes) -> Iterator[str]:
         vms.setdefault(modes, []).append(visible(name))
     for (old, new), names in sorted(vms.items()):
         of = f"{count(len(names), 'VM')} ({listed(names, _NAMED)})"
-        yield f"The memory of {of} is bound in mode {new}, not {old}, from the next start on."
+        if new == UNBOUND:
+            yield f"The memory of {of} is bound to nodes now ({old}), and to none where it comes."
+        else:
+            yield f"The memory of {of} is bound in mode {new}, not {old}, from the next start on."
 
 
 def downtime_sentence(changes: Changes) -> str:

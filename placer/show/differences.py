@@ -93,7 +93,7 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
         for old, new in [vm.memory_modes]
     ]
     if named:
-        yield f"Memory mode from the next start on: {listed(named, _HOSTS_NAMED)}."
+        yield f"Memory mode from the next start on, or where they come: {listed(named, _HOSTS_NAMED)}."
 
 
 def difference_csv(compared: Comparison) -> str:

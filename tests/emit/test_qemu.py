@@ -249,6 +249,16 @@ def test_qemu_itself_takes_the_arguments(place: Place, host: Host, flat: bool) -
         assert "node 1 cpus: 2" in lines
 
 
+def test_room_for_memory_devices_stays_before_there_is_any(place: Place, host: Host) -> None:
+    """Slots and the most memory are what later devices need."""
+    cells = "<cell id='0' cpus='0' memory='8192'/>"
+    body = f"<maxMemory slots='4' unit='GiB'>1</maxMemory><vcpu>1</vcpu><cpu><numa>{cells}</numa></cpu>"
+    xml = f"<domain><name>a</name>{body}</domain>".encode()
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0,), name="a"), spec, host, xml)
+    assert arguments[arguments.index("-m") + 1] == "8M,slots=4,maxmem=1024M"
+
+
 def test_slots_that_are_no_number_are_refused(place: Place, host: Host) -> None:
     """Behind a comma the rest of them would be options of its own."""
     dimm = "<memory model='dimm'><target><size>4096</size><node>0</node></target></memory>"

@@ -297,6 +297,16 @@ def test_an_emulator_pin_that_is_the_default_is_none(build: Build, tmp_path: Pat
         assert "emulator-on-own-cpus" in rules_of(of_xml(build, tmp_path, alone))
 
 
+def test_threads_on_the_default_cpus_less_those_of_real_time_are_no_fault(build: Build, tmp_path: Path) -> None:
+    """So a plan leaves them where the host keeps no CPU for them: on those of the other vCPUs."""
+    rules = "<vcpusched vcpus='0' scheduler='fifo' priority='1'/><emulatorpin cpuset='1'/>"
+    pins = pinned(0, 1, more=rules + "<iothreadpin iothread='1' cpuset='1'/>")
+    inside = f"<iothreads>1</iothreads>{pins}"
+    assert not {"emulator-on-own-cpus", "iothread-on-vcpu"} & rules_of(of_xml(build, tmp_path, inside))
+    other = inside.replace("<vcpusched vcpus='0' scheduler='fifo' priority='1'/>", "")
+    assert {"emulator-on-own-cpus", "iothread-on-vcpu"} <= rules_of(of_xml(build, tmp_path, other))
+
+
 def test_memory_that_no_host_file_tells_is_not_too_little(build: Build, tmp_path: Path) -> None:
     """A node of which nothing is known may hold any cell."""
     unknown = [{"id": 0, "cpus": "0-7"}]

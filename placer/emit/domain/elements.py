@@ -110,17 +110,30 @@ def _set_keyed(
         last = found
 
 
-def set_numatune(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None, asked: MemoryMode | None = None) -> None:
+def set_numatune(
+    root: _Element,
+    vm: PlanVm,
+    cell_ids: Sequence[int] | None,
+    asked: MemoryMode | None = None,
+    everywhere: tuple[str, frozenset[int]] | None = None,
+) -> None:
     """Set the memory policy; a memnode for each guest cell (ids in `cell_ids`).
 
     One node a cell is bound in the mode that is `asked` for, else strictly, but where the domain says preferred or
     restrictive of it: that stays, for the node is what a plan is about. Without guest cells (`cell_ids` None) there is
-    no memnode: libvirt refuses one.
+    no memnode: libvirt refuses one. Memory that floats is bound in the mode and to the nodes of `everywhere`, if given.
     """
     nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
     numatune = child_of(root, "numatune", DOMAIN_ORDER)
     if not nodes:
-        remove(numatune)
+        if everywhere is None:
+            remove(numatune)
+        else:
+            for old in numatune.findall("memnode"):
+                remove(old)
+            memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
+            memory.set("mode", everywhere[0])
+            memory.set("nodeset", format_cpuset(everywhere[1]))
         return
     memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
     if memory.get("placement") == "auto":

@@ -91,4 +91,5 @@ def _place(place: Place) -> dict[str, Any]:
 
 
 def _floating(entry: FloatingSet) -> dict[str, Any]:
-    return {"host": entry.host, "node": entry.node, "cpus": format_cpuset(entry.cpus), "vms": list(entry.vms)}
+    node = entry.nodes[0] if len(entry.nodes) == 1 else format_cpuset(entry.nodes)
+    return {"host": entry.host, "node": node, "cpus": format_cpuset(entry.cpus), "vms": list(entry.vms)}

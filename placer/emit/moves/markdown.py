@@ -94,7 +94,8 @@ def floating_words(wave: Wave, *, before: bool) -> Iterator[str]:
     for entry in wave.before if before else wave.after:
         if entry.vms:
             host = visible(entry.host)
-            yield f"shared vCPUs on {host}, node {entry.node} float over CPUs {format_cpuset(entry.cpus)}"
+            where = f"{host}, node {format_cpuset(entry.nodes)}"
+            yield f"shared vCPUs on {where} float over CPUs {format_cpuset(entry.cpus)}"
 
 
 def does(step: Step) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from placer.emit.domain.elements import memory_modes
 from placer.emit.domain.files import source_xml
 from placer.emit.script import comment, quote
+from placer.measure.memory_mode import mode_everywhere
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.units import count
@@ -155,13 +156,12 @@ def _step(step: Step, fleet: Fleet) -> Iterator[str]:
 
 def _floating(entry: FloatingSet, fleet: Fleet) -> Iterator[str]:
     uri = quote(fleet.host_by_name[entry.host].uri or "")
-    for name in entry.vms if entry.cpus else ():
+    for name, vcpus in entry.vcpus.items() if entry.cpus else ():
         vm = fleet.vm_by_name[name]
         domain = quote(vm.uuid or vm.name)
         yield f"label={quote(_label(vm))}; scope_of {uri} {domain}"
-        for vcpu in range(vm.spec.vcpus):
-            if not vm.spec.is_dedicated(vcpu):
-                yield f"pin {uri} vcpupin {domain} --vcpu {vcpu} --cpulist {format_cpuset(entry.cpus)}"
+        for vcpu in sorted(vcpus):
+            yield f"pin {uri} vcpupin {domain} --vcpu {vcpu} --cpulist {format_cpuset(entry.cpus)}"
 
 
 def _pins(place: Place) -> str:
@@ -180,7 +180,13 @@ def _pins(place: Place) -> str:
 def _numatune(vm: Vm, place: Place, fleet: Fleet) -> str:
     """Return the memory policy of a VM where it comes: bound as softly as its domain has it, none where it is not."""
     if not place.memory_nodes:
-        return "  <numatune/>"
+        old = None if vm.current is None else fleet.host_by_name.get(vm.current.host)
+        here = fleet.host_by_name[place.host].topology
+        everywhere = None if old is None else mode_everywhere(vm, old.topology, here)
+        if everywhere is None:
+            return "  <numatune/>"
+        nodes = format_cpuset(here.memory_nodes)
+        return f"  <numatune>\n    <memory mode='{everywhere}' nodeset='{nodes}'/>\n  </numatune>"
     nodes = format_cpuset(place.memory_nodes)
     xml = source_xml(vm, fleet)
     root = None if xml is None else parse_xml(xml, vm.name)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from placer.model.core_pairs import one_each
 from placer.model.host import LOCAL, UNREACHABLE, Host, NodeKind, Topology
 from placer.model.sets import cell_sets, known_nodes
 from placer.model.vm import ORDINARY_PAGE_KIB, CellMode, Vm, VmSpec
@@ -87,7 +88,7 @@ def loose_now(vm: Vm, host: Host) -> Loose:
     spec, topology = vm.spec, host.topology
     position = {node_id: n for n, node_id in enumerate(topology.node_ids)}
     sets = cell_sets(vm, topology)
-    pins = vm.current.pins if vm.current is not None else {}
+    pins = one_each(vm.current.pins) if vm.current is not None else {}
     flat = spec.cell_mode is not CellMode.GIVEN or len(spec.cells) != len(sets)
     memory = part_memory(spec, len(sets)) if not flat else _split(spec.memory_kib, len(sets))
     parts = []
@@ -137,7 +138,7 @@ def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
 def own_nodes(spec: VmSpec, pins: Mapping[int, frozenset[int]], topology: Topology) -> NodeSet:
     """Return the node of each CPU that a VM which is not bound has for itself, as `Loose.own_nodes` does."""
     position = {node_id: n for n, node_id in enumerate(topology.node_ids)}
-    own = (min(pin) for vcpu, pin in pins.items() if is_own(spec, vcpu, pin))
+    own = (min(pin) for vcpu, pin in one_each(pins).items() if is_own(spec, vcpu, pin))
     return tuple(sorted(position[topology.node_of_cpu[cpu]] for cpu in own if cpu in topology.node_of_cpu))
 
 
@@ -148,7 +149,7 @@ def own_parts(vm: Vm, topology: Topology, locked_cells: int | None) -> tuple[Own
     """
     if vm.current is None or not vm.current.pins or known_nodes(vm) is not None:
         return ()
-    pins, node_of = vm.current.pins, topology.node_of_cpu
+    pins, node_of = one_each(vm.current.pins), topology.node_of_cpu
     numbers: dict[int, int] = {}
     out = []
     for vcpus in part_vcpus(vm.spec, len(spec_needs(vm.spec, locked_cells=locked_cells).options[0])):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from placer.measure.as_now import AsNow
 from placer.measure.cpu_use import dedicated_cpus, emulator_cpus
+from placer.model.core_pairs import in_groups
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Change, PlanCell, PlanVm
@@ -167,13 +168,13 @@ class PlanBuilder:
         isolated = vm.spec.emulator_threads is EmulatorPolicy.ISOLATE
         emulator = _emulator(vm.spec, host, slot, pins) if pinned or isolated else None
         threads = dict.fromkeys(vm.spec.iothreads, emulator) if emulator is not None else {}
-        return replace(floating, pins=pins, emulator=emulator, iothreads=threads)
+        return replace(floating, pins=in_groups(vm.current, pins, host.topology), emulator=emulator, iothreads=threads)
 
     def _plan_vm(
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
     ) -> PlanVm:
         one = self._alike(vm.spec, host, placement, slot)
-        vcpus, emulator, threads = one.pins, one.emulator, one.iothreads
+        vcpus, emulator, threads = in_groups(vm.current, one.pins, host.topology), one.emulator, one.iothreads
         kept_pins = vm.current if vm.pins_fixed and vm.current is not None and vm.current.host == host.name else None
         if kept_pins is not None:
             vcpus = {**vcpus, **kept_pins.pins}

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from placer.errors import Fault, NothingFoundError, RefusedPlanError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
+from placer.model.core_pairs import one_each
 from placer.model.rules import RuleKind
 from placer.model.sets import known_nodes
 from placer.model.vm import Vm
@@ -377,13 +378,12 @@ def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:
 
 
 def _current_cpus(vm: Vm, slot: int, needs: Needs) -> tuple[int, ...] | None:
-    """Return the CPUs that the dedicated vCPUs of a part have now, in order; None where they are not all pinned one
-    to one.
-    """
+    """Return the CPUs that the dedicated vCPUs of a part have now, in order; None where not each has one of its own."""
     if vm.current is None or not vm.current.pins:
         return None
     own = [vcpu for vcpu in part_vcpus(vm.spec, len(needs.options[0]))[slot] if vm.spec.is_dedicated(vcpu)]
-    sets = [vm.current.pins.get(vcpu, frozenset()) for vcpu in own]
+    pins = one_each(vm.current.pins)
+    sets = [pins.get(vcpu, frozenset()) for vcpu in own]
     if any(len(cpus) != 1 for cpus in sets):
         return None
     return tuple(min(cpus) for cpus in sets)

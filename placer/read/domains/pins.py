@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from placer.errors import InputError
+from placer.model.core_pairs import core_pairs
 from placer.model.cpuset import parse_cpuset
 from placer.model.vm import CpuPolicy
 from placer.read.domains.scan import DomainScan
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _PLANNED_TUNING = ("vcpupin", "emulatorpin", "iothreadpin", "vcpusched", "emulatorsched", "iothreadsched")
 _REAL_TIME = frozenset({"fifo", "rr"})
-_SMT = (2, 4, 8)
 """How many threads a core has where it has several."""
 
 
@@ -171,22 +171,3 @@ def cpu_policy(
     if not dedicated:
         return CpuPolicy.SHARED, frozenset()
     return CpuPolicy.MIXED, frozenset(dedicated)
-
-
-def core_pairs(pins: Mapping[int, frozenset[int]]) -> frozenset[int]:
-    """Return the vCPUs that lie in groups on the threads of cores, as SAP's guide pins them: as many vCPUs as CPUs.
-
-    All such groups are of one size of 2, 4 or 8 and overlap no other set; a single one is a plain cpuset.
-    """
-    sharers: dict[frozenset[int], list[int]] = {}
-    for vcpu, cpus in pins.items():
-        sharers.setdefault(cpus, []).append(vcpu)
-    holders = Counter(cpu for cpus in sharers for cpu in cpus)
-    groups = [
-        vcpus
-        for cpus, vcpus in sharers.items()
-        if len(cpus) == len(vcpus) and len(cpus) in _SMT and all(holders[cpu] == 1 for cpu in cpus)
-    ]
-    if len(groups) < 2 or len({len(group) for group in groups}) > 1:
-        return frozenset()
-    return frozenset(vcpu for group in groups for vcpu in group)
