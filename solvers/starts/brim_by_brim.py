@@ -3,10 +3,13 @@
 Where VMs fill all hosts but for next to nothing and hosts have few resources, a host has hundreds of thousands of sets
 of VMs that leave it next to nothing (`solvers.starts.fillings`): too many to choose among for all hosts at once, and
 so many that one which wastes least and takes the largest VMs away leaves enough of them for the next host. The last
-hosts have few VMs to choose from, so CP-SAT assigns those.
+hosts have few VMs to choose from, so CP-SAT assigns those. Where that comes to nothing, another order of hosts mostly
+does: there is little left over, but many ways to do it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -32,32 +35,41 @@ SHARES = (1, 3, 9)
 """How many times its share of what may stay free a host may leave, tried in turn."""
 EFFORT = 2.0
 """Deterministic seconds of CP-SAT."""
+TRIES, SHUFFLE = 5, 0.15
+"""Orders of hosts that are tried in turn: after the first one, sizes of hosts are shuffled by so much."""
 
 
-def brim_by_brim(problem: Problem, first: Result, *, seed: int, clock: Clock) -> tuple[Result, bool]:
-    """Return an answer that places all VMs, or the first one; and whether there was a search.
+def brim_by_brim(problem: Problem, first: Result, *, seed: int, clock: Clock) -> tuple[Result, int]:
+    """Return an answer that places all VMs, or the first one; and how many rounds were searched.
 
-    A search that the wall clock cuts off counts as never begun.
+    A round that the wall clock cuts off counts as never begun.
     """
     fleet = plain_fleet(problem, first)
     if fleet is None or fleet.tables.hosts > MOST_HOSTS:
-        return first, False
+        return first, 0
     tables = fleet.tables
     at, places = movable_arrivals(fleet, np.zeros(tables.hosts, dtype=np.bool_))
     flavors = np.concatenate([tables.flavor[places], np.repeat(np.arange(len(fleet.out)), fleet.out)])
     use = tables.use[[int(tables.placements_of(flavor)[0]) for flavor in flavors.tolist()]]
     if len(flavors) > MOST_VMS or not is_tight(tables.capacity.sum(axis=0) - use.sum(axis=0), tables.capacity.sum(0)):
-        return first, False
+        return first, 0
+    held = None
     try:
-        held = _packed(tables.capacity, use, seed, clock)
+        for number in range(TRIES):
+            if held is not None or not clock.next_round():
+                break
+            filling = _in_turn(tables.capacity, use, number and [seed, number], clock)
+            if len(filling.left) > MOST_LAST_VMS:
+                break
+            held = _assigned(tables.capacity, use, filling, seed, clock)
     except CutOffError:
-        return first, False
+        clock.cut_round()
     if held is None:
-        return first, True
+        return first, clock.rounds
     for host, place in zip(at.tolist(), places.tolist(), strict=True):
         fleet.remove(host, place)
     _put(fleet, flavors, held)
-    return better(problem, first, fleet), True
+    return better(problem, first, fleet), clock.rounds
 
 
 def _put(fleet: Fleet, flavors: IntArray, held: list[tuple[int, IntArray]]) -> None:
@@ -73,10 +85,24 @@ def _put(fleet: Fleet, flavors: IntArray, held: list[tuple[int, IntArray]]) -> N
             fleet.add(host, int(own[tables.shape_of[own] == tables.shape[host]][0]))
 
 
-def _packed(capacity: IntArray, use: IntArray, seed: int, clock: Clock) -> list[tuple[int, IntArray]] | None:
-    """Return hosts of `capacity` (H, K) and which VMs of `use` (N, K) each holds; None where some are left."""
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Hosts with the VMs, by number, that each holds, the hosts that are to be filled last, and the VMs for them."""
+
+    held: list[tuple[int, IntArray]]
+    last: list[int]
+    left: IntArray
+
+
+def _in_turn(capacity: IntArray, use: IntArray, seed: int | list[int], clock: Clock) -> _Filling:
+    """Fill hosts of `capacity` (H, K) with VMs of `use` (N, K), the smallest first, in an order that `seed` shuffles a
+    little where it is not 0.
+    """
     scale = np.maximum(capacity.mean(axis=0), 1e-9)
-    order = np.argsort((capacity / scale).min(axis=1), kind="stable").tolist()
+    narrow = (capacity / scale).min(axis=1)
+    if seed:
+        narrow = narrow * np.exp(np.random.default_rng(seed).normal(0.0, SHUFFLE, size=len(narrow)))
+    order = np.argsort(narrow, kind="stable").tolist()
     size = (use / scale).sum(axis=1)
     left = np.arange(len(use))
     spare = capacity.sum(axis=0) - use.sum(axis=0)
@@ -92,7 +118,7 @@ def _packed(capacity: IntArray, use: IntArray, seed: int, clock: Clock) -> list[
         held.append((host, left[best]))
         spare = spare - (capacity[host] - use[left[best]].sum(axis=0))
         left = np.delete(left, best)
-    return _assigned(capacity, use, last, left, held, seed, clock)
+    return _Filling(held, last, left)
 
 
 def _least_left(capacity: IntArray, use: IntArray, size: IntArray, spare: IntArray, hosts: int) -> IntArray | None:
@@ -115,16 +141,11 @@ def _least_left(capacity: IntArray, use: IntArray, size: IntArray, spare: IntArr
 
 
 def _assigned(
-    capacity: IntArray,
-    use: IntArray,
-    hosts: list[int],
-    vms: IntArray,
-    held: list[tuple[int, IntArray]],
-    seed: int,
-    clock: Clock,
+    capacity: IntArray, use: IntArray, filling: _Filling, seed: int, clock: Clock
 ) -> list[tuple[int, IntArray]] | None:
     """Return what hosts hold once the last of them hold the last VMs; None where that is not found."""
-    if len(vms) > MOST_LAST_VMS or (capacity[hosts].sum(axis=0) < use[vms].sum(axis=0)).any():
+    hosts, vms = filling.last, filling.left
+    if (capacity[hosts].sum(axis=0) < use[vms].sum(axis=0)).any():
         return None
     model = cp_model.CpModel()
     on = [[model.new_bool_var("") for _ in hosts] for _ in vms]
@@ -143,4 +164,4 @@ def _assigned(
     if answer.values is None:
         return None
     placed = np.array(answer.values[: len(vms) * len(hosts)]).reshape(len(vms), len(hosts)) > 0
-    return held + [(host, vms[placed[:, number]]) for number, host in enumerate(hosts)]
+    return filling.held + [(host, vms[placed[:, number]]) for number, host in enumerate(hosts)]

@@ -8,8 +8,9 @@ import pytest
 from small_problems import clock, small_case
 
 from benchmarks.many_sizes import placing_problem, similar
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
-from solvers.result import Interrupt
+from solvers.result import Interrupt, Limits
 from solvers.starts.best_fit import solve_greedy
 from solvers.starts.brim_by_brim import brim_by_brim
 
@@ -22,6 +23,17 @@ def test_hosts_of_two_resources_are_filled_one_after_the_other(seed: int) -> Non
     found, searched = brim_by_brim(problem, first, seed=0, clock=clock())
     assert searched and not violations(problem, found.patterns, found.unplaced)
     assert any(first.unplaced) and not any(found.unplaced)
+
+
+def test_another_order_of_hosts_fills_what_the_first_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each order is a round: where there may be one alone the first answer comes back."""
+    monkeypatch.setattr("solvers.starts.brim_by_brim.EFFORT", 0.2)
+    problem = placing_problem(*similar(1, 8, 2))
+    first = solve_greedy(problem)
+    found, searched = brim_by_brim(problem, first, seed=0, clock=clock())
+    assert any(first.unplaced) and not any(found.unplaced) and searched > 1
+    one_round = Clock(limits=Limits(rounds=1, time_limit_s=1e6), interrupt=Interrupt())
+    assert brim_by_brim(problem, first, seed=0, clock=one_round) == (first, 1)
 
 
 def test_what_is_cut_off_is_no_search() -> None:
