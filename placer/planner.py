@@ -188,17 +188,19 @@ class _Planning:
         return ends_s > Limits(time_limit_s=self.options.time_limit_s).guard_s
 
     def _with_moves_told(self, plan: Plan) -> Plan:
-        """Return the plan with how many moves would mend the rules that it breaks, where none was allowed."""
+        """Return the plan with how many moves would mend the rules that it breaks, and what is over, where none was
+        allowed.
+        """
         from placer.failures.reserve import without_reserve
 
-        rules = next((goal for goal in plan.goals if goal.name == "rules"), None)
+        open_ = {goal.name for goal in plan.goals if goal.name in ("excess", "rules") and goal.value}
         left_s = self.options.time_limit_s - (time.monotonic() - self.began)
-        if rules is None or not rules.value or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
+        if not open_ or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
             return plan
         if not self.foresees or len(self.fleet.hosts) > MENDED_HOSTS:
             return plan
         asked = SolveOptions(
-            goals=("placed", "rules", "moves"),
+            goals=("placed", *(("excess",) if "excess" in open_ else ()), "rules", "moves"),
             time_limit_s=min(left_s, MENDING_LIMIT_S),
             rounds=MENDING_ROUNDS,
             seed=self.options.seed,
@@ -212,7 +214,8 @@ class _Planning:
         if any("time limit" in goal.stopped for goal in found.goals):
             return plan
         many = sum(vm.change in (Change.MIGRATE, Change.RENODE, Change.RESTART) for vm in found.vms)
-        told = {"moves": many, "excess": found.goal("rules").value, "proven": found.status == "optimal"}
+        over = {"over": found.goal("excess").value} if "excess" in open_ else {}
+        told = {"moves": many, "excess": found.goal("rules").value, **over, "proven": found.status == "optimal"}
         return replace(plan, summary={**plan.summary, "mended_by_moves": told})
 
     def _refuse(self) -> None:

@@ -121,6 +121,7 @@ def _draw_mending(summary: Mapping[str, Any], max_moves: Any, console: Console) 
     may hold anything.
     """
     rows, told = summary.get("rules_broken_before"), summary.get("mended_by_moves")
+    broken = False
     if isinstance(rows, list) and rows:
         known = [row for row in rows if isinstance(row, dict)]
         shown = [
@@ -131,13 +132,22 @@ def _draw_mending(summary: Mapping[str, Any], max_moves: Any, console: Console) 
         if len(known) > len(shown):
             shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
-        if max_moves == 0 and any(row.get("excess") for row in known):
-            way = "with --max-moves the plan may mend them"
-            if isinstance(told, dict) and isinstance(many := told.get("moves"), int) and many:
-                fewest = ", the fewest" if told.get("proven") is True else ""
-                left = "" if told.get("excess") == 0 else f" to an excess of {_number(told.get('excess'))}"
-                way = f"{count(many, 'move')} would mend them{left}{fewest} (--max-moves {many})"
-            console.print(f"no move was allowed: {way}", soft_wrap=True)
+        broken = any(row.get("excess") for row in known)
+    if max_moves == 0 and (broken or isinstance(told, dict)):
+        console.print(f"no move was allowed: {_way(told, broken=broken)}", soft_wrap=True)
+
+
+def _way(told: Any, *, broken: bool) -> str:
+    """Return how many moves would mend the rules that are broken, and what is over."""
+    many = told.get("moves") if isinstance(told, dict) else None
+    if not isinstance(many, int) or not many:
+        return "with --max-moves the plan may mend them" if broken else "none would bring what has no place down"
+    fewest = ", the fewest" if told.get("proven") is True else ""
+    left = "" if told.get("excess") == 0 else f" to an excess of {_number(told.get('excess'))}"
+    words = [f"mend them{left}"] if broken else []
+    if "over" in told:
+        words.append(f"bring `excess` to {_number(told['over'])}")
+    return f"{count(many, 'move')} would {' and '.join(words)}{fewest} (--max-moves {many})"
 
 
 def _draw_drains(rows: Any, console: Console) -> None:

@@ -31,3 +31,19 @@ def test_a_plan_without_moves_says_what_would_mend_the_rules(moves: int | None, 
     assert "rules broken now: 1 rule" in out.getvalue()
     assert ("no move was allowed: 1 move would mend them, the fewest (--max-moves 1)" in out.getvalue()) is said
     assert plan.summary.get("mended_by_moves") == ({"moves": 1, "excess": 0, "proven": True} if said else None)
+
+
+def test_a_plan_without_moves_says_what_would_bring_down_what_is_over() -> None:
+    """A host of 32 GiB that shall keep half for itself carries 20: one move makes room, and none was allowed."""
+    fleet = b"""schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}], reserve: {memory: 50%}}
+vms:
+  - {name: a, vcpus: 2, memory: 12GiB, overhead: 0MiB, host: h-1, nodes: [0]}
+  - {name: b, vcpus: 2, memory: 8GiB, overhead: 0MiB, host: h-1, nodes: [0]}
+"""
+    plan = solve_fleet(parse_fleet(fleet, "fleet.yaml", Path(".")), time_limit_s=10, workers=1)
+    out = io.StringIO()
+    draw_summary(plan, Console(file=out, width=120))
+    assert "no move was allowed: 1 move would bring `excess` to 0, the fewest (--max-moves 1)" in out.getvalue()
+    assert plan.summary["mended_by_moves"] == {"moves": 1, "excess": 0, "over": 0, "proven": True}
