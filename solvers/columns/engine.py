@@ -205,7 +205,8 @@ class _Run:
         objectives = kit.model.problem.objectives
         leaving = [o for o in range(self._count) if objectives[o].unplaced is not None and not self._closed(o)]
         others = [o for o in range(self._count) if objectives[o].unplaced is None and self._costs(o)]
-        if leaving and others and leaving[-1] < others[0]:
+        # Where that one is at its bound already there is nothing to be settled with: VMs left out come by themselves.
+        if leaving and others and leaving[-1] < others[0] and not self._closed(others[0]):
             self._phase(others[0], targets={o: kit.bounds[o].value or 0 for o in leaving})
 
     def _costs(self, number: int) -> bool:
@@ -232,6 +233,10 @@ class _Run:
         phase.generate()
         if late:
             # There was no time left for this objective: it gets its first bounds, and no more.
+            phase.tell()
+            return
+        if targets and phase.leaves_out:
+            # Not all find a place: how few stay out is a question by itself, for which the columns are there now.
             phase.tell()
             return
         if not self._done(phase) and phase.uneven and kit.clock.next_round():

@@ -94,6 +94,12 @@ class Phase:
         return self.generator.best
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether the master leaves a VM out, however much that costs."""
+        answer = self.generator.answer
+        return answer is not None and bool(answer.out.sum() >= 1)
+
+    @property
     def weight(self) -> IntArray:
         """(objectives,) what integer programs minimise."""
         out = self.soft.copy()
