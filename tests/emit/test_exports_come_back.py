@@ -15,6 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.rules import drain_of
 from placer.planner import solve_fleet
+from placer.read.imports.openstack import OpenstackFiles, import_openstack
 from placer.read.imports.proxmox import import_proxmox
 
 NODES = ("n1", "n2", "n3")
@@ -128,3 +129,82 @@ def test_an_override_for_terraform_makes_the_plan(repository: Path, tmp_path: Pa
         path.unlink()
         (path.parents[2] / resource["node_name"] / "qemu-server" / path.name).write_text("\n".join(lines) + "\n")
     as_planned(tmp_path, fleet, plan)
+
+
+NOVA = """\
+import json, pathlib, sys
+path = pathlib.Path(SERVERS)
+words = [word for word in sys.argv[1:] if not word.startswith("--os-compute-api-version") and word != "2.56"]
+servers = json.loads(path.read_text())
+server = next((one for one in servers if one["ID"] == words[-1]), None)
+match words[:2], words[2:]:
+    case ["compute", "service"], _:
+        print("n1.cloud\\nn2.cloud\\nn3.cloud")
+    case ["server", "show"], _:
+        print(server["Host"])
+    case ["server", "migrate"], rest:
+        (host,) = (word.removeprefix("--host=") for word in rest if word.startswith("--host="))
+        assert ("--live-migration" in rest) == (server["Status"] == "ACTIVE")
+        server["Host"] = host
+    case other:
+        assert other == (["server", "migration"], ["confirm", server["ID"]]), other
+path.write_text(json.dumps(servers))
+"""
+SPECS = {"hw:cpu_policy": "dedicated", "hw:numa_nodes": "1"}
+
+
+def openstack(folder: Path) -> Fleet:
+    """Return what is read of the cloud whose servers are listed in a folder: three hosts, the first disabled."""
+    services = [
+        {"Binary": "nova-compute", "Host": f"{node}.cloud", "State": "up", "Status": "enabled"} for node in NODES
+    ]
+    services[0]["Status"] = "disabled"
+    documents = {
+        "flavors": [{"ID": "1", "Name": "m4", "VCPUs": 4, "RAM": 4096, "Properties": SPECS}],
+        "hypervisors": [{"Hypervisor Hostname": f"{node}.cloud", "State": "up"} for node in NODES],
+        "services": services,
+    }
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    files = {name: folder / f"{name}.json" for name in (*documents, "servers")}
+    return import_openstack(OpenstackFiles(**files), topology=folder / "hosts", folder=folder).fleet
+
+
+def test_a_script_for_openstack_makes_the_plan(repository: Path, tmp_path: Path) -> None:
+    """Running servers move live, those that are shut off cold, to the hosts of the plan, and nothing is left to do."""
+    (tmp_path / "hosts").mkdir()
+    for node in NODES:
+        shutil.copy(repository / "data/hosts/epyc-nps4.capabilities.xml", tmp_path / f"hosts/{node}.cloud.xml")
+    idents = [f"0b0c5a52-6f0e-4b6e-9c55-0d7e6a2f000{number}" for number in range(4)]
+    servers = [
+        {
+            "ID": ident,
+            "Name": f"it's {n}",
+            "Status": "ACTIVE" if n % 2 else "SHUTOFF",
+            "Flavor ID": "1",
+            "Host": "n1.cloud",
+        }
+        for n, ident in enumerate(idents)
+    ]
+    (tmp_path / "servers.json").write_text(json.dumps(servers))
+    fleet = openstack(tmp_path)
+    plan = solve_fleet(fleet, goals="placed,rules,remote", max_moves=4, rounds=2)
+    assert len(plan.vms) == 4 and all(vm.host != "n1.cloud" for vm in plan.vms)
+    script = export_plan(plan, fleet, "openstack", None)
+    assert isinstance(script, str)
+    (tmp_path / "plan.sh").write_text(script)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "nova.py").write_text(NOVA.replace("SERVERS", repr(str(tmp_path / "servers.json"))))
+    (tmp_path / "bin/openstack").write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/nova.py "$@"\n')
+    (tmp_path / "bin/openstack").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "plan.sh", "--apply"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    after = openstack(tmp_path)
+    assert {vm.name: vm.current.host for vm in after.vms if vm.current is not None} == {
+        vm.name: vm.host for vm in plan.vms
+    }
+    again = solve_fleet(after, goals="placed,rules,moves", max_moves=4, rounds=2)
+    assert all(vm.from_host is None for vm in again.vms)
