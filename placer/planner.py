@@ -17,6 +17,8 @@ from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SolveOptions, SweepOpti
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
 
+FIRST_SHARE = 0.4
+"""Of the limit, where a reserve is kept: the rest is for the failures that it names and the plans that keep room."""
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
 
@@ -253,7 +255,10 @@ class _Planning:
         compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
         self.numbers_s = time.monotonic() - begun_s
         # What it took to put the fleet in numbers is part of the limit.
-        left_s = max(0.0, options.time_limit_s - (time.monotonic() - self.began))
+        # The failures that a reserve names need some of it too.
+        reserved = any(rule.kind is RuleKind.RESERVE for rule in self.fleet.rules)
+        limit_s = options.time_limit_s * (FIRST_SHARE if reserved else 1.0)
+        left_s = max(0.0, limit_s - (time.monotonic() - self.began))
         result = self._solved(compiled.problem, Limits(time_limit_s=left_s, rounds=options.rounds))
         if not result.is_answer:
             raise _nothing(result)
@@ -298,7 +303,8 @@ class _Planning:
 
         # The engine is the planner's choice again, and rounds are not shared out: every failure is a solve of its own.
         said = {one.name: getattr(self.options, one.name) for one in fields(self.options)}
-        options = SweepOptions(**{**said, "rounds": None, "engine": "auto"})
+        left_s = max(0.0, self.options.time_limit_s - (time.monotonic() - self.began))
+        options = SweepOptions(**{**said, "rounds": None, "engine": "auto", "total_time_s": left_s})
         rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
         found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds)
         rows = found.plan.summary["reserve"]

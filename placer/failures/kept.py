@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from placer.errors import ImpossibleError, NothingFoundError
+from placer.failures.few_hosts import lost_together
 from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
 from placer.measure.moved import is_present
@@ -129,6 +130,8 @@ def with_bounds(
                 if row["bound"] == row["value"]:
                     break
                 row["bound"] = max(row["bound"], _lost_unmoved(fleet, rule, one["domains"], options, solve))
+            if row["bound"] != row["value"]:
+                row["bound"] = max(row["bound"], lost_together(fleet, rule, options).at_least)
             row["bound"] = least_sum((vm.spec.vcpus for vm in fleet.vms if _counts(rule, vm)), row["bound"])
     return dataclasses.replace(plan, summary={**plan.summary, "reserve": rows})
 

@@ -8,22 +8,26 @@ failures is clean; until then the answer says so.
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from placer.errors import InputError
+from placer.errors import ImpossibleError, InputError, NothingFoundError
+from placer.failures.few_hosts import confined, lost_together
 from placer.failures.kept import Row, reserve_rows, with_bounds
-from placer.failures.slots import STAND_IN, below_all, confined_alike, slots_free, stand_in, stand_ins
-from placer.failures.sweep import FailureSweep, domains_of, settled, sweep_failures
+from placer.failures.room_kept import RoomKept
+from placer.failures.slots import SlotsFree, slots_free, stand_ins
+from placer.failures.sweep import FailureSweep, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
 from placer.measure.score import PlanValues, goal_values
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan, PlanVm
-from placer.model.rules import Rule, RuleKind, only
+from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.decode.certificate import UNCOVERED
@@ -38,6 +42,8 @@ MOST_SOLVES = 64
 """Failures that no greedy fit shows to be harmless are planned for, so many a rule and round at most."""
 FIRM = ("placed", "rules")
 """Goals that no reserve makes worse, where they come first."""
+LEAST_SHARE = 10
+"""What begins after the limit has a tenth of it still: a plan is not told without a look at its failures."""
 TOLERANCE = 1e-6
 """Values are computed in floating point, bounds in millionths."""
 
@@ -86,15 +92,18 @@ def plan_with_reserve(
     if not rules:
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
     whole, fleet = fleet, without_reserve(fleet)
-    room: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    room = RoomKept(fleet)
+    ends_at = time.monotonic() + (math.inf if options.total_time_s is None else options.total_time_s)
+    least_s = options.time_limit_s / LEAST_SHARE
     held = stand_ins(fleet, rules)
     wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
-    plan, best = free, None
-    for number in range(1, rounds + 1):
+    plan, best, number, together = free, None, 0, False
+    while True:
+        number += 1
+        options = _limited(options, ends_at, least_s)
         sweeps = {n: _sweep(fleet, plan, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
         slots = slots_free(settled(fleet, plan), rules, options)
-        lost = sum(one["vcpus_lost"] for sweep in sweeps.values() for one in sweep.harmful)
-        lost += sum(one.short_vcpus for one in slots.values())
+        lost = _lost(sweeps.values(), slots.values())
         rows = reserve_rows(rules, sweeps, slots)
         clean = all(row["proven"] for row in rows)
         told = _told(plan, free, rows, sweeps)
@@ -108,14 +117,50 @@ def plan_with_reserve(
         # The same room to keep as before would give the same plan again.
         more = not wanted and any(one.free < one.wanted for one in slots.values())
         wanted = held if more else wanted
-        swept = tuple(sweeps.values())
-        if number == rounds or not (_note(room, swept) or _note_all(room, fleet, plan, swept) or more):
+        late = time.monotonic() >= ends_at
+        options = _limited(options, ends_at, least_s)
+        if number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
+            asked = room.with_room(wanted)
+        elif not together and not late and (hosts := _best_hosts(fleet, rules, rows, options)):
+            together, asked = True, confined(fleet, hosts)
+        else:
             break
-        plan = _without(fleet, solve(_with_room(fleet, room, wanted), options))
+        try:
+            plan = _without(fleet, solve(asked, options))
+        except (ImpossibleError, NothingFoundError):
+            break
     assert best is not None
     _, found, sweeps, slots = best
+    options = _limited(options, ends_at, least_s)
     bounded = with_bounds(fleet, found.plan, rules, sweeps, slots, options, solve)
     return dataclasses.replace(found, plan=_with_goals(whole, bounded, free), rounds=number)
+
+
+def _lost(sweeps: Iterable[FailureSweep], slots: Iterable[SlotsFree]) -> tuple[int, int]:
+    """Return the vCPUs that the worst failure of each rule loses, with slots that are not free, and those of all."""
+    short = sum(one.short_vcpus for one in slots)
+    harmful = [[one["vcpus_lost"] for one in sweep.harmful] for sweep in sweeps]
+    return short + sum(max(lost, default=0) for lost in harmful), short + sum(map(sum, harmful))
+
+
+def _best_hosts(
+    fleet: Fleet, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions
+) -> Mapping[str, str] | None:
+    """Return VM -> host of a plan in which the worst failure loses less, where one rule alone is not kept."""
+    broken = [(rule, row) for rule, row in zip(rules, rows, strict=True) if not row["proven"]]
+    if len(broken) != 1 or broken[0][0].holds or not broken[0][1]["value"]:
+        return None
+    rule, row = broken[0]
+    found = lost_together(fleet, rule, options)
+    return found.hosts if found.at_least < row["value"] else None
+
+
+def _limited(options: SweepOptions, ends_at: float, least_s: float) -> SweepOptions:
+    """Return the options with the time that is left for a solve or a sweep, but no less than `least_s`."""
+    if options.total_time_s is None:
+        return options
+    left_s = max(least_s, ends_at - time.monotonic())
+    return dataclasses.replace(options, time_limit_s=left_s, total_time_s=left_s)
 
 
 def _worse(values: Mapping[str, float | None], free: Plan) -> bool:
@@ -143,63 +188,6 @@ def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Po
         members=rule.members,
         most_solves=MOST_SOLVES,
     )
-
-
-def _note(room: dict[tuple[str, str], Counter[str]], sweeps: tuple[FailureSweep, ...]) -> bool:
-    """Keep room for the VMs that a failure loses, and tell whether that is more than before.
-
-    Of failures alike the one with names speaks for all.
-    """
-    more = False
-    for sweep in sweeps:
-        for one in sweep.harmful:
-            for name in one["domains"]:
-                needed = Counter(one["lost"] or ())
-                more |= not needed <= room[sweep.scope, name]
-                room[sweep.scope, name] |= needed
-    return more
-
-
-def _note_all(
-    room: dict[tuple[str, str], Counter[str]], fleet: Fleet, plan: Plan, sweeps: tuple[FailureSweep, ...]
-) -> bool:
-    """Keep room for all VMs of the worst failure, not only for those lost, and tell whether that is more than before.
-
-    What is lost depends on where the others of the failing hosts would go: room for one of them need not do.
-    """
-    more = False
-    for sweep in sweeps:
-        domains = domains_of(fleet, sweep.scope)
-        for one in sweep.harmful[:1]:
-            for name in one["domains"]:
-                needed = Counter(vm.name for vm in plan.vms if vm.host in domains[name])
-                more |= not needed <= room[sweep.scope, name]
-                room[sweep.scope, name] |= needed
-    return more
-
-
-def _with_room(
-    fleet: Fleet,
-    room: Mapping[tuple[str, str], Counter[str]],
-    held: Mapping[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]],
-) -> Fleet:
-    """Return the fleet with stand-ins for slots and for what each domain would lose, these out of that domain and on
-    hosts where what they stand for may be.
-    """
-    stand_ins = [vm for vms, _ in held.values() for vm in vms]
-    rules = [rule for _, own in held.values() for rule in own]
-    lowest = below_all(fleet)
-    for (scope, domain), needed in sorted(room.items()):
-        label = f"{scope}={domain}"
-        lost = [fleet.vm_by_name[name] for name in sorted(needed)]
-        kept = [stand_in(vm.spec, label, vm.name, lowest) for vm in lost]
-        stand_ins += kept
-        rules += confined_alike(fleet, {one.name: vm for one, vm in zip(kept, lost, strict=True)})
-        if needed:
-            own = fleet.host_by_name[domain] if scope == "host" else None
-            hosts = {scope: domain} if own is None else only(own.name, own.labels)
-            rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=hosts))
-    return dataclasses.replace(fleet, vms=(*fleet.vms, *stand_ins), rules=(*fleet.rules, *rules))
 
 
 def _without(fleet: Fleet, plan: Plan) -> Plan:
