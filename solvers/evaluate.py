@@ -109,6 +109,8 @@ def _of_host(problem: Problem, state: PatternSums, n: int, term: HostCosts) -> i
 
 def _of_strays(problem: Problem, state: PatternSums) -> int:
     real = _real(problem)
+    if not any(one.stay_penalty.any() for one in problem.classes):
+        return 0
     return sum(
         pattern.count * int((problem.classes[pattern.host_class].stay_penalty * state.vms[n])[real].sum())
         for n, pattern in enumerate(state.patterns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,8 +36,7 @@ class PatternSums:
     host_class: IntArray
     starts_empty: bool
     _domains: dict[str, IntArray] = field(default_factory=dict)
-    _holding: list[IntArray] = field(default_factory=list)
-    _holders: list[Set[int]] = field(default_factory=list)
+    _holders: list[set[int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, problem: Problem, patterns: Sequence[HostPattern]) -> PatternSums:
@@ -47,14 +47,12 @@ class PatternSums:
         none = np.zeros(flavors, dtype=np.int64)
         before = np.broadcast_to(none, vms.shape) if empty else np.zeros(vms.shape, dtype=np.int64)
         kept = before if empty else np.zeros(vms.shape, dtype=np.int64)
-        loads, taken = [], []
+        loads, taken = _loads(problem, patterns), []
         contents = [problem.content_of(index) for index in range(len(problem.classes))]
         for n, pattern in enumerate(patterns):
             host_class = problem.classes[pattern.host_class]
             shape = problem.shapes[host_class.shape]
-            load = sum_of(shape.use, pattern.placements)
-            loads.append(load)
-            taken.append(load + sum_of(shape.use, pattern.phantoms) if pattern.phantoms else load)
+            taken.append(loads[n] + sum_of(shape.use, pattern.phantoms) if pattern.phantoms else loads[n])
             for placement, many in (*pattern.placements, *pattern.phantoms):
                 vms[n, shape.flavor[placement]] += many
             if not empty:
@@ -82,18 +80,15 @@ class PatternSums:
 
     def holding(self, flavors: Sequence[int]) -> IntArray:
         """Return the patterns that hold a VM of one of the flavors, or whose hosts do at the start, in order."""
-        if not self._holding:
-            there = self.vms.T != 0
-            flavor, pattern = np.nonzero(there if self.starts_empty else there | (self.before.T != 0))
-            ends = np.searchsorted(flavor, np.arange(self.vms.shape[1] + 1))
-            self._holding.extend(np.split(pattern, ends[1:-1]))
-        found = [self._holding[one] for one in flavors]
-        return found[0] if len(found) == 1 else np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+        return np.array(sorted(self.holders(flavors)), dtype=np.int64)
 
     def holders(self, flavors: Sequence[int]) -> Set[int]:
         """Return the same patterns as a set."""
         if not self._holders:
-            self._holders.extend(frozenset(self.holding((one,)).tolist()) for one in range(self.vms.shape[1]))
+            self._holders.extend(set() for _ in range(self.vms.shape[1]))
+            for pattern, (now, before) in enumerate(zip(self.vms, self.before, strict=True)):
+                for flavor in np.flatnonzero(now if self.starts_empty else (now != 0) | (before != 0)).tolist():
+                    self._holders[flavor].add(pattern)
         return self._holders[flavors[0]] if len(flavors) == 1 else set().union(*map(self._holders.__getitem__, flavors))
 
     def domains(self, problem: Problem, scope: str) -> IntArray:
@@ -120,6 +115,26 @@ class PatternSums:
         """Return (N, F): VMs on one host over what was there: migrants and arrivals."""
         came: IntArray = self.vms if self.starts_empty else np.maximum(0, self.vms - self.before)
         return came
+
+
+def _loads(problem: Problem, patterns: Sequence[HostPattern]) -> list[IntArray]:
+    """Return what the VMs of each pattern take of the rows of its shape."""
+    out: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(patterns)
+    of_shape: dict[int, list[int]] = defaultdict(list)
+    for n, pattern in enumerate(patterns):
+        of_shape[problem.classes[pattern.host_class].shape].append(n)
+    for number, own in of_shape.items():
+        # Most placements take of few rows of many, so these alone are added up.
+        ends, row, units = problem.shapes[number].taken
+        entries = [(line, *entry) for line, n in enumerate(own) for entry in patterns[n].placements]
+        line, placed, many = np.array(entries, dtype=np.int64).reshape(-1, 3).T
+        width = ends[placed + 1] - ends[placed]
+        at = np.repeat(ends[placed + 1] - np.cumsum(width), width) + np.arange(int(width.sum()))
+        loads = np.zeros((len(own), problem.shapes[number].use.shape[1]), dtype=np.int64)
+        np.add.at(loads, (np.repeat(line, width), row[at]), np.repeat(many, width) * units[at])
+        for n, load in zip(own, loads, strict=True):
+            out[n] = load
+    return out
 
 
 def sum_of(table: IntArray, entries: Sequence[tuple[int, int]]) -> IntArray:

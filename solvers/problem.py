@@ -121,6 +121,14 @@ class Shape:
         return np.concatenate([units, self.parts[row]]) if row in self.parts else units
 
     @cached_property
+    def taken(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Rows that placements take of and how much of each, those of placement p from ends[p] to ends[p + 1]: (ends,
+        row, units).
+        """
+        placement, row = np.nonzero(self.use)
+        return np.searchsorted(placement, np.arange(self.placements + 1)), row, self.use[placement, row]
+
+    @cached_property
     def hinges_of(self) -> Mapping[str, tuple[IntArray, IntArray, IntArray, IntArray]]:
         """Goal -> (row, offset, slope, scale) of its hinges, (H,) each."""
         by: dict[str, list[tuple[int, int, int, int]]] = {}

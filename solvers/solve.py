@@ -56,10 +56,10 @@ def solve(
     UnsupportedError
         If an engine was asked for by name and cannot do what the problem asks.
     """
+    from solvers.reductions.named_first import solve_first
     from solvers.starts.evacuate import evacuated
     from solvers.starts.family import best_of_family
     from solvers.starts.host_by_host import fewer_hosts
-    from solvers.starts.host_lists import solve_first
     from solvers.starts.mend import mended
     from solvers.starts.mend_rules import rules_mended
 
@@ -74,7 +74,7 @@ def solve(
         workers=workers,
         executor=executor,
     )
-    run.best = solve_first(problem, seed=seed, warm_start=warm_start, stop=run.is_over)
+    run.best = solve_first(problem, seed=seed, clock=Clock(limits, run.interrupt), warm_start=warm_start)
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
     if warm_start is None and engine != "greedy":

@@ -172,12 +172,13 @@ def _of_resource(problem: Problem, hinges: dict[int, list[Hinge]]) -> int:
         for host_class in problem.classes
         for hinge in hinges.get(host_class.shape, ())
     )
+    if all(host_class.is_empty for host_class in problem.classes):
+        return immovable
     step = lcm(*(hinge.scale for own in hinges.values() for hinge in own if hinge.scale > 0))
     sizes = _sizes(problem, hinges)
     wrong = any(hinge.scale <= 0 or hinge.slope < 0 for own in hinges.values() for hinge in own)
     pieces = sum(len(hinges.get(host_class.shape, ())) for host_class in problem.classes)
-    empty = all(host_class.is_empty for host_class in problem.classes)
-    if empty or sizes is None or wrong or step > FINEST or pieces > MOST_SEGMENTS:
+    if sizes is None or wrong or step > FINEST or pieces > MOST_SEGMENTS:
         return immovable
     budget = problem.budget
     places = []

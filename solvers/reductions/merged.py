@@ -109,6 +109,7 @@ class Merged:
                 many -= take
         twins = self.twins()
         made: Counter[tuple[int, Pairs, Pairs]] = Counter()
+        next_ = dict.fromkeys(self.named, 0)
         for pattern in found.patterns:
             shape = self.source.classes[pattern.host_class].shape
             flavor = self.problem.shapes[shape].flavor
@@ -117,12 +118,15 @@ class Merged:
                 held: Counter[int] = Counter()
                 for place, many in pattern.placements:
                     new = int(flavor[place])
-                    for at, one in enumerate(self.named.get(new, [])):
+                    own = self.named.get(new, [])
+                    while many and own and next_[new] < len(own):
+                        at = next_[new]
                         take = min(many, left[new][at])
                         if take:
-                            held[twins[shape][place, one]] += take
+                            held[twins[shape][place, own[at]]] += take
                             left[new][at] -= take
                             many -= take
+                        next_[new] += not left[new][at]
                     if many:
                         held[twins[shape][place, -1]] += many
                 phantoms = tuple((twins[shape][place, -1], many) for place, many in pattern.phantoms)

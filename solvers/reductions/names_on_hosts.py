@@ -24,8 +24,6 @@ from solvers.result import HostPattern, Result
 
 SWAPS = 400
 """Hosts on which a VM is asked to make way for one."""
-HOSTS = 2_000
-"""Hosts on which VMs of a flavor look for a place: nothing grows with groups times hosts."""
 LOOKS = 200_000
 """Places that are looked at in all for VMs that make way, so that hopeless limits end too."""
 
@@ -50,8 +48,9 @@ class _Naming:
 
     Attributes
     ----------
-    held : a host -> flavor -> VMs. free : merged flavor -> host -> places left. looks : what is left of `LOOKS`.
-    ring : merged flavor -> its hosts in an order of chance, some full by now; next_ : where in it the next VM looks.
+    held : a host -> flavor -> VMs; where : flavor -> host -> VMs. looks : what is left of `LOOKS`.
+    ring : merged flavor -> its hosts in an order of chance; free : places left on each of these; at : host -> its
+    number in the ring; next_ : where in it the next VM looks.
     """
 
     problem: Problem
@@ -61,30 +60,34 @@ class _Naming:
     seed: int
     clock: Clock
     looks: int = LOOKS
-    slots: list[Counter[int]] = field(init=False)
     held: list[Counter[int]] = field(init=False)
-    free: dict[int, dict[int, int]] = field(init=False)
-    ring: dict[int, list[int]] = field(init=False)
+    where: dict[int, dict[int, int]] = field(init=False)
+    ring: dict[int, IntArray] = field(default_factory=dict)
+    free: dict[int, IntArray] = field(default_factory=dict)
+    at: dict[int, dict[int, int]] = field(default_factory=dict)
     next_: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """List hosts, their places and the limits of each flavor."""
         flavors = [shape.flavor.tolist() for shape in self.merged.problem.shapes]
-        self.slots = []
+        free: dict[int, dict[int, int]] = defaultdict(dict)
+        hosts = 0
         for pattern in self.found.patterns:
             of = flavors[self.problem.classes[pattern.host_class].shape]
             slots: Counter[int] = Counter()
             for place, many in pattern.placements:
                 slots[of[place]] += many
-            for _ in range(pattern.count):
-                self.slots.append(slots)
-        self.held = [Counter() for _ in self.slots]
-        self.free = defaultdict(dict)
-        for host, slots in enumerate(self.slots):
-            for flavor, many in slots.items():
-                self.free[flavor][host] = many
+            for host in range(hosts, hosts + pattern.count):
+                for flavor, many in slots.items():
+                    free[flavor][host] = many
+            hosts += pattern.count
+        self.held, self.where = [Counter() for _ in range(hosts)], defaultdict(dict)
         rng = random.Random(self.seed)
-        self.ring = {flavor: rng.sample(list(hosts), len(hosts)) for flavor, hosts in self.free.items()}
+        for flavor, own in free.items():
+            ring = rng.sample(list(own), len(own))
+            self.ring[flavor] = np.array(ring, dtype=np.int64)
+            self.free[flavor] = np.array([own[host] for host in ring], dtype=np.int64)
+            self.at[flavor] = {host: number for number, host in enumerate(ring)}
 
     def answer(self) -> Result:
         """Return the answer with names."""
@@ -100,28 +103,32 @@ class _Naming:
 
     def _place_all(self, flavor: int, left: IntArray, rng: random.Random) -> None:
         new = int(self.merged.flavor[flavor])
-        free = self.free[new]
-        if 2 * len(free) < len(self.ring.get(new, ())):
-            self.ring[new] = [host for host in self.ring[new] if host in free]
-        ring = self.ring.get(new, [])
-        for step in range(min(len(ring), HOSTS)):
-            host = ring[(self.next_[new] + step) % len(ring)]
-            while left[flavor] and free.get(host) and self.limits.may(flavor, self.held[host]):
-                self._put(flavor, host)
-                left[flavor] -= 1
-            if not left[flavor]:
-                self.next_[new] += step
-                return
+        if new not in self.ring or not left[flavor]:
+            return
+        ring, free = self.ring[new], self.free[new]
+        most = np.zeros(len(self.held), dtype=np.int64)
+        most[ring] = np.minimum(free, left[flavor])
+        self.limits.lower(flavor, self.where, most)
+        some = np.flatnonzero(most[ring] > 0)
+        some = np.roll(some, -int(np.searchsorted(some, self.next_[new])))
+        before = np.cumsum(most[ring[some]]) - most[ring[some]]
+        for number, taken in zip(some.tolist(), before.tolist(), strict=True):
+            if taken >= left[flavor]:
+                break
+            host = int(ring[number])
+            self._put(flavor, host, min(int(most[host]), int(left[flavor]) - taken))
+            self.next_[new] = number
+        left[flavor] = max(0, int(left[flavor]) - int(most[ring[some]].sum()))
         for _ in range(int(left[flavor])):
-            if not free or self.looks <= 0 or not self._makes_way(flavor, rng):
+            if self.looks <= 0 or not free.any() or not self._makes_way(flavor, rng):
                 return
             left[flavor] -= 1
 
     def _makes_way(self, flavor: int, rng: random.Random) -> bool:
         """Let a VM of another flavor, of the same size, go to a free place, and one of this flavor take its own."""
         new = int(self.merged.flavor[flavor])
-        free = list(self.free[new])
-        hosts = [host for host, slots in enumerate(self.slots) if slots[new] and host not in self.free[new]]
+        free = self.ring[new][self.free[new] > 0].tolist()
+        hosts = self.ring[new][self.free[new] == 0].tolist()
         for host in rng.sample(hosts, min(SWAPS, len(hosts))):
             self.clock.check()
             for other in [one for one in self.held[host] if int(self.merged.flavor[one]) == new and one != flavor]:
@@ -147,19 +154,19 @@ class _Naming:
                 break
         return None
 
-    def _put(self, flavor: int, host: int) -> None:
-        self.held[host][flavor] += 1
-        free = self.free[int(self.merged.flavor[flavor])]
-        free[host] -= 1
-        if not free[host]:
-            del free[host]
+    def _put(self, flavor: int, host: int, many: int = 1) -> None:
+        there = self.where[flavor]
+        self.held[host][flavor] = there[host] = there.get(host, 0) + many
+        new = int(self.merged.flavor[flavor])
+        self.free[new][self.at[new][host]] -= many
 
     def _take(self, flavor: int, host: int) -> None:
-        self.held[host][flavor] -= 1
-        if not self.held[host][flavor]:
-            del self.held[host][flavor]
-        free = self.free[int(self.merged.flavor[flavor])]
-        free[host] = free.get(host, 0) + 1
+        there = self.where[flavor]
+        self.held[host][flavor] = there[host] = there[host] - 1
+        if not there[host]:
+            del there[host], self.held[host][flavor]
+        new = int(self.merged.flavor[flavor])
+        self.free[new][self.at[new][host]] += 1
 
     def _whole(self, left: IntArray) -> Result:
         twins = self.merged.twins()

@@ -28,13 +28,14 @@ from solvers.reductions.gather import can_gather
 from solvers.reductions.loosened import ROOMY, loosened
 from solvers.reductions.members import can_name, named
 from solvers.reductions.merged import Merged
+from solvers.reductions.named_first import finished
 from solvers.reductions.names_on_hosts import named_on_hosts
 from solvers.reductions.telling import Telling
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.result import Interrupt, Limits, ObjectiveResult, Result
-from solvers.starts.best_fit import hosts_used, solve_greedy
-from solvers.starts.host_lists import filled_by_lists, has_many_limits, keeps_apart
+from solvers.starts.best_fit import hosts_used
+from solvers.starts.host_lists import keeps_apart
 
 TIES = 4
 """How often groups are tied anew."""
@@ -110,12 +111,7 @@ def solve_ruled(
     elif apart and not search.closed:
         assert merged is not None and limits_of_hosts is not None
         found = named_on_hosts(problem, limits_of_hosts, merged, counts, seed=seed, clock=clock)
-        if found is not None and any(found.unplaced):
-            if has_many_limits(problem):
-                found = filled_by_lists(problem, start=found)
-            else:
-                found = solve_greedy(problem, seed=seed, warm_start=found)
-        search.offer(found)
+        search.offer(finished(problem, found, seed=seed))
         return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):
         search.offer(named(problem, merged, counts, seed=seed, seconds=clock.left_s, interrupt=interrupt))

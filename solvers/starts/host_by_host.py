@@ -50,7 +50,7 @@ def fewer_hosts(problem: Problem, best: Result, *, seed: int = 0) -> Result:
         return best
     value = evaluate(problem, best.patterns, best.unplaced)
     for score in SCORES:
-        start = Result(status="feasible", objectives=(), patterns=_filled(problem, score))
+        start = Result(status="feasible", objectives=(), patterns=filled(problem, score))
         found = solve_greedy(problem, seed=seed, warm_start=start)
         if found.patterns and (mine := evaluate(problem, found.patterns, found.unplaced)) < value:
             best, value = found, mine
@@ -64,8 +64,11 @@ def _suits(problem: Problem) -> bool:
     return empty and fewest and not problem.rules and work <= MOST_WORK
 
 
-def _filled(problem: Problem, score: Score) -> tuple[HostPattern, ...]:
-    """Return hosts filled one after the other, those that hold most for their cost first; the rest stay empty."""
+def filled(problem: Problem, score: Score, *, alike: bool = False) -> tuple[HostPattern, ...]:
+    """Return hosts filled one after the other, those that hold most for their cost first; the rest stay empty.
+
+    alike : fill as many hosts as one with half of what that leaves of its VMs: of many VMs of few sizes as good.
+    """
     left = np.where([flavor.phantom for flavor in problem.flavors], 0, problem.demand())
     cheapest = [_cheapest(problem, number) for number in range(len(problem.shapes))]
     patterns = []
@@ -75,14 +78,27 @@ def _filled(problem: Problem, score: Score) -> tuple[HostPattern, ...]:
         flavor = problem.shapes[host_class.shape].flavor
         chosen = cheapest[host_class.shape] & host_class.allowed[flavor]
         hosts: Counter[tuple[tuple[int, int], ...]] = Counter()
-        for _ in range(host_class.count):
+        while hosts.total() < host_class.count:
             content = _one_host(host_class.capacity, use, flavor, np.flatnonzero(chosen), left, score)
             if not content:
                 break
             hosts[content] += 1
+            if alike:
+                more = _more_alike(content, flavor, left, host_class.count - hosts.total())
+                hosts[content] += more
+                for place, many in content:
+                    left[flavor[place]] -= more * many
         hosts[()] += host_class.count - sum(hosts.values())
         patterns += [HostPattern(host_class=number, count=n, placements=held) for held, n in hosts.items() if n]
     return tuple(patterns)
+
+
+def _more_alike(content: tuple[tuple[int, int], ...], flavor: IntArray, left: IntArray, hosts: int) -> int:
+    """Return how many of so many hosts hold the same with half of what is left of its VMs, 0 for few."""
+    needed: Counter[int] = Counter()
+    for place, many in content:
+        needed[int(flavor[place])] += many
+    return min(hosts, min(int(left[one]) // many for one, many in needed.items()) // 2)
 
 
 def _one_host(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from solvers.evaluate import evaluate, violations
 from solvers.host_limits import HostLimits, without_counts
 from solvers.problem import IntArray, Problem
 from solvers.result import HostPattern, Result
-from solvers.starts.best_fit import rows_of, solve_greedy
+from solvers.starts.best_fit import rows_of
 
 ENGINE = "greedy"
 LARGE = 500_000
 """Flavors x hosts from which on an answer is sought so; below, best fit over groups is as quick."""
+TRIES, TARGETS = 200, 20
+"""Hosts that are asked to let a VM go for one that finds none, and hosts that are looked at for that VM."""
 Floats = NDArray[np.float64]
 Measure = Callable[[Floats], Floats]
 """Of shares (P, K) of a host, weighed by how scarce each row is: the size of each placement, (P,)."""
@@ -52,14 +54,6 @@ def has_many_limits(problem: Problem) -> bool:
     )
 
 
-def solve_first(
-    problem: Problem, *, seed: int = 0, warm_start: Result | None = None, stop: Callable[[], bool] = lambda: False
-) -> Result:
-    """Return a first answer by best fit, over lines of hosts where many groups limit each other, else over groups."""
-    found = filled_by_lists(problem, stop=stop) if warm_start is None and has_many_limits(problem) else None
-    return found or solve_greedy(problem, seed=seed, warm_start=warm_start)
-
-
 def filled_by_lists(
     problem: Problem, *, start: Result | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Result | None:
@@ -77,7 +71,7 @@ def filled_by_lists(
         filling = _Filling(problem=plain, limits=limits)
         filling.begin(start)
         for flavor in filling.order(measure):
-            filling.place(flavor)
+            filling.place(flavor, exchange=start is not None)
         patterns, unplaced = tuple(filling.patterns()), tuple(filling.left.tolist())
         mine = evaluate(problem, patterns, unplaced)
         if (best is None or mine < value) and not violations(problem, patterns, unplaced):
@@ -86,7 +80,7 @@ def filled_by_lists(
             best, value = found, mine
         if start is not None and best is not None:
             break
-    return best if start is None or best is None else replace(start, patterns=best.patterns, unplaced=best.unplaced)
+    return best
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,8 +90,8 @@ class _Filling:
     Attributes
     ----------
     use : a shape, (P, K) units of each row, K the most rows of a shape. capacity : (classes, K).
-    room : (lines, K) what is left. host_class : (lines,). held : a line, placement -> VMs. where : flavor -> line ->
-    VMs. left : (F,) VMs without a place. closed : (classes,) hosts that are not open yet.
+    room : (lines, K) what is left. host_class : (lines,). held : a line, placement -> VMs; on : a line, flavor -> VMs;
+    where : flavor -> line -> VMs. left : (F,) VMs without a place. closed : (classes,) hosts that are not open yet.
     """
 
     problem: Problem
@@ -108,6 +102,7 @@ class _Filling:
     room: IntArray = field(init=False)
     host_class: IntArray = field(init=False)
     held: list[Counter[int]] = field(default_factory=list)
+    on: list[Counter[int]] = field(default_factory=list)
     where: dict[int, dict[int, int]] = field(init=False)
     left: IntArray = field(init=False)
     closed: list[int] = field(init=False)
@@ -176,8 +171,10 @@ class _Filling:
         hosts = sum(one.count for one in self.problem.classes)
         return int(self.left[list(group)].sum()) / (most * hosts * self.scarcest)
 
-    def place(self, flavor: int) -> None:
-        """Place what is left of a flavor: on open hosts, the tightest first, then on others."""
+    def place(self, flavor: int, *, exchange: bool = False) -> None:
+        """Place what is left of a flavor: on open hosts, the tightest first, then on others; before these are opened,
+        where others make way if it may `exchange`.
+        """
         lines = len(self.held)
         allowed = np.array([one.allowed[flavor] for one in self.problem.classes], dtype=np.bool_)
         most: IntArray = np.where(allowed[self.host_class[:lines]], int(self.left[flavor]), 0)
@@ -198,6 +195,8 @@ class _Filling:
             for line, many in zip(here.tolist(), take.tolist(), strict=True):
                 self._put(flavor, shape, place, line, many)
             most[here] -= take
+        if exchange and self.left[flavor]:
+            self.exchange(flavor)
         for number in self.opening:
             own = self.problem.classes[number].shape
             for shape, place in self.places.get(flavor, ()) if allowed[number] else ():
@@ -223,15 +222,68 @@ class _Filling:
         self.room[lines.start : lines.stop] = self.capacity[number]
         self.host_class[lines.start : lines.stop] = number
         self.held += [Counter() for _ in lines]
+        self.on += [Counter() for _ in lines]
         self.closed[number] -= hosts
         return lines
 
     def _put(self, flavor: int, shape: int, place: int, line: int, many: int) -> None:
-        self.held[line][place] += many
+        """Put so many VMs on a host, or take them away, where negative."""
+        for held, what in ((self.held[line], place), (self.on[line], flavor)):
+            held[what] += many
+            if not held[what]:
+                del held[what]
         self.room[line] -= many * self.use[shape][place]
         there = self.where[flavor]
         there[line] = there.get(line, 0) + many
+        if not there[line]:
+            del there[line]
         self.left[flavor] -= many
+
+    def exchange(self, flavor: int) -> None:
+        """Place what is left of a flavor on open hosts of which another VM finds room elsewhere."""
+        lines, shapes = len(self.held), [one.shape for one in self.problem.classes]
+        least = np.min([use.min(axis=0) for use in self.use if len(use)], axis=0)
+        for shape, place in self.places.get(flavor, ()):
+            use = self.use[shape][place]
+            for _ in range(int(self.left[flavor])):
+                most: IntArray = np.ones(lines, dtype=np.int64)
+                for number in np.unique(self.host_class[:lines]).tolist():
+                    if shapes[number] != shape or not self.problem.classes[number].allowed[flavor]:
+                        most[self.host_class[:lines] == number] = 0
+                self.limits.lower(flavor, self.where, most)
+                here = np.flatnonzero(most > 0)
+                lack = (np.maximum(0, use - self.room[here]) * self.scale).sum(axis=1)
+                free = np.flatnonzero((self.room[:lines] >= least).all(axis=1))
+                some = here[np.argsort(lack, kind="stable")][:TRIES].tolist()
+                if not any(self._makes_way(flavor, shape, place, line, free) for line in some):
+                    break
+
+    def _makes_way(self, flavor: int, shape: int, place: int, line: int, free: IntArray) -> bool:
+        """Let one VM of a host go to one of the hosts `free`, and one of a flavor take its room."""
+        use, room = self.use[shape][place], self.room[line]
+        flavor_of = self.problem.shapes[shape].flavor
+        for other in [one for one in self.held[line] if (room + self.use[shape][one] >= use).all()]:
+            leaver = int(flavor_of[other])
+            if leaver == flavor:
+                continue
+            self._put(leaver, shape, other, line, -1)
+            if self.limits.may(flavor, self.on[line]):
+                self._put(flavor, shape, place, line, 1)
+                if self._goes(leaver, free[free != line]):
+                    return True
+                self._put(flavor, shape, place, line, -1)
+            self._put(leaver, shape, other, line, 1)
+        return False
+
+    def _goes(self, flavor: int, lines: IntArray) -> bool:
+        """Put a VM on the first of some hosts that has room for it and where no limit is in the way."""
+        for shape, place in self.places.get(flavor, ()):
+            for line in lines[(self.room[lines] >= self.use[shape][place]).all(axis=1)][:TARGETS].tolist():
+                one = self.problem.classes[int(self.host_class[line])]
+                if one.shape == shape and one.allowed[flavor] and self.limits.may(flavor, self.on[line]):
+                    self._put(flavor, shape, place, line, 1)
+                    return True
+        return False
 
     def patterns(self) -> Iterator[HostPattern]:
         """Yield what the hosts hold, alike ones together."""
