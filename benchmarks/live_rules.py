@@ -10,6 +10,7 @@ from benchmarks.live_fleets import two_node_fleet
 from benchmarks.registry import SMOKE, Job, Row, Spec
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
+from placer.moves.model import Schedule
 
 GOALS = "placed,rules,moves"
 MEMBERS = 5
@@ -78,6 +79,38 @@ def broken_fleet(*, seed: int, hosts: int, racks: int, groups: int, broken: int)
     return Fleet(hosts=named, vms=vms, rules=tuple(rules))
 
 
+def broken_on_the_way(fleet: Fleet, schedule: Schedule) -> list[str]:
+    """Carry out the waves of a schedule and return the rules that are worse in one of them than they are now.
+
+    Until its wave is over a VM counts in its old rack and in its new one: steps of a wave end in any order.
+    """
+    rack_of = {host.name: host.labels["rack"] for host in fleet.hosts}
+    at = {vm.name: {rack_of[vm.current.host]} for vm in fleet.vms if vm.current is not None}
+    groups: dict[str, list[str]] = {}
+    for vm in fleet.vms:
+        groups.setdefault(str(vm.spec.labels.get("app", "")), []).append(vm.name)
+
+    def excess(rule: Rule) -> int:
+        """Count what a rule is over in all racks."""
+        racks = [rack for vm in groups[str((rule.members or {})["app"])] for rack in at[vm]]
+        if rule.kind is RuleKind.ANTI_AFFINITY:
+            return len(racks) - len(set(racks))
+        if rule.kind is RuleKind.AFFINITY:
+            return len(set(racks)) - 1
+        return sum(rack in racks for vm in groups[str((rule.others or {})["app"])] for rack in at[vm])
+
+    now = [excess(rule) for rule in fleet.rules]
+    found: list[str] = []
+    for number, wave in enumerate(schedule.waves, 1):
+        for step in wave.steps:
+            at[step.vm] = at[step.vm] | {rack_of[step.target.host]}
+        worse = [rule for rule, most in zip(fleet.rules, now, strict=True) if excess(rule) > most]
+        found += [f"wave {number}: {rule.label}" for rule in worse]
+        for step in wave.steps:
+            at[step.vm] = {rack_of[step.target.host]}
+    return found
+
+
 def _measure(job: Job) -> Iterator[Row]:
     size = _SIZES[job.size]
     for seed in job.seeds:
@@ -88,6 +121,7 @@ def _measure(job: Job) -> Iterator[Row]:
 def _one(fleet: Fleet, size: _Size, seed: int) -> Sequence[Row]:
     from benchmarks.contest import PLACER, compiled, result_row, run_placer
     from placer.check.check import check
+    from placer.moves.schedule import schedule_moves
     from placer.planning.decode.plan import plan_from_result
     from solvers.problem import MoveBudget
 
@@ -96,6 +130,7 @@ def _one(fleet: Fleet, size: _Size, seed: int) -> Sequence[Row]:
     plan = plan_from_result(made, run.result, seed=seed)
     report = check(fleet, plan)
     row = result_row(made.problem, run.result, RULES)
+    schedule = schedule_moves(fleet, plan)
     moved = next((one.value for one in run.result.objectives if one.goal == "moves"), None)
     return [
         {
@@ -107,6 +142,9 @@ def _one(fleet: Fleet, size: _Size, seed: int) -> Sequence[Row]:
             **row,
             "status": row["status"] if report.ok else f"refused: {report.faults[0].message}",
             "moves": moved,
+            "waves": len(schedule.waves),
+            "blocked": len(schedule.blocked),
+            "broken_on_the_way": len(broken_on_the_way(fleet, schedule)),
             "compile_s": compile_s,
             "seconds": run.seconds,
         }
@@ -127,6 +165,7 @@ SPEC = Spec(
         "rules": "{:.0f}",
         "rules_bound": "{:.0f}",
         "moves": "{:.0f}",
+        "broken_on_the_way": "{:.0f}",
         "gap_percent": "{:.3f}",
         "compile_s": "{:.2f}",
     },
