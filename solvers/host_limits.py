@@ -16,6 +16,8 @@ import numpy as np
 from solvers.problem import Hinge, HostClass, IntArray, Problem, Shape
 
 Group = tuple[int, ...]
+LARGEST = 64
+"""Flavors of a group whose limit is looked up one by one; that of a larger one, as a resource is, stays a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,7 @@ def _counting_rows(problem: Problem, at: int) -> Iterator[tuple[Group, int, int]
             continue
         group = np.unique(shape.flavor[use > 0])
         room = {int(one.capacity[row]) for one in hosts}
-        if len(room) == 1 and min(room) >= 1 and use[np.isin(shape.flavor, group)].all():
+        if len(group) <= LARGEST and len(room) == 1 and min(room) >= 1 and use[np.isin(shape.flavor, group)].all():
             yield tuple(group.tolist()), room.pop(), row
 
 

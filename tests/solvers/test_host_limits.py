@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from solvers import host_limits
 from solvers.host_limits import HostLimits, without_counts
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, Hinge, HostClass, Problem, Shape
@@ -122,3 +123,9 @@ def test_a_limit_is_the_same_on_all_hosts_or_stays() -> None:
     problem = limited(0)
     less = replace(problem.classes[0], capacity=np.array([9, 1], dtype=np.int64))
     assert without_counts(replace(problem, classes=(*problem.classes, less)), hosts=8, spare=0)[1] == []
+
+
+def test_what_many_groups_share_stays_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resource of which VMs of many sizes take one each is no list to look through."""
+    monkeypatch.setattr(host_limits, "LARGEST", 1)
+    assert without_counts(limited(0), hosts=4, spare=0)[1] == []
