@@ -81,6 +81,7 @@ def roll_back(path: Path, *, connect: Mapping[str, str], apply: bool) -> RolledB
     MissingToolError
         libvirt-python is missing, or no host at all answered.
     """
+    read_journal(path)  # what is no journal is told before what is missing to take one back
     load_libvirt()
     if not apply:
         return _each(path, connect, None)

@@ -65,6 +65,25 @@ def test_time_limits_are_durations(run: Run, verb: str) -> None:
     assert done.returncode == 2 and "'soon' is no duration; write it like \"90s\"" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "fleet.yml"), "fleet.yml: the inventory does not exist; did you mean 'fleet.yaml'?"),
+        (("show", "fleet.yml"), "did you mean 'fleet.yaml'?"),
+        (("explain", "gone.json"), "placer solve FLEET -o plan.json makes one"),
+        (("explain", "notes.txt"), "notes.txt:1: is no plan, for it is not JSON"),
+        (("headroom", "notes.txt"), "the first line of one is: schema: placer.inventory/v1"),
+    ],
+)
+def test_a_file_that_is_missing_or_no_document_is_told_with_a_cure(
+    run: Run, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """A file that is not there is answered with the one beside it that is nearly called so, or with what makes one."""
+    (tmp_path / "notes.txt").write_text("hello\n")
+    done = run(*words)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
 def test_the_module_is_the_command() -> None:
     """``python -m placer`` runs, and the version comes as JSON too."""
     done = subprocess.run([sys.executable, "-m", "placer", "--json", "--version"], capture_output=True, text=True)

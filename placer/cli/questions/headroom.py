@@ -8,7 +8,8 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
-from placer.cli.inputs import fleet_path_of, read_bytes, read_fleet
+from placer.cli.inputs import fleet_path_of, read_fleet
+from placer.cli.plans.states import is_plan
 from placer.cli.questions.metrics import MetricsFormat
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
@@ -128,10 +129,8 @@ def _page_sizes(text: str | None) -> list[int | None]:
 
 def _read(file: str, fleet: str | None, terminal: Terminal) -> tuple[Fleet, Plan | None]:
     from placer.read.documents.plan_file import read_plan
-    from placer.read.recognise import Format, recognise
 
-    raw, source = read_bytes(file)
-    if recognise(raw, source) is not Format.PLAN:
+    if not is_plan(file):
         return read_fleet(file, terminal), None
     plan = read_plan(file)
     return read_fleet(fleet_path_of(plan, file, fleet), terminal), plan

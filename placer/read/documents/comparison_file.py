@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from placer.errors import Fault, InputError
-from placer.read.documents.kinds import refuse_other
+from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
 
 COMPARISON_SCHEMA = "placer.whatif/v1"
 LARGEST_BYTES = 64 << 20
@@ -154,14 +154,16 @@ def _tree(path: str) -> Any:
     try:
         data = sys.stdin.buffer.read(LARGEST_BYTES + 1) if path == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+        cure = cure_of_missing(path, "whatif")
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path, cure=cure) from error
     if len(data) > LARGEST_BYTES:
         raise InputError(f"is larger than {LARGEST_BYTES >> 20} MiB, which no comparison is", file=path)
     refuse_other(data, "whatif", path)
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
-        raise InputError(f"is not JSON: {error.msg}", file=path, line=error.lineno) from error
+        text = f"is no comparison, for it is not JSON: {error.msg}"
+        raise InputError(text, file=path, line=error.lineno, cure=MAKES["whatif"]) from error
     except (ValueError, RecursionError) as error:
         raise InputError("is not JSON that a comparison can be", file=path) from error
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+from pathlib import Path
 
-from placer.errors import InputError
+from placer.errors import InputError, did_you_mean
 
 KINDS = {
     "inventory": "an inventory",
@@ -23,8 +26,25 @@ MAKES = {
     "scenario": "its first line is: schema: placer.scenario/v1",
     "whatif": "placer whatif FLEET SCENARIO… -o compare.json makes one",
 }
+MOST_BESIDE = 1_000
+"""Files of a folder that a name is compared with."""
 _HEAD_BYTES = 1 << 16
 _SCHEMA = re.compile(rb"""^[\s{]*["']?schema["']?\s*:\s*["']?placer\.([a-z]{1,20})/v\d""", re.MULTILINE)
+
+
+def cure_of_missing(path: str | Path, wanted: str | None = None) -> str | None:
+    """Return what to do where a file is not there: a file beside it of nearly this name, else what makes one.
+
+    Parameters
+    ----------
+    wanted : a key of `KINDS`; None where the file may be of any kind.
+    """
+    try:
+        with os.scandir(Path(path).parent) as beside:
+            near = did_you_mean(Path(path).name, (one.name for one in itertools.islice(beside, MOST_BESIDE)))
+    except (OSError, ValueError):
+        near = None
+    return near or (None if wanted is None else MAKES.get(wanted))
 
 
 def refuse_other(data: bytes, wanted: str, file: str | None) -> None:

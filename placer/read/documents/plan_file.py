@@ -20,7 +20,7 @@ from placer.model.cpuset import one_document, parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.units import KIB_PER_MIB
 from placer.model.vm import Bound
-from placer.read.documents.kinds import refuse_other
+from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
 
 if TYPE_CHECKING:
     from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData
@@ -244,20 +244,22 @@ def _read_bytes(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=name) from error
+        cure = cure_of_missing(name, "plan")
+        raise InputError(f"cannot be read: {error.strerror or error}", file=name, cure=cure) from error
 
 
 def _parse(raw: bytes, name: str) -> Any:
     if not raw.strip():
-        raise InputError("is empty, not a plan", file=name)
+        raise InputError("is empty, not a plan", file=name, cure=MAKES["plan"])
     try:
         return json.loads(
             raw.decode("utf-8-sig"), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
         )
     except json.JSONDecodeError as error:
-        raise InputError(f"is not JSON: {error.msg}", file=name, line=error.lineno) from error
+        text = f"is no plan, for it is not JSON: {error.msg}"
+        raise InputError(text, file=name, line=error.lineno, cure=MAKES["plan"]) from error
     except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", file=name) from error
+        raise InputError("is no plan, for it is not UTF-8 text", file=name, cure=MAKES["plan"]) from error
     except RecursionError as error:
         raise InputError("is nested too deep to be a plan", file=name) from error
     except ValueError as error:

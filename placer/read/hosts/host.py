@@ -8,6 +8,7 @@ from pathlib import Path
 
 from placer.errors import InputError
 from placer.model.host import Topology
+from placer.read.documents.kinds import cure_of_missing
 from placer.read.hosts.capabilities import parse_capabilities
 from placer.read.hosts.cpuinfo import parse_cpuinfo
 from placer.read.hosts.hwloc import parse_hwloc
@@ -92,4 +93,4 @@ def read_file(path: Path, name: str) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"the file cannot be read: {reason}", file=name) from None
+        raise InputError(f"the file cannot be read: {reason}", file=name, cure=cure_of_missing(path)) from None

@@ -16,6 +16,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, plainly
 from placer.model.vm import ORDINARY_PAGE_KIB, Vm
+from placer.read.documents.kinds import cure_of_missing
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection
@@ -59,7 +60,7 @@ def read_fleet(
                 if Path(path).exists()
                 else "does not exist"
             )
-            raise InputError(f"the inventory {what}", file=source)
+            raise InputError(f"the inventory {what}", file=source, cure=cure_of_missing(path, "inventory"))
         if Path(path).stat().st_size > MAX_BYTES:
             raise InputError(f"the file has more than {MAX_BYTES} bytes", file=source)
         data = Path(path).read_bytes()

@@ -197,8 +197,9 @@ function mountMap(data, open) {
     legend();
   };
 
-  const cut = (text, width) => {
-    while (text.length > 3 && pen.measureText(text).width > width) text = `${text.slice(0, -2)}…`;
+  // Names of hosts begin alike: of those the end is kept.
+  const cut = (text, width, end = false) => {
+    while (text.length > 3 && pen.measureText(text).width > width) text = end ? `…${text.slice(2)}` : `${text.slice(0, -2)}…`;
     return text;
   };
   const draw = () => {
@@ -240,7 +241,7 @@ function mountMap(data, open) {
         if (named) {
           use(paints.ink);
           pen.font = "11px system-ui, sans-serif";
-          pen.fillText(cut(data.names[host], width), x, row.y + height - 3);
+          pen.fillText(cut(data.names[host], width, true), x, row.y + height - 3);
         }
       });
       const here = cursor - row.first;
