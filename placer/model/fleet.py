@@ -70,7 +70,7 @@ class Fleet:
             return vm.movable is Movable.NO or vm.current is None or vm.current.host not in self.drained
         return vm.movable is Movable.NO
 
-    @property
+    @cached_property
     def is_live(self) -> bool:
         """Tell whether any VM is already on a host."""
         return any(vm.current is not None for vm in self.vms)
