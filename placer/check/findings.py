@@ -52,4 +52,4 @@ class Findings:
 def some(names: list[str], most: int = 3) -> str:
     """Return the first few names, quoted, and how many more there are."""
     shown = ", ".join(map(repr, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
