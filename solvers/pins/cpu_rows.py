@@ -288,7 +288,11 @@ class _Node:
             )
             for row in found.rows
         )
-        return NodeRows(rows=(wide, *rows, *self._beside_others(own)), exact=False)
+        # Narrow cores that nothing floats over are of no use to such an item.
+        most = max((core.floats for core in own if core.width == t), default=0)
+        floats = CpuRow(name="shared vCPUs beside wide cores", capacity=self.floats, width=t, core=most, shared=True)
+        beside = [floats] if self.shared and most and not self.alike else []
+        return NodeRows(rows=(wide, *rows, *beside, *self._beside_others(own)), exact=False)
 
     def _beside_others(self, own: Sequence[CoreRoom]) -> list[CpuRow]:
         """Return a row for what is on more cores than the rows give away: it has others, and what floats over those

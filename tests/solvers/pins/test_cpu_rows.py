@@ -84,6 +84,14 @@ def test_what_no_rows_say_exactly_claims_nothing() -> None:
     assert node_cpu_rows(cores, WholeDemand()).exact
 
 
+def test_an_item_on_wide_cores_gains_nothing_by_isolated_narrow_ones() -> None:
+    """It takes the core of four threads, three of which could be floated over: the isolated core saves none of them."""
+    cores = [CoreRoom(width=4, dedicated=1, both=3, whole=True), CoreRoom(width=1, dedicated=1, whole=True)]
+    rows = node_cpu_rows(cores, WholeDemand(filling=frozenset({3})), shared=True).rows
+    assert all(row.demand("pairs", 3) <= row.capacity for row in rows)
+    assert not all(row.demand("pairs", 3) + row.shared <= row.capacity for row in rows)
+
+
 def test_items_fit_rows_together() -> None:
     """Rows are kept by the sum of what items take."""
     rows = node_cpu_rows([free(2, 2)] * 2, WholeDemand(isolate=True)).rows
