@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
 from solvers.improve.exchange import Exchange, weights
 from solvers.improve.fleet import Fleet
 from solvers.improve.relocate import best_place
+from solvers.problem import IntArray
 
 IDLE = 4
 """Rounds that may bring the VMs in hand no nearer to a place."""
@@ -39,6 +42,40 @@ def empty_one(fleet: Fleet, rng: np.random.Generator, host: int, *, steps: int) 
             return
         yield False
     fleet.undo(start)
+
+
+def least_cost(fleet: Fleet) -> int:
+    """Return what hosts cost at least that hold the VMs of this answer: of each resource the VMs take some amount
+    wherever they are, and the hosts that have most of it for their cost have only so much.
+    """
+    tables, problem = fleet.tables, fleet.tables.problem
+    held = problem.demand() - fleet.out
+    step = math.gcd(*tables.opening.tolist())
+    names = [[name for _, name in shape.row_names] for shape in problem.shapes]
+    least = 0
+    for name in sorted({name for own in names for name in own}):
+        taken = np.full(len(held), np.iinfo(np.int64).max)
+        room = np.zeros(tables.hosts, dtype=np.int64)
+        for number, (own, shape) in enumerate(zip(names, problem.shapes, strict=True)):
+            rows = [row for row, one in enumerate(own) if one == name]
+            np.minimum.at(taken, shape.flavor, shape.use[:, rows].sum(axis=1))
+            there = tables.shape == number
+            room[there] = tables.capacity[there][:, rows].sum(axis=1)
+        known = (held > 0) & (taken < np.iinfo(np.int64).max)
+        least = max(least, _covered(int(held[known] @ taken[known]), room, tables.opening))
+    return -(-least // step) * step if step else 0
+
+
+def _covered(amount: int, room: IntArray, cost: IntArray) -> int:
+    """Return the least cost, rounded up, of shares of hosts that have room for an amount."""
+    total, left = Fraction(), amount
+    usable = np.flatnonzero(room > 0)
+    for host in usable[np.argsort(cost[usable] / room[usable], kind="stable")].tolist():
+        if left <= 0:
+            break
+        total += Fraction(int(cost[host]) * min(left, int(room[host])), int(room[host]))
+        left -= int(room[host])
+    return math.ceil(total)
 
 
 def by_content(fleet: Fleet, rng: np.random.Generator) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 from solvers.evaluate import evaluate, violations
 from solvers.improve.chains import chain
 from solvers.improve.climb import Climb
-from solvers.improve.empty import by_content, by_moves, empty_one
+from solvers.improve.empty import by_content, by_moves, empty_one, least_cost
 from solvers.improve.exchange import Exchange, weights
 from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.refill import refill
@@ -103,7 +103,7 @@ class Stage:
         if self.fleet.out[~self.fleet.frozen].any():
             yield from self._room()
             yield from self._single_moves()
-        if any(objective.host_cost for objective in self.problem.objectives):
+        if self._hosts_may_be_fewer:
             yield from self._fewer_hosts()
         yield from self._chains()
         idle = 0
@@ -159,6 +159,14 @@ class Stage:
             else:
                 return
             idle = 0
+
+    @property
+    def _hosts_may_be_fewer(self) -> bool:
+        """Tell whether hosts cost, and more than those that the VMs take in any case."""
+        if not any(objective.host_cost for objective in self.problem.objectives):
+            return False
+        used = int(self.fleet.tables.opening[self.fleet.vms > 0].sum())
+        return used > least_cost(self.fleet)
 
     @property
     def _moves_are_for_hosts(self) -> bool:
