@@ -10,6 +10,7 @@ from functools import cached_property
 from placer.model.host import Host
 from placer.model.notebook import html_table
 from placer.model.rules import Rule, RuleKind, matches
+from placer.model.units import count
 from placer.model.vm import Movable, Vm
 
 
@@ -59,7 +60,8 @@ class Fleet:
             (host.name, len(host.topology.nodes), len(host.topology.cpus), held[host.name])
             for host in sorted(self.hosts, key=lambda host: -held[host.name])
         ]
-        caption = f"{len(self.hosts):,} hosts, {len(self.vms):,} VMs, {len(self.rules):,} rules"
+        sizes = ((self.hosts, "host"), (self.vms, "VM"), (self.rules, "rule"))
+        caption = ", ".join(count(len(found), one) for found, one in sizes)
         return html_table(caption, ("host", "nodes", "CPUs", "VMs now"), rows)
 
     def is_held(self, vm: Vm) -> bool:

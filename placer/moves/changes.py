@@ -12,6 +12,7 @@ from placer.measure.moved import Move, is_present, is_repinned
 from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.moves.need import Need, moved_kib, need_of
 
@@ -88,7 +89,8 @@ class Changes:
             )
             for vm in self.vms
         ]
-        caption = f"{len(self.moving):,} VMs move memory, {len(self.pinned):,} only get other CPUs, {self.stay:,} stay"
+        moving = f"{count(len(self.moving), 'VM')} {'moves' if len(self.moving) == 1 else 'move'} memory"
+        caption = f"{moving}, {len(self.pinned):,} only get other CPUs, {self.stay:,} stay"
         return html_table(caption, ("VM", "from", "to", "GiB", "gain", "needs"), rows)
 
     @property

@@ -174,7 +174,7 @@ def test_another_memory_mode_is_named_wherever_changes_are(
         told = {
             "diff": compared.vms[0].difference is Difference.MEMORY_MODE and not compared.same,
             "diff --format csv": difference_csv(compared).rstrip().endswith(",strict,restrictive"),
-            "sentences": any(line.endswith("on: g strict → restrictive.") for line in difference_sentences(compared)),
+            "sentences": any(line.endswith(": g strict → restrictive.") for line in difference_sentences(compared)),
             "csv": b'"memory mode restrictive, was strict"' in csv_table(plan, fleet),
             "ticket": b"1 VM (g) is bound in mode restrictive, not strict" in ticket(plan, fleet),
         }

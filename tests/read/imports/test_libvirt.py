@@ -170,7 +170,7 @@ def test_flat_domains_of_several_hosts_are_not_placed(folder: Path) -> None:
     imported = take(folder)
     assert [(vm.name, vm.current) for vm in imported.fleet.vms] == [("db", None), ("web", None)]
     assert any("there is no host 'other'" in said for said in imported.fleet.warnings)
-    assert any("of 1 domains nobody knows the host" in said for said in imported.fleet.warnings)
+    assert any("of 1 domain nobody knows the host" in said for said in imported.fleet.warnings)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_taken(folder: Path) -> None:
