@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.placements import Placement
-from placer.planning.decode.names import Assignment, HostAssignment
-from solvers.problem import HostClass, IntArray, Shape
+from placer.planning.decode.names import Assignment
+from placer.planning.decode.same_cost import SameCost
 
 MOST_ROUNDS = 1_000
 """Changes of one host at most."""
@@ -37,76 +37,53 @@ def even_out(compiled: Compiled, assignment: Assignment) -> None:
             and isinstance(compiled.placements[entry.shape][placement], Placement)
         ]
         if bound and host_class.room is None:
-            _Host(compiled, entry, host_class, shape, bound).even_out()
+            _Host(SameCost(compiled, entry, host_class, shape), bound).even_out()
             entry.vms.sort()
 
 
 @dataclass(slots=True)
 class _Host:
-    """One host: what it holds, and what each node's CPUs carry for each usable one."""
+    """One host with the numbers of its VMs that are bound anew."""
 
-    compiled: Compiled
-    entry: HostAssignment
-    host_class: HostClass
-    shape: Shape
+    places: SameCost
     bound: list[int]
-    used: IntArray = field(init=False)
-    hinged: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count what is taken."""
-        taken = np.array([placement for placement, _ in self.entry.vms], dtype=np.int64)
-        self.used = self.shape.use[taken].sum(axis=0)
-        self.hinged = [hinge.row for hinge in self.shape.hinges]
 
     def even_out(self) -> None:
         """Change one VM's node after the other, as long as the nodes' load gets more even."""
-        load = self._load()
+        load, vms = self._load(), self.places.entry.vms
         for _ in range(MOST_ROUNDS):
             found = min(
                 (
                     (
-                        self._unevenness(load + self._weights(other) - self._weights(self.entry.vms[number][0])),
+                        self._unevenness(load + self._weights(other) - self._weights(vms[number][0])),
                         number,
                         other,
                     )
                     for number in self.bound
-                    for other in self._alternatives(self.entry.vms[number][0])
+                    for other in self.places.alternatives(vms[number][0])
                 ),
                 default=None,
             )
             if found is None or found[0] >= self._unevenness(load) - 1e-9:
                 return
             _, number, other = found
-            placement, vm = self.entry.vms[number]
-            load = load + self._weights(other) - self._weights(placement)
-            self.used = self.used + self.shape.use[other] - self.shape.use[placement]
-            self.entry.vms[number] = (other, vm)
-
-    def _alternatives(self, placement: int) -> list[int]:
-        """Return the placements of the same flavor that cost the same in every goal and for which there is room."""
-        shape = self.shape
-        same = np.flatnonzero((shape.flavor == shape.flavor[placement]) & ~shape.stay_only)
-        after = self.used + shape.use[same] - shape.use[placement]
-        fits = (after <= self.host_class.capacity).all(axis=1)
-        fits &= (shape.use[same][:, self.hinged] == shape.use[placement][self.hinged]).all(axis=1)
-        for cost in shape.cost.values():
-            fits &= cost[same] == cost[placement]
-        return [one for one in same[fits].tolist() if one != placement]
+            load = load + self._weights(other) - self._weights(vms[number][0])
+            self.places.change(number, other)
 
     def _weights(self, placement: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return what a VM so placed takes of each node, for each usable CPU."""
-        out = np.zeros(self.shape.nodes)
-        place = self.compiled.placements[self.entry.shape][placement]
+        compiled, entry, shape = self.places.compiled, self.places.entry, self.places.shape
+        out = np.zeros(shape.nodes)
+        place = compiled.placements[entry.shape][placement]
         if isinstance(place, Placement):
-            needs = self.compiled.flavors.groups[int(self.shape.flavor[placement])].needs
+            needs = compiled.flavors.groups[int(shape.flavor[placement])].needs
             for part, node in zip(needs.options[place.option], place.cpu_nodes, strict=True):
-                out[node] += part.vcpus / max(1, self.compiled.capacities[self.entry.host].nodes[node].usable_cpus)
+                out[node] += part.vcpus / max(1, compiled.capacities[entry.host].nodes[node].usable_cpus)
         return out
 
     def _load(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        total = np.zeros(self.shape.nodes)
-        for placement, _ in self.entry.vms:
+        total = np.zeros(self.places.shape.nodes)
+        for placement, _ in self.places.entry.vms:
             total += self._weights(placement)
         return total
 

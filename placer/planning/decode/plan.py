@@ -31,6 +31,7 @@ def plan_from_result(
     from placer.planning.decode.build_plan import PlanBuilder
     from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
     from placer.planning.decode.even_out import even_out
+    from placer.planning.decode.keep_memory import keep_memory
     from placer.planning.decode.names import assign_names
     from placer.planning.decode.pins import Pinner
     from placer.planning.decode.reasons import unplaced_reasons
@@ -39,6 +40,7 @@ def plan_from_result(
     fleet, problem = compiled.fleet, compiled.problem
     assignment = assign_names(compiled, result)
     even_out(compiled, assignment)
+    keep_memory(compiled, assignment)
     kinds = {goal.kind for goal in compiled.goals}
 
     def built(*, hold: bool) -> tuple[PlanVm, ...]:
