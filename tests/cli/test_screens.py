@@ -29,10 +29,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     lines.append("vms:")
     for number in range(HOSTS):
         for at in range(2):
-            memory = 1 - at if number % 3 == 0 else at
+            # With a thread policy it is open which of the two goes: else vCPUs go to their memory, and none is copied.
+            away = number % 3 == 0
+            memory, policy = (1 - at, "isolate") if away else (at, "prefer")
             lines.append(
                 f"  - {{name: vm{number:02d}-{at}, vcpus: 2, memory: {1 + number % 7}GiB, cells: none, "
-                f"host: h{number:02d}, nodes: [{at}], memory_nodes: [{memory}]}}"
+                f"host: h{number:02d}, nodes: [{at}], memory_nodes: [{memory}], thread_policy: {policy}}}"
             )
     fleet, plan = folder / "fleet.yaml", folder / "plan.json"
     fleet.write_text("\n".join(lines) + "\n")
