@@ -121,6 +121,16 @@ class _Planning:
         """Whether whoever waits has asked for the best plan so far."""
         return self.interrupt is not None and self.interrupt.requested
 
+    @property
+    def left_s(self) -> float:
+        """What is left of the limit; below 0 where it is past."""
+        return self.options.time_limit_s - (time.monotonic() - self.began)
+
+    @property
+    def reserves(self) -> bool:
+        """Whether rules keep room for failures."""
+        return any(rule.kind is RuleKind.RESERVE for rule in self.fleet.rules)
+
     def plan(self) -> Plan:
         """Return the plan, as the checker accepts it; where it refuses one, a plan that leaves its hosts alone."""
         from placer.planning.accepted import accepted, faults_are_errors
@@ -148,8 +158,8 @@ class _Planning:
             if asked is None:
                 break
             fleet = asked
-            left_s = self.options.time_limit_s - (time.monotonic() - self.began)
-            options = replace(self.options, time_limit_s=max(left_s, LEFT_ALONE_SHARE * self.options.time_limit_s))
+            limit_s = max(self.left_s, LEFT_ALONE_SHARE * self.options.time_limit_s)
+            options = replace(self.options, time_limit_s=limit_s)
             other = replace(self, fleet=fleet, options=options)
             try:
                 return accepted(self.fleet, self._told(left_alone(fleet, other._made(), error)))
@@ -162,7 +172,7 @@ class _Planning:
         from placer.failures.reserve import without_failures
 
         plan = self._bound()
-        if any(rule.kind is RuleKind.RESERVE for rule in self.fleet.rules):
+        if self.reserves:
             return without_failures(plan) if self.stopped else self._with_reserve(plan)
         return plan
 
@@ -182,7 +192,7 @@ class _Planning:
 
     def _is_late(self) -> bool:
         """Tell whether the limit is past: what only tells more of the plan ends then."""
-        return time.monotonic() - self.began > self.options.time_limit_s
+        return self.left_s < 0
 
     def _is_too_late(self) -> bool:
         """Tell whether to put the fleet in numbers once more would end later than a round may that is cut off."""
@@ -196,7 +206,7 @@ class _Planning:
         from placer.failures.reserve import without_reserve
 
         open_ = {goal.name for goal in plan.goals if goal.name in ("excess", "rules") and goal.value}
-        left_s = self.options.time_limit_s - (time.monotonic() - self.began)
+        left_s = self.left_s
         if not open_ or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
             return plan
         if not self.foresees or len(self.fleet.hosts) > MENDED_HOSTS:
@@ -215,7 +225,7 @@ class _Planning:
         # What the clock cut is not the same on another machine.
         if any("time limit" in goal.stopped for goal in found.goals):
             return plan
-        many = sum(vm.change in (Change.MIGRATE, Change.RENODE, Change.RESTART) for vm in found.vms)
+        many = sum(vm.change.moves for vm in found.vms)
         over = {"over": found.goal("excess").value} if "excess" in open_ else {}
         told = {"moves": many, "excess": found.goal("rules").value, **over, "proven": found.status == "optimal"}
         return replace(plan, summary={**plan.summary, "mended_by_moves": told})
@@ -254,11 +264,9 @@ class _Planning:
         begun_s = time.monotonic()
         compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
         self.numbers_s = time.monotonic() - begun_s
-        # What it took to put the fleet in numbers is part of the limit.
-        # The failures that a reserve names need some of it too.
-        reserved = any(rule.kind is RuleKind.RESERVE for rule in self.fleet.rules)
-        limit_s = options.time_limit_s * (FIRST_SHARE if reserved else 1.0)
-        left_s = max(0.0, limit_s - (time.monotonic() - self.began))
+        # To put the fleet in numbers is part of the limit, and so are the failures that a reserve names.
+        later_s = (1.0 - FIRST_SHARE) * options.time_limit_s if self.reserves else 0.0
+        left_s = max(0.0, self.left_s - later_s)
         result = self._solved(compiled.problem, Limits(time_limit_s=left_s, rounds=options.rounds))
         if not result.is_answer:
             raise _nothing(result)
@@ -287,8 +295,7 @@ class _Planning:
 
     def _solved_again(self, problem: Problem, first: Result) -> Result | None:
         """Return what the time and the rounds that the first search left give; None where nothing is left."""
-        options = self.options
-        left_s = options.time_limit_s - (time.monotonic() - self.began)
+        options, left_s = self.options, self.left_s
         left = None if options.rounds is None else options.rounds - first.rounds
         # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
         timed_out = any("time limit" in one.stopped for one in first.objectives)
@@ -303,8 +310,7 @@ class _Planning:
 
         # The engine is the planner's choice again, and rounds are not shared out: every failure is a solve of its own.
         said = {one.name: getattr(self.options, one.name) for one in fields(self.options)}
-        left_s = max(0.0, self.options.time_limit_s - (time.monotonic() - self.began))
-        options = SweepOptions(**{**said, "rounds": None, "engine": "auto", "total_time_s": left_s})
+        options = SweepOptions(**{**said, "rounds": None, "engine": "auto", "total_time_s": max(0.0, self.left_s)})
         rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
         found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds)
         rows = found.plan.summary["reserve"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from placer.check.findings import Findings
 from placer.measure.cpu_use import NOBODY, CpuUse
 from placer.measure.moved import has_fixed_pins, left_as_it_is
-from placer.measure.sets_taken import has_own_cpu
+from placer.measure.sets_taken import own_vcpus
 from placer.model.core_pairs import core_pairs, one_each
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host
@@ -159,8 +159,9 @@ def _filled_cores(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[s
     """The vCPUs of a cell fill cores that no other cell has, but for one core on each node that they are on."""
     topology, policy = host.topology, spec.thread_policy.value
     owner: dict[int, int] = {}
+    held = own_vcpus(spec, planned)
     for cell in planned.cells:
-        own = {cpu for vcpu in cell.vcpus if has_own_cpu(spec, vcpu, planned) for cpu in planned.pins[vcpu]}
+        own = {cpu for vcpu in cell.vcpus & held for cpu in planned.pins[vcpu]}
         partly: Counter[int] = Counter()
         for core in sorted({topology.core_of_cpu[cpu] for cpu in own}):
             if owner.setdefault(core, cell.id) != cell.id:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from placer.measure.sets_taken import has_own_cpu
+from placer.measure.sets_taken import own_vcpus
 from placer.model.core_pairs import core_pairs
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
@@ -79,13 +79,10 @@ def dedicated_cpus(spec: VmSpec, planned: PlanVm, *, wide: bool = True) -> set[i
     """
     if spec.cpu_policy is CpuPolicy.SHARED:
         return set()
-    pairs = core_pairs(planned.pins)
-    own = (
-        pin
-        for vcpu, pin in planned.pins.items()
-        if has_own_cpu(spec, vcpu, planned) and (wide or len(pin) == 1 or vcpu in pairs)
-    )
-    return set().union(*own)
+    own = own_vcpus(spec, planned)
+    pairs = NOBODY if wide else core_pairs(planned.pins)
+    pins = ((vcpu, planned.pins[vcpu]) for vcpu in own)
+    return set().union(*(pin for vcpu, pin in pins if wide or len(pin) == 1 or vcpu in pairs))
 
 
 def loose_pins(spec: VmSpec, planned: PlanVm) -> list[frozenset[int]]:
@@ -194,8 +191,9 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
         if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not planned.bound:
             continue
         sets: dict[frozenset[int], int] = {}
+        own = own_vcpus(vm.spec, planned)
         for vcpu, pin in planned.pins.items():
-            if vm.spec.is_online(vcpu) and not has_own_cpu(vm.spec, vcpu, planned):
+            if vm.spec.is_online(vcpu) and vcpu not in own:
                 sets[pin] = sets.get(pin, 0) + 1
         for pin, count in sets.items():
             if pin not in on:

@@ -41,11 +41,10 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
         out.memory[nodes, size] += kib
     node_of = topology.node_of_cpu
     first = next((number for number, cell in enumerate(planned.cells) if cell.vcpus), None)
+    held, pairs = own_vcpus(spec, planned), core_pairs(planned.pins)
     for number, cell in enumerate(planned.cells):
-        own: list[int] = []
-        floating: list[int] = []
-        for vcpu in sorted(cell.vcpus):
-            (own if has_own_cpu(spec, vcpu, planned) else floating).append(vcpu)
+        own = sorted(cell.vcpus & held)
+        floating = sorted(cell.vcpus - held)
         by_node = Counter(min(node_of[cpu] for cpu in planned.pins[vcpu]) for vcpu in own)
         for node, count in by_node.items():
             width = topology.core_width[node]
@@ -54,7 +53,6 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
             out.threads[node] += count
             out.cores[node] += cores if width > 1 else 0
         # Siblings that are left idle are gone too, as far as they are usable at all, and an emulator's own CPU.
-        pairs = core_pairs(planned.pins)
         pinned = {cpu for vcpu in own if len(planned.pins[vcpu]) == 1 or vcpu in pairs for cpu in planned.pins[vcpu]}
         beside: set[int] = set()
         if spec.thread_policy is not ThreadPolicy.PREFER:
@@ -116,13 +114,17 @@ def bound_memory(topology: Topology, planned: PlanVm, cell: int) -> Nodes:
     return bound.memory if bound is not None and bound.memory is not None else topology.memory_nodes
 
 
-def has_own_cpu(spec: VmSpec, vcpu: int, planned: PlanVm) -> bool:
-    """Tell whether a vCPU has a CPU of its own: dedicated, and of a VM that is not bound pinned to one alone, or with
-    others to the threads of a core.
+def own_vcpus(spec: VmSpec, planned: PlanVm) -> frozenset[int]:
+    """Return the vCPUs that have a CPU of their own: dedicated, and of a VM that is not bound pinned to one alone, or
+    with others to the threads of a core.
     """
-    if spec.cpu_policy is CpuPolicy.SHARED or not spec.is_dedicated(vcpu):
-        return False
-    return not planned.bound or len(planned.pins[vcpu]) == 1 or vcpu in core_pairs(planned.pins)
+    if spec.cpu_policy is CpuPolicy.SHARED:
+        return frozenset()
+    dedicated = frozenset(filter(spec.is_dedicated, planned.pins))
+    if not planned.bound or not dedicated:
+        return dedicated
+    pairs = core_pairs(planned.pins)
+    return frozenset(vcpu for vcpu in dedicated if len(planned.pins[vcpu]) == 1 or vcpu in pairs)
 
 
 def _cpu_set(topology: Topology, planned: PlanVm, number: int, vcpus: list[int]) -> Nodes:

@@ -34,6 +34,11 @@ class Change(StrEnum):
         """Tell whether the VM is left as it is, but for cpusets that follow what others are given."""
         return self in (Change.NONE, Change.FOLLOW)
 
+    @property
+    def moves(self) -> bool:
+        """Tell whether the VM goes to another node or host."""
+        return self in (Change.RENODE, Change.MIGRATE, Change.RESTART)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanCell:

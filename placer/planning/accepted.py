@@ -19,6 +19,9 @@ from placer.model.plan import GoalResult, Plan
 OWN_FAULTS: Final = "PLACER_OWN_FAULTS"
 """Environment variable: with ``error``, as the tests set it, a claim that does not hold is an error like any other."""
 
+OWN_FAULT: Final = "a fault of placer's own, please report it: "
+"""How a warning begins that names one."""
+
 
 def accepted(fleet: Fleet, plan: Plan) -> Plan:
     """Return a plan that the checker accepts: the given one, or one that claims less.
@@ -34,11 +37,8 @@ def accepted(fleet: Fleet, plan: Plan) -> Plan:
     modest = None if faults_are_errors() else _modest(plan, report.faults)
     if modest is None or not check(fleet, modest).ok:
         raise RefusedPlanError(report.faults)
-    text = (
-        f"a fault of placer's own, please report it: {in_words(report.faults)}. The plan keeps every limit; what is not"
-        f" proven is left out (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
-    )
-    return replace(modest, warnings=(*modest.warnings, text))
+    text = reported(plan, report.faults, "The plan keeps every limit; what is not proven is left out")
+    return replace(modest, warnings=(*modest.warnings, OWN_FAULT + text))
 
 
 def faults_are_errors() -> bool:
@@ -46,9 +46,10 @@ def faults_are_errors() -> bool:
     return os.environ.get(OWN_FAULTS) == "error"
 
 
-def in_words(faults: Sequence[Fault]) -> str:
-    """Return the faults as one sentence."""
-    return "; ".join(dict.fromkeys(fault.message for fault in faults))
+def reported(plan: Plan, faults: Sequence[Fault], outcome: str) -> str:
+    """Return what was at fault, what came of it, and what a report of it needs."""
+    what = "; ".join(dict.fromkeys(fault.message for fault in faults))
+    return f"{what}. {outcome} (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
 
 
 def _modest(plan: Plan, faults: Sequence[Fault]) -> Plan | None:

@@ -13,7 +13,7 @@ from placer.errors import NothingFoundError, PlacerError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.vm import Vm
-from placer.planning.accepted import in_words, without_claims
+from placer.planning.accepted import OWN_FAULT, reported, without_claims
 from placer.planning.decode.certificate import UNCOVERED
 
 STEPS: Final = 3
@@ -46,11 +46,9 @@ def left_alone(fleet: Fleet, plan: Plan, error: PlacerError) -> Plan:
     """Return a plan of a fleet with hosts left alone: nothing is claimed by it, and a warning says why."""
     many = f"{len(fleet.still)} of {len(fleet.hosts)} hosts"
     left = f"{many} stay as they are" if fleet.is_live else f"{many} take nothing"
-    why = "" if isinstance(error, NothingFoundError) else "a fault of placer's own, please report it: "
-    text = (
-        f"{why}{in_words(error.faults)}. In this plan {left}, it keeps every limit, and nothing is proven of it"
-        f" (input {plan.fleet_digest}, seed {plan.seed}, {plan.rounds} rounds)"
-    )
+    why = "" if isinstance(error, NothingFoundError) else OWN_FAULT
+    outcome = f"In this plan {left}, it keeps every limit, and nothing is proven of it"
+    text = why + reported(plan, error.faults, outcome)
     modest = without_claims(plan, {goal.name for goal in plan.goals})
     others = tuple(said for said in plan.warnings if not said.startswith(UNCOVERED))
     return replace(modest, certificate=None, warnings=(*others, text))

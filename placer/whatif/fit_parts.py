@@ -140,7 +140,7 @@ class PartPlanner:
         return Fit(
             vms=tuple(vm for vm in plan.vms if vm.name in names),
             unplaced=tuple(dataclasses.replace(one, reason=one.reason + beside) for one in left),
-            moved=tuple(vm for vm in plan.vms if vm.name in others and vm.change in _MOVED),
+            moved=tuple(vm for vm in plan.vms if vm.name in others and vm.change.moves),
             repinned=tuple(
                 vm.name
                 for vm in plan.vms
@@ -150,9 +150,6 @@ class PartPlanner:
             hosts_in_all=in_all,
             proven=(placed.status == "optimal" and many == in_all) if left else None,
         )
-
-
-_MOVED = (Change.RENODE, Change.MIGRATE, Change.RESTART)
 
 
 def _at_once(fleet: Fleet, new: Sequence[Vm], options: SolveOptions) -> Plan | None:

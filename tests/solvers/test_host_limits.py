@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pair_limits import add_limit
 
 from solvers import host_limits
 from solvers.host_limits import HostLimits, without_counts
@@ -46,10 +47,7 @@ def limited(seed: int, *, hosts: int = 4) -> Problem:
     rules: list[CrossRule] = []
     for _ in range(5):
         first, second = (tuple(rng.sample(range(GROUPS), rng.randint(1, 2))) for _ in range(2))
-        at = len(rules)
-        most = rng.choice((1, 2)) if set(first) & set(second) else rng.choice((0, 1, 2))
-        one = CrossRule(name="apart", kind="apart", members=first, scope="host", max_per=most, against=at + 1)
-        rules += [one, replace(one, kind="count", members=second, against=at)]
+        add_limit(rules, first, second, rng.choice((1, 2)) if set(first) & set(second) else rng.choice((0, 1, 2)))
     return Problem(
         flavors=tuple(Flavor(name=f"group {n}", vcpus=size, arriving=3) for n, size in enumerate(sizes)),
         shapes=(shape,),

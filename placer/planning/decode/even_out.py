@@ -8,8 +8,8 @@ import numpy as np
 
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.placements import Placement
-from placer.planning.decode.names import Assignment
-from placer.planning.decode.same_cost import SameCost
+from placer.planning.decode.names import Assignment, HostAssignment
+from placer.planning.decode.same_cost import SameCost, with_choice
 
 MOST_ROUNDS = 1_000
 """Changes of one host at most."""
@@ -24,21 +24,13 @@ def even_out(compiled: Compiled, assignment: Assignment) -> None:
     groups = compiled.flavors.groups
     if not any(group.binds for group in groups):
         return
-    class_of = {host: number for number, one in enumerate(compiled.problem.classes) for host in one.members}
-    tied = {flavor for rule in compiled.problem.rules if rule.scope == "node" for flavor in rule.members}
-    for entry in assignment.hosts:
-        host_class = compiled.problem.classes[class_of[entry.host]]
-        shape = compiled.problem.shapes[entry.shape]
-        bound = [
-            number
-            for number, (placement, _) in enumerate(entry.vms)
-            if groups[flavor := int(shape.flavor[placement])].binds
-            and flavor not in tied
-            and isinstance(compiled.placements[entry.shape][placement], Placement)
-        ]
-        if bound and host_class.room is None:
-            _Host(SameCost(compiled, entry, host_class, shape), bound).even_out()
-            entry.vms.sort()
+
+    def is_bound(entry: HostAssignment, placement: int, _: int) -> bool:
+        binds = groups[int(compiled.problem.shapes[entry.shape].flavor[placement])].binds
+        return bool(binds) and isinstance(compiled.placements[entry.shape][placement], Placement)
+
+    for places, bound in with_choice(compiled, assignment, is_bound):
+        _Host(places, bound).even_out()
 
 
 @dataclass(slots=True)

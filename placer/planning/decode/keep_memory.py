@@ -13,7 +13,7 @@ from placer.model.vm import ThreadPolicy
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.placements import Placement
 from placer.planning.decode.names import Assignment, HostAssignment
-from placer.planning.decode.same_cost import SameCost
+from placer.planning.decode.same_cost import with_choice
 
 
 def keep_memory(compiled: Compiled, assignment: Assignment) -> None:
@@ -25,48 +25,36 @@ def keep_memory(compiled: Compiled, assignment: Assignment) -> None:
     """
     if not compiled.fleet.is_live or any(goal.kind == "headroom" for goal in compiled.goals):
         return
-    problem = compiled.problem
-    tied = {flavor for rule in problem.rules if rule.scope == "node" for flavor in rule.members}
-    class_of: dict[int, int] = {}
-    for entry in assignment.hosts:
-        shape = problem.shapes[entry.shape]
-        moved = {
-            number: parts
-            for number, (placement, vm) in enumerate(entry.vms)
-            if (parts := _memory_now(compiled, entry, placement, vm)) and int(shape.flavor[placement]) not in tied
-        }
-        if not moved:
-            continue
-        class_of = class_of or {host: n for n, one in enumerate(problem.classes) for host in one.members}
-        host_class = problem.classes[class_of[entry.host]]
-        if host_class.room is not None:
-            continue
-        places = SameCost(compiled, entry, host_class, shape)
-        for number, parts in moved.items():
-            placement = entry.vms[number][0]
-            best = min(
-                (_away(compiled, entry, other, parts), other) for other in (placement, *places.alternatives(placement))
-            )
-            if best[0] < _away(compiled, entry, placement, parts):
-                places.change(number, best[1])
-        entry.vms.sort()
+
+    def moves_memory(entry: HostAssignment, placement: int, vm: int) -> bool:
+        return _memory_now(compiled, entry, placement, vm).total() > 0
+
+    for places, numbers in with_choice(compiled, assignment, moves_memory):
+        for number in numbers:
+            placement, vm = places.entry.vms[number]
+            now = _memory_now(compiled, places.entry, placement, vm)
+            # Of places that are as good the one that the engines chose.
+            others = (placement, *places.alternatives(placement))
+            best = min(others, key=lambda other: (_away(compiled, places.entry, other, now), other != placement, other))
+            if best != placement:
+                places.change(number, best)
 
 
-def _memory_now(compiled: Compiled, entry: HostAssignment, placement: int, number: int) -> Counter[int] | None:
+def _memory_now(compiled: Compiled, entry: HostAssignment, placement: int, number: int) -> Counter[int]:
     """Return how many parts' memory lies on each node (position) of the host, of a VM whose memory would go to others
-    of its nodes; None of all other VMs.
+    of its nodes; none of all other VMs.
     """
     vm, host = compiled.fleet.vms[number], compiled.fleet.hosts[entry.host]
     place = compiled.placements[entry.shape][placement]
     if vm.current is None or vm.current.host != host.name or not isinstance(place, Placement):
-        return None
+        return Counter()
     nodes = known_nodes(vm)
     if nodes is None or vm.spec.thread_policy is not ThreadPolicy.PREFER:
-        return None
+        return Counter()
     ids = host.topology.node_ids
     then = [ids[node] for node in place.memory_nodes]
     if then == [*nodes[1]] or sorted(then) == sorted(nodes[1]):
-        return None
+        return Counter()
     return Counter(map(ids.index, nodes[1]))
 
 

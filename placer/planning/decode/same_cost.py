@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from placer.planning.compile.compile import Compiled
-from placer.planning.decode.names import HostAssignment
+from placer.planning.decode.names import Assignment, HostAssignment
 from solvers.problem import HostClass, IntArray, Shape
 
 
 @dataclass(slots=True)
 class SameCost:
-    """One host, what it holds, and what that takes of its rows.
-
-    `entry.vms` is changed; whoever is done with a host sorts it again.
-    """
+    """One host, what it holds, and what that takes of its rows; `entry.vms` is changed."""
 
     compiled: Compiled
     entry: HostAssignment
@@ -47,3 +45,27 @@ class SameCost:
         placement, vm = self.entry.vms[number]
         self._used = self._used + self.shape.use[other] - self.shape.use[placement]
         self.entry.vms[number] = (other, vm)
+
+
+def with_choice(
+    compiled: Compiled, assignment: Assignment, wanted: Callable[[HostAssignment, int, int], bool]
+) -> Iterator[tuple[SameCost, list[int]]]:
+    """Yield hosts with the numbers of those of their VMs for which another place is `wanted` (entry, placement, VM).
+
+    Hosts that are over and VMs whose rules count nodes are left out. The VMs of a host are ordered again after it.
+    """
+    problem = compiled.problem
+    class_of = {host: number for number, one in enumerate(problem.classes) for host in one.members}
+    tied = {flavor for rule in problem.rules if rule.scope == "node" for flavor in rule.members}
+    for entry in assignment.hosts:
+        host_class, shape = problem.classes[class_of[entry.host]], problem.shapes[entry.shape]
+        if host_class.room is not None:
+            continue
+        numbers = [
+            number
+            for number, (placement, vm) in enumerate(entry.vms)
+            if int(shape.flavor[placement]) not in tied and wanted(entry, placement, vm)
+        ]
+        if numbers:
+            yield SameCost(compiled, entry, host_class, shape), numbers
+            entry.vms.sort()

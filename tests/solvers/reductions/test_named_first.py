@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pair_limits import random_limits
 
 from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
@@ -47,12 +48,7 @@ def uneven_sizes(seed: int, *, groups: int = 120, limits: int = 150, hosts: int 
         allowed=np.ones(groups, dtype=np.bool_),
         stay_penalty=np.zeros(groups, dtype=np.int64),
     )
-    rules: list[CrossRule] = []
-    for _ in range(limits):
-        first, second = rng.sample(range(groups), 2)
-        at, most = len(rules), rng.choice((0, 0, 1))
-        one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=most, against=at + 1)
-        rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    rules = random_limits(rng, groups, limits, (0, 0, 1))
     objectives = (
         Objective(goal="placed", terms=(Unplaced(use[:, 0]),)),
         Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from pair_limits import add_limit, random_limits
 
 from solvers.clock import Clock, CutOffError
 from solvers.evaluate import evaluate, violations
@@ -44,12 +45,7 @@ def fleet(seed: int, *, groups: int = 8, limits: int = 6, hosts: int = 8) -> Pro
         allowed=np.ones(groups, dtype=np.bool_),
         stay_penalty=np.zeros(groups, dtype=np.int64),
     )
-    rules: list[CrossRule] = []
-    for _ in range(limits):
-        first, second = rng.sample(range(groups), 2)
-        at, most = len(rules), rng.choice((0, 0, 1))
-        one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=most, against=at + 1)
-        rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    rules = random_limits(rng, groups, limits, (0, 0, 1))
     objectives = (
         Objective(goal="placed", terms=(Unplaced(np.array(sizes, dtype=np.int64)),)),
         Objective(goal="hosts", terms=(HostCosts(),), unit=COST_UNIT),
@@ -64,9 +60,7 @@ def hopeless() -> Problem:
     for first in range(12):
         for second in range(12):
             if first != second:
-                at = len(rules)
-                one = CrossRule(name="apart", kind="apart", members=(first,), scope="host", max_per=0, against=at + 1)
-                rules += [one, replace(one, kind="count", members=(second,), against=at)]
+                add_limit(rules, (first,), (second,), 0)
     return replace(problem, rules=tuple(rules))
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pair_limits import random_limits
 
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, PlacementCosts, Unplaced
-from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
+from solvers.problem import COST_UNIT, Flavor, HostClass, Problem, Shape
 from solvers.starts import host_lists
 from solvers.starts.best_fit import solve_greedy
 from solvers.starts.host_lists import filled_by_lists, has_many_limits
@@ -54,14 +55,7 @@ def fleet(seed: int, *, groups: int = 60, limits: int = 60, hosts: int = 40, kin
         )
         for kind in range(kinds)
     )
-    rules: list[CrossRule] = []
-    for _ in range(limits):
-        first, second = rng.sample(range(groups), 2)
-        at = len(rules)
-        one = CrossRule(
-            name="apart", kind="apart", members=(first,), scope="host", max_per=rng.choice((0, 1)), against=at + 1
-        )
-        rules += [one, replace(one, kind="count", members=(second,), against=at)]
+    rules = random_limits(rng, groups, limits, (0, 1))
     objectives = (
         Objective(goal="placed", terms=(Unplaced(np.array(sizes, dtype=np.int64)),)),
         Objective(goal="remote", terms=(PlacementCosts("remote"),)),
