@@ -1,1 +1,1 @@
-"""Pictures of hosts, domains and plans for the terminal, and the same as data, DOT and SVG."""
+"""Pictures of fleets, domains and plans for the terminal, and what several screens say; `hosts`: one in every form."""

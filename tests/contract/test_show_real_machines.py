@@ -12,9 +12,9 @@ from rich.console import Console
 from placer.errors import PlacerError
 from placer.model.host import Topology
 from placer.read.hosts.host import read_topology
-from placer.show.host_data import host_data
-from placer.show.host_picture import draw_host
-from placer.show.host_svg import host_svg
+from placer.show.hosts.data import host_data
+from placer.show.hosts.picture import draw_host
+from placer.show.hosts.svg import host_svg
 from placer.topology.parts import Kind, part_tree
 
 EVERY = 5

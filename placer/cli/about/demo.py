@@ -101,8 +101,8 @@ def _steps(data: Path, folder: Path) -> Iterator[Step]:
 
 def _show(data: Path) -> Step:
     from placer.read.hosts.host import read_topology
-    from placer.show.host_data import host_data
-    from placer.show.host_picture import draw_host
+    from placer.show.hosts.data import host_data
+    from placer.show.hosts.picture import draw_host
 
     path = data / HOST_FILE
     topology = read_topology(path)

@@ -93,7 +93,7 @@ def _refined(topology: Topology, distances: str | None) -> Topology:
 
 
 def _show_topology(topology: Topology, name: str, format: Picture, distances: str | None) -> Answer:
-    from placer.show.host_data import host_data
+    from placer.show.hosts.data import host_data
 
     topology = _refined(topology, distances)
     return Answer(data=lambda: host_data(topology, name), text=_host_text(topology, name, format))
@@ -101,14 +101,14 @@ def _show_topology(topology: Topology, name: str, format: Picture, distances: st
 
 def _host_text(topology: Topology, name: str, format: Picture) -> str | Callable[[Console], None]:
     if format is Picture.DOT:
-        from placer.show.host_dot import host_dot
+        from placer.show.hosts.dot import host_dot
 
         return host_dot(topology, name)
     if format is Picture.SVG:
-        from placer.show.host_svg import host_svg
+        from placer.show.hosts.svg import host_svg
 
         return host_svg(topology, name)
-    from placer.show.host_picture import draw_host
+    from placer.show.hosts.picture import draw_host
 
     return lambda console: draw_host(topology, name, console)
 

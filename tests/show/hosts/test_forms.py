@@ -13,9 +13,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from placer.model.host import Device, Host
 from placer.read.hosts.host import read_topology
-from placer.show.host_data import host_data
-from placer.show.host_dot import host_dot
-from placer.show.host_svg import host_svg
+from placer.show.hosts.data import host_data
+from placer.show.hosts.dot import host_dot
+from placer.show.hosts.svg import host_svg
 
 HOSTILE = 'a"b\\c<d>&e\n\x1b[31m\ud800'
 

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from placer.model.host import Device, Host, NodeKind
 from placer.read.hosts.host import read_topology
-from placer.show.host_picture import draw_host
+from placer.show.hosts.picture import draw_host
 
 Draw = Callable[[Callable[[Console], None]], str]
 
