@@ -116,17 +116,6 @@ def total_score(vms: Mapping[str, VmScore]) -> FleetScore:
     )
 
 
-def vcpu_distances(spec: VmSpec, topology: Topology, vm: PlanVm) -> dict[int, float]:
-    """Return distance(u) of every vCPU of a placed VM, 1 = all its accesses are local."""
-    rows = TopologyRows(topology)
-    access = access_shares(spec, vm)
-    return {
-        vcpu: 1.0 + sum(share * rows.extra(access[number], node) for node, share in rows.node_shares(vm.pins[vcpu]))
-        for number, cell in enumerate(vm.cells)
-        for vcpu in sorted(cell.vcpus)
-    }
-
-
 def access_shares(spec: VmSpec, vm: PlanVm) -> list[NodeShares]:
     """Return, a cell, to which nodes its vCPUs' accesses go: Σ_e T[c][e] s[e][j], a node j."""
     memory = [cell.memory_kib for cell in vm.cells]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -24,7 +24,6 @@ from placer.sweeps.tasks import Variant
 from placer.whatif import edit_hosts as on_hosts
 from placer.whatif import edit_vms as on_vms
 
-HostEdit = Callable[[Host], Host]
 _NAMED = 3
 
 

@@ -61,7 +61,6 @@ class StateModel:
     states: tuple[State, ...] = field(init=False)
     state_of_class: IntArray = field(init=False)
     phantom: BoolArray = field(init=False)
-    real_flavor: BoolArray = field(init=False)
     settles: BoolArray = field(init=False)
     arriving: IntArray = field(init=False)
     demand: IntArray = field(init=False)
@@ -79,7 +78,6 @@ class StateModel:
         """Group classes into states and flatten the shapes."""
         problem = self.problem
         self.phantom = np.array([flavor.phantom for flavor in problem.flavors], dtype=np.bool_)
-        self.real_flavor = ~self.phantom
         self.settles = np.array([flavor.settles for flavor in problem.flavors], dtype=np.bool_)
         self.arriving = np.array(
             [0 if flavor.phantom else flavor.arriving for flavor in problem.flavors], dtype=np.int64

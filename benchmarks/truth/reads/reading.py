@@ -67,7 +67,6 @@ class Host:
     labels: Mapping[str, str]
     devices: Mapping[tuple[str, int | None], int]
     resources: Mapping[str, int]
-    l3_told: bool
     efficiency: frozenset[int] = frozenset()
 
 
@@ -188,7 +187,6 @@ def _host(data: Mapping[str, Any]) -> Host:
         labels=data.get("labels", {}),
         devices=devices,
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
-        l3_told=bool(l3),
         efficiency=cpu_list(data.get("efficiency", "")),
     )
 

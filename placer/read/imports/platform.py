@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,6 @@ class Platform:
         made = entry(**keys)
         made.line = tree.line
         self.vms.append(made)
-
-    def label_hosts(self, label: str, names: Iterable[str]) -> bool:
-        """Give hosts a label; tell whether any of them is known."""
-        known = [self.hosts[name] for name in names if name in self.hosts]
-        for host in known:
-            host.setdefault("labels", LineMap())[label] = "true"
-        return bool(known)
 
     def imported(self, tool: str, source: Path, folder: Path) -> Imported:
         """Return the fleet, with a warning for each thing that was left behind.
