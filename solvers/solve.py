@@ -196,7 +196,7 @@ class _Ladder:
         from solvers.starts.fill_in import fill_in
 
         if self.best.patterns and self.goes_on:
-            found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s)
+            found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s, interrupt=self.interrupt)
             self.rounds += searched
             self.take(found, "linear", "fuller first answer")
 

@@ -193,7 +193,7 @@ class Phase:
             return False
 
         def run(model: cp_model.CpModel) -> Answer:
-            answer = minimised(model, nodes=COVER_NODES, seconds=kit.clock.left_s)
+            answer = minimised(model, nodes=COVER_NODES, seconds=kit.clock.left_s, interrupt=kit.clock.interrupt)
             if not answer.cut:
                 return answer
             kit.clock.cut_round()

@@ -53,9 +53,9 @@ def second_opinion(
     return tuple(out)
 
 
-def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult, constant: int) -> Opinion:
-    low = found.termination.objective_bounds.dual_bound
-    high = found.termination.objective_bounds.primal_bound
+def _judge(goal: str, part: str, claimed: int, found: mathopt.SolveResult | None, constant: int) -> Opinion:
+    bounds = None if found is None else found.termination.objective_bounds
+    low, high = (-math.inf, math.inf) if bounds is None else (bounds.dual_bound, bounds.primal_bound)
     bound = None if math.isinf(low) or math.isnan(low) else math.ceil(low - ROUNDING) + constant
     verdict: Literal["confirmed", "refuted", "open"] = "open"
     if not math.isinf(high) and round(high) + constant < claimed:

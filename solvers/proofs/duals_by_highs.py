@@ -135,6 +135,10 @@ def least_costs(model: StateModel, duals: Duals) -> tuple[list[int | None], bool
         program, variables = mathopt_model(source)
         program.minimize(expression(total, variables))
         found = run_highs(program, STATE_LIMIT_S)
+        if found is None:
+            out.append(None)
+            finished = False
+            continue
         low = found.termination.objective_bounds.dual_bound
         finished = finished and found.termination.reason is mathopt.TerminationReason.OPTIMAL
         out.append(math.floor(low - SLACK * abs(low)) + total.constant if math.isfinite(low) else None)

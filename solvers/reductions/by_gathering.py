@@ -46,7 +46,7 @@ class ByGathering:
         """Return an answer near one of the problem without rules, merged; None where groups could not be gathered."""
         if not self.clock.next_round():
             return None
-        near = gathered(self.problem, merged, counts, seconds=self.clock.left_s)
+        near = gathered(self.problem, merged, counts, clock=self.clock)
         if near is None:
             self.clock.cut_round()
             return None

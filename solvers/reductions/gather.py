@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from solvers.backends.cpsat_rows import RowWriter, Sum
 from solvers.backends.highs import minimised
+from solvers.clock import Clock
 from solvers.problem import CrossRule, Problem
 from solvers.reductions.lots import Lot, Lots
 from solvers.reductions.merged import Merged
@@ -41,7 +42,7 @@ def can_gather(problem: Problem) -> bool:
     )
 
 
-def gathered(problem: Problem, merged: Merged | None, found: Result, *, seconds: float) -> Result | None:
+def gathered(problem: Problem, merged: Merged | None, found: Result, *, clock: Clock) -> Result | None:
     """Return an answer to the problem without its rules, merged, as one of the problem: every member that has a place
     has it in its group's domain, others are left out. None where none was found in time.
 
@@ -56,7 +57,7 @@ def gathered(problem: Problem, merged: Merged | None, found: Result, *, seconds:
     alike = _alike(lots)
     if (len(lots.lots) + len(alike)) * lots.cells > LARGEST:
         return None
-    return _Gathering(lots=lots, alike=alike).solve(seconds)
+    return _Gathering(lots=lots, alike=alike).solve(clock)
 
 
 def _alike(lots: Lots) -> Mapping[Need, Sequence[CrossRule]]:
@@ -81,10 +82,10 @@ class _Gathering:
     _hosts: dict[tuple[Lot, int], int] = field(default_factory=dict)
     _groups: dict[tuple[Need, int], int] = field(default_factory=dict)
 
-    def solve(self, seconds: float) -> Result | None:
+    def solve(self, clock: Clock) -> Result | None:
         """Return the answer with names."""
         self._write()
-        answer = minimised(self.writer.model, nodes=NODES, seconds=seconds)
+        answer = minimised(self.writer.model, nodes=NODES, seconds=clock.left_s, interrupt=clock.interrupt)
         return None if answer.values is None or answer.cut else self._read(answer.values)
 
     def _write(self) -> None:

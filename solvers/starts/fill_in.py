@@ -16,7 +16,7 @@ from solvers.backends.highs import expression, mathopt_model, run_highs
 from solvers.evaluate import evaluate, violations
 from solvers.exact.model import ExactModel
 from solvers.problem import IntArray, Problem
-from solvers.result import Result
+from solvers.result import Interrupt, Result
 
 COUNTS = 2_500
 """Most counts (hosts x placements) of the cheapest placements."""
@@ -26,10 +26,12 @@ ALIKE = 3
 """VMs of a flavor, on average, from which on counting them pays."""
 
 
-def fill_in(problem: Problem, first: Result, *, time_limit_s: float) -> tuple[Result, bool]:
+def fill_in(
+    problem: Problem, first: Result, *, time_limit_s: float, interrupt: Interrupt | None = None
+) -> tuple[Result, bool]:
     """Return an answer that leaves fewer VMs out than the first one, or the first one; and whether there was a search.
 
-    A search that the wall clock cuts off counts as never begun.
+    A search that the wall clock or an interrupt cuts off counts as never begun.
     """
     short = [number for number, objective in enumerate(problem.objectives) if objective.unplaced is not None]
     few = _counts(problem) <= COUNTS and int(problem.demand().sum()) >= ALIKE * len(problem.flavors)
@@ -44,8 +46,8 @@ def fill_in(problem: Problem, first: Result, *, time_limit_s: float) -> tuple[Re
     for number in range(short[-1] + 1):
         goal = expression(source.objectives[number], variables)
         model.minimize(goal)
-        found = run_highs(model, time_limit_s, node_limit=nodes)
-        if found.termination.limit is mathopt.Limit.TIME:
+        found = run_highs(model, time_limit_s, node_limit=nodes, interrupt=interrupt)
+        if found is None or found.termination.limit is mathopt.Limit.TIME:
             return first, False
         if not found.solutions or found.solutions[0].primal_solution is None:
             break

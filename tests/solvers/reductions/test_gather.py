@@ -71,7 +71,7 @@ def test_members_have_their_place_in_one_domain_or_none(seed: int) -> None:
     """What is gathered keeps the rules on the hosts that the answer uses; only members may be left out."""
     problem = fleet(seed)
     merged, counts = counted(problem)
-    found = gathered(problem, merged, counts, seconds=20.0)
+    found = gathered(problem, merged, counts, clock=Clock(Limits(time_limit_s=20.0), Interrupt()))
     assert found is not None
     assert violations(problem, found.patterns, found.unplaced) == []
     assert not found.unplaced[4] and not found.unplaced[5]
@@ -173,7 +173,7 @@ def test_more_members_than_places_leave_none_to_others(seed: int) -> None:
     small = tuple(replace(one, capacity=np.array([2], dtype=np.int64)) for one in problem.classes)
     crowded = replace(problem, flavors=tuple(many), classes=small)
     merged, counts = counted(crowded)
-    found = gathered(crowded, merged, counts, seconds=20.0)
+    found = gathered(crowded, merged, counts, clock=Clock(Limits(time_limit_s=20.0), Interrupt()))
     assert found is not None and any(counts.unplaced)
     assert all(count > 0 for pattern in found.patterns for _, count in pattern.placements)
     assert not violations(crowded, found.patterns, found.unplaced)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
@@ -16,7 +17,7 @@ from solvers.reductions.by_gathering import is_uneven
 from solvers.reductions.gather import can_gather, gathered
 from solvers.reductions.loosened import loosened
 from solvers.reductions.merged import Merged
-from solvers.result import Limits
+from solvers.result import Interrupt, Limits
 from solvers.solve import solve
 
 ALIKE, APART, HERE, GROUP, LARGE = range(5)
@@ -97,7 +98,7 @@ def test_names_keep_what_the_counts_do_not_know(seed: int) -> None:
     merged = Merged.of(loose(problem))
     assert merged is not None
     counts = solve(merged.problem, limits=Limits(time_limit_s=20, rounds=20))
-    found = gathered(problem, merged, counts, seconds=20.0)
+    found = gathered(problem, merged, counts, clock=Clock(Limits(time_limit_s=20.0), Interrupt()))
     assert found is not None
     assert violations(problem, found.patterns, found.unplaced) == []
     placed: Counter[int] = Counter()
