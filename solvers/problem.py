@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -298,7 +298,10 @@ class MoveBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """All of it. Demand of flavor f: `arriving` VMs that may stay out, plus all content, which may not."""
+    """All of it. Demand of flavor f: `arriving` VMs that may stay out, plus all content, which may not.
+
+    `found` keeps what was worked out of this problem, for whoever asks again; a changed copy begins with nothing.
+    """
 
     flavors: tuple[Flavor, ...]
     shapes: tuple[Shape, ...]
@@ -306,6 +309,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     rules: tuple[CrossRule, ...] = ()
     budget: MoveBudget = field(default_factory=MoveBudget)
+    found: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit each other: a fault of the caller."""

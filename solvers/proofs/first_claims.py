@@ -13,6 +13,7 @@ from solvers.problem import Problem
 from solvers.proofs.broken_floor import broken_floor, mending_moves
 from solvers.proofs.excess_floor import excess_floor
 from solvers.proofs.floors import arrivals_floor, emptying_floor, leaving_floor, load_floor, saving_floor
+from solvers.proofs.load_prices import priced
 from solvers.result import Result
 
 
@@ -65,7 +66,10 @@ def plain_floor(problem: Problem, objective: Objective, *, known: bool = True) -
     """Return what costs that are never negative prove by themselves, and how little few moves can change; what the
     least place of a VM costs is `known` only where all places are.
     """
-    floor = sum(one(problem, objective) for one in (saving_floor, load_floor, excess_floor)) if known else 0
+    floor = 0
+    if known:
+        loads = max((load_floor(problem, objective), *(one.floor for one in priced(problem, objective))))
+        floor = saving_floor(problem, objective) + loads + excess_floor(problem, objective)
     floor += emptying_floor(problem, objective) + broken_floor(problem, objective)
     return floor, "what the moves allowed can save at most" if floor else "no cost is negative"
 
