@@ -232,7 +232,7 @@ def over(fleet: Fleet, rule: Rule, domain: Hashable, count: Counter[Hashable], o
         case RuleKind.SPREAD:
             return min(rule.domains_used, count.total()) - len(count)
         case RuleKind.EVEN:
-            counts = [count[domain] for domain in _open_domains(fleet, rule)]
+            counts = [count[domain] for domain in open_domains(fleet, rule)]
             return max(counts) - min(counts) - rule.skew if counts else 0
         case RuleKind.ANTI_AFFINITY:
             return count[domain] - rule.max_per
@@ -264,7 +264,7 @@ def size_of(fleet: Fleet, rule: Rule, vm: int) -> int:
     return spec.vcpus if rule.of == "vcpus" else -(-spec.memory_kib // 1024)
 
 
-def _open_domains(fleet: Fleet, rule: Rule) -> Iterable[Hashable]:
+def open_domains(fleet: Fleet, rule: Rule) -> Iterable[Hashable]:
     """Return the domains that an even rule compares: of hosts that work and are not to be emptied."""
     hosts = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
     return dict.fromkeys(domain for host in hosts for domain in host_domains(rule, host))

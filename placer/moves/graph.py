@@ -67,11 +67,11 @@ def stuck_for_good(board: Board, tasks: Sequence[Task]) -> list[Task]:
         for host in awake:
             rest = []
             for task in queues.get(host, ()):
-                if board.fits(host, task.name, task.change(board).gain, exact=False):
+                if board.fits(host, task.name, task.change(board).gain, exact=False, monotone=True):
                     if task.source is not None:
                         board.add(task.source[0].host, task.name, task.source[1], -1)
                         again[task.source[0].host] = None
-                        if task.source[1].marks:
+                        if board.rules.ties(task.name):
                             again.update(dict.fromkeys(queues))
                 else:
                     rest.append(task)
@@ -168,7 +168,7 @@ def search(
             if position == 1:
                 continue
             now = places[number][position]
-            if _fits(board, task, now):
+            if _fits(board, task, now, monotone=parking is None):
                 offer(here, number, 1, 0)
             elif position == 0 and task.source is not None and not task.parked:
                 if parking is None:
@@ -206,10 +206,10 @@ def _put(board: Board, task: Task, where: Where, sign: int) -> None:
         board.add(where[0].host, task.name, where[1], sign)
 
 
-def _fits(board: Board, task: Task, now: Where) -> bool:
+def _fits(board: Board, task: Task, now: Where, *, monotone: bool) -> bool:
     topology = board.fleet.host_by_name[task.host].topology
     kind = task.kind
     if now is not None and task.source is not None and now[0].host != task.source[0].host and kind.in_host:
         kind = StepKind.MIGRATE
     gain = transition(kind, task.vm.spec, topology, now, task.target).gain
-    return board.fits(task.host, task.name, gain, exact=False)
+    return board.fits(task.host, task.name, gain, exact=False, monotone=monotone)

@@ -143,7 +143,7 @@ class Wave:
     ----------
     before, after : cpusets of shared vCPUs to narrow before the wave, and to widen once it is done.
     minutes : copying time at the bandwidth given, of the busiest host; None where no bandwidth is given.
-    complete : no VM is put aside or on passing CPUs after it: here one may stop.
+    complete : no VM is put aside or on passing CPUs after it, and no rule is broken for a while: here one may stop.
     """
 
     steps: tuple[Step, ...]
@@ -187,6 +187,36 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A rule that held, or was broken less, and is broken on the way: from the beginning of wave `first` to the end of
+    wave `last`.
+
+    Attributes
+    ----------
+    minutes : of copying in these waves; None where no bandwidth is given.
+    by_any : every order of the moves breaks it. Else none was found that keeps it.
+    mended : it is as good as at the start after wave `last`.
+    """
+
+    rule: str
+    first: int
+    last: int
+    minutes: float | None
+    by_any: bool
+    mended: bool = True
+
+    def __str__(self) -> str:
+        """Say so in a sentence."""
+        when = f"in wave {self.first}" if self.first == self.last else f"from wave {self.first} to wave {self.last}"
+        if self.minutes is not None:
+            when += f" ({self.minutes:.1f} minutes of copying)"
+        if not self.mended:
+            when += " and afterwards, since not all of the moves can be made"
+        why = "every order of these moves breaks it" if self.by_any else "no order was found that keeps it"
+        return f"rule {self.rule!r} is broken {when}: {why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveLimits:
     """How much may be under way at once on a host, coming and going together; and the speed of a host's network.
 
@@ -208,6 +238,7 @@ class Schedule:
     parking_moves : moves beyond the plan's, of VMs put aside.
     parking_bound : no order has fewer.
     blocked : VMs for which no order was found; then the waves are those that can be made all the same.
+    broken : rules that are worse on the way than at the start, and for how long; all others hold at every step.
     remaining : steps left out by a window, in order; empty where all are in `waves`.
     notes : what a person should know, in plain sentences.
     """
@@ -217,6 +248,7 @@ class Schedule:
     parking_bound: int = 0
     cycles: tuple[Cycle, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    broken: tuple[Broken, ...] = ()
     remaining: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from placer.measure.sets_taken import taken_by
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import PlanCell, PlanVm
-from placer.model.rules import Rule, RuleKind
 from placer.model.sets import known_nodes
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 from placer.moves.floating import floating_vcpus
@@ -37,8 +37,6 @@ class Key(NamedTuple):
 
 SetKey = tuple[Literal["memory", "shared"], frozenset[int], int | None]
 """Memory of a page size, or shared vCPUs, that may be on any of some nodes."""
-Pair = tuple[int, Hashable]
-"""A rule of the fleet, and one of its domains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class Claims:
 
     `amounts` add up; "cpus" counts CPUs for dedicated use on a node, known by number or not. `own` are CPUs that
     nobody else may use, `idle` those that nobody may. `shared` are shared vCPUs a node. `sets` is what may be on any of
-    several nodes: nobody knows where. `floats` are the shared vCPUs by the nodes over whose CPUs they float. `marks`
-    are the domains of anti-affinity rules that the VM is in.
+    several nodes: nobody knows where. `floats` are the shared vCPUs by the nodes over whose CPUs they float. `nodes`
+    and `caches` are the nodes and L3 domains that it counts on for rules: of its CPUs, or all that these may be in.
     """
 
     amounts: Mapping[Key, int] = field(default_factory=dict)
@@ -57,7 +55,8 @@ class Claims:
     shared: Mapping[int, float] = field(default_factory=dict)
     sets: Mapping[SetKey, int] = field(default_factory=dict)
     floats: Mapping[tuple[int, ...], frozenset[int]] = field(default_factory=dict)
-    marks: frozenset[Pair] = frozenset()
+    nodes: frozenset[int] = frozenset()
+    caches: frozenset[int] = frozenset()
 
 
 NOTHING = Claims()
@@ -101,10 +100,10 @@ def place_planned(vm: Vm, planned: PlanVm, topology: Topology) -> Place:
 
 @dataclass(slots=True)
 class ClaimMaker:
-    """Makes claims; `rules_of` maps a VM's name to the anti-affinity rules that it is in."""
+    """Makes claims; with `domains` they say on which nodes and L3 domains a VM is, which rules may ask."""
 
     fleet: Fleet
-    rules_of: Mapping[str, Sequence[int]]
+    domains: bool = False
     _known: dict[tuple[str, int], tuple[Place, Claims]] = field(default_factory=dict)
     # The place is kept beside what was worked out for it: else another object could come to have its identity.
     _alike: dict[Hashable, tuple[Place, Claims]] = field(default_factory=dict)
@@ -129,8 +128,6 @@ class ClaimMaker:
     def _shared_claims(self, vm: Vm, place: Place) -> Claims:
         """Return what a VM takes, worked out once for VMs of one spec that share cells and pins on hosts alike."""
         host = self.fleet.host_by_name[place.host]
-        if self.rules_of.get(vm.name):
-            return self._claims(vm, host, place)
         sets = (id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus)
         pins = id(place.pins) if place.pins else None
         known = (place.nodes, place.bound, id(place.cells), pins, place.emulator, place.devices, place.addresses)
@@ -140,8 +137,9 @@ class ClaimMaker:
         return self._alike[key][1]
 
     def _claims(self, vm: Vm, host: Host, place: Place) -> Claims:
+        nodes, caches = self._domains(vm, host, place) if self.domains else (NOBODY, NOBODY)
         if place.bound:
-            return self._loose(vm, host, place)
+            return dataclasses.replace(self._loose(vm, host, place), nodes=nodes, caches=caches)
         amounts: Counter[Key] = Counter()
         planned = PlanVm(name=vm.name, host=place.host, cells=place.cells, pins=place.pins, emulator=place.emulator)
         if place.cells:
@@ -157,7 +155,8 @@ class ClaimMaker:
             idle=idle,
             shared=_shared(vm.spec, host.topology, place),
             floats=floating_vcpus(vm, host.topology, place),
-            marks=frozenset(self._marks(vm, host, place)),
+            nodes=nodes,
+            caches=caches,
         )
 
     def _loose(self, vm: Vm, host: Host, place: Place) -> Claims:
@@ -193,7 +192,6 @@ class ClaimMaker:
             shared=shared,
             sets=dict(sets),
             floats=floating_vcpus(vm, host.topology, place),
-            marks=frozenset(self._marks(vm, host, place)),
         )
 
     def _things(self, spec: VmSpec, host: Host, place: Place, amounts: Counter[Key]) -> None:
@@ -218,28 +216,20 @@ class ClaimMaker:
             for part in parts:
                 amounts[Key("resource", part, name)] += -(-amount // len(parts))
 
-    def _marks(self, vm: Vm, host: Host, place: Place) -> Iterable[Pair]:
-        for number in self.rules_of.get(vm.name, ()):
-            for domain in _domains(self.fleet.rules[number], host, place):
-                yield number, domain
-
-
-def _domains(rule: Rule, host: Host, place: Place) -> Iterable[Hashable]:
-    """Return the domains of a rule's scope that a place is in; where nodes or CPUs are not known, all it may be in."""
-    if rule.scope == "host":
-        return (host.name,)
-    topology = host.topology
-    if rule.scope not in ("node", "l3"):
-        value = rule.domain_of(host.name, host.labels)
-        return () if value is None else (value,)
-    nodes = set(place.nodes if place.nodes is not None else topology.node_ids)
-    if rule.scope == "node":
-        return {(host.name, node) for node in nodes}
-    cpus: set[int] = set().union(*place.pins.values())
-    if not cpus:
-        cpus = {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
-    where = topology.l3_domain_of_cpu
-    return {(host.name, where[cpu]) for cpu in cpus if cpu in where}
+    @staticmethod
+    def _domains(vm: Vm, host: Host, place: Place) -> tuple[frozenset[int], frozenset[int]]:
+        """Return the nodes and L3 domains of a VM's CPUs; where not all are known, all that these may be in."""
+        topology = host.topology
+        cpus: frozenset[int] = frozenset().union(*place.pins.values())
+        nodes = frozenset(topology.node_of_cpu[cpu] for cpu in cpus if cpu in topology.node_of_cpu)
+        if len(place.pins) < vm.spec.vcpus:
+            loose = as_now(vm, host) if place.bound else None
+            bound = cpus if loose is None else frozenset().union(*loose.pins.values())
+            nodes = frozenset(topology.node_of_cpu[cpu] for cpu in bound if cpu in topology.node_of_cpu)
+            nodes = frozenset(place.nodes) if place.nodes is not None else nodes or frozenset(topology.node_ids)
+            cpus = cpus | {cpu for cpu, node in topology.node_of_cpu.items() if node in nodes}
+        where = topology.l3_domain_of_cpu
+        return nodes, frozenset(where[cpu] for cpu in cpus if cpu in where)
 
 
 def _cpus(vm: Vm, host: Host, planned: PlanVm) -> tuple[frozenset[int], frozenset[int]]:
@@ -348,14 +338,16 @@ def transition(
             idle=after.idle - before.idle,
             shared={node: -count for node, count in shared.items() if count < 0},
             sets={key: amount for key, amount in sets.items() if amount},
-            marks=after.marks - before.marks,
+            nodes=after.nodes,
+            caches=after.caches,
         ),
         drop=Claims(
             amounts=less,
             own=before.own - after.own,
             idle=before.idle - after.idle,
             shared={node: count for node, count in shared.items() if count > 0},
-            marks=before.marks - after.marks,
+            nodes=before.nodes,
+            caches=before.caches,
         ),
     )
 
@@ -372,13 +364,3 @@ def _kept_memory(spec: VmSpec, topology: Topology, old: Place, new: Place) -> Co
             if pool == other:
                 kept[Key("memory", pool[0], page_kib=pool[1])] += min(kib, more)
     return kept
-
-
-def tied_rules(fleet: Fleet, members: Sequence[Sequence[int]]) -> dict[str, list[int]]:
-    """Return a VM's name -> the anti-affinity rules that it is in; `members` are VMs by rule."""
-    found: dict[str, list[int]] = {}
-    for number, rule in enumerate(fleet.rules):
-        if rule.kind is RuleKind.ANTI_AFFINITY and not rule.is_soft:
-            for vm in members[number]:
-                found.setdefault(fleet.vms[vm].name, []).append(number)
-    return found

@@ -7,6 +7,7 @@ taken are passed over other ones, and as few VMs as can be found are put aside f
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,11 +18,13 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
 from placer.model.units import count
 from placer.model.vm import Vm
+from placer.moves.broken import broken_rules
 from placer.moves.cores import apart_bound
 from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
-from placer.moves.model import Blocked, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
+from placer.moves.kept_rules import KeptRules
+from placer.moves.model import Blocked, Broken, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
 from placer.moves.park import Parking
-from placer.moves.places import ClaimMaker, place_planned, tied_rules
+from placer.moves.places import NOTHING, ClaimMaker, Claims, place_planned
 from placer.moves.state import Board, blockers
 from placer.moves.untie import Untier
 from placer.moves.waves import Task, Waves
@@ -57,17 +60,19 @@ def schedule_moves(
     cycles = start.cycles()
     bound = sum(cycle.fewest_parkings for cycle in cycles)
     best = start.attempt(limits, None)
-    if (best.blocked or best.parking_moves > bound) and len(start.tasks) <= TRIED_AGAIN_TASKS:
+    if (_falls_short(best) or best.parking_moves > bound) and len(start.tasks) <= TRIED_AGAIN_TASKS:
         for seed in range(TRIED_AGAIN):
             other = start.attempt(limits, seed)
             if _rank(other) < _rank(best):
                 best = other
-            if not best.blocked and best.parking_moves == bound:
+            if not _falls_short(best) and best.parking_moves == bound:
                 break
-    if best.blocked or best.parking_moves > bound:
+    if _falls_short(best) or best.parking_moves > bound:
         searched = start.searched(limits)
         if searched is not None and _rank(searched) < _rank(best):
             best = searched
+    if any(not rule.by_any for rule in best.broken):
+        bound = min(bound, best.parking_moves)
     best = replace(best, parking_bound=bound, cycles=cycles, notes=tuple(start.notes()))
     return best if window_minutes is None else _cut(best, window_minutes)
 
@@ -81,8 +86,14 @@ def cyclic_moves(fleet: Fleet, plan: Plan) -> tuple[Cycle, ...]:
     return _Start.of(fleet, plan).cycles()
 
 
-def _rank(schedule: Schedule) -> tuple[int, int, int]:
-    return len(schedule.blocked), schedule.parking_moves, len(schedule.waves)
+def _falls_short(schedule: Schedule) -> bool:
+    """Tell whether VMs have no order, or a rule is broken that another order might keep."""
+    return bool(schedule.blocked) or any(not rule.by_any for rule in schedule.broken)
+
+
+def _rank(schedule: Schedule) -> tuple[int, int, int, int]:
+    broken = sum(not rule.by_any for rule in schedule.broken)
+    return len(schedule.blocked), broken, schedule.parking_moves, len(schedule.waves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +105,11 @@ class _Start:
     maker: ClaimMaker
     residents: dict[str, list[tuple[str, Place]]]
     tasks: tuple[Task, ...]
+    changing: Sequence[int]
 
     @classmethod
     def of(cls, fleet: Fleet, plan: Plan) -> _Start:
         index = rule_index(fleet)
-        maker = ClaimMaker(fleet=fleet, rules_of=tied_rules(fleet, index.vms))
         planned = plan.vm_by_name
         strangers = [name for name in planned if name not in fleet.vm_by_name]
         strangers += sorted({vm.host for vm in plan.vms if vm.host not in fleet.host_by_name})
@@ -106,12 +117,19 @@ class _Start:
             raise InputError(
                 f"the plan names {strangers[0]!r}, which the fleet lacks", cure="give the plan's own fleet"
             )
+        kinds = {
+            vm.name: kind
+            for vm in fleet.vms
+            if vm.name in planned and (kind := _kind(vm, planned[vm.name], is_present(fleet, vm))) is not None
+        }
+        changing = [number for number, vm in enumerate(fleet.vms) if vm.name in kinds]
+        maker = ClaimMaker(fleet=fleet, domains=KeptRules.of(fleet, index, changing).needs_nodes)
         residents: dict[str, list[tuple[str, Place]]] = {}
         tasks = []
         for vm in fleet.vms:
             target = planned.get(vm.name)
             present = is_present(fleet, vm)
-            kind = None if target is None else _kind(vm, target, present)
+            kind = kinds.get(vm.name)
             now = None
             if present:
                 # A VM that stays is taken as planned: the plan knows its devices.
@@ -127,17 +145,26 @@ class _Start:
                         target=(place, maker.claims(vm, place)),
                     )
                 )
-        return cls(fleet, index, maker, residents, tuple(tasks))
+        return cls(fleet, index, maker, residents, tuple(tasks), changing)
 
     def board(self) -> Board:
         """Return the fleet as it is before anything is done."""
-        board = Board(fleet=self.fleet, maker=self.maker, residents=self.residents)
-        where = {name: place for places in self.residents.values() for name, place in places}
-        for name in self.maker.rules_of:
-            if name in where:
-                board.count_marks(name, self.maker.claims(self.fleet.vm_by_name[name], where[name]))
-        board.set_mark_limits()
-        return board
+        return Board(fleet=self.fleet, maker=self.maker, residents=self.residents, rules=self.rules())
+
+    def rules(self) -> KeptRules:
+        """Return the rules that the steps are to keep, with every VM where it is at the start."""
+        rules = KeptRules.of(self.fleet, self.index, self.changing)
+        for host, there in self.residents.items():
+            for name, place in there:
+                if rules.ties(name):
+                    nodes = rules.needs_nodes
+                    rules.add(name, host, self.maker.claims(self.fleet.vm_by_name[name], place) if nodes else NOTHING)
+        rules.begin()
+        return rules
+
+    def ends(self) -> dict[str, tuple[str, Claims]]:
+        """Return where the VMs that change are in the end, and what they take there."""
+        return {task.name: (task.host, task.target[1]) for task in self.tasks}
 
     def attempt(self, limits: MoveLimits, seed: int | None) -> Schedule:
         """Return a schedule; with a seed steps that could go at the same time are tried in another order."""
@@ -156,18 +183,50 @@ class _Start:
         left = [task for task in tasks if task not in large]
         untier = Untier(board=board, waves=waves, parking=Parking(board=board, index=self.index))
         left = waves.run([task for task in left if task.kind.in_host]) + [t for t in left if not t.kind.in_host]
+        left = self._to_the_end(waves, untier, left)
+        return self._schedule(untier, [_too_large(task, limits) for task in large], left)
+
+    def _to_the_end(self, waves: Waves, untier: Untier, left: list[Task]) -> list[Task]:
+        """Make waves until nothing is left that can be made; return what is left.
+
+        Rules that every order breaks are given up when nothing else can go, and others when no VM put aside helps.
+        """
+        board = waves.board
+        never = board.rules.never_kept(self.ends())
         while left:
             left = waves.run(left)
-            if left:
-                more = untier.untie(left)
-                if more is None:
-                    break
+            if not left:
+                break
+            waiting = [rules for task in left if (rules := _rules_lacking(board, task))]
+            given = never & set[int]().union(*waiting)
+            more = None if given else untier.untie(left)
+            if more is not None:
                 left = more
-        blocked = [_too_large(task, limits) for task in large] + [_blocked(board, task) for task in left]
+                continue
+            if not given and waiting:
+                # That which most wait for, with nothing else in their way.
+                votes = Counter(rule for rules in waiting for rule in rules if len(rules) == 1) or Counter(waiting[0])
+                given = {min(votes, key=lambda rule: (-votes[rule], rule))}
+            if not given:
+                break
+            board.rules.given_up |= given
+        return left
+
+    def _schedule(self, untier: Untier, blocked: Sequence[Blocked], left: Sequence[Task]) -> Schedule:
+        """Return what waves were made, and what is wrong with them."""
+        board, waves = untier.board, untier.waves.waves
+        broken: tuple[Broken, ...] = ()
+        if board.rules.given_up:
+            rules = self.rules()
+            never = rules.never_kept(self.ends())
+            rules.given_up = set(board.rules.given_up)
+            broken = broken_rules(rules, self.maker, waves, never)
+        blocked = [*blocked, *(_blocked(board, task) for task in left)]
         return Schedule(
-            waves=_marked(waves.waves),
+            waves=_marked(waves, broken),
             parking_moves=untier.parked,
             blocked=tuple(sorted(blocked, key=lambda entry: entry.vm)),
+            broken=broken,
         )
 
     def searched(self, limits: MoveLimits) -> Schedule | None:
@@ -197,17 +256,7 @@ class _Start:
                     return None
         waves.close()
         left += [task for task in done.values() if task is not None]
-        while left:
-            left = waves.run(left)
-            more = untier.untie(left) if left else []
-            if more is None:
-                break
-            left = more
-        return Schedule(
-            waves=_marked(waves.waves),
-            parking_moves=untier.parked,
-            blocked=tuple(sorted((_blocked(board, task) for task in left), key=lambda entry: entry.vm)),
-        )
+        return self._schedule(untier, (), self._to_the_end(waves, untier, left))
 
     def cycles(self) -> tuple[Cycle, ...]:
         """Return the cycles, each with how many VMs must be put aside at least."""
@@ -293,17 +342,24 @@ def _blocked(board: Board, task: Task) -> Blocked:
     return Blocked(vm=task.name, target=task.host, reason=reason, by=names)
 
 
-def _marked(waves: Sequence[Wave]) -> tuple[Wave, ...]:
-    """Say of every wave whether one may stop after it: nobody is put aside or on passing CPUs then."""
+def _rules_lacking(board: Board, task: Task) -> set[int]:
+    return board.rules_lacking(task.host, task.name, task.change(board).gain)
+
+
+def _marked(waves: Sequence[Wave], broken: Sequence[Broken]) -> tuple[Wave, ...]:
+    """Say of every wave whether one may stop after it: nobody is put aside or on passing CPUs then, and no rule is
+    broken that a later wave mends.
+    """
     astray: set[str] = set()
     found = []
-    for wave in waves:
+    for number, wave in enumerate(waves, start=1):
         for step in wave.steps:
             if step.parking or step.passing:
                 astray.add(step.vm)
             else:
                 astray.discard(step.vm)
-        found.append(replace(wave, complete=not astray))
+        amiss = any(rule.first <= number < rule.last for rule in broken)
+        found.append(replace(wave, complete=not astray and not amiss))
     return tuple(found)
 
 

@@ -14,8 +14,9 @@ from placer.model.host import Host
 from placer.model.memory_room import memory_room
 from placer.model.sets import known_nodes
 from placer.model.units import format_kib
+from placer.moves.kept_rules import KeptRules, Pair
 from placer.moves.model import Place
-from placer.moves.places import ClaimMaker, Claims, Key, Pair, SetKey
+from placer.moves.places import ClaimMaker, Claims, Key, SetKey
 from placer.planning.compile.loose import unions_of
 from placer.planning.compile.rows import PLENTY
 
@@ -127,7 +128,7 @@ class HostState:
 
 @dataclass(slots=True)
 class Board:
-    """Host states, made when they are first looked at, and how many VMs each domain of a rule holds.
+    """Host states, made when they are first looked at, and the rules that tie VMs.
 
     `residents` maps a host to its VMs at the start, each with its place. With `exact` off CPUs are only counted, as if
     every VM could be pinned anywhere on its nodes. `version` changes with every change.
@@ -136,9 +137,8 @@ class Board:
     fleet: Fleet
     maker: ClaimMaker
     residents: Mapping[str, Sequence[tuple[str, Place]]]
+    rules: KeptRules
     hosts: dict[str, HostState] = field(default_factory=dict)
-    marks: dict[Pair, Counter[str]] = field(default_factory=dict)
-    mark_limit: dict[Pair, int] = field(default_factory=dict)
     version: int = 0
     _rooms: dict[tuple[int, int, float], dict[Key, int]] = field(default_factory=dict)
 
@@ -198,36 +198,31 @@ class Board:
             found[Key("resource", None, name)] = amount
         return found
 
-    def count_marks(self, vm: str, claims: Claims) -> None:
-        """Count a VM of the start in the domains of its rules."""
-        for pair in claims.marks:
-            self.marks.setdefault(pair, Counter())[vm] += 1
-
-    def set_mark_limits(self) -> None:
-        """Take what the domains hold now as the start: no step may make a broken rule worse."""
-        for pair, members in self.marks.items():
-            self.mark_limit[pair] = max(self.fleet.rules[pair[0]].max_per, len(members))
-
     def add(self, host: str, vm: str, claims: Claims, sign: int = 1) -> None:
         """Take what a VM claims of a host, or give it back (`sign` −1)."""
         self.version += 1
         _add(self.state(host), vm, claims, sign)
-        for pair in claims.marks:
-            members = self.marks.setdefault(pair, Counter())
-            members[vm] += sign
-            if not members[vm]:
-                del members[vm]
+        self.rules.add(vm, host, claims, sign)
 
-    def fits(self, host: str, vm: str, gain: Claims, *, exact: bool = True) -> bool:
-        """Tell whether a host can give a VM this as well as all that it gives now."""
-        return next(self._lacks(host, vm, gain, exact), None) is None
+    def fits(self, host: str, vm: str, gain: Claims, *, exact: bool = True, monotone: bool = False) -> bool:
+        """Tell whether a host can give a VM this as well as all that it gives now, and every rule be kept.
+
+        With `monotone` rules that a VM may keep by being somewhere are left out, so that other VMs may be thought away.
+        """
+        return next(self._lacks(host, vm, gain, exact, monotone), None) is None
 
     def lacks(self, host: str, vm: str, gain: Claims, *, exact: bool = True) -> list[tuple[str, set[str]]]:
         """Return what a host lacks for a step: in words, each with the VMs that have it."""
         found = self._lacks(host, vm, gain, exact)
         return [(self._words(host, lack), self._in_the_way(host, lack) - {vm}) for lack in found]
 
-    def _lacks(self, host: str, vm: str, gain: Claims, exact: bool) -> Iterator[Lack]:
+    def rules_lacking(self, host: str, vm: str, gain: Claims) -> set[int]:
+        """Return the rules that a step would break, where it lacks nothing else; none where it does."""
+        found = list(self._lacks(host, vm, gain, exact=False))
+        rules = {lack.pair[0] for lack in found if lack.pair is not None}
+        return rules if all(lack.pair is not None for lack in found) else set()
+
+    def _lacks(self, host: str, vm: str, gain: Claims, exact: bool, monotone: bool = False) -> Iterator[Lack]:
         state = self.state(host)
         for key, amount in gain.amounts.items():
             if amount > 0 and state.used[key] + amount > state.most(key):
@@ -239,12 +234,8 @@ class Board:
                 if state.shortage(node, count, cpus) > max(TOLERANCE, state.short.get(node, 0.0)):
                     yield Lack(kind="shared", key=Key("cpus", node))
         yield from _set_lacks(state, gain)
-        for pair in gain.marks:
-            members = self.marks.get(pair)
-            if members and vm not in members:
-                most = self.mark_limit.get(pair, self.fleet.rules[pair[0]].max_per)
-                if len(members) >= most:
-                    yield Lack(kind="rule", pair=pair)
+        for pair in self.rules.broken_by(vm, host, gain, monotone=monotone):
+            yield Lack(kind="rule", pair=pair)
         if exact:
             taken = frozenset(self._clashes(state, vm, gain))
             if taken:
@@ -263,8 +254,7 @@ class Board:
         if lack.kind == "pins":
             return f"host {host!r}: CPUs {format_cpuset(lack.cpus)} are taken"
         if lack.pair is not None:
-            number, domain = lack.pair
-            return f"rule {self.fleet.rules[number].label!r}: {domain!r} holds as many of its VMs as it may"
+            return self.rules.words(lack.pair)
         where = f"host {host!r}" if key.node is None else f"host {host!r}, node {key.node}"
         if lack.kind == "set":
             where += f", nodes {format_cpuset(lack.nodes)}"
@@ -286,7 +276,7 @@ class Board:
     def _in_the_way(self, host: str, lack: Lack) -> set[str]:
         state = self.state(host)
         if lack.pair is not None:
-            return set(self.marks[lack.pair])
+            return self.rules.holders(lack.pair)
         if lack.kind == "pins":
             found: set[str] = set()
             for cpu in lack.cpus:

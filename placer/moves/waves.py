@@ -118,7 +118,7 @@ class Waves:
             for task, _ in self._open:
                 if task.source_host is not None:
                     again[task.source_host] = None
-                if task.source is not None and task.change(self.board).drop.marks:
+                if self.board.rules.ties(task.name):
                     again.update(waiting_for_rules)
                     waiting_for_rules.clear()
             self.close()
@@ -141,7 +141,7 @@ class Waves:
             elif self.board.fits(host, task.name, task.change(self.board).gain):
                 self.begin(task)
             else:
-                if task.target[1].marks:
+                if self.board.rules.ties(task.name):
                     waiting_for_rules[host] = None
                 rest.append(task)
         if rest:
@@ -186,6 +186,8 @@ class Waves:
         for host, nodes in _floors(self.board, task):
             self._before.setdefault((host, nodes), self.board.state(host).floating(*nodes))
         self.board.add(task.host, task.name, task.change(self.board).gain)
+        if task.source is None:
+            self.board.rules.comes(task.name, now=True)
         self._open.append((task, step))
 
     def _wants_free(self, task: Task) -> dict[int, int]:
@@ -213,6 +215,8 @@ class Waves:
             if task.source is not None:
                 self.board.add(task.source[0].host, task.name, task.change(self.board).drop, -1)
                 self.board.state(task.source[0].host).members.pop(task.name, None)
+            else:
+                self.board.rules.comes(task.name, now=False)
             self.board.state(task.host).members[task.name] = task.target[1]
         before, after = [], []
         arrived = self._arrived()

@@ -260,7 +260,7 @@ def _wave(
             if kept is False or (spared and rules.value):
                 continue
             schedule = schedule_moves(part, plan, limits)
-            if schedule.blocked:
+            if schedule.blocked or (len(chosen) > 1 and any(not rule.by_any for rule in schedule.broken)):
                 continue
             return MaintenanceWave(
                 hosts=tuple(chosen),

@@ -33,6 +33,8 @@ class Simulator:
     at: dict[str, list[Spot]] = field(default_factory=dict)
     racks: dict[str, int] = field(default_factory=dict)
     sharing: set[frozenset[str]] = field(default_factory=set)
+    excused: bool = False
+    """The schedule says that the rule is broken in this wave, since no order keeps it."""
 
     def __post_init__(self) -> None:
         """Start from the fleet's present places."""
@@ -52,7 +54,8 @@ class Simulator:
 
     def run(self, schedule: Schedule, rng: random.Random) -> None:
         """Carry out all waves; the steps of a wave begin in any order and end in any order after that."""
-        for wave in schedule.waves:
+        for number, wave in enumerate(schedule.waves, start=1):
+            self.excused = any(rule.first <= number <= rule.last for rule in schedule.broken)
             steps = list(wave.steps)
             assert len({step.vm for step in steps}) == len(steps), "a VM is in a wave once"
             rng.shuffle(steps)
@@ -105,7 +108,7 @@ class Simulator:
             assert vcpus <= 4 * (len(free) - unknown.get(key, 0)), f"{key}: {vcpus} shared vCPUs on {free}"
         for rack, count in self._db_by_rack().items():
             most = self.fleet.rules[0].max_per
-            assert count <= max(most, self.racks.get(rack, 0)), f"{rack}: {count} db"
+            assert self.excused or count <= max(most, self.racks.get(rack, 0)), f"{rack}: {count} db"
 
     def _left_behind(self, name: str, host: str) -> set[int]:
         """Return CPUs that a VM re-pinned within its nodes gives up in exchange for as many others."""

@@ -48,6 +48,17 @@ def schedule_data(schedule: Schedule) -> dict[str, Any]:
             {"vm": entry.vm, "to": entry.target, "reason": entry.reason, "by": list(entry.by)}
             for entry in schedule.blocked
         ],
+        "rules_broken_on_the_way": [
+            {
+                "rule": rule.rule,
+                "from_wave": rule.first,
+                "to_wave": rule.last,
+                "minutes": rule.minutes,
+                "by_any_order": rule.by_any,
+                "mended": rule.mended,
+            }
+            for rule in schedule.broken
+        ],
         "remaining": [step_data(step) for step in schedule.remaining],
         "notes": list(schedule.notes),
     }

@@ -148,6 +148,8 @@ def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
     """Yield heading and lines of what comes after the waves."""
     if schedule.blocked:
         yield "No order found", [f"{entry.vm} to {entry.target}: {entry.reason}" for entry in schedule.blocked]
+    if schedule.broken:
+        yield "Rules broken on the way", list(map(str, schedule.broken))
     if schedule.remaining:
         yield (
             "Remains after the window",

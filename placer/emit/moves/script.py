@@ -118,6 +118,7 @@ def schedule_script(schedule: Schedule, fleet: Fleet) -> str:
             lines += _step(step, fleet)
         lines += [line for entry in wave.after for line in _floating(entry, fleet)]
         lines.append(f"wave_done {number}")
+    lines += [comment(str(rule)) for rule in schedule.broken]
     lines += [comment(f"no order was found for {entry.vm}: {entry.reason}") for entry in schedule.blocked]
     lines += [comment(f"remains: {step.vm} to {step.target.host}") for step in schedule.remaining]
     return "\n".join(lines) + "\n"

@@ -143,6 +143,7 @@ def wave_script(plan: Plan, fleet: Fleet, form: Form) -> bytes:
     lines += _waves("forth", list(enumerate(forth, start=1)))
     lines += _waves("back", list(enumerate(back, start=1))[::-1])
     lines += ["[ $way = forth ] || { back_all; exit 0; }", "forth_all"]
+    lines += [comment(str(rule)) for rule in schedule.broken]
     lines += [comment(f"no order was found for {entry.vm}: {entry.reason}") for entry in schedule.blocked]
     lines += [comment(f"remains: {step.vm} to {step.target.host}") for step in schedule.remaining]
     if schedule.blocked:

@@ -196,7 +196,7 @@ def move_sheet(schedule: Schedule) -> Sheet:
         f"{visible(blocked.vm)} cannot move to {visible(blocked.target)}: {visible(blocked.reason)}"
         for blocked in schedule.blocked[:LISTED]
     ]
-    notes += [visible(note) for note in schedule.notes]
+    notes += [visible(str(note)) for note in (*schedule.broken[:LISTED], *schedule.notes)]
     aside = ", none put aside on the way"
     if schedule.parking_moves:
         aside = f", {count(schedule.parking_moves, 'VM')} put aside on the way (at least {schedule.parking_bound:,})"
