@@ -24,7 +24,7 @@ from solvers.result import Limits
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_highs_agrees_with_engine_a_on_live_fleets(seed: int) -> None:
+def test_highs_agrees_with_the_exact_engine_on_live_fleets(seed: int) -> None:
     """With a limit on moves both prove the same number of slots."""
     fleet = two_node_fleet(seed=seed, hosts=3)
     problem = compiled(fleet, "headroom:16x0", MoveBudget(moves=2))[0].problem

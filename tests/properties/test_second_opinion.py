@@ -12,6 +12,7 @@ from placer.planner import solve_fleet
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.certificate import check_certificate, uncovered_warning
 from solvers.exact.search import solve_exact
+from solvers.problem import MoveBudget
 from solvers.proofs.counts_by_highs import second_opinion
 from solvers.result import Limits
 
@@ -69,3 +70,28 @@ def test_a_certificate_of_better_values_proves_nothing() -> None:
     assert any("holds it at less" in fault.message for fault in check_certificate(fleet, forged)[0])
     fewer = dataclasses.replace(plan, certificate={**plan.certificate, "objectives": entries[1:]})
     assert "objectives" in check_certificate(fleet, fewer)[0][0].message
+
+
+def test_what_few_moves_save_at_most_is_proven_again() -> None:
+    """A bound that needs no duals has its certificate: no plan says that none holds it, and a price of moves does."""
+    held = 0
+    for seed in range(40):
+        fleet = small_live_fleet(seed)
+        plan = solve_fleet(fleet, engine="columns", max_moves=1)
+        remote = next(goal for goal in plan.goals if goal.name == "remote")
+        if remote.bound and remote.source == "what the moves allowed can save at most":
+            faults, remarks = check_certificate(fleet, plan)
+            assert not faults and not any("no certificate" in text for text in plan.warnings), seed
+            held += any(text.endswith("prices of moves") for text in remarks)
+    assert held
+
+
+def test_where_places_are_missing_prices_alone_prove() -> None:
+    """HiGHS is not asked where not every place was listed: what it proves of the others is no bound."""
+    fleet = small_live_fleet(1)
+    compiled = compile_fleet(fleet, parse_goals(None, fleet), MoveBudget(moves=1))
+    problem = dataclasses.replace(
+        compiled.problem, shapes=tuple(dataclasses.replace(one, complete=False) for one in compiled.problem.shapes)
+    )
+    bounds = [1 for _ in problem.objectives]
+    assert {opinion.by for opinion in second_opinion(problem, bounds, bounds)} == {"prices of moves"}

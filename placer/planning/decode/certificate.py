@@ -17,9 +17,10 @@ from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.results import MEASURED
 from solvers.objective import HostCosts, PlacementCosts
 from solvers.problem import MoveBudget, Problem
+from solvers.proofs.without_room import bound_without_room
 from solvers.result import ObjectiveResult, Result
 
-ENGINE_A = "CP-SAT"
+EXACT = "CP-SAT"
 COUNTS = "counts"
 """The certificate of a bound that the exact engine proved: the problem itself, to be proven again by HiGHS."""
 UNCOVERED = "no certificate holds the bounds of"
@@ -38,22 +39,20 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
 
     Duals are the columns engine's own certificate. What the exact engine proved, all or what the duals do not, has
     values and bounds; so has what a first answer proves without a search. Where places are missing HiGHS would look at
-    those that are there alone, and confirm nothing.
+    those that are there alone, and confirm nothing: there stands what prices of moves prove, which need no room.
     """
     duals = result.certificate
     if duals is None and not any(found.bound for found in result.objectives) and result.engine != "exact":
         return None
     whole = all(shape.complete for shape in problem.shapes)
     entries = [None] * len(result.objectives) if duals is None else duals["objectives"]
-    counts = [
-        {
-            "goal": found.goal,
-            "part": found.part,
-            "value": found.value,
-            "bound": None if not whole or (duals is not None and not _beyond(found, entry)) else found.bound,
-        }
-        for found, entry in zip(result.objectives, entries, strict=True)
-    ]
+    counts = []
+    for found, objective, entry in zip(result.objectives, problem.objectives, entries, strict=True):
+        claimed = found.bound if duals is None or _beyond(found, entry) else None
+        if claimed is not None and not (whole and (duals is None or found.source == EXACT)):
+            priced = bound_without_room(problem, objective)
+            claimed = claimed if priced is not None and priced >= claimed else None
+        counts.append({"goal": found.goal, "part": found.part, "value": found.value, "bound": claimed})
     if duals is None:
         return {"kind": COUNTS, "objectives": counts}
     if all(entry["bound"] is None for entry in counts):
@@ -62,12 +61,8 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
 
 
 def _beyond(found: ObjectiveResult, entry: Mapping[str, Any] | None) -> bool:
-    """Tell whether the exact engine proved more of an objective than the duals do."""
-    return (
-        found.source == ENGINE_A
-        and found.bound is not None
-        and (entry is None or entry["bound"] is None or entry["bound"] < found.bound)
-    )
+    """Tell whether more was proven of an objective than its duals do."""
+    return found.bound is not None and (entry is None or entry["bound"] is None or entry["bound"] < found.bound)
 
 
 def uncovered(compiled: Compiled, plan: Plan) -> tuple[str, ...]:
@@ -277,6 +272,7 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
     values = [entry["value"] for entry in objectives]
     if None in values or all(entry["bound"] is None for entry in objectives):
         return [], ["a goal has no value or none a bound, so the certificate was not proven again"]
+    whole = all(shape.complete for shape in problem.shapes)
     faults, remarks = [], []
     for opinion in second_opinion(problem, values, [entry["bound"] for entry in objectives]):
         name = f"goal {opinion.goal!r}" + (f" ({opinion.part})" if opinion.part else "")
@@ -284,13 +280,16 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
             faults.append(
                 Fault(message=f"{name}: HiGHS finds an answer below the bound {opinion.claimed}", field="certificate")
             )
+        elif opinion.verdict == "open" and not whole:
+            message = f"{name}: {opinion.by} prove no bound of {opinion.claimed}, and nothing else proves it"
+            faults.append(Fault(message=message, field="certificate"))
         elif opinion.verdict == "open":
             remarks.append(
-                f"{name}: HiGHS proves {opinion.bound} of the bound {opinion.claimed} in its time; "
+                f"{name}: {opinion.by} proves {opinion.bound} of the bound {opinion.claimed}; "
                 "neither confirmed nor refuted"
             )
         else:
-            remarks.append(f"{name}: bound confirmed by HiGHS")
+            remarks.append(f"{name}: bound confirmed by {opinion.by}")
     return faults, remarks
 
 
