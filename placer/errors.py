@@ -117,8 +117,16 @@ _COMPARED = 5_000
 """Names that a wrong one is compared with: each takes a fraction of a millisecond."""
 
 
+def nearest(word: str, known: Iterable[str], least: float = 0.6) -> str | None:
+    """Return the first of the known words that is most like one that is none of them; None where none is like it.
+
+    `least` is how like it must be, from 0 to 1. Of words beyond `_COMPARED` none is looked at.
+    """
+    near = get_close_matches(word[:200], itertools.islice(known, _COMPARED), n=1, cutoff=least)
+    return near[0] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return a cure that names what is most like a name that nothing has; None where nothing is like it."""
-    begins_alike = (one for one in known if one[:1] == name[:1])
-    near = get_close_matches(name[:200], itertools.islice(begins_alike, _COMPARED), n=1)
-    return f"did you mean {near[0]!r}?" if near else None
+    """Return a cure that names what is most like a name that nothing has and begins alike; None where nothing is."""
+    near = nearest(name, (one for one in known if one[:1] == name[:1]))
+    return f"did you mean {near!r}?" if near else None

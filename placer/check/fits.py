@@ -12,6 +12,7 @@ from placer.check.cells import SMALLEST_PAGE_KIB
 from placer.measure.moved import is_present
 from placer.measure.rule_excess import CONFINING, RuleIndex, rule_index
 from placer.measure.spec_numbers import SpecNumbers
+from placer.model import units
 from placer.model.fleet import Fleet
 from placer.model.host import Host, NodeKind
 from placer.model.memory_room import memory_room
@@ -62,7 +63,8 @@ def impossible_vms(fleet: Fleet, index: RuleIndex | None = None) -> dict[str, st
             known[key] = (
                 kinds.reason(vm.spec, allowed.masks[where])
                 if most is None
-                else f"has {vm.spec.width} vCPUs, no host that it may be on has more than {most} usable CPUs (wide_vms)"
+                else f"has {units.count(vm.spec.width, 'vCPU')}, no host that it may be on has more than "
+                f"{units.count(most, 'usable CPU')} (wide_vms)"
             )
         reason = known[key]
         if reason is not None:
@@ -236,8 +238,9 @@ class _HostKinds:
         most = count.max(initial=0)
         sizes = {part.page_kib for part in parts} - {None}
         pages = f" in pages of {format_kib(min(size for size in sizes if size))}" if len(sizes) == 1 else ""
+        own = "" if beside else f"{units.count(vcpus, 'vCPU')} and "
         return (
-            f"needs {len(parts)} nodes with {'' if beside else f'{vcpus} vCPUs and '}{format_kib(kib)}{pages} each, "
+            f"needs {units.count(len(parts), 'node')} with {own}{format_kib(kib)}{pages} each, "
             f"no host has more than {most}"
         )
 

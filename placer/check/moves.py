@@ -75,4 +75,4 @@ def check_limits(
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
             found.fault(f"{key} is {limit!r}, not a number of VMs", where=f"options.{key}")
         elif len(names) > limit:
-            found.fault(f"{len(names)} VMs {what} ({some(names)}), and {key} is {limit}", where=f"options.{key}")
+            found.fault(f"VMs that {what}: {len(names)} ({some(names)}), and {key} is {limit}", where=f"options.{key}")

@@ -10,6 +10,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind
+from placer.model.units import count
 
 _SHARES = {"vcpus": "vCPUs", "memory": "MiB", "hosts": "hosts"}
 
@@ -40,7 +41,9 @@ def check_rules(fleet: Fleet, plan: Plan, index: RuleIndex, excess: dict[Pair, i
                 text = f"rule {rule.label!r}: {where}, and the plan puts {some(new)} there"
                 found.fault(text, where="vms.host", host=str(domain))
             else:
-                found.warn(f"rule {rule.label!r}: {over} VMs stay on host {domain!r}, where they may not be")
+                stay = "1 VM stays" if over == 1 else f"{over:,} VMs stay"
+                may = "it may" if over == 1 else "they may"
+                found.warn(f"rule {rule.label!r}: {stay} on host {domain!r}, where {may} not be")
             continue
         before = start.get((number, domain), 0)
         message = f"rule {rule.label!r}: {_broken(rule, domain, over)}"
@@ -62,12 +65,12 @@ def _broken(rule: Rule, domain: Hashable, over: int) -> str:
     if rule.kind is RuleKind.AFFINITY:
         return f"its VMs are in {over + 1} domains of scope {rule.scope}, {over} too many"
     if rule.kind is RuleKind.SPREAD:
-        return f"its VMs use {over} domains of scope {rule.scope} too few"
+        return f"its VMs use {count(over, 'domain')} of scope {rule.scope} too few"
     if rule.kind is RuleKind.EVEN:
-        return f"the domain of scope {rule.scope} with most of its VMs is {over} VMs too far above the one with fewest"
+        return f"the domain of scope {rule.scope} with most of its VMs is {count(over, 'VM')} too far above the fewest"
     if rule.kind is RuleKind.SHARE:
         amount = f"{rule.most + over} {_SHARES[rule.of or 'vcpus']}"
         return f"its VMs have {amount} in {rule.scope} {domain!r}, {over} too many"
     if rule.kind in (RuleKind.APART, RuleKind.ALONE):
-        return f"beside its VMs {rule.scope} {domain!r} holds {over} others too many"
+        return f"beside its VMs {rule.scope} {domain!r} holds {count(over, 'other')} too many"
     return f"{rule.max_per + over} of its VMs are in {rule.scope} {domain!r}, {over} too many"

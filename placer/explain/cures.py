@@ -12,6 +12,7 @@ from placer.measure.rule_excess import OWN_SCOPES
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
+from placer.model.units import count
 from placer.model.vm import MAX_AUTO_CELLS, Cell, CellMode, Vm
 from placer.planning.compile.needs import auto_cells, part_memory, part_vcpus
 from solvers.problem import MoveBudget
@@ -94,7 +95,7 @@ class _Cures:
         if needed is not None:
             most = rule.max_per + needed
             domain = {"node": "NUMA node", "l3": "L3 domain"}.get(rule.scope, rule.scope)
-            text = f"let the rule {rule.label} have {most} VMs in one {domain}: max_per: {most}"
+            text = f"let the rule {rule.label} have {count(most, 'VM')} in one {domain}: max_per: {most}"
             yield self._cure("relax-rule", text, wider(self.whole, needed))
 
     def _lifted_in_one(self, number: int) -> Iterator[Cure]:
@@ -148,7 +149,7 @@ class _Cures:
             scope, budget = self.core, self.budget
         chosen = fewest(able, lambda kept: bool(self.trials.all_placed(self._in_cells(scope, kept, cells), budget)))
         what = "this VM" if len(chosen) == 1 else f"these {len(chosen)} VMs"
-        text = f"let {what} ({self._names(chosen)}) use {cells} nodes: cells: {cells}"
+        text = f"let {what} ({self._names(chosen)}) use {count(cells, 'node')}: cells: {cells}"
         return self._cure("more-nodes", text, self._in_cells(self.whole, chosen, cells))
 
     def _in_cells(self, parts: Parts, chosen: Collection[int], cells: int) -> Fleet:

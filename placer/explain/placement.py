@@ -51,7 +51,8 @@ class Placement:
     Attributes
     ----------
     vms, hosts : the worst first; VMs on known nodes and hosts that hold such alone.
-    floating : VMs on a host that no cpuset or numatune binds to nodes: how far they are from their memory is not known.
+    floating : VMs on a host whose CPUs or memory lie on no known node: how far they are from it is not known.
+    pinned_nowhere : those of `floating` of which nothing is bound or pinned.
     overlaps : CPUs given twice, by host.
     locality_score : 100 is all local, of `vms`; None where there are none.
     """
@@ -59,6 +60,7 @@ class Placement:
     vms: tuple[PlacedVm, ...]
     hosts: tuple[PlacedHost, ...]
     floating: int
+    pinned_nowhere: int
     overlaps: tuple[Overlap, ...]
     remote_access: float
     locality_score: float | None
@@ -72,11 +74,13 @@ class Placement:
 def placement_now(fleet: Fleet) -> Placement:
     """Measure a fleet as it runs; devices that VMs have are not told and count for nothing."""
     cache = ScoreCache()
-    vms, scores, floating = [], {}, 0
+    vms, scores, floating, nowhere = [], {}, 0, 0
     by_host: dict[str, list[str]] = defaultdict(list)
     for vm, at in places_now(fleet):
         if at is None or at.bound:
             floating += 1
+            now = vm.current
+            nowhere += now is not None and not now.bound and not now.pins and now.memory_nodes is None
             continue
         host = fleet.host_by_name[at.host]
         score = scores[vm.name] = cache.score(vm.spec, host.topology, at)
@@ -104,6 +108,7 @@ def placement_now(fleet: Fleet) -> Placement:
         vms=tuple(sorted(vms, key=lambda vm: (-vm.remote_access, vm.vm))),
         hosts=tuple(sorted(hosts, key=lambda host: (-host.remote_access, host.host))),
         floating=floating,
+        pinned_nowhere=nowhere,
         overlaps=tuple(_overlaps(fleet)),
         remote_access=whole.remote_access,
         locality_score=whole.locality_score,

@@ -17,6 +17,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import Goal
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind, matches
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.compile.compile import compile_fleet
@@ -89,7 +90,8 @@ def _of_slots(rule: Rule, free: SlotsFree) -> Row:
 def in_words(row: Row) -> str:
     """Return what a rule of which nothing is proven lacks."""
     if "slots" in row:
-        return f"{row['rule']}: only {row['free']} of {row['slots']} slots are free"
+        are = "is" if row["free"] == 1 else "are"
+        return f"{row['rule']}: only {row['free']} of {count(row['slots'], 'slot')} {are} free"
     return (
         f"{row['rule']}: not proven to be kept, {row['harmful']} failures of {row['fail']} {row['scope']} leave VMs "
         f"without a place and {row['unknown']} are not known"

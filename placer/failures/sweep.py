@@ -28,6 +28,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
 from placer.model.plan import Plan
 from placer.model.rules import Selection, drain_of, matches
+from placer.model.units import count
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
 from placer.planning.compile.compile import compile_fleet
@@ -143,7 +144,8 @@ def ask_for_fewer(fleet: Fleet, scope: str, at_once: int) -> None:
     inside = {host for hosts in domains.values() for host in hosts}
     beside = any(not host.failed and host.name not in inside for host in fleet.hosts)
     if len(domains) < at_once + (not beside):
-        raise InputError(f"there are only {len(domains)} domains of {scope!r}", field="--fail-each")
+        are = "is" if len(domains) == 1 else "are"
+        raise InputError(f"there {are} only {count(len(domains), 'domain')} of {scope!r}", field="--fail-each")
 
 
 def standing(fleet: Fleet) -> Fleet:

@@ -9,7 +9,7 @@ from placer.errors import InputError
 from placer.lint.seen import Guest, Said
 from placer.model.cpu_topology import cut_sockets
 from placer.model.cpuset import format_cpuset, parse_cpuset
-from placer.model.units import format_kib, libvirt_kib
+from placer.model.units import count, format_kib, libvirt_kib
 from placer.model.vm import CellMode, ThreadPolicy
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def cell_wider_than_cores(guest: Guest) -> Iterator[Said]:
         own = sum(spec.is_dedicated(vcpu) for vcpu in cell.vcpus)
         if cores < own <= guest.node.cpus:
             yield (
-                f"cell {number} has {own} vCPUs, a node has {cores} cores: they share cores by SMT",
+                f"cell {number} has {count(own, 'vCPU')}, a node has {count(cores, 'core')}: they share cores by SMT",
                 "cut it into more cells, or accept the siblings",
             )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from placer.errors import Fault, InputError
+from placer.errors import Fault, InputError, nearest
 from placer.model.balance import HOSTS, NODES, USAGE, Balance, is_label, parse_balance
 from placer.model.fleet import Fleet
 from placer.model.rules import soft_goal
@@ -208,10 +207,10 @@ def _parse_goal(text: str, fleet: Fleet) -> Goal:
     chosen = (label, value) if kind in ("hosts", "cores") and label and value else None
     plain = chosen is not None or not argument or (kind == "soft" and _PRIORITY.fullmatch(argument) is not None)
     if kind not in GOAL_NAMES or (kind == "headroom") == plain:
-        near = difflib.get_close_matches(kind, GOAL_NAMES, n=1)
+        near = nearest(kind, GOAL_NAMES)
         cure = (
-            f"did you mean {near[0]}?"
-            if near and near[0] != kind
+            f"did you mean {near}?"
+            if near and near != kind
             else f"goals are {', '.join(GOAL_NAMES[:-1])}, balance[:cpus|memory|usage][:hosts|<label>][>80%], "
             "soft:<priority>, hosts:<label>=<value>, cores:<label>=<value>, headroom:<flavor>"
         )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from placer.model.notebook import html_table
+from placer.model.units import count
 from placer.model.vm import Bound
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Plan:
     def _repr_html_(self) -> str:
         """Show the goals in a notebook."""
         rows = [(goal.name, goal.value, goal.bound, goal.gap, goal.status) for goal in self.goals]
-        caption = f"{len(self.vms):,} VMs placed, {len(self.unplaced):,} without a place: {self.status}"
+        caption = f"{count(len(self.vms), 'VM')} placed, {len(self.unplaced):,} without a place: {self.status}"
         return html_table(caption, ("goal", "value", "bound", "gap", "status"), rows)
 
     def goal(self, name: str) -> GoalResult:

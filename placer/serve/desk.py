@@ -19,6 +19,7 @@ from placer.explain.states import State
 from placer.measure.before import plan_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
+from placer.model.units import count
 from placer.show.alternative_words import because, nodes_words
 from placer.show.words import CHANGE_WORDS, figure, percent, visible
 
@@ -108,7 +109,7 @@ class Shown:
         return {
             "name": visible(vm.name),
             "number": number,
-            "size": f"{spec.vcpus} vCPUs × {figure(spec.memory_kib / 2**20)} GiB",
+            "size": f"{count(spec.vcpus, 'vCPU')} × {figure(spec.memory_kib / 2**20)} GiB",
             "host": None if found.host is None else visible(found.host),
             "at": self.host_numbers.get(found.host or "", -1),
             "nodes": nodes_words(found.cpu_nodes, found.memory_nodes) if found.host else "",

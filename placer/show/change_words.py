@@ -70,7 +70,7 @@ def follow_sentence(changes: Changes) -> str:
     """Return of how many VMs the cpusets leave CPUs that others are given."""
     if changes.follow == 1:
         return "The cpuset of 1 VM follows: CPUs that others are given leave it."
-    return f"The cpusets of {changes.follow:,} VMs follow: CPUs that others are given leave them."
+    return f"The cpusets of {count(changes.follow, 'VM')} follow: CPUs that others are given leave them."
 
 
 def mode_sentences(changes: Changes) -> Iterator[str]:

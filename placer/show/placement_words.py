@@ -10,7 +10,7 @@ from placer.explain.placement import PlacedVm, Placement
 from placer.model.cpuset import format_cpuset
 from placer.model.units import count
 from placer.show.rows import draw_rows, say
-from placer.show.words import figure, listed, percent, visible
+from placer.show.words import counted, figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,12 +61,14 @@ def placement_sentences(found: Placement) -> Iterator[str]:
         are = "is" if found.far == 1 else "are"
         yield (
             f"{found.far:,} of {count(len(found.vms), 'VM')} on known nodes {are} away from memory: remote access "
-            f"{figure(found.remote_access)} vCPUs, locality {figure(found.locality_score, 1)} of 100."
+            f"{counted(found.remote_access, 'vCPU')}, locality {figure(found.locality_score, 1)} of 100."
         )
     else:
         yield "No VM is on known nodes of its host."
     if found.floating:
-        yield f"{count(found.floating, 'VM')} float over their host: how far they are from their memory is not known."
+        lie = "lies" if found.floating == 1 else "lie"
+        of_them = f", {found.pinned_nowhere:,} of them pinned nowhere" if found.pinned_nowhere < found.floating else ""
+        yield f"{count(found.floating, 'VM')} {lie} on no known node{of_them}: how far from the memory is not known."
     hosts = Counter(one.host for one in found.overlaps)
     told = f"{count(len(found.overlaps), 'CPU')} on {count(len(hosts), 'host')}" if hosts else "none"
     yield f"Pins that overlap: {told}."

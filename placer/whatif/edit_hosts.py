@@ -11,7 +11,7 @@ from placer.errors import InputError
 from placer.model.host import Host, Node
 from placer.model.rules import Rule
 from placer.model.same_host import said_of
-from placer.model.units import format_kib
+from placer.model.units import count, format_kib
 from placer.read.documents.scenario_file import Edit
 from placer.read.documents.scenario_schema import EditEntry, LikeEntry, MemoryEntry
 from placer.read.inventory.files import Files
@@ -146,7 +146,7 @@ def _pages(pools: dict[int, int | Fraction]) -> tuple[str, Callable[[Host], Host
     parts = [
         f"{float(100 * many):g} % in {format_kib(size)} pages"
         if isinstance(many, Fraction)
-        else f"{many} pages of {format_kib(size)} a node"
+        else f"{count(many, 'page')} of {format_kib(size)} a node"
         for size, many in pools.items()
     ]
     return ", ".join(parts) or "no page pools", lambda host: with_pages(host, pools)

@@ -15,6 +15,7 @@ from placer.failures.screened import by_room, vcpus_free
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.host import Host
+from placer.model.units import count
 from placer.model.vm import Vm, VmSpec
 from placer.planning.after import with_vms
 
@@ -71,11 +72,11 @@ class RoomForNew:
         specs = SpecNumbers()
         known = {specs.of(vm.spec): never[vm.name] for vm in none if vm.name in never}
         many = len(self.hosts)
-        after = f", and would not if {max_moves} VMs left it" if max_moves else ""
+        after = f", and would not if {count(max_moves, 'VM')} left it" if max_moves else ""
         return {
             vm.name: known.get(
                 specs.of(vm.spec),
-                f"no host has room for its {vm.spec.vcpus} vCPUs: none of {many} has as many CPUs free{after}",
+                f"no host has room for its {count(vm.spec.vcpus, 'vCPU')}: none of {many} has as many CPUs free{after}",
             )
             for vm in none
         }

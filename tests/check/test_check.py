@@ -646,14 +646,14 @@ def _(build: Any) -> Case:
     return fleet, good, with_vm(good, from_host="z")
 
 
-@case("more migrations than allowed", "1 VMs change host ('v'), and max_migrations is 0")
+@case("more migrations than allowed", "VMs that change host: 1 ('v'), and max_migrations is 0")
 def _(build: Any) -> Case:
     fleet, plan = live(build)
     good = replace(away(build, plan), options={"max_migrations": 1})
     return fleet, good, replace(good, options={"max_migrations": 0})
 
 
-@case("more moves than allowed", "1 VMs change host or node ('v'), and max_moves is 0")
+@case("more moves than allowed", "VMs that change host or node: 1 ('v'), and max_moves is 0")
 def _(build: Any) -> Case:
     fleet, plan = live(build)
     moved = with_cell(
@@ -919,7 +919,7 @@ def test_a_vm_may_stay_on_a_drained_host(build: Any) -> None:
     vm = build.vm(current=build.now(pins=pins(0, 1)))
     fleet = build.fleet([build.host()], [vm], [Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})])
     plan = build.plan(build.placed(vm, [0, 1], [0]), goals=[build.goal("rules", 1, 1)])
-    assert warned(fleet, plan, "1 VMs stay on host 'a', where they may not be")
+    assert warned(fleet, plan, "1 VM stays on host 'a', where it may not be")
 
 
 def test_an_odd_place_may_stay(build: Any) -> None:

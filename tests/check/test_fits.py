@@ -33,7 +33,7 @@ def test_auto_cells_may_help(build: Any) -> None:
 
 def test_distinct_nodes(build: Any) -> None:
     """Four cells need four nodes, unless they may share one."""
-    assert why(build, build.spec(4, 4, cells=4)) == "needs 4 nodes with 1 vCPUs and 1GiB each, no host has more than 2"
+    assert why(build, build.spec(4, 4, cells=4)) == "needs 4 nodes with 1 vCPU and 1GiB each, no host has more than 2"
     assert why(build, build.spec(4, 4, cells=4, share_node=True)) is None
     assert why(build, build.spec(4, 4, cells=4), build.host(topology=build.topology(nodes=4))) is None
 

@@ -66,5 +66,20 @@ def test_a_plan_and_a_scenario_fit(placer: Placer, plan_file: Path) -> None:
     edits = [{"fail": {"rack": "a3"}}, {"grow": "20%"}, {"add_hosts": {"like": "h1", "count": 4}}, {"nps": 4}]
     assert fits({"schema": "placer.scenario/v1", "name": "x", "edits": edits}, scenario, scenario)
     assert not fits({"schema": "placer.scenario/v1", "edits": [{"explode": "h1"}]}, scenario, scenario)
-    for name in ("inventory", "plan", "scenario"):
+    for name in ("inventory", "plan", "scenario", "comparison"):
         assert json.loads(placer("schema", name).out) == published_schema(name)
+
+
+def test_a_comparison_fits_and_is_named_in_it(placer: Placer, tmp_path: Path) -> None:
+    """What whatif writes is valid, a row without a plan too; its figures as texts are not."""
+    written = tmp_path / "compare.json"
+    hosts = "[{name: h, count: 2, nodes: [{id: 0, cpus: 0-7, memory: 16GiB}]}]"
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(f"schema: placer.inventory/v1\nhosts: {hosts}\nvms: [{{name: v, vcpus: 4, memory: 4GiB}}]\n")
+    placer("whatif", fleet, "--fail-each", "host", "--add-vms", "3*8x8GiB", "--flavor", "2x2GiB", "-o", written)
+    schema, tree = published_schema("comparison"), json.loads(written.read_text())
+    assert tree["schema"] == schema["title"] and fits(tree, schema, schema)
+    first = tree["scenarios"][0]
+    bare = {"name": "x", "changes": [], "status": "impossible", "reason": "no room"}
+    assert fits({**tree, "scenarios": [first, bare]}, schema, schema)
+    assert not fits({**tree, "scenarios": [{**first, "placed": "2"}]}, schema, schema)

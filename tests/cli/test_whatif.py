@@ -49,7 +49,7 @@ def test_failures_are_told(placer: Placer, fleet_file: Path, tmp_path: Path) -> 
     """With two more hosts each failure is harmless, and the answer says that it is proven."""
     (tmp_path / "add.yaml").write_text(HEAD + "  - {add_hosts: {like: kvm-a, count: 2}}\n")
     run = placer("whatif", fleet_file, tmp_path / "add.yaml", "--fail-each", "host", "--executor", "serial")
-    assert run.code == 2 and "there are only 1 domains" in run.err
+    assert run.code == 2 and "there is only 1 domain" in run.err
     three = fleet_file.read_text().replace("- name: kvm-a\n", "- name: kvm-a\n    count: 3\n")
     (tmp_path / "three.yaml").write_text(three)
     run = placer("whatif", tmp_path / "three.yaml", "--fail-each", "host", "--executor", "serial")

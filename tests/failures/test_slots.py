@@ -53,7 +53,7 @@ def test_slots_of_several_rules_are_free_at_once() -> None:
     both = made(vms, "{hold: {flavor: 4x1GiB, count: 4}}, {hold: {flavor: 4x1GiB, count: 2}}")
     plan = solve_fleet(both, goals="placed,rules", rounds=2)
     assert sum(row["value"] for row in plan.summary["reserve"]) == 1 and not plan.unplaced
-    assert any("slots are free" in text for text in plan.warnings)
+    assert any("slots is free" in text or "slots are free" in text for text in plan.warnings)
     assert check(both, plan).ok
 
 
@@ -64,7 +64,7 @@ def test_slots_that_no_plan_has_are_proven_to_lack() -> None:
     (row,) = plan.summary["reserve"]
     assert (row["free"], row["value"], row["bound"]) == (4, 1, 1) and not plan.unplaced
     missed = unmet(parse_requirements("rules"), plan)
-    assert isinstance(missed, ImpossibleError) and "1 slots too few" in str(missed)
+    assert isinstance(missed, ImpossibleError) and "1 slot too few" in str(missed)
 
 
 def test_a_slot_for_each_vm_is_in_another_domain() -> None:

@@ -11,6 +11,7 @@ from placer.cli.answer import Answer
 from placer.cli.inputs import refuse_existing
 from placer.cli.terminal import Terminal
 from placer.errors import MissingToolError
+from placer.model.units import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ def _draw(summaries: list[tuple[Spec, list[Row]]], machine: Row, console: Consol
     from rich.table import Table
 
     console.print(f"commit {machine['commit']}, OR-Tools {machine['ortools']}, Python {machine['python']}")
-    console.print(f"{machine['cores']} cores, {machine['cpu']}")
+    console.print(f"{count(machine['cores'], 'core')}, {machine['cpu']}")
     for each, entries in summaries:
         console.print()
         console.print(f"{each.name}: {each.about}")

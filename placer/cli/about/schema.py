@@ -18,11 +18,12 @@ class Document(StrEnum):
     INVENTORY = "inventory"
     PLAN = "plan"
     SCENARIO = "scenario"
+    COMPARISON = "comparison"
 
 
 def schema(
     terminal: Terminal,
-    document: Annotated[Document, typer.Argument(metavar="DOCUMENT", help="inventory, plan or scenario.")],
+    document: Annotated[Document, typer.Argument(metavar="DOCUMENT", help="inventory, plan, scenario or comparison.")],
 ) -> Answer:
     """Print the JSON schema of a document."""
     from placer.read.documents.published import published_schema

@@ -18,7 +18,7 @@ from placer.model.plan import Change
 from placer.model.units import count
 from placer.show.alternative_words import because, nodes_words
 from placer.show.rows import MOST
-from placer.show.words import CHANGE_WORDS, figure, listed, percent, visible
+from placer.show.words import CHANGE_WORDS, counted, figure, listed, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,12 +113,12 @@ def _draw_vm(one: VmExplanation, console: Console, most: int | None) -> None:
         _say(console, f"{visible(one.name)} has no place: {one.reason or 'the plan does not say why'}")
     else:
         nodes = nodes_words(one.cpu_nodes, one.memory_nodes)
-        share, extra = percent(one.remote_share), figure(one.remote_access)
+        share, extra = percent(one.remote_share), counted(one.remote_access, "vCPU")
         _say(console, f"{visible(one.name)} is on {visible(one.host)}, {nodes}")
         change = CHANGE_WORDS[Change(one.change)]
         if one.devices:
             _say(console, f"devices: {', '.join(map(visible, one.devices))}")
-        _say(console, f"remote accesses {share}, remote access {extra} vCPUs; change: {change}")
+        _say(console, f"remote accesses {share}, remote access {extra}; change: {change}")
     if one.binding is not None:
         later, soon = one.binding
         said = f"expected to save {figure(round(later, 3))} once its memory is there, {figure(round(soon, 3))} at once"
@@ -209,7 +209,7 @@ def _lead(at: Locality) -> str:
         else f"no plan within its goals and limits has less than {figure(bound)}"
     )
     before = f", {figure(at.remote_access_now)} now where it is known" if at.vms_now else ""
-    return f"Remote access of the plan is {figure(paid)} vCPUs{before}; {least}."
+    return f"Remote access of the plan is {counted(paid, 'vCPU')}{before}; {least}."
 
 
 def _cost(price: RulePrice) -> str:

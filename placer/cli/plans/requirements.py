@@ -110,8 +110,9 @@ def _reserves_not_kept(plan: Plan) -> list[tuple[str, str]]:
     out = []
     for one in plan.summary.get("reserve") or ():
         if not one.get("proven"):
-            what = "slots too few" if "slots" in one else "vCPUs without a place"
-            least = f"{one['bound']} {what}" if one.get("bound") else ""
+            bound, short = one.get("bound"), "slot too few" if "slots" in one else "vCPU without a place"
+            few = "slots too few" if "slots" in one else "vCPUs without a place"
+            least = count(bound, short, few) if bound else ""
             out.append((f"{one.get('rule', 'reserve')}: {_lacking(one)}", least))
     return out
 
@@ -119,7 +120,7 @@ def _reserves_not_kept(plan: Plan) -> list[tuple[str, str]]:
 def _lacking(one: Mapping[str, Any]) -> str:
     worst = one.get("worst")
     if "slots" in one:
-        return f"{one['free']} of {one['slots']} slots are free"
+        return f"{one['free']} of {count(one['slots'], 'slot')} {'is' if one['free'] == 1 else 'are'} free"
     if worst is None:
         return f"{count(one['unknown'], 'failure is', 'failures are')} not known"
     return f"the failure of {' and '.join(worst['domains'])} leaves {count(worst['vms_lost'], 'VM')} without a place"

@@ -13,6 +13,7 @@ from placer.cli.durations import parse_duration_s
 from placer.cli.inputs import STDIN, read_fleet, refuse_existing
 from placer.cli.terminal import Terminal
 from placer.errors import InputError
+from placer.model.units import count
 from placer.show.rows import MOST
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def usage(
             )
         write_files({Path(output): inventory_text(replace(model, path=None)).encode()}, force=force)
         terminal.note(f"wrote {output}")
-    terminal.note(f"usage is known of {known:,} of {len(model.vms):,} VMs")
+    terminal.note(f"usage is known of {known:,} of {count(len(model.vms), 'VM')}")
     return Answer(
         data=lambda: {"known": known, "vms": len(model.vms), "oversized": [_data(entry) for entry in found]},
         text=lambda console: _draw(found, known, console, None if show_all else MOST),
@@ -94,7 +95,6 @@ def _data(entry: Oversized) -> dict[str, Any]:
 
 
 def _draw(found: tuple[Oversized, ...], known: int, console: Console, most: int | None) -> None:
-    from placer.model.units import count
     from placer.show.rows import draw_rows, say
     from placer.show.words import amount, figure, percent, visible
 
@@ -104,7 +104,7 @@ def _draw(found: tuple[Oversized, ...], known: int, console: Console, most: int 
         return
     vcpus = sum(entry.vm.spec.vcpus - entry.used_vcpus for entry in found if entry.used_vcpus is not None)
     using = count(len(found), "VM uses", "VMs use")
-    say(console, f"{using} little of what is given: {figure(vcpus, 1)} vCPUs are idle")
+    say(console, f"{using} little of what is given: {figure(vcpus, 1)} {'vCPU is' if vcpus == 1 else 'vCPUs are'} idle")
     rows = [
         (
             visible(entry.vm.name),

@@ -247,10 +247,11 @@ def write_rows(rows: tuple[Row, ...], output: str) -> None:
     """
     import json
 
+    from placer.read.documents.comparison_file import COMPARISON_SCHEMA
     from placer.show.scenario_table import comparison_csv
 
     if output.endswith(".json"):
-        document = {"schema": "placer.whatif/v1", "scenarios": list(rows)}
+        document = {"schema": COMPARISON_SCHEMA, "scenarios": list(rows)}
         text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     else:
         text = comparison_csv(rows)

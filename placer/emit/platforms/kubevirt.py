@@ -17,6 +17,7 @@ from placer.emit.platforms.waves import Form, changes_of, wave_script
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
+from placer.model.units import count
 from placer.model.vm import CellMode, CpuPolicy, EmulatorPolicy, Vm
 from placer.moves.model import Place, Step, StepKind
 
@@ -102,7 +103,7 @@ def _quantity(kib: int) -> str:
 def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Say what the kubelet decides."""
     vms = list(changes_of(plan))
-    yield f"Kept: the node of all {len(plan.vms)} VMs. Their CPUs and NUMA nodes on it are the kubelet's choice:"
+    yield f"Kept: the node of {count(len(plan.vms), 'VM')}. Their CPUs and NUMA nodes on it are the kubelet's choice:"
     yield "cpuManagerPolicy static, memoryManagerPolicy Static and topologyManagerPolicy single-numa-node or restricted"
     yield "bring small guests onto one node as planned."
     for vm in vms[:_LISTED]:

@@ -13,6 +13,7 @@ from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.platforms.waves import Form, changes_of, wave_script
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
+from placer.model.units import count
 from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 
 _HELPERS = r"""
@@ -51,7 +52,7 @@ def opennebula_script(plan: Plan, fleet: Fleet) -> bytes:
 
 def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Give the TOPOLOGY of each VM whose place on its host changes; a template takes it with onetemplate update."""
-    yield f"Kept: the host of all {len(plan.vms)} VMs. OpenNebula pins CPUs when a VM is created; for the templates:"
+    yield f"Kept: the host of {count(len(plan.vms), 'VM')}. OpenNebula pins CPUs when a VM is made; for the templates:"
     for vm in changes_of(plan):
         yield f"{vm.name}: {' '.join(_topology(vm, fleet.vm_by_name[vm.name]))}"
 

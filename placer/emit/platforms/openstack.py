@@ -16,6 +16,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
 from placer.model.rules import RuleKind
+from placer.model.units import count
 from placer.model.vm import CpuPolicy, ThreadPolicy, Vm
 
 _SERVER = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
@@ -71,7 +72,8 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Say how far Nova keeps the plan: which flavors ask for its cells, and where only Nova's choice decides."""
     vms = list(changes_of(plan))
     hosts = sum(vm.from_host is not None and vm.from_host != vm.host for vm in vms)
-    yield f"Kept: the host of all {len(plan.vms)} VMs ({hosts} change it). CPUs and host nodes are chosen by Nova:"
+    changed = "1 changes it" if hosts == 1 else f"{hosts} change it"
+    yield f"Kept: the host of {count(len(plan.vms), 'VM')} ({changed}). CPUs and host nodes are chosen by Nova:"
     yield "it packs the cells that a flavor asks for on the first nodes that fit, which need not be those of the plan."
     wanted: dict[str, set[str]] = {}
     for vm in vms:

@@ -14,6 +14,7 @@ from placer.emit.script import comment, quote
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
+from placer.model.units import count
 from placer.model.vm import Vm
 from placer.moves.model import Place, Step, StepKind
 from placer.moves.schedule import schedule_moves
@@ -147,7 +148,8 @@ def wave_script(plan: Plan, fleet: Fleet, form: Form) -> bytes:
     lines += [comment(f"no order was found for {entry.vm}: {entry.reason}") for entry in schedule.blocked]
     lines += [comment(f"remains: {step.vm} to {step.target.host}") for step in schedule.remaining]
     if schedule.blocked:
-        lines.append(f"say '{len(schedule.blocked)} VMs have no order: see the end of this script'; exit 8")
+        have = count(len(schedule.blocked), "VM has", "VMs have")
+        lines.append(f"say '{have} no order: see the end of this script'; exit 8")
     return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
 

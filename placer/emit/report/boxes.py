@@ -86,7 +86,7 @@ def node_line(node: NodeUse) -> str:
         words.append(f"{amount(-node.free_kib)} of memory too much")
     elif node.room_kib:
         words.append(f"{amount(node.free_kib)} of {amount(node.room_kib)} free")
-    words += [f"{pages:,} pages of {page(size)} free" for size, pages in sorted(node.free_pages.items())]
+    words += [f"{count(pages, 'page')} of {page(size)} free" for size, pages in sorted(node.free_pages.items())]
     return " · ".join(words)
 
 

@@ -304,7 +304,7 @@ def common_sizes(fleet: Fleet) -> list[HeadroomFlavor]:
     common = sorted(sorted(sizes, key=lambda size: (-sizes[size], size))[:SIZES_COUNTED])
     return [
         HeadroomFlavor(
-            text=f"{vcpus} vCPUs × {amount(memory)}" + (f" in {cells} cells" if cells > 1 else ""),
+            text=f"{count(vcpus, 'vCPU')} × {amount(memory)}" + (f" in {count(cells, 'cell')}" if cells > 1 else ""),
             vcpus=vcpus,
             memory_kib=memory,
             cells=cells,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from placer.errors import Fault, InputError
 from placer.model.cpuset import one_document, parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
-from placer.model.units import KIB_PER_MIB
+from placer.model.units import KIB_PER_MIB, count
 from placer.model.vm import Bound
 from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
 
@@ -151,7 +151,7 @@ class _Reader:
         alone = not data["vcpus"] and not data["cpus"]
         vcpus = frozenset[int]() if alone else self.cpus(data["cpus"], *where, "cpus")
         if len(vcpus) != data["vcpus"]:
-            self.fault(f"says {data['vcpus']} vCPUs, and cpus names {len(vcpus)}", *where, "vcpus")
+            self.fault(f"says {count(data['vcpus'], 'vCPU')}, and cpus names {len(vcpus)}", *where, "vcpus")
         nodes = {
             self.index(node, *where, "nodes"): self.kib(mib, *where, "nodes", node)
             for node, mib in data["nodes"].items()

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from placer.read.documents import scenario_schema
+from placer.read.documents.comparison_file import COMPARISON_SCHEMA, Planned, Scenario
 from placer.read.documents.plan_schema import PlanData
 from placer.read.documents.scenario_schema import EditEntry
 from placer.read.inventory import schema as inventory_schema
@@ -29,8 +30,8 @@ class _AsWritten(GenerateJsonSchema):
 
 
 def published_schema(document: str) -> dict[str, Any]:
-    """Return the JSON schema of ``inventory``, ``plan`` or ``scenario``."""
-    return {"inventory": _inventory, "plan": _plan, "scenario": _scenario}[document]()
+    """Return the JSON schema of ``inventory``, ``plan``, ``scenario`` or ``comparison``."""
+    return {"inventory": _inventory, "plan": _plan, "scenario": _scenario, "comparison": _comparison}[document]()
 
 
 def _inventory() -> dict[str, Any]:
@@ -46,6 +47,24 @@ def _plan() -> dict[str, Any]:
     found = TypeAdapter(PlanData).json_schema()
     found["properties"]["schema"] = {"const": PLAN}
     return {"$schema": DIALECT, **found, "title": PLAN}
+
+
+def _comparison() -> dict[str, Any]:
+    row, planned = TypeAdapter(Scenario).json_schema(), TypeAdapter(Planned).json_schema()
+    # In a file what was planned stands in the row itself, and a row without a plan has none of it.
+    del row["properties"]["planned"]
+    row["properties"] |= planned["properties"]
+    return {
+        "$schema": DIALECT,
+        "title": COMPARISON_SCHEMA,
+        "type": "object",
+        "required": ["schema", "scenarios"],
+        "properties": {
+            "schema": {"const": COMPARISON_SCHEMA},
+            "scenarios": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Scenario"}},
+        },
+        "$defs": {**planned.pop("$defs"), "Scenario": {key: row[key] for key in row if key != "$defs"}},
+    }
 
 
 def _whole(schema: str, sections: dict[str, tuple[Any, bool]]) -> dict[str, Any]:

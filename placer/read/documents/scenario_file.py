@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from placer.errors import Fault, InputError
+from placer.errors import Fault, InputError, nearest
 from placer.read.documents.kinds import refuse_other
 from placer.read.documents.scenario_schema import SCHEMA, TAKES, EditEntry
 from placer.read.hosts.host import read_file
@@ -95,8 +94,8 @@ def parse_scenario(data: bytes, source: str, base_dir: Path) -> Scenario:
         log.add(said, line=lines.get("schema", 1), field="schema", cure=f"write schema: {SCHEMA}")
     for key in tree:
         if key not in _KEYS:
-            near = get_close_matches(key, _KEYS, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"known here: {', '.join(_KEYS)}"
+            near = nearest(key, _KEYS)
+            cure = f"did you mean {near}?" if near else f"known here: {', '.join(_KEYS)}"
             log.add("unknown key", line=lines.get(key), field=key, cure=cure)
     name = tree.get("name")
     if name is not None and (not isinstance(name, str) or not name.strip()):

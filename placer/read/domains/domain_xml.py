@@ -6,6 +6,7 @@ import re
 import uuid
 
 from placer.errors import InputError
+from placer.model.units import count
 from placer.model.vm import Cell, CellMode, CpuPolicy, VmSpec
 from placer.read.domains.hostdevs import host_addresses, note_addresses
 from placer.read.domains.memory import Memory, Numatune, read_memory, read_numatune, read_pages
@@ -162,7 +163,7 @@ def _interleave(scan: DomainScan, memory: Memory, numatune: Numatune, vcpus: int
         return 1
     if spread > vcpus:
         scan.notes.append(
-            f"memory interleaved over {spread} nodes, more than the {vcpus} vCPUs, is planned on one node"
+            f"memory interleaved over {count(spread, 'node')}, more than its {count(vcpus, 'vCPU')}, is planned on one"
         )
         return 1
     return spread
@@ -179,5 +180,6 @@ def _note_unpinned(scan: DomainScan, pins: Pins, vcpus: int, offline: frozenset[
     online = frozenset(range(vcpus)) - offline
     floating = len(online - pins.vcpus.keys())
     if floating:
-        named = "no vCPU is pinned" if not pins.vcpus else f"{floating} of {len(online)} vCPUs are not pinned"
+        some = f"{floating} of {count(len(online), 'vCPU')} {'is' if floating == 1 else 'are'} not pinned"
+        named = some if pins.vcpus else "no vCPU is pinned"
         scan.notes.append(named)

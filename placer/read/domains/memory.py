@@ -107,9 +107,10 @@ def _owners(scan: DomainScan, cells: list[tuple[int, _Element]], vcpus: int) -> 
             owners[vcpu] = position
     missing = [vcpu for vcpu in range(vcpus) if vcpu not in owners]
     if missing:
-        scan.note(
-            cells[0][1], f"{len(missing)} vCPUs are in no guest cell; they count to the first one, as libvirt does it"
-        )
+        are = "1 vCPU is in no guest cell; it counts"
+        if len(missing) > 1:
+            are = f"{len(missing)} vCPUs are in no guest cell; they count"
+        scan.note(cells[0][1], f"{are} to the first one, as libvirt does it")
     return owners | dict.fromkeys(missing, 0)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from placer.model.fleet import Fleet
+from placer.model.units import count
 from placer.model.vm import Bound, CpuPolicy, Vm, VmSpec
 
 
@@ -24,14 +25,16 @@ def with_overcommit(fleet: Fleet) -> Fleet:
     for host in fleet.hosts:
         left = len(host.usable_cpus) - dedicated[host.name]
         if left < 0:
+            has, wanted = count(len(host.usable_cpus), "CPU"), count(dedicated[host.name], "dedicated vCPU")
             warnings.append(
-                f"host {host.name} has {len(host.usable_cpus)} CPUs for {dedicated[host.name]} dedicated vCPUs: not "
-                "all that are pinned there can be dedicated; say cpu_policy: shared for those that are not"
+                f"host {host.name} has {has} for {wanted}: not all that are pinned there can be dedicated; "
+                "say cpu_policy: shared for those that are not"
             )
         elif host.cpu_ratio == 1 and shared[host.name] > left > 0:
             needed = math.ceil(shared[host.name] / left)
             if needed > ratio:
-                worst, ratio = f"{host.name} has {shared[host.name]} shared vCPUs on {left} CPUs", needed
+                ratio = needed
+                worst = f"{host.name} has {count(shared[host.name], 'shared vCPU')} on {count(left, 'CPU')}"
     if worst is None:
         return replace(fleet, warnings=tuple(warnings))
     warnings.append(f"host {worst}: overcommit {ratio} is taken for all hosts that tell none")
@@ -45,7 +48,7 @@ def _standing(fleet: Fleet) -> Iterator[str]:
     counts = Counter(map(_kind, placed))
     if counts.keys() - {"a node a cell"}:
         said = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind])
-        yield f"of {len(placed)} VMs on hosts: {said}; all stay as they are unless a plan is asked to pin"
+        yield f"of {count(len(placed), 'VM')} on hosts: {said}; all stay as they are unless a plan is asked to pin"
     unknown = [host.name for host in fleet.hosts if not any(node.memory_kib for node in host.topology.nodes)]
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""

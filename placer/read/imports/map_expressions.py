@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any
 
+from placer.errors import nearest
 from placer.read.text.located import FaultLog, LineList, LineMap
 
 Row = Sequence[str]
@@ -89,8 +89,8 @@ class Expressions:
         name = column.strip()
         self.used.add(name)
         if name not in self.places:
-            near = get_close_matches(name, self.places, n=1)
-            cure = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(list(self.places)[:-1])}"
+            near = nearest(name, self.places)
+            cure = f"did you mean {near!r}?" if near else f"it has {', '.join(list(self.places)[:-1])}"
             self.log.add(f"the table has no column {name!r}", line=line, field=field, cure=cure)
             return 0
         return self.places[name]

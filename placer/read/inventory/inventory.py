@@ -6,11 +6,10 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from placer.errors import InputError
+from placer.errors import InputError, nearest
 from placer.model.cpuset import one_document
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -192,12 +191,12 @@ def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
         log.add(message, line=line, field="schema", cure=f"write schema: {SCHEMA}")
     for key in tree:
         if key not in ("schema", *_SECTIONS):
-            near = get_close_matches(key, ("schema", *_SECTIONS), n=1)
+            near = nearest(key, ("schema", *_SECTIONS))
             log.add(
                 "unknown key",
                 line=(tree.lines or {}).get(key),
                 field=key,
-                cure=f"did you mean {near[0]}?" if near else f"known here: schema, {', '.join(_SECTIONS)}",
+                cure=f"did you mean {near}?" if near else f"known here: schema, {', '.join(_SECTIONS)}",
             )
     if not tree.get("hosts"):
         log.add("no hosts", line=(tree.lines or {}).get("hosts", 1), field="hosts", cure="list at least one host")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 
+from placer.model import units
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.model.pci import AddressKey, address_key
@@ -103,7 +104,13 @@ def _bounds(entry: VmEntry, spec: VmSpec, topology: Topology, problems: list[Pro
     listed = entry.bound if isinstance(entry.bound, list) else [entry.bound or BoundEntry()]
     cells = max(1, len(spec.cells))
     if isinstance(entry.bound, list) and len(listed) != cells:
-        problems.append((("bound",), f"{len(listed)} entries for a VM of {cells} cells", "one a cell, or one for all"))
+        problems.append(
+            (
+                ("bound",),
+                f"{len(listed)} entries for a VM of {units.count(cells, 'cell')}",
+                "one a cell, or one for all",
+            )
+        )
     for one in listed:
         for name, named in (("cpus", one.cpus), ("memory", one.memory), ("wish", frozenset(one.wish))):
             if named is not None and (unknown := named.difference(topology.node_ids)):
@@ -159,7 +166,7 @@ def _check_nodes(
             if spec.cell_mode is CellMode.NONE
             else "one node a cell"
         )
-        problems.append(((key,), f"{len(listed)} nodes for a VM of {wanted} cells", cure))
+        problems.append(((key,), f"{units.count(len(listed), 'node')} for a VM of {units.count(wanted, 'cell')}", cure))
     elif key == "nodes" and wanted is None and (not listed or spec.vcpus % len(listed)):
         problems.append(
             ((key,), f"{spec.vcpus} vCPUs cannot lie in equal cells on {len(listed)} nodes", "list the cells")

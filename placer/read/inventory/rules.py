@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
-from placer.errors import InputError
+from placer.errors import InputError, did_you_mean, nearest
 from placer.model.goals import parse_flavor
 from placer.model.rules import ITSELF, SHARES, Rule, RuleKind, Selection, values_of
 from placer.read.inventory.files import Files
@@ -96,17 +95,16 @@ class LabelIndex:
         for key in selection:
             value = min(values_of(selection, key), default="")
             if key == "name":
-                near = get_close_matches(value, self.names, n=1) or [
-                    name for name in (f"{value}-1",) if name in self.names
-                ]
-                return f"did you mean {near[0]!r}?" if near else None
+                if f"{value}-1" in self.names:
+                    return f"did you mean {f'{value}-1'!r}?"
+                return did_you_mean(value, sorted(self.names))
             if key not in self.keys:
-                near = get_close_matches(key, self.keys, n=1)
-                return f"did you mean the label {near[0]!r}?" if near else None
+                near = nearest(key, self.keys)
+                return f"did you mean the label {near!r}?" if near else None
             values = [known for label, known in self.having if label == key]
-            near = get_close_matches(value, values, n=1, cutoff=0.5)
+            near = nearest(value, values, least=0.5)
             if (key, value) not in self.having and near:
-                return f"did you mean {key}: {near[0]}?"
+                return f"did you mean {key}: {near}?"
         return None
 
 
@@ -254,11 +252,12 @@ class RuleBuilder:
             return
         having = self.hosts.keys.get(scope, set())
         if not having:
-            near = get_close_matches(scope, [*_OWN_SCOPES, *self.hosts.keys], n=1)
-            problems.append((path, f"no host has a label {scope!r}", f"did you mean {near[0]}?" if near else None))
+            near = nearest(scope, [*_OWN_SCOPES, *self.hosts.keys])
+            problems.append((path, f"no host has a label {scope!r}", f"did you mean {near}?" if near else None))
         elif lacking := len(self.hosts.names) - len(having):
+            have = "has" if lacking == 1 else "have"
             self.warnings.append(
-                f"{lacking} of {len(self.hosts.names)} hosts have no label {scope!r}, the scope of a rule"
+                f"{lacking} of {len(self.hosts.names)} hosts {have} no label {scope!r}, the scope of a rule"
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from placer.errors import InputError
+from placer.model import units
 from placer.model.cpu_topology import LEVELS, CpuTopology, TopologyPolicy
 from placer.model.cpuset import format_cpuset
 from placer.model.units import format_kib
@@ -141,7 +142,7 @@ def _given_cells(entry: VmEntry, listed: list[CellEntry], fields: dict[str, Any]
             problems.append(
                 (
                     (*path, "cpus"),
-                    f"{format_cpuset(cell.cpus)} are {len(cell.cpus)} vCPUs, vcpus says {cell.vcpus}",
+                    f"{format_cpuset(cell.cpus)} are {units.count(len(cell.cpus), 'vCPU')}, vcpus says {cell.vcpus}",
                     None,
                 )
             )
@@ -154,7 +155,11 @@ def _given_cells(entry: VmEntry, listed: list[CellEntry], fields: dict[str, Any]
     memory = sum(cell.memory_kib for cell in cells)
     if entry.vcpus is not None and vcpus != entry.vcpus:
         problems.append(
-            (("cells",), f"the cells hold {vcpus} vCPUs, the VM has {entry.vcpus}", "make the cells add up")
+            (
+                ("cells",),
+                f"the cells hold {units.count(vcpus, 'vCPU')}, the VM has {entry.vcpus}",
+                "make the cells add up",
+            )
         )
     elif entry.memory is not None and memory != entry.memory:
         problems.append(
@@ -205,7 +210,7 @@ def _topology(
         counts["cores"] = max(1, spec.vcpus // CpuTopology(**counts).vcpus)
     topology = CpuTopology(**counts)
     if topology.vcpus != spec.vcpus:
-        message = f"makes {topology.vcpus} vCPUs, the VM has {spec.vcpus}"
+        message = f"makes {units.count(topology.vcpus, 'vCPU')}, the VM has {spec.vcpus}"
         problems.append((path, message, "sockets × dies × clusters × cores × threads are the vCPUs"))
         return None
     cut = next((cell for cell in spec.cells if _cuts_core(cell, topology.threads)), None)
@@ -276,7 +281,7 @@ def _check(spec: VmSpec, entry: VmEntry, problems: list[Problem]) -> None:
     if spec.cpu_policy is CpuPolicy.SHARED and spec.core_kind is not CoreKind.ANY:
         problems.append((("core_kind",), f"{spec.core_kind.value} needs dedicated vCPUs", None))
     if spec.vcpus_current is not None and spec.vcpus_current > spec.vcpus:
-        problems.append((("vcpus_current",), f"{spec.vcpus_current} is above the maximum of {spec.vcpus} vCPUs", None))
+        problems.append((("vcpus_current",), f"{spec.vcpus_current} is above the maximum of {spec.vcpus}", None))
     if spec.interleave > 1 and spec.cell_mode is not CellMode.NONE:
         problems.append((("interleave",), "is for flat guests", "say cells: none"))
     elif spec.interleave > spec.vcpus:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from placer.errors import nearest
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Topology
 from placer.read.inventory.schema import Entry
@@ -66,17 +66,17 @@ def _problem(model: type[BaseModel], fault: Any) -> Problem:
     kind = fault["type"]
     if kind == "extra_forbidden":
         known = sorted(_fields_at(model, path[:-1]))
-        near = get_close_matches(str(path[-1]), known, n=1)
-        return path, "unknown key", f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        near = nearest(str(path[-1]), known)
+        return path, "unknown key", f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
     if kind == "missing":
         return path, "is missing", None
     if kind == "value_error":
         error = fault["ctx"]["error"]
         return path, str(error), getattr(error, "cure", None)
     if kind == "literal_error":
-        near = get_close_matches(str(fault["input"]), _words(fault["ctx"]["expected"]), n=1)
+        near = nearest(str(fault["input"]), _words(fault["ctx"]["expected"]))
         message = f"{shown(fault['input'])} is not {fault['ctx']['expected']}"
-        return path, message, f"did you mean {near[0]}?" if near else None
+        return path, message, f"did you mean {near}?" if near else None
     if kind in ("model_type", "dict_type"):
         return path, f"{shown(fault['input'])} is not a mapping", None
     if kind == "list_type":

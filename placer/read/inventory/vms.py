@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
-from placer.errors import PlacerError
+from placer.errors import PlacerError, did_you_mean
 from placer.model.host import Host, Topology
 from placer.model.vm import CpuPolicy, Current, DomainSource, Movable, PinPolicy, Usage, Vm, VmSpec
 from placer.read.domains.hostdevs import devices_of, with_held
@@ -180,8 +179,7 @@ class _VmBuilder:
     def _hint(self, name: str) -> str | None:
         """Return a host name like this one; comparing with all hosts is slow, so only for the first few faults."""
         self._hints += 1
-        near = get_close_matches(name, self.hosts, n=1) if self._hints <= _MAX_HINTS else []
-        return f"did you mean {near[0]!r}?" if near else None
+        return did_you_mean(name, self.hosts) if self._hints <= _MAX_HINTS else None
 
     def _vms(
         self,

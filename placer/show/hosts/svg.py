@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 
 from placer.model.host import NodeKind, Topology
+from placer.model.units import count
 from placer.show.heat import shades
 from placer.show.words import amount, figure, visible
 from placer.topology.parts import Kind, Part, part_tree
@@ -59,7 +60,8 @@ def host_svg(topology: Topology, name: str) -> str:
         lines.append(_text(_GAP, y, visible(sentence)))
         width = max(width, 7 * len(sentence))
     width, height = width + 2 * _GAP, y + 2 * _GAP
-    about = f"{len(topology.nodes)} NUMA nodes, {len(topology.cores)} cores, {len(topology.cpus)} CPUs"
+    parts = ((topology.nodes, "NUMA node"), (topology.cores, "core"), (topology.cpus, "CPU"))
+    about = ", ".join(count(len(part), one) for part, one in parts)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '

@@ -210,5 +210,5 @@ def test_vcpus_that_are_off_need_no_pin() -> None:
     xml = f"<domain><name>a</name><memory>4096</memory><vcpu current='2'>8</vcpu>{pins}</domain>"
     half = read_domain(xml.format("").encode(), "a.xml").notes
     whole = read_domain(xml.format("<vcpupin vcpu='1' cpuset='4'/>").encode(), "a.xml").notes
-    assert [note for note in half if "pinned" in note] == ["1 of 2 vCPUs are not pinned"]
+    assert [note for note in half if "pinned" in note] == ["1 of 2 vCPUs is not pinned"]
     assert not [note for note in whole if "pinned" in note]

@@ -178,7 +178,7 @@ def test_equal_names_get_their_number(tmp_path: Path) -> None:
         ("cores: many\n", "cores is 'many'"),
         ("no line at all\n", "no line of a VM's configuration"),
         ("numa: 1\nnuma0: cpus=x,memory=1\n", "numa0"),
-        ("numa: 1\ncores: 2\nnuma0: cpus=0,memory=512\n", "the cells hold 1 vCPUs, the VM has 2"),
+        ("numa: 1\ncores: 2\nnuma0: cpus=0,memory=512\n", "the cells hold 1 vCPU, the VM has 2"),
         ("affinity: a-b\n", "affinity"),
         ("hugepages: 3\n", "not a page size"),
     ],

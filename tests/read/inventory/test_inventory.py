@@ -257,7 +257,7 @@ def test_what_a_vm_is_bound_to() -> None:
         ("bound: {cpus: [7]}", "the host has no node 7"),
         ("bound: {cpus: []}", "neither host nor a list of nodes"),
         ("bound: {memory: nowhere}", "neither host nor a list of nodes"),
-        ("bound: [{cpus: host}, {cpus: host}]", "2 entries for a VM of 1 cells"),
+        ("bound: [{cpus: host}, {cpus: host}]", "2 entries for a VM of 1 cell"),
         ("nodes: [0], bound: {cpus: host}", "says a node a cell, and bound says sets of nodes"),
         ("memory_on: {7: 1GiB}", "the host has no node 7"),
         ("pin: perhaps", "is not 'never', 'allowed' or 'must'"),

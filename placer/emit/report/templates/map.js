@@ -151,7 +151,7 @@ function mountMap(data, open) {
     const wide = Math.max(60, box.clientWidth - 2);
     // The names of groups stand in a gutter beside their rows.
     pen.font = FONT;
-    const titles = new Map([...parts].map(([place, members]) => [place, group ? `${name(place)}: ${number.format(members.length)}` : ""]));
+    const titles = new Map([...parts].map(([place, members]) => [place, group ? `${name(place)}: ${counted(members.length, "host")}` : ""]));
     const widest = Math.max(0, ...[...titles.values()].slice(0, 2000).map((text) => pen.measureText(text).width));
     gutter = group ? Math.min(wide / 3, widest + 10) : 0;
     const columnsAt = (size) => Math.max(1, Math.floor((wide - gutter) / (size[0] + GAP)));
@@ -279,7 +279,7 @@ function mountMap(data, open) {
     const title = document.createElement("b");
     title.textContent = verdicts ? verdicts.title : kind.title;
     place.replaceChildren(title, ...found, verdicts ? "" : swatch(paints.unknown, "unknown"));
-    at("shown").textContent = `${number.format(order.length)} of ${number.format(hosts)} hosts`;
+    at("shown").textContent = `${number.format(order.length)} of ${counted(hosts, "host")}`;
   };
 
   const words = (host) => {
@@ -290,8 +290,8 @@ function mountMap(data, open) {
       if (!one) continue;
       const share = (what) => percent(mean(one[what][host].map((x) => (x === null ? null : x / 1000))));
       const near = one.locality[host] === null ? "unknown" : `${one.locality[host].toFixed(1)} %`;
-      said.push(`${name}: ${one.vms[host]} ${one.vms[host] === 1 ? "VM" : "VMs"}, CPUs ${share("cpu")}, memory ${share("memory")}, local ${near}` +
-        (one.unknown[host] ? `, nodes of ${one.unknown[host]} VMs unknown` : ""));
+      said.push(`${name}: ${counted(one.vms[host], "VM")}, CPUs ${share("cpu")}, memory ${share("memory")}, local ${near}` +
+        (one.unknown[host] ? `, nodes of ${counted(one.unknown[host], "VM")} unknown` : ""));
     }
     const changed = data.changed[host];
     if (changed) said.push(changed === 1 ? "1 VM changes" : `${changed} VMs change`);

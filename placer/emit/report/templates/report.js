@@ -52,7 +52,7 @@
       if (part.hidden === shown.has(name)) part.hidden = !shown.has(name);
     }
     map.keep(wanted ? hosts : null);
-    document.getElementById("found").textContent = wanted ? `${kept.length} of ${hostRows.length} hosts` : "";
+    document.getElementById("found").textContent = wanted ? `${kept.length} of ${counted(hostRows.length, "host")}` : "";
   };
   let waiting = 0;
   field.addEventListener("input", () => {

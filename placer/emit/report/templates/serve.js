@@ -130,7 +130,7 @@
       const found = wanted ? await ask(`/api/search?q=${encodeURIComponent(wanted)}`) : null;
       if (number !== last) return;
       map.keep(found ? new Set(found.hosts) : null);
-      at("found").textContent = found ? `${found.hosts.length} hosts, ${found.vms_in_all} VMs` : "";
+      at("found").textContent = found ? `${counted(found.hosts.length, "host")}, ${counted(found.vms_in_all, "VM")}` : "";
       list.replaceChildren(...(found ? found.vms.slice(0, 8) : []).map((vm) =>
         make("li", {}, make("button", { type: "button", class: "link", click: () => openVm(vm.number) }, vm.name),
           vm.host >= 0 ? ` on ${data.names[vm.host]}` : " nowhere")));
