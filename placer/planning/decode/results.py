@@ -201,8 +201,9 @@ def _combine(goal: Goal, own: Sequence[_Paired], constants: Mapping[str, int], h
 def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, ...]:
     """Raise the bound of the goal ``repins`` where `shall` VMs that are somewhere shall be bound to nodes.
 
-    In plans that are no worse in the goals before it at most so many of them still float and at most so many move:
-    the others are re-pinned where they are.
+    In plans that are no worse in the goals before it at most so many of them still float and at most so many leave
+    their host, the first part of ``moves``: the others are re-pinned where they are. No node of its host is a move to
+    a VM that lies anywhere on it, so changes of node, the second part, take none of them.
     """
     names = [goal.name for goal in goals]
     if not shall or "repins" not in names or not {"remote", "moves"} <= set(names[: names.index("repins")]):
@@ -211,7 +212,7 @@ def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, 
     found, remote, moves = known["repins"], known["remote"], known["moves"]
     if not remote.tiers or not moves.tiers or found.value is None or remote.value is None or moves.value is None:
         return tuple(goals)
-    least = shall - remote.tiers[0]["value"] - moves.tiers[-1]["value"]
+    least = shall - remote.tiers[0]["value"] - moves.tiers[0]["value"]
     if least <= (found.bound or 0):
         return tuple(goals)
     status: Literal["optimal", "feasible"] = "feasible"

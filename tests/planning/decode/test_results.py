@@ -65,3 +65,29 @@ def test_what_was_held_at_repins_is_held_at_the_next_open_goal() -> None:
         ("feasible", "soft"),
     ]
     assert [goal.held_at for goal in with_bindings(goals, 0)] == [goal.held_at for goal in goals]
+
+
+def test_vms_that_change_node_leave_no_binding_out() -> None:
+    """Three VMs shall be bound, two others change node: three re-pins are proven; a change of host could be of them."""
+    rows = {
+        "remote": (
+            {"part": "VMs that shall be bound and are not", "value": 0.0},
+            {"part": "remote access", "value": 0.0},
+        ),
+        "moves": (
+            {"part": "VMs that change host", "value": 0.0},
+            {"part": "VMs that change host or node", "value": 2.0},
+        ),
+        "repins": (),
+    }
+    value = {"remote": 0.0, "moves": 0.0, "repins": 3.0}
+    goals = [
+        GoalResult(
+            name=name, value=value[name], bound=0.0, gap=0.0, source="", status="optimal", stopped="", tiers=tiers
+        )
+        for name, tiers in rows.items()
+    ]
+    assert [(goal.bound, goal.status) for goal in with_bindings(goals, 3)[2:]] == [(3.0, "optimal")]
+    leaves = ({"part": "VMs that change host", "value": 1.0}, {"part": "VMs that change host or node", "value": 2.0})
+    goals[1] = replace(goals[1], value=1.0, tiers=leaves)
+    assert with_bindings(goals, 3)[2].bound == 2.0
