@@ -94,6 +94,7 @@ _MODULES = {
     "balance": "benchmarks.balance",
     "move-orders": "benchmarks.move_orders",
     "reserves": "benchmarks.reserves",
+    "headroom": "benchmarks.headroom",
     "truth": "benchmarks.truth.spec",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""

@@ -1,7 +1,8 @@
 """What the worst of some failures leaves without a place in any plan: all failures beside each other in one model.
 
 A plan y[host, placement] that places every VM, and for each failure, beside what stays, places z[host, placement] for
-the VMs of the hosts that fail: what has none counts, and the worst failure is made as small as can be.
+the VMs of the hosts that fail: what has none counts, and the worst failure is made as small as can be. Or no failure
+leaves anything without a place, and as many VMs as can be arrive.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from solvers.backends.cpsat import run_model
 from solvers.backends.cpsat_rows import Sum
 from solvers.counts.host_block import HostBlock
 from solvers.exact.model import ExactModel
-from solvers.problem import BoolArray, Problem
+from solvers.problem import BoolArray, IntArray, Problem
 from solvers.result import HostPattern
 
 MOST_COUNTS = 20_000
@@ -49,53 +50,101 @@ def survivors(
     """
     if not all(problem.shapes[one.shape].complete for one in problem.classes):
         return None
-    model = _Survivors(problem, counted)
-    if len(failures) * sum(len(places) for places in model.places.values()) > MOST_COUNTS:
+    model = _Survivors(problem)
+    model.fix(variable for variable in model.unplaced if variable >= 0)
+    if not model.fail([(failed, counted) for failed in failures]):
         return None
-    for failed in failures:
-        model.fail(failed)
-    answer = run_model(model.worst_least(), budget=budget, seed=0, seconds=seconds)
+    answer = run_model(model.least_of([model.worst]), budget=budget, seed=0, seconds=seconds)
     if answer.values is None or answer.bound is None:
         return None
     return Survivors(answer.bound, model.patterns_of(np.array(answer.values, dtype=np.int64))[0])
 
 
-class _Survivors(ExactModel):
-    """Plans that place all VMs, and what each failure loses of them."""
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """No more than `at_most` of the VMs that arrive survive every failure with all others; `patterns` are a plan with
+    the most found.
+    """
 
-    def __init__(self, problem: Problem, counted: BoolArray) -> None:
+    at_most: int
+    patterns: tuple[HostPattern, ...]
+
+
+def most_arrivals(
+    problem: Problem, failures: Sequence[tuple[Set[int], BoolArray]], *, budget: float, seconds: float = math.inf
+) -> Arrivals | None:
+    """Return how many arriving VMs can be placed so that no failure leaves a VM without a place; None: not known.
+
+    Parameters
+    ----------
+    failures : of each the hosts that fail together, and (F,) the flavors whose VMs need a place then.
+    budget, seconds : as of `survivors`. Where no number survives, not even none, it is not known either.
+
+    Notes
+    -----
+    All that is left out makes the number larger: rules and permissions after a failure, and VMs that never move.
+    """
+    if not all(problem.shapes[one.shape].complete for one in problem.classes):
+        return None
+    model = _Survivors(problem)
+    if not model.fail(failures):
+        return None
+    model.fix([model.worst])
+    arriving = sum(flavor.arriving for flavor in problem.flavors)
+    left = [variable for variable in model.unplaced if variable >= 0]
+    answer = run_model(model.least_of(left), budget=budget, seed=0, seconds=seconds)
+    if answer.values is None or answer.bound is None:
+        return None
+    return Arrivals(arriving - answer.bound, model.patterns_of(np.array(answer.values, dtype=np.int64))[0])
+
+
+class _Survivors(ExactModel):
+    """Plans, and what each failure loses of them."""
+
+    def __init__(self, problem: Problem) -> None:
         super().__init__(problem, symmetry=False)
-        self.fix(variable for variable in self.unplaced if variable >= 0)
-        self.counted = counted
         self.vcpus = np.array([flavor.vcpus for flavor in problem.flavors], dtype=np.int64)
-        self.worst = self.variable(0, int((self.vcpus * self.demand)[counted].sum()))
+        self.worst = self.variable(0, int((self.vcpus * self.demand).sum()))
         members = [iter(one.members) for one in problem.classes]
         self.member = [next(members[number]) for number in self.hosts]
-        self.places = {
-            number: np.flatnonzero(counted[block.view.shape.flavor] & ~block.view.shape.stay_only)
-            for number, block in enumerate(self.blocks)
-        }
 
-    def fail(self, failed: Set[int]) -> None:
-        """Let hosts fail: what of their VMs finds no place beside those that stay is no more than the worst loss."""
-        gone = [Sum() for _ in self.vcpus]
-        for number, block in enumerate(self.blocks):
-            if self.member[number] in failed:
-                for flavor in np.unique(block.view.flavor).tolist():
-                    gone[flavor].plus(block.amount(flavor))
-            else:
-                self._arrive(number, block, gone)
-        lost = Sum().add(self.worst, -1)
-        for flavor in np.flatnonzero(self.counted).tolist():
-            if self.demand[flavor]:
-                left = self.variable(0, int(self.demand[flavor]))
-                self.row(Sum().plus(gone[flavor]).add(left, -1), None, 0)
-                lost.add(left, int(self.vcpus[flavor]))
-        self.row(lost, None, 0)
+    def fail(self, failures: Sequence[tuple[Set[int], BoolArray]]) -> bool:
+        """Let hosts fail: what of their VMs finds no place beside those that stay is no more than the worst loss.
 
-    def _arrive(self, number: int, block: HostBlock, gone: Sequence[Sum]) -> None:
+        Returns
+        -------
+        bool
+            False, and nothing is done, where that were too many counts.
+        """
+        places = [
+            {
+                number: np.flatnonzero(counted[block.view.shape.flavor] & ~block.view.shape.stay_only)
+                for number, block in enumerate(self.blocks)
+            }
+            for _, counted in failures
+        ]
+        if sum(len(own) for of_failure in places for own in of_failure.values()) > MOST_COUNTS:
+            return False
+        for (failed, counted), where in zip(failures, places, strict=True):
+            gone = [Sum() for _ in self.vcpus]
+            for number, block in enumerate(self.blocks):
+                if self.member[number] in failed:
+                    for flavor in np.unique(block.view.flavor).tolist():
+                        gone[flavor].plus(block.amount(flavor))
+                else:
+                    self._arrive(block, where[number], gone)
+            lost = Sum().add(self.worst, -1)
+            for flavor in np.flatnonzero(counted).tolist():
+                if self.demand[flavor]:
+                    left = self.variable(0, int(self.demand[flavor]))
+                    self.row(Sum().plus(gone[flavor]).add(left, -1), None, 0)
+                    lost.add(left, int(self.vcpus[flavor]))
+            self.row(lost, None, 0)
+        return True
+
+    def _arrive(self, block: HostBlock, places: IntArray, gone: Sequence[Sum]) -> None:
         """Let VMs come to a host that stays, beside what it holds."""
-        view, places = block.view, self.places[number]
+        view = block.view
         shape, capacity = view.shape, view.host_class.capacity
         flavor, use = shape.flavor[places], shape.use[places]
         upper = self.demand[flavor].copy()
@@ -110,8 +159,8 @@ class _Survivors(ExactModel):
         for one in np.unique(flavor).tolist():
             gone[one].add(z[flavor == one], -1)
 
-    def worst_least(self) -> cp_model.CpModel:
-        """Return the model that makes the worst failure as small as can be."""
-        self.proto.objective.vars.append(self.worst)
-        self.proto.objective.coeffs.append(1)
+    def least_of(self, variables: Sequence[int]) -> cp_model.CpModel:
+        """Return the model that makes the sum of these as small as can be."""
+        self.proto.objective.vars.extend(variables)
+        self.proto.objective.coeffs.extend([1] * len(variables))
         return self.model

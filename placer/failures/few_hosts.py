@@ -1,12 +1,12 @@
-"""Small fleets: all failures of a rule beside each other in one model, which bounds what the worst of them loses in any
-plan and says on which host each VM is in the best one.
+"""Small fleets: all failures beside each other in one model, which bounds what the worst of them loses in any plan, or
+how many more VMs survive all of them, and says on which host each VM is in the best one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,10 +19,11 @@ from placer.model.rules import Rule, RuleKind, only, own_name
 from placer.model.sets import floats
 from placer.options import SweepOptions
 from placer.planning.compile.budget import drained_first, move_budget
-from placer.planning.compile.compile import compile_fleet
+from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.names import assign_names
-from solvers.result import Result
-from solvers.survivors import survivors
+from solvers.problem import BoolArray
+from solvers.result import HostPattern, Result
+from solvers.survivors import most_arrivals, survivors
 
 MOST_HOSTS, MOST_FAILURES = 16, 128
 BUDGET = 4.0
@@ -47,43 +48,109 @@ def lost_together(fleet: Fleet, rule: Rule, options: SweepOptions) -> Together:
 
     `fleet` has none of the rules that keep room. Of large fleets, and of VMs that float, nothing is said.
     """
+    if not _is_few(fleet, [rule]):
+        return NOTHING
+    asked = drained_first(_told_apart(fleet, [rule]), options.max_moves, options.max_migrations)
+    compiled = _compiled(asked, options)
+    counted = _counted(fleet, compiled, rule)
+    found = survivors(compiled.problem, _failures(fleet, rule), counted, budget=BUDGET, seconds=options.time_limit_s)
+    return NOTHING if found is None else Together(found.at_least, _hosts(fleet, compiled, found.patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """No more than `at_most` of the VMs that are nowhere survive every failure; `hosts` (VM -> host) are where those of
+    the best plan found are.
+    """
+
+    at_most: int
+    hosts: Mapping[str, str]
+
+
+def most_together(fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) -> More | None:
+    """Return how many of the VMs that are nowhere can be placed so that every failure of these rules is survived, while
+    nothing moves; None where it is not known: of large fleets, of VMs that float, and where no number survives.
+
+    `fleet` has none of the rules that keep room.
+    """
+    if not rules or not _is_few(fleet, rules):
+        return None
+    compiled = _compiled(_told_apart(fleet, rules), dataclasses.replace(options, max_moves=0, max_migrations=None))
+    failures = [(hosts, _counted(fleet, compiled, rule)) for rule in rules for hosts in _failures(fleet, rule)]
+    found = most_arrivals(compiled.problem, failures, budget=BUDGET, seconds=options.time_limit_s)
+    if found is None:
+        return None
+    new = {vm.name for vm in fleet.vms if vm.current is None}
+    where = _hosts(fleet, compiled, found.patterns)
+    return More(found.at_most, {name: host for name, host in where.items() if name in new})
+
+
+def _is_few(fleet: Fleet, rules: Sequence[Rule]) -> bool:
+    """Tell whether fleet and failures are few, all of VMs that do not float, and something fails for every rule."""
+    if len(fleet.hosts) > MOST_HOSTS or any(floats(vm) for vm in fleet.vms):
+        return False
+    many = 0
+    for rule in rules:
+        domains = len(domains_of(fleet, rule.scope))
+        if not min(rule.fail, domains):
+            return False
+        many += math.comb(domains, min(rule.fail, domains))
+    return many <= MOST_FAILURES
+
+
+def _failures(fleet: Fleet, rule: Rule) -> list[set[int]]:
+    """Return the hosts of each failure."""
     domains = domains_of(fleet, rule.scope)
-    at_once = min(rule.fail, len(domains))
-    if len(fleet.hosts) > MOST_HOSTS or math.comb(len(domains), at_once) > MOST_FAILURES or not at_once:
-        return NOTHING
-    if any(floats(vm) for vm in fleet.vms):
-        return NOTHING
-    asked = drained_first(_told_apart(fleet, rule), options.max_moves, options.max_migrations)
-    budget = move_budget(asked, options.max_moves, options.max_migrations)
-    compiled = compile_fleet(asked, [Goal(name="placed", kind="placed")], budget)
+    number_of = {host.name: number for number, host in enumerate(fleet.hosts)}
+    return [
+        {number_of[host] for name in failed for host in domains[name]}
+        for failed in combinations(domains, min(rule.fail, len(domains)))
+    ]
+
+
+def _compiled(fleet: Fleet, options: SweepOptions) -> Compiled:
+    budget = move_budget(fleet, options.max_moves, options.max_migrations)
+    return compile_fleet(fleet, [Goal(name="placed", kind="placed")], budget)
+
+
+def _counted(fleet: Fleet, compiled: Compiled, rule: Rule) -> BoolArray:
+    """Return the flavors (F,) whose VMs need a place after a failure."""
     counted = np.ones(len(compiled.problem.flavors), dtype=np.bool_)
     for vm, flavor in zip(fleet.vms, compiled.flavors.of_vm, strict=True):
         if flavor >= 0 and not rule.covers(vm.name, vm.spec.labels):
             counted[flavor] = False
-    number_of = {host.name: number for number, host in enumerate(fleet.hosts)}
-    failures = [
-        {number_of[host] for name in failed for host in domains[name]} for failed in combinations(domains, at_once)
-    ]
-    found = survivors(compiled.problem, failures, counted, budget=BUDGET, seconds=options.time_limit_s)
-    if found is None:
-        return NOTHING
-    result = Result(
-        status="feasible", objectives=(), patterns=found.patterns, unplaced=(0,) * len(compiled.problem.flavors)
-    )
-    hosts = {
+    return counted
+
+
+def _hosts(fleet: Fleet, compiled: Compiled, patterns: tuple[HostPattern, ...]) -> dict[str, str]:
+    """Return VM -> host of a plan in counts; those left out have none."""
+    placed = np.zeros(len(compiled.problem.flavors), dtype=np.int64)
+    for pattern in patterns:
+        shape = compiled.problem.shapes[compiled.problem.classes[pattern.host_class].shape]
+        for placement, many in pattern.placements:
+            placed[shape.flavor[placement]] += many * pattern.count
+    left = tuple((compiled.problem.demand() - placed).tolist())
+    result = Result(status="feasible", objectives=(), patterns=patterns, unplaced=left)
+    return {
         fleet.vms[number].name: fleet.hosts[entry.host].name
         for entry in assign_names(compiled, result).hosts
         for _, number in entry.vms
     }
-    return Together(found.at_least, hosts)
 
 
-def _told_apart(fleet: Fleet, rule: Rule) -> Fleet:
+def _told_apart(fleet: Fleet, rules: Sequence[Rule]) -> Fleet:
     """Return the fleet in which no VM that needs a place after a failure is alike to one that does not."""
-    if rule.members is None:
+    some = [rule for rule in rules if rule.members is not None]
+    if not some:
         return fleet
     vms = (
-        dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, priority=int(rule.covers(vm.name, vm.spec.labels))))
+        dataclasses.replace(
+            vm,
+            spec=dataclasses.replace(
+                vm.spec,
+                priority=sum(rule.covers(vm.name, vm.spec.labels) << number for number, rule in enumerate(some)),
+            ),
+        )
         for vm in fleet.vms
     )
     return dataclasses.replace(fleet, vms=tuple(vms))

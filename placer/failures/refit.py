@@ -1,13 +1,13 @@
-"""Failures that are harmless by a greedy fit: what fails is put into what the other hosts have free, on arrays.
+"""Failures answered by a greedy fit: what fails is put into what the other hosts have free, on arrays.
 
-Every fit found is a proof: nothing else moves, every VM has a placement of its own. A failure that does not fit so may
-still be harmless, and is planned for.
+Every fit found is a proof: nothing else moves, every VM has a placement of its own. Where no more is left out than has
+no room even by its flavor alone, that is proven too. Any other failure may lose less, and is planned for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -30,10 +30,12 @@ ROOMIEST = 128
 """VMs are first fitted on so many of the roomiest kinds of host of a shape, on all only if they do not fit there."""
 
 
-def harmless_hosts(
+def fitted_failures(
     fleet: Fleet, failures: Mapping[Hashable, Sequence[str]], counted: frozenset[str] | None
-) -> set[Hashable]:
-    """Return the failures, each the hosts that fail together, after which all VMs of theirs fit on the others.
+) -> dict[Hashable, list[str]]:
+    """Return failure -> the VMs of its hosts, those that fail together, that have no place on the others.
+
+    A failure that is not named is not known. No plan in which nothing moves leaves out fewer vCPUs.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def harmless_hosts(
             numbers[kind] = len(probes)
             probes.append(homeless(vm, f"\0{len(probes)}"))
     if not probes:
-        return {key for key, demand in wanted.items() if not demand}
+        return {key: [] for key, demand in wanted.items() if not demand}
     asked = dataclasses.replace(fleet, vms=(*fleet.vms, *probes), digest="")
     compiled = compile_fleet(asked, [Goal(name="placed", kind="placed")])
     flavors = compiled.flavors.of_vm[len(fleet.vms) :]
@@ -71,15 +73,32 @@ def harmless_hosts(
         name: not everyone and not any(matches(selection, name, names[name].spec.labels) for selection in chosen)
         for name in names
     }
-    found: set[Hashable] = set()
+    found: dict[Hashable, list[str]] = {}
     for key, demand in wanted.items():
         if not all(loose[name] for name in demand):
             continue
         gone = Counter(class_of[host] for host in failures[key] if host in class_of)
-        need = Counter(int(flavors[numbers[kind_of(names[name], specs)]]) for name in demand)
-        if not fit.lost(gone, need):
-            found.add(key)
+        of_flavor: dict[int, list[str]] = defaultdict(list)
+        for name in sorted(demand):
+            of_flavor[int(flavors[numbers[kind_of(names[name], specs)]])].append(name)
+        need = {flavor: len(own) for flavor, own in of_flavor.items()}
+        lost = fit.lost(gone, need)
+        if all(many <= fit.without_room(flavor, gone, need[flavor]) for flavor, many in lost.items()):
+            found[key] = sorted(name for flavor, many in lost.items() for name in of_flavor[flavor][:many])
     return found
+
+
+def fitted_outcome(
+    fleet: Fleet, failed: Sequence[str], counted: frozenset[str] | None, lost: Sequence[str]
+) -> dict[str, Any]:
+    """Return what a sweep tells of hosts that fail together (see `FailureSweep`), of whose VMs these have no place."""
+    vcpus, homeless = 0, 0
+    if lost:
+        names = set(failed)
+        vcpus = sum(fleet.vm_by_name[name].spec.vcpus for name in lost)
+        on = (vm for vm in fleet.vms if vm.current is not None and vm.current.host in names)
+        homeless = sum(counted is None or vm.name in counted for vm in on)
+    return {"vms": homeless, "lost": list(lost), "vcpus_lost": vcpus, "proven": True}
 
 
 def kind_of(vm: Vm, specs: SpecNumbers) -> Kind:
@@ -110,7 +129,8 @@ class Fit:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        room = Room(problem)
+        self.room = room = Room(problem)
+        self.most: dict[int, IntArray | None] = {}
         self.which: dict[int, IntArray] = {}
         self.free: dict[int, IntArray] = {}
         self.allowed: dict[int, Any] = {}
@@ -140,6 +160,16 @@ class Fit:
         lost = self._lost(gone, need, ROOMIEST)
         more = lost and any(len(own) > ROOMIEST for own in self.which.values())
         return self._lost(gone, need, None) if more else lost
+
+    def without_room(self, flavor: int, gone: Mapping[int, int], need: int) -> int:
+        """Return how many of so many VMs of a flavor have no room when hosts are gone, whatever else fits."""
+        if flavor not in self.most:
+            self.most[flavor] = self.room.most_by_class(flavor)
+        most = self.most[flavor]
+        if most is None:
+            return 0
+        left = int((most * self.room.count).sum()) - sum(int(most[number]) * many for number, many in gone.items())
+        return max(0, need - left)
 
     def _lost(self, gone: Mapping[int, int], need: Mapping[int, int], most: int | None) -> dict[int, int]:
         classes, flavors = self.problem.classes, self.problem.flavors

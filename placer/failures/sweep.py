@@ -18,7 +18,7 @@ from typing import Any
 
 from placer.errors import InputError, NothingFoundError
 from placer.failures.counts import is_proven, placed_counts
-from placer.failures.refit import harmless_hosts
+from placer.failures.refit import fitted_failures, fitted_outcome
 from placer.failures.refuge import Refuge, refuge
 from placer.failures.spares import fewest_spares
 from placer.failures.together import MOST_TOGETHER, Apart, as_many_alike, distinct_failures
@@ -31,15 +31,13 @@ from placer.model.rules import Selection, drain_of, matches
 from placer.model.units import count
 from placer.options import SweepOptions
 from placer.planning.after import fleet_after, with_vms
+from placer.planning.compile.budget import move_budget
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.names import assign_names
 from placer.sweeps.executors import Outcome, Pool, Task
 from placer.sweeps.tasks import OnDone, Variant, identity_of, swept
 
 NOWHERE: dict[str, Any] = {"hosts": [], "spread": [], "together": []}
-
-FITS: dict[str, Any] = {"lost": [], "vcpus_lost": 0, "proven": True}
-"""The outcome of a failure whose VMs all fit by the greedy fit."""
 
 OVER = "not looked at: the total time is over"
 Failure = tuple[str, ...]
@@ -325,11 +323,14 @@ class _Run:
         for failure in failures:
             first.setdefault(self._key(failure) if share else failure, failure)
         hosts = {key: [host for name in failure for host in self.domains[name]] for key, failure in first.items()}
-        # Where a greedy fit into what is free takes all, no plan need be solved; where the VMs go is not known then.
-        harmless = set() if roomy else harmless_hosts(self.fleet, hosts, self.counted)
-        open_keys = [key for key in first if key not in harmless]
+        # Where a greedy fit into what is free takes all that has room, no plan need be solved; where the VMs go is not
+        # known then. What has none is known where nothing moves.
+        fitted = {} if roomy else fitted_failures(self.fleet, hosts, self.counted)
+        if move_budget(self.fleet, self.options.max_moves, self.options.max_migrations).moves != 0:
+            fitted = {key: lost for key, lost in fitted.items() if not lost}
+        open_keys = [key for key in first if key not in fitted]
         asked = open_keys[: self.most_solves]
-        self.solved, self.fitted = len(asked), len(harmless)
+        self.solved, self.fitted = len(asked), sum(not lost for lost in fitted.values())
         tasks = [Task(key=" + ".join(first[key]), payload=(hosts[key], roomy)) for key in asked]
         # Results of single failures and of pairs are kept apart: their tasks are others.
         path = self.results
@@ -338,8 +339,9 @@ class _Run:
         context = (self.fleet, self.options, self.counted, self.ends_at)
         outcomes = swept(fail_hosts, context, tasks, self.identity, self.pool, path, self.on_done, answers="failure")
         by_key: dict[Any, Outcome] = dict(zip(asked, outcomes, strict=True))
-        for key in harmless:
-            by_key[key] = Outcome(key=" + ".join(first[key]), value={**FITS})
+        for key, lost in fitted.items():
+            told = fitted_outcome(self.fleet, hosts[key], self.counted, lost)
+            by_key[key] = Outcome(key=" + ".join(first[key]), value=told)
         for key in open_keys[len(asked) :]:
             by_key[key] = Outcome(key=" + ".join(first[key]), value={"unknown": "not looked at: too many failures"})
         found = {failure: by_key[self._key(failure) if share else failure] for failure in failures}

@@ -56,7 +56,12 @@ class Room:
 
         VMs on no known node are taken to need nothing, and no rule is looked at: both can only make it larger.
         """
-        total = 0
+        each = self.most_by_class(flavor)
+        return None if each is None else int((each * self.count).sum())
+
+    def most_by_class(self, flavor: int) -> IntArray | None:
+        """Return that bound for one host of every class (C,)."""
+        total = np.zeros(len(self.problem.classes), dtype=np.int64)
         for shape, numbers in self.numbers.items():
             where = self.allowed[shape][:, flavor]
             if not where.any():
@@ -65,5 +70,5 @@ class Room:
                 return None
             filler = self.filler(shape, flavor)
             if filler is not None:
-                total += int((filler.bounds(self.free[shape][where]).most * self.count[numbers[where]]).sum())
+                total[numbers[where]] = filler.bounds(self.free[shape][where]).most
         return total

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 
+from placer.failures.few_hosts import confined, most_together
+from placer.failures.reserve import without_reserve
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
-from placer.model.rules import RuleKind
+from placer.model.rules import Rule, RuleKind
+from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.planning.after import with_vms
@@ -37,18 +41,23 @@ def ruled_headroom(
     if not plain.tied and not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
         return plain
     limits = not any(rule.kind in (RuleKind.EVEN, RuleKind.SPREAD) for rule in fleet.rules)
-    most = _bound(fleet, plain)
-    found, _ = _placed(fleet, wanted, most, options)
-    low, high = (most, most) if found is not None else (0, most)
-    best, at_most = found, most
-    if best is None:
-        best, _ = _placed(fleet, wanted, 0, options)
-        while best is not None and high - low > 1:
-            middle = (low + high) // 2
-            found, too_many = _placed(fleet, wanted, middle, options)
-            low, high = (low, middle) if found is None else (middle, high)
-            best = best if found is None else found
-            at_most = middle - 1 if too_many and limits else at_most
+    at_most = _bound(fleet, plain)
+    # Of few hosts one model has all failures: its plan is looked at as any other, and its number is a bound.
+    together = most_together(*_asked(fleet, wanted, at_most), options)
+    best = None
+    if together is not None:
+        at_most = min(at_most, together.at_most)
+        best = _placed(fleet, wanted, options, hosts=list(together.hosts.values()))[0] if together.hosts else None
+    if best is None or best.total() < at_most:
+        found, _ = _placed(fleet, wanted, options, at_most)
+        best = found or best or _placed(fleet, wanted, options, 0)[0]
+    low, high = 0 if best is None else best.total(), at_most
+    while best is not None and high - low > 1:
+        middle = (low + high) // 2
+        found, too_many = _placed(fleet, wanted, options, middle)
+        low, high = (low, middle) if found is None else (middle, high)
+        best = best if found is None else found
+        at_most = middle - 1 if too_many and limits else at_most
     counts = best or Counter()
     return dataclasses.replace(
         plain,
@@ -83,10 +92,18 @@ def _bound(fleet: Fleet, plain: Headroom) -> int:
     return least
 
 
-def _placed(fleet: Fleet, wanted: Wanted, number: int, options: SweepOptions) -> tuple[Counter[str] | None, bool]:
-    """Return host -> VMs of a plan with so many more VMs that survives every failure, None where none was found, and
-    whether it is proven that not all have a place.
+def _asked(fleet: Fleet, wanted: Wanted, number: int) -> tuple[Fleet, list[Rule]]:
+    """Return the fleet with so many more VMs, without the rules that keep room, and those of them that let hosts fail;
+    none where slots are to stay free besides.
     """
+    rules = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
+    present, more = _present_and_more(fleet, wanted, number)
+    asked = dataclasses.replace(without_reserve(with_vms(fleet, (*present, *more))), digest="")
+    return asked, [] if any(rule.holds for rule in rules) else rules
+
+
+def _present_and_more(fleet: Fleet, wanted: Wanted, number: int) -> tuple[list[Vm], list[Vm]]:
+    """Return the VMs that are somewhere, and so many more under names of their own."""
     present = [vm for vm in fleet.vms if vm.current is not None]
     names = {vm.name for vm in present}
     more = []
@@ -95,7 +112,22 @@ def _placed(fleet: Fleet, wanted: Wanted, number: int, options: SweepOptions) ->
         while name in names:
             name += "'"
         more.append(wanted.vm(name))
+    return present, more
+
+
+def _placed(
+    fleet: Fleet, wanted: Wanted, options: SweepOptions, number: int = 0, hosts: Sequence[str] = ()
+) -> tuple[Counter[str] | None, bool]:
+    """Return host -> VMs of a plan with so many more VMs that survives every failure, None where none was found, and
+    whether it is proven that not all have a place.
+
+    `hosts` are those of the VMs, one each, where they are not to be chosen.
+    """
+    present, more = _present_and_more(fleet, wanted, len(hosts) or number)
+    names = {vm.name for vm in present}
     asked = dataclasses.replace(with_vms(fleet, (*present, *more)), digest="")
+    if hosts:
+        asked = confined(asked, {vm.name: host for vm, host in zip(more, hosts, strict=True)})
     if not asked.vms:
         return Counter(), False
     plan = solve_with(asked, dataclasses.replace(options, goals=("placed", "rules"), max_moves=None))

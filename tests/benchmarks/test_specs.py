@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks import registry
+from benchmarks.headroom import lost
+from benchmarks.peers.ganeti import Guest, Machine
 from benchmarks.registry import SMOKE
 from placer.errors import InputError
 
@@ -70,6 +72,21 @@ def test_what_is_said_of_failures_is_what_counting_says() -> None:
     rows = registry.spec("reserves").run(SMOKE, [0], lambda row: None)
     assert [row["method"] for row in rows] == ["solve and check", "headroom", "minfleet", "runway"]
     assert all(row["status"] == "exact" for row in rows), rows
+
+
+def test_headroom_beside_hspace() -> None:
+    """As many VMs as placer says survive every failure by a program of the benchmark's own, and hspace has no more."""
+    ours, theirs = registry.spec("headroom").run(SMOKE, [0], lambda row: None)
+    assert ours["status"] == "optimal" and ours["more"] == ours["at_most"] and not ours["harmful"]
+    assert theirs["status"].startswith("missing") or theirs["more"] <= ours["more"]
+
+
+def test_hspace_counts_no_cpus_after_a_failure() -> None:
+    """Of two hosts with the memory for each other's VMs and without the CPUs, each loses its own."""
+    machines = [Machine(4, 64), Machine(4, 64)]
+    guests = [Guest(4, 8, 0), Guest(4, 8, 1)]
+    assert [lost(machines, guests, failed) for failed in (0, 1)] == [1, 1]
+    assert [lost([Machine(8, 64)] * 2, guests, failed) for failed in (0, 1)] == [0, 0]
 
 
 def test_broken_rules_of_a_running_fleet_are_mended_as_far_as_is_proven() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.reserves import drawn, solved
-from placer.failures.few_hosts import MOST_HOSTS, NOTHING, lost_together
+from placer.failures.few_hosts import MOST_HOSTS, NOTHING, lost_together, most_together
 from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
 
@@ -44,3 +44,25 @@ def test_nothing_is_said_of_large_fleets(build: Any) -> None:
     """The model has every failure, and every host in each."""
     hosts = [build.host(f"h{n}", build.topology(1, 4)) for n in range(MOST_HOSTS + 1)]
     assert lost_together(build.fleet(hosts, [build.vm("v", build.spec(3, 1, cells=1))]), RESERVE, OPTIONS) == NOTHING
+
+
+def test_how_many_more_survive_a_failure(build: Any) -> None:
+    """Two VMs of three vCPUs on hosts of four, four and eight: two more fit on the large one, and none where it fails;
+    beside a second large host all four do.
+    """
+    hosts = [*(build.host(f"h{n}", build.topology(1, 4)) for n in range(2)), build.host("large", build.topology(1, 8))]
+    there = [build.vm(f"v{n}", build.spec(3, 1, cells=1), current=build.now(f"h{n}", (0,))) for n in range(2)]
+    new = [build.vm(f"n{n}", build.spec(2, 1, cells=1)) for n in range(4)]
+    found = most_together(build.fleet(hosts, [*there, *new]), [RESERVE], OPTIONS)
+    assert found is not None and (found.at_most, found.hosts) == (0, {})
+    roomy = build.fleet([*hosts, build.host("more", build.topology(1, 8))], [*there, *new])
+    found = most_together(roomy, [RESERVE], OPTIONS)
+    assert found is not None and found.at_most == len(found.hosts) == 4
+
+
+def test_no_number_survives_what_is_lost_already(build: Any) -> None:
+    """A VM that only its own host holds is lost with it: it is not known that none fit, and nothing is said."""
+    hosts = [build.host("small", build.topology(1, 2)), build.host("large", build.topology(1, 8))]
+    there = build.vm("v", build.spec(6, 1, cells=1), current=build.now("large", (0,)))
+    fleet = build.fleet(hosts, [there, build.vm("n", build.spec(1, 1, cells=1))])
+    assert most_together(fleet, [RESERVE], OPTIONS) is None

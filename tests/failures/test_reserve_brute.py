@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from placer.failures.kept import impossible_reserve
-from placer.failures.refit import harmless_hosts
+from placer.failures.refit import fitted_failures
 from placer.failures.sweep import settled, sweep_failures
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
@@ -193,12 +193,12 @@ def test_headroom_is_as_many_as_survive(seed: int) -> None:
 
 
 def test_the_greedy_fit_promises_only_what_it_found() -> None:
-    """Of racks that fail only those are called harmless whose VMs fit, and tied VMs are left to the planner."""
+    """Racks whose VMs fit lose none, and where no host is left all are lost; tied VMs are left to the planner."""
     fleet = made((8, 8, 8, 8), (4, 4, 4))
     fleet = settled(fleet, solve_fleet(dataclasses.replace(fleet, rules=()), goals=("placed",), rounds=2))
     racks = {rack: [host.name for host in fleet.hosts if host.labels["rack"] == rack] for rack in ("r0", "r1")}
-    assert harmless_hosts(fleet, racks, None) == {"r0", "r1"}
-    assert harmless_hosts(fleet, {"all": [host.name for host in fleet.hosts]}, None) == set()
+    assert fitted_failures(fleet, racks, None) == {"r0": [], "r1": []}
+    assert fitted_failures(fleet, {"all": [host.name for host in fleet.hosts]}, None) == {"all": ["v0", "v1", "v2"]}
     tied = parse_fleet(
         b"schema: placer.inventory/v1\nhosts: [{name: h, count: 3, nodes: [{id: 0, cpus: '0-7', memory: 8GiB}]}]\n"
         b"vms: [{name: v, count: 2, vcpus: 2, memory: 1GiB, cells: none, host: h-1, nodes: [0], labels: {a: b}}]\n"
@@ -206,7 +206,7 @@ def test_the_greedy_fit_promises_only_what_it_found() -> None:
         "fleet.yaml",
         Path(),
     )
-    assert harmless_hosts(tied, {"one": ["h-1"], "empty": ["h-2"]}, None) == {"empty"}
+    assert fitted_failures(tied, {"one": ["h-1"], "empty": ["h-2"]}, None) == {"empty": []}
 
 
 def test_hosts_alike_differ_where_one_holds_a_vm_that_counts() -> None:
