@@ -55,7 +55,10 @@ def run_highs(
     asked = rpc_pb2.SolveRequest(
         solver_type=mathopt.SolverType.HIGHS.value, model=model.export_model(), parameters=parameters.to_proto()
     )
-    child = _IDLE.pop() if _IDLE else _Child()
+    try:
+        child = _IDLE.pop()
+    except IndexError:  # none is left, or another thread was faster
+        child = _Child()
     answer = child.answer(asked.SerializeToString(), time_limit_s + GRACE_S, interrupt)
     if answer is None:
         return None
