@@ -13,6 +13,7 @@ from placer.model.goals import Goal, parse_goals
 from placer.model.plan import Change, Plan
 from placer.model.rules import RuleKind
 from placer.model.sets import PinMode, binding_of
+from placer.model.units import count
 from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SolveOptions, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
@@ -246,7 +247,7 @@ class _Planning:
         plan = self._planned(None if binds and most == 0 else pin)
         if binds and most and sum(vm.change is Change.REPIN for vm in plan.vms) > most:
             plan = self._planned(None)
-            warning = f"to bind VMs takes more than {most} re-pins: none is bound"
+            warning = f"to bind VMs takes more than {count(most, 're-pin')}: none is bound"
             plan = replace(plan, warnings=(*plan.warnings, warning))
         return plan
 

@@ -6,20 +6,19 @@ from placer.measure.measure import TopologyRows, transfer_shares
 from placer.measure.sets_taken import bound_memory
 from placer.model.host import Topology
 from placer.model.plan import PlanVm
+from placer.model.sets import pages_in_eighths
 from placer.model.vm import Vm
 
 
-def expected_remote(vm: Vm, topology: Topology, planned: PlanVm, *, as_it_lies: bool = True) -> float:
+def expected_remote(vm: Vm, topology: Topology, planned: PlanVm) -> float:
     """Return the weighted remote access of a VM that floats, in vCPUs, if its vCPUs run on all their CPUs alike.
 
     E = weight × Σ_c U_c Σ_e T[c][e] Σ_i Σ_j p_i q_j (d[i][j] − 1), p the share of a vCPU's CPUs on node i, q that of a
-    cell's memory on node j: where its pages lie now if that is known and they are asked for `as_it_lies`, else in
-    proportion to the memory of its nodes.
+    cell's memory on node j: where its pages lie now if that is known, in eighths of them, else in proportion to the
+    memory of its nodes.
     """
     rows = TopologyRows(topology)
-    memory = [
-        _memory_shares(vm, topology, planned, number, as_it_lies=as_it_lies) for number in range(len(planned.cells))
-    ]
+    memory = [_memory_shares(vm, topology, planned, number) for number in range(len(planned.cells))]
     sizes = [cell.memory_kib for cell in planned.cells]
     transfer = transfer_shares(sizes, vm.spec.locality if planned.shown else None)
     total = 0.0
@@ -43,18 +42,16 @@ def binding_gain(vm: Vm, topology: Topology, planned: PlanVm) -> tuple[float, fl
     nodes = [n.id for n in topology.nodes if len(n.cpus) >= spec.vcpus and n.memory_kib >= spec.memory_kib > 0]
     if not nodes:
         return None
-    lies = _memory_shares(vm, topology, planned, 0, as_it_lies=True)
+    lies = _memory_shares(vm, topology, planned, 0)
     soon = min(rows.extra(lies, node) for node in nodes)
     now = expected_remote(vm, topology, planned)
-    return expected_remote(vm, topology, planned, as_it_lies=False), now - spec.weight * spec.vcpus * soon
+    return now, now - spec.weight * spec.vcpus * soon
 
 
-def _memory_shares(
-    vm: Vm, topology: Topology, planned: PlanVm, number: int, *, as_it_lies: bool
-) -> tuple[tuple[int, float], ...]:
+def _memory_shares(vm: Vm, topology: Topology, planned: PlanVm, number: int) -> tuple[tuple[int, float], ...]:
     cell = planned.cells[number]
     stays = vm.current is not None and vm.current.host == planned.host
-    known = vm.current.memory_on if vm.current is not None and stays and as_it_lies else {}
+    known = pages_in_eighths(vm.current.memory_on) if vm.current is not None and stays else ()
     amounts: dict[int, int] = dict(cell.nodes) or dict(known)
     if not sum(amounts.values()):
         amounts = {node: topology.node(node).memory_kib for node in sorted(bound_memory(topology, planned, number))}

@@ -39,7 +39,8 @@ class VmScore:
     """The measure of one VM.
 
     `extra_distance` is Σ_u (distance(u) − 1), `device_distance` the same for preferred devices, `remote_vcpus` Σ_u of
-    the share of u's accesses that leave its node; all in vCPUs. `weight` counts in `remote_access` only.
+    the share of u's accesses that leave its node; all in vCPUs. `weight` counts in `remote_access` only. `known` says
+    whether it is bound to one node a cell: of one that floats nobody knows what leaves its node.
     """
 
     vcpus: int
@@ -47,6 +48,7 @@ class VmScore:
     device_distance: float
     remote_vcpus: float
     weight: float
+    known: bool = True
 
     @property
     def remote_access(self) -> float:
@@ -71,7 +73,10 @@ class VmScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetScore:
-    """The measure of all placed VMs. Shares and means are vCPU-weighted, None where nothing is placed."""
+    """The measure of all placed VMs.
+
+    Shares and means are vCPU-weighted over the VMs whose place is known, None where there are none.
+    """
 
     vms: Mapping[str, VmScore]
     vcpus: int
@@ -103,11 +108,11 @@ def score_fleet(fleet: Fleet, plan: Plan, cache: ScoreCache | None = None) -> Fl
 def total_score(vms: Mapping[str, VmScore]) -> FleetScore:
     """Add up the scores of VMs. The sums are exact before rounding, so the order of the VMs does not matter."""
     scores = vms.values()
-    vcpus = sum(score.vcpus for score in scores)
+    vcpus = sum(score.vcpus for score in scores if score.known)
     share = math.fsum(score.remote_vcpus for score in scores) / vcpus if vcpus else None
     return FleetScore(
         vms=vms,
-        vcpus=vcpus,
+        vcpus=sum(score.vcpus for score in scores),
         remote_access=math.fsum(score.remote_access for score in scores),
         device_access=math.fsum(score.weight * DEVICE_WEIGHT * score.device_distance for score in scores),
         remote_share=share,
@@ -244,7 +249,12 @@ class ScoreCache:
         """Return the score of a placed VM; one that is not bound to one node a cell is known to be nowhere: 0."""
         if vm.bound:
             return VmScore(
-                vcpus=spec.vcpus, extra_distance=0.0, device_distance=0.0, remote_vcpus=0.0, weight=spec.weight
+                vcpus=spec.vcpus,
+                extra_distance=0.0,
+                device_distance=0.0,
+                remote_vcpus=0.0,
+                weight=spec.weight,
+                known=False,
             )
         key = (self.specs.of(spec), id(topology), self.places.of(vm))
         found = self._scores.get(key)

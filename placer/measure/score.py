@@ -30,7 +30,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import PART_WORDS, REMOTE_ACCESS, UNBOUND, as_most, parse_flavor
 from placer.model.host import Host
 from placer.model.plan import Plan, PlanVm
-from placer.model.sets import PinMode, binding_of, shares_cpus
+from placer.model.sets import PinMode, binding_of, pages_in_eighths, shares_cpus
 from placer.model.vm import PinPolicy, Vm
 
 Tier = tuple[str, float]
@@ -148,7 +148,7 @@ class PlanValues:
         if self.pin != "worth":
             return 0.0
         placed = [(vm, self.plan.vm_by_name[vm.name]) for vm in self._floating() if binding_of(vm, self.pin) == "may"]
-        return math.fsum(self.expected(vm, one, as_it_lies=False) for vm, one in placed)
+        return math.fsum(self.expected(vm, one) for vm, one in placed)
 
     @cached_property
     def repinned(self) -> tuple[str, ...]:
@@ -156,14 +156,14 @@ class PlanValues:
         found = self._of_each(lambda vm, planned: is_repinned(vm, planned, self.moves[planned.name]))
         return tuple(planned.name for planned, is_other in found if is_other)
 
-    def expected(self, vm: Vm, planned: PlanVm, *, as_it_lies: bool = True) -> float:
+    def expected(self, vm: Vm, planned: PlanVm) -> float:
         """Return `expected_remote` of a VM under the plan."""
         topology = self.fleet.host_by_name[planned.host].topology
         now = vm.current
-        lies = tuple(now.memory_on.items()) if now is not None and now.host == planned.host and as_it_lies else ()
+        lies = pages_in_eighths(now.memory_on) if now is not None and now.host == planned.host else ()
         key = (self.scores.specs.of(vm.spec), id(topology), self.scores.places.of(planned), lies)
         if key not in self._expected:
-            self._expected[key] = expected_remote(vm, topology, planned, as_it_lies=as_it_lies)
+            self._expected[key] = expected_remote(vm, topology, planned)
         return self._expected[key]
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,6 +125,22 @@ def binding_of(vm: Vm, mode: PinMode) -> Binding | None:
     if vm.pin is PinPolicy.MUST or (mode == "all" and vm.pin is not PinPolicy.NEVER):
         return "shall"
     return "may" if mode == "worth" and vm.pin is not PinPolicy.NEVER else None
+
+
+def pages_in_eighths(lies: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return where pages lie (node -> KiB) as eighths of the whole, (node, eighths) ascending; empty where unknown.
+
+    Alike VMs are told alike so, in the counts and in the measure. The largest remainders are rounded up, of equal
+    ones that of the lower node.
+    """
+    whole = sum(lies.values())
+    if not whole:
+        return ()
+    parts = {node: divmod(8 * kib, whole) for node, kib in lies.items()}
+    left = 8 - sum(eighths for eighths, _ in parts.values())
+    up = set(sorted(parts, key=lambda node: (-parts[node][1], node))[:left])
+    found = {node: eighths + (node in up) for node, (eighths, _) in parts.items()}
+    return tuple((node, found[node]) for node in sorted(found) if found[node])
 
 
 def cell_vcpus(vm: Vm, parts: int) -> tuple[frozenset[int], ...]:

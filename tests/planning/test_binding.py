@@ -11,7 +11,9 @@ from placer.check.check import check
 from placer.explain.explain import explain_vm
 from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND
+from placer.model.host import Reserve
 from placer.model.plan import Plan
+from placer.model.sets import pages_in_eighths
 from placer.model.vm import Bound, CpuPolicy, PinPolicy
 from placer.planner import solve_fleet
 
@@ -155,3 +157,27 @@ def test_what_binding_gains_is_told_before_it_is_done(build: Any) -> None:
     plan = solved(fleet)
     assert explain_vm(fleet, plan, "v").binding == pytest.approx((2.2, 2.2))
     assert explain_vm(fleet, plan, "big").binding is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_binding_is_worth_counts_where_pages_lie(build: Any, engine: Any) -> None:
+    """Two of three VMs of 10 GiB find room on nodes of 16. On 8 and 2 CPUs pages on node 1 are reached over by 8 of 10
+    accesses, on node 0 by 2: whose pages lie there floats on, and counts that much, not half.
+    """
+    topology, page = build.topology(2, 8), 1024**2
+    host = build.host("a", topology, reserve=Reserve(cpus=frozenset(sorted(topology.nodes[1].cpus)[:6])))
+    spec = build.spec(2, 10, cpu_policy=CpuPolicy.SHARED)
+    lying = ({1: 10 * page}, {0: 10 * page}, {0: 5 * page, 1: 5 * page})
+    vms = [build.vm(f"v{n}", spec, current=replace(build.now("a", None), memory_on=on)) for n, on in enumerate(lying)]
+    fleet = build.fleet([host], vms)
+    goal = (plan := solved(fleet, pin="worth", engine=engine)).goal("remote")
+    assert [vm.name for vm in plan.vms if vm.bound] == ["v1"] and goal.status == "optimal"
+    assert goal.value == pytest.approx(2 * 1.1 * 0.2) and goal.bound == pytest.approx(goal.value)
+
+
+def test_pages_are_told_in_eighths_of_the_whole() -> None:
+    """Eight in all, the largest remainders rounded up, of equal ones that of the lower node; of nothing none."""
+    assert pages_in_eighths({}) == pages_in_eighths({0: 0}) == ()
+    assert pages_in_eighths({1: 54, 0: 10}) == ((0, 1), (1, 7))
+    assert pages_in_eighths({0: 1, 1: 1, 2: 1}) == ((0, 3), (1, 3), (2, 2))
+    assert pages_in_eighths({3: 1, 2: 1000}) == ((2, 8),)

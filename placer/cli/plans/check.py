@@ -194,7 +194,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "remote_share": ("remote share", percent),
     "locality_score": ("locality score", figure),
     "mean_distance": ("mean distance", figure),
-    "floating_vms": ("VMs that float, local in these", figure),
+    "floating_vms": ("VMs that float, not among these", figure),
     "floating_remote_expected": ("remote access expected of them", figure),
     "device_access": ("device access", figure),
     "placed_vms": ("VMs placed", figure),

@@ -40,6 +40,7 @@ class FlavorGroup:
     `binds` says whether VMs that float now shall or may be bound to nodes; None: they stay as they are.
     `busy` is what of its time a vCPU really uses, in thousandths; None: not known, or no goal asks.
     `own` are the CPUs of their own that VMs which are not bound take along, all of them from one host.
+    `told` says that of some that may be bound it is known where their pages lie.
     """
 
     needs: Needs
@@ -52,6 +53,7 @@ class FlavorGroup:
     online: int | None = None
     binds: Binding | None = None
     own: tuple[OwnPart, ...] = ()
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def group_flavors(
         of_vm.append(flavor)
         if present:
             groups[flavor].present += 1
+            groups[flavor].told |= binding == "may" and vm.current is not None and bool(vm.current.memory_on)
         else:
             groups[flavor].arriving.append(number)
     return Flavors(groups=tuple(groups), of_vm=tuple(of_vm), fixed=fixed, busy=busy)

@@ -177,10 +177,10 @@ class ClassBuilder:
             loaded.fixed.append(number)
             return
         draft = self.factory.drafts[loaded.room.draft]
-        if self._loose.has(number):
-            placed: int | None = self.factory.loose(draft, flavor, self._loose.of(number, host))
-        else:
+        if not self._loose.has(number):
             placed = self._current_placement(draft, host, number, flavor, loaded.devices.get(number))
+        else:
+            placed = self.factory.loose(draft, flavor, self._loose.of(number, host, self.groups[flavor].told))
         if placed is None:
             loaded.floating.setdefault(flavor, []).append(number)
         else:

@@ -57,10 +57,14 @@ class LoosePart:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """One way in which a VM is on a host without a node a cell; `device_nodes` as those of a placement."""
+    """One way in which a VM is on a host without a node a cell; `device_nodes` as those of a placement.
+
+    `lies` is where the pages of one that stays are known to lie, (node, eighths); empty: anywhere on its nodes.
+    """
 
     parts: tuple[LoosePart, ...]
     device_nodes: tuple[int | None, ...] = ()
+    lies: tuple[tuple[int, int], ...] = ()
 
     @property
     def cpu_nodes(self) -> NodeSet:
@@ -193,23 +197,29 @@ def with_own(needs: Needs, parts: Sequence[OwnPart], host: Host) -> tuple[tuple[
 def floating_cost(needs: Needs, view: NodeView, loose: Loose, spread: Sequence[tuple[int, int]]) -> int:
     """Return what a VM that floats over a host can be expected to reach over, in millionths of a vCPU.
 
-    `spread` are a node's CPUs for such VMs and its memory: vCPUs run on all their CPUs alike, and memory lies on all
-    its nodes in proportion to what they have.
+    `spread` are a node's CPUs for such VMs and its memory: vCPUs run on all their CPUs alike, and memory lies where it
+    is known to, else on all its nodes in proportion to what they have.
     """
     shares = needs.transfer(0)
     total = 0.0
     for own, part in enumerate(loose.parts):
         cpus = sum(spread[node][0] for node in part.cpus)
         for other, far in enumerate(loose.parts):
-            memory = sum(spread[node][1] for node in far.memory)
             for i in part.cpus:
-                for j in far.memory:
+                for j, on in memory_shares(loose, far, spread):
                     away = view.distances[i][j]
                     extra = (away if away is not None else UNREACHABLE / LOCAL) - 1.0
-                    on = spread[j][1] / memory if memory else 1 / len(far.memory)
                     runs = spread[i][0] / cpus if cpus else 1 / len(part.cpus)
                     total += needs.options[0][own].vcpus * shares[own][other] * runs * on * extra
     return round(COST_UNIT * needs.weight * total)
+
+
+def memory_shares(loose: Loose, part: LoosePart, spread: Sequence[tuple[int, int]]) -> tuple[tuple[int, float], ...]:
+    """Return the share of a part's memory that each node is taken to hold."""
+    if loose.lies:
+        return tuple((node, eighths / 8) for node, eighths in loose.lies)
+    memory = sum(spread[node][1] for node in part.memory)
+    return tuple((node, spread[node][1] / memory if memory else 1 / len(part.memory)) for node in part.memory)
 
 
 def host_sets(host: Host) -> tuple[NodeSet, NodeSet]:

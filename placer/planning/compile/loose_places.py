@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.sets import known_nodes
+from placer.model.sets import known_nodes, pages_in_eighths
 from placer.model.vm import Vm
 from placer.planning.compile.devices import known_slots
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, host_sets, loose_now, unions_of
@@ -26,17 +26,20 @@ class LoosePlaces:
         """Tell whether a VM that is present keeps such a place."""
         return known_nodes(self.fleet.vms[number]) is None
 
-    def of(self, number: int, host: Host) -> Loose:
-        """Return the place of a VM on its host."""
+    def of(self, number: int, host: Host, told: bool = False) -> Loose:
+        """Return the place of a VM on its host; `told` asks also where its pages are known to lie."""
         vm = self.fleet.vms[number]
         now = vm.current
         assert now is not None, f"{vm.name} is nowhere"
         key = (
             (id(vm.spec), id(host.topology), id(host.reserve), host.dedicated_cpus, host.shared_cpus),
             (host.isolated_cpus, now.bound, now.nodes, now.memory_nodes, tuple(sorted(now.pins.items()))),
+            lies := pages_in_eighths(now.memory_on) if told else (),
         )
         if key not in self._known:
-            self._known[key] = loose_now(vm, host)
+            position = {node_id: n for n, node_id in enumerate(host.topology.node_ids)}
+            where = tuple((position[node], eighths) for node, eighths in lies)
+            self._known[key] = replace(loose_now(vm, host), lies=where)
         return self._known[key]
 
 

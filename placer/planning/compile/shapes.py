@@ -149,9 +149,15 @@ class ShapeFactory:
         return draft.add(flavor, placement, use, placement_cost(needs, placement, view), stay_only=True)
 
     def loose(self, draft: ShapeDraft, flavor: int, loose: Loose) -> int:
-        """Return the index of a place of sets that a VM has now: if it is new, only those already there may keep it."""
+        """Return the index of a place of sets that a VM has now: if it is new, only those already there may keep it.
+
+        Where pages lie makes a place of its own only if it costs other than it does anywhere.
+        """
         group = self.groups[flavor]
         placement = with_devices(loose, group.needs, draft.structure.view)
+        anywhere = dataclasses.replace(placement, lies=())
+        if loose.lies and self._floating_cost(draft, group, placement) == self._floating_cost(draft, group, anywhere):
+            placement = anywhere
         known = draft.index.get((flavor, placement))
         if known is not None:
             return known
@@ -165,7 +171,9 @@ class ShapeFactory:
         return floating_cost(group.needs, draft.structure.view, loose, draft.structure.spread or ())
 
     def _float(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> int | None:
-        """Add the one way in which a VM floats over the host, unless it is wider than all of it; return its cost."""
+        """Add the one way in which a VM floats over the host, unless it is wider than all of it; return what it costs
+        there at most.
+        """
         view = draft.structure.view
         loose = floating(group.needs, group.online or 0, host)
         if loose.beyond or not loose.cpu_nodes:
@@ -176,7 +184,10 @@ class ShapeFactory:
         placement = dataclasses.replace(loose, device_nodes=devices)
         cost = self._floating_cost(draft, group, placement)
         draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
-        return cost
+        # Binding gains most where all pages lie on the node that is farthest.
+        nodes = placement.memory_nodes if group.told else ()
+        farthest = (dataclasses.replace(placement, lies=((node, 8),)) for node in nodes)
+        return max([cost, *(self._floating_cost(draft, group, one) for one in farthest)])
 
     def _come_with_own(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> None:
         """Add the ways in which a VM comes to the host with CPUs of its own and its memory unbound."""
