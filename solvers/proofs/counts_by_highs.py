@@ -13,7 +13,6 @@ from ortools.math_opt.python import mathopt
 
 from solvers.backends.highs import expression, mathopt_model, run_highs
 from solvers.exact.model import ExactModel
-from solvers.objective import Objective
 from solvers.problem import Problem
 from solvers.proofs.without_room import bound_without_room
 
@@ -48,9 +47,9 @@ def second_opinion(
     Where places were not listed, or there are too many, HiGHS is not asked.
     """
     told: dict[int, Opinion] = {}
-    for number, (objective, claimed) in enumerate(zip(problem.objectives, bounds, strict=True)):
+    for number, claimed in enumerate(bounds):
         if claimed is not None:
-            told[number] = _by_prices(problem, objective, claimed)
+            told[number] = _by_prices(problem, values, number, claimed)
     places = sum(problem.shapes[one.shape].placements for one in problem.classes)
     left = [number for number, opinion in told.items() if opinion.verdict == "open"]
     if left and places <= LARGEST and all(shape.complete for shape in problem.shapes):
@@ -58,8 +57,9 @@ def second_opinion(
     return tuple(told.values())
 
 
-def _by_prices(problem: Problem, objective: Objective, claimed: int) -> Opinion:
-    bound = bound_without_room(problem, objective)
+def _by_prices(problem: Problem, values: Sequence[int], number: int, claimed: int) -> Opinion:
+    objective = problem.objectives[number]
+    bound = bound_without_room(problem, values, number)
     verdict: Literal["confirmed", "open"] = "confirmed" if bound is not None and bound >= claimed else "open"
     return Opinion(goal=objective.goal, part=objective.part, claimed=claimed, bound=bound, verdict=verdict, by=PRICES)
 

@@ -2,24 +2,28 @@
 
 Weak duality: whoever stays costs what it costs now, whoever moves at least the least that its flavor costs anywhere
 and, at a price λ ≥ 0 a move, λ more. With k moves allowed every plan costs at least Σ min(now, least + λ) - λ k,
-whatever λ is. All in whole numbers. It is another proof than the sum of savings by which `floors` finds such bounds.
+whatever λ is; VMs that come and may not stay out cost their least beside it. All in whole numbers. It is another proof
+than the sum of savings by which `floors` finds such bounds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
-from solvers.objective import Hinges, HostCosts, Objective
+from solvers.objective import Hinges, HostCosts, Objective, Unplaced
 from solvers.problem import IntArray, Problem
 
 
-def bound_without_room(problem: Problem, objective: Objective) -> int | None:
-    """Return an integer that no plan's value is below; None where this proof does not reach.
+def bound_without_room(problem: Problem, values: Sequence[int | None], number: int) -> int | None:
+    """Return an integer that no plan's value of an objective is below which is no worse than `values` in earlier ones;
+    None where this proof does not reach.
 
     It does not where a cost is negative, or where some places were not listed and nothing is known of what they cost.
     """
+    objective = problem.objectives[number]
     if _pays(problem, objective):
         return None
     if (key := objective.cost) is None:
@@ -30,6 +34,14 @@ def bound_without_room(problem: Problem, objective: Objective) -> int | None:
     if least is None:
         return None
     base = 0
+    if any(
+        _leaves_none(problem, held, value) for held, value in zip(problem.objectives[:number], values, strict=False)
+    ):
+        base += sum(
+            flavor.arriving * int(cost)
+            for flavor, cost in zip(problem.flavors, least, strict=True)
+            if not flavor.phantom
+        )
     staying: Counter[tuple[int, int]] = Counter()
     for host_class in problem.classes:
         shape = problem.shapes[host_class.shape]
@@ -54,6 +66,14 @@ def _pays(problem: Problem, objective: Objective) -> bool:
     if hinges and any(one.slope < 0 for shape in problem.shapes for one in shape.hinges if one.goal == hinges.goal):
         return True
     return objective.term(HostCosts) is not None and any(one.cost < 0 for one in problem.classes)
+
+
+def _leaves_none(problem: Problem, objective: Objective, value: int | None) -> bool:
+    """Tell whether an objective of this value leaves no VM out that comes."""
+    cost = objective.unplaced
+    if value != 0 or cost is None or objective.terms != (objective.term(Unplaced),):
+        return False
+    return all(int(paid) > 0 for flavor, paid in zip(problem.flavors, cost, strict=True) if flavor.arriving)
 
 
 def _known(problem: Problem) -> bool:

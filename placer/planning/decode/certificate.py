@@ -46,11 +46,12 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
         return None
     whole = all(shape.complete for shape in problem.shapes)
     entries = [None] * len(result.objectives) if duals is None else duals["objectives"]
+    values = [found.value for found in result.objectives]
     counts = []
-    for found, objective, entry in zip(result.objectives, problem.objectives, entries, strict=True):
+    for number, (found, entry) in enumerate(zip(result.objectives, entries, strict=True)):
         claimed = found.bound if duals is None or _beyond(found, entry) else None
         if claimed is not None and not (whole and (duals is None or found.source == EXACT)):
-            priced = bound_without_room(problem, objective)
+            priced = bound_without_room(problem, values, number)
             claimed = claimed if priced is not None and priced >= claimed else None
         counts.append({"goal": found.goal, "part": found.part, "value": found.value, "bound": claimed})
     if duals is None:
