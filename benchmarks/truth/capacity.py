@@ -154,6 +154,23 @@ def _dedicated(model: ReferenceModel, host: Host) -> None:
         model.excess["CPUs"].append(most)
 
 
+def beside_now(vm: Vm, place: Place) -> Counter[Nodes]:
+    """Return nodes -> CPUs that a VM takes beside shared vCPUs: of the shared pool what fixed pins have, else any."""
+    host = place.host
+    floated: Counter[int] = Counter()
+    if vm.pins_fixed:
+        floated.update(host.node_of[cpu] for cpu in set(held_now(vm, place)) & host.shared)
+    found: Counter[Nodes] = Counter({frozenset({node}): count for node, count in floated.items()})
+    for node, count in {} if host.split else threads_now(vm, place).items():
+        found[_any_of(host, node)] += max(0, count - floated[node])
+    return found
+
+
+def _any_of(host: Host, node: int) -> Nodes:
+    """Return a node with its CPUs that nobody may float over, which -1 - node stands for, where it has any."""
+    return frozenset({node, -1 - node} if node_cpus(host, node) & (host.dedicated - host.shared) else {node})
+
+
 def _other_cell(vm: Vm, place: Place, node: int) -> bool:
     """Tell whether a VM has a cell of dedicated vCPUs on a node of its host in place of another one."""
     if vm.host != place.host.name or vm.nodes is None or len(vm.nodes) != len(place.cpu_nodes):
@@ -178,26 +195,33 @@ def _arrivals(model: ReferenceModel, host: Host, node: int, cpu: int) -> list[Ex
     return found + [var for (name, slot), var in model.slots.items() if (name, slot) == (host.name, cpu)]
 
 
-def _threads(model: ReferenceModel, host: Host, node: int) -> list[Take]:
-    """Return what dedicated vCPUs and emulator CPUs take of a node's CPUs, idle siblings included."""
-    nodes, cpus = frozenset({node}), node_cpus(host, node)
+def _threads(model: ReferenceModel, host: Host, node: int, *, apart: bool = False) -> list[Take]:
+    """Return what dedicated vCPUs and emulator CPUs take of a node's CPUs, idle siblings included; with `apart` of the
+    sets of nodes that `beside_now` tells.
+    """
+    cpus = node_cpus(host, node)
+    nodes = _any_of(host, node) if apart else frozenset({node})
+
+    def of(vm: Vm, cpu: int) -> Nodes:
+        return frozenset({node}) if apart and vm.pins_fixed and cpu in host.shared else nodes
+
     takes = []
     for vm in model.inventory.vms:
         for (name, on, _), at in model.own.items():
             if (name, on) == (vm.name, host.name):
-                takes += [Take(nodes=nodes, vm=vm, units=1, var=var) for cpu, var in at.items() if cpu in cpus]
+                takes += [Take(nodes=of(vm, cpu), vm=vm, units=1, var=var) for cpu, var in at.items() if cpu in cpus]
         for cpu, var in model.emulator.get((vm.name, host.name), {}).items():
             if cpu in cpus:
-                takes.append(Take(nodes=nodes, vm=vm, units=1, var=var))
+                takes.append(Take(nodes=of(vm, cpu), vm=vm, units=1, var=var))
         takes += [
             Take(nodes=nodes, vm=vm, units=left.vcpus, var=left.var)
             for left in model.left
             if (left.vm.name, left.host, left.node) == (vm.name, host.name, node) and not left.known
         ]
         for place, var in model.choice[vm.name]:
-            own = sum(cpu in cpus for part in place.parts for cpu in part.own)
-            if own and place.host.name == host.name:
-                takes.append(Take(nodes=nodes, vm=vm, units=own, var=var))
+            own = [cpu for part in place.parts for cpu in part.own if cpu in cpus]
+            if place.host.name == host.name:
+                takes += [Take(nodes=of(vm, cpu), vm=vm, units=1, var=var) for cpu in own]
     takes += [
         Take(nodes=nodes, vm=None, units=1, var=var)
         for (name, cpu), var in model.slots.items()
@@ -241,32 +265,36 @@ def _shared(model: ReferenceModel, host: Host) -> None:
     pool = {node.id: sorted(node.cpus & host.shared) for node in host.nodes}
     alone: dict[int, Expr] = {node: up * len(cpus) for node, cpus in pool.items()}
     free = {node: up * sum(1 - model.taken[host.name, cpu] for cpu in cpus) for node, cpus in pool.items()}
-    now, threads = [], []
+    now, threads, others = [], [], []
     for vm, place in residents(model, host):
         now += [Take(nodes=nodes, vm=vm, units=down * count, var=1) for nodes, count in shared_use(vm, place).items()]
         threads += [
             Take(nodes=frozenset({node}), vm=vm, units=up * count, var=1)
             for node, count in threads_now(vm, place).items()
         ]
+        others += [Take(nodes=nodes, vm=vm, units=up * n, var=1) for nodes, n in beside_now(vm, place).items()]
     keep(model, takes, now, alone)
-    beside = {node.id: up * len(node.cpus & host.usable) for node in host.nodes}
-    own = [
-        Take(nodes=one.nodes, vm=one.vm, units=up * one.units, var=one.var)
-        for node in host.nodes
-        if node.cpus and not host.split
-        for one in _threads(model, host, node.id)
-    ]
-    crowds = is_over(now, alone) or (not host.split and is_over([*now, *threads], beside))
+    beside = {**alone, **{-1 - node.id: up * len((node.cpus & host.dedicated) - host.shared) for node in host.nodes}}
+    own, either = (
+        [
+            Take(nodes=one.nodes, vm=one.vm, units=up * one.units, var=one.var)
+            for node in host.nodes
+            if node.cpus and not host.split
+            for one in _threads(model, host, node.id, apart=apart)
+        ]
+        for apart in (False, True)
+    )
+    crowds = is_over(now, alone) or is_over([*now, *others], beside)
     keep(model, takes, now, free, beside=(own, [] if host.split else threads) if crowds else None)
     model.over |= crowds
     crowded = any((host.name, node.id) in model.crowded for node in host.nodes)
     if (crowds or crowded) and not host.split:
-        keep(model, [*takes, *own], [*now, *threads], beside, soft=True)
+        keep(model, [*takes, *either], [*now, *others], beside, soft=True)
     if crowds and any(shared_use(vm, place) for vm, place in residents(model, host)):
         each = vcpu_scale(model) // up
         lacks = [lack(model, takes, alone)]
         if not host.split:
-            lacks.append(lack(model, [*takes, *own], beside))
+            lacks.append(lack(model, [*takes, *either], beside))
         most = model.model.new_int_var(0, 10**7, "CPUs that shared vCPUs lack")
         model.model.add_max_equality(most, lacks)
         model.excess["vCPUs"].append(each * most)

@@ -116,6 +116,7 @@ FAMILIES: Mapping[str, Family] = {
     "scarce": _family("live pages labels resources scarce", *_EXCESS),
     "copies": _family("live labels copies scarce repins", *_EXCESS),
     "floats-scarce": _family("live memory pages floats scarce copies", *_EXCESS),
+    "floats-apart": _family("live smt isolated split floats copies", *_EXCESS),
     "floats-rules": _family("live floats scarce rules labels failed", *_EXCESS),
     "binds": _family("live memory labels floats binds", *_BINDS),
     "binds-scarce": _family("live memory distances floats scarce copies binds", *_BINDS),

@@ -8,11 +8,12 @@ from fractions import Fraction
 
 from placer.check.findings import Findings, some
 from placer.measure.as_now import as_now
+from placer.measure.cpu_use import CpuUse
 from placer.measure.measure import cells_for_devices, device_places
-from placer.measure.sets_taken import Nodes, taken_by
+from placer.measure.sets_taken import Nodes, beside_shared, room_beside, taken_by
 from placer.measure.shortage import BEYOND, Short, memory_pools, short_of
 from placer.model.host import Host, Topology
-from placer.model.plan import PlanVm
+from placer.model.plan import Change, PlanVm
 from placer.model.units import format_kib
 from placer.model.vm import CellMode, Vm
 
@@ -58,6 +59,34 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
                 found.fault(text, where="vms.cells", host=host.name)
 
 
+def check_floats(use: CpuUse, shorts: Sequence[Short], arrivals: set[str], found: Findings) -> None:
+    """Refuse that the CPUs which a plan really takes leave too few to who floats over several nodes, where others would
+    leave enough: what is over by count alone `check_excess` tells. Where nothing comes or gets other CPUs it warns.
+    """
+    host, wanted = use.host, Counter[Nodes]()
+    for vm, planned in use.placed if any(planned.bound for _, planned in use.placed) else ():
+        wanted.update(taken_by(vm, host, planned).shared)
+    if all(len(nodes) == 1 for nodes in wanted) or any(short.what == "shared vCPUs" for short in shorts):
+        return
+    ratio = Fraction(str(host.cpu_ratio))
+    left = {node.id: len((node.cpus & host.shared_pool) - use.taken) for node in host.topology.nodes}
+    units, nodes = short_of(
+        {nodes: many * ratio.denominator for nodes, many in wanted.items()},
+        {node: cpus * ratio.numerator for node, cpus in left.items()},
+    )
+    if units and nodes is not None:
+        shared = sum(many for own, many in wanted.items() if own <= nodes)
+        cpus = sum(left.get(node, 0) for node in nodes)
+        message = (
+            f"host {host.name!r}, {_nodes_words(nodes)}: {shared} shared vCPUs float over {cpus} CPUs that nobody has"
+            f" × overcommit {host.cpu_ratio:g}"
+        )
+        if any(planned.name in arrivals or planned.change is not Change.NONE for _, planned in use.placed):
+            found.fault(message, where="vms.pins", host=host.name)
+        else:
+            found.warn(message)
+
+
 def _other_cell(host: Host, vm: Vm, planned: PlanVm, nodes: Nodes) -> bool:
     """Tell whether a VM that is on the host has a cell of dedicated vCPUs on these nodes in place of another one."""
     now, spec = vm.current, vm.spec
@@ -86,6 +115,7 @@ def _kind(vm: Vm) -> object:
 def _by_kind(host: Host, placed: Iterable[tuple[Vm, PlanVm]]) -> dict[object, Kinds]:
     """Return what the VMs of each kind take of each resource, by sets of nodes."""
     out: dict[object, Kinds] = {}
+    beside = room_beside(host)
     ratio = Fraction(str(host.cpu_ratio))
     for vm, planned in placed:
         kinds = out.setdefault(_kind(vm), {})
@@ -97,7 +127,7 @@ def _by_kind(host: Host, placed: Iterable[tuple[Vm, PlanVm]]) -> dict[object, Ki
         parts += [((BESIDE, None), nodes, many * ratio.denominator) for nodes, many in taken.shared.items()]
         for node, many in taken.threads.items():
             parts.append((("CPUs", None), frozenset((node,)), many))
-            parts.append(((BESIDE, None), frozenset((node,)), many * ratio.numerator))
+        parts += [((BESIDE, None), nodes, many * ratio.numerator) for nodes, many in beside_shared(taken, host, beside)]
         for resource, nodes, units in parts:
             kinds[resource, nodes] = kinds.get((resource, nodes), 0) + units
     return out
@@ -117,8 +147,7 @@ def _rooms(host: Host, placed: Placed) -> dict[Resource, dict[int, int]]:
     nodes = host.topology.nodes
     rooms["shared vCPUs", None] = {node.id: ratio.numerator * len(node.cpus & host.shared_pool) for node in nodes}
     rooms["CPUs", None] = {node.id: len(node.cpus & host.dedicated_pool) for node in nodes}
-    if host.dedicated_cpus is None and host.shared_cpus is None:
-        rooms[BESIDE, None] = {node.id: ratio.numerator * len(node.cpus & host.usable_cpus) for node in nodes}
+    rooms[BESIDE, None] = {node: ratio.numerator * cpus for node, cpus in room_beside(host).items()}
     rooms.update({("memory", size): {} for size in _sizes(placed) if ("memory", size) not in rooms})
     return rooms
 
@@ -163,7 +192,8 @@ def _unions(sets: set[Nodes]) -> set[Nodes]:
 
 
 def _nodes_words(nodes: Nodes) -> str:
-    return f"node {min(nodes)}" if len(nodes) == 1 else f"nodes {', '.join(map(str, sorted(nodes)))}"
+    ids = sorted(node for node in nodes if node >= 0)
+    return f"node {ids[0]}" if len(ids) == 1 else f"nodes {', '.join(map(str, ids))}"
 
 
 def _words(host: Host, resource: Resource, union: Nodes, has: float, after: Mapping[object, Kinds]) -> str:
@@ -176,8 +206,7 @@ def _words(host: Host, resource: Resource, union: Nodes, has: float, after: Mapp
         return f"{has:g} CPUs for dedicated vCPUs, and VMs take {total:g}"
     ratio = Fraction(str(host.cpu_ratio))
     shared = sum(_within(kinds, ("shared vCPUs", None), union) for kinds in after.values()) / ratio.denominator
-    held = sum(_within(kinds, ("CPUs", None), union) for kinds in after.values()) if what == BESIDE else 0
-    cpus = has / ratio.numerator - held
+    cpus = (has - (total - shared * ratio.denominator if what == BESIDE else 0)) / ratio.numerator
     return (
         f"{shared:g} shared vCPUs, and {cpus:g} unpinned CPUs × overcommit {host.cpu_ratio:g} carry"
         f" {cpus * host.cpu_ratio:g}"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from placer.check.addresses import check_addresses
-from placer.check.capacity import check_devices, check_excess, lacks_pools
+from placer.check.capacity import check_devices, check_excess, check_floats, lacks_pools
 from placer.check.cells import CellChecker
 from placer.check.findings import CheckReport, Findings
 from placer.check.fleet import check_fleet, fleet_totals
@@ -123,6 +123,7 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
     for group in values.groups:
         for host, placed in ((group.host, group.placed), *group.others):
             check_addresses(host, placed, arrivals, found)
+            check_floats(cpu_use(host, placed), values.short.get(host.name, ()), arrivals, found)
             untold = lacks_pools(host, placed)
             if host.name in values.short or untold:
                 check_excess(host, placed, residents.get(host.name, ()), values.short.get(host.name, ()), found)

@@ -103,7 +103,7 @@ def _loose(vm: Vm, host: Host) -> PlanVm:
         own = frozenset().union(*(topology.node(node).cpus for node in one.cpus))
         pool = own & host.shared_pool or own & host.usable_cpus or own
         # One CPU alone would read as one of its own, which a dedicated vCPU that is pinned nowhere has not.
-        wide = pool if len(pool) > 1 else own
+        wide = next((cpus for cpus in (pool, own) if len(cpus) > 1), topology.cpus)
         pins.update({vcpu: now.pins.get(vcpu) or (wide if spec.is_dedicated(vcpu) else pool) for vcpu in vcpus})
     return PlanVm(
         name=vm.name,

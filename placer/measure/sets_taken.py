@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from placer.model.core_pairs import core_pairs
-from placer.model.host import Host, Topology
+from placer.model.host import Host, NodeKind, Topology
 from placer.model.plan import PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
 
@@ -21,7 +21,8 @@ class Taken:
 
     `memory` maps (nodes, page size or None) to KiB; `shared` nodes to shared vCPUs; `beyond` are those above the CPUs
     that they may run on; `threads` and `cores` what dedicated vCPUs and own emulator CPUs take on a node, siblings left
-    idle included; `devices` and `resources` by node (None: the host).
+    idle included; `floated` those of the CPUs that may be floated over which fixed pins take; `devices` and `resources`
+    by node (None: the host).
     """
 
     memory: Counter[tuple[Nodes, int | None]] = field(default_factory=Counter)
@@ -29,6 +30,7 @@ class Taken:
     beyond: int = 0
     threads: Counter[int] = field(default_factory=Counter)
     cores: Counter[int] = field(default_factory=Counter)
+    floated: Counter[int] = field(default_factory=Counter)
     devices: Counter[tuple[int | None, str]] = field(default_factory=Counter)
     resources: Counter[tuple[int | None, str]] = field(default_factory=Counter)
 
@@ -64,6 +66,8 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
                 out.threads[node_of[min(planned.pins[min(cell.vcpus)])]] += 1
         for cpu in (beside - pinned) & host.dedicated_pool:
             out.threads[node_of[cpu]] += 1
+        for cpu in (beside | pinned) & host.shared_pool if vm.pins_fixed else ():
+            out.floated[node_of[cpu]] += 1
         floating = [vcpu for vcpu in floating if spec.is_online(vcpu)]
         if floating and planned.bound:
             nodes = _cpu_set(topology, planned, number, floating)
@@ -81,6 +85,30 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
     for name, amount in spec.resources.items():
         for at in used if name in on_nodes else [None]:
             out.resources[at, name] += -(-amount // len(used)) if name in on_nodes else amount
+    return out
+
+
+def beside_shared(taken: Taken, host: Host, room: Mapping[int, int]) -> Iterator[tuple[Nodes, int]]:
+    """Yield (nodes, CPUs) taken beside shared vCPUs: of the CPUs that these float over on their node what fixed pins
+    have there, all else of any. CPUs that nobody may float over stand for a node of their own, as in `room_beside`.
+    """
+    split = host.dedicated_cpus is not None or host.shared_cpus is not None
+    for node in taken.floated.keys() | taken.threads.keys():
+        floated = taken.floated[node]
+        if floated:
+            yield frozenset((node,)), floated
+        if not split and taken.threads[node] > floated:
+            both = (node, -1 - node) if room.get(-1 - node) else (node,)
+            yield frozenset(both), taken.threads[node] - floated
+
+
+def room_beside(host: Host) -> dict[int, int]:
+    """Return the CPUs of each node that may be floated over, and those for dedicated vCPUs alone by -1 - node."""
+    out: dict[int, int] = {}
+    for node in host.topology.nodes:
+        if node.kind is not NodeKind.DEVICE:
+            out[node.id] = len(node.cpus & host.shared_pool)
+            out[-1 - node.id] = len((node.cpus & host.dedicated_pool) - host.shared_pool)
     return out
 
 

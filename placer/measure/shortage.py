@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from placer.measure.cpu_use import CpuUse
-from placer.measure.sets_taken import Nodes, Taken, taken_by
-from placer.model.host import Host, NodeKind
+from placer.measure.sets_taken import Nodes, Taken, beside_shared, room_beside, taken_by
+from placer.model.host import Host
 from placer.model.memory_room import memory_room
 from placer.model.plan import PlanVm
 from placer.model.vm import Vm
@@ -57,7 +57,7 @@ class HostTaken:
 
     def add(self, taken: Taken) -> None:
         """Add what one more VM takes."""
-        for name in ("memory", "shared", "threads", "cores", "devices", "resources"):
+        for name in ("memory", "shared", "threads", "cores", "floated", "devices", "resources"):
             mine = getattr(self.all, name)
             for key, units in getattr(taken, name).items():
                 mine[key] += units
@@ -174,32 +174,20 @@ def memory_pools(host: Host) -> dict[int | None, dict[int, int]]:
 
 
 def _shared(held: HostTaken) -> list[Short]:
-    """Return CPUs that shared vCPUs lack at the ratio: alone on their pool, or beside dedicated ones if not split."""
+    """Return CPUs that shared vCPUs lack at the ratio, beside what others take of those that they float over."""
     host, taken = held.host, held.all
     if not (taken.shared or held.had_shared):
         return []
     ratio = Fraction(str(host.cpu_ratio))
-    alone = {nodes: vcpus * ratio.denominator for nodes, vcpus in taken.shared.items()}
-    found = [short_of(alone, _cpu_room(host, host.shared_pool, ratio.numerator))]
-    if not _split(host):
-        beside = Counter(alone)
-        for node, threads in taken.threads.items():
-            beside[frozenset((node,))] += threads * ratio.numerator
-        found.append(short_of(beside, _cpu_room(host, host.usable_cpus, ratio.numerator)))
-    units, where = max(found, key=lambda one: one[0])
-    if not units:
+    wanted = Counter({nodes: vcpus * ratio.denominator for nodes, vcpus in taken.shared.items()})
+    room = room_beside(host)
+    for nodes, cpus in beside_shared(taken, host, room):
+        wanted[nodes] += cpus * ratio.numerator
+    units, where = short_of(wanted, {node: cpus * ratio.numerator for node, cpus in room.items()})
+    if not units or where is None:
         return []
-    lacked = units / ratio.numerator
+    lacked, where = units / ratio.numerator, frozenset(node for node in where if node >= 0)
     return [Short(part="vCPUs", what="shared vCPUs", units=lacked, nodes=where, counts=held.had_shared)]
-
-
-def _cpu_room(host: Host, pool: frozenset[int], each: int) -> dict[int, int]:
-    nodes = host.topology.nodes
-    return {node.id: each * len(node.cpus & pool) for node in nodes if node.kind is not NodeKind.DEVICE}
-
-
-def _split(host: Host) -> bool:
-    return host.dedicated_cpus is not None or host.shared_cpus is not None
 
 
 def _dedicated(held: HostTaken) -> list[Short]:

@@ -28,6 +28,21 @@ vms:
     nodes: [0, 1, 2]
     pins: {"0": "2", "1": "6", "2": "8"}
 """
+ALIKE = """
+schema: placer.inventory/v1
+hosts:
+  - name: h
+    nodes: [{id: 0, cpus: "0", memory: 1GiB}, {id: 1, cpus: "1", memory: 1GiB}, {id: 2, cpus: "3", memory: 256MiB}]
+vms:
+  - name: v
+    count: 2
+    vcpus: 2
+    memory: 512MiB
+    cells: 2
+    share_node: true
+    host: h
+    nodes: [0, 1]
+"""
 
 
 @pytest.fixture
@@ -63,3 +78,16 @@ def test_check_refuses_another_cell_where_cpus_are_over(fleet: Fleet) -> None:
     )
     faults = [str(fault) for fault in placer.check(fleet, replace(stays, vms=vms)).faults]
     assert any("have a cell there that is elsewhere now" in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("engine", ["exact", "columns", "auto"])
+def test_two_cells_of_one_copy_take_no_cpu_of_the_other(tmp_path: Path, engine: Engine) -> None:
+    """Both copies share the only CPU of two nodes: one with both cells on each would reach over nothing, and each has a
+    CPU there that it has not now.
+    """
+    path = tmp_path / "fleet.yaml"
+    path.write_text(ALIKE)
+    alike = placer.read_fleet(path)
+    plan = placer.solve(alike, goals="remote", max_moves=3, engine=engine)
+    assert plan.status == "optimal" and not placer.check(alike, plan).faults
+    assert plan.goals[0].value == pytest.approx(0.8)

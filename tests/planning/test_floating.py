@@ -11,6 +11,7 @@ import pytest
 
 from placer.check.check import check
 from placer.measure.shortage import short_of
+from placer.model.host import Reserve
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Bound, CpuPolicy
 from placer.planner import solve_fleet
@@ -181,3 +182,15 @@ def test_rows_over_connected_unions_are_the_flow() -> None:
             for one in subsets
         )
         assert (short == 0) == (worst <= 0)
+
+
+def test_one_cpu_to_float_over_is_nobodys_own(build: Any) -> None:
+    """A dedicated vCPU that is pinned nowhere floats over the one CPU that its new host has for VMs, beside another."""
+    reserve = Reserve(cpus=frozenset({1}))
+    hosts = [build.host("a", build.topology(1, 4)), build.host("b", build.topology(1, 2), reserve=reserve, cpu_ratio=2)]
+    own = build.spec(1, 1, cpu_policy=CpuPolicy.DEDICATED)
+    shared = build.spec(1, 1, cpu_policy=CpuPolicy.SHARED)
+    vms = [build.vm("v", own, current=build.now("a", None)), build.vm("w", shared, current=build.now("b", None))]
+    fleet = build.fleet(hosts, vms, [Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})])
+    plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
+    assert plan.vm_by_name["v"].host == "b" and check(fleet, plan).ok and value(plan, "excess") == (0, 0)

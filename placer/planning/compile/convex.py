@@ -104,6 +104,14 @@ def shortages_of(table: RowTable, units: Mapping[str, int], *, only_threads: boo
         elif kind in (RowKind.DEVICE, RowKind.RESOURCE):
             out += [Shortage(part=OTHERS, apart=(((k, 1),),)) for k, _ in rows]
     shared = [sets.get((RowKind.CPUS, what), []) for what in (SHARED, BESIDE)]
+    chosen = [
+        (table.index[row], union.nodes)
+        for union in structure.union_rows
+        if union.name not in (SHARED, BESIDE) and {union.name_on(node) for node in union.nodes} <= {SHARED, BESIDE}
+        if (row := Row(RowKind.CPUS, union.nodes, union.name)) in table.index
+    ]
+    if chosen:
+        shared = [[*shared[0], *shared[1], *chosen]]
     if any(shared):
         each = units[VCPUS] // structure.ratio.numerator
         apart = [family for rows in shared for family in _apart(rows, each)]

@@ -15,8 +15,8 @@ from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, families
 from placer.planning.compile.needs import Needs, Part
 from placer.planning.compile.placements import Placement, running_nodes
-from placer.planning.compile.rows import BESIDE, MEASURING, PLENTY, SHARED, Row, RowKind
-from placer.planning.compile.structures import Structure
+from placer.planning.compile.rows import MEASURING, PLENTY, Row, RowKind
+from placer.planning.compile.structures import Structure, UnionRow
 from solvers.problem import IntArray
 
 ONE_L3 = "one-l3"
@@ -53,15 +53,14 @@ class RowTable:
     def inside(self) -> dict[int, tuple[tuple[int, ...], ...]]:
         """Return row over several nodes -> the largest families inside it (`Shape.inside`), smaller rows first."""
         if self._inside_of < len(self.rows):
-            alike: dict[tuple[RowKind, str | int], list[tuple[int, NodeSet]]] = {}
+            alike: dict[Hashable, list[tuple[int, NodeSet]]] = {}
             for k, row in enumerate(self.rows):
                 if row.nodes:
-                    alike.setdefault((row.kind, row.what), []).append((k, row.nodes))
+                    alike.setdefault(_measured(row), []).append((k, row.nodes))
             wide = sorted((k for k, row in enumerate(self.rows) if len(row.nodes) > 1), key=self._width)
             self._inside = {}
             for k in wide:
-                row, nodes = self.rows[k], set(self.rows[k].nodes)
-                own = [(other, less) for other, less in alike[row.kind, row.what] if set(less) < nodes]
+                own = self._alike(self.rows[k], alike[_measured(self.rows[k])])
                 self._inside[k] = families(own) if own else ()
             self._inside_of = len(self.rows)
         return self._inside
@@ -144,10 +143,9 @@ class RowTable:
             if part.shared and len(part.cpus) == 1:
                 self._cpu(out, needs, dataclasses.replace(_NOTHING, shared=part.shared), part.cpus[0], 0)
             elif part.shared:
-                asked = part.shared * ratio.denominator
-                self._on(out, RowKind.CPUS, SHARED, part.cpus, asked, self.structure.cpu_unions)
-                if not self.structure.split:
-                    self._on(out, RowKind.CPUS, BESIDE, part.cpus, asked, self.structure.cpu_unions)
+                for over in self.structure.union_rows:
+                    if set(part.cpus) <= set(over.nodes):
+                        _add(out, self.row(RowKind.CPUS, over.nodes, over.name), part.shared * ratio.denominator)
             self._loose_load(out, group, part)
             self._memory(out, needs, part, part.memory)
         for number, (kind, _, _) in enumerate(needs.device_units(0)):
@@ -247,20 +245,14 @@ class RowTable:
                     _add(out, self.row(RowKind.CPUS, (node,), row.name), amount)
             elif part.dedicated or extra:
                 _add(out, self.row(RowKind.CPUS, (node,), row.name), demand)
-        if not self.structure.cpu_unions:
-            return
-        width = self.structure.widths[node]
-        filled = width * -(-part.dedicated // width)
-        whole = {"isolate": width * part.dedicated, "require": filled, "pairs": filled}
-        taken = whole.get(needs.thread_policy, part.dedicated) + extra
-        for union in self.structure.cpu_unions:
-            if node not in union:
+        for union in self.structure.union_rows:
+            if node not in union.nodes:
                 continue
-            if part.shared:
-                _add(out, self.row(RowKind.CPUS, union, SHARED), part.shared * ratio.denominator)
-            if not self.structure.split and (part.shared or taken):
-                asked = taken * ratio.numerator + part.shared * ratio.denominator
-                _add(out, self.row(RowKind.CPUS, union, BESIDE), asked)
+            own, demand = union.of(node), 0
+            if own is not None:
+                demand = own.demand(needs.thread_policy, part.dedicated, needs.core_kind) + own.demand("extra", extra)
+            if amount := ratio.numerator * demand + ratio.denominator * part.shared:
+                _add(out, self.row(RowKind.CPUS, union.nodes, union.name), amount)
 
     def _load(self, out: dict[int, int], group: FlavorGroup, part: Part, node: int, extra: int) -> None:
         """Count the work a part brings to a node: what it asks for, and what it really uses where that is known."""
@@ -335,6 +327,8 @@ class RowTable:
                 out[k] = self._node_capacity(host, row, row.nodes[0], cpu_room[row.nodes[0]])
             elif row.kind in MEASURING:
                 out[k] = PLENTY
+            elif row.kind is RowKind.CPUS:
+                out[k] = self._cpus_of_union(host, self._union_row(row), cpu_room)
             elif row.nodes:
                 out[k] = min(PLENTY, sum(self._node_capacity(host, row, node, ()) for node in row.nodes))
             else:
@@ -347,7 +341,7 @@ class RowTable:
         here = host.nodes[node]
         match row.kind:
             case RowKind.CPUS:
-                return self._cpus_of(here, row, node, cpu_room)
+                return self._cpus_of(here, str(row.what), node, cpu_room)
             case RowKind.MEMORY:
                 return here.memory_kib if self.structure.told else PLENTY
             case RowKind.PAGES:
@@ -357,13 +351,39 @@ class RowTable:
             case kind:
                 return PLENTY if kind in MEASURING else here.resources.get(str(row.what), 0)
 
-    def _cpus_of(self, here: NodeCapacity, row: Row, node: int, cpu_room: Sequence[int]) -> int:
+    def _cpus_of(self, here: NodeCapacity, name: str, node: int, cpu_room: Sequence[int]) -> int:
         ratio = self.structure.ratio
-        for one, room in zip(self.structure.cpu_rows[node], cpu_room, strict=bool(cpu_room)):
-            if one.name == row.what:
+        rows = (*self.structure.cpu_rows[node], *self.structure.added_rows[node])
+        for one, room in zip(rows, cpu_room, strict=True):
+            if one.name == name:
                 return ratio.numerator * room if one.shared else room
-        cpus = here.shared_cpus if row.what == SHARED else here.shared_cpus | here.dedicated_cpus
-        return ratio.numerator * len(cpus)
+        return ratio.numerator * len(here.shared_cpus)
+
+    def _cpus_of_union(self, host: HostCapacity, union: UnionRow, cpu_room: Sequence[Sequence[int]]) -> int:
+        on = ((node, union.name_on(node)) for node in union.nodes)
+        return sum(self._cpus_of(host.nodes[node], name, node, cpu_room[node]) for node, name in on)
+
+    def _union_row(self, row: Row) -> UnionRow:
+        return next(one for one in self.structure.union_rows if (one.nodes, one.name) == (row.nodes, row.what))
+
+    def _alike(self, row: Row, others: Sequence[tuple[int, NodeSet]]) -> list[tuple[int, NodeSet]]:
+        """Return those of other rows, (number, nodes), that are over less of the same, in the same units."""
+        less = [(k, nodes) for k, nodes in others if set(nodes) < set(row.nodes)]
+        if row.kind is not RowKind.CPUS:
+            return less
+        union, out = self._union_row(row), []
+        for k, nodes in less:
+            other = self.rows[k]
+            inner = None if other.node is not None else self._union_row(other)
+            names = (str(other.what) if inner is None else inner.name_on(node) for node in nodes)
+            if all(name == union.name_on(node) for node, name in zip(nodes, names, strict=True)):
+                out.append((k, nodes))
+        return out
+
+
+def _measured(row: Row) -> Hashable:
+    """Return what a row is of: rows of CPUs over several nodes add up rows of different names."""
+    return row.kind if row.kind is RowKind.CPUS else (row.kind, row.what)
 
 
 def _add(out: dict[int, int], row: int, amount: int) -> None:

@@ -309,7 +309,9 @@ class ShapeFactory:
         )
 
     def _parts(self, kept: Sequence[Row], flavor: IntArray, placements: Sequence[Place]) -> dict[int, IntArray]:
-        """Return `Shape.parts`, for rows of dedicated CPUs: parts that are alike are one."""
+        """Return `Shape.parts`, for rows of dedicated CPUs. Parts that are alike are one, which counts once for each
+        number of them that a VM may have there: no VM comes to have more there than one has now.
+        """
         dedicated: dict[int, list[tuple[int, int]]] = {}
         for number, placement in enumerate(placements):
             needs = self.groups[int(flavor[number])].needs
@@ -325,7 +327,7 @@ class ShapeFactory:
                 part, number = np.array(dedicated[row.node], dtype=np.int64).T
                 counts = np.zeros((int(part.max()) + 1, len(placements)), dtype=np.int64)
                 np.add.at(counts, (part, number), 1)
-                out[k] = counts
+                out[k] = np.concatenate([counts >= many for many in range(1, int(counts.max()) + 1)]).astype(np.int64)
         return out
 
 

@@ -5,8 +5,10 @@ shapes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,11 +19,14 @@ from placer.planning.compile.capacity import FreeCore, HostCapacity
 from placer.planning.compile.loose import NodeSet
 from placer.planning.compile.needs import Part
 from placer.planning.compile.placements import NodeView
+from placer.planning.compile.rows import BESIDE, SHARED
 from solvers.pins.cores import Core
-from solvers.pins.cpu_rows import CpuRow, WholeDemand
+from solvers.pins.cpu_rows import CoreKind, CpuPolicy, CpuRow, WholeDemand
 from solvers.pins.node_rows import node_cpu_rows
 
 MOST_LOAD_UNITS = 64
+MOST_UNION_ROWS = 256
+"""Rows of one union of nodes, at most: the others are left out, so that the rest is a relaxation there."""
 FINEST_MEMORY_KIB = 512
 
 
@@ -39,6 +44,27 @@ class LoadKinds:
 
 
 @dataclass(frozen=True, slots=True)
+class UnionRow:
+    """A row of shared vCPUs over several nodes: of each node the row of its own that is added up, None where it is only
+    the CPUs that may be floated over. By Hall's condition what floats over the union is what all its nodes leave, and
+    what a node leaves is said by the worst of its rows: so there is one for each choice.
+    """
+
+    nodes: NodeSet
+    name: str
+    rows: tuple[CpuRow | None, ...]
+
+    def of(self, node: int) -> CpuRow | None:
+        """Return the row that is taken of a node."""
+        return self.rows[self.nodes.index(node)]
+
+    def name_on(self, node: int) -> str:
+        """Return the name of the row that is taken of a node."""
+        row = self.of(node)
+        return SHARED if row is None else row.name
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """What placements and rows of a host depend on; hosts of equal structure share one shape.
 
@@ -48,9 +74,10 @@ class Structure:
     needs them, `loads` are what of which places goals of balance look at, (resource, places). `memory` is
     what VMs may take of each node's memory (KiB), and `memory_unit` in how many KiB its load is counted, where one of
     them is of memory. `cpu_unions` and `memory_unions` are the
-    unions of nodes that have a row of their own, for VMs that are not bound to one node a cell (`loose`), `split` says
-    whether dedicated and shared CPUs are apart there. `carrying` are the CPUs of each node that may carry shared vCPUs,
-    where a floating VM may be wider than they are; `told` says whether the host's memory is known.
+    unions of nodes that have rows of their own, for VMs that are not bound to one node a cell (`loose`); `union_rows`
+    are those of CPUs, `added_rows` what they add up of nodes beside `cpu_rows`. `carrying` are the CPUs of each node
+    that may carry shared vCPUs, where a floating VM may be wider than they are; `told` says whether the host's memory
+    is known.
     `spread` are the CPUs of each node that VMs may float over and its memory, where it counts what such VMs reach over.
     `soft` are the soft rules that VMs which name them so break by being here, `watts_a_cpu` what a CPU at
     work takes where a goal asks for it.
@@ -72,8 +99,9 @@ class Structure:
     loads: tuple[tuple[str, str], ...] = ()
     memory: tuple[int, ...] | None = None
     memory_unit: int = 1
-    split: bool = False
     cpu_unions: tuple[NodeSet, ...] = ()
+    union_rows: tuple[UnionRow, ...] = ()
+    added_rows: tuple[tuple[CpuRow, ...], ...] = ()
     memory_unions: tuple[NodeSet, ...] = ()
     carrying: tuple[int, ...] | None = None
     told: bool = True
@@ -115,15 +143,22 @@ def structure_of(
     soft: tuple[int, ...] = (),
     watts_a_cpu: float | None = None,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
-    """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
-    rows, room, widths = [], [], []
+    """Return a host's structure, and apart from it the capacities of its CPU rows a node, added ones last."""
+    rows, added, room, widths = [], [], [], []
     exact = True
     for node in capacity.nodes:
         elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
         cpus = [core_of(core).room for core in node.cores]
         found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=any_shared)
         rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found.rows))
-        room.append(tuple(row.capacity for row in found.rows))
+        beside = []
+        if unions[0] and not any_shared:
+            # What is floated over unions alone counts in no row of a node, but those of unions add them up.
+            with_shared = node_cpu_rows(cpus, whole, floating=elsewhere, shared=True)
+            exact &= with_shared.exact
+            beside = [row for row in with_shared.rows if row.shared]
+        added.append(tuple(dataclasses.replace(row, capacity=0) for row in beside))
+        room.append(tuple(row.capacity for row in (*found.rows, *beside)))
         widths.append({core.width for core in node.cores} or {1})
         # A core that spans nodes is whole on none of them: what could take it is left out.
         exact &= found.exact and not (node.cores_span and whole.any)
@@ -145,8 +180,9 @@ def structure_of(
         loads=loads.kinds,
         memory=tuple(memory) if loads.memory else None,
         memory_unit=loads.memory_unit,
-        split=capacity.split if unions[0] else False,
         cpu_unions=unions[0],
+        added_rows=tuple(added),
+        union_rows=tuple(union_rows(unions[0], list(map(operator.add, rows, added)), room, split=capacity.split)),
         memory_unions=unions[1],
         carrying=carrying if widest > min((n for n in carrying if n), default=0) else None,
         told=any(node.memory_told for node in capacity.nodes),
@@ -154,6 +190,59 @@ def structure_of(
         soft=soft,
         watts_a_cpu=watts_a_cpu,
     ), tuple(room)
+
+
+def union_rows(
+    unions: Sequence[NodeSet],
+    rows: Sequence[Sequence[CpuRow]],
+    room: Sequence[Sequence[int]],
+    *,
+    split: bool,
+) -> Iterator[UnionRow]:
+    """Yield the CPU rows of each union of nodes: all that may be floated over, all CPUs unless they are split, and each
+    other choice of rows of its nodes that says more.
+
+    Parameters
+    ----------
+    rows, room : CPU rows of each node with the capacity left out, and their capacities.
+    """
+    for union in unions:
+        choices: list[list[CpuRow | None]] = [_telling(rows[node], room[node]) for node in union]
+        plain = tuple(next((row for row in rows[node] if row.name == BESIDE), None) for node in union)
+        yield UnionRow(union, SHARED, (None,) * len(union))
+        if not split:
+            yield UnionRow(union, BESIDE, plain)
+        known = {(None,) * len(union), *(() if split else (plain,))}
+        number = 0
+        for chosen in itertools.islice(itertools.product(*choices), MOST_UNION_ROWS):
+            if chosen not in known:
+                number += 1
+                yield UnionRow(union, f"{BESIDE} by choice {number}", chosen)
+
+
+def _telling(rows: Sequence[CpuRow], room: Sequence[int]) -> list[CpuRow | None]:
+    """Return the rows of shared vCPUs on a node of which none follows from another; None stands for what only shared
+    ones take of.
+    """
+    shared = [(row, has) for row, has in zip(rows, room, strict=True) if row.shared]
+    found: list[CpuRow | None] = []
+    for n, (row, has) in enumerate(shared):
+        others = [other for m, other in enumerate(shared) if m != n]
+        if not any(has >= less and _takes_more(other, row) for other, less in others):
+            found.append(None if row.name == SHARED else row)
+    return found or [None]
+
+
+def _takes_more(other: CpuRow, row: CpuRow) -> bool:
+    """Tell whether any item takes as much of another row, and some take more."""
+    mine, its = _units(row), _units(other)
+    return mine != its and all(one <= most for one, most in zip(mine, its, strict=True))
+
+
+def _units(row: CpuRow) -> tuple[int, ...]:
+    items: tuple[tuple[CpuPolicy, int], ...] = (("isolate", 1), ("require", 1), ("require", row.width), ("prefer", 1))
+    kinds: tuple[CoreKind, ...] = ("any", "performance", "efficiency")
+    return tuple(row.demand(policy, many, kind) for policy, many in items for kind in kinds)
 
 
 def spread_of(host: Host) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -18,7 +18,7 @@ from placer.model.vm import Bound, CellMode, EmulatorPolicy, Movable, Vm, VmSpec
 from placer.planning.compile.capacity import with_idle
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.devices import DeviceNodes, devices_now
-from placer.planning.compile.loose import Loose
+from placer.planning.compile.loose import Loose, NodeSet
 from placer.planning.compile.loose_places import LoosePlaces, with_devices
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement, canonical, view_of
@@ -66,12 +66,13 @@ class PlanBuilder:
             entry = entries.get(number)
             placed: list[tuple[Placement, int]] = []
             held: set[int] = set()
-            floats = False
+            floats: Counter[NodeSet] = Counter()
             coming: dict[int, Coming] = {}
             for place, vm in self._places(number, entry):
                 if isinstance(place, Loose):
                     one = found[vm] = self._loose_vm(host, fleet.vms[vm], place)
-                    floats |= any(part.shared for part in place.parts)
+                    for part in place.parts:
+                        floats[part.cpus] += part.shared
                     if one.from_host is not None and (own := self._coming(vm, place)) is not None:
                         coming[vm] = own
                         placed.append((own.placement, vm))
@@ -82,7 +83,9 @@ class PlanBuilder:
                 else:
                     placed.append((place, vm))
             stand_ins = {vm: own.stand_in for vm, own in coming.items()}
-            pins = self.pinner.pin(number, placed, frozenset(held), floats=floats, stand_ins=stand_ins)
+            pins = self.pinner.pin(
+                number, placed, frozenset(held), floats=tuple(sorted((+floats).items())), stand_ins=stand_ins
+            )
             for (placement, vm), slot in zip(placed, pins.slots, strict=True):
                 if vm in coming:
                     found[vm] = self._with_own(host, fleet.vms[vm], found[vm], coming[vm], slot)
@@ -132,6 +135,8 @@ class PlanBuilder:
         if now is not None:
             return replace(now, devices=devices)
         pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+        around = frozenset().union(*(host.topology.nodes[node].cpus for part in place.parts for node in part.cpus))
+        around = around if len(around) > 1 else host.topology.cpus
         parts = len(place.parts) if vm.spec.cell_mode is CellMode.GIVEN else 1
         cells = tuple(
             PlanCell(id=n, vcpus=frozenset(vcpus), memory_kib=kib, mode="floats", nodes={})
@@ -147,7 +152,8 @@ class PlanBuilder:
             uuid=vm.uuid,
             host=host.name,
             cells=cells,
-            pins=dict.fromkeys(range(vm.spec.vcpus), pool),
+            # One CPU alone would read as one of its own, which a dedicated vCPU that floats has not.
+            pins={v: pool if len(pool) > 1 or not vm.spec.is_dedicated(v) else around for v in range(vm.spec.vcpus)},
             shown=_shown(vm.spec, parts),
             new_cells=vm.spec.cell_mode is CellMode.AUTO and vm.current is None,
             devices=devices,

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from types import MappingProxyType
 
 from placer.errors import Fault, NothingFoundError, RefusedPlanError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
-from placer.model.core_pairs import one_each
 from placer.model.rules import RuleKind
 from placer.model.sets import known_nodes
 from placer.model.vm import Vm
-from placer.planning.compile.capacity import FreeCore, HostCapacity, NodeCapacity, with_idle
+from placer.planning.compile.capacity import FreeCore, HostCapacity, with_idle
 from placer.planning.compile.compile import Compiled
-from placer.planning.compile.needs import Needs, part_vcpus, spec_needs
+from placer.planning.compile.needs import Needs, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
+from placer.planning.decode.pins_now import current_cpus, current_extra, fixed_cpus, is_wide
+from placer.planning.decode.to_float import Floats, lack, most_left, needed
 from solvers.pins.construct import pin_node
 from solvers.pins.cores import Core, Item, L3Rule, PinResult
 
@@ -66,11 +66,11 @@ class Pinner:
         placed: Sequence[tuple[Placement, int]],
         held: frozenset[int] = frozenset(),
         *,
-        floats: bool = False,
+        floats: Floats = (),
         stand_ins: Mapping[int, Vm] = MappingProxyType({}),
     ) -> HostPins:
         """Return the pins of the VMs (placement, index into the fleet) on a host; `held` are CPUs that VMs have which
-        are not bound to one node a cell, `floats` tells whether such VMs float there, `stand_ins` are pinned instead.
+        are not bound to one node a cell, `floats` what of such VMs floats there, `stand_ins` are pinned instead.
 
         Raises
         ------
@@ -152,27 +152,42 @@ class Pinner:
         for node, wanted in sorted(on_node.items()):
             rules = self._l3_rules(work.host, node, wanted, work.vms, work.tied, work.broken)
             self._pin_node(work, node, wanted, rules)
+        # What its own node has enough of may lack to those that float over several: then pins spare all they can.
+        for node, wanted in sorted(on_node.items()) if work.floats else ():
+            if not lack(work.floats, work.shared, work.left, work.capacity.ratio):
+                break
+            rules = self._l3_rules(work.host, node, wanted, work.vms, work.tied, work.broken)
+            self._pin_node(work, node, wanted, rules, spare=True)
         return HostPins(
             slots=tuple(
                 SlotPins(tuple(work.cpus[n]), tuple(work.floating[n]), work.extra[n]) for n in range(len(work.vms))
             ),
-            newly=frozenset(work.newly),
+            newly=frozenset().union(*work.newly.values()),
         )
 
     def _pin_node(
-        self, work: _HostWork, node: int, wanted: Sequence[tuple[int, int]], rules: Mapping[int, L3Rule]
+        self,
+        work: _HostWork,
+        node: int,
+        wanted: Sequence[tuple[int, int]],
+        rules: Mapping[int, L3Rule],
+        *,
+        spare: bool = False,
     ) -> None:
         where, capacity = f"{work.name}, node {node}", work.capacity.nodes[node]
         shared = sum(work.needs[number].options[0][slot].shared for number, slot in wanted)
-        floats = _floating(capacity, work.capacity.ratio, shared)
+        work.shared[node], least = shared, needed(capacity, work.capacity.ratio, shared)
         answer, hold = None, self.hold
         for hold in (False, True) if not self.hold else (True,):
             items, owners, held = self._items(work, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
             if self.save_cpus and all(item.kind == "any" for item in items):
                 cores = [replace(core, slow=False) for core in cores]
+            floats = max(least, most_left(cores, items)) if spare else least
             # What runs already may be more than the CPUs to float over carry: then as much as is left is.
-            answer = pin_node(cores, items, floats, sparing=work.floats) or (pin_node(cores, items) if floats else None)
+            answer = pin_node(cores, items, floats, sparing=bool(work.floats)) or (
+                pin_node(cores, items) if floats else None
+            )
             if answer is not None:
                 break
         if answer is None:
@@ -196,10 +211,14 @@ class Pinner:
                 work.cpus[number][slot] = pinned.cpus
             if pinned.extra:
                 work.extra[number] = frozenset(pinned.extra)
+        newly = work.newly[node] = {
+            cpu for cpu in answer.held if not any(cpu in (item.current or ()) for item in items)
+        }
+        for item, pinned in zip(items, answer.items, strict=True):
             if item.current != pinned.cpus:
-                work.newly.update(pinned.cpus)
-        work.newly |= {cpu for cpu in answer.held if not any(cpu in (item.current or ()) for item in items)}
+                newly.update(pinned.cpus)
         free = capacity.shared_cpus - answer.held - held
+        work.left[node] = len(free)
         for number, slot in wanted:
             part = work.needs[number].options[0][slot]
             if part.shared or part.offline:
@@ -217,20 +236,20 @@ class Pinner:
             vm, needs = work.vms[number], work.needs[number]
             part = needs.options[0][slot]
             if vm.pins_fixed:
-                work.cpus[number][slot] = _fixed_cpus(vm, slot, len(needs.options[0]))
+                work.cpus[number][slot] = fixed_cpus(vm, slot, len(needs.options[0]))
                 work.extra[number] = vm.current.emulator if vm.current and needs.extra_cpu else None
                 continue
             emulator = 1 if needs.extra_cpu and slot == needs.lead(0) else 0
             if not part.dedicated and not emulator:
                 continue
-            if hold and work.stays[number][slot] and not emulator and _is_wide(vm, slot, needs):
+            if hold and work.stays[number][slot] and not emulator and is_wide(vm, slot, needs):
                 continue
             item = Item(
                 policy=needs.thread_policy,
                 vcpus=part.dedicated,
                 extra=emulator,
-                current=_current_cpus(vm, slot, needs),
-                current_extra=_current_extra(vm) if emulator else (),
+                current=current_cpus(vm, slot, needs),
+                current_extra=current_extra(vm) if emulator else (),
                 kind=needs.core_kind,
             )
             if hold and work.stays[number][slot] and item.current is not None:
@@ -312,7 +331,8 @@ class _HostWork:
     """One host being pinned: its VMs with their needs and placements, and what each has so far.
 
     `stays` tells the parts that are on their nodes now, a VM each, whatever becomes of its other parts; `held` are CPUs
-    of VMs that are not bound to one node a cell, and `floats` tells whether any of those float.
+    of VMs that are not bound to one node a cell, `floats` what of those floats; `shared` are the shared vCPUs of each
+    node that was pinned, `left` the CPUs of each node that may still be floated over.
     """
 
     host: int
@@ -325,17 +345,20 @@ class _HostWork:
     broken: Mapping[tuple[int, int | None], int]
     stays: Sequence[tuple[bool, ...]]
     held: frozenset[int]
-    floats: bool
+    floats: Floats
     cpus: list[list[tuple[int, ...]]] = field(init=False)
     floating: list[list[frozenset[int]]] = field(init=False)
     extra: list[frozenset[int] | None] = field(init=False)
-    newly: set[int] = field(default_factory=set)
+    newly: dict[int, set[int]] = field(default_factory=dict)
+    shared: dict[int, int] = field(default_factory=dict)
+    left: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with nobody pinned."""
         self.cpus = [[() for _ in placement.cpu_nodes] for placement in self.placements]
         self.floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in self.placements]
         self.extra = [None] * len(self.vms)
+        self.left = {n: len(node.shared_cpus - self.held) for n, node in enumerate(self.capacity.nodes)}
 
 
 def _stays(vm: Vm, placement: Placement, ids: Sequence[int]) -> tuple[bool, ...]:
@@ -364,37 +387,3 @@ def _as_of(vm: Vm, host: str) -> Vm:
     if vm.current is None or vm.current.host == host:
         return vm
     return replace(vm, current=None, pins_fixed=False)
-
-
-def _floating(node: NodeCapacity, ratio: Fraction, shared: int) -> int:
-    """Return how many CPUs of a node's cores so many shared vCPUs need to float over."""
-    elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
-    return max(0, -(-shared * ratio.denominator // ratio.numerator) - elsewhere)
-
-
-def _fixed_cpus(vm: Vm, slot: int, parts: int) -> tuple[int, ...]:
-    pins = vm.current.pins if vm.current else {}
-    return tuple(min(pins[vcpu]) for vcpu in part_vcpus(vm.spec, parts)[slot] if vm.spec.is_dedicated(vcpu))
-
-
-def _current_cpus(vm: Vm, slot: int, needs: Needs) -> tuple[int, ...] | None:
-    """Return the CPUs that the dedicated vCPUs of a part have now, in order; None where not each has one of its own."""
-    if vm.current is None or not vm.current.pins:
-        return None
-    own = [vcpu for vcpu in part_vcpus(vm.spec, len(needs.options[0]))[slot] if vm.spec.is_dedicated(vcpu)]
-    pins = one_each(vm.current.pins)
-    sets = [pins.get(vcpu, frozenset()) for vcpu in own]
-    if any(len(cpus) != 1 for cpus in sets):
-        return None
-    return tuple(min(cpus) for cpus in sets)
-
-
-def _is_wide(vm: Vm, slot: int, needs: Needs) -> bool:
-    """Tell whether the dedicated vCPUs of a part are all pinned now, not each to one CPU."""
-    pins = vm.current.pins if vm.current is not None else {}
-    own = [vcpu for vcpu in part_vcpus(vm.spec, len(needs.options[0]))[slot] if vm.spec.is_dedicated(vcpu)]
-    return all(vcpu in pins for vcpu in own) and any(len(pins[vcpu]) > 1 for vcpu in own)
-
-
-def _current_extra(vm: Vm) -> tuple[int, ...]:
-    return tuple(sorted(vm.current.emulator)) if vm.current is not None and vm.current.emulator is not None else ()

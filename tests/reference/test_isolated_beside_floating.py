@@ -1,0 +1,82 @@
+"""CPUs that nobody may float over are of no use to VMs that float over several nodes: in rows, pins and check alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from benchmarks.truth.cases import Case
+from benchmarks.truth.race import Outcome, fleet_of, planned, race, reference
+from placer.check.check import check
+from solvers.choice import Engine
+
+ENGINES: tuple[Engine, ...] = ("auto", "exact", "columns", "greedy")
+OWN = {"vcpus": 4, "cpu_policy": "dedicated", "cells": "none"}
+
+
+def case_of(host: dict[str, Any], *vms: dict[str, Any], goals: str = "placed,excess,moves") -> Case:
+    """Return a fleet of one host of two nodes."""
+    made = {"name": "h", **host}
+    each = [{"name": f"v{n}", "memory": "256MiB", **vm} for n, vm in enumerate(vms)]
+    return Case(inventory={"schema": "placer.inventory/v1", "hosts": [made], "vms": each}, goals=goals)
+
+
+def nodes(*cpus: str) -> list[dict[str, Any]]:
+    """Return nodes with these CPUs."""
+    return [{"id": n, "cpus": own, "memory": "4GiB"} for n, own in enumerate(cpus)]
+
+
+def floats(vcpus: int, **more: Any) -> dict[str, Any]:
+    """Return a VM that runs and is bound to nothing."""
+    return {"vcpus": vcpus, "cpu_policy": "shared", "host": "h", "nodes": [], **more}
+
+
+def held(case: Case, engine: Engine) -> Outcome:
+    """Return the outcome of a race in which nothing was wrong."""
+    outcome = race(case, engine)
+    assert not outcome.wrong, outcome.wrong
+    return outcome
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_isolated_cpus_of_another_node_carry_nothing(engine: Engine) -> None:
+    """Four dedicated vCPUs on the node without isolated CPUs leave one to float over, and three are asked for."""
+    host = {"nodes": nodes("0-2", "3-6"), "isolated_cpus": "0-1"}
+    case = case_of(host, floats(3), OWN)
+    assert reference(case).values["placed"][0] == 4
+    held(case, engine)
+
+
+def test_check_counts_isolated_cpus_for_dedicated_vcpus_alone() -> None:
+    """The plan of the host without isolated CPUs is refused where it has some: what floats lacks two."""
+    free = case_of({"nodes": nodes("0-2", "3-6")}, floats(3), OWN)
+    host = {"nodes": nodes("0-2", "3-6"), "isolated_cpus": "0-1"}
+    fleet = fleet_of(case_of(host, floats(3), OWN).inventory)
+    plan = planned(free, fleet_of(free.inventory))
+    assert not plan.unplaced
+    faults = check(fleet, replace(plan, fleet_digest=fleet.digest)).faults
+    assert any("nodes 0, 1: 3 shared vCPUs, and 1 unpinned CPUs" in str(fault) for fault in faults)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pins_leave_what_floats_over_both_nodes(engine: Engine) -> None:
+    """Who has two CPUs that are floated over gives them up for the isolated ones when a VM comes that needs them."""
+    host = {"nodes": nodes("0-3", "4-5"), "isolated_cpus": "0-1"}
+    own = {"vcpus": 2, "cpu_policy": "dedicated", "host": "h", "nodes": [0], "pins": {0: "2", 1: "3"}}
+    case = case_of(host, own, {"vcpus": 4, "cpu_policy": "shared", "pin": "never"})
+    held(case, engine)
+    plan = planned(case, fleet_of(case.inventory), engine)
+    assert not plan.unplaced and set().union(*plan.vm_by_name["v0"].pins.values()) == {0, 1}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_siblings_left_idle_are_not_floated_over(engine: Engine) -> None:
+    """Where the CPUs are split within cores, an isolated vCPU takes a sibling that a VM floats over."""
+    host = {"nodes": nodes("0-3", "4-5"), "siblings": ["0,1", "2,3", "4,5"], "shared_cpus": "1,3-5"}
+    alone = {"vcpus": 1, "cpu_policy": "dedicated", "thread_policy": "isolate"}
+    assert reference(case_of(host, floats(4), alone)).values["placed"][0] == 1
+    held(case_of(host, floats(4), alone), engine)
+    assert reference(case_of(host, floats(3), alone)).values["placed"][0] == 0
+    held(case_of(host, floats(3), alone), engine)
