@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from placer.measure.cpu_use import CpuUse, shared_vcpus
+from placer.measure.cpu_use import CpuUse, loose_pins, shared_vcpus
 from placer.measure.memory_use import memory_taken
 from placer.model.host import Host
 from placer.model.memory_room import memory_reserved
 from placer.model.plan import PlanVm
-from placer.model.vm import Vm
+from placer.model.vm import CpuPolicy, Vm
 
 _ROUNDING = 1e-9
 """Shared vCPUs are fractions where a cpuset spans nodes."""
@@ -22,7 +22,8 @@ _ROUNDING = 1e-9
 class NodeLoad:
     """One node: its CPUs, those that VMs may use and those that they do; its memory (KiB), what of it is kept, taken.
 
-    Shared vCPUs count by the overcommit ratio, so `busy` may exceed `usable`; memory counts page pools too.
+    Shared vCPUs count by the overcommit ratio, so `busy` may exceed `usable`; dedicated ones of which only the node is
+    known take a CPU of it each; memory counts page pools too.
     """
 
     node: int
@@ -49,19 +50,23 @@ def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> 
     """Return the load of every node of a host, `use` being what `placed` hold of its CPUs."""
     held, shared = use.taken, shared_vcpus(use)
     memory: Counter[int] = Counter()
+    loose: Counter[frozenset[int]] = Counter()
     for vm, planned in placed:
+        if not vm.pins_fixed and vm.spec.cpu_policy is not CpuPolicy.SHARED:
+            loose.update(loose_pins(vm.spec, planned))
         for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
             memory[node_id] += kib
     found = []
     kept = memory_reserved(host)
     for node in host.topology.nodes:
         usable = node.cpus & host.usable_cpus
+        somewhere = sum(vcpus * len(pin & node.cpus) / len(pin) for pin, vcpus in loose.items())
         found.append(
             NodeLoad(
                 node=node.id,
                 cpus=len(node.cpus),
                 usable=len(usable),
-                busy=len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio - _ROUNDING),
+                busy=len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio + somewhere - _ROUNDING),
                 memory_kib=node.memory_kib,
                 kept_kib=kept[node.id],
                 taken_kib=memory[node.id],

@@ -47,21 +47,22 @@ def cure_of_missing(path: str | Path, wanted: str | None = None) -> str | None:
     return near or (None if wanted is None else MAKES.get(wanted))
 
 
-def refuse_other(data: bytes, wanted: str, file: str | None) -> None:
+def refuse_other(data: bytes, wanted: str, file: str | None, cure: str | None = None) -> None:
     """Refuse a document that names the schema of another kind, before anything else is said of it.
 
     Parameters
     ----------
     wanted : a key of `KINDS`.
+    cure : what to do then; None: what makes one.
 
     Raises
     ------
     InputError
-        It is of another kind: what it is, what is taken here, and what makes one.
+        It is of another kind: what it is, what is taken here, and what to do.
     """
     found = _SCHEMA.search(data[:_HEAD_BYTES]) or _SCHEMA.search(data[-_HEAD_BYTES:])
     kind = found[1].decode() if found else wanted
     if kind != wanted and kind in KINDS:
         raise InputError(
-            f"is {KINDS[kind]}; {KINDS[wanted]} belongs here", file=file, field="schema", cure=MAKES.get(wanted)
+            f"is {KINDS[kind]}; {KINDS[wanted]} belongs here", file=file, field="schema", cure=cure or MAKES.get(wanted)
         )

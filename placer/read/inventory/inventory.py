@@ -15,7 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, plainly
 from placer.model.vm import ORDINARY_PAGE_KIB, Vm
-from placer.read.documents.kinds import cure_of_missing
+from placer.read.documents.kinds import cure_of_missing, refuse_other
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection
@@ -162,6 +162,9 @@ def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
             line=1,
             cure="placer show reads it; placer import libvirt makes an inventory",
         )
+    refuse_other(
+        data, "inventory", source, cure="the fleet comes first: placer check FLEET PLAN, placer whatif FLEET SCENARIO"
+    )
     if len(text) > _LARGE and "placer.inventory/" not in text:
         raise InputError(
             f"this is no inventory: {SCHEMA} is nowhere in it",
@@ -179,14 +182,6 @@ def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
     schema = tree.get("schema")
     if schema != SCHEMA:
         line = (tree.lines or {}).get("schema", 1)
-        if isinstance(schema, str) and schema.startswith("placer.") and not schema.startswith("placer.inventory/"):
-            raise InputError(
-                f"this is {shown(schema)}, not an inventory",
-                file=source,
-                line=line,
-                field="schema",
-                cure="give the fleet here; a plan goes behind it, as in placer check FLEET PLAN",
-            )
         message = f"{shown(schema)} is not a schema that placer reads" if "schema" in tree else "is missing"
         log.add(message, line=line, field="schema", cure=f"write schema: {SCHEMA}")
     for key in tree:

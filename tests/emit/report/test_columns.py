@@ -13,7 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
+from placer.model.vm import Cell, CellMode, CpuPolicy, Current, Vm, VmSpec
 from placer.whatif.headroom import headroom
 
 SPEC = VmSpec(
@@ -57,6 +57,17 @@ def test_figures_before_and_after(moved: tuple[Fleet, Plan]) -> None:
     assert found["changed"] == [1, 1, 0]
     assert [found["changes"][one] for one in found["change"]] == ["migrate", "migrate", "none"]
     assert found["failed"] == [0, 0, 1] and len(set(found["shape"])) == 2
+
+
+def test_vcpus_of_which_only_the_node_is_known_take_cpus_of_it(moved: tuple[Fleet, Plan]) -> None:
+    """Two dedicated vCPUs on node 1, pins unknown, are 2 of its 8 CPUs in use; shared ones count by the overcommit."""
+    fleet, _ = moved
+    vm = replace(fleet.vms[0], current=Current(host="a", nodes=(1,)))
+    assert fleet_columns(replace(fleet, vms=(vm,)), None)["before"]["cpu"][0] == [0, 250]
+    hosts = tuple(replace(host, cpu_ratio=2.0) for host in fleet.hosts)
+    shared = replace(vm, spec=replace(SPEC, cpu_policy=CpuPolicy.SHARED))
+    assert fleet_columns(replace(fleet, hosts=hosts, vms=(shared,)), None)["before"]["cpu"][0] == [0, 125]
+    assert fleet_columns(replace(fleet, hosts=hosts, vms=(vm,)), None)["before"]["cpu"][0] == [0, 250]
 
 
 def test_without_a_plan_there_is_no_after(moved: tuple[Fleet, Plan]) -> None:

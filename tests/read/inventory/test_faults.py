@@ -318,7 +318,10 @@ def test_faults_of_several_kinds_come_together_in_order() -> None:
         (b"<!DOCTYPE x><domain/>", "XML"),
         (b"just words", "not an inventory"),
         (b"- a\n- b\n", "not an inventory"),
-        (b"schema: placer.plan/v1\nhosts: [{name: a, nodes: [{id: 0, cpus: '0', memory: 1GiB}]}]", "not an inventory"),
+        (
+            b"schema: placer.plan/v1\nhosts: [{name: a, nodes: [{id: 0, cpus: '0', memory: 1GiB}]}]",
+            "is a plan; an inventory belongs",
+        ),
         (b"schema: placer.inventory/v9\nhosts: [{name: a, nodes: [{id: 0, cpus: '0', memory: 1GiB}]}]", "not a schema"),
         (b"hosts: [{name: a, nodes: [{id: 0, cpus: '0', memory: 1GiB}]}]", "is missing"),
         (b"schema: placer.inventory/v1\n", "no hosts"),
@@ -427,5 +430,5 @@ def test_another_file_of_placers_own_is_named() -> None:
     plan = '{\n "goals": [],\n "schema": "placer.plan/v1",\n "vms": [{"name": "a"}]\n}'
     for text in (plan, "schema: placer.scenario/v1"):
         fault = one_fault(text)
-        assert fault.field == "schema" and "not an inventory" in fault.message
+        assert fault.field == "schema" and "an inventory belongs here" in fault.message
         assert "FLEET PLAN" in (fault.cure or "")

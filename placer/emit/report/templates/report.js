@@ -60,6 +60,8 @@
     waiting = setTimeout(search, 120);
   });
   document.getElementById("search").hidden = false;
+  // On 400 hosts the names take longer to read than a key stroke may: read before one is typed, where there is time.
+  (window.requestIdleCallback || setTimeout)(() => (index ||= makeIndex()));
 
   // A link opens what it leads to.
   const open = () => {
