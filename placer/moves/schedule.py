@@ -22,10 +22,12 @@ from placer.moves.broken import broken_rules
 from placer.moves.cores import apart_bound
 from placer.moves.graph import SEARCHED_TASKS, Found, knots, put_all, search, stuck_for_good, waits_for
 from placer.moves.kept_rules import KeptRules
-from placer.moves.model import Blocked, Broken, Cycle, MoveLimits, Place, Schedule, Step, StepKind, Wave
+from placer.moves.model import Blocked, Broken, Cycle, MoveLimits, Place, Schedule, StepKind
 from placer.moves.park import Parking
 from placer.moves.places import NOTHING, ClaimMaker, Claims, place_planned
+from placer.moves.reserves import ReserveWatch
 from placer.moves.state import Board, blockers
+from placer.moves.stops import cut, marked
 from placer.moves.untie import Untier
 from placer.moves.waves import Task, Waves
 
@@ -33,6 +35,8 @@ TRIED_AGAIN = 4
 """Orders tried where the first one puts more VMs aside than proven necessary..."""
 TRIED_AGAIN_TASKS = 400
 """... in schedules of at most so many steps."""
+WATCHED_TASKS = 24
+"""Of plans of at most so many steps other orders are tried where one does not keep room for failures."""
 _LARGE_CYCLE = 40
 _FEWER_STATES = 300
 
@@ -71,10 +75,11 @@ def schedule_moves(
         searched = start.searched(limits)
         if searched is not None and _rank(searched) < _rank(best):
             best = searched
+    best = start.with_room_kept(best, limits)
     if any(not rule.by_any for rule in best.broken):
         bound = min(bound, best.parking_moves)
     best = replace(best, parking_bound=bound, cycles=cycles, notes=tuple(start.notes()))
-    return best if window_minutes is None else _cut(best, window_minutes)
+    return best if window_minutes is None else cut(best, window_minutes)
 
 
 def cyclic_moves(fleet: Fleet, plan: Plan) -> tuple[Cycle, ...]:
@@ -166,8 +171,29 @@ class _Start:
         """Return where the VMs that change are in the end, and what they take there."""
         return {task.name: (task.host, task.target[1]) for task in self.tasks}
 
-    def attempt(self, limits: MoveLimits, seed: int | None) -> Schedule:
-        """Return a schedule; with a seed steps that could go at the same time are tried in another order."""
+    def with_room_kept(self, best: Schedule, limits: MoveLimits) -> Schedule:
+        """Return the schedule, or another one that keeps room for failures where this one does not; what is not kept on
+        the way is named.
+        """
+        tasks = [(task.vm, task.kind, task.target[0]) for task in self.tasks]
+        watch = ReserveWatch.of(self.fleet) if best.waves else None
+        if watch is None or watch.always_kept(tasks) or (watch := watch.without_broken()) is None:
+            return best
+        broken = watch.broken_in(best.waves)
+        for seed in (None, *range(TRIED_AGAIN)) if broken and len(tasks) <= WATCHED_TASKS else ():
+            other = self.attempt(limits, seed, watch.again())
+            found = watch.broken_in(other.waves)
+            if (*_rank(other)[:2], len(found)) < (*_rank(best)[:2], len(broken)):
+                best, broken = other, found
+            if not broken:
+                break
+        both = (*best.broken, *broken)
+        return replace(best, broken=both, waves=marked(best.waves, both))
+
+    def attempt(self, limits: MoveLimits, seed: int | None, watch: ReserveWatch | None = None) -> Schedule:
+        """Return a schedule; with a seed steps that could go at the same time are tried in another order, and with a
+        watch each begins only where room for failures is kept.
+        """
         rng = None if seed is None else random.Random(seed)
         wanted: dict[str, int] = {}
         for task in self.tasks:
@@ -178,7 +204,7 @@ class _Start:
             order = -wanted.get(task.source_host or "", 0) if rng is None else rng.random()
             tasks.append(replace(task, order=order, _change=None))
         board = self.board()
-        waves = Waves(board=board, limits=limits)
+        waves = Waves(board=board, limits=limits, watch=watch)
         large = [task for task in tasks if limits.per_host_gib is not None and task.memory_gib > limits.per_host_gib]
         left = [task for task in tasks if task not in large]
         untier = Untier(board=board, waves=waves, parking=Parking(board=board, index=self.index))
@@ -197,6 +223,13 @@ class _Start:
             left = waves.run(left)
             if not left:
                 break
+            if (watch := waves.watch) is not None and any(
+                board.fits(task.host, task.name, task.change(board).gain)
+                and watch.refuses(task.vm, task.kind, task.target[0])
+                for task in left
+            ):
+                watch.let_go = 1
+                continue
             waiting = [rules for task in left if (rules := _rules_lacking(board, task))]
             given = never & set[int]().union(*waiting)
             more = None if given else untier.untie(left)
@@ -223,7 +256,7 @@ class _Start:
             broken = broken_rules(rules, self.maker, waves, never)
         blocked = [*blocked, *(_blocked(board, task) for task in left)]
         return Schedule(
-            waves=_marked(waves, broken),
+            waves=marked(waves, broken),
             parking_moves=untier.parked,
             blocked=tuple(sorted(blocked, key=lambda entry: entry.vm)),
             broken=broken,
@@ -344,33 +377,3 @@ def _blocked(board: Board, task: Task) -> Blocked:
 
 def _rules_lacking(board: Board, task: Task) -> set[int]:
     return board.rules_lacking(task.host, task.name, task.change(board).gain)
-
-
-def _marked(waves: Sequence[Wave], broken: Sequence[Broken]) -> tuple[Wave, ...]:
-    """Say of every wave whether one may stop after it: nobody is put aside or on passing CPUs then, and no rule is
-    broken that a later wave mends.
-    """
-    astray: set[str] = set()
-    found = []
-    for number, wave in enumerate(waves, start=1):
-        for step in wave.steps:
-            if step.parking or step.passing:
-                astray.add(step.vm)
-            else:
-                astray.discard(step.vm)
-        amiss = any(rule.first <= number < rule.last for rule in broken)
-        found.append(replace(wave, complete=not astray and not amiss))
-    return tuple(found)
-
-
-def _cut(schedule: Schedule, window_minutes: float) -> Schedule:
-    """Return the schedule up to the last wave within the window after which one may stop."""
-    spent, keep = 0.0, 0
-    for number, wave in enumerate(schedule.waves, start=1):
-        spent += wave.minutes or 0.0
-        if spent > window_minutes:
-            break
-        if wave.complete:
-            keep = number
-    rest: list[Step] = [step for wave in schedule.waves[keep:] for step in wave.steps]
-    return replace(schedule, waves=schedule.waves[:keep], remaining=tuple(rest))

@@ -11,6 +11,7 @@ from placer.moves.model import FloatingSet, MoveLimits, Place, Step, StepKind, W
 from placer.moves.need import moved_kib
 from placer.moves.pages import Pages
 from placer.moves.places import Claims, Transition, transition
+from placer.moves.reserves import ReserveWatch
 from placer.moves.state import Board
 
 _Place = tuple[str, tuple[int, ...]]
@@ -87,6 +88,8 @@ class Waves:
 
     board: Board
     limits: MoveLimits
+    watch: ReserveWatch | None = None
+    """Steps begin only where it keeps room for failures, too."""
     waves: list[Wave] = field(default_factory=list)
     _pages: Pages = field(init=False)
     _under_way: Counter[str] = field(default_factory=Counter)
@@ -118,7 +121,7 @@ class Waves:
             for task, _ in self._open:
                 if task.source_host is not None:
                     again[task.source_host] = None
-                if self.board.rules.ties(task.name):
+                if self.watch is not None or self.board.rules.ties(task.name):
                     again.update(waiting_for_rules)
                     waiting_for_rules.clear()
             self.close()
@@ -138,12 +141,15 @@ class Waves:
             if not self.within_limits(task):
                 again[host] = None
                 rest.append(task)
-            elif self.board.fits(host, task.name, task.change(self.board).gain):
-                self.begin(task)
-            else:
+            elif not self.board.fits(host, task.name, task.change(self.board).gain):
                 if self.board.rules.ties(task.name):
                     waiting_for_rules[host] = None
                 rest.append(task)
+            elif self.watch is not None and not self.watch.admits(task.vm, task.kind, task.target[0]):
+                waiting_for_rules[host] = None
+                rest.append(task)
+            else:
+                self.begin(task)
         if rest:
             queues[host] = rest
         else:
@@ -188,6 +194,8 @@ class Waves:
         self.board.add(task.host, task.name, task.change(self.board).gain)
         if task.source is None:
             self.board.rules.comes(task.name, now=True)
+        if self.watch is not None:
+            self.watch.begins(task.vm, task.kind, task.target[0])
         self._open.append((task, step))
 
     def _wants_free(self, task: Task) -> dict[int, int]:
@@ -230,6 +238,8 @@ class Waves:
                 before.append(FloatingSet(host=host, nodes=nodes, cpus=narrow, vcpus=there))
             if now != narrow or (host, nodes) in arrived:
                 after.append(FloatingSet(host=host, nodes=nodes, cpus=now, vcpus=vcpus))
+        if self.watch is not None:
+            self.watch.closes()
         steps = tuple(step for _, step in self._open)
         self.waves.append(
             Wave(steps=steps, before=tuple(before), after=tuple(after), minutes=_minutes(steps, self.limits))
