@@ -56,8 +56,8 @@ class _Cures:
     def all(self) -> Iterator[Cure]:
         """Yield the cures, small changes of rules first."""
         for number in self.core.rules:
+            yield from self._relaxed(number)
             if self.fleet.rules[number].kind is RuleKind.ANTI_AFFINITY:
-                yield from self._relaxed(number)
                 yield from self._lifted_in_one(number)
         for number in self.core.rules:
             yield from self._lifted(number)
@@ -85,17 +85,16 @@ class _Cures:
         return least if found is None else found
 
     def _relaxed(self, number: int) -> Iterator[Cure]:
-        """Let the domains of an anti-affinity rule hold more of its VMs, as few more as suffice."""
+        """Let a rule that is about a number allow more: as little more as suffices."""
         rule = self.fleet.rules[number]
+        most = _widest(rule, [self.fleet.vms[vm].spec.vcpus for vm in self.whole.vms], len(self.fleet.hosts))
 
         def wider(parts: Parts, more: int) -> Fleet:
-            return self.trials.part(parts, {number: dataclasses.replace(rule, max_per=rule.max_per + more)})
+            return self.trials.part(parts, {number: _wider(rule, more)})
 
-        needed = self._count(wider, len(self.core.vms), len(self.whole.vms))
+        needed = self._count(wider, most, most) if most else None
         if needed is not None:
-            most = rule.max_per + needed
-            domain = {"node": "NUMA node", "l3": "L3 domain"}.get(rule.scope, rule.scope)
-            text = f"let the rule {rule.label} have {count(most, 'VM')} in one {domain}: max_per: {most}"
+            text = f"let the rule {rule.label} {_as_wide(_wider(rule, needed))}"
             yield self._cure("relax-rule", text, wider(self.whole, needed))
 
     def _lifted_in_one(self, number: int) -> Iterator[Cure]:
@@ -254,6 +253,49 @@ def _with_hosts(fleet: Fleet, like: Host, count: int, own_labels: frozenset[str]
             labels = {**like.labels, **dict.fromkeys(own_labels, name)}
             added.append(dataclasses.replace(like, name=name, uuid=None, failed=False, labels=labels))
     return dataclasses.replace(fleet, hosts=(*fleet.hosts, *added))
+
+
+def _widest(rule: Rule, vcpus: Sequence[int], hosts: int) -> int:
+    """Return how much more a rule about a number can allow until it says nothing; 0 for other kinds.
+
+    `vcpus` are those of the VMs there are.
+    """
+    match rule.kind:
+        case RuleKind.ANTI_AFFINITY | RuleKind.APART | RuleKind.EVEN:
+            return len(vcpus)
+        case RuleKind.SPREAD:
+            return max(0, rule.domains_used - 1)
+        case RuleKind.SHARE:
+            return {"vcpus": sum(vcpus), "hosts": hosts}.get(rule.of or "", 0)
+    return 0
+
+
+def _wider(rule: Rule, more: int) -> Rule:
+    """Return a rule that allows so much more."""
+    match rule.kind:
+        case RuleKind.SPREAD:
+            return dataclasses.replace(rule, domains_used=rule.domains_used - more)
+        case RuleKind.EVEN:
+            return dataclasses.replace(rule, skew=rule.skew + more)
+        case RuleKind.SHARE:
+            return dataclasses.replace(rule, most=rule.most + more)
+    return dataclasses.replace(rule, max_per=rule.max_per + more)
+
+
+def _as_wide(rule: Rule) -> str:
+    """Return in words what a rule allows, with its key in an inventory."""
+    one = f"one { ({'node': 'NUMA node', 'l3': 'L3 domain'}.get(rule.scope, rule.scope)) }"
+    match rule.kind:
+        case RuleKind.SPREAD:
+            return f"be content with {rule.domains_used} of {rule.scope}: at_least: {rule.domains_used}"
+        case RuleKind.EVEN:
+            return f"have {count(rule.skew, 'VM')} more in {one} than in another: max_skew: {rule.skew}"
+        case RuleKind.SHARE:
+            what = count(rule.most, {"vcpus": "vCPU", "hosts": "host"}[rule.of or ""])
+            return f"have {what} of {one}: max_{rule.of}: {rule.most}"
+        case RuleKind.APART:
+            return f"have {count(rule.max_per, 'VM')} beside the others in {one}: max_together: {rule.max_per}"
+    return f"have {count(rule.max_per, 'VM')} in {one}: max_per: {rule.max_per}"
 
 
 def _smallest(most: int, holds: Callable[[int], bool], least: int = 1) -> int | None:

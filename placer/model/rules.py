@@ -85,7 +85,8 @@ class Rule:
         chosen = said(self.members or self.hosts or {})
         if self.others:
             chosen += f" and {said(self.others)}"
-        return f"{self.kind.value} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
+        kind = self.kind.value if self.of is None else f"{self.kind.value} of {self.of}"
+        return f"{kind} {chosen}".strip() + ("" if self.scope == "host" else f" per {self.scope}")
 
     @property
     def holds(self) -> bool:

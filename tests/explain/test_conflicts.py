@@ -366,6 +366,7 @@ def test_many_alike_are_counted_and_new_kinds_of_rules_are_lifted(build: Any) ->
     assert found is not None and found.text.startswith("9 VMs (9 like v0) have not all a place on 2 hosts")
     assert found.rules == ("half a rack",)
     assert any(cure.kind == "lift-rule" and cure.cures_all for cure in found.cures)
+    assert found.cures[0].text == "let the rule half a rack have 18 vCPUs of one rack: max_vcpus: 18"
 
 
 def test_an_even_spread_that_cannot_be() -> None:
@@ -382,3 +383,14 @@ rules:
 """
     found = explain_conflict(parse_fleet(text.encode(), "fleet.yaml", Path()))
     assert found is not None and (len(found.vms), found.rules) == (3, ("even",))
+    assert found.cures[0].text == "let the rule even have 1 VM more in one rack than in another: max_skew: 1"
+
+
+def test_as_many_racks_as_there_are_cure_a_spread_over_more(build: Build) -> None:
+    """Three racks are asked for and two are there: the cure says what to write, and is verified."""
+    where = [build.host(f"h{n}", labels={"rack": f"r{n % 2}"}) for n in range(4)]
+    vms = [build.vm(f"v{n}", build.spec(1, 1, labels={"app": "zk"})) for n in range(5)]
+    rule = Rule(kind=RuleKind.SPREAD, members={"app": "zk"}, scope="rack", domains_used=3, name="racks")
+    found = explain_conflict(build.fleet(where, vms, [rule]), trial_s=60, search_s=300)
+    assert found is not None and found.cures[0].cures_all
+    assert found.cures[0].text == "let the rule racks be content with 2 of rack: at_least: 2"

@@ -44,3 +44,24 @@ def test_whoever_interrupts_waits_for_no_more_to_be_told(build: Any) -> None:
     fleet = build.fleet([build.host("a"), build.host("b")], [build.vm("v", build.spec(1, 1))])
     assert "worst_host_failure" in solve_fleet(fleet).summary
     assert "worst_host_failure" not in solve_fleet(fleet, interrupt=Interrupt(requested=True)).summary
+
+
+def test_rules_that_keep_a_vm_off_hosts_with_room_are_named(build: Any) -> None:
+    """Of VMs that must use three racks of two only so many find a place: the rule is named, and no limit on moves."""
+    hosts = [build.host(f"h{n}", labels={"rack": f"r{n}"}) for n in range(2)]
+    vms = [build.vm(f"v{n}", build.spec(1, 1, labels=APP)) for n in range(3)]
+    rule = Rule(kind=RuleKind.SPREAD, members=APP, scope="rack", domains_used=3, name="three racks")
+    (left,) = solve_fleet(build.fleet(hosts, vms, [rule]), goals="placed").unplaced
+    assert left.reason == "2 hosts have room for its 1 vCPU, but the rule 'three racks' keeps it out"
+
+
+def test_what_hosts_lack_is_told_of_all_of_them(build: Any) -> None:
+    """Two hosts lack CPUs, and one is closed to a second VM of its group: both are said."""
+    hosts = [build.host(f"h{n}", build.topology(1, 4)) for n in range(3)]
+    wide = [build.vm(f"wide{n}", build.spec(4, 1), current=build.now(f"h{n}", (0,))) for n in range(2)]
+    vms = [*wide, *(build.vm(f"v{n}", build.spec(1, 1, labels=APP)) for n in range(2))]
+    fleet = build.fleet(hosts, vms, [Rule(kind=RuleKind.ANTI_AFFINITY, members=APP, scope="host")])
+    (left,) = solve_fleet(fleet, goals="placed").unplaced
+    assert left.reason == (
+        "no host has room for its 1 vCPU: 2 of 3 lack free CPUs on a node, 1 room under the rule anti_affinity app=web"
+    )

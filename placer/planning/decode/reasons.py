@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from placer.check.findings import some
 from placer.check.fits import impossible_vms
+from placer.measure.rule_excess import TYING, rule_index
 from placer.model.plan import Unplaced
 from placer.model.units import count
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.rows import Row, RowKind
 from solvers.problem import IntArray
 from solvers.result import HostPattern, Result
+
+_LACKS = 3
+"""Things that hosts lack which a reason names."""
 
 
 def unplaced_reasons(compiled: Compiled, result: Result, left_out: Sequence[int]) -> tuple[Unplaced, ...]:
@@ -108,20 +113,40 @@ def _reason(compiled: Compiled, result: Result, flavor: int, found: _Found) -> s
     vcpus = problem.flavors[flavor].vcpus
     if found.fitting:
         held = next((o.part or o.goal for o in result.objectives if o.status != "optimal"), None)
-        room = count(found.fitting, "host has room", "hosts have room")
-        return (
-            f"{room} for its {count(vcpus, 'vCPU')}, but a rule or a limit on moves keeps it out"
-            if held is None
-            else f"no place was found in time ({held} is not proven); {room} for its {count(vcpus, 'vCPU')}"
-        )
+        room = f"{count(found.fitting, 'host has room', 'hosts have room')} for its {count(vcpus, 'vCPU')}"
+        if held is not None:
+            return f"no place was found in time ({held} is not proven); {room}"
+        return f"{room}, but {_kept_out(compiled, flavor)}"
     if not found.lacking:
         return "no host may take it: rules, drains, KVM support, thread siblings or migration domains leave none"
-    what, hosts = found.lacking.most_common(1)[0]
+    lacks = [f"{hosts} of {found.lacking.total()} lack {what}" for what, hosts in found.lacking.most_common(1)]
+    lacks += [f"{hosts} {what}" for what, hosts in found.lacking.most_common(_LACKS)[1:]]
+    if others := found.lacking.total() - sum(hosts for _, hosts in found.lacking.most_common(_LACKS)):
+        lacks.append(f"{others} other things")
     rest = f"; {count(found.forbidden, 'host')} may not take it" if found.forbidden else ""
     if not all(problem.shapes[cls.shape].complete for cls in problem.classes if cls.allowed[flavor]):
         tried = "not every way to lay its cells on nodes was tried"
         return f"no place was found for its {count(vcpus, 'vCPU')}; {tried}{rest}"
-    return f"no host has room for its {count(vcpus, 'vCPU')}: {hosts} of {found.lacking.total()} lack {what}{rest}"
+    return f"no host has room for its {count(vcpus, 'vCPU')}: {', '.join(lacks)}{rest}"
+
+
+def _kept_out(compiled: Compiled, flavor: int) -> str:
+    """Say what keeps VMs of a flavor off hosts with room: rules that tie them to others, and the limit on moves."""
+    fleet, index = compiled.fleet, rule_index(compiled.fleet)
+    mine = {number for number, of in enumerate(compiled.flavors.of_vm) if of == flavor}
+    labels = dict.fromkeys(
+        rule.label
+        for number, rule in enumerate(fleet.rules)
+        if rule.kind in TYING
+        and not rule.is_soft
+        and not (mine.isdisjoint(index.vms[number]) and mine.isdisjoint(index.others[number]))
+    )
+    moves = ", or the limit on moves" if fleet.is_live else ""
+    if not labels:
+        return f"rules keep it out{moves}"
+    return (
+        f"the rule{'s'[: len(labels) > 1]} {some(list(labels))} {'keep' if len(labels) > 1 else 'keeps'} it out{moves}"
+    )
 
 
 CPU_WORDS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from placer.errors import InputError, did_you_mean, nearest
 from placer.model.goals import parse_flavor
-from placer.model.rules import ITSELF, SHARES, Rule, RuleKind, Selection, values_of
+from placer.model.rules import ITSELF, SHARES, Rule, RuleKind, Selection, said, values_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.pairs import read_pairs, rules_of_pairs
 from placer.read.inventory.schema import RuleEntry
@@ -142,13 +142,26 @@ class RuleBuilder:
             groups = [self._selection(one, "apart", "VM", self.vms, problems) for one in entry.apart or ()]
             if len(groups) < 2:
                 problems.append((("apart",), "names no two groups", "write apart: [{app: a}, {app: b}]"))
-            return tuple(replace(rule, members=one, others=other) for one, other in combinations(groups, 2))
+            pairs = tuple(combinations(groups, 2))
+            named = rule.name if len(pairs) > 1 else None
+            return tuple(
+                replace(
+                    rule,
+                    members=one,
+                    others=other,
+                    name=f"{named} ({said(one)} and {said(other)})" if named else rule.name,
+                )
+                for one, other in pairs
+            )
         if rule.kind is RuleKind.SHARE:
             limits = (entry.max_vcpus, None if entry.max_memory is None else entry.max_memory // 1024, entry.max_hosts)
             if all(most is None for most in limits):
                 problems.append((("share",), "says no share", "say max_vcpus, max_memory or max_hosts"))
-            said = [(of, most) for of, most in zip(SHARES, limits, strict=True) if most is not None]
-            return tuple(replace(rule, of=of, most=most) for of, most in said)
+            shares = [(of, most) for of, most in zip(SHARES, limits, strict=True) if most is not None]
+            named = rule.name if len(shares) > 1 else None
+            return tuple(
+                replace(rule, of=of, most=most, name=f"{named} ({of})" if named else rule.name) for of, most in shares
+            )
         return (rule,)
 
     def _pairs(

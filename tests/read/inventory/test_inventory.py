@@ -506,3 +506,22 @@ def test_large_fleets_are_read_in_seconds(shared_dir: Path, tmp_path: Path) -> N
     with no_more_than(6000):
         live = parse_fleet("\n".join(lines).encode(), "f", ".")
     assert (len(live.hosts), len(live.vms), len({id(vm.spec) for vm in live.vms})) == (10000, 100_000, 4)
+
+
+def test_rules_of_one_entry_have_names_of_their_own() -> None:
+    """Two limits of a share, and each pair of three groups, are told apart wherever a rule is named."""
+    text = """
+schema: placer.inventory/v1
+hosts: [{name: h, labels: {rack: r}, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}]}]
+vms:
+  - {name: a, vcpus: 1, memory: 1GiB, labels: {app: a}}
+  - {name: b, vcpus: 1, memory: 1GiB, labels: {app: b}}
+  - {name: c, vcpus: 1, memory: 1GiB, labels: {app: c}}
+rules:
+  - {share: {app: a}, scope: rack, max_vcpus: 4, max_hosts: 1, name: mine}
+  - {apart: [{app: a}, {app: b}, {app: c}], name: apart}
+  - {share: {app: b}, scope: rack, max_hosts: 1, name: one}
+"""
+    names = [rule.label for rule in parse_fleet(text.encode(), "fleet.yaml", Path()).rules]
+    pairs = ["apart (app=a and app=b)", "apart (app=a and app=c)", "apart (app=b and app=c)"]
+    assert names == ["mine (vcpus)", "mine (hosts)", *pairs, "one"]
