@@ -70,7 +70,7 @@ def columns_cannot(problem: Problem) -> list[str]:
     spread = (rule for rule in problem.rules if rule.kind == "spread" and rule.scope in ("host", "node"))
     if any(rule.members and not rule.amounts for rule in spread):
         return ["rules that spread VMs over hosts or nodes unless they are rows"]
-    problem = replace(problem, rules=())
-    from solvers.columns.engine import unsupported
+    # Not of the engine itself, which loads CP-SAT and HiGHS: half a second that small fleets do not need.
+    from solvers.columns.columns import unsupported
 
-    return list(unsupported(problem))
+    return unsupported(replace(problem, rules=()))

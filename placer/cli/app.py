@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from placer.cli.allocator import keep_freed_memory
 from placer.cli.defaults import PREFIX, defaults, name_variables
 from placer.cli.terminal import Terminal
 from placer.cli.verbs import Verb, build, guarded
@@ -125,6 +126,7 @@ class UsageFault(InputError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run placer and return its exit code."""
     gc.set_threshold(_COLLECT_AFTER)
+    keep_freed_memory()
     given = _asked_for_help(list(sys.argv[1:] if arguments is None else arguments))
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped; it must not end the run.

@@ -23,7 +23,6 @@ from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.names import assign_names
 from solvers.problem import BoolArray
 from solvers.result import HostPattern, Result
-from solvers.survivors import most_arrivals, survivors
 
 MOST_HOSTS, MOST_FAILURES = 16, 128
 BUDGET = 4.0
@@ -50,6 +49,9 @@ def lost_together(fleet: Fleet, rule: Rule, options: SweepOptions) -> Together:
     """
     if not _is_few(fleet, [rule]):
         return NOTHING
+    # Loaded for the few fleets that get here: CP-SAT takes longer than all that is said of large ones.
+    from solvers.survivors import survivors
+
     asked = drained_first(_told_apart(fleet, [rule]), options.max_moves, options.max_migrations)
     compiled = _compiled(asked, options)
     counted = _counted(fleet, compiled, rule)
@@ -75,6 +77,8 @@ def most_together(fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) ->
     """
     if not rules or not _is_few(fleet, rules):
         return None
+    from solvers.survivors import most_arrivals
+
     compiled = _compiled(_told_apart(fleet, rules), dataclasses.replace(options, max_moves=0, max_migrations=None))
     failures = [(hosts, _counted(fleet, compiled, rule)) for rule in rules for hosts in _failures(fleet, rule)]
     found = most_arrivals(compiled.problem, failures, budget=BUDGET, seconds=options.time_limit_s)

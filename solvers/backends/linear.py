@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ortools.math_opt.python import mathopt
-
 
 @dataclass(slots=True)
 class Linear:
@@ -31,6 +29,9 @@ def row_duals(linear: Linear, *, iterations: int) -> list[float] | None:
 
     Steps are counted rather than seconds, so that the same program has the same duals on every machine.
     """
+    # Loaded where duals are wanted: most fleets have no goal that asks for them.
+    from ortools.math_opt.python import mathopt
+
     model = mathopt.Model()
     sums: list[list[tuple[float, mathopt.Variable]]] = [[] for _ in linear.low]
     costs = []

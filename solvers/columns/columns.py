@@ -19,8 +19,9 @@ from solvers.objective import (
     StayPenalties,
     Term,
     Unplaced,
+    lacking,
 )  # fmt: skip
-from solvers.problem import BoolArray, IntArray
+from solvers.problem import BoolArray, IntArray, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +202,11 @@ _SHARES: dict[type[Term], Callable[..., IntArray]] = {
 """(n,) what each pattern adds to a term; costs of placements and of VMs left out are the model's arrays."""
 TERMS = frozenset(_SHARES) | {PlacementCosts, Unplaced, RuleExcess}
 """What the columns engine knows. Rules over several hosts are taken apart before it: their excess is 0 here."""
+
+
+def unsupported(problem: Problem) -> list[str]:
+    """Return what of a problem the columns engine cannot do, in words."""
+    return [*(["rules over several hosts"] if problem.rules else []), *lacking(problem.objectives, TERMS)]
 
 
 def _sum_by(index: IntArray, values: IntArray, length: int) -> IntArray:

@@ -19,14 +19,12 @@ import numpy as np
 from solvers.claims import with_claims
 from solvers.clock import Clock, CutOffError
 from solvers.columns.branching.tree import Tree
-from solvers.columns.columns import TERMS
 from solvers.columns.incumbent import Hosts
 from solvers.columns.lattice import lattice_of
 from solvers.columns.model import StateModel, pattern_of
 from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
-from solvers.objective import lacking
 from solvers.problem import IntArray, Problem
 from solvers.proofs.first_claims import leaving_claims, plain_floor
 from solvers.proofs.floors import least_moves
@@ -43,11 +41,6 @@ NODES = 40
 """Nodes that are split in a turn."""
 FIRM = 4
 """How much more a VM left out weighs than the worst that placing it can cost, at first."""
-
-
-def unsupported(problem: Problem) -> Sequence[str]:
-    """Return what of a problem this engine cannot do, in words."""
-    return [*(["rules over several hosts"] if problem.rules else []), *lacking(problem.objectives, TERMS)]
 
 
 def solve_columns(

@@ -9,7 +9,8 @@ import pytest
 from instances import synthetic_fleet
 from small_problems import small_case
 
-from solvers.columns.engine import solve_columns, unsupported
+from solvers.columns.columns import unsupported
+from solvers.columns.engine import solve_columns
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.problem import Problem

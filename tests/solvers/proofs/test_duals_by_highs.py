@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from small_problems import small_problem
 
+from solvers.columns.columns import unsupported
 from solvers.columns.duals import Duals, bound_of
-from solvers.columns.engine import solve_columns, unsupported
+from solvers.columns.engine import solve_columns
 from solvers.columns.model import StateModel
 from solvers.exact.search import solve_exact
 from solvers.proofs.duals_by_highs import least_costs, recheck
