@@ -23,6 +23,13 @@ FIRST_SHARE = 0.4
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
 
+PAST_S = 1.0
+"""A plan may be there so much later than a round that is cut off would end."""
+FOLLOWS, FOLLOWS_A_VM_S = 2.0, 0.0002
+"""To name, pin, measure and check what was found takes so many times as long as to put the fleet in numbers, or so many
+seconds of CPU a VM: the longer of the two.
+"""
+
 LEFT_ALONE_SHARE = 0.1
 """A plan that leaves hosts at fault alone may take that part of the limit past it."""
 
@@ -52,7 +59,8 @@ def solve_fleet(
     Parameters
     ----------
     goals : ordered goals, ``"placed,rules,remote~1%,hosts"``; None for the default (design section 5).
-    time_limit_s : seconds of wall time to put the fleet in numbers and search, looked at between rounds.
+    time_limit_s : seconds of wall time to put the fleet in numbers and search, looked at between rounds. A search ends
+        earlier where what follows it would else end later than a tenth and two seconds past the limit.
     max_moves : most VMs that change host or node together; max_migrations : most that change host. A fleet with placed
         VMs keeps them on their nodes unless one of the two is given, but for those on hosts that are to be emptied.
     max_repins : most VMs that stay on their nodes and get other CPUs or sets; None: no limit.
@@ -126,6 +134,13 @@ class _Planning:
     def left_s(self) -> float:
         """What is left of the limit; below 0 where it is past."""
         return self.options.time_limit_s - (time.monotonic() - self.began)
+
+    @property
+    def search_s(self) -> float:
+        """What is left of the limit for a search, so that what follows it ends no later than the limit lets it."""
+        follows_s = max(FOLLOWS * self.numbers_s, FOLLOWS_A_VM_S * len(self.fleet.vms))
+        ends_s = Limits(time_limit_s=self.options.time_limit_s).guard_s + PAST_S - follows_s
+        return max(0.0, min(self.left_s, Limits.guarded_by(ends_s - (time.monotonic() - self.began))))
 
     @property
     def reserves(self) -> bool:
@@ -265,10 +280,10 @@ class _Planning:
         begun_s = time.monotonic()
         compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
         self.numbers_s = time.monotonic() - begun_s
-        # To put the fleet in numbers is part of the limit, and so are the failures that a reserve names.
+        # To put the fleet in numbers is part of the limit, and so are what follows and the failures of a reserve.
         later_s = (1.0 - FIRST_SHARE) * options.time_limit_s if self.reserves else 0.0
-        left_s = max(0.0, self.left_s - later_s)
-        result = self._solved(compiled.problem, Limits(time_limit_s=left_s, rounds=options.rounds))
+        limits = Limits(time_limit_s=max(0.0, self.search_s - later_s), rounds=options.rounds)
+        result = self._solved(compiled.problem, limits)
         if not result.is_answer:
             raise _nothing(result)
 
@@ -296,7 +311,7 @@ class _Planning:
 
     def _solved_again(self, problem: Problem, first: Result) -> Result | None:
         """Return what the time and the rounds that the first search left give; None where nothing is left."""
-        options, left_s = self.options, self.left_s
+        options, left_s = self.options, self.search_s
         left = None if options.rounds is None else options.rounds - first.rounds
         # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
         timed_out = any("time limit" in one.stopped for one in first.objectives)

@@ -79,6 +79,11 @@ class Limits:
         """Seconds after which a round in progress is cut off, and counts as never begun: a tenth and a second more."""
         return 1.1 * self.time_limit_s + 1.0
 
+    @staticmethod
+    def guarded_by(seconds: float) -> float:
+        """Return the time limit of which a round in progress is cut off after so many seconds; 0 where none is."""
+        return max(0.0, (seconds - 1.0) / 1.1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:

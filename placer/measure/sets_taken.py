@@ -161,7 +161,8 @@ def _cpu_set(topology: Topology, planned: PlanVm, number: int, vcpus: list[int])
         bound = planned.bound[number if len(planned.bound) > 1 else 0]
         if bound.cpus is not None:
             return bound.cpus
-    return frozenset(node_of[cpu] for vcpu in vcpus for cpu in planned.pins[vcpu])
+    # Mostly all vCPUs may run on the same CPUs.
+    return frozenset(node_of[cpu] for pin in {planned.pins[vcpu] for vcpu in vcpus} for cpu in pin)
 
 
 def _resource_nodes(topology: Topology, vm: Vm, planned: PlanVm) -> list[int]:
