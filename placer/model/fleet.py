@@ -10,8 +10,9 @@ from functools import cached_property
 from placer.model.host import Host
 from placer.model.notebook import html_table
 from placer.model.rules import Rule, RuleKind, matches
+from placer.model.sets import floats
 from placer.model.units import count
-from placer.model.vm import Movable, Vm
+from placer.model.vm import CpuPolicy, Movable, Vm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,16 @@ class Fleet:
         if self.only_drained or vm.movable is Movable.DRAIN:
             return vm.movable is Movable.NO or vm.current is None or vm.current.host not in self.drained
         return vm.movable is Movable.NO
+
+    @cached_property
+    def most_float(self) -> bool:
+        """Whether more than half of the VMs float."""
+        return 2 * sum(floats(vm) for vm in self.vms) > len(self.vms)
+
+    @cached_property
+    def most_share(self) -> bool:
+        """Whether more than half of the VMs share CPUs."""
+        return 2 * sum(vm.spec.cpu_policy is CpuPolicy.SHARED for vm in self.vms) > len(self.vms)
 
     @cached_property
     def is_live(self) -> bool:

@@ -11,10 +11,8 @@ from placer.errors import Fault, InputError, nearest
 from placer.model.balance import HOSTS, NODES, USAGE, Balance, is_label, parse_balance
 from placer.model.fleet import Fleet
 from placer.model.rules import soft_goal
-from placer.model.sets import floats
 from placer.model.units import parse_kib
 from placer.model.usage_levels import usage_known
-from placer.model.vm import CpuPolicy
 
 GOAL_NAMES = (
     "placed",
@@ -118,11 +116,10 @@ def as_most(fleet: Fleet, flavor: HeadroomFlavor) -> HeadroomFlavor:
     """
     if flavor.policy is not None:
         return flavor
-    half = len(fleet.vms) / 2
     policy: Policy = "dedicated"
-    if sum(floats(vm) for vm in fleet.vms) > half:
+    if fleet.most_float:
         policy = "floating" if flavor.cells == 1 else "shared"
-    elif sum(vm.spec.cpu_policy is CpuPolicy.SHARED for vm in fleet.vms) > half:
+    elif fleet.most_share:
         policy = "shared"
     return replace(flavor, policy=policy, text=flavor.text if policy == "dedicated" else f"{flavor.text}:{policy}")
 

@@ -6,6 +6,7 @@ What is said to be impossible here is proven by CPUs alone; the order of hosts i
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -46,7 +47,7 @@ class RoomForNew:
         self.on = on
         self.hosts = by_room(fleet, on)
         self.free = {host.name: vcpus_free(host, on.get(host.name, ())) for host in self.hosts}
-        self._nodes: dict[str, list[_Node]] | None = None
+        self._nodes: dict[str, list[_Node]] = {}
 
     def able(self, vms: Sequence[Vm]) -> list[Host]:
         """Return the hosts that have the CPUs for the narrowest of these VMs; on no other is any of them."""
@@ -92,25 +93,31 @@ class RoomForNew:
 
     def to_clear(self, vms: Sequence[Vm], max_moves: int) -> list[Host]:
         """Return the hosts that fewest VMs have to leave for one of these VMs to fit, by a look at their nodes."""
-        nodes = self._by_node()
         specs = SpecNumbers()
         kinds = {specs.of(vm.spec): vm.spec for vm in vms}
         many = min(MOST_CLEARED, max(2 * CLEARED, CLEARED * len(vms)))
         chosen: dict[str, Host] = {}
+        roomiest = sorted(range(len(self.hosts)), key=lambda number: -self.free[self.hosts[number].name])
         for spec in kinds.values():
-            costs = (
-                (cost, number)
-                for number, host in enumerate(self.hosts)
-                if (cost := _cost(nodes[host.name], spec, max_moves)) is not None
-            )
-            for _, number in sorted(costs)[:many]:
+            best: list[tuple[tuple[int, float], int]] = []
+            for number in roomiest:
+                host = self.hosts[number]
+                lacking = max(0.0, spec.width - self.free[host.name])
+                # What a host lacks has to leave it: none that lacks more costs less.
+                if len(best) == many and best[-1][0] < (int(lacking > 0), lacking):
+                    break
+                cost = _cost(self._nodes_of(host), spec, max_moves)
+                if cost is not None:
+                    insort(best, (cost, number))
+                    del best[many:]
+            for _, number in best:
                 chosen[self.hosts[number].name] = self.hosts[number]
         return list(chosen.values())
 
-    def _by_node(self) -> dict[str, list[_Node]]:
-        if self._nodes is None:
-            self._nodes = {host.name: _nodes_of(self.fleet, host, self.on.get(host.name, ())) for host in self.hosts}
-        return self._nodes
+    def _nodes_of(self, host: Host) -> list[_Node]:
+        if host.name not in self._nodes:
+            self._nodes[host.name] = _nodes_of(self.fleet, host, self.on.get(host.name, ()))
+        return self._nodes[host.name]
 
 
 def _with_one_of_each(fleet: Fleet, vms: Sequence[Vm]) -> Fleet:
