@@ -355,10 +355,10 @@ class _Ladder:
 
     def result(self) -> Result:
         """Return the best answer, with all the rounds that led to it; of VMs that run the first moves in any case."""
-        if not (self.climbed or self.rounds or self.interrupt.requested):
+        if not (self.rounds or self.interrupt.requested) and self.best.status not in ("optimal", "infeasible"):
             self.improve(PATIENCE, late=any(not one.is_empty for one in self.problem.classes))
         partial = not all(shape.complete for shape in self.problem.shapes)
-        if self.best.is_answer and (partial or self.problem.rules or not self.climbed):
+        if self.best.is_answer and (partial or self.problem.rules or not self.climbed or self.best.status != "optimal"):
             # Engines claim nothing where places are missing, and of rules over hosts nothing.
             self.best = proven_first(self.problem, self.best)
         rows = self.best.objectives

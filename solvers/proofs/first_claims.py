@@ -12,7 +12,14 @@ from solvers.objective import Objective
 from solvers.problem import Problem
 from solvers.proofs.broken_floor import broken_floor, mending_moves
 from solvers.proofs.excess_floor import excess_floor
-from solvers.proofs.floors import arrivals_floor, emptying_floor, leaving_floor, load_floor, saving_floor
+from solvers.proofs.floors import (
+    arrivals_floor,
+    emptying_floor,
+    least_moves,
+    leaving_floor,
+    load_floor,
+    saving_floor,
+)
 from solvers.proofs.load_prices import priced
 from solvers.result import Result
 
@@ -46,6 +53,9 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
         if (objective.moves or objective.migrations) and (moves := _mending(problem, values[:number])):
             least = floor + (objective.moves + objective.migrations) * moves
             yield number, Claim(least, "what mending rules takes at least", held=tuple(values[:number]))
+        if objective.moves and (moves := _saving(problem, values[:number])):
+            held = tuple(values[:number])
+            yield number, Claim(objective.moves * moves, "what each move can save at most", held=held)
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
 
@@ -78,6 +88,13 @@ def _mending(problem: Problem, values: Sequence[int]) -> int:
     """Return how many VMs change host at least where earlier objectives are no more than these values."""
     earlier = zip(problem.objectives, values, strict=False)
     return max((mending_moves(problem, objective, value) for objective, value in earlier), default=0)
+
+
+def _saving(problem: Problem, values: Sequence[int]) -> int:
+    """Return how many VMs change host or node at least for earlier objectives to be no more than these values."""
+    earlier = zip(problem.objectives, values, strict=False)
+    known = [(one, value) for one, value in earlier if not _is_negative(problem, one)]
+    return max((least_moves(problem, one, value) for one, value in known), default=0)
 
 
 def _is_negative(problem: Problem, objective: Objective) -> bool:

@@ -87,7 +87,7 @@ def test_where_all_time_is_gone_the_first_single_moves_are_taken(monkeypatch: py
     problem = compile_fleet(fleet, parse_goals("placed,remote,moves", fleet), MoveBudget(moves=10)).problem
     first, late = solve_greedy(problem), solve(problem, limits=Limits(time_limit_s=0.0))
     assert evaluate(problem, late.patterns, late.unplaced) < evaluate(problem, first.patterns, first.unplaced)
-    assert {row.stopped for row in late.objectives if row.status != "optimal"} == {"time limit"}
+    assert all(row.status == "optimal" or row.stopped == "time limit" for row in late.objectives)
     assert solve(problem, limits=Limits(rounds=late.rounds)).patterns == late.patterns
 
 

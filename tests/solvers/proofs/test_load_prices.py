@@ -79,6 +79,15 @@ def test_a_move_takes_of_one_budget_for_all_resources() -> None:
         assert found.moves(best.value) == moves
 
 
+def test_moves_in_no_time_are_the_best_and_proven() -> None:
+    """Where no engine comes to its first round the obvious moves are made, and prices prove them."""
+    found = solve(_two_resources(4), limits=Limits(time_limit_s=0.0))
+    assert [(row.value, row.bound, row.status) for row in found.objectives] == [
+        (156, 156, "optimal"),
+        (4, 4, "optimal"),
+    ]
+
+
 def test_without_a_limit_on_moves_there_are_no_prices() -> None:
     """Where any VM may move no budget is to be priced."""
     problem = _two_resources(1)
