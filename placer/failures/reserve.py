@@ -18,6 +18,7 @@ from typing import Any
 from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.failures.few_hosts import confined, lost_together
 from placer.failures.kept import Row, reserve_rows, with_bounds
+from placer.failures.reserve_now import rows_now
 from placer.failures.room_kept import RoomKept
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import FailureSweep, settled, sweep_failures
@@ -97,6 +98,7 @@ def plan_with_reserve(
     least_s = options.time_limit_s / LEAST_SHARE
     held = stand_ins(fleet, rules)
     wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
+    now: Sequence[Row] | None = None
     plan, best, number, together = free, None, 0, False
     while True:
         number += 1
@@ -105,8 +107,10 @@ def plan_with_reserve(
         slots = slots_free(settled(fleet, plan), rules, options)
         lost = _lost(sweeps.values(), slots.values())
         rows = reserve_rows(rules, sweeps, slots)
+        if number == 1:
+            now = _now(fleet, plan, rules, rows, options, pool)
         clean = all(row["proven"] for row in rows)
-        told = _told(plan, free, rows, sweeps)
+        told = _told(plan, free, rows, sweeps, now)
         found = ReservedPlan(plan=told, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
         worse = number > 1 and _worse(goal_values(fleet, plan, FIRM), free)
@@ -237,12 +241,27 @@ def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
     )
 
 
-def _told(plan: Plan, free: Plan, rows: Sequence[Row], sweeps: Mapping[int, FailureSweep]) -> Plan:
-    """Return the plan with what its rules keep told in its summary."""
+def _now(
+    fleet: Fleet, plan: Plan, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions, pool: Pool | None
+) -> list[Row] | None:
+    """Return what the rules lack as the fleet runs now, where that is known."""
+
+    def swept(now: Plan) -> Sequence[Row]:
+        sweeps = {n: _sweep(fleet, now, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
+        return reserve_rows(rules, sweeps, slots_free(settled(fleet, now), rules, options))
+
+    return rows_now(fleet, plan, rows, swept)
+
+
+def _told(
+    plan: Plan, free: Plan, rows: Sequence[Row], sweeps: Mapping[int, FailureSweep], now: Sequence[Row] | None
+) -> Plan:
+    """Return the plan with what its rules keep told in its summary, and what they lack `now`."""
     own = tuple(text for text in free.warnings if text.startswith(UNCOVERED))
+    before = {} if now is None else {"reserve_before": list(now)}
     return dataclasses.replace(
         plan,
-        summary={**plan.summary, **_worst_host(plan, sweeps.values()), "reserve": list(rows)},
+        summary={**plan.summary, **_worst_host(plan, sweeps.values()), "reserve": list(rows), **before},
         warnings=(*(text for text in plan.warnings if not text.startswith(UNCOVERED)), *own),
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 from placer.measure.as_now import places_now
 from placer.measure.cpu_use import loose_pins
@@ -36,17 +38,22 @@ def plan_of_places(fleet: Fleet, places: Iterable[PlanVm], unplaced: Iterable[Un
     )
 
 
-def values_before(fleet: Fleet, goals: Iterable[str]) -> dict[str, float | None]:
+def values_before(fleet: Fleet, goals: Iterable[str], reserve: Any = None) -> dict[str, float | None]:
     """Return the value of goals as the fleet runs now; None where it is not known, or where a goal counts changes.
 
     Devices that VMs have now are not told, so remote access is unknown where one would rather have its devices near;
     where a dedicated vCPU's CPU is not told, so are shared cores and L3 domains. Behind a goal of headroom another one
     counts beside the VMs of the first, which are not there yet.
+
+    Parameters
+    ----------
+    reserve : what rules that keep room lack now, as a plan's ``summary.reserve_before`` tells it.
     """
     names = list(goals)
     now = plan_before(fleet)
     if now is None or not now.vms:
         return dict.fromkeys(names)
+    now = dataclasses.replace(now, summary={"reserve": reserve})
     near = any(request.policy == "preferred" for vm in fleet.vms for request in vm.spec.devices)
     values = goal_values(fleet, now, [name for name in names if not _is_change(name)])
     loose = any(loose_pins(fleet.vm_by_name[at.name].spec, at) for at in now.vms)

@@ -49,7 +49,8 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
         changes = change_sentences(plan_changes(fleet, plan))
         for sentence in (*outcome(plan), *changes, *emptied_sentence(plan, fleet)):
             say(console, sentence)
-        before = values_before(fleet, [goal.name for goal in plan.goals]) if fleet.is_live else None
+        names, reserve = [goal.name for goal in plan.goals], plan.summary.get("reserve_before")
+        before = values_before(fleet, names, reserve) if fleet.is_live else None
         draw_goals(plan.goals, console, before)
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary, plan.options.get("max_moves"), console)

@@ -10,6 +10,7 @@ import pytest
 from placer.check.check import check
 from placer.errors import InputError
 from placer.failures.reserve import ReservedPlan, plan_with_reserve, without_reserve
+from placer.measure.before import values_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Change
 from placer.model.rules import Rule, RuleKind
@@ -49,6 +50,23 @@ def test_room_is_kept_where_the_first_plan_keeps_none(build: Any) -> None:
     assert {vm.name for vm in found.plan.vms} == {"wide", "v0", "v1"}
     assert not any(sweep.harmful for sweep in found.sweeps)
     assert check(fleet, found.plan).ok
+
+
+def test_what_was_lacking_before_is_known_where_vms_run(build: Any) -> None:
+    """A VM as wide as its host is lost with it until two small ones share a host: 1 before, 0 after one move."""
+    hosts = [build.host(f"h{n}", build.topology(1, 8)) for n in range(3)]
+    sizes = (8, 4, 4)
+    vms = [
+        build.vm(f"v{n}", build.spec(vcpus, 1, cells=1), current=build.now(f"h{n}")) for n, vcpus in enumerate(sizes)
+    ]
+    fleet = build.fleet(hosts, vms, [rule()])
+    for moves, after in ((1, 0), (0, 1)):
+        options = SweepOptions(time_limit_s=15, goals=("placed", "rules", "moves"), max_moves=moves)
+        plan = plan_with_reserve(fleet, solve_with(without_reserve(fleet), options), options, solve_with).plan
+        assert plan.goal("rules").value == after
+        assert values_before(fleet, ["rules"], plan.summary["reserve_before"]) == {"rules": 1}
+        assert values_before(fleet, ["rules"]) == {"rules": None}
+        assert check(fleet, plan).ok
 
 
 def test_what_cannot_be_survived_is_not_called_proven(build: Any) -> None:
