@@ -219,31 +219,37 @@ class _Planning:
         """Return the plan with how many moves would mend the rules that it breaks, and what is over, where none was
         allowed.
         """
-        from placer.failures.reserve import without_reserve
-
         open_ = {goal.name for goal in plan.goals if goal.name in ("excess", "rules") and goal.value}
         left_s = self.left_s
         if not open_ or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
             return plan
         if not self.foresees or len(self.fleet.hosts) > MENDED_HOSTS:
             return plan
-        asked = SolveOptions(
-            goals=("placed", *(("excess",) if "excess" in open_ else ()), "rules", "moves"),
-            time_limit_s=min(left_s, MENDING_LIMIT_S),
-            rounds=MENDING_ROUNDS,
-            seed=self.options.seed,
-            max_moves=len(self.fleet.vms),
-        )
-        try:
-            found = _Planning(without_reserve(self.fleet), asked, foresees=False).plan()
-        except (ImpossibleError, NothingFoundError):
-            return plan
-        # What the clock cut is not the same on another machine.
-        if any("time limit" in goal.stopped for goal in found.goals):
-            return plan
+        goals = ("placed", *(("excess",) if "excess" in open_ else ()), "rules", "moves")
+        # What keeps room is not asked for by the engines: of few moves allowed fewer are taken.
+        for most in (1, len(self.fleet.vms)) if self.reserves else (len(self.fleet.vms),):
+            asked = SolveOptions(
+                goals=goals,
+                time_limit_s=min(self.left_s, MENDING_LIMIT_S),
+                rounds=MENDING_ROUNDS,
+                seed=self.options.seed,
+                max_moves=most,
+            )
+            try:
+                found = _Planning(self.fleet, asked, foresees=False).plan()
+            except (ImpossibleError, NothingFoundError):
+                return plan
+            # What the clock cut is not the same on another machine.
+            if self.left_s <= 0 or any("time limit" in goal.stopped for goal in found.goals):
+                return plan
+            if not any(found.goal(name).value for name in open_):
+                break
         many = sum(vm.change.moves for vm in found.vms)
         over = {"over": found.goal("excess").value} if "excess" in open_ else {}
-        told = {"moves": many, "excess": found.goal("rules").value, **over, "proven": found.status == "optimal"}
+        # That none would do is known where rules are proven to be broken without a move.
+        one = many == 1 and any(goal.name == "rules" and goal.bound for goal in plan.goals)
+        fewest = found.status == "optimal" or (one and found.goal("rules").value == 0)
+        told = {"moves": many, "excess": found.goal("rules").value, **over, "proven": fewest}
         return replace(plan, summary={**plan.summary, "mended_by_moves": told})
 
     def _refuse(self) -> None:

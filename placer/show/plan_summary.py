@@ -134,18 +134,27 @@ def _draw_mending(summary: Mapping[str, Any], max_moves: Any, console: Console) 
             shown.append(f"and {len(known) - len(shown):,} more, named in the plan")
         draw_items(f"rules broken now: {count(len(known), 'rule')}", shown, console)
         broken = any(row.get("excess") for row in known)
-    if max_moves == 0 and (broken or isinstance(told, dict)):
-        console.print(f"no move was allowed: {_way(told, broken=broken)}", soft_wrap=True)
+    # Of VMs that run what is lacking now is told; where none runs nothing could be moved.
+    lacking = isinstance(summary.get("reserve_before"), list) and any(
+        isinstance(row, dict) and not row.get("proven") for row in summary.get("reserve") or ()
+    )
+    if max_moves == 0 and (broken or lacking or isinstance(told, dict)):
+        console.print(f"no move was allowed: {_way(told, broken=broken, lacking=lacking)}", soft_wrap=True)
 
 
-def _way(told: Any, *, broken: bool) -> str:
-    """Return how many moves would mend the rules that are broken, and what is over."""
+def _way(told: Any, *, broken: bool, lacking: bool) -> str:
+    """Return how many moves would mend the rules that are broken, keep the reserve, and bring down what is over."""
     many = told.get("moves") if isinstance(told, dict) else None
     if not isinstance(many, int) or not many:
+        if lacking and not broken:
+            tried = isinstance(told, dict)
+            return "no moves were found that keep the reserve" if tried else "with --max-moves the plan may keep it"
         return "with --max-moves the plan may mend them" if broken else "none would bring what has no place down"
     fewest = ", the fewest" if told.get("proven") is True else ""
     left = "" if told.get("excess") == 0 else f" to an excess of {_number(told.get('excess'))}"
     words = [f"mend them{left}"] if broken else []
+    if lacking and (told.get("excess") == 0 or not broken):
+        words.append(f"bring `rules` to {_number(told.get('excess'))}" if left else "keep the reserve")
     if "over" in told:
         words.append(f"bring `excess` to {_number(told['over'])}")
     return f"{count(many, 'move')} would {' and '.join(words)}{fewest} (--max-moves {many})"
