@@ -39,16 +39,24 @@ def change_sentences(changes: Changes) -> Iterator[str]:
 
 
 def _changes_of_present(changes: Changes) -> Iterator[str]:
-    if moving := changes.moving:
+    # Memory of a VM that is shut off, or comes up again elsewhere for its host has failed, is copied nowhere.
+    cold = [vm for vm in changes.moving if vm.need in (Need.RESTART, Need.DEFINE)]
+    if moving := [vm for vm in changes.moving if vm not in cold]:
         away = sum(1 for vm in moving if vm.source is not None and vm.source.host != vm.target.host)
         ends = [(away, "to another host"), (len(moving) - away, "to another node")]
         where = " and ".join(f"{many:,} {words}" for many, words in ends if many)
         size = f"{figure(changes.memory_gib, 1)} GiB in all"
-        if changes.disk_gib:
-            size += f" and {figure(changes.disk_gib, 1)} GiB of disks"
+        if disks := sum(vm.disk_gib for vm in moving):
+            size += f" and {figure(disks, 1)} GiB of disks"
         yield f"{count(len(moving), 'VM')} {_move(moving)} memory, {size}: {where}."
     else:
         yield "No memory moves."
+    for need, way in ((Need.RESTART, "by a restart"), (Need.DEFINE, "shut off")):
+        if those := [vm for vm in cold if vm.need is need]:
+            disks = sum(vm.disk_gib for vm in those)
+            with_ = f", with {figure(disks, 1)} GiB of disks" if disks else ""
+            comes = "comes" if len(those) == 1 else "come"
+            yield f"{count(len(those), 'VM')} {comes} to another host or node {way}{with_}."
     if changes.gain:
         way = "less" if changes.gain > 0 else "more"
         yield f"Remote access: {figure(abs(changes.gain))} {way} for the VMs whose nodes are known now."

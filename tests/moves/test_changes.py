@@ -36,7 +36,8 @@ def test_memory_that_moves_is_told_apart_from_cpus_that_go_to_it(build: Any) -> 
     assert [vm.vm for vm in changes.shut_off] == ["memory"]
     assert change_row(found["memory"])[1:4] == ("a", "0", "1 → 0")
     told = " ".join(change_sentences(changes))
-    assert "2 VMs move memory" in told and "1 VM only gets other CPUs" in told and "1 VM (memory) by a restart" in told
+    assert "1 VM moves memory" in told and "1 VM comes to another host or node shut off." in told
+    assert "1 VM only gets other CPUs" in told and "1 VM (memory) by a restart" in told
 
 
 def test_another_host_is_live_but_for_what_moves_cold(build: Any) -> None:
@@ -54,3 +55,4 @@ def test_another_host_is_live_but_for_what_moves_cold(build: Any) -> None:
     assert [vm.vm for vm in changes.shut_off] == ["cold"] and len(changes.moving) == 2
     told = list(change_sentences(changes))
     assert "Downtime: 1 restart (cold)." in told and "1 VM starts anew." in told
+    assert told[0].startswith("1 VM moves memory") and told[1] == "1 VM comes to another host or node by a restart."
