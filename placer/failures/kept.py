@@ -189,7 +189,7 @@ def _lost_unmoved(fleet: Fleet, rule: Rule, failed: Failure, options: SweepOptio
         if there or _counts(rule, vm):
             vms.append(vm if there else dataclasses.replace(vm, current=None, pins_fixed=False))
     hosts = tuple(dataclasses.replace(host, failed=host.failed or host.name in gone) for host in fleet.hosts)
-    rest = dataclasses.replace(fleet, hosts=hosts, vms=_alike(vms), rules=(), digest="")
+    rest = dataclasses.replace(fleet, hosts=hosts, vms=_alike(vms), rules=_held(fleet, vms), digest="")
     try:
         bound = solve(rest, dataclasses.replace(options, goals=("placed",), max_repins=None)).goal("placed").bound
     except (ImpossibleError, NothingFoundError):
@@ -210,13 +210,7 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
     kept = _kept_as_they_are(fleet)
     chosen = [vm for vm in fleet.vms if _counts(rule, vm) and (vm.current is None or vm.current.host not in kept)]
     demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
-    broken = {number for number, _ in start_excess(fleet, rule_index(fleet))}
-    rules = tuple(
-        one
-        for number, one in enumerate(fleet.rules)
-        if (one.kind in _CONFINED and one.members is None)
-        or (one.kind in _OF_SOME and number not in broken and _selects(one, chosen))
-    )
+    rules = _held(fleet, chosen)
 
     def cpus(name: str) -> float:
         return sum(len(hosts[host].usable_cpus) * hosts[host].cpu_ratio for host in domains[name])
@@ -240,6 +234,19 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
         if lost > worst[1]:
             worst = (failed, lost)
     return worst
+
+
+def _held(fleet: Fleet, vms: Sequence[Vm]) -> tuple[Rule, ...]:
+    """Return the rules that no plan breaks, nor whatever happens after a failure, and that some of the VMs keep where
+    all do.
+    """
+    broken = {number for number, _ in start_excess(fleet, rule_index(fleet))}
+    return tuple(
+        one
+        for number, one in enumerate(fleet.rules)
+        if (one.kind in _CONFINED and one.members is None)
+        or (one.kind in _OF_SOME and number not in broken and _selects(one, vms))
+    )
 
 
 def _selects(rule: Rule, vms: Sequence[Vm]) -> bool:

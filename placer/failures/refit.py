@@ -23,8 +23,8 @@ from placer.planning.compile.compile import compile_fleet
 from placer.planning.room import Room
 from solvers.problem import IntArray, Problem
 
-Kind = tuple[int, int | None]
-"""VMs of one kind are alike once their host has failed: see `kind_of`."""
+Kind = tuple[int, int | None, tuple[int, ...]]
+"""VMs of one kind are alike once their host has failed: see `Kinds`."""
 
 ROOMIEST = 128
 """VMs are first fitted on so many of the roomiest kinds of host of a shape, on all only if they do not fit there."""
@@ -49,13 +49,13 @@ def fitted_failures(
     wanted = _wanted(fleet, failures, counted)
     probes: list[Vm] = []
     numbers: dict[Kind, int] = {}
-    specs = SpecNumbers()
+    kinds = Kinds(fleet)
     names = fleet.vm_by_name
     tied = [rule for rule in fleet.rules if rule.kind in TYING or "name" in (rule.members or {})]
     everyone = any(rule.kind is RuleKind.ALONE for rule in tied)
     for name in sorted({name for demand in wanted.values() for name in demand}):
         vm = names[name]
-        kind = kind_of(vm, specs)
+        kind = kinds.of(vm)
         if kind not in numbers:
             numbers[kind] = len(probes)
             probes.append(homeless(vm, f"\0{len(probes)}"))
@@ -80,7 +80,7 @@ def fitted_failures(
         gone = Counter(class_of[host] for host in failures[key] if host in class_of)
         of_flavor: dict[int, list[str]] = defaultdict(list)
         for name in sorted(demand):
-            of_flavor[int(flavors[numbers[kind_of(names[name], specs)]])].append(name)
+            of_flavor[int(flavors[numbers[kinds.of(names[name])]])].append(name)
         need = {flavor: len(own) for flavor, own in of_flavor.items()}
         lost = fit.lost(gone, need)
         if all(many <= fit.without_room(flavor, gone, need[flavor]) for flavor, many in lost.items()):
@@ -101,10 +101,25 @@ def fitted_outcome(
     return {"vms": homeless, "lost": list(lost), "vcpus_lost": vcpus, "proven": True}
 
 
-def kind_of(vm: Vm, specs: SpecNumbers) -> Kind:
-    """Return what makes VMs whose host failed look for a place alike: spec, and how many cells the guest has."""
-    nodes = None if vm.current is None else vm.current.nodes
-    return specs.of(vm.spec), None if nodes is None else len(nodes)
+class Kinds:
+    """Tells what makes VMs whose host failed look for a place alike: spec, which rules are about them by their labels,
+    and how many cells the guest has. VMs that rules name one by one are not told apart.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._specs = SpecNumbers()
+        self._chosen = [chosen for rule in fleet.rules for chosen in rule.selections if "name" not in chosen]
+        self._ruled: dict[int, tuple[int, ...]] = {}
+
+    def of(self, vm: Vm) -> Kind:
+        """Return the kind of a VM of the fleet."""
+        ruled = self._ruled.get(id(vm.spec))
+        if ruled is None:
+            labels = vm.spec.labels
+            ruled = tuple(number for number, one in enumerate(self._chosen) if matches(one, "", labels))
+            self._ruled[id(vm.spec)] = ruled
+        nodes = None if vm.current is None else vm.current.nodes
+        return self._specs.of(vm.spec), None if nodes is None else len(nodes), ruled
 
 
 def homeless(vm: Vm, name: str) -> Vm:

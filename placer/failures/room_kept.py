@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from placer.failures.slots import STAND_IN, below_all, confined_alike, stand_in
+from placer.failures.slots import STAND_IN, below_all, confined_alike, dedicated_labels, stand_in
 from placer.failures.sweep import FailureSweep, domains_of
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
@@ -75,7 +75,7 @@ class RoomKept:
             for domains, needed in self._groups({name: own for name, own in sorted(of_domain.items()) if own}):
                 label = f"{scope}={domains[0]}"
                 lost = [fleet.vm_by_name[name] for name in sorted(needed)]
-                kept = [stand_in(vm.spec, label, vm.name, lowest) for vm in lost]
+                kept = [stand_in(vm.spec, label, vm.name, lowest, dedicated_labels(fleet, vm)) for vm in lost]
                 stand_ins += kept
                 rules += confined_alike(fleet, {one.name: vm for one, vm in zip(kept, lost, strict=True)})
                 rules.append(Rule(kind=RuleKind.OUTSIDE, members={STAND_IN: label}, hosts=self._of(scope, domains)))
@@ -114,6 +114,7 @@ class RoomKept:
         confining = (
             number
             for number, rule in enumerate(self.fleet.rules)
-            if rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE) and matches(rule.members, vm.name, vm.spec.labels)
+            if rule.kind in (RuleKind.WITHIN, RuleKind.OUTSIDE, RuleKind.DEDICATED)
+            and matches(rule.members, vm.name, vm.spec.labels)
         )
         return specs.of(vm.spec), tuple(confining)

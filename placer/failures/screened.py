@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from placer.failures.counts import placed_counts
-from placer.failures.refit import Kind, homeless, kind_of
+from placer.failures.refit import Kind, Kinds, homeless
 from placer.failures.sweep import FailureSweep, domains_of
 from placer.measure.rule_excess import TYING
-from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, matches
@@ -77,13 +76,13 @@ class _Screen:
         self.domain_of = {host: name for name, hosts in self.domains.items() for host in hosts}
         self.on: dict[str, list[Vm]] = defaultdict(list)
         self.asks: dict[str, dict[Kind, list[Vm]]] = {name: defaultdict(list) for name in self.domains}
-        specs = SpecNumbers()
+        kinds = Kinds(fleet)
         for vm in fleet.vms:
             assert vm.current is not None
             self.on[vm.current.host].append(vm)
             domain = self.domain_of.get(vm.current.host)
             if domain is not None and (rule.members is None or matches(rule.members, vm.name, vm.spec.labels)):
-                self.asks[domain][kind_of(vm, specs)].append(vm)
+                self.asks[domain][kinds.of(vm)].append(vm)
         self.hosts = by_room(fleet, self.on)
         self.free = {host.name: vcpus_free(host, self.on.get(host.name, ())) for host in self.hosts}
 

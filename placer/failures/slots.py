@@ -42,10 +42,22 @@ def below_all(fleet: Fleet) -> int:
     return min((vm.spec.priority for vm in fleet.vms), default=0) - 1
 
 
-def stand_in(spec: VmSpec, label: str, name: str, priority: int) -> Vm:
-    """Return a VM that needs as much as one of this spec and counts for nothing."""
-    own = dataclasses.replace(spec, labels={STAND_IN: label}, weight=0.0, priority=priority)
+def stand_in(spec: VmSpec, label: str, name: str, priority: int, kept: Mapping[str, str] | None = None) -> Vm:
+    """Return a VM that needs as much as one of this spec and counts for nothing; `kept` are labels that it has too."""
+    own = dataclasses.replace(spec, labels={**(kept or {}), STAND_IN: label}, weight=0.0, priority=priority)
     return Vm(name=f"{STAND_IN} {label} {name}", spec=own)
+
+
+def dedicated_labels(fleet: Fleet, vm: Vm) -> dict[str, str]:
+    """Return the labels by which hosts are dedicated to a VM: who stands in for it may be there for them alone."""
+    labels = vm.spec.labels
+    return {
+        key: labels[key]
+        for rule in fleet.rules
+        if rule.kind is RuleKind.DEDICATED and "name" not in (rule.members or {})
+        if matches(rule.members, vm.name, labels)
+        for key in rule.members or ()
+    }
 
 
 def confined_alike(fleet: Fleet, of: Mapping[str, Vm]) -> tuple[Rule, ...]:
@@ -94,7 +106,7 @@ def _for_vms(fleet: Fleet, rule: Rule, number: int) -> tuple[tuple[Vm, ...], tup
     for vm in fleet.vms:
         if rule.covers(vm.name, vm.spec.labels):
             label = f"failover {number} {vm.name}"
-            vms.append(stand_in(vm.spec, label, "", lowest))
+            vms.append(stand_in(vm.spec, label, "", lowest, dedicated_labels(fleet, vm)))
             of[vms[-1].name] = vm
             own = own_name(vm.name, vm.spec.labels)
             apart = Rule(

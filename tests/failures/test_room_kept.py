@@ -80,3 +80,22 @@ def test_the_limit_is_that_of_all(build: Any) -> None:
     assert found.rounds == 1 and not found.clean
     assert not any(STAND_IN in vm.spec.labels for asked in calls for vm in asked.vms)
     assert solve_fleet(whole, goals="placed,rules", time_limit_s=600).summary["reserve"][0]["value"] == 3
+
+
+def test_who_stands_in_for_a_vm_may_be_on_hosts_dedicated_to_it(build: Any) -> None:
+    """Hosts that a group has for itself are where its VMs go when one of them fails: its stand-ins may be there."""
+    hosts = [build.host(f"h{n}", build.topology(1, 4), labels={"of": "acme" if n < 2 else "all"}) for n in range(4)]
+    specs = [build.spec(3, 1, cells=1, labels={"team": team}) for team in ("acme", "all")]
+    vms = [build.vm(f"v{n}", specs[n // 2], current=build.now(f"h{n}")) for n in range(4)]
+    rule = Rule(kind=RuleKind.DEDICATED, members={"team": "acme"}, hosts={"of": "acme"})
+    asked = noted(build.fleet(hosts, vms, [rule])).with_room({})
+    free = {
+        vm.name: {
+            host.name
+            for host in asked.hosts
+            if not any(one.keeps_off(vm.name, vm.spec.labels, host.name, host.labels) for one in asked.rules)
+        }
+        for vm in asked.vms
+        if STAND_IN in vm.spec.labels
+    }
+    assert sorted(map(sorted, free.values())) == [["h0"], ["h1"], ["h2"], ["h3"]]

@@ -86,6 +86,19 @@ def test_vms_that_no_other_host_has_room_for_are_lost(build: Any) -> None:
     assert found.slack == 300
 
 
+def test_vms_alike_in_other_rules_are_told_apart(build: Any) -> None:
+    """VMs of one size, some of which a rule holds to their rack by a label: these alone are lost with it."""
+    fleet = large(build)
+    held = build.spec(2, 2, labels={"home": "r0"})
+    vms = [replace(vm, spec=held) if n < 30 else vm for n, vm in enumerate(fleet.vms)]
+    rule = Rule(kind=RuleKind.WITHIN, members={"home": "r0"}, hosts={"rack": "r0"})
+    for ordered in (vms, vms[::-1]):
+        found = screened_sweep(replace(fleet, vms=tuple(ordered), rules=(rule,)), reserve("rack"), LIMITS)
+        assert found is not None and not found.unknown
+        (lost,) = found.harmful
+        assert (lost["domains"], lost["vms_lost"], lost["proven"]) == (["r0"], 30, True)
+
+
 def test_vms_that_rules_tie_are_left_to_the_sweep(build: Any) -> None:
     """Where a rule ties VMs, or names one, nothing is told."""
     fleet = large(build)

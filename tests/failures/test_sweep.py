@@ -59,6 +59,20 @@ def test_one_place_too_few_takes_one_spare(build: Any) -> None:
     assert found.alike == 1
 
 
+def test_vms_alike_that_rules_hold_to_their_racks_are_lost_with_them(build: Any) -> None:
+    """VMs of one size, each held to its own rack by a label: that the other rack has room for the size is no help."""
+    vms = [
+        build.vm(f"v{n}", build.spec(2, 1, cells=1, labels={"home": f"r{n}"}), current=build.now(f"h{n}"))
+        for n in range(2)
+    ]
+    rules = [Rule(kind=RuleKind.WITHIN, members={"home": f"r{n}"}, hosts={"rack": f"r{n}"}) for n in range(2)]
+    found = sweep(build.fleet(hosts(build, 4), vms, rules), "rack")
+    assert sorted((one["domains"], one["vms_lost"], one["proven"]) for one in found.harmful) == [
+        (["r0"], 1, True),
+        (["r1"], 1, True),
+    ]
+
+
 def test_free_cpus_in_pieces_do_not_count(build: Any) -> None:
     """Two free CPUs on each of four nodes are eight free CPUs, and no place for a VM of four."""
     small = [build.vm(f"s{n}", build.spec(2, 1, cells=1), current=build.now(f"h{n // 2}", (n % 2,))) for n in range(4)]
