@@ -52,6 +52,7 @@ class Headroom:
     why : why no host could hold one even if it were empty; None where one could.
     policy : how its vCPUs have CPUs: ``dedicated``, ``shared``, ``mixed`` or ``floating``.
     tied : whether rules over several hosts hold it, which the count does not know (`headroom_ruled`).
+    kept : what keeps more from fitting where hosts still have room: a rule that keeps room for failures.
     """
 
     flavor: str
@@ -64,6 +65,7 @@ class Headroom:
     per_label: Mapping[str, int] = field(default_factory=dict)
     why: str | None = None
     tied: bool = False
+    kept: str | None = None
 
     @property
     def per_host(self) -> dict[str, int]:
@@ -72,7 +74,9 @@ class Headroom:
 
     @property
     def first(self) -> str | None:
-        """The resource that runs out first."""
+        """The resource that runs out first, or what keeps more from fitting."""
+        if self.kept is not None:
+            return self.kept
         return min(self.limits, key=lambda name: (self.limits[name], name)) if self.limits else None
 
 

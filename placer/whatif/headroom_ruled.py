@@ -59,8 +59,12 @@ def ruled_headroom(
         best = best if found is None else found
         at_most = middle - 1 if too_many and limits else at_most
     counts = best or Counter()
+    kept = None
+    if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not plain.tied and counts.total() < plain.total:
+        kept = "room that a reserve keeps" if best is not None else "a reserve that is not kept as it is"
     return dataclasses.replace(
         plain,
+        kept=kept,
         total=counts.total(),
         at_most=None if plain.at_most is None else at_most,
         counts=[counts.get(host, 0) for host in plain.hosts],

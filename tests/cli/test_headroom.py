@@ -66,3 +66,23 @@ def test_without_a_flavor_sizes_up_to_the_largest_node_are_counted(placer: Calla
     totals = [row["total"] for row in rows]
     assert vcpus[:4] == [1, 2, 4, 8] and vcpus == sorted(vcpus)
     assert totals == sorted(totals, reverse=True) and totals[0] > totals[-1] >= 0
+
+
+def test_what_a_reserve_keeps_is_named(placer: Placer, tmp_path: Path) -> None:
+    """Hosts have room that a failure would take: that it is the reserve is said, not that memory runs out."""
+    fleet = """schema: placer.inventory/v1
+hosts:
+  - {name: h, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}]}
+vms:
+  - {name: a, vcpus: 4, memory: 4GiB, host: h-1, nodes: [0]}
+  - {name: b, vcpus: VCPUS, memory: 4GiB, host: h-2, nodes: [0]}
+  - {name: new, vcpus: 1, memory: 1GiB}
+rules:
+  - {reserve: {fail: 1, scope: host}}
+"""
+    for vcpus, why in ((4, "room that a reserve keeps"), (8, "a reserve that is not kept as it is")):
+        path = tmp_path / f"{vcpus}.yaml"
+        path.write_text(fleet.replace("VCPUS", str(vcpus)))
+        run = placer("headroom", str(path), "--flavor", "2x1GiB", "--time-limit", "1h")
+        assert run.out.startswith("0 ") and f" fit; what runs out first: {why}." in run.out
+        assert "1 VM that is nowhere yet: not counted; a plan is." in run.out

@@ -107,7 +107,8 @@ def headroom(
         from placer.emit.prometheus import exposition, headroom_families
 
         return Answer(data=data, text=exposition(headroom_families(found, by)))
-    return Answer(data=data, text=lambda console: _draw(console, found, now, by, after, moves, show_all))
+    nowhere = sum(vm.current is None for vm in model.vms) if plan is None else 0
+    return Answer(data=data, text=lambda console: _draw(console, found, now, by, after, moves, show_all, nowhere))
 
 
 def _cells(text: str | None) -> list[int | str]:
@@ -192,6 +193,7 @@ def _draw(
     after: dict[str, dict[str, float | None]],
     moves: int | None,
     show_all: bool,
+    nowhere: int,
 ) -> None:
     from rich.table import Table
 
@@ -200,6 +202,11 @@ def _draw(
     from placer.show.words import figure, visible
 
     say(console, _lead(found, beside=bool(now)))
+    if nowhere:
+        say(
+            console,
+            f"{count(nowhere, 'VM')} that {'is' if nowhere == 1 else 'are'} nowhere yet: not counted; a plan is.",
+        )
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("flavor")
     table.add_column("policy")
