@@ -27,7 +27,7 @@ from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
 from solvers.problem import IntArray, Problem
 from solvers.proofs.first_claims import leaving_claims, plain_floor
-from solvers.proofs.floors import least_moves
+from solvers.proofs.floors import changes_floor
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Result
 
 FEW, MANY = 40, 1_000
@@ -178,12 +178,10 @@ class _Run:
         for claim in leaving_claims(kit.model.problem, objective, held):
             if claim.value is not None:
                 kit.claim(objective, claim.value, claim.source, held=claim.held)
-        if not objectives[objective].moves or not kit.complete:
+        if not kit.complete:
             return
-        known = [g for g in range(objective) if not (kit.model.cost[:, g] < 0).any()]
-        moves = max((least_moves(kit.model.problem, objectives[g], held[g]) for g in known), default=0)
-        if moves:
-            floor = objectives[objective].moves * moves
+        known = [(objectives[g], held[g]) for g in range(objective) if not (kit.model.cost[:, g] < 0).any()]
+        if floor := changes_floor(kit.model.problem, objectives[objective], known):
             kit.claim(objective, floor, "what each move can save at most", held=held)
 
     def _closed(self, objective: int) -> bool:

@@ -14,8 +14,8 @@ from solvers.proofs.broken_floor import broken_floor, mending_moves
 from solvers.proofs.excess_floor import excess_floor
 from solvers.proofs.floors import (
     arrivals_floor,
+    changes_floor,
     emptying_floor,
-    least_moves,
     leaving_floor,
     load_floor,
     saving_floor,
@@ -53,9 +53,8 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
         if (objective.moves or objective.migrations) and (moves := _mending(problem, values[:number])):
             least = floor + (objective.moves + objective.migrations) * moves
             yield number, Claim(least, "what mending rules takes at least", held=tuple(values[:number]))
-        if objective.moves and (moves := _saving(problem, values[:number])):
-            held = tuple(values[:number])
-            yield number, Claim(objective.moves * moves, "what each move can save at most", held=held)
+        if changes := changes_floor(problem, objective, _known_costs(problem, values[:number])):
+            yield number, Claim(changes, "what each move can save at most", held=tuple(values[:number]))
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
 
@@ -90,11 +89,10 @@ def _mending(problem: Problem, values: Sequence[int]) -> int:
     return max((mending_moves(problem, objective, value) for objective, value in earlier), default=0)
 
 
-def _saving(problem: Problem, values: Sequence[int]) -> int:
-    """Return how many VMs change host or node at least for earlier objectives to be no more than these values."""
+def _known_costs(problem: Problem, values: Sequence[int]) -> list[tuple[Objective, int]]:
+    """Return earlier objectives whose costs are never negative, with these values."""
     earlier = zip(problem.objectives, values, strict=False)
-    known = [(one, value) for one, value in earlier if not _is_negative(problem, one)]
-    return max((least_moves(problem, one, value) for one, value in known), default=0)
+    return [(one, value) for one, value in earlier if not _is_negative(problem, one)]
 
 
 def _is_negative(problem: Problem, objective: Objective) -> bool:

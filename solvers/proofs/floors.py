@@ -10,6 +10,7 @@ cut.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, gcd, lcm
@@ -18,7 +19,7 @@ import numpy as np
 
 from solvers.objective import Objective
 from solvers.problem import Hinge, HostClass, IntArray, Problem, Shape
-from solvers.proofs.load_prices import priced
+from solvers.proofs.load_prices import least_moves_to
 from solvers.proofs.savings import Savings, moves_to_save, saved
 
 MOST_SEGMENTS = 400_000
@@ -85,12 +86,23 @@ def least_moves(problem: Problem, objective: Objective, most: int) -> int:
     The largest savings come first: of fewer moves not even those would do. 0 where nothing is known.
     """
     if objective.cost is None:
-        return max((one.moves(most) for one in priced(problem, objective)), default=0)
+        return least_moves_to(problem, objective, most, free=False)
     found = _savings(problem, objective.cost)
     if found is None:
         return 0
     total, savings = found
     return moves_to_save(savings, total + load_floor(problem, objective) - most)
+
+
+def changes_floor(problem: Problem, changes: Objective, earlier: Iterable[tuple[Objective, int]]) -> int:
+    """Return what changes of VMs cost at least for earlier objectives to be no more than these values."""
+    moves = migrations = 0
+    for objective, most in earlier:
+        if changes.moves:
+            moves = max(moves, least_moves(problem, objective, most))
+        if changes.migrations and objective.cost is None:
+            migrations = max(migrations, least_moves_to(problem, objective, most, free=True))
+    return changes.moves * max(moves, migrations) + changes.migrations * migrations
 
 
 def leaving_floor(problem: Problem, kept: int) -> int:

@@ -26,6 +26,8 @@ from solvers.proofs.savings import Savings, moves_to_save, saved
 
 MOST_COLUMNS = 200_000
 """Above so many columns of the linear program no prices are looked for."""
+MOST_COLUMNS_ANEW = 40_000
+"""Above so many the moves that it takes at least are not looked for: each cost that is reached has its own program."""
 MOST_ITERATIONS = 100_000
 """Steps of the simplex method after which it gives up."""
 PARTS = 1024
@@ -90,18 +92,38 @@ def priced(problem: Problem, objective: Objective) -> tuple[Priced, ...]:
     return found
 
 
+def least_moves_to(problem: Problem, objective: Objective, most: int, *, free: bool) -> int:
+    """Return how many VMs change host or node at least for loads to cost no more than `most`, where places on its own
+    host are `free` how many change host; 0 where nothing is known.
+
+    The proof is the same; its prices are those of the program that asks for fewest moves instead of least costs.
+    """
+    if objective.hinge is None or not _is_known(problem):
+        return 0
+    key = ("moves to", objective.hinge, most, free)
+    if key not in problem.found:
+        rows = _rows(problem, objective.hinge, problem.budget.moves, free=free, most=most)
+        problem.found[key] = 0 if rows is None else _sums(problem, rows, None, free=free).moves(most)
+    found: int = problem.found[key]
+    return found
+
+
+def _is_known(problem: Problem) -> bool:
+    return not all(one.is_empty for one in problem.classes) and all(shape.complete for shape in problem.shapes)
+
+
 def _priced(problem: Problem, objective: Objective) -> Iterator[Priced]:
     budget = problem.budget
     if objective.hinge is None or (budget.moves is None and budget.migrations is None):
         return
-    if all(one.is_empty for one in problem.classes) or not all(shape.complete for shape in problem.shapes):
+    if not _is_known(problem):
         return
     for limit, free in ((budget.moves, False), (budget.migrations, True)):
         if limit is not None and (rows := _rows(problem, objective.hinge, limit, free=free)) is not None:
             yield _sums(problem, rows, limit, free=free)
 
 
-def _sums(problem: Problem, rows: list[_Rows], limit: int, *, free: bool) -> Priced:
+def _sums(problem: Problem, rows: list[_Rows], limit: int | None, *, free: bool) -> Priced:
     """Return the proof for prices; where places on a VM's own host are `free`, it costs the least of them."""
     costs = [one.price @ problem.shapes[one.of.shape].use[:, one.row].T for one in rows]
     never = np.iinfo(np.int64).max
@@ -138,8 +160,11 @@ def _present(problem: Problem, number: int) -> Iterator[tuple[int, int | None, i
         yield flavor, None, many
 
 
-def _rows(problem: Problem, goal: str, limit: int, *, free: bool) -> list[_Rows] | None:
-    """Return the rows of all classes with their prices; None where there are none, or too many."""
+def _rows(problem: Problem, goal: str, limit: int | None, *, free: bool, most: int | None = None) -> list[_Rows] | None:
+    """Return the rows of all classes with their prices; None where there are none, or too many.
+
+    Prices are of least costs with so many moves, or of fewest moves for costs of no more than `most`.
+    """
     by_shape: list[tuple[IntArray, tuple[tuple[Hinge, ...], ...]]] = []
     for shape in problem.shapes:
         own = [hinge for hinge in shape.hinges if hinge.goal == goal]
@@ -148,15 +173,21 @@ def _rows(problem: Problem, goal: str, limit: int, *, free: bool) -> list[_Rows]
         lie_on = sorted({hinge.row for hinge in own})
         hinges = tuple(tuple(hinge for hinge in own if hinge.row == row) for row in lie_on)
         by_shape.append((np.array(lie_on, dtype=np.int64), hinges))
-    program = _Program.of(problem, by_shape, limit, free=free)
+    program = _Program.of(problem, by_shape, limit, free=free, most=most)
     duals = None if program is None else row_duals(program.linear, iterations=MOST_ITERATIONS)
     if program is None or duals is None:
         return None
+    unit = 1.0
+    if most is not None:
+        # A price is what a unit of load takes of moves, over what a unit of cost does.
+        if duals[program.cost] > -1e-12:
+            return None
+        unit = -1.0 / duals[program.cost]
     found = []
     for number, one in enumerate(problem.classes):
         row, hinges = by_shape[one.shape]
         first = program.first[number]
-        price = np.maximum(0, np.rint(PARTS * np.array(duals[first : first + len(row)]))).astype(np.int64)
+        price = np.maximum(0, np.rint(PARTS * unit * np.array(duals[first : first + len(row)]))).astype(np.int64)
         largest = int(problem.shapes[one.shape].use[:, row].sum(axis=1).max(initial=0))
         if int(price.max(initial=0)) * max(1, largest) > _RANGE:
             return None
@@ -166,29 +197,40 @@ def _rows(problem: Problem, goal: str, limit: int, *, free: bool) -> list[_Rows]
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """Pieces of loads, VMs that leave and VMs that come, in parts; row `first[c]` on are those of class c."""
+    """Pieces of loads, VMs that leave and VMs that come, in parts; row `first[c]` on are those of class c, row `cost`
+    is what loads may cost.
+    """
 
     linear: Linear
     first: list[int]
+    cost: int
 
     @classmethod
     def of(
         cls,
         problem: Problem,
         by_shape: list[tuple[IntArray, tuple[tuple[Hinge, ...], ...]]],
-        limit: int,
+        limit: int | None,
         *,
         free: bool,
+        most: int | None,
     ) -> _Program | None:
         """Return the program; None where it is too large."""
         columns = sum(
             sum(map(len, by_shape[one.shape][1])) + problem.shapes[one.shape].placements + len(one.content)
             for one in problem.classes
         )
-        if columns > MOST_COLUMNS or not any(len(row) for row, _ in by_shape):
+        if columns > (MOST_COLUMNS if most is None else MOST_COLUMNS_ANEW) or not any(len(row) for row, _ in by_shape):
             return None
         linear = Linear()
-        moved = linear.row(0.0, float(limit))
+        moved = linear.row(0.0, np.inf if limit is None else float(limit))
+        fixed = sum(
+            one.count * cost_of(own, int(one.fixed[row]))
+            for one in problem.classes
+            for row, own in zip(by_shape[one.shape][0].tolist(), by_shape[one.shape][1], strict=True)
+        )
+        cost = linear.row(-np.inf, np.inf if most is None else float(most - fixed))
+        a_move = 0.0 if most is None else 1.0
         balance = [linear.row(0.0, 0.0) for _ in problem.flavors]
         first: list[int] = []
         for number, one in enumerate(problem.classes):
@@ -205,20 +247,20 @@ class _Program:
                     load += many * use[place]
             rows = [linear.row(float(each), float(each)) for each in (load * one.count).tolist()]
             for at, own, loaded in zip(rows, hinges, row.tolist(), strict=True):
-                _pieces(linear, at, own, one, loaded)
+                _pieces(linear, at, own, one, loaded, None if most is None else cost)
             for (flavor, place), many in leaves.items():
                 left = [(moved, 1.0), (balance[flavor], 1.0)]
                 if place is not None:
-                    linear.column(0.0, float(many * one.count), 0.0, left + _taken(rows, use[place], 1))
+                    linear.column(0.0, float(many * one.count), a_move, left + _taken(rows, use[place], 1))
                 else:
                     here = linear.row(float(many * one.count), float(many * one.count))
-                    linear.column(0.0, np.inf, 0.0, [(here, 1.0), *left])
+                    linear.column(0.0, np.inf, a_move, [(here, 1.0), *left])
                     _come(linear, problem, one, use, rows, flavor, here)
             for flavor in np.unique(problem.shapes[one.shape].flavor).tolist():
                 present = any(flavor == other for other, _ in leaves)
                 if not problem.flavors[flavor].phantom and (one.allowed[flavor] or present):
                     _come(linear, problem, one, use, rows, flavor, balance[flavor], -1.0)
-        return cls(linear, first)
+        return cls(linear, first, cost)
 
 
 def _taken(rows: list[int], units: IntArray, sign: int) -> list[tuple[int, float]]:
@@ -240,10 +282,11 @@ def _come(
         linear.column(0.0, np.inf, 0.0, [(row, sign), *_taken(rows, units, -1)])
 
 
-def _pieces(linear: Linear, at: int, hinges: tuple[Hinge, ...], one: HostClass, row: int) -> None:
-    """Add the pieces of a row's cost, from nothing there to its capacity."""
+def _pieces(linear: Linear, at: int, hinges: tuple[Hinge, ...], one: HostClass, row: int, cost: int | None) -> None:
+    """Add the pieces of a row's cost, from nothing there to its capacity; they cost, or count in the row `cost`."""
     fixed, most = int(one.fixed[row]), float(one.capacity[row])
     breaks = sorted({0.0, most} | {min(most, max(0.0, hinge.offset / hinge.scale - fixed)) for hinge in hinges})
     for begin, end in pairwise(breaks):
         slope = sum(h.slope * h.scale for h in hinges if h.offset / h.scale - fixed <= begin)
-        linear.column(0.0, (end - begin) * one.count, float(slope), [(at, 1.0)])
+        counted = [] if cost is None else [(cost, float(slope))]
+        linear.column(0.0, (end - begin) * one.count, float(slope) if cost is None else 0.0, [(at, 1.0), *counted])

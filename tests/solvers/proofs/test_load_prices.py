@@ -7,7 +7,7 @@ from small_problems import small_case
 
 from solvers.objective import Changes, Hinges, Objective
 from solvers.problem import Flavor, Hinge, HostClass, MoveBudget, Problem, Shape
-from solvers.proofs.floors import load_floor
+from solvers.proofs.floors import changes_floor, load_floor
 from solvers.proofs.load_prices import priced
 from solvers.result import Limits
 from solvers.solve import solve
@@ -27,6 +27,23 @@ def test_no_answer_is_below_a_floor_by_prices() -> None:
                 compared += 1
                 above += one.floor > 0
     assert compared > 80 and above > 40
+
+
+def test_no_answer_changes_less_than_its_loads_take() -> None:
+    """Every answer of small fleets has at least as many moves and migrations as what its loads cost takes."""
+    above = 0
+    for seed in range(300):
+        problem, answers = small_case(seed)
+        counted = [n for n, one in enumerate(problem.objectives) if one.moves or one.migrations]
+        hinged = [n for n, one in enumerate(problem.objectives) if one.hinge is not None and one.cost is None]
+        for number in hinged:
+            for most in {value[number] for value in answers}:
+                earlier = [(problem.objectives[number], most)]
+                fewest = {n: changes_floor(problem, problem.objectives[n], earlier) for n in counted}
+                above += any(fewest.values())
+                reached = [value for value in answers if value[number] <= most]
+                assert all(many <= value[n] for n, many in fewest.items() for value in reached), seed
+    assert above > 5, above
 
 
 def _two_resources(moves: int) -> Problem:
@@ -77,6 +94,8 @@ def test_a_move_takes_of_one_budget_for_all_resources() -> None:
         assert load_floor(problem, problem.objectives[0]) < found.floor <= best.value
         assert best.value - found.floor <= best.value // 20
         assert found.moves(best.value) == moves
+        changes = problem.objectives[1]
+        assert changes_floor(problem, changes, [(problem.objectives[0], best.value)]) == moves
 
 
 def test_moves_in_no_time_are_the_best_and_proven() -> None:
