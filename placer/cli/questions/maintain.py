@@ -141,12 +141,19 @@ def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
     return list(out)
 
 
+def _proof(many: int, least: int) -> str:
+    """Return what is proven of as many; hosts that could not be emptied are among those that `least` is of."""
+    if many == least:
+        return "proven fewest"
+    return f"at least {least:,} are needed" if many > least else f"all that were asked for take at least {least:,}"
+
+
 def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None, most: int | None) -> None:
     from placer.show.rows import draw_rows, say
     from placer.show.words import listed, visible
 
-    proof = "proven fewest" if len(found.waves) == found.waves_bound else f"at least {found.waves_bound:,} are needed"
-    moves = "proven fewest" if found.moves == found.moves_bound else f"at least {found.moves_bound:,} are needed"
+    proof = _proof(len(found.waves), found.waves_bound)
+    moves = _proof(found.moves, found.moves_bound)
     say(
         console,
         f"{count(len(found.waves), 'wave')} ({proof}), {count(found.moves, 'move')} ({moves}), "
