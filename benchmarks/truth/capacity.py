@@ -143,7 +143,7 @@ def _dedicated(model: ReferenceModel, host: Host) -> None:
                     alone.append((at[cpu], left.var if left.known else 0))
                     if cpu not in pool:
                         model.model.add(at[cpu] <= left.var)
-                    if left.known and cpu in frozenset[int]().union(*left.vm.pins.values()):
+                    if left.known and cpu in left.pins:
                         model.model.add(at[cpu] >= left.var)
             for var, unless in alone:
                 for other in holders:

@@ -44,12 +44,20 @@ class Left:
     cell: int
     node: int
     vcpus: int
+    pins: frozenset[int]
     var: Expr
 
     @property
     def known(self) -> bool:
         """Tell whether its CPUs are known."""
         return bool(self.vm.pins)
+
+
+def _keeps_cell(vm: Vm, place: Place, number: int, node: int) -> bool:
+    """Tell whether a place leaves the vCPUs of a cell on the node that they are on now."""
+    now = vm.nodes or ()
+    same = place.host.name == vm.host and len(now) == len(place.cpu_nodes)
+    return same and now[number] == place.cpu_nodes[number] == node
 
 
 @dataclass(slots=True)
@@ -212,13 +220,15 @@ class ReferenceModel:
 
     def _left_as_is(self, vm: Vm, host: Host, number: int, node: int) -> Expr:
         """Return what a cell on a node of too few CPUs needs less: nothing where its CPUs are known, for it keeps all
-        or gets others of its own; where they are not known it may stay without any.
+        or gets others of its own; where they are not known it may stay without any. Other cells may move meanwhile.
         """
         as_is = self.boolean(f"{vm.name} cell {number} is left as it is")
         cells = next(place.cells for place, _ in self.choice[vm.name] if is_at(vm, place))
         own = vm.dedicated.intersection(cells[number].vcpus)
-        self.left.append(Left(vm=vm, host=host.name, cell=number, node=node, vcpus=len(own), var=as_is))
-        self.model.add(as_is <= sum(var for place, var in self.choice[vm.name] if is_at(vm, place)))
+        pins = frozenset[int]().union(*(vm.pins.get(vcpu, ()) for vcpu in own))
+        self.left.append(Left(vm=vm, host=host.name, cell=number, node=node, vcpus=len(own), pins=pins, var=as_is))
+        here = (var for place, var in self.choice[vm.name] if _keeps_cell(vm, place, number, node))
+        self.model.add(as_is <= sum(here))
         return 0 if own <= vm.pins.keys() else -len(own) * as_is
 
     def one_each(self, at: dict[int, cp_model.IntVar], host: str, cpus: Iterable[int], name: str, number: Expr) -> None:
@@ -232,14 +242,20 @@ class ReferenceModel:
         self.model.add(sum(made) == number)
 
     def thread_policy(self, vm: Vm) -> None:
-        for (name, host_name, _), at in self.own.items():
+        whole: dict[tuple[str, int], dict[int, list[cp_model.IntVar]]] = {}
+        for (name, host_name, number), at in self.own.items():
             if name != vm.name or vm.thread_policy == "prefer":
                 continue
             host = self.inventory.host(host_name)
             if vm.thread_policy == "isolate":
                 self._isolate(vm, host, at)
-            else:
-                self._require(vm, host, at)
+                continue
+            for cpu, var in at.items():
+                # A flat guest is one cell: its parts fill the cores of a node together.
+                unit = (host_name, -1 - host.node_of[cpu] if vm.flat else number)
+                whole.setdefault(unit, {}).setdefault(cpu, []).append(var)
+        for (host_name, _), own in whole.items():
+            self._require(vm, self.inventory.host(host_name), own)
 
     def _isolate(self, vm: Vm, host: Host, at: Mapping[int, cp_model.IntVar]) -> None:
         """Keep the siblings of every dedicated vCPU idle: nobody has them, no shared vCPU floats over them."""
@@ -252,11 +268,11 @@ class ReferenceModel:
                 self.takers[host.name, mate].append(var)
                 self.idle[host.name, mate].append((vm, var))
 
-    def _require(self, vm: Vm, host: Host, at: Mapping[int, cp_model.IntVar]) -> None:
+    def _require(self, vm: Vm, host: Host, at: Mapping[int, Sequence[cp_model.IntVar]]) -> None:
         """Give a cell whole cores, one of which it may leave partly empty; nobody else has CPUs of them."""
         partly = []
         for core in {host.core_of[cpu] for cpu in at}:
-            mine = [at[cpu] for cpu in sorted(core) if cpu in at]
+            mine = [var for cpu in sorted(core) for var in at.get(cpu, ())]
             inside = self.any_of(mine, f"{vm.name} core")
             if not core <= host.usable and not vm.pins_fixed:
                 self.model.add(inside == 0)
@@ -269,7 +285,7 @@ class ReferenceModel:
                     if other.index not in ids:
                         self.model.add(inside + other <= 1)
                 self.takers[host.name, cpu].append(inside)
-                self.idle[host.name, cpu].append((vm, inside - at.get(cpu, 0)))
+                self.idle[host.name, cpu].append((vm, inside - sum(at.get(cpu, ()))))
         self.model.add(sum(partly) <= 1)
 
     # Moves

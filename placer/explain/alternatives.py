@@ -366,7 +366,7 @@ class _Search:
             on = [any(topology.node_of_cpu[cpu] in where for cpu in pin) for pin in other.pins.values()]
             match row.kind:
                 case RowKind.RULE | RowKind.ONE_L3:
-                    members = self.compiled.fleet.rules[row.number].members
+                    members = self.compiled.fleet.rules[row.rule].members
                     amount = int(matches(members, other.name, spec.labels) and any(on))
                 case RowKind.MEMORY | RowKind.PAGES:
                     amount = sum(kib for cell in other.cells for at, kib in cell.nodes.items() if at in where)

@@ -54,8 +54,16 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
             cores = count if spec.thread_policy is ThreadPolicy.ISOLATE else cores
             out.threads[node] += count
             out.cores[node] += cores if width > 1 else 0
+            if (
+                cores
+                and width > 1
+                and not any(_is_named(planned, vcpu, pairs) for vcpu in own)
+                and _alike(topology, node)
+            ):
+                # Which siblings it leaves idle is not known: so many they are.
+                out.threads[node] += cores * width - count
         # Siblings that are left idle are gone too, as far as they are usable at all, and an emulator's own CPU.
-        pinned = {cpu for vcpu in own if len(planned.pins[vcpu]) == 1 or vcpu in pairs for cpu in planned.pins[vcpu]}
+        pinned = {cpu for vcpu in own if _is_named(planned, vcpu, pairs) for cpu in planned.pins[vcpu]}
         beside: set[int] = set()
         if spec.thread_policy is not ThreadPolicy.PREFER:
             beside.update(*(topology.cores[topology.core_of_cpu[cpu]] for cpu in pinned))
@@ -86,6 +94,16 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
         for at in used if name in on_nodes else [None]:
             out.resources[at, name] += -(-amount // len(used)) if name in on_nodes else amount
     return out
+
+
+def _is_named(planned: PlanVm, vcpu: int, pairs: frozenset[int]) -> bool:
+    """Tell whether it is known which CPU a dedicated vCPU has."""
+    return len(planned.pins[vcpu]) == 1 or vcpu in pairs
+
+
+def _alike(topology: Topology, node: int) -> bool:
+    """Tell whether all cores of a node have as many threads."""
+    return len({len(topology.cores[topology.core_of_cpu[cpu]]) for cpu in topology.node(node).cpus}) == 1
 
 
 def beside_shared(taken: Taken, host: Host, room: Mapping[int, int]) -> Iterator[tuple[Nodes, int]]:

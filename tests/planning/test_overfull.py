@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from placer.check.check import check
-from placer.model.vm import CpuPolicy, EmulatorPolicy
+from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
 from placer.planner import solve_fleet
 from solvers.columns.engine import solve_columns
 from solvers.objective import Changes, Objective
@@ -68,3 +68,14 @@ def test_emulators_that_take_all_cpus_of_shared_vcpus_are_a_plan(build: Any) -> 
     plan = solve_fleet(fleet, goals="excess", max_moves=0, time_limit_s=20)
     assert check(fleet, plan).ok
     assert {min(vm.emulator or ()) for vm in plan.vms} == {0, 1}
+
+
+def test_siblings_of_unknown_cpus_count_where_a_node_is_over(build: Any) -> None:
+    """A vCPU with a core of its own takes two threads though nobody knows which, beside five of six CPUs."""
+    alone = build.spec(1, 1, cpu_policy=CpuPolicy.DEDICATED, thread_policy=ThreadPolicy.REQUIRE)
+    vms = [build.vm("v", alone, current=build.now()), build.vm("w", build.spec(5, 1), current=build.now())]
+    fleet = build.fleet([build.host(topology=build.topology(1, 6))], vms)
+    plan = solve_fleet(fleet, max_moves=0, max_repins=0, time_limit_s=20)
+    assert check(fleet, plan).ok and not any("fault of placer" in text for text in plan.warnings)
+    goal = plan.goal("excess")
+    assert goal.value == goal.bound == 0.5

@@ -31,7 +31,7 @@ class NodeCapacity:
     """One node's capacity. `shared_cpus` may carry shared vCPUs; memory is ordinary memory in KiB; `pages` by size in
     KiB. `cores_span` says whether a core of it has threads on other nodes too. `largest_l3` is how many CPUs for
     dedicated vCPUs one L3 domain has at most, those of fixed pins included; `floats_in_one_l3` says whether all CPUs
-    that may carry shared vCPUs are in one.
+    that may carry shared vCPUs are in one, `beside_floats` how many dedicated vCPUs may be there beside a shared one.
     """
 
     cores: tuple[FreeCore, ...]
@@ -39,6 +39,7 @@ class NodeCapacity:
     usable_cpus: int
     largest_l3: int
     floats_in_one_l3: bool
+    beside_floats: int
     cores_span: bool
     memory_kib: int
     pages: Mapping[int, int]
@@ -105,6 +106,7 @@ def host_capacity(host: Host, taken: frozenset[int] = frozenset()) -> HostCapaci
                 usable_cpus=len(node.cpus & host.usable_cpus),
                 largest_l3=_largest_l3(host, node.cpus),
                 floats_in_one_l3=len({topology.l3_of_cpu.get(cpu) for cpu in node.cpus & host.shared_pool}) <= 1,
+                beside_floats=_beside_floats(host, node.cpus),
                 cores_span=any(not topology.cores[topology.core_of_cpu[cpu]] <= node.cpus for cpu in node.cpus),
                 memory_kib=ordinary if planable else 0,
                 pages=pages if planable else {},
@@ -130,6 +132,14 @@ def _largest_l3(host: Host, cpus: frozenset[int]) -> int:
     one.
     """
     return max(Counter(host.topology.l3_of_cpu.get(cpu) for cpu in cpus & host.dedicated_pool).values(), default=0)
+
+
+def _beside_floats(host: Host, cpus: frozenset[int]) -> int:
+    """Return the CPUs for dedicated vCPUs in the L3 domains of a node's CPUs for shared ones, which keep one."""
+    l3_of, floats = host.topology.l3_of_cpu, cpus & host.shared_pool
+    domains = {l3_of.get(cpu) for cpu in floats}
+    own = {cpu for cpu in cpus & host.dedicated_pool if l3_of.get(cpu) in domains}
+    return len(own) - (bool(floats) and floats <= own)
 
 
 def reserved_memory(host: Host) -> list[int]:

@@ -24,7 +24,7 @@ from placer.planning.compile.label_loads import LabelLoads
 from placer.planning.compile.loose import host_sets, loose_now
 from placer.planning.compile.needs import part_vcpus, spec_needs
 from placer.planning.compile.objectives import objectives_of
-from placer.planning.compile.row_table import ONE_L3, Place
+from placer.planning.compile.row_table import ONE_L3, ONE_L3_FLOATS, Place
 from placer.planning.compile.rows import Row
 from placer.planning.compile.shapes import ShapeFactory
 from placer.planning.compile.structures import LoadKinds, memory_unit
@@ -94,7 +94,17 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         for i, rule in enumerate(fleet.rules)
         if rule.kind is RuleKind.ANTI_AFFINITY and rule.scope in WITHIN_HOST
     }
-    spread |= {i: ONE_L3 for i, rule in enumerate(fleet.rules) if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"}
+    sharing = {
+        rule
+        for group in groups
+        for rule in group.rules
+        if any(part.shared for one in group.needs.options for part in one)
+    }
+    spread |= {
+        i: ONE_L3_FLOATS if i in sharing else ONE_L3
+        for i, rule in enumerate(fleet.rules)
+        if rule.kind is RuleKind.AFFINITY and rule.scope == "l3"
+    }
     max_per = {i: fleet.rules[i].max_per for i in spread}
     factory = ShapeFactory(
         groups=groups,

@@ -5,7 +5,7 @@ interchangeable.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,17 @@ class Needs:
         """
         parts = self.options[option]
         return transfer(tuple(part.ram_kib for part in parts), self.locality if self.shown else None)
+
+
+def joint_slots(needs: Needs, nodes: Sequence[int], slot: int) -> tuple[int, ...]:
+    """Return the parts whose vCPUs fill cores together with those of a part, itself among them, none where an earlier
+    one stands for it: a flat guest is one cell, so its parts on one node share their cores. `nodes` are those of its
+    parts.
+    """
+    if needs.shown or needs.thread_policy not in ("require", "pairs"):
+        return (slot,)
+    here = tuple(other for other, node in enumerate(nodes) if node == nodes[slot])
+    return here if here[0] == slot else ()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from placer.model.usage_levels import THOUSAND
 from placer.planning.compile.capacity import HostCapacity, NodeCapacity
 from placer.planning.compile.flavors import FlavorGroup
 from placer.planning.compile.loose import Loose, LoosePart, NodeSet, families
-from placer.planning.compile.needs import Needs, Part
+from placer.planning.compile.needs import Needs, Part, joint_slots
 from placer.planning.compile.placements import Placement, running_nodes
 from placer.planning.compile.rows import MEASURING, PLENTY, Row, RowKind
 from placer.planning.compile.structures import Structure, UnionRow
@@ -22,7 +22,12 @@ from solvers.problem import IntArray
 ONE_L3 = "one-l3"
 """The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
 rows are limits alone: what the rule is broken by now shows in the pins."""
+ONE_L3_FLOATS = "one-l3-floats"
+"""That of such a rule of which some member has shared vCPUs: where they float in one domain, dedicated vCPUs of members
+take CPUs of that one, a row of the number -1 - rule.
+"""
 FLOATS = 1 << 20
+"""What vCPUs that float take of the largest domain: more than any has."""
 _NOTHING = Part(dedicated=0, shared=0, ram_kib=0, memory_kib=0, overhead_kib=0)
 PER_CPU = {CPUS: 1, USAGE: THOUSAND}
 """What a load is of -> the row's units a CPU (times the ratio's numerator)."""
@@ -94,6 +99,8 @@ class RowTable:
         for slot, part in enumerate(parts):
             extra = 1 if needs.extra_cpu and slot == needs.lead(placement.option) else 0
             nodes = placement.cpu_nodes[slot], placement.memory_nodes[slot]
+            if (joint := joint_slots(needs, placement.cpu_nodes, slot)) != (slot,):
+                part = dataclasses.replace(part, dedicated=sum(parts[one].dedicated for one in joint))
             for row, amount in self._part_use(group, part, extra, *nodes):
                 _add(out, row, amount)
         if self.structure.whole is not None:
@@ -111,9 +118,12 @@ class RowTable:
             elif scope == "l3":
                 for node, domains in self._l3_touched(parts, placement).items():
                     _add(out, self.row(RowKind.RULE, (node,), number), domains)
-            elif scope == ONE_L3:
+            elif scope in (ONE_L3, ONE_L3_FLOATS):
                 for part, node in zip((part for part in parts if part.vcpus), running, strict=True):
-                    _add(out, self.row(RowKind.ONE_L3, (node,), number), self._cpus_taken(needs, part, node))
+                    taken = self._cpus_taken(needs, part, node)
+                    _add(out, self.row(RowKind.ONE_L3, (node,), number), FLOATS if part.shared else taken)
+                    if scope == ONE_L3_FLOATS:
+                        _add(out, self.row(RowKind.ONE_L3, (node,), -1 - number), taken)
         return out
 
     def _part_use(
@@ -164,7 +174,7 @@ class RowTable:
                         self.row(RowKind.RULE, (node,), number),
                         self.structure.l3_domains[node] if scope == "l3" else 1,
                     )
-            elif scope == ONE_L3:
+            elif scope in (ONE_L3, ONE_L3_FLOATS):
                 for node in nodes:
                     _add(out, self.row(RowKind.ONE_L3, (node,), number), FLOATS)
         return out
@@ -212,11 +222,7 @@ class RowTable:
         return row.kind is RowKind.PAGES and row.what not in self.structure.page_sizes
 
     def _cpus_taken(self, needs: Needs, part: Part, node: int) -> int:
-        """Return the CPUs that a part takes of its L3 domain at least: idle siblings too where all cores are alike; for
-        vCPUs that float over a node more than any domain has.
-        """
-        if part.shared:
-            return FLOATS
+        """Return the CPUs that a part takes of its L3 domain at least: idle siblings too where all cores are alike."""
         width = self.structure.widths[node] if self.structure.even[node] else 1
         filled = width * -(-part.dedicated // width)
         whole = {"isolate": width * part.dedicated, "require": filled, "pairs": filled}
@@ -353,8 +359,7 @@ class RowTable:
 
     def _cpus_of(self, here: NodeCapacity, name: str, node: int, cpu_room: Sequence[int]) -> int:
         ratio = self.structure.ratio
-        rows = (*self.structure.cpu_rows[node], *self.structure.added_rows[node])
-        for one, room in zip(rows, cpu_room, strict=True):
+        for one, room in zip(self.structure.cpu_rows[node], cpu_room, strict=True):
             if one.name == name:
                 return ratio.numerator * room if one.shared else room
         return ratio.numerator * len(here.shared_cpus)

@@ -55,6 +55,11 @@ class Row:
         return int(self.what)
 
     @property
+    def rule(self) -> int:
+        """The rule of a row of one: those of one L3 domain have two, the other by -1 - its number."""
+        return self.number if self.number >= 0 else -1 - self.number
+
+    @property
     def cpus(self) -> str:
         """The CPU row's name without the slope of a row that stands for a bend (`whole cores by 2`)."""
         return str(self.what).partition(" by ")[0] if self.kind is RowKind.CPUS else ""

@@ -26,7 +26,10 @@ def rule_room(
             out[row] = PLENTY if row.number in soft else max_per[row.number] * domains
         elif row.kind is RowKind.ONE_L3 and row.node is not None:
             own = capacity.nodes[row.node]
-            out[row] = PLENTY if own.floats_in_one_l3 else own.largest_l3
+            if row.number < 0:
+                out[row] = own.beside_floats if own.floats_in_one_l3 else PLENTY
+            else:
+                out[row] = PLENTY if own.floats_in_one_l3 else own.largest_l3
     return out
 
 

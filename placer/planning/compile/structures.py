@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -75,7 +74,7 @@ class Structure:
     what VMs may take of each node's memory (KiB), and `memory_unit` in how many KiB its load is counted, where one of
     them is of memory. `cpu_unions` and `memory_unions` are the
     unions of nodes that have rows of their own, for VMs that are not bound to one node a cell (`loose`); `union_rows`
-    are those of CPUs, `added_rows` what they add up of nodes beside `cpu_rows`. `carrying` are the CPUs of each node
+    are those of CPUs. `carrying` are the CPUs of each node
     that may carry shared vCPUs, where a floating VM may be wider than they are; `told` says whether the host's memory
     is known.
     `spread` are the CPUs of each node that VMs may float over and its memory, where it counts what such VMs reach over.
@@ -101,7 +100,6 @@ class Structure:
     memory_unit: int = 1
     cpu_unions: tuple[NodeSet, ...] = ()
     union_rows: tuple[UnionRow, ...] = ()
-    added_rows: tuple[tuple[CpuRow, ...], ...] = ()
     memory_unions: tuple[NodeSet, ...] = ()
     carrying: tuple[int, ...] | None = None
     told: bool = True
@@ -143,22 +141,16 @@ def structure_of(
     soft: tuple[int, ...] = (),
     watts_a_cpu: float | None = None,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
-    """Return a host's structure, and apart from it the capacities of its CPU rows a node, added ones last."""
-    rows, added, room, widths = [], [], [], []
+    """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
+    rows, room, widths = [], [], []
     exact = True
     for node in capacity.nodes:
         elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
         cpus = [core_of(core).room for core in node.cores]
-        found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=any_shared)
+        # What is floated over a union is over there by more than its nodes are, or not: they need rows of their own.
+        found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=any_shared or bool(unions[0]))
         rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found.rows))
-        beside = []
-        if unions[0] and not any_shared:
-            # What is floated over unions alone counts in no row of a node, but those of unions add them up.
-            with_shared = node_cpu_rows(cpus, whole, floating=elsewhere, shared=True)
-            exact &= with_shared.exact
-            beside = [row for row in with_shared.rows if row.shared]
-        added.append(tuple(dataclasses.replace(row, capacity=0) for row in beside))
-        room.append(tuple(row.capacity for row in (*found.rows, *beside)))
+        room.append(tuple(row.capacity for row in found.rows))
         widths.append({core.width for core in node.cores} or {1})
         # A core that spans nodes is whole on none of them: what could take it is left out.
         exact &= found.exact and not (node.cores_span and whole.any)
@@ -181,8 +173,7 @@ def structure_of(
         memory=tuple(memory) if loads.memory else None,
         memory_unit=loads.memory_unit,
         cpu_unions=unions[0],
-        added_rows=tuple(added),
-        union_rows=tuple(union_rows(unions[0], list(map(operator.add, rows, added)), room, split=capacity.split)),
+        union_rows=tuple(union_rows(unions[0], rows, room, split=capacity.split)),
         memory_unions=unions[1],
         carrying=carrying if widest > min((n for n in carrying if n), default=0) else None,
         told=any(node.memory_told for node in capacity.nodes),

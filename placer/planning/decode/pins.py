@@ -10,14 +10,22 @@ from types import MappingProxyType
 from placer.errors import Fault, NothingFoundError, RefusedPlanError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
-from placer.model.sets import known_nodes
 from placer.model.vm import Vm
 from placer.planning.compile.capacity import FreeCore, HostCapacity, with_idle
 from placer.planning.compile.compile import Compiled
-from placer.planning.compile.needs import Needs, spec_needs
+from placer.planning.compile.needs import Needs, joint_slots, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
-from placer.planning.decode.pins_now import current_cpus, current_extra, fixed_cpus, is_wide
+from placer.planning.decode.pins_now import (
+    as_of,
+    cpus_of_all,
+    current_extra,
+    domains_to_float,
+    fixed_cpus,
+    is_sharing,
+    is_wide,
+    stays_on,
+)
 from placer.planning.decode.to_float import Floats, lack, most_left, needed
 from solvers.pins.construct import pin_node
 from solvers.pins.cores import Core, Item, L3Rule, PinResult
@@ -81,12 +89,12 @@ class Pinner:
         """
         capacity = self.compiled.capacities[host]
         name = self.compiled.fleet.hosts[host].name
-        vms = [stand_ins.get(number) or _as_of(self.compiled.fleet.vms[number], name) for _, number in placed]
+        vms = [stand_ins.get(number) or as_of(self.compiled.fleet.vms[number], name) for _, number in placed]
         needs = [self._needs_of(vm, len(placement.cpu_nodes)) for vm, (placement, _) in zip(vms, placed, strict=True)]
         here = [self._current(vm, name) for vm in vms]
         tied = [self._l3_rules_of(number) for _, number in placed]
         ids = self.compiled.fleet.hosts[host].topology.node_ids
-        stays = [_stays(vm, placement, ids) for vm, (placement, _) in zip(vms, placed, strict=True)]
+        stays = [stays_on(vm, placement, ids) for vm, (placement, _) in zip(vms, placed, strict=True)]
         broken = self._broken_by(name, {rule for rules in tied for rule in rules})
         key = (
             id(capacity),
@@ -208,7 +216,7 @@ class Pinner:
             answer = self._over_l3(work.name, where, cores, items, answer, members, floats)
         for (number, slot), item, pinned in zip(owners, items, answer.items, strict=True):
             if item.vcpus:
-                work.cpus[number][slot] = pinned.cpus
+                work.give(number, slot, pinned.cpus)
             if pinned.extra:
                 work.extra[number] = frozenset(pinned.extra)
         newly = work.newly[node] = {
@@ -240,20 +248,21 @@ class Pinner:
                 work.extra[number] = vm.current.emulator if vm.current and needs.extra_cpu else None
                 continue
             emulator = 1 if needs.extra_cpu and slot == needs.lead(0) else 0
-            if not part.dedicated and not emulator:
+            joint = joint_slots(needs, work.placements[number].cpu_nodes, slot)
+            if not (emulator or (joint and part.dedicated)):
                 continue
             if hold and work.stays[number][slot] and not emulator and is_wide(vm, slot, needs):
                 continue
             item = Item(
                 policy=needs.thread_policy,
-                vcpus=part.dedicated,
+                vcpus=sum(needs.options[0][one].dedicated for one in joint),
                 extra=emulator,
-                current=current_cpus(vm, slot, needs),
+                current=cpus_of_all(vm, joint, needs),
                 current_extra=current_extra(vm) if emulator else (),
                 kind=needs.core_kind,
             )
             if hold and work.stays[number][slot] and item.current is not None:
-                work.cpus[number][slot] = item.current
+                work.give(number, slot, item.current)
                 held |= with_idle(item.policy, item.current, topology) | set(item.current_extra)
                 if item.current_extra:
                     work.extra[number] = frozenset(item.current_extra)
@@ -291,6 +300,8 @@ class Pinner:
                     held = own.cpus & frozenset().union(*now.pins.values())
                     there.update({topology.l3_of_cpu.get(cpu) for cpu in held})
             apart = rule.kind is RuleKind.ANTI_AFFINITY
+            if not apart and any(number in tied[vm] and is_sharing(vms[vm].spec) for vm in here):
+                there.update(domains_to_float(self.compiled.fleet.hosts[host], own.cpus))
             named = {l3: broken.get((number, -1 - own.id if l3 is None else l3), 0) for l3 in domains}
             found[number] = L3Rule(
                 members=tuple(vm for vm in here if number in tied[vm] and not vms[vm].pins_fixed),
@@ -360,13 +371,13 @@ class _HostWork:
         self.extra = [None] * len(self.vms)
         self.left = {n: len(node.shared_cpus - self.held) for n, node in enumerate(self.capacity.nodes)}
 
-
-def _stays(vm: Vm, placement: Placement, ids: Sequence[int]) -> tuple[bool, ...]:
-    """Tell of each part of a VM whether it is on its CPU node of a placement now."""
-    known, count = known_nodes(vm), len(placement.cpu_nodes)
-    if known is None or len(known[0]) != count:
-        return (False,) * count
-    return tuple(now == ids[node] for now, node in zip(known[0], placement.cpu_nodes, strict=True))
+    def give(self, number: int, slot: int, cpus: tuple[int, ...]) -> None:
+        """Give a part its CPUs, and those parts theirs that fill cores together with it."""
+        needs, at = self.needs[number], 0
+        for one in joint_slots(needs, self.placements[number].cpu_nodes, slot):
+            many = needs.options[0][one].dedicated
+            self.cpus[number][one] = cpus[at : at + many]
+            at += many
 
 
 def _without(cores: Sequence[FreeCore], held: set[int]) -> list[FreeCore]:
@@ -380,10 +391,3 @@ def _without(cores: Sequence[FreeCore], held: set[int]) -> list[FreeCore]:
         if left:
             out.append(replace(core, cpus=left, floats=core.floats - held, beside=beside))
     return out
-
-
-def _as_of(vm: Vm, host: str) -> Vm:
-    """Return a VM as a host knows it: pins on another host, even fixed ones, mean nothing here."""
-    if vm.current is None or vm.current.host == host:
-        return vm
-    return replace(vm, current=None, pins_fixed=False)

@@ -167,7 +167,7 @@ def row_words(compiled: Compiled, row: Row) -> str:
         case RowKind.RULE:
             return f"room under the rule {compiled.fleet.rules[row.number].label}"
         case RowKind.ONE_L3:
-            return f"room in one L3 domain, which the rule {compiled.fleet.rules[row.number].label} wants"
+            return f"room in one L3 domain, which the rule {compiled.fleet.rules[row.rule].label} wants"
         case RowKind.PAGES:
             return f"huge {row.name}"
         case RowKind.MEMORY:
