@@ -13,6 +13,7 @@ from benchmarks.truth.goals import parse
 from benchmarks.truth.race import NEAR, TIME_LIMIT_S, fleet_of, planned, reference
 from benchmarks.truth.reads.reading import read
 from benchmarks.truth.reference import Placed, solve
+from benchmarks.truth.replay.steps import steps
 from benchmarks.truth.reserves import reserves
 from benchmarks.truth.settle import settled, with_failed
 from benchmarks.truth.witness import placed_of
@@ -32,7 +33,7 @@ def all_verbs(case: Case) -> tuple[list[str], Counter[str]]:
     plan = planned(case, fleet)
     wrong: list[str] = []
     done: Counter[str] = Counter()
-    for verb in (failures, headroom, explained, smallest, reserves):
+    for verb in (failures, headroom, explained, smallest, reserves, steps):
         found, compared = verb(case, fleet, plan)
         wrong += found
         done[verb.__name__] += compared
