@@ -117,6 +117,9 @@ def _floating(fleet: Fleet, own: FleetVm, where: Placed) -> PlanVm:
         return now
     given = own.spec.cell_mode is CellMode.GIVEN
     pool = host.shared_pool or host.usable_cpus or host.topology.cpus
+    # One CPU alone would read as one of its own, which a dedicated vCPU that floats has not.
+    around = frozenset().union(*(node.cpus for node in host.topology.nodes if node.cpus & pool))
+    wide = next((cpus for cpus in (pool, around) if len(cpus) > 1), host.topology.cpus)
     return PlanVm(
         name=own.name,
         host=where.host,
@@ -125,7 +128,7 @@ def _floating(fleet: Fleet, own: FleetVm, where: Placed) -> PlanVm:
             PlanCell(id=number, vcpus=frozenset(vcpus), memory_kib=kib, mode="floats", nodes={})
             for number, (vcpus, kib) in enumerate(zip(where.vcpus, where.memory_kib, strict=True))
         ),
-        pins=dict.fromkeys(range(own.spec.vcpus), pool),
+        pins={vcpu: wide if own.spec.is_dedicated(vcpu) else pool for vcpu in range(own.spec.vcpus)},
         shown=given,
         new_cells=own.spec.cell_mode is CellMode.AUTO and own.current is None,
         bound=(Bound(),),
