@@ -95,6 +95,7 @@ _MODULES = {
     "move-orders": "benchmarks.move_orders",
     "reserves": "benchmarks.reserves",
     "headroom": "benchmarks.headroom",
+    "maintenance": "benchmarks.maintenance",
     "truth": "benchmarks.truth.spec",
 }
 """Specs by name and the module each is in; a module keeps its spec under the name ``SPEC``."""

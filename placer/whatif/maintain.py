@@ -123,16 +123,14 @@ def maintain(
     stuck = _stuck(fleet, hosts)
     pending = [name for name in hosts if name not in stuck and not fleet.host_by_name[name].failed]
     wanted = len(pending)
-    most = min(parallel, _most_at_once(fleet, pending))
-    waves_bound = math.ceil(wanted / most) if most else wanted
-    moves_bound = sum(vm.current is not None and vm.current.host in set(pending) for vm in fleet.vms)
+    out = _Out(fleet)
+    most = min(parallel, out.most(pending))
     state, waves = fleet, []
     moved: Counter[str] = Counter()
     if on_wave is not None:
         on_wave(0, wanted)
     while pending:
-        pending.sort(key=_load_key(state))
-        size = max(1, min(most, len(pending)))
+        pending, size = out.first_together(sorted(pending, key=_load_key(state)), most)
         wave, does, fails = None, 0, size + 1
         # As many as can be: where all cannot, half as many, and then between what does and what does not.
         while fails - does > 1:
@@ -156,9 +154,11 @@ def maintain(
         state = wave.after
         if on_wave is not None:
             on_wave(wanted - len(pending), wanted)
+    done = [name for wave in waves for name in wave.hosts]
+    moves_bound = sum(vm.current is not None and vm.current.host in set(done) for vm in fleet.vms)
     return Maintenance(
         waves=tuple(waves),
-        waves_bound=waves_bound,
+        waves_bound=out.fewest_waves(done, parallel),
         moves_bound=2 * moves_bound if return_home else moves_bound,
         moved_twice=sum(times > 1 for times in moved.values()),
         stuck=stuck,
@@ -192,40 +192,97 @@ def _load_key(fleet: Fleet) -> Callable[[str], tuple[int, str]]:
     return lambda name: (load[name], name)
 
 
-def _most_at_once(fleet: Fleet, pending: Sequence[str]) -> int:
-    """Return how many of these hosts can be out at most while the others have the CPUs and memory for all VMs."""
-    there = [vm for vm in fleet.vms if vm.current is not None]
-    working = [host for host in fleet.hosts if not host.failed]
-    ratio = max((host.cpu_ratio for host in working), default=1.0)
-    asked: dict[str, float] = defaultdict(float)
-    for vm in there:
-        pins, bound = vm.current.pins if vm.current is not None else {}, known_nodes(vm) is not None
-        for vcpu in range(vm.spec.vcpus):
-            # Shared vCPUs count as if all ran where most of them share a CPU, and only those that are online.
-            own = vm.spec.is_dedicated(vcpu) and (bound or len(pins.get(vcpu, ())) == 1)
-            if vm.current is not None and (own or vm.spec.is_online(vcpu)):
-                asked[vm.current.host] += 1 if own else 1 / ratio
-    memory = sum(vm.spec.memory_kib for vm in there)
-    out = set(pending)
+class _Out:
+    """How many hosts can be out together while the others have the CPUs and memory for all VMs, and for a failure.
 
-    def fewest(need: float, room: Callable[[str], float]) -> int:
-        """Return how many hosts fit out: the smallest go first, which is the most that can."""
-        left = sum(room(host.name) for host in working) - need
-        count = 0
-        for size in sorted(room(name) for name in out):
-            left -= size
-            if left < -TOLERANCE:
-                break
-            count += 1
-        return count
+    Of each resource the hosts that are out have no more than all have beyond what VMs ask for, and beyond what the
+    largest of the others have that a reserve over hosts lets fail besides.
+    """
 
-    hosts = fleet.host_by_name
-    # A host that carries more than it has may go on doing so.
-    by_cpus = fewest(sum(asked.values()), lambda name: max(float(len(hosts[name].usable_cpus)), asked[name]))
-    by_memory = fewest(
-        memory, lambda name: hosts[name].memory_ratio * sum(node.memory_kib for node in hosts[name].topology.nodes)
-    )
-    return min(by_cpus, by_memory)
+    def __init__(self, fleet: Fleet) -> None:
+        there = [vm for vm in fleet.vms if vm.current is not None]
+        working = [host for host in fleet.hosts if not host.failed]
+        ratio = max((host.cpu_ratio for host in working), default=1.0)
+        asked: dict[str, float] = defaultdict(float)
+        for vm in there:
+            pins, bound = vm.current.pins if vm.current is not None else {}, known_nodes(vm) is not None
+            for vcpu in range(vm.spec.vcpus):
+                # Shared vCPUs count as if all ran where most of them share a CPU, and only those that are online.
+                own = vm.spec.is_dedicated(vcpu) and (bound or len(pins.get(vcpu, ())) == 1)
+                if vm.current is not None and (own or vm.spec.is_online(vcpu)):
+                    asked[vm.current.host] += 1 if own else 1 / ratio
+        # A host that carries more than it has may go on doing so.
+        cpus = {host.name: max(float(len(host.usable_cpus)), asked[host.name]) for host in working}
+        memory = {
+            host.name: host.memory_ratio * sum(node.memory_kib for node in host.topology.nodes) for host in working
+        }
+        spare = (
+            sum(cpus.values()) - sum(asked.values()),
+            sum(memory.values()) - sum(vm.spec.memory_kib for vm in there),
+        )
+        self.resources = tuple(zip((cpus, memory), spare, strict=True))
+        reserves = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE and not rule.holds]
+        self.fail = max((one.fail for one in reserves if one.scope == "host" and one.members is None), default=0)
+
+    def _allowed(self, room: dict[str, float], spare: float, out: int) -> float:
+        """Return what so many hosts that are out have together at most, whichever they are."""
+        others = sorted(room.values(), reverse=True)[out : out + self.fail]
+        return spare - sum(others) + TOLERANCE
+
+    def most(self, hosts: Sequence[str]) -> int:
+        """Return how many of these hosts can be out at once at most: the smallest are the most that can."""
+        best = len(hosts)
+        for room, spare in self.resources:
+            sizes = sorted(room[name] for name in hosts)
+            # What fails besides is taken for small, as if the largest were out: of so many hosts no fewer can be.
+            while best and sum(sizes[:best]) > self._allowed(room, spare, best):
+                best -= 1
+        return best
+
+    def first_together(self, hosts: Sequence[str], most: int) -> tuple[list[str], int]:
+        """Return the hosts so that the first of them can be out together, and how many these are: large ones with what
+        fits beside them; of hosts alike the first.
+        """
+        if most < 2:
+            return list(hosts), 1
+        left = [self._allowed(room, spare, 0) for room, spare in self.resources]
+        first: list[str] = []
+        largest = max((room for room, _ in self.resources), key=lambda room: len(set(room.values())))
+        for name in sorted(hosts, key=lambda name: -largest[name]):
+            takes = [room[name] for room, _ in self.resources]
+            if len(first) < most and all(size <= rest for size, rest in zip(takes, left, strict=True)):
+                first.append(name)
+                left = [rest - size for size, rest in zip(takes, left, strict=True)]
+        return [*first, *(name for name in hosts if name not in first)], max(1, len(first))
+
+    def fewest_waves(self, hosts: Sequence[str], parallel: int) -> int:
+        """Return how many waves of at most so many hosts these take at least."""
+        most = min(parallel, self.most(hosts))
+        if not hosts or not most:
+            return len(hosts)
+        packed = [
+            fewest_bins([room[name] for name in hosts], self._allowed(room, spare, most))
+            for room, spare in self.resources
+        ]
+        return max(math.ceil(len(hosts) / most), *packed)
+
+
+def fewest_bins(sizes: Sequence[float], capacity: float) -> int:
+    """Return how many bins items take at least: those above half of a bin each take their own (Martello and Toth's L2).
+
+    Items larger than a bin count as one that fills it.
+    """
+    items = [min(size, capacity) for size in sizes]
+    if capacity <= 0:
+        return len(items)
+    best = 0
+    for least in {0.0, *(size for size in items if size <= capacity / 2)}:
+        alone = sum(size > capacity - least for size in items)
+        large = [size for size in items if capacity / 2 < size <= capacity - least]
+        small = sum(size for size in items if least <= size <= capacity / 2)
+        over = small - (len(large) * capacity - sum(large))
+        best = max(best, alone + len(large) + max(0, math.ceil(over / capacity - TOLERANCE)))
+    return best
 
 
 def _wave(

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import registry
 from benchmarks.headroom import lost
+from benchmarks.maintenance import drained
 from benchmarks.peers.ganeti import Guest, Machine
 from benchmarks.registry import SMOKE
 from placer.errors import InputError
@@ -87,6 +88,21 @@ def test_hspace_counts_no_cpus_after_a_failure() -> None:
     guests = [Guest(4, 8, 0), Guest(4, 8, 1)]
     assert [lost(machines, guests, failed) for failed in (0, 1)] == [1, 1]
     assert [lost([Machine(8, 64)] * 2, guests, failed) for failed in (0, 1)] == [0, 0]
+
+
+def test_maintenance_beside_hroller_and_one_by_one() -> None:
+    """No state on the way has a fault, waves are within one of their bound, and nobody has fewer."""
+    plain, reserved, single, groups = registry.spec("maintenance").run(SMOKE, [0], lambda row: None)
+    for row in (plain, reserved):
+        assert row["status"] == "within one" and row["faults"] == 0 and row["waves"] <= single["waves"]
+    assert groups["status"].startswith("missing") or plain["waves"] <= groups["waves"]
+
+
+def test_draining_one_by_one() -> None:
+    """Two hosts with one VM each: each moves once to the other, and back with it; without room it ends."""
+    assert drained([Machine(8, 8)] * 2, [Guest(1, 4, 0), Guest(1, 4, 1)]) == (2, 3)
+    assert drained([Machine(8, 8)] * 2, [Guest(1, 8, 0), Guest(1, 8, 1)]) is None
+    assert drained([Machine(8, 8)] * 3, [Guest(1, 4, 0)], [[0, 1], [2]]) == (2, 2)
 
 
 def test_broken_rules_of_a_running_fleet_are_mended_as_far_as_is_proven() -> None:

@@ -20,7 +20,7 @@ from placer.options import SweepOptions
 from placer.planner import solve_fleet
 from placer.read.inventory.inventory import parse_fleet
 from placer.sweeps.tasks import Variant
-from placer.whatif.maintain import Maintenance, maintain
+from placer.whatif.maintain import Maintenance, fewest_bins, maintain
 from placer.whatif.takers import parts
 
 TEXT = """\
@@ -214,6 +214,35 @@ def test_as_many_hosts_go_together_as_can() -> None:
 
 def test_shared_vcpus_bound_how_many_hosts_go_together() -> None:
     """At two vCPUs a CPU 48 of them want three of five hosts, so two go at a time; three waves are the fewest."""
+    lines = [SIX.format(number, 4, 2).replace("name: v", f"name: w{n}-") for number in (1, 2, 3, 4) for n in range(3)]
+    fleet = parse_fleet((FIVE.format() + "".join(lines)).encode(), "f.yaml", Path())
+    found = maintain(fleet, [f"h-{n}" for n in range(1, 6)], parallel=5)
+    assert (found.stuck, len(found.waves)) == ({}, 3)
+    assert found.waves_bound == 3
+
+
+def test_bounds_are_of_the_hosts_that_are_emptied() -> None:
+    """VMs wider than any other host's node stay, and their hosts count in no bound: one wave empties the empty host."""
     text = FIVE.format() + "".join(SIX.format(number, 12, 2) for number in (1, 2, 3, 4))
     found = maintain(parse_fleet(text.encode(), "f.yaml", Path()), [f"h-{n}" for n in range(1, 6)], parallel=5)
-    assert found.waves_bound == 3
+    assert (len(found.waves), found.waves_bound, found.moves_bound, len(found.stuck)) == (1, 1, 0, 4)
+
+
+def test_waves_leave_room_for_the_failure_of_a_reserve() -> None:
+    """Six hosts of eight CPUs, twenty of 48 taken: three can be out, but two if one more may fail; so three waves."""
+    load = [2, 2, 2, 2, 1, 1]
+    with_reserve = made(load)
+    hosts = [host.name for host in with_reserve.hosts]
+    found = maintain(with_reserve, hosts, parallel=6, time_limit_s=5)
+    assert len(found.waves) == found.waves_bound == 3
+    without = dataclasses.replace(with_reserve, rules=(), digest="")
+    assert maintain(without, hosts, parallel=6, time_limit_s=5).waves_bound == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "capacity", "bins"),
+    [([3, 3, 3], 6, 2), ([4, 4, 4], 6, 3), ([4, 4, 3, 3], 6, 3), ([5, 1, 1], 6, 2), ([], 6, 0), ([9, 1], 6, 2)],
+)
+def test_bins_that_items_take_at_least(sizes: list[float], capacity: float, bins: int) -> None:
+    """Items above half of a bin share it with none of their kind, and the rest fill what these leave."""
+    assert fewest_bins(sizes, capacity) == bins
