@@ -185,8 +185,9 @@ class _Seating:
         if not all(self._seat_alone(index) for index in order if self.items[index].policy == "isolate"):
             return False
         loose = {index: self._loose_demand(index) for index in order}
+        full = self._full_cores()
         for index in order:
-            loose[index] -= self._seat_full_cores(index, loose[index])
+            loose[index] -= self._seat_full_cores(index, loose[index], full)
         for index in sorted(order, key=lambda index: (-loose[index], index)):
             if loose[index] and not self._seat_threads(index, loose[index]):
                 return False
@@ -251,16 +252,24 @@ class _Seating:
         self.idle.update(self.free[number], self.cores[number].beside)
         self.free[number].clear()
 
-    def _seat_full_cores(self, index: int, threads: int) -> int:
-        """Give a `prefer` item as many whole cores as its threads fill; return how many threads that seats."""
+    def _full_cores(self) -> list[int]:
+        """Return the cores of which nothing is taken, those first over which the fewest may float."""
         whole = [
             n
             for n, core in enumerate(self.cores)
             if len(self.free[n]) == core.width == self.width and not (self.thrifty and core.floats)
         ]
-        chosen = self._by_l3(sorted(whole, key=lambda n: (len(self.cores[n].floats), n)), threads // self.width)
+        return sorted(whole, key=lambda n: (len(self.cores[n].floats), n))
+
+    def _seat_full_cores(self, index: int, threads: int, full: list[int]) -> int:
+        """Give a `prefer` item as many `full` cores as its threads fill, which are full no more; return how many
+        threads that seats.
+        """
+        many = threads // self.width
+        chosen = self._by_l3(full, many) if many else []
         for number in chosen:
             self._take(index, number, self.width)
+            full.remove(number)
         return self.width * len(chosen)
 
     def _seat_threads(self, index: int, threads: int) -> bool:
