@@ -152,14 +152,14 @@ def _own_cpus(host: Host, vm: Vm, planned: PlanVm, own: set[int], unnamed: froze
         if wrong:
             yield "pins", f"CPUs {format_cpuset(wrong)} are of no {spec.core_kind.value} core, as its core_kind wants"
     if spec.thread_policy.fills_cores:
-        yield from _filled_cores(host, spec, planned)
+        yield from _filled_cores(host, vm, planned)
 
 
-def _filled_cores(host: Host, spec: VmSpec, planned: PlanVm) -> Iterator[tuple[str, str]]:
+def _filled_cores(host: Host, vm: Vm, planned: PlanVm) -> Iterator[tuple[str, str]]:
     """The vCPUs of a cell fill cores that no other cell has, but for one core on each node that they are on."""
-    topology, policy = host.topology, spec.thread_policy.value
+    topology, policy = host.topology, vm.spec.thread_policy.value
     owner: dict[int, int] = {}
-    held = own_vcpus(spec, planned)
+    held = own_vcpus(vm, planned)
     for cell in planned.cells:
         own = {cpu for vcpu in cell.vcpus & held for cpu in planned.pins[vcpu]}
         partly: Counter[int] = Counter()

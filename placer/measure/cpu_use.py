@@ -47,7 +47,7 @@ def cpu_use(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> CpuUse:
     use = CpuUse(host=host, placed=placed)
     holders = use.holders
     for position, (vm, planned) in enumerate(placed):
-        own = dedicated_cpus(vm.spec, planned, wide=vm.pins_fixed)
+        own = dedicated_cpus(vm, planned, wide=vm.pins_fixed)
         use.own.append(own)
         for cpu in own:
             holders.setdefault(cpu, []).append(position)
@@ -73,13 +73,13 @@ def hosts_in_use(fleet: Fleet, plan: Plan) -> Iterator[tuple[Host, list[tuple[Vm
             yield host, placed[host.name]
 
 
-def dedicated_cpus(spec: VmSpec, planned: PlanVm, *, wide: bool = True) -> set[int]:
+def dedicated_cpus(vm: Vm, planned: PlanVm, *, wide: bool = True) -> set[int]:
     """Return the CPUs of the VM's dedicated vCPUs; not `wide`: only of those that are pinned to one alone, or in groups
     to the threads of cores.
     """
-    if spec.cpu_policy is CpuPolicy.SHARED:
+    if vm.spec.cpu_policy is CpuPolicy.SHARED:
         return set()
-    own = own_vcpus(spec, planned)
+    own = own_vcpus(vm, planned)
     pairs = NOBODY if wide else core_pairs(planned.pins)
     pins = ((vcpu, planned.pins[vcpu]) for vcpu in own)
     return set().union(*(pin for vcpu, pin in pins if wide or len(pin) == 1 or vcpu in pairs))
@@ -191,7 +191,7 @@ def shared_vcpus(use: CpuUse) -> dict[int, float]:
         if vm.spec.cpu_policy is CpuPolicy.DEDICATED and not planned.bound:
             continue
         sets: dict[frozenset[int], int] = {}
-        own = own_vcpus(vm.spec, planned)
+        own = own_vcpus(vm, planned)
         for vcpu, pin in planned.pins.items():
             if vm.spec.is_online(vcpu) and vcpu not in own:
                 sets[pin] = sets.get(pin, 0) + 1

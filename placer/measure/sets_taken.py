@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from placer.model.core_pairs import core_pairs
+from placer.model.core_pairs import core_pairs, one_each
 from placer.model.host import Host, NodeKind, Topology
 from placer.model.plan import PlanVm
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy, Vm, VmSpec
@@ -43,7 +43,7 @@ def taken_by(vm: Vm, host: Host, planned: PlanVm) -> Taken:
         out.memory[nodes, size] += kib
     node_of = topology.node_of_cpu
     first = next((number for number, cell in enumerate(planned.cells) if cell.vcpus), None)
-    held, pairs = own_vcpus(spec, planned), core_pairs(planned.pins)
+    held, pairs = own_vcpus(vm, planned), core_pairs(planned.pins)
     for number, cell in enumerate(planned.cells):
         own = sorted(cell.vcpus & held)
         floating = sorted(cell.vcpus - held)
@@ -160,17 +160,21 @@ def bound_memory(topology: Topology, planned: PlanVm, cell: int) -> Nodes:
     return bound.memory if bound is not None and bound.memory is not None else topology.memory_nodes
 
 
-def own_vcpus(spec: VmSpec, planned: PlanVm) -> frozenset[int]:
-    """Return the vCPUs that have a CPU of their own: dedicated, and of a VM that is not bound pinned to one alone, or
-    with others to the threads of a core.
+def own_vcpus(vm: Vm, planned: PlanVm) -> frozenset[int]:
+    """Return the vCPUs that have a CPU of their own: dedicated, and of a VM that is not bound pinned to one alone, now
+    as in the plan, or with others to the threads of a core. What floats gets none: where its host has one CPU for VMs
+    it floats over that.
     """
+    spec = vm.spec
     if spec.cpu_policy is CpuPolicy.SHARED:
         return frozenset()
     dedicated = frozenset(filter(spec.is_dedicated, planned.pins))
     if not planned.bound or not dedicated:
         return dedicated
     pairs = core_pairs(planned.pins)
-    return frozenset(vcpu for vcpu in dedicated if len(planned.pins[vcpu]) == 1 or vcpu in pairs)
+    now = one_each(vm.current.pins) if vm.current is not None else {}
+    alone = (vcpu for vcpu in dedicated if len(planned.pins[vcpu]) == len(now.get(vcpu, ())) == 1)
+    return frozenset(alone) | (pairs & dedicated)
 
 
 def _cpu_set(topology: Topology, planned: PlanVm, number: int, vcpus: list[int]) -> Nodes:

@@ -194,3 +194,13 @@ def test_one_cpu_to_float_over_is_nobodys_own(build: Any) -> None:
     fleet = build.fleet(hosts, vms, [Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})])
     plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
     assert plan.vm_by_name["v"].host == "b" and check(fleet, plan).ok and value(plan, "excess") == (0, 0)
+
+
+def test_a_vm_that_floats_over_a_host_of_one_cpu_has_none_of_its_own(build: Any) -> None:
+    """It shares the only CPU at the overcommit, though its pins name one CPU alone."""
+    hosts = [build.host("a", build.topology(1, 4)), build.host("b", build.topology(1, 1, threads=1), cpu_ratio=2)]
+    own = build.spec(1, 1, cpu_policy=CpuPolicy.DEDICATED)
+    vms = [build.vm(name, own, current=build.now(at, None)) for name, at in (("v", "a"), ("w", "b"))]
+    fleet = build.fleet(hosts, vms, [Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})])
+    plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
+    assert plan.vm_by_name["v"].host == "b" and check(fleet, plan).ok and value(plan, "excess") == (0, 0)

@@ -78,7 +78,7 @@ class PlanBuilder:
                         placed.append((own.placement, vm))
                         continue
                     spec = fleet.vms[vm].spec
-                    held |= with_idle(spec.thread_policy, dedicated_cpus(spec, one), host.topology)
+                    held |= with_idle(spec.thread_policy, dedicated_cpus(fleet.vms[vm], one), host.topology)
                     held |= emulator_cpus(spec, one)
                 else:
                     placed.append((place, vm))
