@@ -207,11 +207,11 @@ class Broken:
 
     def __str__(self) -> str:
         """Say so in a sentence."""
+        if not self.mended:
+            return f"rule {self.rule!r} is broken from wave {self.first} on, and still is after the last one"
         when = f"in wave {self.first}" if self.first == self.last else f"from wave {self.first} to wave {self.last}"
         if self.minutes is not None:
             when += f" ({self.minutes:.1f} minutes of copying)"
-        if not self.mended:
-            when += " and afterwards, since not all of the moves can be made"
         why = "every order of these moves breaks it" if self.by_any else "no order was found that keeps it"
         return f"rule {self.rule!r} is broken {when}: {why}"
 

@@ -180,7 +180,9 @@ class _Start:
         if watch is None or watch.always_kept(tasks) or (watch := watch.without_broken()) is None:
             return best
         broken = watch.broken_in(best.waves)
-        for seed in (None, *range(TRIED_AGAIN)) if broken and len(tasks) <= WATCHED_TASKS else ():
+        # What the moves leave broken no order mends.
+        mendable = any(rule.mended for rule in broken) and len(tasks) <= WATCHED_TASKS
+        for seed in (None, *range(TRIED_AGAIN)) if mendable else ():
             other = self.attempt(limits, seed, watch.again())
             found = watch.broken_in(other.waves)
             if (*_rank(other)[:2], len(found)) < (*_rank(best)[:2], len(broken)):

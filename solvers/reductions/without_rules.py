@@ -3,11 +3,12 @@
 Dropping a rule relaxes the problem, so the bounds found without it hold. VMs that only rules tell apart are one flavor
 then, and members are named to the places of that answer where that keeps every rule (`members`): it costs nothing, so
 the bounds are met. Where many kinds of hosts are left to choose among, groups find their domains in that answer
-(`by_gathering`), which knows no limits of hosts that have room to spare either (`loosened`). Where neither is so,
-groups are tied. Tying each group to domains beforehand restricts the problem, so what is found then keeps every rule.
-Groups are tied where the answer without rules or the first one has most of them, or else where most room is; the greedy
-engine tries several ties, and the best goes to the search. A bound of a later objective counts only where the answer is
-as good as the relaxed one in all earlier objectives: held at something worse, it might not be one. Groups are tied for
+(`by_gathering`), which knows no limits of hosts that have room to spare either (`loosened`); groups that share no
+domain are kept to zones for that (`zones`). Where neither is so, groups are tied. Tying each group to domains
+beforehand restricts the problem, so what is found then keeps every rule. Groups are tied where the answer without
+rules or the first one has most of them, or else where most room is; the greedy engine tries several ties, and the best
+goes to the search. A bound of a later objective counts only where the answer is as good as the relaxed one in all
+earlier objectives: held at something worse, it might not be one. Groups are tied for
 rules that spread VMs or hold them together; answers keep the other kinds as the first one does, or by chance: the
 referee looks at each.
 """
@@ -33,6 +34,7 @@ from solvers.reductions.names_on_hosts import named_on_hosts
 from solvers.reductions.telling import Telling
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
+from solvers.reductions.zones import zoned
 from solvers.result import Interrupt, Limits, ObjectiveResult, Result
 from solvers.starts.best_fit import hosts_used
 from solvers.starts.host_lists import keeps_apart
@@ -78,10 +80,11 @@ def solve_ruled(
         parts.append(with_ties(problem, soft=False))
     merged = Merged.of(plain)
     brief = _is_told_little(parts[0])
-    gathers = brief and merged is not None and can_gather(problem) and is_uneven(merged.problem)
-    if gathers:
+    gathering = (problem if can_gather(problem) else zoned(problem)) if brief and merged is not None else None
+    gathers = gathering is not None and merged is not None and can_gather(gathering) and is_uneven(merged.problem)
+    if gathering is not None and gathers:
         # Members are named to hosts afterwards anyway: then also those that few hosts may hold, or a host few of.
-        merged = Merged.of(loosened(plain, {flavor for rule in problem.rules for flavor in rule.members})) or merged
+        merged = Merged.of(loosened(plain, {flavor for rule in gathering.rules for flavor in rule.members})) or merged
     brief = brief and not gathers
     limits_of_hosts = None
     if merged is not None and keeps_apart(problem):
@@ -99,10 +102,10 @@ def solve_ruled(
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds, telling=telling)
     search.offer(first)
     search.offer(relaxed)
-    if gathers and not search.closed:
+    if gathering is not None and gathers and not search.closed:
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         left = Limits(time_limit_s=max(0.0, limits.time_limit_s - clock.seconds), rounds=rest)
-        work = ByGathering(problem=problem, seed=seed, clock=Clock(limits=left, interrupt=clock.interrupt))
+        work = ByGathering(problem=gathering, seed=seed, clock=Clock(limits=left, interrupt=clock.interrupt))
         found = work.answer(merged, counts)
         search.rounds += work.clock.rounds
         search.offer(found)

@@ -132,3 +132,19 @@ def test_failures_are_survived_at_every_step_or_the_waves_are_named(build: Any, 
         if schedule.broken:
             assert not order_exists(fleet, plan), seed
     assert looked >= 10
+
+
+def test_room_that_the_moves_themselves_take_is_told_so(build: Any) -> None:
+    """Two VMs come together on one of two hosts, and nobody could take both: broken from the first wave on."""
+    topology = build.topology(nodes=1, cpus=16, threads=1, memory_gib=8)
+    hosts = [build.host(name, topology) for name in ("a", "b", "c")]
+    spec = build.spec(1, 3, cpu_policy=CpuPolicy.SHARED)
+    vms = [build.vm(f"v{n}", spec, current=build.now("abc"[n // 2])) for n in range(3)]
+    rule = Rule(kind=RuleKind.RESERVE, scope="host", fail=1, name="n+1")
+    full = build.vm("full", build.spec(1, 7, cpu_policy=CpuPolicy.SHARED), current=None)
+    fleet = build.fleet(hosts, [*vms, full], [rule])
+    cpus = topology.node(0).cpus
+    placed = [build.placed(vm, [cpus], [0], vm.current.host) for vm in vms]
+    plan = build.plan(*placed, build.placed(full, [cpus], [0], "c", change=Change.NONE))
+    (told,) = schedule_moves(fleet, plan).broken
+    assert str(told) == "rule 'n+1' is broken from wave 1 on, and still is after the last one"
