@@ -3,7 +3,8 @@
 Dropping a rule relaxes the problem, so the bounds found without it hold. VMs that only rules tell apart are one flavor
 then, and members are named to the places of that answer where that keeps every rule (`members`): it costs nothing, so
 the bounds are met. Where many kinds of hosts are left to choose among, groups find their domains in that answer
-(`by_gathering`), which knows no limits of hosts that have room to spare either (`loosened`); groups that share no
+(`by_gathering`), which knows no limits of hosts that have room to spare either (`loosened`; first tried where all
+rules can be named, since it halves the flavors that are to be decided); groups that share no
 domain are kept to zones for that (`zones`). Where neither is so, groups are tied. Tying each group to domains
 beforehand restricts the problem, so what is found then keeps every rule. Groups are tied where the answer without
 rules or the first one has most of them, or else where most room is; the greedy engine tries several ties, and the best
@@ -97,9 +98,24 @@ def solve_ruled(
     first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     if first is not None and first.patterns:
         telling.values = evaluate(problem, first.patterns, first.unplaced)
+    loose = None if brief or gathers or apart or merged is None else _loose(plain, problem, merged)
+    sketch: _Search | None = None
+    if loose is not None:
+        # Fewer flavors are decided sooner, and whom they are is mostly free to choose.
+        counts = engine(loose.problem, first_limits, None, ())
+        sketch = _Search(problem=problem, relaxed=loose.back(counts), rounds=counts.rounds, telling=telling)
+        sketch.offer(first)
+        sketch.offer(named(problem, loose, counts, seed=seed, seconds=clock.left_s, interrupt=interrupt))
+        if sketch.closed:
+            return sketch.result()
+        rest = None if limits.rounds is None else max(0, limits.rounds - sketch.rounds)
+        first_limits = Limits(time_limit_s=share * max(0.0, limits.time_limit_s - clock.seconds), rounds=rest)
     counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
     relaxed = counts if merged is None else merged.back(counts)
     search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds, telling=telling)
+    if sketch is not None:
+        search.rounds, search.earlier = relaxed.rounds + sketch.rounds, sketch.relaxed
+        search.offer(sketch.best)
     search.offer(first)
     search.offer(relaxed)
     if gathering is not None and gathers and not search.closed:
@@ -173,6 +189,17 @@ def solve_ruled(
         search.earlier, search.relaxed = relaxed, replace(later, rounds=relaxed.rounds)
         search.offer(later)
     return search.result()
+
+
+def _loose(plain: Problem, problem: Problem, merged: Merged) -> Merged | None:
+    """Return the problem without rules and without limits of hosts that have room to spare, merged, where that halves
+    its flavors and members can be named afterwards; else None.
+    """
+    if not can_name(problem) or any(not one.is_empty or one.fixed_members for one in problem.classes):
+        return None
+    found = Merged.of(loosened(plain, {flavor for rule in problem.rules for flavor in rule.members}))
+    few = found is not None and 2 * len(found.problem.flavors) <= len(merged.problem.flavors)
+    return replace(found, source=plain) if found is not None and few else None
 
 
 def _is_told_little(problem: Problem) -> bool:

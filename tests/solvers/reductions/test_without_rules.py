@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from small_problems import small_problem
 
+from placer.model.goals import parse_goals
+from placer.planning.compile.compile import compile_fleet
+from placer.read.inventory.inventory import parse_fleet
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.problem import Problem
@@ -52,3 +56,30 @@ def test_answers_keep_the_rules_and_bounds_hold(seed: int) -> None:
         assert row.bound is None or best.value is None or row.bound <= best.value
         if row.value != best.value:
             break
+
+
+def test_limits_of_hosts_with_room_to_spare_are_left_to_the_names_first() -> None:
+    """Ten groups of alike VMs with one a host, and two that are held together, are decided as one flavor; where the
+    names then keep not all limits, as eleven, and what is found keeps every rule.
+    """
+    rules = "".join(f"  - {{anti_affinity: {{app: a{n}}}}}\n" for n in range(10))
+    rules += "".join(f"  - {{affinity: {{app: b{n}}}, scope: rack}}\n" for n in range(2))
+    node = "{id: 0, cpus: 0-7, memory: 64GiB}"
+    hosts = "".join(f"  - {{name: h{n}, labels: {{rack: r{n % 4}}}, nodes: [{node}]}}\n" for n in range(24))
+    vms = "".join(
+        f"  - {{name: {app}, count: 5, vcpus: 2, memory: 4GiB, labels: {{app: {app}}}}}\n"
+        for app in [*(f"a{n}" for n in range(10)), "b0", "b1"]
+    )
+    text = f"schema: placer.inventory/v1\nhosts:\n{hosts}vms:\n{vms}rules:\n{rules}"
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    problem = compile_fleet(fleet, parse_goals("placed,rules,hosts,remote", fleet)).problem
+    asked: list[int] = []
+
+    def counting(part: Problem, limits: Limits, start: Result | None, proven: Sequence[ObjectiveResult]) -> Result:
+        asked.append(len(part.flavors))
+        return exact(part, limits, start, proven)
+
+    found = solve_ruled(problem, counting, Limits(time_limit_s=60, rounds=60))
+    assert asked[:2] == [1, 11]
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert not any(found.unplaced)
