@@ -49,7 +49,8 @@ class VmDifference:
     `moves_memory` tells whether memory goes to another node or host, rather than only the CPUs that reach it; None
     where it is not known.
     `memory_modes` are the mode that its memory is bound in and another one that it is bound in from its next start on;
-    None where that is the same or not known. `memory_kib` is what the VM has, in the new state where it is in both.
+    None where that is the same or not known. `lost_cpuset` are the CPUs that it is confined to now where it floats over
+    all of the host that it comes to. `memory_kib` is what the VM has, in the new state where it is in both.
     """
 
     vm: str
@@ -64,6 +65,7 @@ class VmDifference:
     old_devices: tuple[str, ...] | None = None
     new_devices: tuple[str, ...] | None = None
     memory_modes: tuple[str, str] | None = None
+    lost_cpuset: frozenset[int] | None = None
     memory_kib: int
 
 
@@ -142,6 +144,7 @@ def compare_with_now(fleet: Fleet, plan: Plan) -> Comparison:
                 old_devices=None if now is None else now.devices,
                 new_devices=None if then is None else _devices(then),
                 memory_modes=modes,
+                lost_cpuset=changes.lost_cpusets.get(vm.name),
                 memory_kib=vm.spec.memory_kib,
             )
         )

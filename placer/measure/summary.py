@@ -12,11 +12,12 @@ from placer.measure.node_load import node_loads
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
+from placer.model.host import UNREACHABLE, Host, NodeKind
 from placer.model.plan import Plan
 from placer.model.units import mib_number
 
-_Slot = tuple[int, int, str, int]
-"""CPUs, KiB, host and node id."""
+_Slot = tuple[int, int, str, int, int]
+"""CPUs, KiB, host, the node of the CPUs and that of the memory."""
 
 
 def capacity_summary(values: PlanValues) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
 
     A CPU is used when it is held by a vCPU or an emulator thread of its own, or kept idle by a thread policy; shared
     vCPUs count by the overcommit ratio. Hosts that are to be emptied, or that have no KVM, have no slot: nobody comes
-    there.
+    there. A node without memory of its own has what the node that it reaches with the most has left: ``memory_node``.
     """
     hosts = values.fleet.hosts
     taken = {planned.host for planned in values.plan.vms}
@@ -45,7 +46,7 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
         names = [host.name for host, _ in ((group.host, ()), *group.others)]
         takes = [name for name in names if group.host.kvm and name not in values.fleet.drained]
         if slot is not None and takes and (largest is None or slot[:2] > largest[:2]):
-            largest = (*slot[:2], takes[0], slot[3])
+            largest = (*slot[:2], takes[0], *slot[3:])
     free = totals["cpus"] - totals["cpus_reserved"] - totals["cpus_used"]
     return {
         "cpus": {
@@ -60,17 +61,23 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
             "reserved": mib_number(totals["memory_reserved"]),
             "free": mib_number(totals["memory"] - totals["memory_used"] - totals["memory_reserved"]),
         },
-        "largest_free_slot": None
-        if largest is None
-        else {"cpus": largest[0], "memory_mib": mib_number(largest[1]), "host": largest[2], "node": largest[3]},
+        "largest_free_slot": None if largest is None else _slot_data(largest),
     }
+
+
+def _slot_data(slot: _Slot) -> dict[str, Any]:
+    cpus, kib, host, node, memory_node = slot
+    found = {"cpus": cpus, "memory_mib": mib_number(kib), "host": host, "node": node}
+    return found if node == memory_node else {**found, "memory_node": memory_node}
 
 
 def _of_host(group: HostGroup, use: CpuUse) -> tuple[Counter[str], _Slot | None]:
     """Return what one host of a group has, uses and reserves (CPUs, KiB), and its largest free slot."""
     figures: Counter[str] = Counter()
     largest: _Slot | None = None
-    for load in node_loads(group.host, group.placed, use):
+    loads = node_loads(group.host, group.placed, use)
+    left = {load.node: load.memory_kib - load.kept_kib - load.taken_kib for load in loads if load.memory_kib}
+    for load in loads:
         figures.update(
             cpus=load.cpus,
             cpus_reserved=load.cpus - load.usable,
@@ -79,11 +86,21 @@ def _of_host(group: HostGroup, use: CpuUse) -> tuple[Counter[str], _Slot | None]
             memory_reserved=load.kept_kib,
             memory_used=load.taken_kib,
         )
-        left_kib = load.memory_kib - load.kept_kib - load.taken_kib
-        slot = (load.usable - load.busy, left_kib, group.host.name, load.node)
+        near = [load.node] if load.memory_kib else _lending(group.host, load.node)
+        memory_node = max((node for node in near if node in left), key=lambda node: left[node], default=None)
+        if memory_node is None:
+            continue
+        slot = (load.usable - load.busy, left[memory_node], group.host.name, load.node, memory_node)
         if slot[0] > 0 and slot[1] > 0 and (largest is None or slot[:2] > largest[:2]):
             largest = slot
     return figures, largest
+
+
+def _lending(host: Host, node: int) -> list[int]:
+    """Return the nodes whose memory a node without any reaches, those of CPUs alone."""
+    ids = host.topology.node_ids
+    row = dict(zip(ids, host.topology.distances[ids.index(node)], strict=True))
+    return [other.id for other in host.topology.nodes if other.kind is NodeKind.NORMAL and row[other.id] < UNREACHABLE]
 
 
 def mended(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:

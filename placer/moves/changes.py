@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from placer.measure.as_now import AsNow
+from placer.measure.lost_cpuset import lost_cpuset
 from placer.measure.measure import ScoreCache
 from placer.measure.memory_mode import memory_modes_of
 from placer.measure.moved import Move, is_present, is_repinned
@@ -69,12 +70,14 @@ class Changes:
 
     Of those that `follow` only the cpusets change: they leave CPUs that others are given. `memory_modes` are the VMs,
     whether they stay or not, whose memory is bound in another mode from their next start on: old mode and new.
+    `lost_cpusets` are the CPUs that VMs are confined to now which float over all of the host that they come to.
     """
 
     vms: tuple[VmChange, ...]
     stay: int
     follow: int = 0
     memory_modes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    lost_cpusets: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """Show the changes in a notebook."""
@@ -134,10 +137,13 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     cache, nodes, standing = ScoreCache(), _Nodes(fleet), AsNow()
     found, stay, follow = [], 0, 0
     modes: dict[str, tuple[str, str]] = {}
+    lost: dict[str, frozenset[int]] = {}
     for planned in plan.vms:
         vm = fleet.vm_by_name[planned.name]
         if (mode := memory_modes_of(vm, planned, fleet)) is not None:
             modes[vm.name] = mode
+        if (cpus := lost_cpuset(vm, planned, fleet)) is not None:
+            lost[vm.name] = cpus
         if planned.change is Change.NONE and vm.current is not None:
             stay += 1
         elif planned.change is Change.FOLLOW:
@@ -145,7 +151,7 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
         else:
             found.append(_change(fleet, vm, planned, cache, nodes, standing))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
-    return Changes(vms=tuple(found), stay=stay, follow=follow, memory_modes=modes)
+    return Changes(vms=tuple(found), stay=stay, follow=follow, memory_modes=modes, lost_cpusets=lost)
 
 
 def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes, standing: AsNow) -> VmChange:

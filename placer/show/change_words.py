@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from placer.measure.memory_mode import UNBOUND
 from placer.model.cpuset import format_cpuset
@@ -92,6 +92,16 @@ def mode_sentences(changes: Changes) -> Iterator[str]:
             yield f"The memory of {of} is bound to nodes now ({old}), and to none where it comes."
         else:
             yield f"The memory of {of} is bound in mode {new}, not {old}, from the next start on."
+    yield from cpuset_sentences(changes.lost_cpusets)
+
+
+def cpuset_sentences(lost: Mapping[str, frozenset[int]]) -> Iterator[str]:
+    """Yield which VMs are confined to some CPUs now and float over all of the host that they come to."""
+    if lost:
+        one = len(lost) == 1
+        names = [f"{visible(name)} to {format_cpuset(cpus)}" for name, cpus in lost.items()]
+        there = "floats over all where it comes" if one else "float over all where they come"
+        yield f"{count(len(lost), 'VM')} {'is' if one else 'are'} confined ({listed(names, _NAMED)}), and {there}."
 
 
 def downtime_sentence(changes: Changes) -> str:

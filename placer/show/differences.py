@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from placer.explain.diff import Comparison, Difference, VmDifference
 from placer.model.cpuset import format_cpuset
 from placer.model.units import count
+from placer.show.change_words import cpuset_sentences
 from placer.show.rows import draw_rows, say
 from placer.show.words import amount, listed, no_formula, visible
 
@@ -94,6 +95,7 @@ def difference_sentences(compared: Comparison) -> Iterator[str]:
     ]
     if named:
         yield f"Memory mode from the next start on, or where they come: {listed(named, _HOSTS_NAMED)}."
+    yield from cpuset_sentences({vm.vm: vm.lost_cpuset for vm in compared.vms if vm.lost_cpuset is not None})
 
 
 def difference_csv(compared: Comparison) -> str:
@@ -101,13 +103,14 @@ def difference_csv(compared: Comparison) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     columns = ("vm", "uuid", "was", "difference", "old_host", "old_nodes", "new_host", "new_nodes")
-    writer.writerow((*columns, "old_devices", "new_devices", "old_memory_mode", "new_memory_mode"))
+    writer.writerow((*columns, "old_devices", "new_devices", "old_memory_mode", "new_memory_mode", "lost_cpuset"))
     for vm in compared.vms:
         if vm.difference is not Difference.STAYS:
             old, new = (None if nodes is None else format_cpuset(nodes) for nodes in (vm.old_nodes, vm.new_nodes))
             has = [None if names is None else " ".join(sorted(names)) for names in (vm.old_devices, vm.new_devices)]
             row = (vm.vm, vm.uuid, vm.was, vm.difference.value, vm.old_host, old, vm.new_host, new, *has)
             row += vm.memory_modes or (None, None)
+            row += (None if vm.lost_cpuset is None else format_cpuset(vm.lost_cpuset),)
             writer.writerow([no_formula(cell) for cell in row])
     return out.getvalue()
 

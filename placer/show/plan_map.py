@@ -46,7 +46,8 @@ class MappedNode:
     `crossed` are CPUs of the node over which VMs float that stand on another node.
     `breaks` are the places of cores that begin another L3 domain than the core before them. `idle` are CPUs that a
     thread policy keeps empty, `socket` the number of the package around the node, `free_kib` of `room_kib` is what VMs
-    may still take of its ordinary memory; None where not known.
+    may still take of its ordinary memory, None where not known, and `pools` the same of its huge pages: (page size in
+    KiB, pages free, pages in all).
     """
 
     id: int
@@ -59,6 +60,7 @@ class MappedNode:
     socket: int | None = None
     room_kib: int | None = None
     free_kib: int | None = None
+    pools: tuple[tuple[int, int, int], ...] = ()
     crossed: frozenset[int] = frozenset()
 
     @property

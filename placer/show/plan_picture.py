@@ -19,7 +19,7 @@ from placer.model.units import count
 from placer.show.plan_map import FREE, IDLE, RESERVED, SHARED, MappedCell, MappedNode, in_place, map_host
 from placer.show.plan_summary import draw_summary
 from placer.show.rows import MOST, draw_rows, say
-from placer.show.words import CHANGE_WORDS, amount, visible
+from placer.show.words import CHANGE_WORDS, amount, page, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,17 +153,25 @@ def _nodes(fleet: Fleet | None, name: str, vms: Sequence[PlanVm]) -> tuple[Mappe
         return nodes
     use = cpu_use(host, [(fleet.vm_by_name[vm.name], vm) for vm in ordered])
     idle = frozenset(use.idle.keys() - use.holders.keys())
-    room = memory_room(host)
+    told = any(node.memory_kib for node in host.topology.nodes)
+    room = memory_room(host) if told else {}
     free = dict(room)
     for vm, planned in use.placed:
         for pool, kib in memory_taken(vm.spec, host.topology, planned):
-            free[pool] = free.get(pool, 0) - kib
+            if told:
+                free[pool] = free.get(pool, 0) - kib
     return tuple(
         replace(
             node,
             idle=idle & host.topology.node(node.id).cpus,
+            memory_kib=node.memory_kib if told else None,
             room_kib=room.get((node.id, None)),
             free_kib=free.get((node.id, None)),
+            pools=tuple(
+                (size, left // size, room.get((node.id, size), 0) // size)
+                for (at, size), left in sorted(free.items(), key=str)
+                if at == node.id and size is not None and (left or room.get((at, size)))
+            ),
         )
         for node in nodes
     )
@@ -180,6 +188,9 @@ def _draw_node(node: MappedNode, console: Console, most: int | None) -> None:
         words += [f"{len(node.idle)} kept idle"] if node.idle else []
     if node.free_kib is not None and node.room_kib is not None:
         memory = f"{amount(max(0, node.free_kib))} of {amount(node.room_kib)} free"
+        if node.free_kib < 0:
+            memory = f"{amount(-node.free_kib)} more than its {amount(node.room_kib)}"
+        memory = "; ".join([memory, *(_pool_words(*pool) for pool in node.pools)])
     else:
         total = "" if node.memory_kib is None else f" of {amount(node.memory_kib)}"
         memory = f"{amount(node.taken_kib)}{total} taken"
@@ -187,6 +198,12 @@ def _draw_node(node: MappedNode, console: Console, most: int | None) -> None:
     if node.cores:
         _draw_indented(_coloured(node), 4, console)
     _draw_cells([cell for cell in node.cells if not cell.across], console, most)
+
+
+def _pool_words(size: int, free: int, room: int) -> str:
+    if free < 0:
+        return f"{-free:,} more than its {room:,} pages of {page(size)}"
+    return f"{free:,} of {room:,} pages of {page(size)} free"
 
 
 def _draw_cells(cells: Sequence[MappedCell], console: Console, most: int | None) -> None:

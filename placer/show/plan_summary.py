@@ -241,17 +241,22 @@ def _draw_capacity(summary: Any, console: Console) -> None:
         row = summary.get(key)
         if isinstance(row, dict):
             figures = [row.get(part) for part in ("used", "reserved", "free", "total")]
+            if key == "memory_mib" and figures[-1] == 0:
+                figures[2:] = [None, None]  # no host tells how much it has
             table.add_row(name, *(_mib(each) if key == "memory_mib" else _number(each) for each in figures))
     if table.row_count:
         console.print(table)
     slot = summary.get("largest_free_slot", "unknown")
     if isinstance(slot, dict):
         where = visible(f"{slot.get('host')} node {slot.get('node')}")
-        console.print(
-            f"largest free slot: {counted(slot.get('cpus'), 'CPU')} and {_mib(slot.get('memory_mib'))} on {where}"
-        )
+        cpus, size = counted(slot.get("cpus"), "CPU"), _mib(slot.get("memory_mib"))
+        far = slot.get("memory_node")
+        said = f"{cpus} and {size} on {where}" if far is None else f"{cpus} on {where} and {size} on node {far}"
+        console.print(f"largest free slot: {said}", markup=False)
     elif slot is None:
-        console.print("largest free slot: none")
+        memory = summary.get("memory_mib")
+        untold = isinstance(memory, dict) and memory.get("total") == 0
+        console.print(f"largest free slot: {'unknown, no host tells its memory' if untold else 'none'}")
 
 
 def _draw_failure(worst: Any, console: Console) -> None:
@@ -277,7 +282,9 @@ def _draw_failure(worst: Any, console: Console) -> None:
 
 
 def _mib(value: Any) -> str:
-    return amount(round(value * 1024)) if isinstance(value, (int, float)) and value >= 0 else "unknown"
+    if not isinstance(value, (int, float)):
+        return "unknown"
+    return amount(round(value * 1024)) if value >= 0 else f"-{amount(round(-value * 1024))}"
 
 
 def _number(value: Any) -> str:

@@ -141,7 +141,7 @@ def test_other_devices_are_a_difference(build: Any) -> None:
     ]
     compared = compare_plans(fleet, *plans)
     assert elsewhere_rows(compared) == [("v", "other devices", "a node 0 0000:41:00.0", "a node 0 0000:42:00.0", "-")]
-    assert difference_csv(compared).splitlines()[1].endswith(",a,0,a,0,0000:41:00.0,0000:42:00.0,,")
+    assert difference_csv(compared).splitlines()[1].endswith(",a,0,a,0,0000:41:00.0,0000:42:00.0,,,")
     assert "1 VM elsewhere: 1 other devices." in list(difference_sentences(compared))
     assert compare_plans(fleet, plans[0], plans[0]).same
     assert compare_states(fleet, plans[0], fleet, plans[1]).vms[0].difference is Difference.DEVICES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from placer.measure.score import PlanValues
@@ -80,3 +81,15 @@ def test_no_slot_is_told_where_nobody_comes(build: Any) -> None:
     fleet = build.fleet(hosts, [], [drain])
     slot = summary_of(build, fleet)["largest_free_slot"]
     assert (slot["host"], slot["cpus"]) == ("c", 4)
+
+
+def test_a_node_without_memory_has_the_slot_of_one_that_lends(build: Any) -> None:
+    """Where only CPUs of a node without memory are free, a VM has its memory from another one."""
+    topology = build.topology(nodes=2, cpus=8)
+    nodes = (replace(topology.nodes[0], memory_kib=0), topology.nodes[1])
+    host = build.host(topology=replace(topology, nodes=nodes))
+    own = sorted(nodes[1].cpus)
+    vm = build.vm(spec=build.spec(len(own), 1))
+    slot = summary_of(build, build.fleet([host], [vm]), build.placed(vm, own, [1]))["largest_free_slot"]
+    assert (slot["cpus"], slot["node"], slot["memory_node"]) == (len(nodes[0].cpus), 0, 1)
+    assert 0 < slot["memory_mib"] < nodes[1].memory_kib / 1024

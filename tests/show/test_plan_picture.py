@@ -193,3 +193,28 @@ def test_of_many_that_float_the_largest_are_listed(small_plan: Plan, small_host:
     assert "and 2 more that float, with 2 vCPUs: --all" in text
     assert text.count("floats over") == 10
     assert drawn(lambda console: draw_plan(plan, fleet, "kvm-a", console, most=None)).count("floats over") == 12
+
+
+def test_pools_and_memory_that_is_not_told(small_plan: Plan, drawn: Draw) -> None:
+    """A node draws its page pools beside its ordinary memory, what is too much, and no memory that is not told."""
+    cells = (Cell(vcpus=frozenset({0}), memory_kib=1 << 20),)
+    spec = VmSpec(vcpus=1, memory_kib=1 << 20, cell_mode=CellMode.NONE, cells=cells, page_kib=2048)
+    cell = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1 << 20, mode="strict", nodes={0: 1 << 20})
+    plan = replace(
+        small_plan,
+        vms=(PlanVm(name="v", host="h", cells=(cell,), pins={0: frozenset({0})}),),
+        summary={"memory_mib": {"used": 1024, "reserved": 0, "free": -1024, "total": 0}, "largest_free_slot": None},
+    )
+
+    def text(memory_kib: int, pages: dict[int, int]) -> str:
+        node = Node(id=0, cpus=frozenset(range(2)), memory_kib=memory_kib, pages=pages)
+        topology = Topology(nodes=(node,), distances=((10.0,),), cores=(frozenset({0}), frozenset({1})))
+        fleet = Fleet(hosts=(Host(name="h", topology=topology),), vms=(Vm(name="v", spec=spec),))
+        return " ".join(drawn(lambda console: draw_plan(plan, fleet, "h", console)).split())
+
+    assert "512 of 1,024 pages of 2 MiB free" in text(8 << 20, {2048: 1024})
+    assert "512 more than its 0 pages of 2 MiB" in text(8 << 20, {})
+    untold = text(0, {})
+    assert "GiB taken" in untold and "0 KiB free" not in untold
+    summary = drawn(lambda console: draw_summary(plan, console))
+    assert "largest free slot: unknown, no host tells its memory" in summary and "unknown  unknown" in summary

@@ -13,6 +13,7 @@ from placer.cli.inputs import STDIN
 from placer.cli.plans.states import read_state
 from placer.cli.terminal import Terminal
 from placer.errors import DifferenceError, InputError
+from placer.model.cpuset import format_cpuset
 from placer.model.units import count
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def diff(
                     "difference": vm.difference.value,
                     "moves_memory": vm.moves_memory,
                     "memory_modes": None if vm.memory_modes is None else list(vm.memory_modes),
+                    "lost_cpuset": None if vm.lost_cpuset is None else format_cpuset(vm.lost_cpuset),
                     "old": _side(vm.old_host, vm.old_nodes, vm.old_devices),
                     "new": _side(vm.new_host, vm.new_nodes, vm.new_devices),
                 }

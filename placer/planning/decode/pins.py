@@ -16,6 +16,7 @@ from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, joint_slots, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
+from placer.planning.decode.cores_before import cores_before
 from placer.planning.decode.pins_now import (
     as_of,
     cpus_of_all,
@@ -27,6 +28,7 @@ from placer.planning.decode.pins_now import (
     stays_on,
 )
 from placer.planning.decode.to_float import Floats, lack, most_left, needed
+from solvers.pins.apart import pins_apart
 from solvers.pins.construct import pin_node
 from solvers.pins.cores import Core, Item, L3Rule, PinResult
 
@@ -96,10 +98,12 @@ class Pinner:
         ids = self.compiled.fleet.hosts[host].topology.node_ids
         stays = [stays_on(vm, placement, ids) for vm, (placement, _) in zip(vms, placed, strict=True)]
         broken = self._broken_by(name, {rule for rules in tied for rule in rules})
+        cores = tuple(cores_before(self.compiled.fleet, number, name, place) for place, number in placed)
         key = (
             id(capacity),
             held,
             floats,
+            cores,
             tuple(sorted(broken.items(), key=str)),
             tuple(
                 (need[0], placement, pins, rules, stay)
@@ -109,7 +113,7 @@ class Pinner:
         if key not in self._answers:
             placements = [placement for placement, _ in placed]
             needed = [need[1] for need in needs]
-            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held, floats)
+            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held, floats, cores)
             self._answers[key] = self._pin(work)
         return self._answers[key]
 
@@ -208,6 +212,9 @@ class Pinner:
             message = f"{where}: the counts fit the CPU rows but cannot be pinned"
             cure = "report this with the fleet file"
             raise RefusedPlanError((Fault(message=message, cure=cure, host=work.name),))
+        if not rules:
+            wide = {n: work.cores[number][slot] for n, (number, slot) in enumerate(owners) if work.cores[number]}
+            answer = pins_apart(cores, items, answer, wide)
         if not hold:
             members = {
                 number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
@@ -219,9 +226,8 @@ class Pinner:
                 work.give(number, slot, pinned.cpus)
             if pinned.extra:
                 work.extra[number] = frozenset(pinned.extra)
-        newly = work.newly[node] = {
-            cpu for cpu in answer.held if not any(cpu in (item.current or ()) for item in items)
-        }
+        kept = frozenset().union(*(item.current or () for item in items))
+        newly = work.newly[node] = set(answer.held - kept)
         for item, pinned in zip(items, answer.items, strict=True):
             if item.current != pinned.cpus:
                 newly.update(pinned.cpus)
@@ -342,8 +348,9 @@ class _HostWork:
     """One host being pinned: its VMs with their needs and placements, and what each has so far.
 
     `stays` tells the parts that are on their nodes now, a VM each, whatever becomes of its other parts; `held` are CPUs
-    of VMs that are not bound to one node a cell, `floats` what of those floats; `shared` are the shared vCPUs of each
-    node that was pinned, `left` the CPUs of each node that may still be floated over.
+    of VMs that are not bound to one node a cell, `floats` what of those floats; `cores` are those that each part
+    had where its VM comes from, empty where there are none; `shared` are the shared vCPUs of each node that was
+    pinned, `left` the CPUs of each node that may still be floated over.
     """
 
     host: int
@@ -357,6 +364,7 @@ class _HostWork:
     stays: Sequence[tuple[bool, ...]]
     held: frozenset[int]
     floats: Floats
+    cores: Sequence[tuple[int, ...]]
     cpus: list[list[tuple[int, ...]]] = field(init=False)
     floating: list[list[frozenset[int]]] = field(init=False)
     extra: list[frozenset[int] | None] = field(init=False)
