@@ -163,6 +163,8 @@ def threads_that_are_none(guest: Guest) -> Iterator[Said]:
     if guest.host is None or threads < 2:
         return
     topology = guest.host.topology
+    if not topology.threads_told:
+        return
     if all(len(core) == 1 for core in topology.cores):
         yield f"the guest sees {threads} threads a core, the host has one", "threads='1'"
         return

@@ -18,6 +18,8 @@ LOCAL = 10.0
 """The SLIT figure of a node's own memory."""
 UNREACHABLE = 255.0
 """The SLIT figure that says one node cannot reach the other's memory."""
+THREADS_UNTOLD = "threads per core are not told"
+"""How the assumption begins that takes CPUs for cores because no source tells siblings."""
 
 
 class NodeKind(StrEnum):
@@ -117,6 +119,12 @@ class Topology:
     efficiency: frozenset[int] = frozenset()
     bandwidth_mib_s: tuple[tuple[float | None, ...], ...] | None = None
     assumptions: tuple[str, ...] = ()
+
+    @property
+    def threads_told(self) -> bool:
+        """Tell whether the source names the threads of all cores; else every CPU, or every other one, is one core."""
+        return not any(said.startswith(THREADS_UNTOLD) for said in self.assumptions)
+
     source: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class MappedCell:
     memory_kib: int
     floats: bool
     across: frozenset[int] = frozenset()
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,7 @@ def map_host(vms: Sequence[PlanVm], host: Host | None) -> tuple[MappedNode, ...]
                             memory_kib=0 if floats and some != frozenset(vcpus) else cell.nodes.get(node, 0),
                             floats=floats,
                             across=across if len(across) > 1 else frozenset(),
+                            node=node,
                         )
                     )
     if host is None:

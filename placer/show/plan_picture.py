@@ -263,6 +263,7 @@ def _cell_words(cell: MappedCell) -> tuple[str, str, str, str]:
         memory = amount(cell.cell.memory_kib)
     else:
         memory = amount(cell.memory_kib) if cell.memory_kib else "" if cell.floats else "elsewhere"
+        memory += f" on node {cell.node}" if cell.across and memory else ""
     return visible(cell.vm.name) + many, vcpus, memory, cpus + change
 
 

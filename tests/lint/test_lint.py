@@ -13,7 +13,7 @@ import pytest
 from placer.emit.domain.files import source_xml
 from placer.lint.lint import RULE_NAMES, lint
 from placer.model.fleet import Fleet
-from placer.model.host import HostSettings
+from placer.model.host import THREADS_UNTOLD, HostSettings
 from placer.model.vm import Cell, CpuPolicy, DeviceRequest, ThreadPolicy
 from placer.read.inventory.inventory import read_fleet
 
@@ -179,6 +179,8 @@ def test_guest_threads_on_a_host_without_any(build: Build, tmp_path: Path) -> No
     bare = replace(fleet.hosts[0], topology=build.topology(threads=1))
     said = [remark.message for remark in lint(replace(fleet, hosts=(bare,)), source_xml)]
     assert "the guest sees 2 threads a core, the host has one" in said
+    untold = replace(bare, topology=replace(bare.topology, assumptions=(f"{THREADS_UNTOLD}: every CPU counts",)))
+    assert not any("threads a core" in one.message for one in lint(replace(fleet, hosts=(untold,)), source_xml))
     alone = replace(fleet.vms[0], spec=replace(fleet.vms[0].spec, thread_policy=ThreadPolicy.ISOLATE))
     said = [remark.message for remark in lint(replace(fleet, vms=(alone,)), source_xml)]
     assert any("leaves the siblings idle" in message for message in said)

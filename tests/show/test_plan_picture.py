@@ -14,7 +14,7 @@ from placer.errors import InputError
 from placer.model.fleet import Fleet
 from placer.model.host import Host, Node, Topology
 from placer.model.plan import Plan, PlanCell, PlanVm
-from placer.model.vm import Cell, CellMode, ThreadPolicy, Vm, VmSpec
+from placer.model.vm import Bound, Cell, CellMode, CpuPolicy, ThreadPolicy, Vm, VmSpec
 from placer.show.plan_map import map_host
 from placer.show.plan_picture import draw_plan, plan_host_data
 from placer.show.plan_sentences import sentences
@@ -218,3 +218,21 @@ def test_pools_and_memory_that_is_not_told(small_plan: Plan, drawn: Draw) -> Non
     assert "GiB taken" in untold and "0 KiB free" not in untold
     summary = drawn(lambda console: draw_summary(plan, console))
     assert "largest free slot: unknown, no host tells its memory" in summary and "unknown  unknown" in summary
+
+
+def test_bound_memory_of_a_cell_that_runs_on_several_nodes(small_plan: Plan, drawn: Draw) -> None:
+    """The line of a VM over two nodes says on which of them its memory is."""
+    node = {n: frozenset(range(n * 2, n * 2 + 2)) for n in range(2)}
+    topology = Topology(
+        nodes=tuple(Node(id=n, cpus=node[n], memory_kib=8 << 20) for n in range(2)),
+        distances=((10.0, 21.0), (21.0, 10.0)),
+        cores=tuple(frozenset({cpu}) for cpu in range(4)),
+    )
+    cells = (Cell(vcpus=frozenset({0}), memory_kib=1 << 20),)
+    spec = VmSpec(vcpus=1, memory_kib=1 << 20, cell_mode=CellMode.NONE, cells=cells, cpu_policy=CpuPolicy.SHARED)
+    cell = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1 << 20, mode="strict", nodes={0: 1 << 20})
+    bound = (Bound(memory=frozenset({0})),)
+    planned = PlanVm(name="v", host="h", cells=(cell,), pins={0: frozenset(range(4))}, bound=bound)
+    fleet = Fleet(hosts=(Host(name="h", topology=topology),), vms=(Vm(name="v", spec=spec),))
+    text = drawn(lambda console: draw_plan(replace(small_plan, vms=(planned,)), fleet, "h", console))
+    assert "v  vCPUs 0  1 GiB on node 0  floats over 0-3" in text

@@ -58,6 +58,8 @@ def read_domain(data: bytes, source: str, *, unpinned: CpuPolicy = CpuPolicy.DED
     memory = read_memory(scan, vcpus)
     page_kib, cells = read_pages(scan, memory)
     numatune = read_numatune(scan, memory.cell_ids)
+    if not memory.total_kib:
+        scan.fault(scan.root, "the guest has no memory", field="<memory>")
     pins = read_pins(scan, vcpus, iothreads)
     movable, why = read_movable(scan)
     note_addresses(scan)

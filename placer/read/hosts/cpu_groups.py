@@ -103,8 +103,13 @@ def slower(capacity: Mapping[int, float]) -> set[int]:
 
 
 def likely_slower(cores: Iterable[frozenset[int]], offline: AbstractSet[int]) -> frozenset[int]:
-    """Return the CPUs of cores of one thread beside cores of several, where no sibling is offline: efficiency cores."""
+    """Return the CPUs of cores of one thread beside cores of several, where no sibling is offline: efficiency cores.
+
+    Sources that leave out CPUs that are offline leave a gap in the numbers of the others.
+    """
     groups = list(cores)
-    if offline or all(len(core) == 1 for core in groups):
+    cpus = frozenset().union(*groups)
+    gaps = bool(cpus) and len(cpus) <= max(cpus) - min(cpus)
+    if offline or gaps or all(len(core) == 1 for core in groups):
         return frozenset()
     return frozenset().union(*(core for core in groups if len(core) == 1))

@@ -50,6 +50,9 @@ def read_cpuinfo(lines: list[str]) -> CpuInfo:
             current = int(text) if re.fullmatch(r"\d{1,9}", text) else None
             if current is not None:
                 info.processors.add(current)
+        elif key == "cpu number":
+            # s390 lists its processors first, then what each has.
+            current = int(value) if re.fullmatch(r"\d{1,9}", value) else None
         elif key in ("physical id", "core id", "package", "core") and current is not None:
             ids.setdefault(current, {})[key] = value
         elif key in _MODEL_KEYS and info.model is None and value:

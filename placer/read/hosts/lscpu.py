@@ -153,7 +153,10 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
     l3: dict[int, object] = {}
     clocks: dict[int, float] = {}
     nodes: dict[int, int | None] = {}
-    for line_number, row in rows:
+    # Of CPUs that are offline lscpu -a -p tells the number alone; where all rows are so, they tell nothing else.
+    silent = [not any(_told(row, column) for column in row if column != "cpu") for _, row in rows]
+    told = not all(silent)
+    for (line_number, row), bare in zip(rows, silent, strict=True):
         if not _told(row, "cpu"):
             # Some architectures get rows without a single value.
             continue
@@ -170,7 +173,7 @@ def _build(rows: list[tuple[int | None, dict[str, str]]], source: str) -> Topolo
                 cure="run it in English: LC_ALL=C lscpu -a -e",
             )
         nodes[cpu] = _id(row, "node", source, line_number)
-        if online in _NO:
+        if online in _NO or (bare and told):
             raw.offline.add(cpu)
             continue
         raw.online.add(cpu)

@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from placer.errors import Fault, InputError
 from placer.model.cpuset import MAX_CPU, format_cpuset
-from placer.model.host import LOCAL, UNREACHABLE, Device, Node, NodeKind, Topology
+from placer.model.host import LOCAL, THREADS_UNTOLD, UNREACHABLE, Device, Node, NodeKind, Topology
 from placer.model.units import format_kib
 from placer.read.hosts.cpu_groups import distinct, likely_slower, overlap
 from placer.read.hosts.gpu_memory import device_nodes
@@ -189,7 +189,7 @@ def _cores(raw: RawHost, assumptions: list[str]) -> tuple[frozenset[int], ...]:
     alone = raw.online - set().union(*cores)
     if alone:
         which = "every CPU counts" if len(alone) == len(raw.online) else f"CPUs {format_cpuset(alone)} count each"
-        assumptions.append(f"threads per core are not told: {which} as a core")
+        assumptions.append(f"{THREADS_UNTOLD}: {which} as a core")
         cores = distinct([*cores, *(frozenset({cpu}) for cpu in alone)], raw.online)
     return cores
 

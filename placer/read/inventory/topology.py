@@ -10,7 +10,7 @@ from pathlib import Path
 
 from placer.errors import InputError, PlacerError
 from placer.model.cpuset import format_cpuset
-from placer.model.host import LOCAL, UNREACHABLE, Topology
+from placer.model.host import LOCAL, THREADS_UNTOLD, UNREACHABLE, Topology
 from placer.model.units import format_kib
 from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import NARROW_ARE_SLOW, build
@@ -48,7 +48,6 @@ TOPOLOGY_KEYS = (
 )
 """The keys of a host entry that make its topology: entries that agree in them share one object."""
 _INLINE_ONLY = ("dies", "clusters", "offline", "page_size", "arch", "model", "source", "assumptions", "bandwidth_mib_s")
-_ASSUMED_OF_CORES = "threads per core are not told"
 _ASSUMED_OF_PACKAGES = "packages are not told"
 
 
@@ -147,7 +146,7 @@ class TopologyBuilder:
             listed = frozenset().union(*cores)
             topology = replace(topology, cores=_sorted([*cores, *(frozenset({cpu}) for cpu in topology.cpus - listed)]))
             assumptions = [
-                said for said in assumptions if not said.startswith(_ASSUMED_OF_CORES) and said != NARROW_ARE_SLOW
+                said for said in assumptions if not said.startswith(THREADS_UNTOLD) and said != NARROW_ARE_SLOW
             ]
             if not topology.efficiency and (slow := likely_slower(topology.cores, topology.offline)):
                 topology = replace(topology, efficiency=slow)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from placer.errors import PlacerError
-from placer.model.host import LOCAL, Device, Host, HostSettings, Node, NodeKind, Reserve, Topology
+from placer.model.host import LOCAL, THREADS_UNTOLD, Device, Host, HostSettings, Node, NodeKind, Reserve, Topology
 from placer.read.hosts.cpu_groups import likely_slower, siblings_by_rule
 from placer.read.hosts.normal_form import REMOTE_DEFAULT
 from placer.read.inventory import yaml_form as y
@@ -14,7 +14,7 @@ from placer.read.inventory import yaml_form as y
 Entry = dict[str, str | list[str]]
 """An entry as written: key to the text after it, or to the items of a list that stands below it."""
 
-_CORES_ASSUMED = "threads per core are not told: every CPU counts as a core"
+_CORES_ASSUMED = f"{THREADS_UNTOLD}: every CPU counts as a core"
 _PACKAGES_ASSUMED = "packages are not told: every NUMA node with CPUs is taken as one"
 _DISTANCES_ASSUMED = "distances are not told: 20 between any two nodes, as the kernel assumes"
 _BY_RULE = frozenset({_CORES_ASSUMED, _PACKAGES_ASSUMED, _DISTANCES_ASSUMED})

@@ -37,7 +37,7 @@ def draw_host(topology: Topology, name: str, console: Console) -> None:
 
 
 def _facts(topology: Topology) -> list[tuple[str, str]]:
-    cpus = len(topology.cpus)
+    cpus, memory = len(topology.cpus), sum(node.memory_kib for node in topology.nodes)
     threads = sorted({len(core) for core in topology.cores})
     width = (
         "no cores told" if not threads else f"{threads[0]}" if len(threads) == 1 else f"{threads[0]} to {threads[-1]}"
@@ -51,8 +51,10 @@ def _facts(topology: Topology) -> list[tuple[str, str]]:
         ("KVM", _KVM[topology.kvm]),
         ("CPUs", f"{cpus:,} online in {count(len(topology.cores), 'core')}, {width} to a core"),
         ("parts", ", ".join(part for part in parts if part)),
-        ("memory", amount(sum(node.memory_kib for node in topology.nodes))),
+        ("memory", amount(memory) if memory else "not told"),
     ]
+    if topology.efficiency:
+        facts.insert(2, ("kinds", f"efficiency cores on CPUs {format_cpuset(topology.efficiency)}"))
     if topology.offline:
         facts.insert(2, ("offline", f"CPUs {format_cpuset(topology.offline)}"))
     named = [visible(text) for text in (topology.model, topology.arch) if text]
@@ -117,20 +119,23 @@ def _core_text(cores: Sequence[frozenset[int]]) -> str:
 def _label(part: Part, topology: Topology) -> str:
     if part.kind is not Kind.NODE:
         return f"{part.kind} {part.number}"
-    return f"node {part.number}: {node_text(topology.node(part.number))}"
+    told = any(node.memory_kib for node in topology.nodes)
+    return f"node {part.number}: {node_text(topology.node(part.number), told=told)}"
 
 
-def node_text(node: Node) -> str:
-    """Return what a node holds: memory, what was free, page pools, and what kind of node it is."""
+def node_text(node: Node, *, told: bool = True) -> str:
+    """Return what a node holds: memory, what was free, page pools, and what kind of node it is; `told` says whether
+    any memory of its host is told.
+    """
     if node.kind is NodeKind.DEVICE:
         return f"{amount(node.memory_kib)} of a device, never planned for"
-    words = [amount(node.memory_kib) if node.memory_kib else "no memory"]
+    words = [amount(node.memory_kib) if node.memory_kib else "no memory" if told else "memory not told"]
     if node.free_kib is not None:
         words.append(f"{amount(node.free_kib)} free when read")
     for size, pages in sorted(node.pages.items()):
         free = f", {node.free_pages[size]:,} free" if size in node.free_pages else ""
         words.append(f"{count(pages, 'page')} of {page(size)}{free}")
-    if node.kind is NodeKind.MEMORY_ONLY:
+    if node.kind is NodeKind.MEMORY_ONLY and node.memory_kib:
         words.append("memory only")
     elif not node.cpus:
         words.append("no CPUs")

@@ -133,6 +133,7 @@ def test_normalises_the_uuid() -> None:
         (b"<domain", b"<network", "not well-formed"),
         (b"<name>a</name>", b"", "no name"),
         (b"<memory>1024</memory>", b"", "neither <memory> nor guest cells"),
+        (b"<memory>1024</memory>", b"<memory>0</memory>", "the guest has no memory"),
         (b"1024", b"lots", "no number"),
         (b"<memory>", b"<memory unit='furlong'>", "unknown unit"),
         (b"<memory>", b"<uuid>xyz</uuid><memory>", "no UUID"),

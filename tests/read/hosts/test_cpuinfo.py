@@ -45,3 +45,22 @@ def test_nothing_in_it() -> None:
     """A text without a processor is refused."""
     with pytest.raises(InputError, match="tells no processor"):
         parse_cpuinfo(b"model name : x\n", "x")
+
+
+def test_s390_tells_cores_behind_the_list_of_processors() -> None:
+    """Each ``cpu number`` begins what is told of one CPU; the lines of processors come first, all of them."""
+    listed = "".join(f"processor {cpu}: version = 00,  identification = 0133E8,  machine = 3931\n" for cpu in range(4))
+    told = "".join(
+        f"\ncpu number      : {cpu}\nphysical id     : 1\ncore id         : {cpu // 2}\n" for cpu in range(4)
+    )
+    topology = parse_cpuinfo(f"vendor_id       : IBM/S390\n{listed}{told}".encode(), "z")
+    assert topology.cores == (frozenset({0, 1}), frozenset({2, 3}))
+
+
+def test_numbers_with_gaps_are_no_efficiency_cores() -> None:
+    """What is offline is not listed: a core of which one thread is left is no core of another kind."""
+    block = "processor : {}\nphysical id : 0\ncore id : {}\n\n"
+    gaps = "".join(block.format(cpu, core) for cpu, core in ((0, 0), (2, 9), (5, 0)))
+    whole = "".join(block.format(cpu, core) for cpu, core in ((0, 0), (1, 0), (2, 9)))
+    assert not parse_cpuinfo(gaps.encode(), "x").efficiency
+    assert parse_cpuinfo(whole.encode(), "x").efficiency == {2}

@@ -191,3 +191,11 @@ def test_words_of_another_language() -> None:
     """The column ONLINE in another language is refused with the way to get it in English."""
     with pytest.raises(InputError, match="LC_ALL=C"):
         parse_lscpu_table(b"CPU NODE SOCKET CORE ONLINE\n0 0 0 0 ja\n", "a")
+
+
+def test_a_row_of_a_number_alone_is_a_cpu_that_is_offline() -> None:
+    """So does ``lscpu -a -p`` tell them, beside rows that say more; where no row says more all are online."""
+    topology = parse_lscpu_parse(b"# CPU,Core,Socket,Node,,L3\n0,0,0,0,,0\n1,0,0,0,,0\n2,,,,,\n", "l")
+    assert (topology.cpus, topology.offline) == ({0, 1}, {2})
+    bare = parse_lscpu_parse(b"# CPU,Core,Socket,Node\n0,,,\n1,,,\n", "l")
+    assert (bare.cpus, bare.offline) == ({0, 1}, frozenset())
