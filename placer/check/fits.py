@@ -61,7 +61,7 @@ def impossible_vms(fleet: Fleet, index: RuleIndex | None = None) -> dict[str, st
         if key not in known:
             most = allowed.too_wide.get(where)
             known[key] = (
-                kinds.reason(vm.spec, allowed.masks[where])
+                allowed.closed.get(where) or kinds.reason(vm.spec, allowed.masks[where])
                 if most is None
                 else f"has {units.count(vm.spec.width, 'vCPU')}, no host that it may be on has more than "
                 f"{units.count(most, 'usable CPU')} (wide_vms)"
@@ -85,6 +85,7 @@ class _Allowed:
         self._any_takes = self._widest.min(initial=np.inf)
         self._hosts: dict[int, Truths] = {}
         self._rules: dict[int, list[int]] = {}
+        self._labels = [rule.label for rule in fleet.rules]
         for number, rule in enumerate(fleet.rules):
             if rule.kind not in CONFINING or rule.is_soft:
                 continue
@@ -101,6 +102,8 @@ class _Allowed:
         self.masks: dict[Hashable, Truths] = {}
         self.too_wide: dict[Hashable, int] = {}
         """The most usable CPUs of the hosts that a VM may be on, where it has more vCPUs than any of them."""
+        self.closed: dict[Hashable, str] = {}
+        """What leaves no host, where a VM may be on none."""
 
     def of(self, vm: int, spec: VmSpec) -> Hashable:
         """Return the key in `masks` of the kinds of host that the VM with this index may be on."""
@@ -109,15 +112,31 @@ class _Allowed:
         width = 0 if spec.cpu_policy is CpuPolicy.DEDICATED else spec.width
         key = (spec.kvm, spec.needs_smt, rules, width if width > self._any_takes else 0)
         if key not in self.masks:
-            hosts = self._open & (self._kvm | (not spec.kvm)) & (self._smt | (not spec.needs_smt))
-            for number in rules:
-                hosts &= self._hosts[number]
+            hosts = np.ones(len(self._open), dtype=bool)
+            for takes, why in self._steps(spec, rules):
+                hosts = hosts & takes
+                if not hosts.any():
+                    self.closed.setdefault(key, f"no host may take it: {why}")
             wide = hosts & (self._widest >= width)
             if hosts.any() and not wide.any():
                 self.too_wide[key] = int(self._widest[hosts].max())
             hosts = wide
             self.masks[key] = self._kinds.with_any(hosts)
         return key
+
+    def _steps(self, spec: VmSpec, rules: Sequence[int]) -> Iterator[tuple[Truths, str]]:
+        """Yield which hosts take a VM for each thing that may keep it out, and how that is said where none is left."""
+        yield self._open, "all have failed or are to be emptied"
+        if spec.kvm:
+            yield self._kvm, "KVM is on none that is left"
+        if spec.needs_smt:
+            yield (
+                self._smt,
+                f"thread_policy {spec.thread_policy.value} wants thread siblings, and none that is left has any",
+            )
+        for number in rules:
+            label = self._labels[number if number >= 0 else -1 - number]
+            yield self._hosts[number], f"the rule {label} leaves none"
 
 
 class _HostKinds:
@@ -168,8 +187,6 @@ class _HostKinds:
 
     def reason(self, spec: VmSpec, kinds: Truths) -> str | None:
         """Return why a VM fits on no host of these kinds, None where it may fit on one."""
-        if not kinds.any():
-            return "no host may take it: KVM support, thread siblings, rules, drains and failures leave none"
         short = self._host_level(spec, kinds)
         if isinstance(short, str):
             return short

@@ -186,8 +186,14 @@ def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _No
         gain=gain,
         disk_gib=vm.disk_gib if now is not None and now.host != planned.host else 0.0,
         bound_at_start=need is Need.PIN and loose,
-        pins_unknown=now is not None and planned.change is Change.REPIN and not is_repinned(vm, planned, Move.STAYS),
+        pins_unknown=now is not None and planned.change is Change.REPIN and _names_pins(vm, planned),
     )
+
+
+def _names_pins(vm: Vm, planned: PlanVm) -> bool:
+    """Tell whether a VM that stays gets CPUs where none are known, beside what the goal ``repins`` counts."""
+    known = {} if vm.current is None else vm.current.pins
+    return not planned.pins.keys() <= known.keys() and not is_repinned(vm, planned, Move.STAYS)
 
 
 def spot_of(fleet: Fleet, at: PlanVm) -> Spot:

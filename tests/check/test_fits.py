@@ -195,3 +195,21 @@ def test_nothing_possible_is_named(seed: int, build: Any) -> None:
             for nodes in itertools.combinations(topology.nodes, count)
         )
         assert (why(build, spec, host) is None) is fits, spec
+
+
+def test_what_leaves_no_host_is_named(build: Any) -> None:
+    """The last thing that keeps a VM out is said: KVM, siblings, a drain, or the rule by its name."""
+    plain = build.topology(threads=1)
+    hosts = [build.host("a", plain), build.host("b", plain, kvm=False)]
+    within = Rule(kind=RuleKind.WITHIN, members={"name": "v"}, hosts={"name": "c"}, name="on c")
+    drain = Rule(kind=RuleKind.DRAIN, hosts={"name": "a"})
+    require = build.spec(2, 1, thread_policy=ThreadPolicy.REQUIRE)
+
+    def said(*rules: Rule, spec: Any = None) -> str:
+        vms = [build.vm("v", spec or build.spec(2, 1))]
+        return impossible_vms(build.fleet(hosts, vms, list(rules)))["v"].removeprefix("no host may take it: ")
+
+    assert said(drain) == "KVM is on none that is left"
+    assert said(drain, Rule(kind=RuleKind.DRAIN, hosts={"name": "b"})) == "all have failed or are to be emptied"
+    assert said(spec=require) == "thread_policy require wants thread siblings, and none that is left has any"
+    assert said(within) == f"the rule {within.label} leaves none"

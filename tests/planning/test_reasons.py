@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from placer.model.host import Device
 from placer.model.rules import Rule, RuleKind
+from placer.model.vm import DeviceRequest
 from placer.planner import solve_fleet
 from placer.planning.decode import reasons
 from solvers.result import Interrupt
@@ -65,3 +68,14 @@ def test_what_hosts_lack_is_told_of_all_of_them(build: Any) -> None:
     assert left.reason == (
         "no host has room for its 1 vCPU: 2 of 3 lack free CPUs on a node, 1 room under the rule anti_affinity app=web"
     )
+
+
+def test_nodes_without_the_devices_are_not_said_to_lack_cpus(build: Any) -> None:
+    """A VM that must have a device looks at its node alone: that lacks CPUs, however many are free elsewhere."""
+    topology = build.topology(2, 4)
+    near = replace(topology, devices=(Device(address="0000:41:00.0", node=0, kind="nic", count=4),))
+    spec = build.spec(3, 1, cells=1, devices=(DeviceRequest(kind="nic", policy="required", count=1),))
+    fleet = build.fleet([build.host("h", near)], [build.vm(f"v{n}", spec) for n in range(2)])
+    (left,) = solve_fleet(fleet, goals="placed", time_limit_s=20).unplaced
+    said = "no host has room for its 3 vCPUs: 1 of 1 lack free CPUs on a node with its devices"
+    assert left.reason == said

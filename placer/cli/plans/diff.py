@@ -48,7 +48,13 @@ def diff(
         raise InputError("two files are compared, neither of them standard input", cure="name two files")
     compared = _compared(old, new, fleet, terminal)
     changed = [vm for vm in compared.vms if vm.difference.value != "stays"]
-    failure = None if compared.same else DifferenceError(f"{count(len(changed), 'VM')} differ between {old} and {new}")
+    failure = (
+        None
+        if compared.same
+        else DifferenceError(
+            f"{count(len(changed), 'VM')} {'differs' if len(changed) == 1 else 'differ'} between {old} and {new}"
+        )
+    )
 
     def data() -> dict[str, Any]:
         return {

@@ -195,9 +195,13 @@ class PlanBuilder:
             threads = {**threads, **kept_pins.iothread_pins}
         elif change is Change.NONE and vm.current is not None:
             vcpus = _followed(vm, vcpus, pins.newly)
-            emulator = vm.current.emulator or emulator
+            # Isolated emulator threads have one CPU of their own: what they have now is kept only where it is that.
+            if slot.extra is None or vm.current.emulator is None or len(vm.current.emulator) == 1:
+                emulator = vm.current.emulator or emulator
+            elif emulator != vm.current.emulator:
+                change = Change.REPIN
             threads = {**threads, **vm.current.iothread_pins}
-            if any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):
+            if change is Change.NONE and any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):
                 change = Change.FOLLOW
         new_cells = vm.spec.cell_mode is CellMode.AUTO
         if new_cells and vm.current is not None:

@@ -226,8 +226,7 @@ class Pinner:
                 work.give(number, slot, pinned.cpus)
             if pinned.extra:
                 work.extra[number] = frozenset(pinned.extra)
-        kept = frozenset().union(*(item.current or () for item in items))
-        newly = work.newly[node] = set(answer.held - kept)
+        newly = work.newly[node] = set(answer.held.difference(*(item.current or () for item in items)))
         for item, pinned in zip(items, answer.items, strict=True):
             if item.current != pinned.cpus:
                 newly.update(pinned.cpus)

@@ -14,6 +14,7 @@ from placer.measure.rule_excess import TYING, rule_index
 from placer.model.plan import Unplaced
 from placer.model.units import count
 from placer.planning.compile.compile import Compiled
+from placer.planning.compile.needs import Needs
 from placer.planning.compile.rows import Row, RowKind
 from solvers.problem import IntArray
 from solvers.result import HostPattern, Result
@@ -86,11 +87,16 @@ def _reasons(compiled: Compiled, result: Result, flavors: Sequence[int]) -> Mapp
                 found[flavor].fitting += many
             else:
                 what = words[cls.shape][int(taken[row])]
-                # Nodes without such pages were never looked at, however many CPUs are free there.
-                paged = any(part.page_kib for part in compiled.flavors.groups[flavor].needs.options[0])
-                end = " with its huge pages" if paged and what.endswith("on a node") else ""
+                end = _of_nodes(compiled.flavors.groups[flavor].needs) if what.endswith("on a node") else ""
                 found[flavor].lacking[what + end] += many
     return {flavor: _reason(compiled, result, flavor, of) for flavor, of in found.items()}
+
+
+def _of_nodes(needs: Needs) -> str:
+    """Return what nodes a VM looks at have: those without were never tried, however many CPUs are free there."""
+    has = ["huge pages"] if any(part.page_kib for part in needs.options[0]) else []
+    has += ["devices"] if any(policy == "required" for _, policy, _, _ in needs.devices) else []
+    return f" with its {' and '.join(has)}" if has else ""
 
 
 def _lacked(need: IntArray, room: IntArray, kinds: IntArray) -> int | None:
@@ -157,6 +163,8 @@ CPU_WORDS = {
     "shared vCPUs beside cores": "CPUs beside the pinned ones on a node",
     "shared beside free threads": "CPUs beside the pinned ones on a node",
     "shared beside dedicated": "CPUs beside the pinned ones on a node",
+    "performance threads": "free CPUs of performance cores on a node",
+    "efficiency threads": "free CPUs of efficiency cores on a node",
 }
 """What a CPU row is to a planner, where its own name does not say it."""
 

@@ -7,6 +7,8 @@ from typing import Any
 from placer.check.check import check
 from placer.model.host import Reserve
 from placer.model.plan import Change
+from placer.model.vm import EmulatorPolicy
+from placer.moves.changes import plan_changes
 from placer.planner import solve_fleet
 
 
@@ -41,3 +43,21 @@ def test_hosts_of_one_topology_keep_their_own_emulator_cpus(build: Any) -> None:
     plan = solve_fleet(fleet, goals="placed", time_limit_s=20)
     kept = {vm.host: (vm.emulator, frozenset().union(*vm.pins.values())) for vm in plan.vms}
     assert kept == {"a": (frozenset({0}), frozenset({1, 2, 3})), "b": (frozenset({3}), frozenset({0, 1, 2}))}
+
+
+def test_emulator_threads_that_shall_be_isolated_get_a_cpu_of_their_own(build: Any) -> None:
+    """Those of a VM that stays are pinned elsewhere now: kept there they would be over for ever."""
+    topology = build.topology(2, 8)
+    reserve = Reserve(cpus=frozenset({0, 1}))
+    host = build.host(topology=topology, reserve=reserve)
+    pins = {vcpu: frozenset({2 + vcpu}) for vcpu in range(2)}
+    now = build.now(nodes=(0,), pins=pins, emulator=frozenset({0, 1}))
+    vm = build.vm("v", build.spec(2, 1, cells=1, emulator_threads=EmulatorPolicy.ISOLATE), current=now)
+    fleet = build.fleet([host], [vm])
+    plan = solve_fleet(fleet, time_limit_s=20, workers=1)
+    (planned,) = plan.vms
+    assert planned.emulator is not None and len(planned.emulator) == 1 and planned.emulator <= host.usable_cpus
+    assert (planned.change, dict(planned.pins)) == (Change.REPIN, pins)
+    assert not plan_changes(fleet, plan).vms[0].pins_unknown
+    (goal,) = [goal for goal in plan.goals if goal.name == "excess"]
+    assert (goal.value, goal.status) == (0, "optimal")
