@@ -90,7 +90,9 @@ def planned_xml(vm: PlanVm, known: Vm, host: Host, fleet: Fleet) -> bytes:
         return new
     broken = start_faults(new, where, host=host.topology)
     if broken and old is not None:
-        kept = {fault.message for fault in start_faults(old, where)}
+        # What a domain said of this very host before is no fault of the plan's.
+        here = known.current is not None and known.current.host == vm.host
+        kept = {fault.message for fault in start_faults(old, where, host=host.topology if here else None)}
         broken = [fault for fault in broken if fault.message not in kept]
     if broken:
         raise InputError(broken)

@@ -20,12 +20,13 @@ def pins_that_differ(
 ) -> Mapping[int, frozenset[int]]:
     """Return the planned cpusets of those vCPUs of which is `said` that they have another; `cpus` are the host's.
 
-    A vCPU that is pinned nowhere floats, and where its VM stays it goes on floating.
+    A vCPU that is pinned nowhere floats, and where its VM stays it goes on floating: so does one that is pinned to CPUs
+    alone which the host lacks.
     """
     return {
         vcpu: pin
         for vcpu, pin in vm.pins.items()
-        if (now := said.get(vcpu)) is not None and now != pin and now & cpus != pin
+        if (now := said.get(vcpu)) is not None and now != pin and now & cpus not in (pin, frozenset())
     }
 
 

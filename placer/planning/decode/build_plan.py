@@ -196,10 +196,8 @@ class PlanBuilder:
         elif change is Change.NONE and vm.current is not None:
             vcpus = _followed(vm, vcpus, pins.newly)
             # Isolated emulator threads have one CPU of their own: what they have now is kept only where it is that.
-            if slot.extra is None or vm.current.emulator is None or len(vm.current.emulator) == 1:
-                emulator = vm.current.emulator or emulator
-            elif emulator != vm.current.emulator:
-                change = Change.REPIN
+            own = slot.extra is not None and len(vm.current.emulator or ()) > 1
+            change, emulator = (Change.REPIN, emulator) if own else (change, vm.current.emulator or emulator)
             threads = {**threads, **vm.current.iothread_pins}
             if change is Change.NONE and any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):
                 change = Change.FOLLOW

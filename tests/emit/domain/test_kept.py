@@ -23,8 +23,10 @@ from placer.model.host import Host
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Bound, Current, DomainSource, MemoryMode, Vm, VmSpec
 from placer.moves.changes import plan_changes
+from placer.planner import solve_fleet
 from placer.read.domains.domain_xml import read_domain
 from placer.read.domains.reading import current_of
+from placer.read.inventory.inventory import read_fleet
 from placer.show.change_words import change_sentences
 from placer.show.differences import difference_csv, difference_sentences
 
@@ -173,7 +175,7 @@ def test_another_memory_mode_is_named_wherever_changes_are(
         compared = compare_with_now(fleet, plan)
         told = {
             "diff": compared.vms[0].difference is Difference.MEMORY_MODE and not compared.same,
-            "diff --format csv": difference_csv(compared).rstrip().endswith(",strict,restrictive"),
+            "diff --format csv": difference_csv(compared).rstrip().endswith(",strict,restrictive,"),
             "sentences": any(line.endswith(": g strict → restrictive.") for line in difference_sentences(compared)),
             "csv": b'"memory mode restrictive, was strict"' in csv_table(plan, fleet),
             "ticket": b"1 VM (g) is bound in mode restrictive, not strict" in ticket(plan, fleet),
@@ -222,3 +224,18 @@ def test_what_floats_everywhere_on_its_next_host_is_pinned_nowhere(
         assert (script in virsh_script(planned(floating), fleet).decode()) and (
             bool(script) == ("vcpu 0" in virsh_script(planned(floating), fleet).decode())
         )
+
+
+def test_pins_to_cpus_that_the_host_lacks_stay(tmp_path: Path) -> None:
+    """A domain that stays is exported as it is, whatever it names that its host has not."""
+    xml = b"<domain type='kvm'><name>g</name><memory>4096</memory><vcpu>2</vcpu><cputune>%s</cputune></domain>"
+    pins = b"<vcpupin vcpu='0' cpuset='0,99'/><vcpupin vcpu='1' cpuset='98'/>"
+    (tmp_path / "g.xml").write_bytes(xml % pins)
+    (tmp_path / "f.yaml").write_text(
+        'schema: placer.inventory/v1\nhosts: [{name: h, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}]\n'
+        'vms: [{domain: g.xml, host: h, pins: {0: "0"}}]\n'
+    )
+    fleet = read_fleet(tmp_path / "f.yaml")
+    plan = solve_fleet(fleet, time_limit_s=20, workers=1)
+    assert plan.vms[0].change is Change.NONE
+    assert list(domain_files(plan, fleet).values()) == [xml % pins]
