@@ -83,6 +83,9 @@ def fitted_failures(
             of_flavor[int(flavors[numbers[kinds.of(names[name])]])].append(name)
         need = {flavor: len(own) for flavor, own in of_flavor.items()}
         lost = fit.lost(gone, need)
+        # One that floats may float elsewhere too, which its stand-in does not: what has no room so proves nothing.
+        if any(_may_float(names[name]) for flavor in lost for name in of_flavor[flavor]):
+            continue
         if all(many <= fit.without_room(flavor, gone, need[flavor]) for flavor, many in lost.items()):
             found[key] = sorted(name for flavor, many in lost.items() for name in of_flavor[flavor][:many])
     return found
@@ -99,6 +102,10 @@ def fitted_outcome(
         on = (vm for vm in fleet.vms if vm.current is not None and vm.current.host in names)
         homeless = sum(counted is None or vm.name in counted for vm in on)
     return {"vms": homeless, "lost": list(lost), "vcpus_lost": vcpus, "proven": True}
+
+
+def _may_float(vm: Vm) -> bool:
+    return vm.current is None or vm.current.nodes is None or bool(vm.current.bound)
 
 
 class Kinds:

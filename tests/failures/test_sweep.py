@@ -15,7 +15,7 @@ from placer.failures.sweep import FailureSweep, ask_for_fewer, fail_hosts, settl
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import Movable
+from placer.model.vm import CpuPolicy, Movable
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.sweeps.executors import Pool, processes
@@ -71,6 +71,13 @@ def test_vms_alike_that_rules_hold_to_their_racks_are_lost_with_them(build: Any)
         (["r0"], 1, True),
         (["r1"], 1, True),
     ]
+
+
+def test_a_vm_that_floats_floats_where_it_comes(build: Any) -> None:
+    """Six shared vCPUs over both nodes of a host find room over both of the other, and on no single node."""
+    guest = build.vm("wide", build.spec(6, 1, cpu_policy=CpuPolicy.SHARED), current=build.now("h0", None))
+    found = sweep(build.fleet(hosts(build, 2), [guest]))
+    assert not found.harmful and not found.unknown
 
 
 def test_free_cpus_in_pieces_do_not_count(build: Any) -> None:
