@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from placer.check.findings import Findings, some
 from placer.measure.as_now import as_now
-from placer.measure.cpu_use import CpuUse
+from placer.measure.cpu_use import cpu_use
 from placer.measure.measure import cells_for_devices, device_places
 from placer.measure.sets_taken import Nodes, beside_shared, room_beside, taken_by
 from placer.measure.shortage import BEYOND, Short, memory_pools, short_of
@@ -59,17 +59,18 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
                 found.fault(text, where="vms.cells", host=host.name)
 
 
-def check_floats(use: CpuUse, shorts: Sequence[Short], arrivals: set[str], found: Findings) -> None:
+def check_floats(host: Host, placed: Placed, shorts: Sequence[Short], arrivals: set[str], found: Findings) -> None:
     """Refuse that the CPUs which a plan really takes leave too few to who floats over several nodes, where others would
     leave enough: what is over by count alone `check_excess` tells. Where nothing comes or gets other CPUs it warns.
     """
-    host, wanted = use.host, Counter[Nodes]()
-    for vm, planned in use.placed if any(planned.bound for _, planned in use.placed) else ():
+    wanted = Counter[Nodes]()
+    for vm, planned in placed if any(planned.bound for _, planned in placed) else ():
         wanted.update(taken_by(vm, host, planned).shared)
     if all(len(nodes) == 1 for nodes in wanted) or any(short.what == "shared vCPUs" for short in shorts):
         return
     ratio = Fraction(str(host.cpu_ratio))
-    left = {node.id: len((node.cpus & host.shared_pool) - use.taken) for node in host.topology.nodes}
+    taken = cpu_use(host, placed).taken
+    left = {node.id: len((node.cpus & host.shared_pool) - taken) for node in host.topology.nodes}
     units, nodes = short_of(
         {nodes: many * ratio.denominator for nodes, many in wanted.items()},
         {node: cpus * ratio.numerator for node, cpus in left.items()},
@@ -81,7 +82,7 @@ def check_floats(use: CpuUse, shorts: Sequence[Short], arrivals: set[str], found
             f"host {host.name!r}, {_nodes_words(nodes)}: {shared} shared vCPUs float over {cpus} CPUs that nobody has"
             f" × overcommit {host.cpu_ratio:g}"
         )
-        if any(planned.name in arrivals or planned.change is not Change.NONE for _, planned in use.placed):
+        if any(planned.name in arrivals or planned.change is not Change.NONE for _, planned in placed):
             found.fault(message, where="vms.pins", host=host.name)
         else:
             found.warn(message)

@@ -123,7 +123,7 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
     for group in values.groups:
         for host, placed in ((group.host, group.placed), *group.others):
             check_addresses(host, placed, arrivals, found)
-            check_floats(cpu_use(host, placed), values.short.get(host.name, ()), arrivals, found)
+            check_floats(host, placed, values.short.get(host.name, ()), arrivals, found)
             untold = lacks_pools(host, placed)
             if host.name in values.short or untold:
                 check_excess(host, placed, residents.get(host.name, ()), values.short.get(host.name, ()), found)

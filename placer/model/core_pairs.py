@@ -50,6 +50,8 @@ def in_groups(now: Current | None, pins: Pins, topology: Topology) -> Pins:
     group has are all of one core.
     """
     groups = core_groups(now.pins) if now is not None else ()
-    cores = set(topology.cores) if groups else set()
+    if not groups:
+        return pins  # the same object: VMs that share their pins are looked at once
+    cores = set(topology.cores)
     own = {vcpu: frozenset().union(*(pins[one] for one in group)) for group in groups for vcpu in group}
     return {**pins, **own} if all(cpus in cores for cpus in own.values()) else pins

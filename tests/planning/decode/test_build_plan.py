@@ -61,3 +61,12 @@ def test_emulator_threads_that_shall_be_isolated_get_a_cpu_of_their_own(build: A
     assert not plan_changes(fleet, plan).vms[0].pins_unknown
     (goal,) = [goal for goal in plan.goals if goal.name == "excess"]
     assert (goal.value, goal.status) == (0, "optimal")
+
+
+def test_vms_placed_alike_share_what_they_are_made_of(build: Any) -> None:
+    """Of a thousand hosts alike what follows from pins and cells is worked out once: it is one object."""
+    topology, spec, reserve = build.topology(nodes=1), build.spec(3), Reserve()
+    hosts = [build.host(name, topology, reserve=reserve) for name in "ab"]
+    fleet = build.fleet(hosts, [build.vm(name, spec) for name in "vw"])
+    one, other = solve_fleet(fleet, goals="placed", time_limit_s=20).vms
+    assert one.host != other.host and one.pins is other.pins and one.cells is other.cells
