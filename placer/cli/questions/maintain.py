@@ -142,10 +142,8 @@ def _chosen(fleet: Fleet, hosts: Sequence[str]) -> list[str]:
 
 
 def _proof(many: int, least: int) -> str:
-    """Return what is proven of as many; hosts that could not be emptied are among those that `least` is of."""
-    if many == least:
-        return "proven fewest"
-    return f"at least {least:,} are needed" if many > least else f"all that were asked for take at least {least:,}"
+    """Return what is proven of as many waves or moves, of the hosts that can be emptied."""
+    return "proven fewest" if many == least else f"at least {least:,} are needed"
 
 
 def _draw(console: Console, found: Maintenance, nights: Sequence[int] | None, most: int | None) -> None:
