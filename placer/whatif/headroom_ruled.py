@@ -15,10 +15,11 @@ from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
-from placer.planner import solve_with
+from placer.planner import RESERVE_HOSTS, solve_with
 from placer.planning.after import with_vms
 from placer.planning.wanted import Wanted
 from placer.whatif.headroom import Headroom
+from placer.whatif.headroom_thinned import most_thinned
 
 
 def ruled_headroom(
@@ -36,14 +37,18 @@ def ruled_headroom(
     -----
     A number counts when a plan with so many more VMs, in which nothing moves, keeps the rules and survives every
     failure. No more can fit than on the hosts left when the domains fail that hold the most; where rules only limit,
-    neither do more than a number that is proven not to.
+    neither do more than a number that is proven not to. On many hosts no number is solved for: of one plan with all
+    that fit fewer and fewer VMs are kept.
     """
     if not plain.tied and not any(rule.kind is RuleKind.RESERVE for rule in fleet.rules):
         return plain
     limits = not any(rule.kind in (RuleKind.EVEN, RuleKind.SPREAD) for rule in fleet.rules)
     at_most = _bound(fleet, plain)
+    asked, rules = _asked(fleet, wanted, at_most)
+    if rules and not plain.tied and len(fleet.hosts) > RESERVE_HOSTS:
+        return _told(fleet, plain, most_thinned(asked, rules, at_most, options), at_most, label)
     # Of few hosts one model has all failures: its plan is looked at as any other, and its number is a bound.
-    together = most_together(*_asked(fleet, wanted, at_most), options)
+    together = most_together(asked, rules, options)
     best = None
     if together is not None:
         at_most = min(at_most, together.at_most)
@@ -58,6 +63,11 @@ def ruled_headroom(
         low, high = (low, middle) if found is None else (middle, high)
         best = best if found is None else found
         at_most = middle - 1 if too_many and limits else at_most
+    return _told(fleet, plain, best, at_most, label)
+
+
+def _told(fleet: Fleet, plain: Headroom, best: Counter[str] | None, at_most: int, label: str | None) -> Headroom:
+    """Return the headroom of so many VMs on each host; None where not even the VMs that are there survive."""
     counts = best or Counter()
     kept = None
     if any(rule.kind is RuleKind.RESERVE for rule in fleet.rules) and not plain.tied and counts.total() < plain.total:
