@@ -124,7 +124,7 @@ def _values(
 
 def _least(compiled: Compiled, found: PlanValues, held: Callable[[], PlanValues], pinned: Set[str]) -> PlanValues:
     """Return the pins that are better in the goals that pins decide, in their order: those found, or those where all
-    VMs that stay keep the CPUs that they have.
+    VMs that stay keep the CPUs that they have; these only if no more lacks a place, which new VMs may not bring about.
     """
     try:
         other = held()
@@ -135,7 +135,11 @@ def _least(compiled: Compiled, found: PlanValues, held: Callable[[], PlanValues]
     def parts(values: PlanValues) -> list[float]:
         return [figure for name in names for _, figure in values.tiers(name) or (("", values.value(name) or 0.0),)]
 
-    return other if parts(other) < parts(found) else found
+    def lacking(values: PlanValues) -> list[float]:
+        return [figure for _, figure in values.tiers("excess")]
+
+    more = any(theirs > ours for theirs, ours in zip(lacking(other), lacking(found), strict=True))
+    return other if not more and parts(other) < parts(found) else found
 
 
 def _options(compiled: Compiled, max_repins: int | None, pin: PinMode | None) -> dict[str, object]:

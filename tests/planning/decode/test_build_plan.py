@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from placer.check.check import check
@@ -10,6 +11,7 @@ from placer.model.plan import Change
 from placer.model.vm import EmulatorPolicy
 from placer.moves.changes import plan_changes
 from placer.planner import solve_fleet
+from placer.read.inventory.inventory import read_fleet
 
 
 def test_new_cells_on_another_host_are_a_restart(build: Any) -> None:
@@ -70,3 +72,22 @@ def test_vms_placed_alike_share_what_they_are_made_of(build: Any) -> None:
     fleet = build.fleet(hosts, [build.vm(name, spec) for name in "vw"])
     one, other = solve_fleet(fleet, goals="placed", time_limit_s=20).vms
     assert one.host != other.host and one.pins is other.pins and one.cells is other.cells
+
+
+def test_pins_are_not_held_where_a_new_vm_would_take_what_others_share(tmp_path: Path) -> None:
+    """A VM alone on a core of two threads leaves too few CPUs to those that share them once another one comes: it gets
+    a core of one thread, though fewer re-pins are the only goal.
+    """
+    path = tmp_path / "fleet.yaml"
+    path.write_text("""schema: placer.inventory/v1
+hosts:
+  - {name: h, nodes: [{id: 0, cpus: "0-4", memory: 8GiB}], siblings: ["0,1"], overcommit: 2}
+vms:
+  - {name: alone, vcpus: 1, memory: 256MiB, thread_policy: isolate, host: h, nodes: [0], pins: {0: "0"}}
+  - {name: sharing, vcpus: 3, memory: 256MiB, cpu_policy: shared, host: h, nodes: [0]}
+  - {name: new, vcpus: 2, memory: 256MiB}
+""")
+    fleet = read_fleet(path)
+    plan = solve_fleet(fleet, goals="repins", max_moves=1, time_limit_s=60)
+    assert check(fleet, plan).ok and not plan.unplaced
+    assert plan.goal("repins").value == 1 and plan.vm_by_name["alone"].pins[0] <= {2, 3, 4}
