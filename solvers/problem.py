@@ -311,6 +311,11 @@ class Problem:
     budget: MoveBudget = field(default_factory=MoveBudget)
     found: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether every placement of every shape was listed."""
+        return all(shape.complete for shape in self.shapes)
+
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit each other: a fault of the caller."""
         flavors = len(self.flavors)

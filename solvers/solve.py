@@ -357,7 +357,7 @@ class _Ladder:
         """Return the best answer, with all the rounds that led to it; of VMs that run the first moves in any case."""
         if not (self.rounds or self.interrupt.requested) and self.best.status not in ("optimal", "infeasible"):
             self.improve(PATIENCE, late=any(not one.is_empty for one in self.problem.classes))
-        partial = not all(shape.complete for shape in self.problem.shapes)
+        partial = not self.problem.is_complete
         if self.best.is_answer and (partial or self.problem.rules or not self.climbed or self.best.status != "optimal"):
             # Engines claim nothing where places are missing, and of rules over hosts nothing.
             self.best = proven_first(self.problem, self.best)

@@ -103,7 +103,7 @@ def plan_with_reserve(
     while True:
         number += 1
         options = _limited(options, ends_at, least_s)
-        sweeps = {n: _sweep(fleet, plan, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
+        sweeps = {n: sweep_of_rule(fleet, plan, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
         slots = slots_free(settled(fleet, plan), rules, options)
         lost = _lost(sweeps.values(), slots.values())
         rows = reserve_rows(rules, sweeps, slots)
@@ -180,8 +180,19 @@ def _worse(values: Mapping[str, float | None], free: Plan) -> bool:
     return False
 
 
-def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Pool | None) -> FailureSweep:
-    """Let the domains of a rule fail. What survives stays where it is, whatever the plan itself may move."""
+def sweep_of_rule(
+    fleet: Fleet,
+    plan: Plan | None,
+    rule: Rule,
+    options: SweepOptions,
+    pool: Pool | None = None,
+    *,
+    most_solves: int = MOST_SOLVES,
+) -> FailureSweep:
+    """Let the domains of a rule fail. What survives stays where it is, whatever a plan itself may move.
+
+    `plan` and `most_solves` are as of `sweep_failures`.
+    """
     return sweep_failures(
         Variant(name="reserve", fleet=fleet),
         plan,
@@ -190,7 +201,7 @@ def _sweep(fleet: Fleet, plan: Plan, rule: Rule, options: SweepOptions, pool: Po
         at_once=rule.fail,
         pool=pool,
         members=rule.members,
-        most_solves=MOST_SOLVES,
+        most_solves=most_solves,
     )
 
 
@@ -247,7 +258,7 @@ def _now(
     """Return what the rules lack as the fleet runs now, where that is known."""
 
     def swept(now: Plan) -> Sequence[Row]:
-        sweeps = {n: _sweep(fleet, now, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
+        sweeps = {n: sweep_of_rule(fleet, now, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
         return reserve_rows(rules, sweeps, slots_free(settled(fleet, now), rules, options))
 
     return rows_now(fleet, plan, rows, swept)

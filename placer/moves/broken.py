@@ -35,18 +35,7 @@ def broken_rules(rules: KeptRules, maker: ClaimMaker, waves: Sequence[Wave], nev
                 claims = maker.claims(fleet.vm_by_name[step.vm], step.source)
                 rules.add(step.vm, step.source.host, claims, -1)
     over = set(rules.broken_now())
-    found = []
-    for rule, when in sorted(worse.items()):
-        minutes = [wave.minutes for wave in waves[when[0] - 1 : when[-1]]]
-        known = [one for one in minutes if one is not None]
-        found.append(
-            Broken(
-                rule=fleet.rules[rule].label,
-                first=when[0],
-                last=when[-1],
-                minutes=sum(known) if len(known) == len(minutes) else None,
-                by_any=rule in never,
-                mended=rule not in over,
-            )
-        )
-    return tuple(found)
+    return tuple(
+        Broken.of(fleet.rules[rule].label, waves, when, by_any=rule in never, mended=rule not in over)
+        for rule, when in sorted(worse.items())
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -204,6 +204,15 @@ class Broken:
     minutes: float | None
     by_any: bool
     mended: bool = True
+
+    @classmethod
+    def of(cls, rule: str, waves: Sequence[Wave], numbers: Sequence[int], *, by_any: bool, mended: bool) -> Broken:
+        """Return a rule that is broken in the waves of these numbers, which ascend from 1."""
+        first, last = numbers[0], numbers[-1]
+        minutes = [wave.minutes for wave in waves[first - 1 : last]]
+        known = [one for one in minutes if one is not None]
+        copying = sum(known) if len(known) == len(minutes) else None
+        return cls(rule=rule, first=first, last=last, minutes=copying, by_any=by_any, mended=mended)
 
     def __str__(self) -> str:
         """Say so in a sentence."""

@@ -10,16 +10,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from placer.failures.reserve import without_reserve
+from placer.failures.reserve import sweep_of_rule, without_reserve
 from placer.failures.slots import slots_free
-from placer.failures.sweep import standing, sweep_failures
+from placer.failures.sweep import standing
 from placer.model.fleet import Fleet
 from placer.model.rules import RuleKind, own_name
 from placer.model.vm import CellMode, Current, Vm
 from placer.moves.model import Broken, Place, StepKind, Wave
 from placer.options import SweepOptions
 from placer.planning.after import with_vms
-from placer.sweeps.tasks import Variant
 
 LOOKS = 80
 """States of the fleet that are looked at for one plan."""
@@ -118,21 +117,10 @@ class ReserveWatch:
             for rule in self.rules - kept:
                 worse.setdefault(rule, []).append(number)
         over = self.rules - watch._kept()
-        found = []
-        for rule, when in sorted(worse.items()):
-            minutes = [wave.minutes for wave in waves[when[0] - 1 : when[-1]]]
-            known = [one for one in minutes if one is not None]
-            found.append(
-                Broken(
-                    rule=self.fleet.rules[rule].label,
-                    first=when[0],
-                    last=when[-1],
-                    minutes=sum(known) if len(known) == len(minutes) else None,
-                    by_any=False,
-                    mended=rule not in over,
-                )
-            )
-        return tuple(found)
+        return tuple(
+            Broken.of(self.fleet.rules[rule].label, waves, when, by_any=False, mended=rule not in over)
+            for rule, when in sorted(worse.items())
+        )
 
     def _kept(self) -> frozenset[int]:
         """Return the rules that are proven to be kept as things are."""
@@ -154,15 +142,7 @@ class ReserveWatch:
         for number, rule in asked.items():
             if rule.holds:
                 continue
-            sweep = sweep_failures(
-                Variant(name="on the way", fleet=state),
-                None,
-                rule.scope,
-                _OPTIONS,
-                at_once=rule.fail,
-                members=rule.members,
-                most_solves=MOST_SOLVES,
-            )
+            sweep = sweep_of_rule(state, None, rule, _OPTIONS, most_solves=MOST_SOLVES)
             if not sweep.harmful and not sweep.unknown:
                 kept.add(number)
         holding = [rule for rule in asked.values() if rule.holds]

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from placer.failures.kept import Row, reserve_rows
-from placer.failures.reserve import MOST_SOLVES, without_reserve
+from placer.failures.reserve import sweep_of_rule, without_reserve
 from placer.failures.screened import by_room, screened_sweep
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
-from placer.failures.sweep import standing, sweep_failures
+from placer.failures.sweep import standing
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.vm import Vm
@@ -22,7 +22,6 @@ from placer.options import SolveOptions, SweepOptions
 from placer.planner import RESERVE_HOSTS
 from placer.planning.after import as_planned
 from placer.planning.wanted import Wanted
-from placer.sweeps.tasks import Variant
 from placer.whatif.fit_hosts import FIRST_HOSTS
 from placer.whatif.fit_large import WHOLE_HOSTS, found_in_large
 from placer.whatif.fit_parts import GOALS, NO_SLOTS, Fit, PartPlanner, Slots
@@ -83,16 +82,7 @@ def _reserve(fleet: Fleet, new: Sequence[Vm], found: Fit, rules: Sequence[Rule],
     """Return what each reserve rule keeps with the new VMs where they go; `fleet` has none of the rules."""
     after = _after(fleet, new, found)
     sweeps = {
-        number: screened_sweep(after, rule, limits)
-        or sweep_failures(
-            Variant(name="fit", fleet=after),
-            None,
-            rule.scope,
-            limits,
-            at_once=rule.fail,
-            members=rule.members,
-            most_solves=MOST_SOLVES,
-        )
+        number: screened_sweep(after, rule, limits) or sweep_of_rule(after, None, rule, limits)
         for number, rule in enumerate(rules)
         if not rule.holds
     }

@@ -1,7 +1,7 @@
 """How many more VMs a large fleet takes under a reserve: as many as fit are placed once, and then fewer and fewer kept.
 
 VMs that are taken away leave room, so every part of one plan is a plan; what a failure does to it is told from arrays
-(`sweep_failures`), without a solve a number. Which of them stay is tried in two ways: spread over
+(`sweep_of_rule`), without a solve a number. Which of them stay is tried in two ways: spread over
 hosts, and host by host.
 """
 
@@ -11,13 +11,13 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from placer.failures.sweep import standing, sweep_failures
+from placer.failures.reserve import sweep_of_rule
+from placer.failures.sweep import standing
 from placer.model.fleet import Fleet
 from placer.model.rules import Rule
 from placer.options import SweepOptions
 from placer.planner import solve_with
 from placer.planning.after import fleet_after, with_vms
-from placer.sweeps.tasks import Variant
 
 
 def most_thinned(fleet: Fleet, rules: Sequence[Rule], most: int, options: SweepOptions) -> Counter[str] | None:
@@ -70,6 +70,5 @@ def _longest(
 
 def _harmless(fleet: Fleet, rule: Rule, options: SweepOptions) -> bool:
     """Tell whether every failure of a rule is proven to be harmless, by fits alone."""
-    variant = Variant(name="with more", fleet=fleet)
-    swept = sweep_failures(variant, None, rule.scope, options, at_once=rule.fail, members=rule.members, most_solves=0)
+    swept = sweep_of_rule(fleet, None, rule, options, most_solves=0)
     return not swept.harmful and not swept.unknown

@@ -52,7 +52,7 @@ def second_opinion(
             told[number] = _by_prices(problem, values, number, claimed)
     places = sum(problem.shapes[one.shape].placements for one in problem.classes)
     left = [number for number, opinion in told.items() if opinion.verdict == "open"]
-    if left and places <= LARGEST and all(shape.complete for shape in problem.shapes):
+    if left and places <= LARGEST and problem.is_complete:
         told |= _by_highs(problem, values, {number: told[number].claimed for number in left}, time_limit_s)
     return tuple(told.values())
 

@@ -109,7 +109,7 @@ def least_moves_to(problem: Problem, objective: Objective, most: int, *, free: b
 
 
 def _is_known(problem: Problem) -> bool:
-    return not all(one.is_empty for one in problem.classes) and all(shape.complete for shape in problem.shapes)
+    return problem.is_complete and not all(one.is_empty for one in problem.classes)
 
 
 def _priced(problem: Problem, objective: Objective) -> Iterator[Priced]:

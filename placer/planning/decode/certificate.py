@@ -44,13 +44,12 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
     duals = result.certificate
     if duals is None and not any(found.bound for found in result.objectives) and result.engine != "exact":
         return None
-    whole = all(shape.complete for shape in problem.shapes)
     entries = [None] * len(result.objectives) if duals is None else duals["objectives"]
     values = [found.value for found in result.objectives]
     counts = []
     for number, (found, entry) in enumerate(zip(result.objectives, entries, strict=True)):
         claimed = found.bound if duals is None or _beyond(found, entry) else None
-        if claimed is not None and not (whole and (duals is None or found.source == EXACT)):
+        if claimed is not None and not (problem.is_complete and (duals is None or found.source == EXACT)):
             priced = bound_without_room(problem, values, number)
             claimed = claimed if priced is not None and priced >= claimed else None
         counts.append({"goal": found.goal, "part": found.part, "value": found.value, "bound": claimed})
@@ -273,7 +272,6 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
     values = [entry["value"] for entry in objectives]
     if None in values or all(entry["bound"] is None for entry in objectives):
         return [], ["a goal has no value or none a bound, so the certificate was not proven again"]
-    whole = all(shape.complete for shape in problem.shapes)
     faults, remarks = [], []
     for opinion in second_opinion(problem, values, [entry["bound"] for entry in objectives]):
         name = f"goal {opinion.goal!r}" + (f" ({opinion.part})" if opinion.part else "")
@@ -281,7 +279,7 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
             faults.append(
                 Fault(message=f"{name}: HiGHS finds an answer below the bound {opinion.claimed}", field="certificate")
             )
-        elif opinion.verdict == "open" and not whole:
+        elif opinion.verdict == "open" and not problem.is_complete:
             message = f"{name}: {opinion.by} prove no bound of {opinion.claimed}, and nothing else proves it"
             faults.append(Fault(message=message, field="certificate"))
         elif opinion.verdict == "open":
