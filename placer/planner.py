@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError, PlacerError, RefusedPlanError
 from placer.model.fleet import Fleet
@@ -17,6 +18,9 @@ from placer.model.units import count
 from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SolveOptions, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
+
+if TYPE_CHECKING:
+    from placer.check.check import CheckedFleet
 
 FIRST_SHARE = 0.4
 """Of the limit, where a reserve is kept: the rest is for the failures that it names and the plans that keep room."""
@@ -119,6 +123,8 @@ class _Planning:
     began: float = field(init=False)
     numbers_s: float = 0.0
     """What it took to put the fleet in numbers."""
+    sound: CheckedFleet | None = None
+    """The fleet as it was checked before anything was planned."""
 
     def __post_init__(self) -> None:
         """Read the goals: they are refused before anything is done."""
@@ -153,7 +159,7 @@ class _Planning:
 
         self._refuse()
         try:
-            return accepted(self.fleet, self._told(self._made()))
+            return accepted(self.fleet, self._told(self._made()), self.sound)
         except RefusedPlanError as error:
             if faults_are_errors():
                 raise
@@ -178,7 +184,7 @@ class _Planning:
             options = replace(self.options, time_limit_s=limit_s)
             other = replace(self, fleet=fleet, options=options)
             try:
-                return accepted(self.fleet, self._told(left_alone(fleet, other._made(), error)))
+                return accepted(self.fleet, self._told(left_alone(fleet, other._made(), error)), self.sound)
             except (RefusedPlanError, NothingFoundError, ImpossibleError) as again:
                 last = again
         raise error
@@ -253,11 +259,11 @@ class _Planning:
         return replace(plan, summary={**plan.summary, "mended_by_moves": told})
 
     def _refuse(self) -> None:
-        from placer.check.check import check
+        from placer.check.check import checked_fleet
 
-        sound = check(self.fleet)
-        if not sound.ok:
-            raise InputError(sound.faults)
+        self.sound = checked_fleet(self.fleet)
+        if self.sound.faults:
+            raise InputError(self.sound.faults)
         if self.options.pin != "none" and not any(goal.kind == "remote" for goal in self.goals):
             raise InputError("VMs are bound for the goal remote", field="--pin", cure="add remote to --goals")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from placer.check.addresses import check_addresses
@@ -25,6 +25,7 @@ from placer.check.rules import check_rules
 from placer.check.start import start_warnings
 from placer.check.summary import check_summary, check_worst_failure
 from placer.check.today import warn_of_excess
+from placer.errors import Fault
 from placer.measure.cpu_use import cpu_use
 from placer.measure.measure import ScoreCache
 from placer.measure.moved import Move, is_present
@@ -34,10 +35,34 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
 
-__all__ = ["CheckReport", "check"]
+__all__ = ["CheckReport", "CheckedFleet", "check", "checked_fleet"]
 
 
-def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False, excess: bool = False) -> CheckReport:
+@dataclass(frozen=True, slots=True)
+class CheckedFleet:
+    """What was found of a fleet alone, for several plans of it, and its `rule_index`."""
+
+    fleet: Fleet
+    rules: RuleIndex
+    faults: tuple[Fault, ...]
+    warnings: tuple[str, ...]
+
+
+def checked_fleet(fleet: Fleet) -> CheckedFleet:
+    """Check a fleet alone."""
+    rules, found = rule_index(fleet), Findings()
+    check_fleet(fleet, rules, found)
+    return CheckedFleet(fleet, rules, tuple(found.faults), tuple(found.warnings))
+
+
+def check(
+    fleet: Fleet,
+    plan: Plan | None = None,
+    *,
+    bound: bool = False,
+    excess: bool = False,
+    known: CheckedFleet | None = None,
+) -> CheckReport:
     """Check a fleet alone, or a plan against it.
 
     Parameters
@@ -46,6 +71,8 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False, excess
         Also price the certificate that the plan carries once more, with a second solver (`certificate`).
     excess
         Also warn of what has no place in the fleet as it runs now.
+    known
+        What `checked_fleet` found of this very object; None: it is looked at now.
 
     Returns
     -------
@@ -56,9 +83,11 @@ def check(fleet: Fleet, plan: Plan | None = None, *, bound: bool = False, excess
         ``floating_vms``, ``floating_memory_kib``, ``floating_remote_expected``. A plan is looked at only where the
         fleet has no fault, and its goals are measured only where all that it names exists.
     """
-    found = Findings()
-    rules = rule_index(fleet)
-    check_fleet(fleet, rules, found)
+    if known is None or known.fleet is not fleet:
+        known = checked_fleet(fleet)
+    rules, found = known.rules, Findings()
+    found.faults.extend(known.faults)
+    found.warnings.extend(known.warnings)
     if found.faults:  # a fleet that contradicts itself measures nothing
         return CheckReport(faults=tuple(found.faults), warnings=tuple(found.warnings), measured={})
     measured: dict[str, Any] = dict(fleet_totals(fleet))

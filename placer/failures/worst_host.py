@@ -139,7 +139,7 @@ def _one_of_each(fleet: Fleet, plan: Plan) -> _Sample:
     many: Counter[str] = Counter()
     for host in fleet.hosts:
         content = [
-            (specs.of(vm.spec), places.of(planned), label_number(vm.spec.labels), vm.movable.value, vm.pin.value)
+            (specs.of(vm.spec), places.of(planned), label_number(vm.spec.labels), vm.movable, vm.pin)
             for vm, planned in placed[host.name]
         ]
         content.sort()

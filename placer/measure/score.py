@@ -69,11 +69,12 @@ class PlanValues:
     @cached_property
     def groups(self) -> list[HostGroup]:
         """The hosts that hold a VM, those alike in kind and content together."""
+        moves = self.moves
         return alike_hosts(
             hosts_in_use(self.fleet, self.plan),
             self.scores.specs,
             self.scores.places,
-            lambda planned: self.moves[planned.name] is not Move.STAYS,
+            lambda planned: moves[planned.name] is not Move.STAYS,
         )
 
     @cached_property

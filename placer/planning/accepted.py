@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
-from placer.check.check import check
+from placer.check.check import CheckedFleet, check
 from placer.errors import Fault, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.plan import GoalResult, Plan
@@ -23,19 +23,19 @@ OWN_FAULT: Final = "a fault of placer's own, please report it: "
 """How a warning begins that names one."""
 
 
-def accepted(fleet: Fleet, plan: Plan) -> Plan:
-    """Return a plan that the checker accepts: the given one, or one that claims less.
+def accepted(fleet: Fleet, plan: Plan, known: CheckedFleet | None = None) -> Plan:
+    """Return a plan that the checker accepts: the given one, or one that claims less; `known` is as `check` has it.
 
     Raises
     ------
     RefusedPlanError
         If something other than a bound or a status is wrong.
     """
-    report = check(fleet, plan)
+    report = check(fleet, plan, known=known)
     if report.ok:
         return plan
     modest = None if faults_are_errors() else _modest(plan, report.faults)
-    if modest is None or not check(fleet, modest).ok:
+    if modest is None or not check(fleet, modest, known=known).ok:
         raise RefusedPlanError(report.faults)
     text = reported(plan, report.faults, "The plan keeps every limit; what is not proven is left out")
     return replace(modest, warnings=(*modest.warnings, OWN_FAULT + text))

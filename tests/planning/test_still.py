@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from placer.check.check import CheckReport, check
+from placer.check.check import CheckedFleet, CheckReport, check
 from placer.errors import Fault, RefusedPlanError
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
@@ -19,11 +19,11 @@ def _refusing(monkeypatch: pytest.MonkeyPatch, host: str | None) -> None:
     """Let the checker refuse every plan that brings a VM to a host, of any host where it names none."""
     monkeypatch.delenv(OWN_FAULTS, raising=False)
 
-    def judged(fleet: Fleet, plan: Plan) -> CheckReport:
+    def judged(fleet: Fleet, plan: Plan, *, known: CheckedFleet | None = None) -> CheckReport:
         now = {vm.name: vm.current.host for vm in fleet.vms if vm.current is not None}
         comes = any(now.get(vm.name) != vm.host and host in (None, vm.host) for vm in plan.vms)
         fault = Fault(message="too many CPUs", field="vms.cells", host=host)
-        return CheckReport(faults=(fault,), warnings=(), measured={}) if comes else check(fleet, plan)
+        return CheckReport(faults=(fault,), warnings=(), measured={}) if comes else check(fleet, plan, known=known)
 
     monkeypatch.setattr(door, "check", judged)
 

@@ -100,7 +100,16 @@ def group_flavors(
     confinements: dict[Hashable, Confinement] = {}
     of_vm: list[int] = []
     fixed: dict[int, tuple[tuple[int, ...], Confinement]] = {}
+    # Of VMs that are nowhere, which no rule tells apart, spec and wish say all.
+    plain = not fleet.rules and not busy
+    nowhere: dict[tuple[int, PinPolicy], int] = {}
     for number, vm in enumerate(fleet.vms):
+        fresh = plain and vm.current is None and number not in binds
+        if fresh and (id(vm.spec), vm.pin) in nowhere:
+            flavor = nowhere[id(vm.spec), vm.pin]
+            of_vm.append(flavor)
+            groups[flavor].arriving.append(number)
+            continue
         host = fleet.host_by_name.get(vm.current.host) if vm.current else None
         present = host is not None and not host.failed
         rules = tied.of(vm)
@@ -149,6 +158,8 @@ def group_flavors(
             )
         flavor = index[key]
         of_vm.append(flavor)
+        if fresh:
+            nowhere[id(vm.spec), vm.pin] = flavor
         if present:
             groups[flavor].present += 1
             groups[flavor].told |= binding == "may" and vm.current is not None and bool(vm.current.memory_on)

@@ -23,6 +23,7 @@ from placer.planning.compile.loose_places import LoosePlaces, with_devices
 from placer.planning.compile.needs import Needs, part_memory, part_vcpus, spec_needs
 from placer.planning.compile.placements import Placement, canonical, view_of
 from placer.planning.compile.row_table import Place
+from placer.planning.decode.change import change_of
 from placer.planning.decode.coming import Coming, coming
 from placer.planning.decode.names import Assignment, HostAssignment
 from placer.planning.decode.pins import HostPins, Pinner, SlotPins
@@ -180,8 +181,22 @@ class PlanBuilder:
         self, fleet: Fleet, host: Host, vm: Vm, placement: Placement, slot: SlotPins, pins: HostPins
     ) -> PlanVm:
         one = self._alike(vm.spec, host, placement, slot)
+        if vm.current is None:
+            return PlanVm(
+                name=vm.name,
+                uuid=vm.uuid,
+                host=host.name,
+                cells=one.cells,
+                pins=one.pins,
+                shown=one.shown,
+                new_cells=vm.spec.cell_mode is CellMode.AUTO,
+                emulator=one.emulator,
+                iothreads=one.iothreads,
+                devices=one.devices,
+                change=Change.NONE,
+            )
         vcpus, emulator, threads = in_groups(vm.current, one.pins, host.topology), one.emulator, one.iothreads
-        kept_pins = vm.current if vm.pins_fixed and vm.current is not None and vm.current.host == host.name else None
+        kept_pins = vm.current if vm.pins_fixed and vm.current.host == host.name else None
         if kept_pins is not None:
             vcpus = {**vcpus, **kept_pins.pins}
             emulator = _emulator(vm.spec, host, slot, vcpus)
@@ -193,7 +208,7 @@ class PlanBuilder:
         if kept_pins is not None:
             emulator = kept_pins.emulator or emulator
             threads = {**threads, **kept_pins.iothread_pins}
-        elif change is Change.NONE and vm.current is not None:
+        elif change is Change.NONE:
             vcpus = _followed(vm, vcpus, pins.newly)
             # Isolated emulator threads have one CPU of their own: what they have now is kept only where it is that.
             own = slot.extra is not None and len(vm.current.emulator or ()) > 1
@@ -202,7 +217,7 @@ class PlanBuilder:
             if change is Change.NONE and any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):
                 change = Change.FOLLOW
         new_cells = vm.spec.cell_mode is CellMode.AUTO
-        if new_cells and vm.current is not None:
+        if new_cells:
             kept = known_nodes(vm)
             new_cells = (len(kept[0]) if kept is not None else 1) != len(placement.cpu_nodes)
         return PlanVm(
@@ -217,7 +232,7 @@ class PlanBuilder:
             iothreads=threads,
             devices=one.devices,
             change=change,
-            from_host=vm.current.host if vm.current and vm.current.host != host.name else None,
+            from_host=vm.current.host if vm.current.host != host.name else None,
         )
 
     def _alike(self, spec: VmSpec, host: Host, placement: Placement, slot: SlotPins) -> _Alike:
@@ -297,40 +312,6 @@ def in_order_now(placement: Placement, needs: Needs, host: Host, vm: Vm) -> Plac
     if now == placement or canonical(needs, now) != canonical(needs, placement):
         return placement
     return now
-
-
-def change_of(
-    vm: Vm, host: Host, placement: Placement, pins: Mapping[int, frozenset[int]], fleet: Fleet, *, hold: bool
-) -> Change:
-    """Return what the plan does to a VM; one that is nowhere yet has no change, one whose host failed or whose cells
-    become others restarts.
-
-    `pins` are of vCPUs that are given CPUs. With `hold` CPUs that are not known stay so: naming them is no change.
-    """
-    if vm.current is None:
-        return Change.NONE
-    old = fleet.host_by_name.get(vm.current.host)
-    nodes = known_nodes(vm)
-    parts = len(placement.cpu_nodes)
-    auto, now_on = vm.spec.cell_mode is CellMode.AUTO, vm.current.nodes
-    other_cells = auto and now_on is not None and len(now_on) != parts
-    if vm.current.host != host.name:
-        cold = vm.movable is Movable.COLD or old is None or old.failed or other_cells
-        return Change.RESTART if cold else Change.MIGRATE
-    if nodes is None:
-        return Change.REPIN
-    if other_cells or len(nodes[0]) != parts:
-        return Change.RESTART
-    ids = host.topology.node_ids
-    if nodes != (tuple(ids[n] for n in placement.cpu_nodes), tuple(ids[n] for n in placement.memory_nodes)):
-        return Change.RENODE
-    now = vm.current.pins
-    if hold:
-        known = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu) and vcpu in now}
-        same = all(now[vcpu] == pin or len(pin) > 1 for vcpu, pin in known.items())
-        return Change.NONE if same else Change.REPIN
-    own = {vcpu: pin for vcpu, pin in pins.items() if vm.spec.is_dedicated(vcpu)}
-    return Change.NONE if all(now.get(vcpu) == pin for vcpu, pin in own.items()) else Change.REPIN
 
 
 def _shown(spec: VmSpec, parts: int) -> bool:
