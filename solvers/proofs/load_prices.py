@@ -34,14 +34,21 @@ PARTS = 1024
 """Prices are in so many parts of a unit of cost."""
 _RANGE = 2**61
 
+Prices = tuple[tuple[int, ...], ...]
+"""For each class the prices of the rows that hinges lie on, those of lower number first, in `PARTS`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What all costs without a move, and what moves save: in `PARTS` of a unit. `limit` is how many may be made."""
+    """What all costs without a move, and what moves save: in `PARTS` of a unit. `limit` is how many may be made; where
+    places on a VM's own host are `free` it is of changes of host.
+    """
 
     total: int
     savings: Savings
     limit: int | None
+    prices: Prices
+    free: bool
 
     @property
     def floor(self) -> int:
@@ -92,19 +99,34 @@ def priced(problem: Problem, objective: Objective) -> tuple[Priced, ...]:
     return found
 
 
+def priced_without_limit(problem: Problem, objective: Objective) -> Priced | None:
+    """Return what loads cost at least by prices where any VM may move; None where nothing is known."""
+    if objective.hinge is None or not _is_known(problem):
+        return None
+    rows = _rows(problem, objective.hinge, None, free=True)
+    return None if rows is None else _sums(problem, rows, None, free=True)
+
+
 def least_moves_to(problem: Problem, objective: Objective, most: int, *, free: bool) -> int:
     """Return how many VMs change host or node at least for loads to cost no more than `most`, where places on its own
     host are `free` how many change host; 0 where nothing is known.
+    """
+    found = priced_moves(problem, objective, most, free=free)
+    return 0 if found is None else found.moves(most)
+
+
+def priced_moves(problem: Problem, objective: Objective, most: int, *, free: bool) -> Priced | None:
+    """Return what proves `least_moves_to`, None where nothing is known.
 
     The proof is the same; its prices are those of the program that asks for fewest moves instead of least costs.
     """
     if objective.hinge is None or not _is_known(problem):
-        return 0
+        return None
     key = ("moves to", objective.hinge, most, free)
     if key not in problem.found:
         rows = _rows(problem, objective.hinge, problem.budget.moves, free=free, most=most)
-        problem.found[key] = 0 if rows is None else _sums(problem, rows, None, free=free).moves(most)
-    found: int = problem.found[key]
+        problem.found[key] = None if rows is None else _sums(problem, rows, None, free=free)
+    found: Priced | None = problem.found[key]
     return found
 
 
@@ -145,7 +167,7 @@ def _sums(problem: Problem, rows: list[_Rows], limit: int | None, *, free: bool)
             total += stays * many * one.of.count
             if stays > elsewhere:
                 savings.append((stays - elsewhere, many * one.of.count))
-    return Priced(total, savings, limit)
+    return Priced(total, savings, limit, tuple(tuple(one.price.tolist()) for one in rows), free)
 
 
 def _present(problem: Problem, number: int) -> Iterator[tuple[int, int | None, int]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from small_fleets import small_fleet, small_live_fleet
 
+from placer.model.fleet import Fleet
 from placer.model.goals import parse_goals
+from placer.model.plan import Plan
 from placer.planner import solve_fleet
 from placer.planning.compile.compile import compile_fleet
 from placer.planning.decode.certificate import check_certificate, uncovered_warning
+from placer.read.inventory.inventory import read_fleet
 from solvers.exact.search import solve_exact
 from solvers.problem import MoveBudget
 from solvers.proofs.counts_by_highs import second_opinion
@@ -95,3 +99,42 @@ def test_where_places_are_missing_prices_alone_prove() -> None:
     )
     bounds = [1 for _ in problem.objectives]
     assert {opinion.by for opinion in second_opinion(problem, bounds, bounds)} == {"prices of moves"}
+
+
+EVEN = """
+schema: placer.inventory/v1
+hosts:
+  - {name: a, count: 3, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}], overcommit: 4}
+  - {name: b, count: 3, nodes: [{id: 0, cpus: "0-15", memory: 64GiB}], overcommit: 4}
+vms:
+  - {name: v, count: 9, vcpus: 3, memory: 2GiB, cells: none, cpu_policy: shared, host: a-1, nodes: [0]}
+  - {name: w, count: 9, vcpus: 1, memory: 5GiB, cells: none, cpu_policy: shared, host: b-1, nodes: [0]}
+"""
+
+
+@pytest.fixture
+def evened(tmp_path: Path) -> tuple[Fleet, Plan]:
+    """Return a fleet with two crowded hosts, and a plan that evens it by four moves without a search."""
+    (tmp_path / "fleet.yaml").write_text(EVEN)
+    fleet = read_fleet(tmp_path / "fleet.yaml")
+    return fleet, solve_fleet(fleet, goals="placed,balance,moves", max_moves=4, time_limit_s=0.0)
+
+
+def test_how_even_few_moves_make_it_is_proven_again_by_prices(evened: tuple[Fleet, Plan]) -> None:
+    """A bound of balance has prices of loads beside it: no plan says that none holds it, and they confirm it."""
+    fleet, plan = evened
+    faults, remarks = check_certificate(fleet, plan)
+    assert not faults and not any("no certificate" in text for text in plan.warnings)
+    assert "goal 'balance': bound confirmed by prices of loads" in remarks
+
+
+def test_prices_that_are_not_those_of_the_bound_do_not_confirm_it(evened: tuple[Fleet, Plan]) -> None:
+    """Prices of 0 prove what costs are without any move to pay, which is less."""
+    fleet, plan = evened
+    assert plan.certificate is not None
+    counts = [dict(entry) for entry in plan.certificate["objectives"]]
+    for entry in counts:
+        entry["prices"] = [{**one, "rows": [[0] * len(row) for row in one["rows"]]} for one in entry.get("prices", ())]
+    forged = dataclasses.replace(plan, certificate={**plan.certificate, "objectives": counts})
+    faults, remarks = check_certificate(fleet, forged)
+    assert not faults and not any("prices of loads" in text and "confirmed" in text for text in remarks)

@@ -17,6 +17,8 @@ from placer.planning.compile.compile import Compiled, compile_fleet
 from placer.planning.decode.results import MEASURED
 from solvers.objective import HostCosts, PlacementCosts
 from solvers.problem import MoveBudget, Problem
+from solvers.proofs.loads_by_prices import bound_by_prices
+from solvers.proofs.price_lists import price_lists
 from solvers.proofs.without_room import bound_without_room
 from solvers.result import ObjectiveResult, Result
 
@@ -39,7 +41,8 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
 
     Duals are the columns engine's own certificate. What the exact engine proved, all or what the duals do not, has
     values and bounds; so has what a first answer proves without a search. Where places are missing HiGHS would look at
-    those that are there alone, and confirm nothing: there stands what prices of moves prove, which need no room.
+    those that are there alone, and confirm nothing: there stands what prices prove, of moves, which need no room, or
+    of loads, which are written beside the bound.
     """
     duals = result.certificate
     if duals is None and not any(found.bound for found in result.objectives) and result.engine != "exact":
@@ -49,15 +52,24 @@ def certificate_of(problem: Problem, result: Result) -> Mapping[str, Any] | None
     counts = []
     for number, (found, entry) in enumerate(zip(result.objectives, entries, strict=True)):
         claimed = found.bound if duals is None or _beyond(found, entry) else None
-        if claimed is not None and not (problem.is_complete and (duals is None or found.source == EXACT)):
-            priced = bound_without_room(problem, values, number)
-            claimed = claimed if priced is not None and priced >= claimed else None
-        counts.append({"goal": found.goal, "part": found.part, "value": found.value, "bound": claimed})
+        lists: list[dict[str, Any]] = []
+        if claimed is not None and not _reaches(bound_without_room(problem, values, number), claimed):
+            lists = price_lists(problem, values, number)
+            if not _reaches(bound_by_prices(problem, values, number, lists), claimed):
+                lists = []
+                exact = problem.is_complete and (duals is None or found.source == EXACT)
+                claimed = claimed if exact else None
+        proof = {"prices": lists} if lists else {}
+        counts.append({"goal": found.goal, "part": found.part, "value": found.value, "bound": claimed, **proof})
     if duals is None:
         return {"kind": COUNTS, "objectives": counts}
     if all(entry["bound"] is None for entry in counts):
         return duals
     return {**duals, COUNTS: counts}
+
+
+def _reaches(bound: int | None, claimed: int) -> bool:
+    return bound is not None and bound >= claimed
 
 
 def _beyond(found: ObjectiveResult, entry: Mapping[str, Any] | None) -> bool:
@@ -273,7 +285,8 @@ def _counts(problem: Problem, objectives: Sequence[Mapping[str, Any]]) -> tuple[
     if None in values or all(entry["bound"] is None for entry in objectives):
         return [], ["a goal has no value or none a bound, so the certificate was not proven again"]
     faults, remarks = [], []
-    for opinion in second_opinion(problem, values, [entry["bound"] for entry in objectives]):
+    lists = [entry.get("prices", ()) for entry in objectives]
+    for opinion in second_opinion(problem, values, [entry["bound"] for entry in objectives], lists):
         name = f"goal {opinion.goal!r}" + (f" ({opinion.part})" if opinion.part else "")
         if opinion.verdict == "refuted":
             faults.append(

@@ -59,14 +59,27 @@ class SplitData(TypedDict):
     placements: list[list[Annotated[int, Field(ge=0, le=2**31)]]]
 
 
+class PricesData(TypedDict):
+    """Prices of the rows that loads of an objective lie on, for each class of hosts, in so many parts of its unit."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    of: Annotated[int, Field(ge=0, le=2**20)]
+    free: bool
+    scale: Annotated[int, Field(ge=1, le=2**31)]
+    rows: list[list[Dual]]
+
+
 class CountData(TypedDict):
-    """An objective that is to be proven on the counts: its value, and its bound where it has one."""
+    """An objective that is to be proven on the counts, by `prices` where there are some: its value, and its bound where
+    it has one.
+    """
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     goal: str
     part: str
     value: Number | None
     bound: Number | None
+    prices: NotRequired[list[PricesData]]
 
 
 class _Counts(TypedDict):
