@@ -50,6 +50,12 @@ class ByGathering:
         if near is None:
             self.clock.cut_round()
             return None
+        return self.beside(near, PATIENCE)
+
+    def beside(self, near: Result, patience: int) -> Result | None:
+        """Return an answer near one that keeps the rules and leaves VMs out: groups are where it has them, VMs left out
+        are placed beside; improved until so many rounds of a kind bring nothing. None where that is not so soon done.
+        """
         try:
             chosen = Try.beside(self.problem, near, self.seed, check=self.clock.check)
         except CutOffError:
@@ -73,7 +79,7 @@ class ByGathering:
         found = chosen.warm
         if any(found.unplaced):
             found = self._improved(chosen.tied.problem, found, BRIEFLY)
-        answer = chosen.back(self._improved(chosen.tied.problem, found, PATIENCE))
+        answer = chosen.back(self._improved(chosen.tied.problem, found, patience))
         values = evaluate(self.problem, answer.patterns, answer.unplaced)
         return replace(answer, objectives=rows_of(self.problem, values))
 

@@ -36,13 +36,29 @@ def named(
 
     merged : the problem without its rules, merged.
     """
+    lots = _lots(problem, merged, found)
+    return None if lots is None else _Naming(lots=lots).solve(seed=seed, seconds=seconds, interrupt=interrupt)
+
+
+def nearly_named(
+    problem: Problem, merged: Merged, found: Result, *, seed: int, seconds: float, interrupt: Interrupt | None
+) -> Result | None:
+    """Return an answer as `named` does that leaves members out who have no place where the rules let them be, as few
+    vCPUs as can be; None where none was found. Hosts are empty.
+    """
+    lots = _lots(problem, merged, found)
+    if lots is None:
+        return None
+    return _Naming(lots=lots, may_lack=True).solve(seed=seed, seconds=seconds, interrupt=interrupt)
+
+
+def _lots(problem: Problem, merged: Merged, found: Result) -> Lots | None:
+    """Return the hosts of an answer with the rules that say where VMs are named, None where they are too many."""
     if not found.patterns:
         return None
     rules = {n: rule for n, rule in enumerate(problem.rules) if rule.kind in KINDS and rule.scope not in OWN}
     lots = Lots(merged=replace(merged, source=problem), found=found, rules=rules)
-    if len(lots.ruled) * lots.cells > LARGEST:
-        return None
-    return _Naming(lots=lots).solve(seed=seed, seconds=seconds, interrupt=interrupt)
+    return lots if len(lots.ruled) * lots.cells <= LARGEST else None
 
 
 def can_name(problem: Problem) -> bool:
@@ -57,10 +73,12 @@ class _Naming:
 
     Attributes
     ----------
-    lots : the hosts of the answer, in cells.
+    lots : the hosts of the answer, in cells. may_lack : members may be where the answer has no place for them; there
+    are as few vCPUs of these as can be.
     """
 
     lots: Lots
+    may_lack: bool = False
     writer: RowWriter = field(default_factory=RowWriter)
     _hosts_of: dict[tuple[Lot, int], int] = field(default_factory=dict)
     _many: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -89,7 +107,7 @@ class _Naming:
             self.writer.row(whole, count, count)
         for key, total in taken.items():
             self.writer.row(total, None, self.lots.room(*key))
-        self._members(self._slots())
+        (self._roaming if self.may_lack else self._members)(self._slots())
         for index, rule in self.lots.rules.items():
             self._rule_rows(index, rule)
 
@@ -128,6 +146,25 @@ class _Naming:
             self.writer.row(total_out, max(0, left_out - rest), left_out)
             for cell, total in used.items():
                 self.writer.row(total.plus(slots[new, cell], -1), 0 if not others else None, 0)
+
+    def _roaming(self, slots: dict[tuple[int, int], Sum]) -> None:
+        """Members in a cell, whether there are places or not; what they lack is minimised."""
+        merged, writer = self.lots.merged, self.writer
+        demand = merged.source.demand()
+        wanted: dict[tuple[int, int], Sum] = defaultdict(Sum)
+        for flavor in self.lots.ruled:
+            whole = Sum()
+            for cell in range(self.lots.cells):
+                variable = writer.variable(0, int(demand[flavor]))
+                self._many[flavor, cell] = variable
+                whole.add(variable, 1)
+                wanted[int(merged.flavor[flavor]), cell].add(variable, 1)
+            writer.row(whole, int(demand[flavor]), int(demand[flavor]))
+        for (new, cell), total in wanted.items():
+            lacking = writer.positive_part(total.plus(slots.get((new, cell), Sum()), -1))
+            index, factor = lacking.arrays()
+            writer.proto.objective.vars.extend(index.tolist())
+            writer.proto.objective.coeffs.extend((factor * max(1, merged.problem.flavors[new].vcpus)).tolist())
 
     def _rule_rows(self, index: int, rule: CrossRule) -> None:
         problem = self.lots.merged.source

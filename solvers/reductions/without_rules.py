@@ -16,19 +16,19 @@ referee looks at each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from solvers.claims import Claims, with_claims
 from solvers.clock import Clock, CutOffError
-from solvers.evaluate import evaluate, violations
+from solvers.evaluate import evaluate
 from solvers.host_limits import HostLimits, without_counts
 from solvers.problem import Problem
+from solvers.reductions.best_answer import BestAnswer
 from solvers.reductions.by_gathering import ByGathering, is_uneven
+from solvers.reductions.by_naming import ByNaming, by_names, loose_of
 from solvers.reductions.gather import can_gather
 from solvers.reductions.loosened import ROOMY, loosened
-from solvers.reductions.members import can_name, named
+from solvers.reductions.members import can_name
 from solvers.reductions.merged import Merged
 from solvers.reductions.named_first import finished
 from solvers.reductions.names_on_hosts import named_on_hosts
@@ -36,7 +36,7 @@ from solvers.reductions.telling import Telling
 from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.reductions.zones import zoned
-from solvers.result import Interrupt, Limits, ObjectiveResult, Result
+from solvers.result import Interrupt, Limits, Result
 from solvers.starts.best_fit import hosts_used
 from solvers.starts.host_lists import keeps_apart
 
@@ -98,21 +98,19 @@ def solve_ruled(
     first_limits = Limits(time_limit_s=share * limits.time_limit_s, rounds=0 if brief else limits.rounds)
     if first is not None and first.patterns:
         telling.values = evaluate(problem, first.patterns, first.unplaced)
-    loose = None if brief or gathers or apart or merged is None else _loose(plain, problem, merged)
-    sketch: _Search | None = None
+    loose = None if brief or gathers or apart or merged is None else loose_of(problem, merged)
+    sketch: BestAnswer | None = None
     if loose is not None:
         # Fewer flavors are decided sooner, and whom they are is mostly free to choose.
-        counts = engine(loose.problem, first_limits, None, ())
-        sketch = _Search(problem=problem, relaxed=loose.back(counts), rounds=counts.rounds, telling=telling)
-        sketch.offer(first)
-        sketch.offer(named(problem, loose, counts, seed=seed, seconds=clock.left_s, interrupt=interrupt))
-        if sketch.closed:
+        naming = ByNaming(problem=problem, loose=loose, engine=engine, seed=seed, clock=clock, telling=telling)
+        sketch = naming.answer(first, first_limits, limits)
+        if sketch.closed or naming.costs_nothing:
             return sketch.result()
         rest = None if limits.rounds is None else max(0, limits.rounds - sketch.rounds)
         first_limits = Limits(time_limit_s=share * max(0.0, limits.time_limit_s - clock.seconds), rounds=rest)
     counts = engine(plain if merged is None else merged.problem, first_limits, None, ())
     relaxed = counts if merged is None else merged.back(counts)
-    search = _Search(problem=problem, relaxed=relaxed, rounds=relaxed.rounds, telling=telling)
+    search = BestAnswer(problem=problem, relaxed=relaxed, rounds=relaxed.rounds, telling=telling)
     if sketch is not None:
         search.rounds, search.earlier = relaxed.rounds + sketch.rounds, sketch.relaxed
         search.offer(sketch.best)
@@ -133,7 +131,7 @@ def solve_ruled(
         search.offer(finished(problem, found, seed=seed))
         return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):
-        search.offer(named(problem, merged, counts, seed=seed, seconds=clock.left_s, interrupt=interrupt))
+        search.offer(by_names(problem, merged, counts, seed=seed, clock=clock))
     tried: list[Try] = []
 
     def left_s() -> float:
@@ -191,17 +189,6 @@ def solve_ruled(
     return search.result()
 
 
-def _loose(plain: Problem, problem: Problem, merged: Merged) -> Merged | None:
-    """Return the problem without rules and without limits of hosts that have room to spare, merged, where that halves
-    its flavors and members can be named afterwards; else None.
-    """
-    if not can_name(problem) or any(not one.is_empty or one.fixed_members for one in problem.classes):
-        return None
-    found = Merged.of(loosened(plain, {flavor for rule in problem.rules for flavor in rule.members}))
-    few = found is not None and 2 * len(found.problem.flavors) <= len(merged.problem.flavors)
-    return replace(found, source=plain) if found is not None and few else None
-
-
 def _is_told_little(problem: Problem) -> bool:
     """Tell whether the answer without rules says nothing of where groups should be: all arrive, hosts alone cost.
 
@@ -210,64 +197,3 @@ def _is_told_little(problem: Problem) -> bool:
     empty = all(host_class.is_empty and not host_class.fixed_members for host_class in problem.classes)
     costs = [o for o in problem.objectives if o.host_cost or o.cost is not None or o.hinge not in (None, "rules")]
     return bool(problem.rules) and empty and len(costs) == 1 and costs[0].host_cost
-
-
-@dataclass(slots=True, kw_only=True)
-class _Search:
-    """The best answer that keeps the rules, and what the relaxed problem proves of it."""
-
-    problem: Problem
-    relaxed: Result
-    rounds: int
-    telling: Telling
-    earlier: Result | None = None
-    """What was proven at first, where the relaxed problem had a second turn: of another answer, so for other values."""
-    best: Result | None = None
-    values: tuple[int, ...] = ()
-    closed: bool = False
-    """Whether the best answer is proven best."""
-
-    def offer(self, found: Result | None) -> None:
-        """Take an answer if it keeps the rules and is better than the best."""
-        if found is None or not found.patterns or violations(self.problem, found.patterns, found.unplaced):
-            return
-        values = evaluate(self.problem, found.patterns, found.unplaced)
-        if self.best is None or values < self.values:
-            self.best, self.values = found, values
-            self.telling.values = values
-            bounds = [row.bound for row in self.relaxed.objectives]
-            self.closed = all(bound is not None and value <= bound for value, bound in zip(values, bounds, strict=True))
-
-    def result(self) -> Result:
-        """Return the best answer with what is proven of it."""
-        if self.best is not None:
-            proofs = (self.relaxed,) if self.earlier is None else (self.earlier, self.relaxed)
-            return _judged(self.problem, self.best, self.values, proofs, self.rounds)
-        if self.relaxed.status == "infeasible":
-            return replace(self.relaxed, rounds=self.rounds)
-        return Result(
-            status="unknown", objectives=_unknown(self.problem), rounds=self.rounds, engine=self.relaxed.engine
-        )
-
-
-def _judged(problem: Problem, answer: Result, values: tuple[int, ...], proofs: Sequence[Result], rounds: int) -> Result:
-    """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
-    relaxed = proofs[-1]
-    claims = Claims.of(*proofs, note=" without rules over hosts" if problem.rules else "")
-    found = replace(answer, rounds=rounds, engine=relaxed.engine, certificate=None)
-    return with_claims(found, values, claims, base=relaxed)
-
-
-def _unknown(problem: Problem) -> tuple[ObjectiveResult, ...]:
-    return tuple(
-        ObjectiveResult(
-            goal=o.goal,
-            part=o.part,
-            value=None,
-            bound=None,
-            source="",
-            status="unknown",
-            stopped="no answer kept the rules",
-        )
-        for o in problem.objectives
-    )

@@ -7,13 +7,15 @@ import random
 import numpy as np
 import pytest
 
+from solvers.clock import Clock
 from solvers.evaluate import evaluate, violations
 from solvers.exact.search import solve_exact
 from solvers.objective import HostCosts, Objective, Unplaced
 from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
-from solvers.reductions.members import can_name, named
+from solvers.reductions.by_naming import by_names
+from solvers.reductions.members import can_name, named, nearly_named
 from solvers.reductions.merged import Merged
-from solvers.result import Limits, Result
+from solvers.result import HostPattern, Interrupt, Limits, Result
 
 
 def racks(seed: int) -> Problem:
@@ -116,6 +118,84 @@ def test_members_get_places_that_keep_the_rules_at_no_cost() -> None:
         if best.patterns:
             assert values(problem, found) <= values(problem, best), seed
     assert done > 3
+
+
+def test_members_without_a_place_are_left_out_and_no_others() -> None:
+    """Rules are kept by who is named; where all can be, nobody is left out whom the counts have a place for."""
+    done = 0
+    for seed in range(40):
+        problem = racks(seed)
+        merged = Merged.of(problem)
+        if merged is None or any(one.fixed_members for one in problem.classes):
+            continue
+        if any(rule.kind in ("least", "even") for rule in problem.rules):
+            continue  # Who is left out may be who these rules need.
+        counts = solve_exact(merged.problem, limits=Limits(time_limit_s=20))
+        if any(counts.unplaced):
+            continue
+        whole = named(problem, merged, counts, seed=0, seconds=20.0, interrupt=None)
+        found = nearly_named(problem, merged, counts, seed=0, seconds=20.0, interrupt=None)
+        if found is None:
+            assert whole is None
+            continue
+        done += 1
+        assert violations(problem, found.patterns, found.unplaced) == [], seed
+        assert any(found.unplaced) == (whole is None), seed
+    assert done > 5
+
+
+def test_members_whom_the_counts_have_no_place_for_are_placed_beside() -> None:
+    """Both large VMs are on one host, both small ones on the other: pairs of each can be in a rack all the same."""
+    size = np.array([2, 2, 1, 1], dtype=np.int64)
+    problem = Problem(
+        flavors=tuple(Flavor(name=f"f{n}", vcpus=int(units), arriving=1) for n, units in enumerate(size)),
+        shapes=(
+            Shape(
+                name="units",
+                nodes=1,
+                row_names=((0, "units"),),
+                flavor=np.arange(4, dtype=np.int64),
+                use=size[:, None],
+                cost={},
+                touches=np.ones((4, 1), dtype=np.bool_),
+                stay_only=np.zeros(4, dtype=np.bool_),
+            ),
+        ),
+        classes=tuple(
+            HostClass(
+                shape=0,
+                count=1,
+                capacity=np.array([6], dtype=np.int64),
+                fixed=np.zeros(1, dtype=np.int64),
+                allowed=np.ones(4, dtype=np.bool_),
+                stay_penalty=np.zeros(4, dtype=np.int64),
+                domain={"rack": rack},
+            )
+            for rack in range(2)
+        ),
+        objectives=(Objective(goal="placed", terms=(Unplaced(size),)),),
+        rules=tuple(
+            CrossRule(name="pair", kind="together", members=pair, scope="rack", max_per=1) for pair in ((0, 2), (1, 3))
+        ),
+    )
+    merged = Merged.of(problem)
+    assert merged is not None
+    large, small = (merged.places[0][place] for place in (0, 2))
+    counts = Result(
+        status="feasible",
+        objectives=(),
+        patterns=(
+            HostPattern(host_class=0, count=1, placements=((int(large), 2),)),
+            HostPattern(host_class=1, count=1, placements=((int(small), 2),)),
+        ),
+        unplaced=(0, 0),
+    )
+    assert named(problem, merged, counts, seed=0, seconds=20.0, interrupt=None) is None
+    clock = Clock(limits=Limits(time_limit_s=20), interrupt=Interrupt())
+    found = by_names(problem, merged, counts, seed=0, clock=clock)
+    assert found is not None
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert not any(found.unplaced)
 
 
 @pytest.mark.parametrize("kind", ["hosts", "together"])
