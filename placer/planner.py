@@ -340,7 +340,7 @@ class _Planning:
         said = {one.name: getattr(self.options, one.name) for one in fields(self.options)}
         options = SweepOptions(**{**said, "rounds": None, "engine": "auto", "total_time_s": max(0.0, self.left_s)})
         rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
-        found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds)
+        found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds, tells_now=self.foresees)
         rows = found.plan.summary["reserve"]
         return replace(
             found.plan,

@@ -77,12 +77,14 @@ def plan_with_reserve(
     *,
     rounds: int = ROUNDS,
     pool: Pool | None = None,
+    tells_now: bool = True,
 ) -> ReservedPlan:
     """Plan a fleet so that it survives the failures that its reserve rules name and keeps the slots that they hold.
 
     Each failure is verified by a plan of its own.
 
-    `free` is the plan of the fleet `without_reserve`, under the same options; `solve` plans such fleets.
+    `free` is the plan of the fleet `without_reserve`, under the same options; `solve` plans such fleets. What the rules
+    lack as the fleet runs now is told unless not `tells_now`.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def plan_with_reserve(
         slots = slots_free(settled(fleet, plan), rules, options)
         lost = _lost(sweeps.values(), slots.values())
         rows = reserve_rows(rules, sweeps, slots)
-        if number == 1:
+        if number == 1 and tells_now:
             now = _now(fleet, plan, rules, rows, options, pool)
         clean = all(row["proven"] for row in rows)
         told = _told(plan, free, rows, sweeps, now)

@@ -110,6 +110,8 @@ def _is_likely(problem: Problem, first: Result, arriving: int) -> bool:
 
 
 def _work(fleet: Fleet) -> int:
+    """Return VMs x places x rows: of each VM as many places are looked at as the flavor with the most has."""
     tables = fleet.tables
     waiting = [f for f in np.flatnonzero(fleet.out).tolist() if not fleet.frozen[f]]
-    return sum(int(fleet.out[f]) * len(tables.places(f)[0]) * tables.use.shape[1] for f in waiting)
+    widest = max((len(tables.places(f)[0]) for f in waiting), default=0)
+    return sum(int(fleet.out[f]) for f in waiting) * widest * int(tables.use.shape[1])
