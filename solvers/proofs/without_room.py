@@ -90,6 +90,8 @@ def _least(problem: Problem, key: str) -> IntArray | None:
     costs = [shape.cost.get(key, np.zeros(shape.placements, dtype=np.int64)) for shape in problem.shapes]
     if any(len(cost) and int(cost.min()) < 0 for cost in costs):
         return None
+    if not flavors:  # no host works
+        return np.zeros(len(problem.flavors), dtype=np.int64)
     of = np.concatenate([shape.flavor[open_] for shape, open_ in zip(problem.shapes, flavors, strict=True)])
     paid = np.concatenate([cost[open_] for cost, open_ in zip(costs, flavors, strict=True)])
     order = np.lexsort((paid, of))
