@@ -21,9 +21,12 @@ from solvers.result import Interrupt, Limits, OnProgress, Result
 
 if TYPE_CHECKING:
     from placer.check.check import CheckedFleet
+    from placer.planning.compile.compile import Compiled
 
 FIRST_SHARE = 0.4
 """Of the limit, where a reserve is kept: the rest is for the failures that it names and the plans that keep room."""
+RELAXED_SHARE = 0.6
+"""Of a search, what is tried on rows that more keeps than can be pinned, where no rows say just what can be."""
 RESERVE_HOSTS = 64
 """Fleets of more hosts are not planned again for every failure that a reserve rule names; the plan then says so."""
 
@@ -281,26 +284,57 @@ class _Planning:
     def _planned(self, pin: PinMode | None) -> Plan:
         """Return the plan with the VMs bound that `pin` says; None: with none bound."""
         from placer.failures.reserve import without_reserve
-        from placer.moves.resolve import without_cycles
         from placer.planning.compile.budget import drained_first, move_budget
         from placer.planning.compile.compile import compile_fleet
-        from placer.planning.decode.plan import plan_from_result
+        from placer.planning.relaxed import bounded, left_of, relaxed
 
         options = self.options
         asked = drained_first(self.fleet, options.max_moves, options.max_migrations)
         budget = move_budget(asked, options.max_moves, options.max_migrations)
         begun_s = time.monotonic()
-        compiled = compile_fleet(without_reserve(asked), self.goals, budget, pin)
+        asked = without_reserve(asked)
+        compiled = compile_fleet(asked, self.goals, budget, pin)
         self.numbers_s = time.monotonic() - begun_s
         # To put the fleet in numbers is part of the limit, and so are what follows and the failures of a reserve.
         later_s = (1.0 - FIRST_SHARE) * options.time_limit_s if self.reserves else 0.0
         limits = Limits(time_limit_s=max(0.0, self.search_s - later_s), rounds=options.rounds)
+        wide = relaxed(asked, compiled, self.goals, budget, pin)
+        first = None
+        if wide is not None:
+            first = self._solved(wide.problem, replace(limits, time_limit_s=RELAXED_SHARE * limits.time_limit_s))
+            if first.status == "infeasible":
+                raise _nothing(first)
+            if (plan := self._if_pinned(wide, first, pin)) is not None:
+                return plan
+            limits = Limits(time_limit_s=max(0.0, self.search_s - later_s), rounds=left_of(options.rounds, first))
         result = self._solved(compiled.problem, limits)
+        if wide is not None and first is not None:
+            result = bounded(compiled, result, wide, first)
+        return self._decoded(compiled, result, pin, wide)
+
+    def _if_pinned(self, wide: Compiled, found: Result, pin: PinMode | None) -> Plan | None:
+        """Return the plan of an answer on rows that more keeps than can be pinned; None where it cannot be, or breaks
+        anything.
+        """
+        from placer.check.check import check
+
+        try:
+            plan = self._decoded(wide, found, pin)
+        except (RefusedPlanError, NothingFoundError):
+            return None
+        return plan if check(self.fleet, plan).ok else None
+
+    def _decoded(self, compiled: Compiled, result: Result, pin: PinMode | None, wide: Compiled | None = None) -> Plan:
+        """Return the plan of an answer, without circles of moves; `wide` is what its bounds are proven on."""
+        from placer.moves.resolve import without_cycles
+        from placer.planning.decode.plan import plan_from_result
+
         if not result.is_answer:
             raise _nothing(result)
+        seed, most = self.options.seed, self.options.max_repins
 
         def plan_of(found: Result) -> Plan:
-            return plan_from_result(compiled, found, seed=options.seed, max_repins=options.max_repins, pin=pin)
+            return plan_from_result(compiled, found, seed=seed, max_repins=most, pin=pin, proven_on=wide)
 
         plan = plan_of(result)
         if not self.fleet.is_live or self.stopped:

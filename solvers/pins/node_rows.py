@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from solvers.pins.cpu_rows import CoreKind, CoreRoom, CpuRow, NodeRows, WholeDemand, main_width, rows_of_any_kind
 
-_KINDS: tuple[tuple[CoreKind, bool], ...] = (("performance", False), ("efficiency", True))
+KINDS: tuple[tuple[CoreKind, bool], ...] = (("performance", False), ("efficiency", True))
 
 
 def node_cpu_rows(
@@ -37,11 +37,11 @@ def node_cpu_rows(
     if whole.kinds and len(there) > 1:
         return _TwoKinds(cores, whole, floating, shared).rows()
     found = rows_of_any_kind(cores, whole, floating=floating, shared=shared)
-    lacking = [kind for kind, slow in _KINDS if kind in whole.kinds and slow not in there]
-    return NodeRows(rows=(*found.rows, *map(_none_of, lacking)), exact=found.exact)
+    lacking = [kind for kind, slow in KINDS if kind in whole.kinds and slow not in there]
+    return NodeRows(rows=(*found.rows, *map(none_of, lacking)), exact=found.exact)
 
 
-def _none_of(kind: CoreKind) -> CpuRow:
+def none_of(kind: CoreKind) -> CpuRow:
     """Return the row of a node that takes nothing that asks for a kind of core."""
     return CpuRow(name=f"{kind} threads", capacity=0, isolate=1, core=1, loose=1, only=kind)
 
@@ -72,7 +72,7 @@ class _TwoKinds:
     def __init__(self, cores: Sequence[CoreRoom], whole: WholeDemand, floating: int, shared: bool) -> None:
         self.cores, self.whole, self.floating, self.shared = cores, whole, floating, shared
         self.width = main_width([core.width for core in cores])
-        self.of = {slow: [core for core in cores if core.slow is slow] for _, slow in _KINDS}
+        self.of = {slow: [core for core in cores if core.slow is slow] for _, slow in KINDS}
         self.free = {slow: _in_order(own) for slow, own in self.of.items()}
 
     def rows(self) -> NodeRows:
@@ -87,11 +87,11 @@ class _TwoKinds:
         if plain[False] and plain[True]:
             return self._alike()
         every = rows_of_any_kind(self.cores, self.whole, floating=self.floating, shared=self.shared)
-        return NodeRows(rows=(*every.rows, *map(_none_of, sorted(self.whole.kinds))), exact=False)
+        return NodeRows(rows=(*every.rows, *map(none_of, sorted(self.whole.kinds))), exact=False)
 
     def _threads_of_kinds(self) -> Iterator[CpuRow]:
         """Yield the rows of threads of each kind that is asked for, alone and beside shared vCPUs."""
-        for kind, slow in _KINDS:
+        for kind, slow in KINDS:
             if kind in self.whole.kinds:
                 row = CpuRow(name=f"{kind} threads", capacity=self._pinned(slow), isolate=1, core=1, loose=1, only=kind)
                 yield row
@@ -208,7 +208,7 @@ class _TwoKinds:
             CpuRow(name="whole cores", capacity=sum(map(len, self.free.values())), width=t, isolate=1, core=1),
             *self._floats_row(),
         ]
-        for kind, slow in _KINDS:
+        for kind, slow in KINDS:
             cores = CpuRow(name=f"{kind} cores", capacity=len(self.free[slow]), width=t, isolate=1, core=1, only=kind)
             threads = replace(cores, name=f"{kind} threads", capacity=self._pinned(slow), isolate=t, core=t, loose=1)
             others = replace(

@@ -106,14 +106,14 @@ vms:
     assert pins_of(plan, "s") == {parse_cpuset("2-3")}
 
 
-def test_what_the_rows_cannot_say_is_no_proof(solved: Solve) -> None:
-    """Three required vCPUs fit a core of four threads or one and a half of two: what is left out is not proven."""
+def test_what_no_rows_of_counts_say_is_proven_by_prices_of_cores(solved: Solve) -> None:
+    """Three required vCPUs fit a core of four threads or one and a half of two: of three VMs one is left out."""
     plan = solved("""
 hosts: [{name: h, nodes: [{id: 0, cpus: "0-7", memory: 8GiB}], siblings: ["0-1", "2-3", "4-7"]}]
 vms: [{name: d, count: 3, vcpus: 3, memory: 1GiB, thread_policy: require, overhead: 0MiB}]
 """)
-    assert plan.goals[0].bound == 0
-    assert plan.goals[0].status == "feasible"
+    assert plan.goals[0].value == plan.goals[0].bound == 3
+    assert plan.goals[0].status == "optimal"
 
 
 def test_the_emulator_cpu_of_fixed_pins_is_held(solved: Solve) -> None:

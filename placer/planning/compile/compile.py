@@ -59,27 +59,35 @@ class Compiled:
 
 
 def compile_fleet(
-    fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None = None, pin: PinMode | None = "none"
+    fleet: Fleet,
+    goals: Sequence[Goal],
+    budget: MoveBudget | None = None,
+    pin: PinMode | None = "none",
+    *,
+    relaxed: bool = False,
 ) -> Compiled:
     """Return the fleet in numbers. Hosts that failed take part in nothing; their VMs count as arriving.
 
     `pin` says which VMs that float are bound to nodes where the goal ``remote`` asks; None: none, whatever they say.
     Where hosts hold more than they have room for and that is a goal, newcomers without CPUs of their own may float:
-    bound to the only node with room for them they could keep what is over from being mended.
+    bound to the only node with room for them they could keep what is over from being mended. `relaxed`: rows that all
+    which can be pinned keeps, where none say just what that is; see `planning.relaxed`.
     """
     kinds = {goal.kind for goal in goals}
     binds = _bindings(fleet, pin) if "remote" in kinds and pin is not None else {}
-    compiled = _compiled(fleet, goals, budget, binds)
+    compiled = _compiled(fleet, goals, budget, binds, relaxed)
     if (
         kinds >= {"excess", "remote"}
         and any(one.room is not None for one in compiled.problem.classes)
         and (more := _newcomers(fleet))
     ):
-        return _compiled(fleet, goals, budget, {**binds, **more})
+        return _compiled(fleet, goals, budget, {**binds, **more}, relaxed)
     return compiled
 
 
-def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, binds: Mapping[int, Binding]) -> Compiled:
+def _compiled(
+    fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, binds: Mapping[int, Binding], relaxed: bool
+) -> Compiled:
     """Return the fleet in numbers; `binds` are the VMs that shall or may be bound and that may float."""
     loads = [load for goal in goals for load in loads_of(fleet, goal.name)]
     labels = LabelLoads.of(fleet, loads)
@@ -143,6 +151,7 @@ def _compiled(fleet: Fleet, goals: Sequence[Goal], budget: MoveBudget | None, bi
         charges=charges,
         whole=whole,
         any_shared=any_shared or _one_node_sets(fleet, groups),
+        relaxed=relaxed,
         broken_l3=_broken_over_l3(fleet),
         floating_l3=any(
             rule in spread

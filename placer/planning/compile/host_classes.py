@@ -77,6 +77,7 @@ class ClassBuilder:
     charges: Charges
     whole: WholeDemand
     any_shared: bool
+    relaxed: bool
     floating_l3: bool
     broken_l3: bool
     _rooms: dict[Hashable, Room] = field(default_factory=dict)
@@ -224,6 +225,7 @@ class ClassBuilder:
                 capacity,
                 whole=self.whole,
                 any_shared=self.any_shared,
+                relaxed=self.relaxed,
                 loads=self.loads,
                 memory=list(node_memory_kib(host).values()) if self.loads.memory else (),
                 cores=self.cores,
@@ -395,6 +397,4 @@ class ClassBuilder:
                 (rule, tuple(map(on.__getitem__, range(done.shape.nodes)))) for rule, on in host.tied_on.items()
             ),
         )
-        if bare:
-            self._bare[id(host.room)] = state
-        return state
+        return self._bare.setdefault(id(host.room), state) if bare else state

@@ -22,6 +22,7 @@ from placer.planning.compile.rows import BESIDE, SHARED
 from solvers.pins.cores import Core
 from solvers.pins.cpu_rows import CoreKind, CpuPolicy, CpuRow, WholeDemand
 from solvers.pins.node_rows import node_cpu_rows
+from solvers.pins.price_rows import rows_by_prices
 
 MOST_LOAD_UNITS = 64
 MOST_UNION_ROWS = 256
@@ -132,6 +133,7 @@ def structure_of(
     *,
     whole: WholeDemand,
     any_shared: bool,
+    relaxed: bool,
     loads: LoadKinds,
     memory: Sequence[int],
     cores: bool,
@@ -141,14 +143,21 @@ def structure_of(
     soft: tuple[int, ...] = (),
     watts_a_cpu: float | None = None,
 ) -> tuple[Structure, tuple[tuple[int, ...], ...]]:
-    """Return a host's structure, and apart from it the capacities of its CPU rows a node."""
+    """Return a host's structure, and apart from it the capacities of its CPU rows a node.
+
+    `relaxed` takes rows that all counts keep which can be pinned where no rows allow just these: they are exact for
+    bounds, and an answer under them is one once it is pinned.
+    """
     rows, room, widths = [], [], []
     exact = True
     for node in capacity.nodes:
         elsewhere = len(node.shared_cpus) - sum(len(core.floats) for core in node.cores)
         cpus = [core_of(core).room for core in node.cores]
         # What is floated over a union is over there by more than its nodes are, or not: they need rows of their own.
-        found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=any_shared or bool(unions[0]))
+        beside = any_shared or bool(unions[0])
+        found = node_cpu_rows(cpus, whole, floating=elsewhere, shared=beside)
+        if relaxed and not found.exact:
+            found = rows_by_prices(cpus, whole, floating=elsewhere, shared=beside)
         rows.append(tuple(dataclasses.replace(row, capacity=0) for row in found.rows))
         room.append(tuple(row.capacity for row in found.rows))
         widths.append({core.width for core in node.cores} or {1})

@@ -13,8 +13,9 @@ from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND, parse_goals
 from placer.model.plan import Plan
 from placer.model.sets import PinMode
-from placer.planning.compile.compile import Compiled, compile_fleet
+from placer.planning.compile.compile import Compiled
 from placer.planning.decode.results import MEASURED
+from placer.planning.relaxed import provable
 from solvers.objective import HostCosts, PlacementCosts
 from solvers.problem import MoveBudget, Problem
 from solvers.proofs.loads_by_prices import bound_by_prices
@@ -113,7 +114,7 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
     """
     goals = parse_goals(plan.options.get("goals"), fleet)
     asked = replace(fleet, only_drained=plan.options.get("only_drained") is True)
-    compiled = compile_fleet(asked, goals, _budget(plan), pin_mode(plan.options))
+    compiled = provable(asked, goals, _budget(plan), pin_mode(plan.options))
     faults: list[Fault] = []
     remarks: list[str] = []
     if plan.certificate is not None:

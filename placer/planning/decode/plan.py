@@ -19,12 +19,19 @@ from solvers.result import Result
 
 
 def plan_from_result(
-    compiled: Compiled, result: Result, *, seed: int, max_repins: int | None = None, pin: PinMode | None = "none"
+    compiled: Compiled,
+    result: Result,
+    *,
+    seed: int,
+    max_repins: int | None = None,
+    pin: PinMode | None = "none",
+    proven_on: Compiled | None = None,
 ) -> Plan:
     """Give an engine's answer names, pins, measures and reasons.
 
     `pin` is what the fleet was compiled with. Where pinning needs more than `max_repins` VMs to get other CPUs, all
-    that stay keep those that they have.
+    that stay keep those that they have. `proven_on` is the fleet on the rows that its bounds are proven on, where these
+    are others.
     """
     from placer.measure.summary import capacity_summary
     from placer.planning.decode.addresses import with_addresses
@@ -86,7 +93,7 @@ def plan_from_result(
         options=_options(compiled, max_repins, pin),
         summary=summary,
         warnings=_warnings(fleet, compiled.goals),
-        certificate=certificate_of(compiled.problem, result),
+        certificate=certificate_of((proven_on or compiled).problem, result),
     )
     open_ = uncovered(compiled, plan)
     return replace(plan, warnings=(*plan.warnings, uncovered_warning(open_))) if open_ else plan
