@@ -7,10 +7,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, islice
 
 from placer.check.fits import impossible_vms
 from placer.errors import InputError
+from placer.failures.reserve import plan_with_reserve, sweep_of_rule, without_reserve
 from placer.failures.slots import stand_ins
+from placer.failures.sweep import settled
+from placer.measure.score import PlanValues
+from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.plan import Plan
@@ -18,13 +23,16 @@ from placer.model.rules import Rule, RuleKind
 from placer.model.units import count
 from placer.model.vm import Vm
 from placer.options import DEFAULT_TIME_LIMIT_S, SweepOptions
-from placer.planner import solve_fleet, solve_with
+from placer.planner import RESERVE_HOSTS, solve_fleet, solve_with
+from placer.planning.accepted import accepted
 
 SPARE = 1.25
 """The first offer of hosts is what the CPUs and memory need at least, times this; it doubles until the demand fits."""
 TRIES = 6
 MORE_HOSTS = 16
 """So many hosts more are tried for failures to be survived."""
+MIXES = 24
+"""So many mixes of shapes are tried of each number of hosts more."""
 TOLERANCE = 1e-6
 
 
@@ -123,30 +131,69 @@ def _surviving(found: SmallestFleet, rules: tuple[Rule, ...], options: SweepOpti
         whole = 0
     patterns = {host.name.rpartition("-")[0]: host for host in found.fleet.hosts}
     bound = None if found.bound is None else found.bound + whole * min(host.cost for host in patterns.values())
-    # What is added is as large as anything that may fail, and of those the cheapest.
+    # What is added is as large as anything that may fail, and of those the cheapest; several shapes where one is not.
     used = [shape for shape, many in found.hosts.items() if many]
-    spare = max(used, key=lambda shape: (_size(patterns[shape]), -patterns[shape].cost))
+    used.sort(key=lambda shape: (_size(patterns[shape]), -patterns[shape].cost), reverse=True)
     most = fails + MORE_HOSTS
+    large = sum(found.hosts.values()) > RESERVE_HOSTS
     for more in range(whole, most + 1):
-        bought = {shape: many + (more if shape == spare else 0) for shape, many in found.hosts.items()}
-        hosts = tuple(
-            dataclasses.replace(patterns[shape], name=f"{shape}-{number + 1}")
-            for shape, many in bought.items()
-            for number in range(many)
-        )
-        if len(hosts) <= fails:
-            continue
-        fleet = dataclasses.replace(found.fleet, hosts=hosts, rules=(*found.fleet.rules, *rules), digest="")
-        plan = solve_with(fleet, options, foresees=True)
-        if not plan.unplaced and all(one["proven"] for one in plan.summary["reserve"]):
-            cost = sum(host.cost for host in hosts)
-            proven = bound is not None and abs(cost - bound) <= TOLERANCE
-            status = "optimal" if proven else "feasible"
-            return SmallestFleet(hosts=bought, cost=cost, bound=bound, status=status, plan=plan, fleet=fleet)
+        mixes = list(islice(combinations_with_replacement(used, more), MIXES))
+        for mix in sorted(mixes, key=lambda mix: sum(patterns[shape].cost for shape in mix)):
+            extra = Counter(mix)
+            bought = {shape: many + extra[shape] for shape, many in found.hosts.items()}
+            hosts = tuple(
+                dataclasses.replace(patterns[shape], name=f"{shape}-{number + 1}")
+                for shape, many in bought.items()
+                for number in range(many)
+            )
+            if len(hosts) <= fails:
+                continue
+            fleet = dataclasses.replace(found.fleet, hosts=hosts, rules=(*found.fleet.rules, *rules), digest="")
+            plan = _beside_empty(found, fleet, rules, options)
+            if plan is None and not large and mix == mixes[0]:
+                plan = solve_with(fleet, options, foresees=True)
+            if plan is not None and not plan.unplaced and all(one["proven"] for one in plan.summary["reserve"]):
+                cost = sum(host.cost for host in hosts)
+                proven = bound is not None and abs(cost - bound) <= TOLERANCE
+                status = "optimal" if proven else "feasible"
+                return SmallestFleet(hosts=bought, cost=cost, bound=bound, status=status, plan=plan, fleet=fleet)
     raise InputError(
         f"with {count(most, 'host')} more no plan was found that survives every failure",
         cure="give more time, or loosen the rules",
     )
+
+
+def _beside_empty(found: SmallestFleet, fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) -> Plan | None:
+    """Return the plan found without failures on the hosts that are bought, of which others stay empty; None where that
+    is not proven to survive.
+
+    Nothing is solved: an empty host takes what one like it held, and fits alone tell whether the hosts left do.
+    """
+    if any(rule.holds for rule in rules):
+        return None
+    named: dict[str, str] = {}
+    many: Counter[str] = Counter()
+    for name in sorted({vm.host for vm in found.plan.vms}):
+        shape = name.rpartition("-")[0]
+        many[shape] += 1
+        named[name] = f"{shape}-{many[shape]}"
+    vms = tuple(dataclasses.replace(vm, host=named[vm.host]) for vm in found.plan.vms)
+    goals = tuple(goal for goal in found.plan.goals if goal.name in (options.goals or ()))
+    plan = dataclasses.replace(
+        found.plan,
+        vms=vms,
+        goals=goals,
+        options={**found.plan.options, "goals": [goal.name for goal in goals]},
+        fleet_digest=fleet.digest,
+        certificate=None,
+    )
+    plan = dataclasses.replace(plan, summary=capacity_summary(PlanValues(without_reserve(fleet), plan)))
+    standing = settled(without_reserve(fleet), plan)
+    for rule in rules:
+        swept = sweep_of_rule(standing, None, rule, options, most_solves=0)
+        if swept.harmful or swept.unknown:
+            return None
+    return accepted(fleet, plan_with_reserve(fleet, plan, options, solve_with, rounds=1).plan)
 
 
 def _size(host: Host) -> tuple[int, int]:
