@@ -8,8 +8,7 @@ few VMs move twice.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +17,13 @@ from placer.measure.as_now import as_now
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, Plan
 from placer.model.rules import Rule, RuleKind, drain_of
-from placer.model.sets import known_nodes
 from placer.model.vm import Movable
 from placer.moves.model import MoveLimits, Schedule
 from placer.moves.schedule import schedule_moves
 from placer.options import SolveOptions
 from placer.planner import solve_with
 from placer.planning.after import fleet_after
+from placer.whatif.out_together import OutTogether
 from placer.whatif.takers import parts
 
 GOALS = ("placed", "rules", "moves")
@@ -33,6 +32,7 @@ SLACK_MOVES = 8
 """Moves of other VMs that a wave may take to make room."""
 _LEAVES = "placer.leaves"
 _WAITS = "placer.waits"
+_SOON = "placer.soon"
 
 OnWave = Callable[[int, int], None]
 
@@ -63,6 +63,10 @@ class MaintenanceWave:
         if self.home is None or self.schedule.minutes is None or self.home.minutes is None:
             return self.schedule.minutes
         return self.schedule.minutes + self.home.minutes
+
+
+_Wave = MaintenanceWave | None
+_Course = tuple[list[MaintenanceWave], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,39 +126,27 @@ def maintain(
         )
     stuck = _stuck(fleet, hosts)
     pending = [name for name in hosts if name not in stuck and not fleet.host_by_name[name].failed]
-    wanted = len(pending)
-    out = _Out(fleet)
+    out = OutTogether(fleet)
     most = min(parallel, out.most(pending))
-    state, waves = fleet, []
-    moved: Counter[str] = Counter()
-    if on_wave is not None:
-        on_wave(0, wanted)
-    while pending:
-        pending, size = out.first_together(sorted(pending, key=_load_key(state)), most)
-        wave, does, fails = None, 0, size + 1
-        # As many as can be: where all cannot, half as many, and then between what does and what does not.
-        while fails - does > 1:
-            chosen, waiting = pending[:size], pending[size:]
-            found = _wave(state, chosen, [] if return_home else waiting, limits, time_limit_s, seed)
-            if found is not None and return_home:
-                found = _and_home(found, limits)
-            if found is not None:
-                wave, does = _in_fleet(found, state), size
-            else:
-                fails = size
-            size = (does + fails) // 2
-        if wave is None:
-            back = " and brings its VMs back" if return_home else ""
-            stuck[pending[0]] = f"no plan was found that empties it{back} and keeps every rule and reserve"
-            del pending[0]
-            continue
-        waves.append(wave)
-        pending = [name for name in pending if name not in wave.hosts]
-        moved.update(_moving(wave.plan))
-        state = wave.after
-        if on_wave is not None:
-            on_wave(wanted - len(pending), wanted)
+
+    def course(*, many_first: bool) -> _Course:
+        def wave_of(state: Fleet, chosen: Sequence[str], waiting: Sequence[str], soon: Sequence[str]) -> _Wave:
+            off = _Off((), ()) if return_home else _Off(tuple(waiting), tuple(soon))
+            found = _wave(state, chosen, off, limits, time_limit_s, seed)
+            return _and_home(found, limits) if found is not None and return_home else found
+
+        return _course(fleet, pending, out, most, wave_of, on_wave, many_first=many_first)
+
+    # Few moves come from first waves that are small; where they cost a wave, as many go first as can.
+    waves, left = course(many_first=return_home)
     done = [name for wave in waves for name in wave.hosts]
+    if not return_home and most > 1 and len(waves) > out.fewest_waves(done, parallel):
+        other = course(many_first=True)
+        waves, left = min((waves, left), other, key=lambda one: (len(one[1]), len(one[0]), _moves(one[0])))
+        done = [name for wave in waves for name in wave.hosts]
+    back = " and brings its VMs back" if return_home else ""
+    stuck |= dict.fromkeys(left, f"no plan was found that empties it{back} and keeps every rule and reserve")
+    moved = Counter(name for wave in waves for name in _moving(wave.plan))
     moves_bound = sum(vm.current is not None and vm.current.host in set(done) for vm in fleet.vms)
     return Maintenance(
         waves=tuple(waves),
@@ -163,6 +155,50 @@ def maintain(
         moved_twice=sum(times > 1 for times in moved.values()),
         stuck=stuck,
     )
+
+
+def _moves(waves: Sequence[MaintenanceWave]) -> int:
+    return sum(wave.moves for wave in waves)
+
+
+def _course(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    out: OutTogether,
+    most: int,
+    wave_of: Callable[[Fleet, Sequence[str], Sequence[str], Sequence[str]], _Wave],
+    on_wave: OnWave | None,
+    *,
+    many_first: bool,
+) -> _Course:
+    """Return waves of these hosts, at most so many in each, and the hosts that no plan was found to empty."""
+    state, pending = fleet, list(hosts)
+    waves: list[MaintenanceWave] = []
+    stuck: list[str] = []
+    if on_wave is not None:
+        on_wave(0, len(hosts))
+    while pending:
+        group = out.next_group(state, pending, most, many_first=many_first)
+        pending = [*group.hosts, *(name for name in pending if name not in group.hosts)]
+        size = len(group.hosts)
+        wave, does, fails = None, 0, size + 1
+        # As many as can be: where all cannot, half as many, and then between what does and what does not.
+        while fails - does > 1:
+            found = wave_of(state, pending[:size], pending[size:], group.soon)
+            if found is not None:
+                wave, does = _in_fleet(found, state), size
+            else:
+                fails = size
+            size = (does + fails) // 2
+        if wave is None:
+            stuck.append(pending.pop(0))
+            continue
+        waves.append(wave)
+        pending = [name for name in pending if name not in wave.hosts]
+        state = wave.after
+        if on_wave is not None:
+            on_wave(len(hosts) - len(pending), len(hosts))
+    return waves, stuck
 
 
 def _moving(plan: Plan) -> list[str]:
@@ -183,112 +219,18 @@ def _stuck(fleet: Fleet, hosts: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _load_key(fleet: Fleet) -> Callable[[str], tuple[int, str]]:
-    """Return a key by which the emptiest hosts come first."""
-    load: Counter[str] = Counter()
-    for vm in fleet.vms:
-        if vm.current is not None:
-            load[vm.current.host] += vm.spec.memory_kib
-    return lambda name: (load[name], name)
+@dataclass(frozen=True, slots=True)
+class _Off:
+    """Hosts to which who leaves had better not come: all that are still to be emptied, and those that are soon."""
 
-
-class _Out:
-    """How many hosts can be out together while the others have the CPUs and memory for all VMs, and for a failure.
-
-    Of each resource the hosts that are out have no more than all have beyond what VMs ask for, and beyond what the
-    largest of the others have that a reserve over hosts lets fail besides.
-    """
-
-    def __init__(self, fleet: Fleet) -> None:
-        there = [vm for vm in fleet.vms if vm.current is not None]
-        working = [host for host in fleet.hosts if not host.failed]
-        ratio = max((host.cpu_ratio for host in working), default=1.0)
-        asked: dict[str, float] = defaultdict(float)
-        for vm in there:
-            pins, bound = vm.current.pins if vm.current is not None else {}, known_nodes(vm) is not None
-            for vcpu in range(vm.spec.vcpus):
-                # Shared vCPUs count as if all ran where most of them share a CPU, and only those that are online.
-                own = vm.spec.is_dedicated(vcpu) and (bound or len(pins.get(vcpu, ())) == 1)
-                if vm.current is not None and (own or vm.spec.is_online(vcpu)):
-                    asked[vm.current.host] += 1 if own else 1 / ratio
-        # A host that carries more than it has may go on doing so.
-        cpus = {host.name: max(float(len(host.usable_cpus)), asked[host.name]) for host in working}
-        memory = {
-            host.name: host.memory_ratio * sum(node.memory_kib for node in host.topology.nodes) for host in working
-        }
-        spare = (
-            sum(cpus.values()) - sum(asked.values()),
-            sum(memory.values()) - sum(vm.spec.memory_kib for vm in there),
-        )
-        self.resources = tuple(zip((cpus, memory), spare, strict=True))
-        reserves = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE and not rule.holds]
-        self.fail = max((one.fail for one in reserves if one.scope == "host" and one.members is None), default=0)
-
-    def _allowed(self, room: dict[str, float], spare: float, out: int) -> float:
-        """Return what so many hosts that are out have together at most, whichever they are."""
-        others = sorted(room.values(), reverse=True)[out : out + self.fail]
-        return spare - sum(others) + TOLERANCE
-
-    def most(self, hosts: Sequence[str]) -> int:
-        """Return how many of these hosts can be out at once at most: the smallest are the most that can."""
-        best = len(hosts)
-        for room, spare in self.resources:
-            sizes = sorted(room[name] for name in hosts)
-            # What fails besides is taken for small, as if the largest were out: of so many hosts no fewer can be.
-            while best and sum(sizes[:best]) > self._allowed(room, spare, best):
-                best -= 1
-        return best
-
-    def first_together(self, hosts: Sequence[str], most: int) -> tuple[list[str], int]:
-        """Return the hosts so that the first of them can be out together, and how many these are: large ones with what
-        fits beside them; of hosts alike the first.
-        """
-        if most < 2:
-            return list(hosts), 1
-        left = [self._allowed(room, spare, 0) for room, spare in self.resources]
-        first: list[str] = []
-        largest = max((room for room, _ in self.resources), key=lambda room: len(set(room.values())))
-        for name in sorted(hosts, key=lambda name: -largest[name]):
-            takes = [room[name] for room, _ in self.resources]
-            if len(first) < most and all(size <= rest for size, rest in zip(takes, left, strict=True)):
-                first.append(name)
-                left = [rest - size for size, rest in zip(takes, left, strict=True)]
-        return [*first, *(name for name in hosts if name not in first)], max(1, len(first))
-
-    def fewest_waves(self, hosts: Sequence[str], parallel: int) -> int:
-        """Return how many waves of at most so many hosts these take at least."""
-        most = min(parallel, self.most(hosts))
-        if not hosts or not most:
-            return len(hosts)
-        packed = [
-            fewest_bins([room[name] for name in hosts], self._allowed(room, spare, most))
-            for room, spare in self.resources
-        ]
-        return max(math.ceil(len(hosts) / most), *packed)
-
-
-def fewest_bins(sizes: Sequence[float], capacity: float) -> int:
-    """Return how many bins items take at least: those above half of a bin each take their own (Martello and Toth's L2).
-
-    Items larger than a bin count as one that fills it.
-    """
-    items = [min(size, capacity) for size in sizes]
-    if capacity <= 0:
-        return len(items)
-    best = 0
-    for least in {0.0, *(size for size in items if size <= capacity / 2)}:
-        alone = sum(size > capacity - least for size in items)
-        large = [size for size in items if capacity / 2 < size <= capacity - least]
-        small = sum(size for size in items if least <= size <= capacity / 2)
-        over = small - (len(large) * capacity - sum(large))
-        best = max(best, alone + len(large) + max(0, math.ceil(over / capacity - TOLERANCE)))
-    return best
+    waiting: tuple[str, ...]
+    soon: tuple[str, ...]
 
 
 def _wave(
     fleet: Fleet,
     chosen: Sequence[str],
-    waiting: Sequence[str],
+    off: _Off,
     limits: MoveLimits | None,
     time_limit_s: float,
     seed: int,
@@ -296,14 +238,15 @@ def _wave(
     """Return a wave that empties these hosts; None where no plan was found that does and keeps what is to be kept."""
     leaving = {vm.name for vm in fleet.vms if vm.current is not None and vm.current.host in set(chosen)}
     drains = tuple(drain_of(name, fleet.host_by_name[name].labels) for name in chosen)
-    # Who moves now had better not move again: first without the hosts that are still to come.
-    for spared in [waiting, []] if waiting and leaving else [[]]:
+    # Who moves now had better not move again: nobody to the hosts that are still to come, then as few there as can
+    # be; others move on the way only where it must be.
+    tries = [(off.waiting, 0), ((), 0), ((), SLACK_MOVES)]
+    for spared, slack in tries if off.waiting and leaving else tries[2:]:
         for part in parts(fleet, chosen, spared):
-            among = part.host_by_name
-            asked = _marked(part, leaving, [name for name in spared if name in among])
+            asked = _marked(part, leaving, off, hard=bool(spared))
             asked = dataclasses.replace(asked, rules=(*asked.rules, *drains), digest="")
             try:
-                most = len(leaving) + SLACK_MOVES
+                most = len(leaving) + slack
                 plan = solve_with(
                     asked, SolveOptions(goals=GOALS, max_moves=most, time_limit_s=time_limit_s, seed=seed)
                 )
@@ -373,11 +316,13 @@ def _and_home(wave: MaintenanceWave, limits: MoveLimits | None) -> MaintenanceWa
     return dataclasses.replace(wave, home=schedule, after=after, moves=wave.moves + back)
 
 
-def _marked(fleet: Fleet, leaving: set[str], spared: Sequence[str]) -> Fleet:
-    """Return the fleet with a rule that keeps VMs that leave a host off hosts that are still to be emptied."""
-    if not spared:
+def _marked(fleet: Fleet, leaving: set[str], off: _Off, *, hard: bool) -> Fleet:
+    """Return the fleet with a rule that keeps VMs that leave a host off hosts that are still to be emptied; where it is
+    not `hard` as many as can be, and most of all off those that are emptied soon.
+    """
+    waiting, soon = (set(names) & set(fleet.host_by_name) for names in (off.waiting, off.soon))
+    if not waiting or not leaving:
         return fleet
-    off = set(spared)
     vms = tuple(
         dataclasses.replace(vm, spec=dataclasses.replace(vm.spec, labels={**vm.spec.labels, _LEAVES: "true"}))
         if vm.name in leaving
@@ -385,8 +330,20 @@ def _marked(fleet: Fleet, leaving: set[str], spared: Sequence[str]) -> Fleet:
         for vm in fleet.vms
     )
     hosts = tuple(
-        dataclasses.replace(host, labels={**host.labels, _WAITS: "true"}) if host.name in off else host
+        dataclasses.replace(
+            host, labels={**host.labels, _WAITS: "true", **({_SOON: "true"} if host.name in soon else {})}
+        )
+        if host.name in waiting
+        else host
         for host in fleet.hosts
     )
     rule = Rule(kind=RuleKind.OUTSIDE, members={_LEAVES: "true"}, hosts={_WAITS: "true"})
-    return dataclasses.replace(fleet, vms=vms, hosts=hosts, rules=(*fleet.rules, rule), digest="")
+    if hard:
+        rules = [rule]
+    else:
+        # Below what the fleet itself would rather have.
+        lowest = min((one.priority for one in fleet.rules if one.is_soft), default=0) - 1
+        rules = [dataclasses.replace(rule, weight=1, priority=lowest)]
+        if soon:
+            rules.append(dataclasses.replace(rules[0], hosts={_SOON: "true"}))
+    return dataclasses.replace(fleet, vms=vms, hosts=hosts, rules=(*fleet.rules, *rules), digest="")

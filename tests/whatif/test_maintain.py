@@ -20,7 +20,8 @@ from placer.options import SweepOptions
 from placer.planner import solve_fleet
 from placer.read.inventory.inventory import parse_fleet
 from placer.sweeps.tasks import Variant
-from placer.whatif.maintain import Maintenance, fewest_bins, maintain
+from placer.whatif.maintain import Maintenance, maintain
+from placer.whatif.out_together import fewest_bins
 from placer.whatif.takers import parts
 
 TEXT = """\
