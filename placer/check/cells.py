@@ -12,7 +12,7 @@ from placer.model.core_pairs import one_each
 from placer.model.host import UNREACHABLE, NodeKind, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.sets import bounds_now, known_nodes
-from placer.model.vm import MAX_AUTO_CELLS, CellMode, CpuPolicy, PinPolicy, Vm, VmSpec
+from placer.model.vm import MAX_AUTO_CELLS, Bound, CellMode, CpuPolicy, PinPolicy, Vm, VmSpec
 
 SMALLEST_PAGE_KIB = 4
 """The unit in which an ``auto`` VM's ordinary memory must divide by its cells."""
@@ -119,7 +119,7 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
                 yield f"pins.{vcpu}", f"is not bound to one node a cell, and vCPU {vcpu} gets another cpuset"
                 break
     elif any(one.cpus is not None or one.memory is not None for one in planned.bound):
-        yield "bound", "is bound to sets of nodes on a host that it comes to: there it floats, or is bound to nodes"
+        yield from _like_sets(vm, topology, planned)
     elif vm.pin is PinPolicy.ALLOWED and not _may_float(vm):
         yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
     elif lost := [vcpu for vcpu in _wide(planned) if _has_own_cpu(vm, vcpu)]:
@@ -134,6 +134,23 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
             yield f"cells[{cell.id}].nodes", f"{sum(cell.nodes.values())} KiB lie on nodes, not {cell.memory_kib}"
     if any(not cpus <= topology.cpus for cpus in planned.pins.values()):
         yield "pins", "names CPUs that the host has not"
+
+
+def _like_sets(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, str]]:
+    """On a host that it comes to a VM is bound to as many nodes as it is now, or to none, so to nothing that nobody
+    asked for; and its vCPUs run on the nodes that it is bound to.
+    """
+    now = bounds_now(vm)
+    for number, one in enumerate(planned.bound):
+        mine = now[number] if len(now) == len(planned.bound) else Bound()
+        for what, nodes, had in (("CPUs", one.cpus, mine.cpus), ("memory", one.memory, mine.memory)):
+            if nodes is not None and (had is None or len(nodes) != len(had)):
+                yield "bound", f"its {what} are bound to {len(nodes)} nodes of a host that it comes to, and not now"
+    for number, cell in enumerate(planned.cells):
+        bound = planned.bound[number if len(planned.bound) > 1 else 0].cpus
+        runs = {topology.node_of_cpu.get(cpu) for vcpu in cell.vcpus for cpu in planned.pins[vcpu]}
+        if bound is not None and not runs <= bound:
+            yield "pins", f"vCPUs of cell {cell.id} may run beside the nodes that they are bound to"
 
 
 def _has_own_cpu(vm: Vm, vcpu: int) -> bool:

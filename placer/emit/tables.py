@@ -25,7 +25,8 @@ def plan_rows(plan: Plan, fleet: Fleet) -> Iterator[tuple[str | int, ...]]:
     for vm in plan.vms:
         node_of_cpu = fleet.host_by_name[vm.host].topology.node_of_cpu
         for cell in vm.cells:
-            memory = format_cpuset(cell.nodes)
+            loose = vm.bound[cell.id if len(vm.bound) > 1 else 0].memory if vm.bound else None
+            memory = format_cpuset(cell.nodes or loose or ())
             for vcpu in sorted(cell.vcpus):
                 cpus = vm.pins[vcpu]
                 yield (

@@ -178,7 +178,7 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
 
 def _memory(vm: PlanVm, known: Vm, xml: bytes | None, reading: DomainReading | None) -> Iterator[str]:
     """Yield the calls that bind a VM's memory; the mode of a running one is as it is until it starts again."""
-    nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
+    nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells), *(b.memory or () for b in vm.bound)))
     if not nodes:
         return
     root = None if xml is None else parse_xml(xml, vm.name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
-from placer.model.vm import MemoryMode, Vm
+from placer.model.vm import Bound, MemoryMode, Vm
 
 UNBOUND = "none"
 """Said in place of a mode where memory is bound to no nodes."""
@@ -47,6 +47,19 @@ def mode_everywhere(vm: Vm, old: Topology, new: Topology) -> str | None:
     return mode if vm.spec.memory_mode is None else vm.spec.memory_mode.value
 
 
+def memory_of_loose(vm: Vm, bound: Sequence[Bound], old: Topology, new: Topology) -> tuple[str, frozenset[int]] | None:
+    """Return the mode and the nodes to which the memory of a VM is bound that comes to a host and has no node a cell
+    there, but is `bound` so; None where it is bound to none.
+    """
+    if nodes := frozenset[int]().union(*(one.memory or () for one in bound)):
+        modes = set(() if vm.domain is None else vm.domain.memory_modes) - {None}
+        asked = None if vm.spec.memory_mode is None else vm.spec.memory_mode.value
+        said = modes.pop() if len(modes) == 1 else None
+        return (_INTERLEAVED if said == _INTERLEAVED else asked or said or "strict"), nodes
+    mode = mode_everywhere(vm, old, new)
+    return None if mode is None else (mode, new.memory_nodes)
+
+
 def memory_modes_of(vm: Vm, planned: PlanVm, fleet: Fleet) -> tuple[str, str] | None:
     """Return the mode that the XML of a VM binds its memory in (several joined by ``+``) and the one that the inventory
     asks for, or `UNBOUND` where it comes to a host on which it floats, where a plan changes it; None where it does not,
@@ -58,6 +71,8 @@ def memory_modes_of(vm: Vm, planned: PlanVm, fleet: Fleet) -> tuple[str, str] | 
     comes = vm.current is not None and vm.current.host != planned.host and not any(cell.nodes for cell in planned.cells)
     if comes and vm.current is not None and (old := fleet.host_by_name.get(vm.current.host)) is not None:
         bound = {mode for mode in vm.domain.memory_modes if mode is not None}
+        if any(one.memory is not None for one in planned.bound):
+            return None
         stays = mode_everywhere(vm, old.topology, fleet.host_by_name[planned.host].topology)
         if bound and stays is None:
             return "+".join(sorted(bound)), UNBOUND

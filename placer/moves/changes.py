@@ -14,7 +14,7 @@ from placer.model.fleet import Fleet
 from placer.model.notebook import html_table
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.units import count
-from placer.model.vm import Vm
+from placer.model.vm import Bound, Vm
 from placer.moves.need import Need, moved_kib, need_of
 
 _KIB_PER_GIB = 2**20
@@ -207,20 +207,22 @@ class _Nodes:
 
     fleet: Fleet
     # The place is kept beside its nodes: else another object could come to have its identity.
-    _known: dict[tuple[int, int, int, bool], tuple[PlanVm, tuple[int, ...] | None, tuple[int, ...] | None]] = field(
-        default_factory=dict
-    )
+    _known: dict[
+        tuple[int, int, int, tuple[Bound, ...]], tuple[PlanVm, tuple[int, ...] | None, tuple[int, ...] | None]
+    ] = field(default_factory=dict)
 
     def spot_of(self, at: PlanVm) -> Spot:
         """Return where a VM is."""
         topology = self.fleet.host_by_name[at.host].topology
-        key = (id(topology), id(at.pins), id(at.cells), bool(at.bound))
+        key = (id(topology), id(at.pins), id(at.cells), at.bound)
         if key not in self._known:
             node_of = topology.node_of_cpu
             cpus = {node_of[cpu] for pin in at.pins.values() for cpu in pin}
             memory = {node for cell in at.cells for node in cell.nodes}
+            loose = [one.memory for one in at.bound]
             anywhere = at.bound and len(cpus) == sum(bool(node.cpus) for node in topology.nodes)
-            bound = all(cell.nodes for cell in at.cells)
+            memory |= {node for nodes in loose for node in nodes or ()}
+            bound = all(cell.nodes for cell in at.cells) or (bool(loose) and None not in loose)
             self._known[key] = (at, None if anywhere else _sorted(cpus), _sorted(memory) if bound else None)
         _, cpu_nodes, memory_nodes = self._known[key]
         return Spot(host=at.host, cpu_nodes=cpu_nodes, memory_nodes=memory_nodes, pins=at.pins)

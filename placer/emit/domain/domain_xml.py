@@ -24,7 +24,7 @@ from placer.emit.domain.mdevs import add_mediated
 from placer.emit.domain.refs import host_reference_faults
 from placer.emit.domain.xml_tree import add_child, serialise, xml_text
 from placer.errors import Fault, InputError
-from placer.measure.memory_mode import mode_everywhere, replaced_modes
+from placer.measure.memory_mode import memory_of_loose, replaced_modes
 from placer.model.cpuset import format_cpuset
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, PlanVm
@@ -121,8 +121,7 @@ def patch_domain(
         set_hugepages(root, spec)
     set_vcpu(root, vm, host.topology.cpus)
     set_cputune(root, vm, host.topology.cpus)
-    mode = None if known is None or origin is None else mode_everywhere(known, origin, host.topology)
-    everywhere = None if mode is None else (mode, host.topology.memory_nodes)
+    everywhere = None if known is None or origin is None else memory_of_loose(known, vm.bound, origin, host.topology)
     set_numatune(root, vm, cell_ids, spec.memory_mode, everywhere)
     set_device_nodemasks(root, vm, cell_ids)
     if missing:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from placer.emit.domain.elements import memory_modes
 from placer.emit.domain.files import source_xml
 from placer.emit.script import comment, quote
-from placer.measure.memory_mode import mode_everywhere
+from placer.measure.memory_mode import memory_of_loose
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.units import count
@@ -183,11 +183,10 @@ def _numatune(vm: Vm, place: Place, fleet: Fleet) -> str:
     if not place.memory_nodes:
         old = None if vm.current is None else fleet.host_by_name.get(vm.current.host)
         here = fleet.host_by_name[place.host].topology
-        everywhere = None if old is None else mode_everywhere(vm, old.topology, here)
-        if everywhere is None:
+        loose = None if old is None else memory_of_loose(vm, place.bound, old.topology, here)
+        if loose is None:
             return "  <numatune/>"
-        nodes = format_cpuset(here.memory_nodes)
-        return f"  <numatune>\n    <memory mode='{everywhere}' nodeset='{nodes}'/>\n  </numatune>"
+        return f"  <numatune>\n    <memory mode='{loose[0]}' nodeset='{format_cpuset(loose[1])}'/>\n  </numatune>"
     nodes = format_cpuset(place.memory_nodes)
     xml = source_xml(vm, fleet)
     root = None if xml is None else parse_xml(xml, vm.name)

@@ -39,6 +39,7 @@ def plan_from_result(
     from placer.planning.decode.certificate import certificate_of, uncovered, uncovered_warning
     from placer.planning.decode.even_out import even_out
     from placer.planning.decode.keep_memory import keep_memory
+    from placer.planning.decode.like_sets import with_like_sets
     from placer.planning.decode.names import assign_names
     from placer.planning.decode.pins import Pinner
     from placer.planning.decode.reasons import unplaced_reasons
@@ -52,7 +53,7 @@ def plan_from_result(
 
     def built(*, hold: bool) -> tuple[PlanVm, ...]:
         pinner = Pinner(compiled=compiled, minimise_l3="l3" in kinds, save_cpus="headroom" in kinds, hold=hold)
-        return PlanBuilder(compiled=compiled, pinner=pinner).build(assignment)
+        return with_like_sets(fleet, compiled.goals, PlanBuilder(compiled=compiled, pinner=pinner).build(assignment))
 
     vms = built(hold=max_repins == 0)
     if max_repins and sum(vm.change is Change.REPIN for vm in vms) > max_repins:

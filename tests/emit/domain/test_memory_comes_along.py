@@ -1,4 +1,4 @@
-"""Memory of a domain that floats on another host: bound to all nodes it stays so, anything else is named."""
+"""Memory of a domain that floats on another host: bound to all nodes or some it stays so, or what is lost is named."""
 
 from __future__ import annotations
 
@@ -51,8 +51,22 @@ def test_all_nodes_stay_all_nodes(tmp_path: Path, mode: str) -> None:
     assert not plan_changes(fleet, plan).memory_modes
 
 
+@pytest.mark.parametrize("mode", ["strict", "restrictive", "interleave"])
+def test_memory_of_one_node_is_bound_to_one_in_its_mode(tmp_path: Path, mode: str) -> None:
+    """In the XML and in the script, and nothing is said to change."""
+    fleet = fleet_of(tmp_path, mode, "1", 3)
+    plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
+    (xml,) = domain_files(plan, fleet).values()
+    policy = read_domain(xml, "v").numatune.memory
+    assert plan.vms[0].host == "b" and policy is not None
+    assert (policy.mode, policy.nodeset) == (mode, frozenset({1}))
+    script = schedule_script(schedule_moves(fleet, plan), fleet)
+    assert f"<memory mode={mode} nodeset=1/>" in script.replace("'", "").replace('"', "")
+    assert not plan_changes(fleet, plan).memory_modes
+
+
 @pytest.mark.parametrize(
-    ("mode", "nodes", "there"), [("strict", "1", 2), ("preferred", "0", 2), ("interleave", "0-1", 3)]
+    ("mode", "nodes", "there"), [("strict", "1", 1), ("preferred", "0", 2), ("interleave", "0-1", 3)]
 )
 def test_what_is_lost_is_named(tmp_path: Path, mode: str, nodes: str, there: int) -> None:
     """Memory that was bound to some nodes, and interleaved memory on a host of other nodes, is bound to none."""
