@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +23,6 @@ from placer.model.plan import Plan
 from placer.model.units import count
 from placer.show.alternative_words import because, nodes_words
 from placer.show.words import CHANGE_WORDS, figure, percent, visible
-
-FOUND = 50
-"""VMs that a search names; the answer says how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +63,18 @@ class Shown:
         return {host.name: number for number, host in enumerate(self.fleet.hosts)}
 
     @cached_property
-    def _searched(self) -> tuple[list[str], list[str], list[int]]:
-        """Names of hosts and of VMs in small letters, and the host of each VM: as planned, else now (-1: none)."""
+    def names(self) -> str:
+        """What the page searches: JSON of all VM names and, by number, the host of each VM, as planned, else now.
+
+        -1 stands for no host. The page has the names and labels of hosts in its map.
+        """
         planned = {} if self.plan is None else self.plan.vm_by_name
         at = []
         for vm in self.fleet.vms:
             now = None if vm.current is None else vm.current.host
             host = planned[vm.name].host if vm.name in planned else now
             at.append(self.host_numbers.get(host or "", -1))
-        hosts = [" ".join([host.name, *host.labels.values()]).lower() for host in self.fleet.hosts]
-        return hosts, [vm.name.lower() for vm in self.fleet.vms], at
+        return json.dumps({"vms": [visible(vm.name) for vm in self.fleet.vms], "at": at}, separators=(",", ":"))
 
     def host(self, number: int) -> dict[str, Any]:
         """Return a host opened.
@@ -131,19 +131,6 @@ class Shown:
                 for place in found.alternatives.places
             ],
         }
-
-    def search(self, text: str) -> dict[str, Any]:
-        """Return the hosts whose name, labels or VMs contain a text, and the first of the VMs that do."""
-        wanted = text.strip().lower()
-        hosts, vms, at = self._searched
-        found = [number for number, name in enumerate(vms) if wanted in name]
-        shown = {number for number, name in enumerate(hosts) if wanted in name}
-        shown.update(at[number] for number in found if at[number] >= 0)
-        named = [
-            {"name": visible(self.fleet.vms[number].name), "number": number, "host": at[number]}
-            for number in found[:FOUND]
-        ]
-        return {"hosts": sorted(shown), "vms": named, "vms_in_all": len(found)}
 
 
 def _change(plan: Plan, name: str) -> str:

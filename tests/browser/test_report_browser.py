@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,16 +282,39 @@ def test_axe_finds_nothing_serious(page: Any, file: Path, axe: str, dark: bool) 
     assert worse >= 2, "axe sees what is wrong"
 
 
-def test_search_is_on_top_and_narrows_the_map(page: Any, file: Path) -> None:
-    """The search is in sight when the page opens; a VM's name leaves its host alone on the map and in the table."""
+def typed(words: str) -> str:
+    """Return the script that puts words into the search."""
+    field = "document.getElementById('find')"
+    return f"{field}.value = {json.dumps(words)}; {field}.dispatchEvent(new Event('input'))"
+
+
+def test_search_is_on_top_and_narrows_map_and_table(page: Any, file: Path) -> None:
+    """The search is in sight when the page opens; a VM's name leaves its host alone, with the key itself."""
     page.open(file, width=400, height=800)
     box = "document.getElementById('find').getBoundingClientRect()"
     assert page.run(f"{box}.bottom < innerHeight && {box}.height > 10")
     assert page.run("document.getElementById('shown').textContent") == "3 of 3 hosts"
-    page.run("document.getElementById('find').focus()")
-    page.send("Input.insertText", text="vm-20")
-    page.run("new Promise((done) => setTimeout(done, 400))")
-    assert page.run("document.getElementById('shown').textContent") == "1 of 3 hosts"
+    shown = "; document.getElementById('shown').textContent"
+    assert page.run(typed("vm-20") + shown) == "1 of 3 hosts"
+    assert page.run(typed("nobody") + shown) == "0 of 3 hosts"
+    assert page.run(typed("") + shown) == "3 of 3 hosts"
+
+
+def test_rows_and_parts_out_of_sight_follow_a_search(page: Any, tmp_path: Path) -> None:
+    """Of 70 hosts the table has those in sight at once and all soon after, in order; parts that do not fit are gone."""
+    made, plan = small_fleet(2)
+    hosts = [made.hosts[0], *(replace(made.hosts[0], name=f"more-{n:02}") for n in range(69))]
+    (tmp_path / "many.html").write_text(report_html(plan, replace(made, hosts=tuple(hosts))))
+    page.open(tmp_path / "many.html")
+    rows = "[...document.querySelectorAll('#hosttable tbody tr')].map((row) => row.cells[0].innerText)"
+    after = "new Promise((done) => setTimeout(done, 200))"
+    seen = "[...document.querySelectorAll('details.host')].filter((part) => !part.hidden).length"
+    page.run(typed("more-0"))
+    page.run(after)
+    assert page.run(rows) == [f"more-{n:02}" for n in range(10)] and page.run(seen) == 1
+    page.run(typed(""))
+    page.run(after)
+    assert page.run(rows) == [host.name for host in hosts] and page.run(seen) == 2
 
 
 def test_map_goes_by_keyboard_to_a_host(page: Any, file: Path) -> None:

@@ -109,15 +109,12 @@ def test_a_move_is_judged_as_explain_does(explorer: Explorer, fleet: Fleet, plan
     assert verdicts[NASTY]["verdict"] in ("WORSE", "BLOCKED")
 
 
-def test_search_finds_hosts_by_labels_and_vms(explorer: Explorer) -> None:
-    """A VM's name gives its host, a label's value the hosts that have it; an unknown text gives none."""
-    assert explorer.ask("/api/search?q=DB").json() == {
-        "hosts": [0],
-        "vms": [{"name": "db", "number": 0, "host": 0}],
-        "vms_in_all": 1,
-    }
-    assert explorer.ask("/api/search?q=r2").json()["hosts"] == [1]
-    assert explorer.ask("/api/search?q=nothing").json() == {"hosts": [], "vms": [], "vms_in_all": 0}
+def test_the_page_is_given_all_names_to_search(explorer: Explorer, fleet: Fleet) -> None:
+    """Every VM by its number with the host it is on, -1 for none; the labels of hosts are in the map."""
+    found = explorer.ask("/api/names").json()
+    assert found["vms"] == [vm.name for vm in fleet.vms]
+    assert len(found["at"]) == len(fleet.vms) and found["at"][0] == 0
+    assert explorer.ask("/api/fleet").json()["labels"]["rack"]["values"][:2] == ["r1", "r2"]
 
 
 def test_a_solve_with_a_drain_gives_a_plan_that_check_accepts(explorer: Explorer, fleet: Fleet, tmp_path: Path) -> None:

@@ -33,32 +33,41 @@
     open();
   });
   const place = new Map(data.names.map((name, host) => [name, host]));
+  const named = new Map(hostRows.map((row) => {
+    const link = row.cells[0].firstChild;
+    const name = link.textContent.trim();
+    return [row, { name, part: link.hash.slice(1), host: place.get(name) }];
+  }));
+  // What is in sight answers at once; rows below it and the parts, which are further down, follow after it is drawn.
+  const SIGHT = 60;
+  const body = document.querySelector("#hosttable tbody");
+  let folding = 0;
+  const fold = (shown, kept) => {
+    body.append(...kept.slice(SIGHT));
+    for (const [name, part] of parts) {
+      if (part.hidden === shown.has(name)) part.hidden = !shown.has(name);
+    }
+  };
   const search = () => {
     index ||= makeIndex();
     const wanted = field.value.trim().toLowerCase();
     const shown = new Set(), hosts = new Set();
     const kept = hostRows.filter((row) => {
-      const link = row.cells[0].firstChild;
-      const name = link.textContent.trim();
+      const { name, part, host } = named.get(row);
       const fits = !wanted || (index.get(name) || name.toLowerCase()).includes(wanted);
       if (fits) {
-        shown.add(link.hash.slice(1));
-        hosts.add(place.get(name));
+        shown.add(part);
+        hosts.add(host);
       }
       return fits;
     });
-    document.querySelector("#hosttable tbody").replaceChildren(...kept);
-    for (const [name, part] of parts) {
-      if (part.hidden === shown.has(name)) part.hidden = !shown.has(name);
-    }
+    body.replaceChildren(...kept.slice(0, SIGHT));
     map.keep(wanted ? hosts : null);
     document.getElementById("found").textContent = wanted ? `${kept.length} of ${counted(hostRows.length, "host")}` : "";
+    clearTimeout(folding);
+    folding = setTimeout(fold, 30, shown, kept);
   };
-  let waiting = 0;
-  field.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(search, 120);
-  });
+  field.addEventListener("input", search);
   document.getElementById("search").hidden = false;
   // On 400 hosts the names take longer to read than a key stroke may: read before one is typed, where there is time.
   (window.requestIdleCallback || setTimeout)(() => (index ||= makeIndex()));

@@ -118,24 +118,43 @@
   });
   const map = mountMap(data, openHost);
 
-  // Search: the server knows the names of the VMs.
+  // Search: all names are here once they were asked for, so that a key is answered without the server, also beside a solve.
   const list = make("ul", { id: "vmlist" });
   at("search").after(list);
   at("search").hidden = false;
-  let waiting = 0, last = 0;
-  at("find").addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(guarded(async () => {
-      const wanted = at("find").value.trim(), number = (last += 1);
-      const found = wanted ? await ask(`/api/search?q=${encodeURIComponent(wanted)}`) : null;
-      if (number !== last) return;
-      map.keep(found ? new Set(found.hosts) : null);
-      at("found").textContent = found ? `${counted(found.hosts.length, "host")}, ${counted(found.vms_in_all, "VM")}` : "";
-      list.replaceChildren(...(found ? found.vms.slice(0, 8) : []).map((vm) =>
-        make("li", {}, make("button", { type: "button", class: "link", click: () => openVm(vm.number) }, vm.name),
-          vm.host >= 0 ? ` on ${data.names[vm.host]}` : " nowhere")));
-    }), 80);
+  const labels = Object.values(data.labels);
+  const hostTexts = data.names.map((name, host) =>
+    [name, ...labels.map((label) => (label.at[host] < 0 ? "" : label.values[label.at[host]]))].join("\n").toLowerCase());
+  let named = null;
+  const vmNames = () => (named ||= ask("/api/names").then(
+    (found) => ({ ...found, texts: found.vms.map((name) => name.toLowerCase()) }),
+    (error) => {
+      named = null;
+      throw error;
+    }));
+  let last = 0;
+  const search = guarded(async () => {
+    const number = (last += 1);
+    const { vms, at: hosts, texts } = await vmNames();
+    if (number !== last) return;
+    const wanted = at("find").value.trim().toLowerCase();
+    const shown = new Set(), found = [];
+    if (wanted) {
+      hostTexts.forEach((text, host) => text.includes(wanted) && shown.add(host));
+      texts.forEach((text, vm) => {
+        if (!text.includes(wanted)) return;
+        found.push(vm);
+        if (hosts[vm] >= 0) shown.add(hosts[vm]);
+      });
+    }
+    map.keep(wanted ? shown : null);
+    at("found").textContent = wanted ? `${counted(shown.size, "host")}, ${counted(found.length, "VM")}` : "";
+    list.replaceChildren(...found.slice(0, 8).map((vm) =>
+      make("li", {}, make("button", { type: "button", class: "link", click: () => openVm(vm) }, vms[vm]),
+        hosts[vm] >= 0 ? ` on ${data.names[hosts[vm]]}` : " nowhere")));
   });
+  at("find").addEventListener("input", search);
+  (window.requestIdleCallback || setTimeout)(() => void vmNames().catch(() => {}));
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !opened.hidden) leave();
   });
