@@ -22,28 +22,40 @@ _ROUNDING = 1e-9
 class NodeLoad:
     """One node: its CPUs, those that VMs may use and those that they do; its memory (KiB), what of it is kept, taken.
 
-    Shared vCPUs count by the overcommit ratio, so `busy` may exceed `usable`; dedicated ones of which only the node is
-    known take a CPU of it each; memory counts page pools too.
+    `held` are CPUs that one VM has, `floating` the CPUs' worth of vCPUs that float: shared by the overcommit ratio,
+    so that `busy` may exceed `usable`, and dedicated ones of which only the node is known, one that spans nodes by
+    their CPUs. Memory counts page pools too.
     """
 
     node: int
     cpus: int
     usable: int
-    busy: int
+    held: int
+    floating: float
     memory_kib: int
     kept_kib: int
     taken_kib: int
 
     @property
+    def busy(self) -> int:
+        """CPUs of the node in use, a part of one being one."""
+        return busy_cpus([self])
+
+    @property
     def cpu_share(self) -> float | None:
         """Share of the usable CPUs that is in use; None where there are none."""
-        return self.busy / self.usable if self.usable else None
+        return (self.held + self.floating) / self.usable if self.usable else None
 
     @property
     def memory_share(self) -> float | None:
         """Share of the memory for VMs that is taken; None where there is none."""
         room = self.memory_kib - self.kept_kib
         return self.taken_kib / room if room > 0 else None
+
+
+def busy_cpus(loads: Sequence[NodeLoad]) -> int:
+    """Return the CPUs in use on nodes of one host: what floats over several of them is rounded up once, not a node."""
+    return sum(load.held for load in loads) + math.ceil(sum(load.floating for load in loads) - _ROUNDING)
 
 
 def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> list[NodeLoad]:
@@ -66,7 +78,8 @@ def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> 
                 node=node.id,
                 cpus=len(node.cpus),
                 usable=len(usable),
-                busy=len(usable & held) + math.ceil(shared.get(node.id, 0.0) / host.cpu_ratio + somewhere - _ROUNDING),
+                held=len(usable & held),
+                floating=shared.get(node.id, 0.0) / host.cpu_ratio + somewhere,
                 memory_kib=node.memory_kib,
                 kept_kib=kept[node.id],
                 taken_kib=memory[node.id],

@@ -8,7 +8,7 @@ from typing import Any
 
 from placer.measure.alike import HostGroup, alike_hosts
 from placer.measure.cpu_use import CpuUse, cpu_use
-from placer.measure.node_load import node_loads
+from placer.measure.node_load import busy_cpus, node_loads
 from placer.measure.rule_excess import plan_excess, rule_index, start_excess
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
@@ -24,8 +24,9 @@ def capacity_summary(values: PlanValues) -> dict[str, Any]:
     """Return CPUs and MiB used, reserved and free over the hosts that work, and the node with the largest free slot.
 
     A CPU is used when it is held by a vCPU or an emulator thread of its own, or kept idle by a thread policy; shared
-    vCPUs count by the overcommit ratio. Hosts that are to be emptied, or that have no KVM, have no slot: nobody comes
-    there. A node without memory of its own has what the node that it reaches with the most has left: ``memory_node``.
+    vCPUs count by the overcommit ratio, a part of a CPU as one a host. Hosts that are to be emptied, or that have no
+    KVM, have no slot: nobody comes there. A node without memory of its own has what the node that it reaches with the
+    most has left: ``memory_node``.
     """
     hosts = values.fleet.hosts
     taken = {planned.host for planned in values.plan.vms}
@@ -76,12 +77,12 @@ def _of_host(group: HostGroup, use: CpuUse) -> tuple[Counter[str], _Slot | None]
     figures: Counter[str] = Counter()
     largest: _Slot | None = None
     loads = node_loads(group.host, group.placed, use)
+    figures["cpus_used"] = busy_cpus(loads)
     left = {load.node: load.memory_kib - load.kept_kib - load.taken_kib for load in loads if load.memory_kib}
     for load in loads:
         figures.update(
             cpus=load.cpus,
             cpus_reserved=load.cpus - load.usable,
-            cpus_used=load.busy,
             memory=load.memory_kib,
             memory_reserved=load.kept_kib,
             memory_used=load.taken_kib,

@@ -88,11 +88,12 @@ def _failure(worst: Any) -> Iterator[str]:
     tried, kinds = worst.get("states"), worst.get("states_in_all")
     partly = isinstance(tried, int) and isinstance(kinds, int) and tried < kinds
     if partly and isinstance(lost, int):
-        yield f"Of {kinds:,} kinds of host the fullest {tried:,} were tried, each failing by itself, and no others."
+        which = "alone was tried" if tried == 1 else f"{tried:,} were tried, each failing by itself, and no others"
+        yield f"Of {kinds:,} kinds of host the fullest {which}."
     if lost == 0:
-        if_one = "Whichever of these" if partly else "If one host"
+        if_one = "If one host" if not partly else "If it" if tried == 1 else "Whichever of these"
         yield f"{if_one} fails, every VM finds a NUMA-true place on the others; the worst to lose is {name}."
     elif isinstance(lost, int):
         proven = "" if worst.get("proven") else " This is not proven: a solve might find places."
-        which = "of one of these" if partly else "of one host"
+        which = "of one of these" if partly and tried != 1 else "of one host"
         yield f"The worst failure {which} is {name}: {count(lost, 'VM')} without a NUMA-true place then.{proven}"

@@ -270,7 +270,8 @@ def _draw_failure(worst: Any, console: Console) -> None:
         return
     lost, name = worst.get("vms_without_place"), visible(str(worst["host"]))
     looked, states = worst.get("states"), worst.get("states_in_all")
-    seen = "" if looked == states else f" (of {states} kinds of host the fullest {looked} were tried)"
+    tried = "alone was" if looked == 1 else f"{looked} were"
+    seen = "" if looked == states else f" (of {states} kinds of host the fullest {tried} tried)"
     if lost == 0:
         console.print(f"{title} {name}; all its VMs find a NUMA-true place on the others{seen}")
         return

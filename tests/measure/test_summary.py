@@ -8,10 +8,12 @@ from typing import Any
 from placer.measure.score import PlanValues
 from placer.measure.summary import capacity_summary
 from placer.model.fleet import Fleet
-from placer.model.host import Reserve
+from placer.model.host import Node, Reserve, Topology
 from placer.model.plan import PlanVm
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import CpuPolicy, EmulatorPolicy, ThreadPolicy
+
+FOUR = (frozenset(range(4)), frozenset(range(4, 8)))
 
 
 def summary_of(build: Any, fleet: Fleet, *planned: PlanVm) -> dict[str, Any]:
@@ -47,6 +49,17 @@ def test_shared_vcpus_count_by_the_ratio(build: Any) -> None:
     floor = topology.node(0).cpus
     found = summary_of(build, build.fleet([host], [vm]), build.placed(vm, [floor] * 3, [0]))
     assert found["cpus"]["used"] == 2
+
+
+def test_what_floats_over_nodes_is_rounded_up_once_a_host(build: Any) -> None:
+    """Three shared vCPUs over the CPUs of two equal nodes take three CPUs of the host, not two of each node."""
+    nodes = tuple(Node(id=n, cpus=FOUR[n], memory_kib=1 << 20) for n in (0, 1))
+    cores = tuple(frozenset({cpu}) for cpu in range(8))
+    host = build.host(topology=Topology(nodes=nodes, distances=((10.0, 21.0), (21.0, 10.0)), cores=cores))
+    vm = build.vm(spec=build.spec(3, 1, cpu_policy=CpuPolicy.SHARED))
+    planned = build.placed(vm, [FOUR[0] | FOUR[1]] * 3, [0])
+    found = summary_of(build, build.fleet([host], [vm]), planned)
+    assert found["cpus"] == {"total": 8, "used": 3, "reserved": 0, "free": 5}
 
 
 def test_alike_hosts_count_each_and_failed_ones_not(build: Any) -> None:

@@ -159,10 +159,12 @@ def test_failures_that_were_not_tried_are_not_spoken_for(small_plan: Plan, small
     """Where only the fullest hosts were let fail, the report says so, and speaks of these alone."""
     fleet = Fleet(hosts=(small_host,), vms=())
     said = {"host": "kvm-a", "vms_without_place": 0, "vcpus_without_place": 0, "proven": False, "states_in_all": 400}
-    part, whole = (
+    alone, part, whole = (
         sentences(replace(small_plan, vms=(), summary={"worst_host_failure": {**said, "states": n}}), fleet)
-        for n in (64, 400)
+        for n in (1, 64, 400)
     )
+    assert alone[-2] == "Of 400 kinds of host the fullest alone was tried."
+    assert alone[-1].startswith("If it fails, every VM finds")
     assert whole[-1] == "If one host fails, every VM finds a NUMA-true place on the others; the worst to lose is kvm-a."
     assert part[-2] == "Of 400 kinds of host the fullest 64 were tried, each failing by itself, and no others."
     assert part[-1].startswith("Whichever of these fails, every VM finds")

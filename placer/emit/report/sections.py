@@ -155,7 +155,7 @@ def change_sheet(changes: Changes) -> Sheet | None:
     moved = [vm for vm in there if vm.need is not Need.PIN]
     pinned = [vm for vm in there if vm.need is Need.PIN]
     counts = Counter(vm.need for vm in there)
-    told = ", ".join(f"{counts[need]:,} {need.value}" for need in reversed(Need) if counts[need])
+    told = ", ".join(f"{need.value} {counts[need]:,}" for need in reversed(Need) if counts[need])
     get = "gets" if len(pinned) == 1 else "get"
     return Sheet(
         caption=f"VMs that change: {told}",

@@ -48,11 +48,16 @@ function drawTable(caption, heads, rows) {
 function drawSide(title, side, openVm) {
   const map = make("div", { class: "map", role: "img", "aria-label": `${title}. The table below says the same.` },
     ...drawBoxes(side.boxes));
+  // What no VM has is no column: cells of VMs of one cell, changes where all stay.
+  const some = (of) => side.vms.some((row) => row[of] !== "");
+  const columns = [["node", "node"], ["its vCPUs", "vcpus"], ["CPUs", "cpus"], ["memory there", "memory"]];
+  if (some("cell")) columns.unshift(["cell", "cell"]);
+  if (some("change")) columns.push(["change", "change"]);
   const mark = (row) => make("b", { class: `${row.colour} key` }, row.mark);
   const name = (row) => make("button", { type: "button", class: "link", click: () => openVm(row.number) }, row.vm);
   return make("div", { class: "side" }, make("h3", {}, title), map,
-    ...drawTable(`VMs ${title}`, ["mark", "VM", "vCPUs × memory", "cell", "node", "its vCPUs", "CPUs", "memory there", "change"],
-      side.vms.map((row) => [mark(row), name(row), row.size, row.cell, row.node, row.vcpus, row.cpus, row.memory, row.change])));
+    ...drawTable(`VMs ${title}`, ["mark", "VM", "vCPUs × memory", ...columns.map(([head]) => head)],
+      side.vms.map((row) => [mark(row), name(row), row.size, ...columns.map(([, of]) => row[of])])));
 }
 
 function drawHost(host, openVm) {
@@ -62,7 +67,7 @@ function drawHost(host, openVm) {
   if (host.leaving.length) out.push(make("p", {}, `The plan takes away: ${host.leaving.join(", ")}.`));
   const sides = [];
   if (host.before) sides.push(drawSide("before", host.before, openVm));
-  if (host.after) sides.push(drawSide(host.changed ? "after" : "as it is and stays", host.after, openVm));
+  if (host.after) sides.push(drawSide(host.changed ? "after" : "now and after", host.after, openVm));
   if (host.changed && !host.before) out.push(make("p", {}, "Where its VMs are now is not known of all of them."));
   out.push(make("div", { class: "sides" }, ...sides));
   if (host.distances.nodes.length > 1) {
