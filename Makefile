@@ -6,8 +6,9 @@ ready := .venv/.ready
 with_libvirt := .venv/.libvirt
 with_browser := .venv/.browser
 with_docs := .venv/.docs
+with_platforms := .venv/.platforms
 
-.PHONY: help setup demo test lint types imports libvirt test-libvirt browser test-browser docs wheel lab ci lock clean
+.PHONY: help setup demo test lint types imports libvirt test-libvirt browser test-browser platforms test-platforms docs wheel lab ci lock clean
 
 help:
 	@echo "make demo          plan a bundled fleet, check the plan, show it"
@@ -20,6 +21,8 @@ help:
 	@echo "make test-libvirt  run the tests that need it; none may be skipped for want of it"
 	@echo "make browser       add what the tests of the report need: Chromium and axe-core"
 	@echo "make test-browser  open the report in it; none may be skipped for want of it"
+	@echo "make platforms     add the tools that exports are tried with: linters, clients, types of APIs"
+	@echo "make test-platforms  try the exports with them; none may be skipped for want of them"
 	@echo "make docs          build the site of docs/ in build/site; a dead link fails"
 	@echo "make wheel         build the wheel and run it from another directory"
 	@echo "make lab           run the tests on a NUMA host with real libvirt, under QEMU"
@@ -41,6 +44,10 @@ $(with_browser): $(ready) scripts/install_browser.sh
 
 $(with_docs): $(ready) requirements/docs.txt
 	@scripts/uv.sh pip install --quiet --require-hashes --python .venv/bin/python -r requirements/docs.txt
+	@touch $@
+
+$(with_platforms): $(ready) requirements/platforms.txt scripts/install_platforms.sh
+	@scripts/install_platforms.sh
 	@touch $@
 
 setup: $(ready)
@@ -71,6 +78,11 @@ browser: $(with_browser)
 
 test-browser: $(with_browser)
 	$(bin)/python -m pytest -m browser --require-browser tests/browser $(PYTEST_ARGS)
+
+platforms: $(with_platforms)
+
+test-platforms: $(with_platforms)
+	$(bin)/python -m pytest -m platforms --require-platforms tests/emit/outside $(PYTEST_ARGS)
 
 docs: $(with_docs)
 	$(bin)/mkdocs build --strict --quiet

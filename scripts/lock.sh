@@ -15,5 +15,6 @@ compile base.txt pyproject.toml
 compile dev.txt pyproject.toml --constraints requirements/base.txt \
     --extra excel --extra parquet --extra dask --extra serve --group dev
 compile docs.txt pyproject.toml --constraints requirements/dev.txt --group docs
+compile platforms.txt pyproject.toml --constraints requirements/dev.txt --group platforms
 compile libvirt.txt pyproject.toml --constraints requirements/base.txt --extra libvirt
 printf 'uv\n' | compile tools.txt -

@@ -94,6 +94,8 @@ def test_every_dependency_is_pinned(repository: Path, metadata: dict[str, object
     assert {normalised(entry) for entry in extras["libvirt"]} <= libvirt.keys()
     others = [entry for extra, entries in extras.items() if extra != "libvirt" for entry in entries]
     assert {normalised(entry) for entry in others + groups["dev"]} <= dev.keys()
+    platforms = pinned(repository / "requirements/platforms.txt")
+    assert {normalised(entry) for entry in groups["platforms"]} <= platforms.keys()
     assert "libvirt-python" not in dev
     assert base.items() <= dev.items() and base.items() <= libvirt.items()
 
@@ -101,7 +103,7 @@ def test_every_dependency_is_pinned(repository: Path, metadata: dict[str, object
 def test_requirements_carry_hashes_and_no_address(repository: Path) -> None:
     """Every pinned package has a hash, and no line says where it is fetched from."""
     files = sorted((repository / "requirements").glob("*.txt"))
-    assert [path.stem for path in files] == ["base", "dev", "docs", "libvirt", "tools"]
+    assert [path.stem for path in files] == ["base", "dev", "docs", "libvirt", "platforms", "tools"]
     for path in files:
         text = path.read_text()
         entries = re.split(r"\n(?=\S)", text.strip())

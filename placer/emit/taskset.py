@@ -47,7 +47,7 @@ process() {  # KIND VALUE LABEL: find the QEMU that has this UUID or this name
     pid=${pids[number]}
   done
   if [ -z "$pid" ]; then
-    if [ $sure -eq 1 ]; then fail "no QEMU process with this $1 runs here"; else skip "not on this host"; fi
+    if [ "$sure" -eq 1 ]; then fail "no QEMU process with this $1 runs here"; else skip "not on this host"; fi
     return 1
   fi
   pinned=$((pinned + 1))

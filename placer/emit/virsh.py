@@ -41,7 +41,7 @@ domain() {  # KEY LABEL: find the domain and what can be changed in it
   local state info
   dom=$1 label=$2 live=0 stored=1
   if ! state=$("${virsh[@]}" domstate --domain "$dom"); then
-    if [ $sure -eq 0 ]; then skip "not on this host"; return 1; fi
+    if [ "$sure" -eq 0 ]; then skip "not on this host"; return 1; fi
     fail "not found; define its XML first (placer export --to libvirt)"
     return 1
   fi
@@ -57,8 +57,8 @@ domain() {  # KEY LABEL: find the domain and what can be changed in it
     return 1
   fi
   scope=()
-  [ $stored -eq 0 ] || scope+=(--config)
-  [ $live -eq 0 ] || scope+=(--live)
+  [ "$stored" -eq 0 ] || scope+=(--config)
+  [ "$live" -eq 0 ] || scope+=(--live)
   pinned=$((pinned + 1))
 }
 by_name() {  # NAME: print the UUID of the domain of this name; for names that virsh takes for an id or a UUID
@@ -67,8 +67,8 @@ by_name() {  # NAME: print the UUID of the domain of this name; for names that v
 }
 arrived() {  # LABEL: a domain that comes from another host is pinned only where this is its new host beyond doubt
   label=$1
-  [ $sure -eq 1 ] || skip "it moves to this host: name the host on the command line once it is there"
-  [ $sure -eq 1 ]
+  [ "$sure" -eq 1 ] || skip "it moves to this host: name the host on the command line once it is there"
+  [ "$sure" -eq 1 ]
 }
 unmanaged() {  # LABEL MANAGER
   label=$1
@@ -78,18 +78,18 @@ unmanaged() {  # LABEL MANAGER
 }
 change() { "${virsh[@]}" "$1" --domain "$dom" "${@:2}" >/dev/null || fail "virsh $1 failed"; }
 vcpu() { change vcpupin --vcpu "$1" --cpulist "$2" "${scope[@]}"; }
-offline_vcpu() { [ $stored -eq 0 ] || change vcpupin --vcpu "$1" --cpulist "$2" --config; }
+offline_vcpu() { [ "$stored" -eq 0 ] || change vcpupin --vcpu "$1" --cpulist "$2" --config; }
 emulator() { change emulatorpin --cpulist "$1" "${scope[@]}"; }
 iothread() { change iothreadpin --iothread "$1" --cpulist "$2" "${scope[@]}"; }
 stored_memory() {  # MODE NODES: a guest without cells; the pages of a running one stay until it is started again
-  [ $stored -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
+  [ "$stored" -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --config
 }
 memory() {  # MODE NODES: restrictive memory, which libvirt moves at once
   stored_memory "$1" "$2"
-  [ $live -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --live
+  [ "$live" -eq 0 ] || change numatune --mode "$1" --nodeset "$2" --live
 }
 cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secrets included, changed and defined again
-  [ $stored -eq 1 ] || return 0
+  [ "$stored" -eq 1 ] || return 0
   folder=$(mktemp -d) || { fail "no temporary folder"; return; }
   if ! "${virsh[@]}" dumpxml --domain "$dom" --inactive --security-info >"$folder/old.xml"; then
     fail "virsh dumpxml failed"
@@ -108,7 +108,7 @@ cells() {  # COUNT NUMATUNE: a guest with cells; its definition is fetched, secr
   rm -rf "$folder"
 }
 redefine() { fail "its cells or its page size change; shut it off and define its XML (placer export --to libvirt)"; }
-later() { [ $live -eq 0 ] || say "$label: its memory moves to the planned nodes at its next start"; }
+later() { [ "$live" -eq 0 ] || say "$label: its memory moves to the planned nodes at its next start"; }
 umask 077
 folder=
 trap '[ -z "$folder" ] || rm -rf "$folder"' EXIT

@@ -124,7 +124,7 @@ def test_an_override_for_terraform_makes_the_plan(repository: Path, tmp_path: Pa
         cpu = resource["cpu"]
         lines = [memory, *(f"{key}: {cpu[key]}" for key in ("cores", "sockets", "affinity")), f"numa: {cpu['numa']:d}"]
         for cell in resource["numa"]:
-            keys = ",".join(f"{key}={cell[key]}" for key in ("cpus", "hostnodes", "memory", "policy"))
+            keys = ",".join(f"{key}={cell[key]}" for key in ("cpus", "hostnodes", "memory", "policy") if key in cell)
             lines.append(f"{cell['device']}: {keys}")
         path.unlink()
         (path.parents[2] / resource["node_name"] / "qemu-server" / path.name).write_text("\n".join(lines) + "\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from placer.emit.export import SCRIPT_MODE, Exporter
-from placer.emit.platforms.waves import Form, affinity, wave_script
+from placer.emit.platforms.waves import Form, affinity, still_floats, wave_script
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
@@ -22,14 +22,23 @@ _HELPERS = r"""
 incus() { command incus --project "${project:-default}" "$@"; }
 of() { case $1 in */*) project=${1%/*} name=${1##*/} ;; *) project=default name=$1 ;; esac; }
 where() { of "$1"; command incus query "/1.0/instances/$name?project=$project" | jq -r '.location // empty'; }
+state() { command incus query "/1.0/instances/$name?project=$project" | jq -r .status; }
 migrate() {  # NAME FROM TO HOW; a running one without migration.stateful has to be stopped
   of "$1"
-  case $4 in
-    cold) run incus stop "$name" && run incus move "$name" --target "$3" && run incus start "$name" ;;
-    *) run incus move "$name" --target "$3" ;;
-  esac
+  if [ "$4" = cold ] && { [ $mode = show ] || [ "$(state)" != Stopped ]; }; then run incus stop "$name" || return 1; fi
+  run incus move "$name" --target "$3"
 }
-set_to() { of "$1"; run incus config set "$name" "${@:3}"; }
+up() {
+  of "$1"
+  if [ $mode = show ] || [ "$(state)" != Running ]; then run incus start "$name"; fi
+}
+set_to() {  # NAME HOST KEY=VALUE...: pins of a VM are changed while it is stopped, Incus refuses it while it runs
+  of "$1"
+  words incus config set "$name" "${@:3}"; printf '\n'
+  if [ $mode = show ] || incus config set "$name" "${@:3}"; then return 0; fi
+  [ "$(state)" = Running ] || { fail "incus config set failed"; return 1; }
+  say "$label: it runs, and Incus refused its new limits: stop it, run this again, and start it"
+}
 settings() {
   of "$1"
   local key
@@ -51,12 +60,15 @@ def incus_script(plan: Plan, fleet: Fleet) -> bytes:
         key=lambda vm: vm.manager_id or vm.name,
         settings=_words,
         refuses=lambda name: None if _NAME.fullmatch(name) else "Incus has no such names",
+        on_arrival=True,
     )
     return wave_script(plan, fleet, form)
 
 
 def _words(step: Step, planned: PlanVm, vm: Vm, place: Place) -> list[str] | None:
     """Return ``key=value`` of the limits that differ."""
+    if still_floats(vm, place.cells):
+        return None
     cpus = affinity(place)
     nodes = frozenset(place.memory_nodes)
     now = vm.current

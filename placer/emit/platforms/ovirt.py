@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from placer.emit.export import SCRIPT_MODE, Exporter
-from placer.emit.platforms.waves import Form, wave_script
+from placer.emit.platforms.waves import Form, still_floats, wave_script
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan, PlanVm
@@ -87,6 +87,8 @@ def ovirt_script(plan: Plan, fleet: Fleet) -> bytes:
 
 
 def _words(step: Step, planned: PlanVm, vm: Vm, place: Place) -> list[str] | None:
+    if still_floats(vm, place.cells):
+        return None
     now = vm.current
     nodes = tuple(next(iter(cell.nodes)) for cell in place.cells if len(cell.nodes) == 1)
     if now is not None and dict(now.pins) == dict(place.pins) and now.memory_nodes == nodes:

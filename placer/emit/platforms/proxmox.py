@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.platforms.rules import host_rules
-from placer.emit.platforms.waves import Form, affinity, wave_script
+from placer.emit.platforms.waves import Form, affinity, still_floats, wave_script
 from placer.emit.script import quote
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
@@ -38,11 +38,13 @@ migrate() {  # VMID FROM TO HOW
   case $4 in
     live) at "$2" qm migrate "$1" "$3" --online 1 --with-local-disks 1 ;;
     cold)
-      at "$2" qm shutdown "$1" --timeout "${PLACER_SHUTDOWN_S:-300}" && at "$2" qm migrate "$1" "$3" &&
-        at "$3" qm start "$1" ;;
+      { ! runs "$1" "$2" || at "$2" qm shutdown "$1" --timeout "${PLACER_SHUTDOWN_S:-300}"; } &&
+        at "$2" qm migrate "$1" "$3" ;;
     off) at "$2" qm migrate "$1" "$3" ;;
   esac
 }
+runs() { [ $mode = show ] || [ "$(ask "$2" qm status "$1")" = 'status: running' ]; }  # VMID NODE
+up() { if [ $mode = show ] || ! runs "$1" "$2"; then at "$2" qm start "$1"; fi; }
 set_to() { at "$2" qm set "$1" "${@:3}" && say "$label: its CPUs and memory nodes are read at its next start"; }
 settings() { ask "$(where "$1")" qm config "$1"; }
 restore() {  # VMID NODE FILE: what was there comes back, what was not goes
@@ -65,6 +67,7 @@ def proxmox_script(plan: Plan, fleet: Fleet) -> bytes:
         refuses=_refuses,
         notes=_notes,
         missing="its manager_id is its VMID: placer import proxmox --update writes it",
+        on_arrival=True,
     )
     return wave_script(plan, fleet, form)
 
@@ -97,10 +100,11 @@ def _words(step: Step, planned: PlanVm, vm: Vm, place: Place) -> list[str] | Non
     now = vm.current
     words: list[str] = []
     cpus = affinity(place)
-    if now is None or frozenset().union(*now.pins.values()) != cpus:
+    if not still_floats(vm, place.cells) and (now is None or frozenset().union(*now.pins.values()) != cpus):
         words += ["--affinity", format_cpuset(cpus)]
     bound = now is not None and not planned.new_cells and step.kind is not StepKind.START
-    if not (bound and now is not None and now.memory_nodes == _nodes(place)):
+    kept = bound and now is not None and now.memory_nodes == _nodes(place)
+    if not kept and (planned.shown or any(cell.nodes for cell in place.cells)):
         words += ["--numa", "1"]
         for number, cell in enumerate(proxmox_cells(place.cells)):
             words += [f"--numa{number}", ",".join(f"{key}={value}" for key, value in cell.items())]
@@ -118,16 +122,20 @@ def _nodes(place: Place) -> tuple[int, ...] | None:
 
 
 def proxmox_cells(cells: Sequence[PlanCell]) -> list[dict[str, str]]:
-    """Return ``numaN`` of each guest cell: in its lists ``;`` stands between ranges; memory is in MiB."""
-    return [
-        {
-            "cpus": format_cpuset(cell.vcpus).replace(",", ";"),
-            "hostnodes": format_cpuset(cell.nodes).replace(",", ";"),
-            "memory": str(-(-cell.memory_kib // 1024)),
-            "policy": "bind" if len(cell.nodes) == 1 else "interleave",
-        }
-        for cell in cells
-    ]
+    """Return ``numaN`` of each guest cell: in its lists ``;`` stands between ranges; memory is in MiB.
+
+    A cell whose memory floats is bound to no host node.
+    """
+    made = []
+    for cell in cells:
+        one = {"cpus": format_cpuset(cell.vcpus).replace(",", ";")}
+        if cell.nodes:
+            one["hostnodes"] = format_cpuset(cell.nodes).replace(",", ";")
+        one["memory"] = str(-(-cell.memory_kib // 1024))
+        if cell.nodes:
+            one["policy"] = "bind" if len(cell.nodes) == 1 else "interleave"
+        made.append(one)
+    return made
 
 
 EXPORTER = Exporter(

@@ -14,7 +14,7 @@ from typing import Any
 
 from placer.emit.export import Exporter
 from placer.emit.platforms.proxmox import proxmox_cells
-from placer.emit.platforms.waves import changes_of
+from placer.emit.platforms.waves import changes_of, still_floats
 from placer.errors import Fault, InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
@@ -22,6 +22,11 @@ from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm
 
 _RESOURCE = "proxmox_virtual_environment_vm"
+_SAID = [
+    "Made by placer: see terraform plan before terraform apply.",
+    "A cpu block here takes the place of the whole block of your configuration: copy type, flags, units, sockets and "
+    "whatever else stands there into it.",
+]
 
 
 def terraform_json(plan: Plan, fleet: Fleet) -> bytes:
@@ -44,7 +49,7 @@ def terraform_json(plan: Plan, fleet: Fleet) -> bytes:
         resources[name] = _resource(vm, fleet.vm_by_name[vm.name])
     if faults:
         raise InputError(faults)
-    document = {"//": "Made by placer: see terraform plan before terraform apply.", "resource": {_RESOURCE: resources}}
+    document = {"//": _SAID, "resource": {_RESOURCE: resources}}
     return (json.dumps(document if resources else {}, indent=2) + "\n").encode("utf-8", "surrogateescape")
 
 
@@ -59,8 +64,11 @@ def _resource(vm: PlanVm, known: Vm) -> dict[str, Any]:
     cells = [
         {"device": f"numa{number}", **cell, "memory": int(cell["memory"])}
         for number, cell in enumerate(proxmox_cells(vm.cells))
+        if vm.shown or "hostnodes" in cell
     ]
     made: dict[str, Any] = {"node_name": _literal(vm.host), "migrate": True}
+    if still_floats(known, vm.cells):
+        return made  # it floats: of its CPUs and memory nothing is to be said
     made["cpu"] = {"cores": known.spec.vcpus, "sockets": 1, "numa": True, "affinity": format_cpuset(cpus)}
     made["numa"] = cells
     return made

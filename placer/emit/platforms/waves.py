@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from placer.emit.script import comment, quote
 from placer.errors import Fault, InputError
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import Plan, PlanCell, PlanVm
 from placer.model.units import count
 from placer.model.vm import Vm
 from placer.moves.model import Place, Step, StepKind
@@ -81,6 +81,12 @@ wave_done() {
   [ $mode = show ] || say "wave $1 is done"
 }
 """
+_START = """\
+start() {  # LABEL KEY HOST
+  label=$1
+  up "$2" "$3"
+}
+"""
 
 Words = Callable[[Step, PlanVm, Vm, Place], Iterable[str] | None]
 
@@ -99,6 +105,9 @@ class Form:
     settings : the words of ``set_to`` for a step, or None where nothing differs.
     refuses : why a host of this name, or a VM of this key, cannot be there; None where nothing is wrong.
     notes : lines said once at the top, on how far the platform keeps the plan.
+    on_arrival : settings are made after the move, on the host whose CPUs and nodes they name, and of a VM that moves
+        cold before it starts there: ``migrate`` leaves one that it shuts off so, and ``up KEY HOST`` starts it.
+        Otherwise they are made before the move, and hold from the VM's next start on.
     """
 
     title: str
@@ -108,6 +117,7 @@ class Form:
     refuses: Callable[[str], str | None] = lambda name: None
     notes: Callable[[Plan, Fleet], Iterable[str]] = lambda plan, fleet: ()
     missing: str = "give it a manager_id"
+    on_arrival: bool = False
 
 
 def wave_script(plan: Plan, fleet: Fleet, form: Form) -> bytes:
@@ -130,7 +140,7 @@ def wave_script(plan: Plan, fleet: Fleet, form: Form) -> bytes:
         "set -u",
         "export LC_ALL=C",
         _SHELL.strip("\n"),
-        form.helpers.strip("\n"),
+        form.helpers.strip("\n") + (f"\n{_START.rstrip()}" if form.on_arrival else ""),
     ]
     forth: list[list[str]] = []
     back: list[list[str]] = []
@@ -156,6 +166,13 @@ def wave_script(plan: Plan, fleet: Fleet, form: Form) -> bytes:
 def affinity(place: Place) -> frozenset[int]:
     """Return every CPU that a thread of the VM may run on."""
     return frozenset().union(*place.pins.values(), place.emulator or (), *place.iothreads.values())
+
+
+def still_floats(vm: Vm, cells: Iterable[PlanCell]) -> bool:
+    """Tell whether nothing of the VM is bound, neither in the plan nor now: there is nothing to set then."""
+    now = vm.current
+    bound_now = now is not None and (now.pins or now.memory_nodes or now.bound)
+    return not bound_now and not any(cell.nodes for cell in cells)
 
 
 def settled(step: Step) -> bool:
@@ -185,14 +202,19 @@ def _step(step: Step, planned: PlanVm, vm: Vm, key: str | None, form: Form) -> t
     ident, host = quote(key), quote(place.host)
     ahead, behind = [], []
     moves = step.source is not None and step.source.host != place.host
-    if said is not None:
+    if said is not None and not (moves and form.on_arrival):
         ahead.append(f"change {name} {ident} {host if not moves else quote(step.hosts[0])} {said}")
+    how = "off" if not vm.running else "cold" if step.kind is StepKind.RESTART else "live"
     if moves and step.source is not None:
-        how = "off" if not vm.running else "cold" if step.kind is StepKind.RESTART else "live"
         ahead.append(f"move {name} {ident} {quote(step.source.host)} {host} {how}")
         behind.append(f"move {name} {ident} {host} {quote(step.source.host)} {how}")
+    if said is not None and moves and form.on_arrival:
+        ahead.append(f"change {name} {ident} {host} {said}")
     if said is not None:
         behind.append(f"back {name} {ident} {host if step.source is None else quote(step.source.host)}")
+    if moves and step.source is not None and how == "cold" and form.on_arrival:
+        ahead.append(f"start {name} {ident} {host}")
+        behind.append(f"start {name} {ident} {quote(step.source.host)}")
     if step.kind in (StepKind.RENODE, StepKind.RESTART) and said is not None and not moves:
         ahead.append(comment(f"{step.vm}: its memory is on the planned nodes once it was shut off and started again"))
     return ahead, behind
