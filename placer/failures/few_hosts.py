@@ -15,12 +15,15 @@ import numpy as np
 from placer.failures.sweep import domains_of
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
+from placer.model.plan import PlanVm
 from placer.model.rules import Rule, RuleKind, only, own_name
-from placer.model.sets import floats
+from placer.model.sets import PinMode, floats
 from placer.options import SweepOptions
 from placer.planning.compile.budget import drained_first, move_budget
 from placer.planning.compile.compile import Compiled, compile_fleet
-from placer.planning.decode.names import assign_names
+from placer.planning.decode.build_plan import PlanBuilder
+from placer.planning.decode.names import Assignment, assign_names
+from placer.planning.decode.pins import Pinner
 from solvers.problem import BoolArray
 from solvers.result import HostPattern, Result
 
@@ -31,15 +34,27 @@ BUDGET = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """In any plan that places all VMs the worst failure loses `at_least` vCPUs, and `hosts` (VM -> host) are where they
-    are in the best one found; none where nothing is known.
+    """In any plan that places all VMs the worst failure loses `at_least` vCPUs; `patterns` are the best one found, in
+    the counts of `compiled`, None where nothing is known.
     """
 
     at_least: int
-    hosts: Mapping[str, str]
+    compiled: Compiled | None = None
+    patterns: tuple[HostPattern, ...] = ()
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """VM -> host in the best plan found."""
+        return {} if self.compiled is None else _hosts(self.compiled, self.patterns)
+
+    def vms(self, pin: PinMode | None) -> tuple[PlanVm, ...]:
+        """Return the VMs of the best plan found, with their nodes and pins; `pin` is what the fleet is asked with."""
+        assert self.compiled is not None
+        pinner = Pinner(compiled=self.compiled, minimise_l3=False, save_cpus=False, hold=False)
+        return PlanBuilder(compiled=self.compiled, pinner=pinner).build(_named(self.compiled, self.patterns))
 
 
-NOTHING = Together(0, {})
+NOTHING = Together(0)
 
 
 def lost_together(fleet: Fleet, rule: Rule, options: SweepOptions) -> Together:
@@ -56,7 +71,7 @@ def lost_together(fleet: Fleet, rule: Rule, options: SweepOptions) -> Together:
     compiled = _compiled(asked, options)
     counted = _counted(fleet, compiled, rule)
     found = survivors(compiled.problem, _failures(fleet, rule), counted, budget=BUDGET, seconds=options.time_limit_s)
-    return NOTHING if found is None else Together(found.at_least, _hosts(fleet, compiled, found.patterns))
+    return NOTHING if found is None else Together(found.at_least, compiled, found.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +100,7 @@ def most_together(fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) ->
     if found is None:
         return None
     new = {vm.name for vm in fleet.vms if vm.current is None}
-    where = _hosts(fleet, compiled, found.patterns)
+    where = _hosts(compiled, found.patterns)
     return More(found.at_most, {name: host for name, host in where.items() if name in new})
 
 
@@ -126,20 +141,25 @@ def _counted(fleet: Fleet, compiled: Compiled, rule: Rule) -> BoolArray:
     return counted
 
 
-def _hosts(fleet: Fleet, compiled: Compiled, patterns: tuple[HostPattern, ...]) -> dict[str, str]:
+def _hosts(compiled: Compiled, patterns: tuple[HostPattern, ...]) -> dict[str, str]:
     """Return VM -> host of a plan in counts; those left out have none."""
+    fleet = compiled.fleet
+    return {
+        fleet.vms[number].name: fleet.hosts[entry.host].name
+        for entry in _named(compiled, patterns).hosts
+        for _, number in entry.vms
+    }
+
+
+def _named(compiled: Compiled, patterns: tuple[HostPattern, ...]) -> Assignment:
+    """Return a plan in counts with names."""
     placed = np.zeros(len(compiled.problem.flavors), dtype=np.int64)
     for pattern in patterns:
         shape = compiled.problem.shapes[compiled.problem.classes[pattern.host_class].shape]
         for placement, many in pattern.placements:
             placed[shape.flavor[placement]] += many * pattern.count
     left = tuple((compiled.problem.demand() - placed).tolist())
-    result = Result(status="feasible", objectives=(), patterns=patterns, unplaced=left)
-    return {
-        fleet.vms[number].name: fleet.hosts[entry.host].name
-        for entry in assign_names(compiled, result).hosts
-        for _, number in entry.vms
-    }
+    return assign_names(compiled, Result(status="feasible", objectives=(), patterns=patterns, unplaced=left))
 
 
 def _told_apart(fleet: Fleet, rules: Sequence[Rule]) -> Fleet:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
-from placer.failures.few_hosts import confined, lost_together
+from placer.failures.few_hosts import Together, confined, lost_together
 from placer.failures.kept import Row, reserve_rows, with_bounds
 from placer.failures.reserve_now import rows_now
 from placer.failures.room_kept import RoomKept
@@ -101,7 +101,9 @@ def plan_with_reserve(
     held = stand_ins(fleet, rules)
     wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
     now: Sequence[Row] | None = None
-    plan, best, number, together = free, None, 0, False
+    plan, best, number = free, None, 0
+    together: Together | None = None
+    as_found = False
     while True:
         number += 1
         options = _limited(options, ends_at, least_s)
@@ -127,8 +129,14 @@ def plan_with_reserve(
         options = _limited(options, ends_at, least_s)
         if number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
             asked = room.with_room(wanted)
-        elif not together and not late and (hosts := _best_hosts(fleet, rules, rows, options)):
-            together, asked = True, confined(fleet, hosts)
+        elif together is None and not late and (less := _less_lost(fleet, rules, rows, options)) is not None:
+            together, asked = less, confined(fleet, less.hosts)
+        elif together is not None and len(rules) == 1 and (rows[0]["value"] or 0) > together.at_least and not as_found:
+            # Hosts alone are not enough: on which nodes of them VMs are decides what fits beside them.
+            as_found = True
+            vms = together.vms(options.pin)
+            plan = _without(fleet, dataclasses.replace(free, vms=vms, unplaced=()))
+            continue
         else:
             break
         try:
@@ -149,16 +157,14 @@ def _lost(sweeps: Iterable[FailureSweep], slots: Iterable[SlotsFree]) -> tuple[i
     return short + sum(max(lost, default=0) for lost in harmful), short + sum(map(sum, harmful))
 
 
-def _best_hosts(
-    fleet: Fleet, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions
-) -> Mapping[str, str] | None:
-    """Return VM -> host of a plan in which the worst failure loses less, where one rule alone is not kept."""
+def _less_lost(fleet: Fleet, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions) -> Together | None:
+    """Return a plan in which the worst failure loses less, where one rule alone is not kept."""
     broken = [(rule, row) for rule, row in zip(rules, rows, strict=True) if not row["proven"]]
     if len(broken) != 1 or broken[0][0].holds or not broken[0][1]["value"]:
         return None
     rule, row = broken[0]
     found = lost_together(fleet, rule, options)
-    return found.hosts if found.at_least < row["value"] else None
+    return found if found.patterns and found.at_least < row["value"] else None
 
 
 def _limited(options: SweepOptions, ends_at: float, least_s: float) -> SweepOptions:
