@@ -48,3 +48,40 @@ def test_steps_in_the_wrong_order_are_found() -> None:
     for waves in (schedule.waves[::-1], (replace(schedule.waves[0], steps=schedule.steps),)):
         assert any("KiB" in text for text in replay(read(inventory), replace(schedule, waves=waves), plan))
     assert any("ends" in text for text in replay(read(inventory), replace(schedule, waves=schedule.waves[:1]), plan))
+
+
+def test_who_comes_beside_a_node_that_is_over_takes_none_of_its_lack() -> None:
+    """Memory that lacks a place on one node takes no room of the next one; on its own node it is more."""
+    nodes = [{"id": 0, "cpus": "0-3", "memory": "2GiB"}, {"id": 1, "cpus": "4-7", "memory": "4GiB"}]
+    old = {"vcpus": 1, "memory": "2GiB", "host": "a", "nodes": [0], "overhead": "0MiB", "cpu_policy": "shared"}
+    new = {"name": "new", "vcpus": 1, "memory": "3GiB", "overhead": "0MiB", "cpu_policy": "shared"}
+    vms = [{"name": name, **old} for name in ("v", "w")]
+    inventory = {
+        "schema": "placer.inventory/v1",
+        "hosts": [{"name": "a", "nodes": nodes}],
+        "vms": [*vms, new],
+    }
+    fleet = fleet_of(inventory)
+    plan = planned(Case(inventory=inventory, goals="placed,excess,moves", max_moves=0), fleet)
+    schedule = schedule_moves(fleet, plan)
+    assert [step.vm for step in schedule.steps] == ["new"] and replay(read(inventory), schedule, plan) == []
+    (wave,) = schedule.waves
+    (step,) = wave.steps
+    cells = tuple(replace(cell, nodes={0: sum(cell.nodes.values())}) for cell in step.target.cells)
+    there = replace(wave, steps=(replace(step, target=replace(step.target, cells=cells)),))
+    assert any("nodes (0,)" in text for text in replay(read(inventory), replace(schedule, waves=(there,)), plan))
+
+
+def test_memory_that_floats_is_bound_where_it_is() -> None:
+    """A VM that floats over both nodes of a full host is bound to one: its memory is there once."""
+    nodes = [{"id": n, "cpus": f"{4 * n}-{4 * n + 3}", "memory": "4GiB"} for n in (0, 1)]
+    vm = {"name": "v", "vcpus": 2, "memory": "3GiB", "host": "a", "overhead": "0MiB", "cpu_policy": "shared"}
+    inventory = {
+        "schema": "placer.inventory/v1",
+        "hosts": [{"name": "a", "nodes": nodes, "distances": [[10, 21], [21, 10]]}],
+        "vms": [vm, {**vm, "name": "w"}],
+    }
+    fleet = fleet_of(inventory)
+    plan = planned(Case(inventory=inventory, goals="remote,moves", max_moves=0, pin="all"), fleet)
+    schedule = schedule_moves(fleet, plan)
+    assert len(schedule.steps) == 2 and replay(read(inventory), schedule, plan) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.truth.cases import Case
@@ -24,17 +24,22 @@ Pool = tuple[Nodes, int | None]
 
 @dataclass(slots=True)
 class Claims:
-    """What a VM has of a host: memory by nodes and page size (KiB), CPUs of its own, those it keeps idle, devices."""
+    """What a VM has of a host: memory by nodes and page size (KiB), CPUs of its own, those it keeps idle, devices, and
+    whether it `floats` there.
+    """
 
     memory: Counter[Pool] = field(default_factory=Counter)
     own: frozenset[int] = frozenset()
     idle: frozenset[int] = frozenset()
     devices: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    floats: bool = False
 
     def both(self, other: Claims) -> Claims:
-        """Return what is claimed while a VM changes its place within a host."""
+        """Return what is claimed while a VM changes its place within a host: memory that floats over nodes is bound or
+        let go page by page, never there twice.
+        """
         return Claims(
-            memory=self.memory | other.memory,
+            memory=other.memory if self.floats or other.floats else self.memory | other.memory,
             own=self.own | other.own,
             idle=(self.idle | other.idle) - self.own - other.own,
             devices=self.devices | other.devices,
@@ -112,7 +117,7 @@ def _on(host: Host, vms: Mapping[str, Vm], places: Iterable[tuple[str, Place]]) 
 
 
 def _claims(host: Host, vm: Vm, place: Place) -> Claims:
-    out = Claims(devices=Counter(place.devices))
+    out = Claims(devices=Counter(place.devices), floats=bool(place.bound))
     if place.bound:
         out.memory += memory_of(vm, parts_on(vm, host, stays=vm.host == host.name))
     else:
@@ -142,13 +147,12 @@ def _breaks(
             else node.pools.get(size, 0) * size
             for node in host.nodes
         }
-        ids = sorted(rooms)
-        for count in range(1, len(ids) + 1):
-            for chosen in itertools.combinations(ids, count):
-                asked, had = _inside(used, size, chosen), _inside(before, size, chosen)
-                room = sum(rooms[node] for node in chosen)
-                if asked > max(room, had):
-                    wrong.append(f"{host.name} nodes {chosen}: {asked} KiB of pages {size} in {max(room, had)}")
+        now, had = _lacks(used, size, rooms), _lacks(before, size, rooms)
+        wrong += [
+            f"{host.name} nodes {nodes}: {kib} KiB of pages {size} have no place, {had[nodes]} at the start"
+            for nodes, kib in now.items()
+            if kib > had[nodes]
+        ]
     wrong += _cpus(host, then, start, sharing)
     devices: Counter[tuple[str, int | None]] = Counter()
     had_devices: Counter[tuple[str, int | None]] = Counter()
@@ -187,5 +191,20 @@ def _memory(claims: Iterable[Claims]) -> Counter[Pool]:
     return total
 
 
-def _inside(used: Counter[Pool], size: int | None, nodes: Sequence[int]) -> int:
-    return sum(kib for (own, page), kib in used.items() if page == size and own <= set(nodes))
+def _lacks(used: Counter[Pool], size: int | None, rooms: Mapping[int, int]) -> dict[tuple[int, ...], int]:
+    """Return what has no place on every set of nodes (KiB): what is over its room there, or on parts of it together.
+
+    What lacks a place on one node lacks it on any set that holds the node, and takes no room of the others.
+    """
+    out: dict[tuple[int, ...], int] = {}
+    ids = sorted(rooms)
+    for count in range(1, len(ids) + 1):
+        for chosen in itertools.combinations(ids, count):
+            asked = sum(kib for (own, page), kib in used.items() if page == size and own <= set(chosen))
+            apart = [
+                out[part] + out[tuple(node for node in chosen if node not in part)]
+                for many in range(1, count)
+                for part in itertools.combinations(chosen, many)
+            ]
+            out[chosen] = max(0, asked - sum(rooms[node] for node in chosen), *apart)
+    return out
