@@ -9,7 +9,7 @@ from typing import Any
 from placer.measure.closed_hosts import ClosedHosts
 from placer.model.fleet import Fleet
 from placer.model.host import Host
-from placer.model.plan import Plan
+from placer.model.plan import Change, Plan
 from placer.model.units import mib_number
 from placer.model.vm import Vm
 
@@ -17,7 +17,8 @@ _UNASKED = "no goal asks for it: rules is not among the goals"
 
 
 def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
-    """Return each host that is to be emptied: the VMs that leave it, their memory, and those left there, each with why.
+    """Return each host that is to be emptied: the VMs that leave it, how many of them by a restart, their memory, and
+    those left there, each with why.
 
     Where no goal asks for rules, that is why a VM stays. Else it is told by what it says itself, by rules and migration
     domains that close every other host, by a limit on moves that is reached; else by rules that close some of them and
@@ -45,6 +46,7 @@ def drain_rows(fleet: Fleet, plan: Plan) -> list[dict[str, Any]]:
             {
                 "host": host.name,
                 "moved": len(gone),
+                "restarts": sum(planned[vm.name].change is Change.RESTART for vm in gone),
                 "moved_mib": mib_number(sum(vm.spec.memory_kib for vm in gone)),
                 "left": [
                     {"vm": vm.name, "why": _why(fleet, host, vm, limit, closed) if asked else _UNASKED} for vm in left
@@ -74,12 +76,13 @@ def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None, closed: ClosedHost
     open_ = [host for host in fleet.hosts if not host.failed and host.name not in fleet.drained]
     if not open_:
         return "there is no other host that takes VMs"
+    where = ""
     if vm.movable.is_live and vm.running:
-        open_ = [host for host in open_ if host.takes_live_from(here)]
-        if not open_:
-            older = f", of generation {here.gen} or higher," if here.gen else ""
-            domain = here.migration_domain
-            return f"no other host of migration domain {domain}{older} takes VMs: it moves only when shut down"
+        live = [host for host in open_ if host.takes_live_from(here)]
+        if not live:
+            return f"no other host{_reach(here)} takes VMs: it moves only when shut down"
+        where = _reach(here) if len(live) < len(open_) else ""
+        open_ = live
     for rule in fleet.rules:
         if rule.is_soft:
             continue
@@ -90,11 +93,23 @@ def _why(fleet: Fleet, here: Host, vm: Vm, limit: str | None, closed: ClosedHost
     open_ = [host for host in open_ if vm.spec.width <= host.widest_vm]
     if not open_:
         return "no other host has as many CPUs as it has vCPUs"
-    return _tied(open_, vm, limit, closed)
+    return _tied(open_, vm, limit, closed, where)
 
 
-def _tied(open_: Sequence[Host], vm: Vm, limit: str | None, closed: ClosedHosts) -> str:
-    """Return why none of these hosts takes a VM that all of them may hold by itself."""
+def _reach(here: Host) -> str:
+    """Return in words which hosts VMs of a host reach live."""
+    domain = (
+        "without migration domain" if here.migration_domain is None else f"of migration domain {here.migration_domain}"
+    )
+    older = f"of generation {here.gen} or higher" if here.gen else ""
+    known = here.migration_domain is not None or not older
+    return "".join(f" {part}" for part in (domain if known else "", older and "and " * known + older) if part)
+
+
+def _tied(open_: Sequence[Host], vm: Vm, limit: str | None, closed: ClosedHosts, where: str) -> str:
+    """Return why none of these hosts takes a VM that all of them may hold by itself; `where` says which hosts of all
+    they are, where a live move reaches no others.
+    """
     by_rules = Counter(rule.label for host in open_ if (rule := closed.closed_by(vm.name, host)))
     left = len(open_) - by_rules.total()
     named = " and ".join(by_rules)
@@ -104,6 +119,8 @@ def _tied(open_: Sequence[Host], vm: Vm, limit: str | None, closed: ClosedHosts)
     if limit is not None:
         return limit
     if not by_rules:
-        return "no room, or none under the rules that tie it, was found on the other hosts"
+        return f"no room, or none under the rules that tie it, was found on the other hosts{where}" + (
+            ": to no more it moves live" if where else ""
+        )
     rest = "the other" if left == 1 else f"the other {left}"
     return f"{keeps} it off {by_rules.total()} of {len(open_)} other hosts, and no room was found on {rest}"

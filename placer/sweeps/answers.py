@@ -52,6 +52,7 @@ class _Drain(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     host: str
     moved: Count
+    restarts: Count
     moved_mib: Known
     left: list[_Left]
     proven: bool

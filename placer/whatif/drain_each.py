@@ -26,7 +26,8 @@ def drain_each(
     """Return one row for each host, or each value of a label, that holds VMs and is not to be emptied already.
 
     A row has ``domain``, ``hosts``, ``vms`` there, ``emptied`` (whether all leave), ``live_moves`` and ``restarts`` it
-    takes, ``moved_mib`` that leave it, ``left`` (who stays and why), ``proven`` (that no more can leave) and ``status``
+    takes (those off hosts that are to be emptied anyway are not its own), ``moved_mib`` that leave it, ``left`` (who
+    stays and why), ``proven`` (that no more can leave) and ``status``
     as `compare` has it.
 
     Raises
@@ -69,14 +70,17 @@ def _answer(name: str, hosts: tuple[str, ...], vms: int, row: Row) -> dict[str, 
     drains = [one for one in row.get("drains", ()) if one["host"] in hosts]
     left = [who for one in drains for who in one["left"]]
     known = "placed" in row
+    anyway = [one for one in row.get("drains", ()) if one["host"] not in hosts]
+    restarts = sum(one["restarts"] for one in anyway)
+    moves = sum(one["moved"] for one in anyway) - restarts
     return {
         "domain": name,
         "hosts": list(hosts),
         "vms": vms,
         "status": row["status"],
         "emptied": known and not left,
-        "live_moves": row.get("migrations"),
-        "restarts": row.get("restarts"),
+        "live_moves": row["migrations"] - moves if known else None,
+        "restarts": row["restarts"] - restarts if known else None,
         "moved_mib": sum(one["moved_mib"] for one in drains) if known else None,
         "left": left,
         "proven": known and all(one["proven"] for one in drains),

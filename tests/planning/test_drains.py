@@ -92,7 +92,7 @@ def test_a_rule_a_domain_and_room_are_why() -> None:
     bound = fleet_of(drain("h-1"), Rule(kind=RuleKind.WITHIN, members={"app": "a"}, hosts={"name": "h-1"}, name="here"))
     assert left(solve_fleet(bound))["a-1"] == "the rule here keeps it off every other host"
     away = fleet_of(*(drain(f"h-{n}") for n in (1, 2, 3)))
-    assert left(solve_fleet(away))["a-1"].startswith("no other host of migration domain None takes VMs")
+    assert left(solve_fleet(away))["a-1"].startswith("no other host without migration domain takes VMs")
     full = fleet_of(drain("h-1"), drain("h-3"))
     hosts = tuple(
         replace(host, dedicated_cpus=frozenset(range(6))) if host.name == "h-2" else host for host in full.hosts
@@ -234,3 +234,31 @@ vms: [{name: v, vcpus: 1, memory: 1GiB, cells: none, host: h-2, nodes: [0]}]
     fleet = parse_fleet(text.encode(), "f.yaml", Path())
     assert fleet.drained == {"big"} and fleet.rules[0].label == "drain name=big"
     assert solve_fleet(fleet, time_limit_s=20).vm_by_name["v"].host == "h-2"
+
+
+OLDER = """
+schema: placer.inventory/v1
+hosts:
+  - {name: old, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 64GiB}], gen: 1}
+  - {name: new, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}], gen: 2}
+vms:
+  - {name: a, count: 2, vcpus: 1, memory: 6GiB, cells: none, host: new-1, nodes: [0]}
+  - {name: b, vcpus: 1, memory: 6GiB, cells: none, host: new-2, nodes: [0]}
+  - {name: c, vcpus: 1, memory: 2GiB, cells: none, host: old-1, nodes: [0]}
+rules:
+  - {drain: new-1}
+"""
+
+
+def test_hosts_that_no_live_move_reaches_are_not_said_to_lack_room() -> None:
+    """Of a host of the second generation only those of it are full, and it is told that older ones are not reached."""
+    plan = solve_fleet(parse_fleet(OLDER.encode(), "fleet.yaml", Path()))
+    (why,) = left(plan).values()
+    assert why.endswith("was found on the other hosts of generation 2 or higher: to no more it moves live")
+
+
+def test_moves_off_a_host_that_is_to_be_emptied_anyway_are_not_those_of_another() -> None:
+    """What emptying the old host takes is its own VM, with as much memory as is said to move."""
+    base = Variant(name="base", fleet=parse_fleet(OLDER.encode(), "fleet.yaml", Path()))
+    rows = {row["domain"]: row for row in drain_each(base, "host", SweepOptions(time_limit_s=20))}
+    assert (rows["old-1"]["live_moves"], rows["old-1"]["restarts"], rows["old-1"]["moved_mib"]) == (1, 0, 2048)
