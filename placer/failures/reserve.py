@@ -13,6 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from placer.errors import ImpossibleError, InputError, NothingFoundError
@@ -41,8 +42,8 @@ LARGE_ROUNDS = 2
 """On large fleets, where a solve takes its time, fewer."""
 MOST_SOLVES = 64
 """Failures that no greedy fit shows to be harmless are planned for, so many a rule and round at most."""
-FIRM = ("placed", "rules")
-"""Goals that no reserve makes worse, where they come first."""
+FIRM = ("placed", "excess", "rules")
+"""Goals that no reserve makes worse where they come first, and where rules are a goal all that come before them."""
 LEAST_SHARE = 10
 """What begins after the limit has a tenth of it still: a plan is not told without a look at its failures."""
 TOLERANCE = 1e-6
@@ -99,6 +100,7 @@ def plan_with_reserve(
     ends_at = time.monotonic() + (math.inf if options.total_time_s is None else options.total_time_s)
     least_s = options.time_limit_s / LEAST_SHARE
     held = stand_ins(fleet, rules)
+    firm = _firm(free)
     wanted: dict[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]] = {}
     now: Sequence[Row] | None = None
     plan, best, number = free, None, 0
@@ -117,7 +119,7 @@ def plan_with_reserve(
         told = _told(plan, free, rows, sweeps, now)
         found = ReservedPlan(plan=told, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
         # A reserve does not cost VMs their place, nor is any other rule broken for it: drained hosts are left.
-        worse = number > 1 and _worse(goal_values(fleet, plan, FIRM), free)
+        worse = number > 1 and _worse(goal_values(fleet, plan, firm), free)
         if clean and not worse:
             return dataclasses.replace(found, plan=_with_goals(whole, told, free))
         if best is None or (worse, lost) < best[0]:
@@ -175,11 +177,17 @@ def _limited(options: SweepOptions, ends_at: float, least_s: float) -> SweepOpti
     return dataclasses.replace(options, time_limit_s=left_s, total_time_s=left_s)
 
 
+def _firm(free: Plan) -> list[str]:
+    """Return the goals, in order, that come before what a reserve is part of, and that one."""
+    names = [goal.name for goal in free.goals]
+    if "rules" in names:
+        return names[: names.index("rules") + 1]
+    return list(takewhile(FIRM.__contains__, names))
+
+
 def _worse(values: Mapping[str, float | None], free: Plan) -> bool:
-    """Tell whether values are of more VMs left out or more rules broken than those of the plan without the reserve."""
-    for goal in free.goals:
-        if goal.name not in FIRM:
-            return False
+    """Tell whether values of the firm goals, in order, are worse than those of the plan without the reserve."""
+    for goal in free.goals[: len(values)]:
         value = values[goal.name]
         if value is None or goal.value is None or value > goal.value + TOLERANCE:
             return True

@@ -15,7 +15,7 @@ from placer.model.fleet import Fleet
 from placer.model.plan import Change
 from placer.model.rules import Rule, RuleKind
 from placer.options import SweepOptions
-from placer.planner import solve_with
+from placer.planner import solve_fleet, solve_with
 from placer.read.inventory.inventory import read_fleet
 
 OPTIONS = SweepOptions(time_limit_s=15, goals=("placed", "rules", "remote", "hosts"))
@@ -138,3 +138,23 @@ def test_vms_that_stay_keep_their_cpusets_where_room_was_kept(tmp_path: Path) ->
     for vm in found.plan.vms:
         if vm.name.startswith("f"):
             assert set(vm.pins.values()) == {frozenset({17, 18})} and vm.change is Change.NONE
+
+
+OVERFULL = """
+schema: placer.inventory/v1
+hosts:
+  - {name: k, count: 3, nodes: [{id: 0, cpus: "0-7", memory: 16GiB}]}
+vms:
+  - {name: a, count: 3, vcpus: 1, memory: 6GiB, cells: none, overhead: 0MiB, cpu_policy: shared, host: k-1}
+  - {name: b, count: 2, vcpus: 1, memory: 6GiB, cells: none, overhead: 0MiB, cpu_policy: shared, host: k-2}
+  - {name: c, vcpus: 1, memory: 6GiB, cells: none, overhead: 0MiB, cpu_policy: shared, host: k-3}
+rules:
+  - {reserve: {fail: 1, scope: host}}
+"""
+
+
+def test_a_reserve_that_nothing_keeps_leaves_no_host_overfull(tmp_path: Path) -> None:
+    """What has no place comes before rules: the move that mends it is made, though no move keeps the reserve."""
+    (tmp_path / "fleet.yaml").write_text(OVERFULL)
+    plan = solve_fleet(read_fleet(tmp_path / "fleet.yaml"), max_moves=1, time_limit_s=600)
+    assert [plan.goal(name).value for name in ("excess", "rules", "moves")] == [0, 2, 1]
