@@ -89,11 +89,8 @@ def solve(
     if chosen == "greedy":
         return run.best
     if engine == "auto":
-        if (
-            counts_of(problem) > FEW_COUNTS
-            and run.best.is_answer
-            and (first := proven_first(problem, run.best)).status == "optimal"
-        ):
+        large = counts_of(problem) > FEW_COUNTS or (problem.rules and chosen == "columns")
+        if large and run.best.is_answer and (first := proven_first(problem, run.best)).status == "optimal":
             return first
         run.climb(chosen)
     elif chosen == "exact":
@@ -163,6 +160,8 @@ class _Ladder:
         if self.has_no_time:
             return
         self.columns()
+        if self.problem.rules:
+            self.best = proven_first(self.problem, self.best)
         if not any(objective.tolerance for objective in self.problem.objectives):
             # Tolerance is used up for later goals: to win it back would undo them.
             self.improve(LONG_PATIENCE)

@@ -20,6 +20,7 @@ from solvers.proofs.floors import (
     load_floor,
     saving_floor,
 )
+from solvers.proofs.groups_floor import groups_floor
 from solvers.proofs.load_prices import priced
 from solvers.result import Result
 
@@ -57,6 +58,8 @@ def first_claims(problem: Problem, values: Sequence[int]) -> Iterator[tuple[int,
             yield number, Claim(changes, "what each move can save at most", held=tuple(values[:number]))
         if whole and (more := arrivals_floor(problem, objective)):
             yield number, Claim(floor + more, "what each VM costs at least", held=tuple(values[:whole]))
+        if whole and objective.host_cost and problem.is_complete and (least := groups_floor(problem)):
+            yield number, Claim(least, "groups that cannot share hosts", held=tuple(values[:whole]))
 
 
 def leaving_claims(problem: Problem, number: int, values: Sequence[int]) -> Iterator[Claim]:
