@@ -24,6 +24,7 @@ from placer.emit.report.sections import (
     headroom_sheet,
     move_sheet,
     now_and_planned,
+    soft_sheet,
     unplaced_sheet,
     usage_sheet,
 )
@@ -92,6 +93,7 @@ def plan_page(
     found = [
         titled("Goals", goal_sheet(plan), course_charts(course or {}), brief=True),
         titled("Without a place", unplaced_sheet(plan)),
+        titled("Soft rules", soft_sheet(plan)),
         titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)], brief=True),
         since.section if since else None,
         titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),

@@ -29,6 +29,8 @@ _CPU_BELOW, _MEMORY_BELOW = 0.25, 0.5
 """The shares of ``placer usage``."""
 SIZES_COUNTED = 4
 """How many of the fleet's commonest VM sizes the headroom is counted for where none is asked for."""
+SOFT = ("excess", "weight", "priority")
+"""What a plan tells of each soft rule that it breaks."""
 
 _STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
@@ -185,6 +187,24 @@ def unplaced_sheet(plan: Plan) -> Sheet | None:
         rows=[(visible(vm.name), visible(vm.reason)) for vm in plan.unplaced[:LISTED]],
         more=_more(len(plan.unplaced)),
     )
+
+
+def soft_sheet(plan: Plan) -> Sheet | None:
+    """Return the soft rules that a plan breaks, each with its excess; None where it breaks none."""
+    rows = plan.summary.get("soft_rules_broken")
+    known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if not known:
+        return None
+    return Sheet(
+        caption=f"Soft rules broken: {count(len(known), 'rule')}",
+        columns=columns("rule", *(f"{name}#" for name in SOFT)),
+        rows=[(visible(str(row.get("rule"))), *(_told(row.get(name)) for name in SOFT)) for row in known[:LISTED]],
+        more=_more(len(known)),
+    )
+
+
+def _told(value: object) -> str:
+    return figure(value if isinstance(value, int | float) else None)
 
 
 def move_sheet(schedule: Schedule) -> Sheet:

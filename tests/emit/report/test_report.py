@@ -42,6 +42,16 @@ def alike(place: Callable[..., PlanVm], planned: Callable[..., Plan], topology: 
     return alike
 
 
+def test_soft_rules_that_are_broken_are_named(alike: Hosts) -> None:
+    """The goal tells a sum alone; beside it stands which rule is broken, by how much."""
+    fleet, plan = alike(1)
+    assert "Soft rules broken" not in report_html(plan, fleet)
+    row = {"rule": "far <apart>", "excess": 5, "weight": 3, "priority": 0}
+    text = report_html(replace(plan, summary={"soft_rules_broken": [row]}), fleet)
+    assert "Soft rules broken: 1 rule" in text
+    assert "far &lt;apart&gt;" in text
+
+
 def test_hosts_alike_are_one_pattern(alike: Hosts) -> None:
     """Hosts of equal shape and content share a pattern that lists them all; other pins or a change part them."""
     fleet, plan = alike(5)
