@@ -23,12 +23,13 @@ def exposition(families: Iterable[Family]) -> str:
     """Return the text that a scrape, or the textfile collector of the node exporter, reads."""
     lines: list[str] = []
     for family in families:
-        known = [(labels, value) for labels, value in family.samples if value is not None]
+        # A series that is there twice makes a scrape invalid: a flavor that was asked for twice is told once.
+        known = {tuple(labels.items()): value for labels, value in family.samples if value is not None}
         if not known:
             continue
         lines += [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} gauge"]
-        for labels, value in known:
-            named = ",".join(f'{key}="{_quoted(text)}"' for key, text in labels.items())
+        for labels, value in known.items():
+            named = ",".join(f'{key}="{_quoted(text)}"' for key, text in labels)
             lines.append(f"{family.name}{{{named}}} {value:.10g}" if named else f"{family.name} {value:.10g}")
     return "\n".join([*lines, ""])
 

@@ -51,6 +51,38 @@ def test_headroom_by_host() -> None:
     ]
 
 
+def test_a_flavor_asked_for_twice_is_one_series() -> None:
+    """Two samples of one name and the same labels would make the whole scrape invalid."""
+    one = Headroom(flavor="4x8GiB", total=3, at_most=3, hosts=("a", "b"), counts=(1, 2), limits={})
+    found = samples(exposition(headroom_families([one, one], "host")))
+    assert len(found) == len(set(found)) == 4
+
+
+def test_four_hundred_hosts_by_the_conventions() -> None:
+    """No series twice, one HELP and TYPE a family, ratios of 0 to 1, and no suffix of another type of metric."""
+    from prometheus_client.parser import text_string_to_metric_families as parsed
+
+    names = [*(f"kvm-{number:03}" for number in range(396)), 'a"b', "back\\slash", "two\nlines", "größe"]
+    vms = tuple(
+        Verified(vm=f"{name}/{k}", host=name, state="running", planned_share=k / 4, measured_share=k / 5)
+        for name in names
+        for k in range(4)
+    )
+    rooms = [
+        Headroom(flavor=flavor, total=1600, at_most=1700, hosts=tuple(names), counts=[4] * 400, limits={})
+        for flavor in ("4x8GiB", "16x64GiB/2")
+    ]
+    text = exposition([*headroom_families(rooms, "host"), *verify_families(Verification(vms=vms))])
+    series = [line.rpartition(" ")[0] for line in samples(text)]
+    assert len(series) == len(set(series)) > 3000
+    told = [line.split(" ", 3)[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(told) == len(set(told)) == text.count("# HELP ")
+    assert not any(name.endswith(("_total", "_count", "_sum", "_bucket", "_info")) for name in told)
+    for family in parsed(text):
+        assert {sample.labels.get("host", sample.labels.get("part", "a")) for sample in family.samples} <= {"a", *names}
+        assert not family.name.endswith("_ratio") or all(0 <= sample.value <= 1 for sample in family.samples)
+
+
 def test_drift_and_locality_by_host() -> None:
     """Counts of VMs and drifts, and the mean share of remote accesses as planned and as measured."""
     drift = Drift(where=next(iter(Where)), what="pins")
