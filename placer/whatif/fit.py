@@ -56,7 +56,7 @@ def fit(
     """
     new = _new_vms(fleet, wanted)
     options = SolveOptions(goals=GOALS, max_moves=0, time_limit_s=time_limit_s, seed=seed)
-    found = _found(fleet, new, NO_SLOTS, max_moves, options)
+    found = dataclasses.replace(_found(fleet, new, NO_SLOTS, max_moves, options), wanted=new)
     kept = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
     if not kept:
         return found
@@ -68,7 +68,7 @@ def fit(
     if taken or (len(fleet.hosts) <= RESERVE_HOSTS and not all(row["proven"] for row in rows)):
         fails = tuple(rule for rule in kept if not rule.holds)
         vms, confined = _first(stand_ins(standing(plain), kept), free, fleet, new)
-        other = _found(fleet, new, (vms, (*confined, *fails)), max_moves, options)
+        other = dataclasses.replace(_found(fleet, new, (vms, (*confined, *fails)), max_moves, options), wanted=new)
         told = _reserve(plain, new, other, kept, limits)
         if taken or (len(other.unplaced) <= len(found.unplaced) and _lacking(told) < _lacking(rows)):
             found, rows = other, told

@@ -40,6 +40,7 @@ class Fit:
     hosts : how many hosts were planned, of `hosts_in_all`.
     proven : no plan within the moves allowed places more of them; None where all have a place.
     reserve : what each reserve rule keeps beside them, as of a plan.
+    wanted : what the new VMs need, by their names.
     """
 
     vms: tuple[PlanVm, ...]
@@ -50,6 +51,7 @@ class Fit:
     hosts_in_all: int
     proven: bool | None
     reserve: tuple[Row, ...] = ()
+    wanted: tuple[Vm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

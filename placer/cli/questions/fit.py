@@ -37,6 +37,10 @@ def fit(
         str, typer.Option("--time-limit", metavar="TIME", help="For each plan that is tried, such as 5s.")
     ] = "1s",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="PLATFORM", help="Print what makes them there: for proxmox or openstack."),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Every VM that fits.")] = False,
 ) -> Answer:
     """Find places and pins for new VMs without touching what runs.
@@ -44,12 +48,15 @@ def fit(
     Where there is no room, VMs are pinned anew on their nodes, and then at most so many moved as --max-moves says. They
     take no slot that a rule of the inventory keeps free. Exit code 5: some have no place.
     """
+    from placer.emit.platforms.create import CREATORS, create_lines
     from placer.model.goals import as_most, parse_flavor
     from placer.planning.wanted import wanted_flavor, wanted_like
     from placer.whatif.fit import fit as find_places
 
     if not flavor and not like:
         raise InputError("nothing to place is named", field="--flavor", cure="say --flavor 16x64GiB or --like VM")
+    if to is not None and to not in CREATORS:
+        raise InputError(f"there is no {to!r} to make VMs on", field="--to", cure=f"use one of {', '.join(CREATORS)}")
     limit_s = parse_duration_s(time_limit, "--time-limit")
     model = read_fleet(fleet, terminal)
     wanted = [wanted_flavor(as_most(model, parse_flavor(text))) for text in flavor or ()]
@@ -62,11 +69,16 @@ def fit(
             f"{len(found.unplaced)} of the VMs have no place, {first.name!r} among them: {first.reason}",
             cure="allow more moves with --max-moves" if max_moves else "allow moves with --max-moves",
         )
-    return Answer(data=lambda: _data(found), text=lambda console: _draw(console, found, show_all), failure=failure)
+    kinds = {vm.name: vm for vm in found.wanted}
+    lines = [] if to is None else create_lines([(vm, kinds[vm.name]) for vm in found.vms], to)
+    return Answer(
+        data=lambda: _data(found, lines), text=lambda console: _draw(console, found, lines, show_all), failure=failure
+    )
 
 
-def _data(found: Fit) -> dict[str, Any]:
+def _data(found: Fit, lines: list[str]) -> dict[str, Any]:
     return {
+        **({"commands": lines} if lines else {}),
         "vms": [_place(vm) for vm in found.vms],
         "unplaced": [{"name": left.name, "reason": left.reason} for left in found.unplaced],
         "moved": [{**_place(vm), "from_host": vm.from_host, "change": vm.change.value} for vm in found.moved],
@@ -90,7 +102,7 @@ def _place(vm: PlanVm) -> dict[str, Any]:
     }
 
 
-def _draw(console: Console, found: Fit, show_all: bool) -> None:
+def _draw(console: Console, found: Fit, lines: list[str], show_all: bool) -> None:
     from placer.model.cpuset import format_cpuset
     from placer.model.units import count
     from placer.show.reserve_words import reserve_sentences
@@ -103,7 +115,9 @@ def _draw(console: Console, found: Fit, show_all: bool) -> None:
         console,
         f"{len(found.vms):,} of {count(wanted, 'VM')} fit" + (f", on {listed(hosts, 5)}." if hosts else "."),
     )
-    if found.vms:
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if found.vms and not lines:
         rows = []
         for vm in found.vms:
             nodes = frozenset().union(*(cell.nodes for cell in vm.cells))

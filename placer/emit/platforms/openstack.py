@@ -80,7 +80,7 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
         known = fleet.vm_by_name[vm.name]
         flavor = known.spec.labels.get("flavor")
         if flavor is not None and vm.new_cells:
-            wanted.setdefault(flavor, set()).add(" ".join(f"--property {word}" for word in _extra_specs(vm, known)))
+            wanted.setdefault(flavor, set()).add(" ".join(f"--property {word}" for word in extra_specs(vm, known)))
     for flavor, choices in sorted(wanted.items()):
         for words in sorted(choices):
             yield f"flavor {flavor} for new cells, read when a server is built or resized: {words}"
@@ -105,7 +105,7 @@ def _rule_notes(fleet: Fleet) -> Iterator[str]:
             hosts = "; ".join(f"openstack aggregate add host {one.name} {quote(host)}" for host in one.hosts)
             create = f"openstack aggregate create --property {one.name}=true {one.name}; {hosts}"
             yield f"Nova keeps {one.rule.label} with an aggregate: {create}"
-            yield f"and a flavor of these VMs with --property aggregate_instance_extra_specs:{one.name}=true"
+            yield f"and a flavor of these VMs with --property aggregate_instanceextra_specs:{one.name}=true"
             continue
         policy = "affinity" if one.rule.kind is RuleKind.AFFINITY else "anti-affinity"
         most = f" --rule max_server_per_host={one.rule.max_per}" if one.rule.max_per > 1 else ""
@@ -117,7 +117,7 @@ def _cpus(vm: PlanVm) -> frozenset[int]:
     return frozenset().union(*vm.pins.values())
 
 
-def _extra_specs(vm: PlanVm, known: Vm) -> Iterator[str]:
+def extra_specs(vm: PlanVm, known: Vm) -> Iterator[str]:
     """Yield the extra specs of a flavor that gives these cells."""
     spec = known.spec
     yield f"hw:numa_nodes={len(vm.cells)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from placer.emit.export import export_plan
+from placer.emit.platforms.create import create_lines
 from tests.emit.drained import grown, planned
 from tests.emit.stand_ins import OPENSTACK, run, words_of
 
@@ -62,3 +63,17 @@ def test_comments(tool: Callable[[str], Path], parsed: Callable[[list[str]], tup
     for flavor, properties in specs:
         made = parsed(["flavor", "set", flavor, *shlex.split(properties)])[1].properties
         assert made["hw:numa_nodes"] in ("1", "2") and made["hw:cpu_policy"] == "dedicated"
+
+
+def test_new_servers(
+    tool: Callable[[str], Path], parsed: Callable[[list[str]], tuple[Namespace, Namespace]], tmp_path: Path
+) -> None:
+    """Flavors and servers that `fit --to openstack` proposes; a host is taken from the version that is asked for."""
+    tool("bin/openstack")
+    plan, fleet = grown("{}")
+    placed = [(vm, fleet.vm_by_name[vm.name]) for vm in plan.vms]
+    read = [parsed(shlex.split(line)[1:]) for line in create_lines(placed, "openstack") if not line.startswith("#")]
+    servers = [(options, one) for options, one in read if getattr(one, "server_name", None)]
+    assert {one.host for _, one in servers} == {vm.host for vm in plan.vms} and len(servers) == len(plan.vms)
+    assert {options.os_compute_api_version for options, _ in servers} == {"2.74"}
+    assert any(getattr(one, "ram", None) == 4096 for _, one in read)

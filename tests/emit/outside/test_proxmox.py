@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from placer.emit.export import export_plan
+from placer.emit.platforms.create import create_lines
 from tests.emit.drained import grown, planned
 from tests.emit.stand_ins import QM, SSH, run, words_of
 
@@ -106,3 +108,19 @@ def test_rules_of_high_availability(tool: Callable[[str], Path]) -> None:
         given = dict(zip(words[::2], words[1::2], strict=True))
         assert given.get("--affinity", "negative") in ("positive", "negative")
         assert all(re.fullmatch(r"vm:\d+", one) for one in given["--resources"].split(","))
+
+
+def test_new_vms(model: str) -> None:
+    """The options of `fit --to proxmox` are those of the call that makes a VM."""
+    start = model.index("* POST /nodes/\\{node\\}/qemu\n")
+    body = model[start : model.index("Promise<", start)]
+    known = dict(re.findall(r"^\s+'?([a-z0-9_-]+)'?\??: (.+);$", body, re.M))
+    form = json.loads(re.findall(r"@format (.*)\n +\*/\n +type Tnuma = string", model)[0])
+    plan, fleet = grown("{}")
+    lines = create_lines([(vm, fleet.vm_by_name[vm.name]) for vm in plan.vms], "proxmox")
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[:2] in ([], ["qm", "create"])
+        rest = words[words.index("--name") :] if words else []
+        for option, value in zip(rest[::2], rest[1::2], strict=True):
+            fits(known[option.removeprefix("--")], value, form)
