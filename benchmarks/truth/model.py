@@ -316,7 +316,9 @@ class ReferenceModel:
             self.model.add(sum(self.repinned(vm) for vm in self.inventory.vms) <= self.max_repins)
 
     def repinned(self, vm: Vm) -> Expr:
-        """Return whether a VM that stays on its nodes gets dedicated CPUs that it has not now, or is bound to nodes."""
+        """Return whether a VM that stays on its nodes gets dedicated CPUs that it has not now, or another one for its
+        isolated emulator threads, or is bound to nodes.
+        """
         if not self.inventory.present(vm):
             return 0
         if floats_now(vm):
@@ -332,6 +334,9 @@ class ReferenceModel:
                 for vcpu in vm.dedicated.intersection(cell.vcpus)
                 for cpu in vm.pins[vcpu]
             ]
+        if vm.own_emulator and len(vm.emulator or ()) == 1:
+            at = self.emulator.get((vm.name, str(vm.host)), {})
+            missing += [1 - at[cpu] if cpu in at else 1 for cpu in vm.emulator or ()]
         if not missing:
             return 0
         found = self.boolean(f"{vm.name} is re-pinned")

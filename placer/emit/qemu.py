@@ -9,8 +9,10 @@ from placer.emit.domain.cpu_topology import guest_topology, wants_topology
 from placer.emit.domain.elements import guest_distances
 from placer.emit.domain.files import source_xml
 from placer.emit.export import Exporter
+from placer.emit.qemu_hmat import has_hmat, hmat_arguments, initiators
 from placer.emit.qemu_memory import (
     devices_kib,
+    has_nvdimm,
     hotplug_room,
     memory_backend,
     memory_devices,
@@ -42,10 +44,10 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
 
     Memory is bound by ``host-nodes`` and ``policy``: ``bind`` for one node, ``interleave`` for several, ``preferred``
     where the domain's XML says so and none where it is restrictive, which cgroups enforce and QEMU does not know. Huge
-    pages come from memfd, which needs no mount; sizes are rounded up to pages. Topology, distances and whether memory
-    is shared are those of the XML where there is one; XML without a topology means a socket for every vCPU, as in
-    libvirt, and without XML it is made from cells and pins. vCPUs online behind
-    one that is not are plugged in one by one.
+    pages come from memfd, which needs no mount; sizes are rounded up to pages. Topology, distances, latencies and
+    caches of cells, and whether memory is shared, are those of the XML where there is one; XML without a topology means
+    a socket for every vCPU, as in libvirt, and without XML it is made from cells and pins. vCPUs online behind one that
+    is not are plugged in one by one.
 
     Raises
     ------
@@ -72,8 +74,12 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
         arguments += ["-object", backend, "-machine", "memory-backend=ram0"]
     else:
         arguments += _cells(vm, spec, host, root)
-        if root is not None and plugged:
+        if root is not None and not vm.new_cells:
+            arguments += hmat_arguments(root)
             arguments += memory_devices(root, vm, spec)
+            told = [name for name, has in (("hmat", has_hmat(root)), ("nvdimm", has_nvdimm(root))) if has]
+            if told:
+                arguments += ["-machine", ",".join(f"{name}=on" for name in told)]
     for number in spec.iothreads:
         arguments += ["-object", f"iothread,id=iothread{number}"]
     return arguments
@@ -81,6 +87,7 @@ def qemu_arguments(vm: PlanVm, spec: VmSpec, host: Host, xml: bytes | None = Non
 
 def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Iterator[str]:
     plugged = devices_kib(root, vm)
+    first = {} if vm.new_cells else initiators(root, vm)
     for number, cell in enumerate(vm.cells):
         if not cell.memory_kib and not cell.vcpus:
             yield from ("-numa", f"node,nodeid={number}")
@@ -93,7 +100,8 @@ def _cells(vm: PlanVm, spec: VmSpec, host: Host, root: _Element | None) -> Itera
         policy = memory_policy(vm, number, root, spec.memory_mode)
         backend = memory_backend(f"ram-node{number}", kib, spec.page_of(cell.id), root, policy, access)
         yield from ("-object", backend)
-        yield from ("-numa", f"node,nodeid={number}{cpus},memdev=ram-node{number}")
+        initiator = f",initiator={first[number]}" if number in first else ""
+        yield from ("-numa", f"node,nodeid={number}{cpus}{initiator},memdev=ram-node{number}")
     rows = _given_distances(root)
     if not rows and (vm.new_cells or root is None):
         table = guest_distances(vm.cells, host.topology)

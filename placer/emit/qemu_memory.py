@@ -95,13 +95,17 @@ def hotplug_room(root: _Element | None) -> str:
 
 
 def memory_devices(root: _Element, vm: PlanVm, spec: VmSpec) -> Iterator[str]:
-    """Yield the arguments of the domain's DIMMs and virtio-mem devices, each bound as its guest cell is.
+    """Yield the arguments of the domain's DIMMs, NVDIMMs and virtio-mem devices, each bound as its guest cell is; an
+    NVDIMM is the file that the XML names.
 
     A page size of its own, access and the wanted size of virtio-mem are those of the XML.
     """
     for number, device in enumerate(root.findall("devices/memory")):
         model = device.get("model", "")
         size = device.find("target/size")
+        if model == "nvdimm" and size is not None:
+            yield from _nvdimm(device, number, _kib(size), len(vm.cells))
+            continue
         if model not in RAM_DEVICES or size is None:
             continue
         target = (device.findtext("target/node") or "0").strip()
@@ -122,6 +126,29 @@ def memory_devices(root: _Element, vm: PlanVm, spec: VmSpec) -> Iterator[str]:
             "-device",
             f"pc-dimm,node={at},memdev={name}" if model == "dimm" else _virtio_mem(device, at, name),
         )
+
+
+def has_nvdimm(root: _Element) -> bool:
+    """Tell whether a domain has memory that persists: then the machine says ``nvdimm=on``."""
+    return root.find("devices/memory[@model='nvdimm']") is not None
+
+
+def _nvdimm(device: _Element, number: int, kib: int, cells: int) -> Iterator[str]:
+    """Yield the arguments of an NVDIMM: a file as its memory, not bound, for the file is where it is."""
+    path = (device.findtext("source/path") or "").strip()
+    if not path:
+        raise InputError("<memory model='nvdimm'> of a domain names no <path>")
+    name, target = f"memnvdimm{number}", (device.findtext("target/node") or "0").strip()
+    backend = f"memory-backend-file,id={name},mem-path={path.replace(',', ',,')},size={size_text(kib)}"
+    align, label = device.find("source/alignsize"), device.find("target/label/size")
+    backend += "" if align is None else f",align={size_text(_kib(align))}"
+    backend += ",pmem=on" if device.find("source/pmem") is not None else ""
+    shared = {"shared": ",share=on", "private": ",share=off"}.get(device.get("access") or "", "")
+    read_only = device.find("target/readonly") is not None
+    backend += shared + (",readonly=on" if read_only else "")
+    front = f"nvdimm,node={int(target) if target.isdigit() and int(target) < cells else 0},memdev={name}"
+    front += "" if label is None else f",label-size={size_text(_kib(label))}"
+    yield from ("-object", backend, "-device", front + (",unarmed=on" if read_only else ""))
 
 
 def _virtio_mem(device: _Element, cell: int, name: str) -> str:

@@ -10,7 +10,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import Change, PlanVm
 from placer.model.sets import CellSets, bounds_now, cell_sets, known_nodes
-from placer.model.vm import CellMode, Movable, Vm
+from placer.model.vm import CellMode, EmulatorPolicy, Movable, Vm
 
 
 class Move(StrEnum):
@@ -184,6 +184,8 @@ def _pin_changes(vm: Vm, planned: PlanVm) -> frozenset[Change]:
         return frozenset({Change.NONE, Change.REPIN})
     dedicated = {vcpu: pin for vcpu, pin in planned.pins.items() if vm.spec.is_dedicated(vcpu)}
     if any(now.pins.get(vcpu) != pin for vcpu, pin in dedicated.items()):
+        return frozenset({Change.REPIN})
+    if vm.spec.emulator_threads is EmulatorPolicy.ISOLATE and now.emulator not in (None, planned.emulator):
         return frozenset({Change.REPIN})
     if any(planned.pins.get(vcpu, pin) != pin for vcpu, pin in now.pins.items()):
         return frozenset({Change.FOLLOW, Change.REPIN})

@@ -148,8 +148,12 @@ class _Seating:
         return PinResult(items=pinned, held=frozenset(held))
 
     def keep(self, index: int) -> None:
-        """Seat an item on the CPUs that it has now, if it may have just these."""
+        """Seat an item on the CPUs that it has now, if it may have just these. Emulator CPUs that are more than it is
+        to have are no CPUs of its own: it gets some once all others are seated.
+        """
         item = self.items[index]
+        if len(item.current_extra) > item.extra:
+            item = replace(item, extra=0, current_extra=())
         where = {cpu: number for number, free in enumerate(self.free) for cpu in free}
         wanted = [*(item.current or ()), *item.current_extra[: item.extra]]
         alike = len(item.current or ()) == item.vcpus and len(set(wanted)) == len(wanted)

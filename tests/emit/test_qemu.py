@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -268,3 +269,79 @@ def test_slots_that_are_no_number_are_refused(place: Place, host: Host) -> None:
     spec = read_domain(xml, "a.xml").spec
     with pytest.raises(InputError, match="slots='4,x=y'"):
         qemu_arguments(place(spec, (0,), name="a"), spec, host, xml)
+
+
+TIERS = """<cell id='0' cpus='0' memory='8192'><cache level='1' associativity='full' policy='writeback'>
+<size value='10' unit='KiB'/><line value='64' unit='B'/></cache></cell>
+<cell id='1' cpus='1' memory='8192'/><cell id='2' memory='4096'/>
+<interconnects><latency initiator='0' target='2' type='access' value='50'/>
+<latency initiator='1' target='2' type='access' value='40'/>
+<latency initiator='0' target='0' cache='1' type='read' value='5'/>
+<bandwidth initiator='0' target='0' type='write' value='200' unit='MiB'/></interconnects>"""
+
+
+def tiers(devices: str = "") -> bytes:
+    """Return a domain of three cells, one without vCPUs, with a cache, latencies and a bandwidth."""
+    body = f"<maxMemory slots='4' unit='GiB'>1</maxMemory><vcpu>2</vcpu><cpu><numa>{TIERS}</numa></cpu>"
+    return f"<domain><name>a</name>{body}<devices>{devices}</devices></domain>".encode()
+
+
+def test_latencies_and_caches_of_cells_are_told(place: Place, host: Host) -> None:
+    """Latencies before caches, as QEMU wants them; a cell without vCPUs is first reached from the nearest one."""
+    xml = tiers()
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0, 1, 1), name="a"), spec, host, xml)
+    nodes = [one for one in arguments if one.startswith("node,")]
+    assert [re.findall("initiator=([0-9])", one) for one in nodes] == [["0"], ["1"], ["1"]]
+    assert [one for one in arguments if one.startswith("hmat-")] == [
+        "hmat-lb,initiator=0,target=2,hierarchy=memory,data-type=access-latency,latency=50",
+        "hmat-lb,initiator=1,target=2,hierarchy=memory,data-type=access-latency,latency=40",
+        "hmat-lb,initiator=0,target=0,hierarchy=first-level,data-type=read-latency,latency=5",
+        "hmat-lb,initiator=0,target=0,hierarchy=memory,data-type=write-bandwidth,bandwidth=204800K",
+        "hmat-cache,node-id=0,size=10K,level=1,associativity=complex,policy=write-back,line=64",
+    ]
+    assert arguments[-2:] == ["-machine", "hmat=on"]
+    with pytest.raises(InputError, match="is no number"):
+        qemu_arguments(place(spec, (0, 1, 1), name="a"), spec, host, xml.replace(b"value='50'", b"value='5,x=on'"))
+
+
+def test_memory_that_persists_is_the_file_of_the_xml(place: Place, host: Host) -> None:
+    """An NVDIMM is no memory of the boot and bound nowhere; what reads the line back counts it no more than we do."""
+    source = "<source><path>/dev/dax,0</path><alignsize unit='KiB'>2048</alignsize><pmem/></source>"
+    target = (
+        "<target><size unit='MiB'>8</size><node>1</node><label><size unit='KiB'>128</size></label><readonly/></target>"
+    )
+    xml = tiers(f"<memory model='nvdimm'>{source}{target}</memory>")
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0, 1, 1), name="a"), spec, host, xml)
+    file = "memory-backend-file,id=memnvdimm0,mem-path=/dev/dax,,0,size=8M,align=2M,pmem=on,readonly=on"
+    assert arguments[arguments.index(file) + 2] == "nvdimm,node=1,memdev=memnvdimm0,label-size=128K,unarmed=on"
+    assert arguments[arguments.index("-m") + 1] == "20M,slots=4,maxmem=1024M"
+    assert arguments[-2:] == ["-machine", "hmat=on,nvdimm=on"]
+    back = read_qemu_cmdline("\0".join(["qemu", *arguments]).encode(), "line").spec
+    assert back.memory_kib == spec.memory_kib == 20480
+    with pytest.raises(InputError, match="names no <path>"):
+        qemu_arguments(place(spec, (0, 1, 1), name="a"), spec, host, xml.replace(b"/dev/dax,0", b""))
+
+
+def test_qemu_itself_takes_tiers_and_memory_that_persists(place: Place, host: Host, tmp_path: Path) -> None:
+    """The real QEMU starts with latencies, a cache and an NVDIMM, and says that it has the device."""
+    program = shutil.which("qemu-system-x86_64")
+    if program is None or not Path("/sys/devices/system/node/node0").exists():
+        pytest.skip("qemu-system-x86_64 is not installed, or this machine shows no NUMA node")
+    file = tmp_path / "nv,dimm"
+    file.write_bytes(b"\0" * (8 << 20))
+    device = f"<source><path>{file}</path></source><target><size unit='MiB'>8</size><node>1</node></target>"
+    xml = tiers(f"<memory model='nvdimm'>{device}</memory>")
+    spec = read_domain(xml, "a.xml").spec
+    arguments = qemu_arguments(place(spec, (0, 0, 0), name="a"), spec, host, xml)
+    done = subprocess.run(
+        [program, "-machine", "q35", "-S", "-display", "none", "-nodefaults", "-monitor", "stdio", *arguments],
+        input="info memory-devices\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nvdimm" in done.stdout

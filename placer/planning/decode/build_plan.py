@@ -211,7 +211,7 @@ class PlanBuilder:
         elif change is Change.NONE:
             vcpus = _followed(vm, vcpus, pins.newly)
             # Isolated emulator threads have one CPU of their own: what they have now is kept only where it is that.
-            own = slot.extra is not None and len(vm.current.emulator or ()) > 1
+            own = slot.extra is not None and vm.current.emulator not in (None, slot.extra)
             change, emulator = (Change.REPIN, emulator) if own else (change, vm.current.emulator or emulator)
             threads = {**threads, **vm.current.iothread_pins}
             if change is Change.NONE and any(vcpus.get(vcpu, cpus) != cpus for vcpu, cpus in vm.current.pins.items()):

@@ -62,6 +62,7 @@ def parse_summary(fields: Mapping[str, str], source: str) -> Topology:
         raw.assumptions.append("CPU numbers are not told: taken as 0 and up")
     raw.kvm = _kvm(fields)
     threads, cores, sockets = (_count(fields, what) for what in _COUNTS)
+    raw.threads = threads
     if threads and cores and sockets and threads * cores * sockets != len(raw.online) and "Book(s)" not in fields:
         # Cores of several kinds, or threads switched off: then the counts are those of the first core only.
         threads = None

@@ -60,6 +60,7 @@ def parse_nodeinfo(data: bytes, source: str) -> Topology:
             f"{cells} NUMA cells are told, but not what is in which: one node with all of it is assumed"
         )
     raw.nodes[0] = RawNode(cpus=set(raw.online), memory_kib=int(memory[1]))
+    raw.threads = threads
     whole = cells * counts["CPU socket(s)"] * counts["Core(s) per socket"] * threads == len(raw.online)
     if not raw.cores and threads == 1:
         raw.cores = [frozenset({cpu}) for cpu in raw.online]

@@ -189,7 +189,8 @@ def _cores(raw: RawHost, assumptions: list[str]) -> tuple[frozenset[int], ...]:
     alone = raw.online - set().union(*cores)
     if alone:
         which = "every CPU counts" if len(alone) == len(raw.online) else f"CPUs {format_cpuset(alone)} count each"
-        assumptions.append(f"{THREADS_UNTOLD}: {which} as a core")
+        told = f" CPU by CPU, only that there are {raw.threads}" if (raw.threads or 1) > 1 else ""
+        assumptions.append(f"{THREADS_UNTOLD}{told}: {which} as a core")
         cores = distinct([*cores, *(frozenset({cpu}) for cpu in alone)], raw.online)
     return cores
 

@@ -40,6 +40,8 @@ class RawHost:
     offline: set[int] = field(default_factory=set)
     efficiency: set[int] = field(default_factory=set)
     cores: list[frozenset[int]] | None = None
+    threads: int | None = None
+    """How many threads a core has, where that is told and not of which CPUs."""
     packages: list[frozenset[int]] | None = None
     dies: list[frozenset[int]] = field(default_factory=list)
     clusters: list[frozenset[int]] = field(default_factory=list)

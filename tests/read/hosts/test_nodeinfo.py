@@ -80,3 +80,10 @@ def test_damaged(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(InputError, match=message):
         parse_nodeinfo(TEXT.replace(old, new).encode(), "x")
+
+
+def test_threads_that_cannot_be_told_apart_are_not_called_untold() -> None:
+    """Of 8 CPUs two are offline, and so nobody knows which of the others share a core: the two to a core are told."""
+    topology = parse_nodeinfo(TEXT.replace("CPU(s):              8", "CPU(s):              6").encode(), "x")
+    said = [text for text in topology.assumptions if "threads" in text]
+    assert said == ["threads per core are not told CPU by CPU, only that there are 2: every CPU counts as a core"]
