@@ -118,12 +118,12 @@ def _bound(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[str, s
             if planned.pins.get(vcpu) != cpus:
                 yield f"pins.{vcpu}", f"is not bound to one node a cell, and vCPU {vcpu} gets another cpuset"
                 break
-    elif any(one.cpus is not None or one.memory is not None for one in planned.bound):
-        yield from _like_sets(vm, topology, planned)
     elif vm.pin is PinPolicy.ALLOWED and not _may_float(vm):
         yield "bound", "floats, and its vCPUs and memory are bound to nodes now, or are to be"
     elif lost := [vcpu for vcpu in _wide(planned) if _has_own_cpu(vm, vcpu)]:
         yield f"pins.{min(lost)}", f"dedicated vCPU {min(lost)} has a CPU of its own now, and floats"
+    if not stays:
+        yield from _like_sets(vm, topology, planned)
     given = [(cell.vcpus, cell.memory_kib) for cell in vm.spec.cells]
     if vm.spec.cell_mode is CellMode.GIVEN and [(c.vcpus, c.memory_kib) for c in planned.cells] != given:
         yield "cells", "its cells are not those of its guest"

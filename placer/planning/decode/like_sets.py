@@ -34,7 +34,7 @@ Placed = Sequence[tuple[Vm, PlanVm]]
 def with_like_sets(fleet: Fleet, goals: Sequence[Goal], vms: Sequence[PlanVm]) -> tuple[PlanVm, ...]:
     """Return the VMs of a plan, those that come to a host and are confined now to sets like theirs where these have
     room beside all others: as many nodes for their CPUs and their memory, those with most room. Who has a CPU of its
-    own takes that along, and nothing else.
+    own takes that along, and has its memory on the nodes that stand for those of its CPUs, where it was there.
 
     Where a goal or a rule counts on which nodes a VM may run nothing is changed; who takes resources of nodes floats.
     """
@@ -65,12 +65,13 @@ def _confined(fleet: Fleet, planned: PlanVm) -> tuple[Bound, ...]:
     """
     vm = fleet.vm_by_name[planned.name]
     old = None if vm.current is None else fleet.host_by_name.get(vm.current.host)
-    if old is None or planned.bound != (Bound(),) or vm.spec.resources or own_vcpus(vm, planned):
+    if old is None or planned.bound != (Bound(),) or vm.spec.resources:
         return ()
+    along = own_vcpus(vm, planned)
     runs, holds = _runs(old.topology), old.topology.memory_nodes
     found = tuple(
         Bound(
-            cpus=None if one.cpus is None or runs <= one.cpus else one.cpus & runs or None,
+            cpus=None if along or one.cpus is None or runs <= one.cpus else one.cpus & runs or None,
             memory=None if one.memory is None or holds <= one.memory else one.memory & holds or None,
         )
         for one in bounds_now(vm)
@@ -175,7 +176,10 @@ def _roomiest(fleet: Fleet, host: Host, vm: Vm, planned: PlanVm, bounds: Sequenc
     before = room.lacks(vm, planned)
     best: tuple[tuple[float, float], PlanVm] | None = None
     seen: set[tuple[Bound, ...]] = set()
+    along = _along(vm, planned, old, host.topology)
     for way in _ways(old, host, bounds):
+        if any(way.get(node, there) != there for node, there in along.items()):
+            continue
         one = _on(host, vm, planned, bounds, way)
         if one is None or one.bound in seen:
             continue
@@ -187,6 +191,13 @@ def _roomiest(fleet: Fleet, host: Host, vm: Vm, planned: PlanVm, bounds: Sequenc
         if best is None or free > best[0]:
             best = free, one
     return planned if best is None else best[1]
+
+
+def _along(vm: Vm, planned: PlanVm, old: Topology, new: Topology) -> dict[int, int]:
+    """Return the node that stands for each on which a VM has a CPU of its own."""
+    now = {} if vm.current is None else vm.current.pins
+    own = [vcpu for vcpu in sorted(own_vcpus(vm, planned)) if now.get(vcpu)]
+    return {old.node_of_cpu[min(now[vcpu])]: new.node_of_cpu[min(planned.pins[vcpu])] for vcpu in own}
 
 
 def _on(host: Host, vm: Vm, planned: PlanVm, bounds: Sequence[Bound], way: dict[int, int]) -> PlanVm | None:

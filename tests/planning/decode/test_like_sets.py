@@ -108,3 +108,29 @@ def test_other_sets_than_its_own_are_refused(tmp_path: Path, bound: Bound, cpus:
     changed = replace(plan.vms[0], bound=(bound,), pins=dict.fromkeys(range(4), pins(cpus)))
     faults = check(wanted, replace(plan, vms=(changed,))).faults
     assert any(message in str(fault) for fault in faults), faults
+
+
+def test_memory_goes_with_cpus_of_its_own(tmp_path: Path) -> None:
+    """A VM with a CPU of its own on node 1 and memory on nodes 0 and 1 of three has it where its CPU comes, and on one
+    node more; node 0 has no CPU left for it on the other host.
+    """
+    nodes = (
+        '[{id: 0, cpus: "0-3", memory: 8GiB}, {id: 1, cpus: "4-7", memory: 8GiB}, {id: 2, cpus: "8-11", memory: 8GiB}]'
+    )
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        f"""schema: placer.inventory/v1
+hosts: [{{name: old, nodes: {nodes}}}, {{name: new, nodes: {nodes}}}]
+rules: [{{drain: {{name: old}}}}]
+vms:
+  - {{name: a, vcpus: 2, memory: 2GiB, overhead: 0MiB, host: old, bound: {{cpus: [1], memory: [0, 1]}},
+     pins: {{0: "4", 1: "5"}}}}
+  - {{name: b, vcpus: 4, memory: 1GiB, overhead: 0MiB, host: new, nodes: [0], movable: false}}
+  - {{name: c, vcpus: 3, memory: 1GiB, overhead: 0MiB, host: new, nodes: [1], movable: false}}
+""",
+        encoding="utf-8",
+    )
+    wanted = read_fleet(path)
+    vm = solved(wanted).vm_by_name["a"]
+    assert vm.pins == {0: frozenset((8,)), 1: frozenset((9,))}
+    assert vm.bound in [(Bound(memory=frozenset((node, 2))),) for node in (0, 1)]
