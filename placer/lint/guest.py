@@ -30,9 +30,11 @@ def more_cells_than_needed(guest: Guest) -> Iterator[Said]:
     """A guest with more cells than the nodes it needs pays remote access inside for nothing.
 
     Cells of memory alone are none of them, vCPUs that are alone on their cores need as many cores, devices may ask for
-    their nodes, and only as many cells as divide the vCPUs are advised.
+    their nodes, cells of several page sizes are for these, and only as many cells as divide the vCPUs are advised.
     """
     spec = guest.vm.spec
+    if len(set(spec.page_sizes)) > 1:
+        return
     cells = sum(1 for cell in spec.cells if cell.vcpus)
     if spec.cell_mode is not CellMode.GIVEN or cells < 2 or any(one.policy == "required" for one in spec.devices):
         return
@@ -105,11 +107,12 @@ def sockets_not_cells(guest: Guest) -> Iterator[Said]:
 
 
 def hotplug_with_numa(guest: Guest) -> Iterator[Said]:
-    """With CPU hot-plug, cells hold vCPUs that are not there yet, and fill unevenly."""
+    """With CPU hot-plug, cells hold vCPUs that are not there yet, and fill unevenly; one cell has them all anyway."""
     spec = guest.vm.spec
-    if spec.vcpus_current is not None and spec.vcpus_current < spec.vcpus and spec.cell_mode is CellMode.GIVEN:
+    cells = sum(1 for cell in spec.cells if cell.vcpus)
+    if spec.vcpus_current is not None and spec.vcpus_current < spec.vcpus and cells > 1:
         yield (
-            f"{spec.vcpus_current} of {spec.vcpus} vCPUs are plugged in a guest with {len(spec.cells)} cells",
+            f"{spec.vcpus_current} of {spec.vcpus} vCPUs are plugged in a guest with {cells} cells",
             "plug all of them, or leave the cells out",
         )
 

@@ -351,3 +351,14 @@ def test_guest_distances_are_of_cells_by_their_ids(build: Build, tmp_path: Path)
     assert "distances-that-mislead" in rules_of(three_cells(build, tmp_path, (12, 21), (1, 2, 3)))
     assert "distances-that-mislead" not in rules_of(three_cells(build, tmp_path, (21, 12), (1, 2, 3)))
     assert "distances-that-mislead" not in rules_of(three_cells(build, tmp_path, (20, 20)))
+
+
+def test_cells_with_reasons_of_their_own_are_not_blamed(build: Build) -> None:
+    """One cell holds vCPUs that are not plugged as it holds all, as oVirt writes every guest; two cells of 2 MiB and
+    of ordinary pages are for their pages.
+    """
+    plugged = build.spec(8, 2, cells=1, vcpus_current=4)
+    paged = build.spec(4, 2, cells=2)
+    paged = replace(paged, cells=(replace(paged.cells[0], page_kib=2048), paged.cells[1]))
+    for spec, rule in ((plugged, "hotplug-with-numa"), (paged, "more-cells-than-needed")):
+        assert rule not in rules_of(build.fleet([build.host()], [build.vm("v", spec)]))
