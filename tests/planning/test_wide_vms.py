@@ -59,3 +59,12 @@ def test_one_that_runs_so_stays() -> None:
     fleet = fleet_of(TEXT.replace("cpu_policy: shared}", "cpu_policy: shared, host: small-1}"))
     plan = solve_fleet(fleet, goals="placed,rules,moves", max_moves=1)
     assert plan.vms[0].host == "small-1" and check(fleet, plan).ok
+
+
+def test_parts_of_a_flat_guest_are_as_wide_as_it_together() -> None:
+    """A VM that floats over three CPUs has no place for four vCPUs there, whether its memory is in two parts or one."""
+    host = 'hosts: [{name: h, nodes: [{id: 0, cpus: "0-1", memory: 4GiB}, {id: 1, cpus: "2-3", memory: 4GiB}],'
+    rest = 'shared_cpus: "1-3", overcommit: 2}]\nvms: [{name: v, vcpus: 4, memory: 1GiB, cells: none, pin: never'
+    for parts in ("", ", interleave: 2"):
+        plan = solve_fleet(fleet_of(f"schema: placer.inventory/v1\n{host} {rest}{parts}}}]\n"), goals="placed")
+        assert not plan.vms and plan.status == "optimal"

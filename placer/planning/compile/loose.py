@@ -127,13 +127,17 @@ def loose_now(vm: Vm, host: Host) -> Loose:
 
 
 def floating(needs: Needs, online_vcpus: int, host: Host) -> Loose:
-    """Return the place of a VM that floats over a host; devices are still to be named."""
+    """Return the place of a VM that floats over a host; devices are still to be named.
+
+    Parts of a flat guest, of which each has some of its memory, are no wider together than the CPUs are.
+    """
     cpus, memory = host_sets(host)
-    parts, left = [], online_vcpus
+    parts, left, room = [], online_vcpus, _carrying(host, cpus)
     for part in needs.options[0]:
         shared = min(part.vcpus, left)
         left -= shared
-        beyond = max(0, shared - _carrying(host, cpus))
+        beyond = max(0, shared - room)
+        room -= 0 if needs.shown else shared - beyond
         sizes = (part.memory_kib, part.overhead_kib, part.page_kib)
         parts.append(LoosePart((), shared - beyond, beyond, cpus, memory, *sizes))
     return Loose(tuple(parts))
@@ -181,12 +185,13 @@ def with_own(needs: Needs, parts: Sequence[OwnPart], host: Host) -> tuple[tuple[
     base = floating(needs, 0, host)
     found: dict[Loose, None] = {}
     for way in ways:
-        out = []
+        out, room = [], _carrying(host, cpus)
         for part, bare in zip(parts, base.parts, strict=True):
             own: dict[int, int] = {}
             for number, count in part.counts:
                 own[way[number]] = own.get(way[number], 0) + count
-            beyond = max(0, part.shared - _carrying(host, cpus)) if part.shared else 0
+            beyond = max(0, part.shared - room) if part.shared else 0
+            room -= 0 if needs.shown else part.shared - beyond
             runs = cpus if part.shared else ()
             shared = part.shared - beyond
             out.append(dataclasses.replace(bare, own=tuple(own.items()), shared=shared, beyond=beyond, cpus=runs))
