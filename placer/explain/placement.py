@@ -9,7 +9,7 @@ from placer.measure.as_now import places_now
 from placer.measure.measure import ScoreCache, total_score
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
-from placer.moves.changes import spot_of
+from placer.moves.changes import Spots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Placement:
 
 def placement_now(fleet: Fleet) -> Placement:
     """Measure a fleet as it runs; devices that VMs have are not told and count for nothing."""
-    cache = ScoreCache()
+    cache, spots = ScoreCache(), Spots(fleet)
     vms, scores, floating, nowhere = [], {}, 0, 0
     by_host: dict[str, list[str]] = defaultdict(list)
     for vm, at in places_now(fleet):
@@ -85,7 +85,7 @@ def placement_now(fleet: Fleet) -> Placement:
         host = fleet.host_by_name[at.host]
         score = scores[vm.name] = cache.score(vm.spec, host.topology, at)
         by_host[host.name].append(vm.name)
-        spot = spot_of(fleet, at)
+        spot = spots.of(at)
         vms.append(
             PlacedVm(
                 vm=vm.name,

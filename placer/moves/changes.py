@@ -134,7 +134,7 @@ class Changes:
 
 def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
     """Return what a plan that `check` accepts changes, and what each change needs."""
-    cache, nodes, standing = ScoreCache(), _Nodes(fleet), AsNow()
+    cache, spots, standing = ScoreCache(), Spots(fleet), AsNow()
     found, stay, follow = [], 0, 0
     modes: dict[str, tuple[str, str]] = {}
     lost: dict[str, frozenset[int]] = {}
@@ -149,17 +149,17 @@ def plan_changes(fleet: Fleet, plan: Plan) -> Changes:
         elif planned.change is Change.FOLLOW:
             follow += 1
         else:
-            found.append(_change(fleet, vm, planned, cache, nodes, standing))
+            found.append(_change(fleet, vm, planned, cache, spots, standing))
     found.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.memory_gib))
     return Changes(vms=tuple(found), stay=stay, follow=follow, memory_modes=modes, lost_cpusets=lost)
 
 
-def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, nodes: _Nodes, standing: AsNow) -> VmChange:
+def _change(fleet: Fleet, vm: Vm, planned: PlanVm, cache: ScoreCache, spots: Spots, standing: AsNow) -> VmChange:
     now = None
     if vm.current is not None and is_present(fleet, vm):
         now = standing.of(vm, fleet.host_by_name[vm.current.host])
-    target = nodes.spot_of(planned)
-    source = _last_known(vm) if now is None else nodes.spot_of(now)
+    target = spots.of(planned)
+    source = _last_known(vm) if now is None else spots.of(now)
     need = Need.START
     if vm.current is not None:
         need = need_of(planned.change, vm.running, () if now is None else now.cells, planned.cells)
@@ -196,14 +196,9 @@ def _names_pins(vm: Vm, planned: PlanVm) -> bool:
     return not planned.pins.keys() <= known.keys() and not is_repinned(vm, planned, Move.STAYS)
 
 
-def spot_of(fleet: Fleet, at: PlanVm) -> Spot:
-    """Return where a VM is, in the terms of a plan."""
-    return _Nodes(fleet).spot_of(at)
-
-
 @dataclass(slots=True)
-class _Nodes:
-    """The nodes of places, worked out once for VMs of one plan that share their pins and cells."""
+class Spots:
+    """Where VMs are, in the terms of a plan: nodes are worked out once for VMs that share their pins and cells."""
 
     fleet: Fleet
     # The place is kept beside its nodes: else another object could come to have its identity.
@@ -211,7 +206,7 @@ class _Nodes:
         tuple[int, int, int, tuple[Bound, ...]], tuple[PlanVm, tuple[int, ...] | None, tuple[int, ...] | None]
     ] = field(default_factory=dict)
 
-    def spot_of(self, at: PlanVm) -> Spot:
+    def of(self, at: PlanVm) -> Spot:
         """Return where a VM is."""
         topology = self.fleet.host_by_name[at.host].topology
         key = (id(topology), id(at.pins), id(at.cells), at.bound)

@@ -21,6 +21,7 @@ from placer.measure.before import plan_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
 from placer.model.units import count
+from placer.read.collector import without_collector
 from placer.show.alternative_words import because, nodes_words
 from placer.show.words import CHANGE_WORDS, figure, percent, visible
 
@@ -42,10 +43,11 @@ class Shown:
     @cached_property
     def page(self) -> Page:
         """The tables of the page and the map."""
-        since = None if self.earlier is None else Since.of(self.earlier, self.fleet, self.plan)
-        if self.plan is None:
-            return fleet_page(self.fleet, since=since)
-        return plan_page(self.fleet, self.plan, since=since, course=self.course)
+        with without_collector():
+            since = None if self.earlier is None else Since.of(self.earlier, self.fleet, self.plan)
+            if self.plan is None:
+                return fleet_page(self.fleet, since=since)
+            return plan_page(self.fleet, self.plan, since=since, course=self.course)
 
     @cached_property
     def columns(self) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import json
 import math
 import os
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from placer.model.cpuset import one_document, parse_cpuset
 from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
 from placer.model.units import KIB_PER_MIB, count
 from placer.model.vm import Bound
+from placer.read.collector import without_collector
 from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def parse_plan(raw: bytes, name: str) -> Plan:
         As `read_plan`.
     """
     refuse_other(raw, "plan", name)
-    with _no_collection(), one_document():
+    with without_collector(), one_document():
         tree = _parse(raw, name)
         if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
             found = _short(tree.get("schema") if isinstance(tree, dict) else None)
@@ -202,18 +201,6 @@ def _index(text: str) -> int:
     """Return the number that a key spells, -1 for any other key."""
     plain = text.isascii() and text.isdigit() and len(text) <= 5 and str(int(text)) == text
     return int(text) if plain and int(text) <= LARGEST_NODE else -1
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: it would walk again and again over millions of objects that all stay."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _bound(data: BoundData) -> Bound:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from placer.errors import InputError
+from placer.read.collector import without_collector
 from placer.read.hosts.host import read_file
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import comments
 from placer.read.imports.load import with_overcommit
 from placer.read.inventory.files import Files
-from placer.read.inventory.inventory import Sections, fleet_of, without_collector
+from placer.read.inventory.inventory import Sections, fleet_of
 from placer.read.text.json_lines import load_json_lines
 from placer.read.text.located import FaultLog, LineList, LineMap
 from placer.read.text.yaml_lines import decode, load_lines

@@ -11,13 +11,14 @@ from typing import Any
 from placer.errors import InputError, PlacerError
 from placer.model.cpuset import format_cpuset
 from placer.model.units import parse_kib
+from placer.read.collector import without_collector
 from placer.read.hosts.host import read_file
 from placer.read.imports.gathered import Imported
 from placer.read.imports.libvirt import comments
 from placer.read.imports.map_expressions import Expressions, Row
 from placer.read.imports.table_file import Table, read_table
 from placer.read.inventory.files import Files
-from placer.read.inventory.inventory import Sections, fleet_of, without_collector
+from placer.read.inventory.inventory import Sections, fleet_of
 from placer.read.inventory.types import shown
 from placer.read.text.located import FaultLog, LineList, LineMap, field_path, locate
 from placer.read.text.yaml_lines import decode, load_lines

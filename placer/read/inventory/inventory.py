@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, plainly
 from placer.model.vm import ORDINARY_PAGE_KIB, Vm
+from placer.read.collector import without_collector
 from placer.read.documents.kinds import cure_of_missing, refuse_other
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
@@ -139,18 +138,6 @@ def _untold_pages(hosts: Mapping[str, Host], vms: Sequence[Vm]) -> Iterator[str]
             f"what was read of {named} does not tell pools of huge pages: VMs with such pages are taken to have them "
             "out of the memory of their nodes"
         )
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep Python's cycle collector still: a large fleet is millions of objects without a single cycle."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
