@@ -68,7 +68,7 @@ def _hosts(patterns: Sequence[Pattern]) -> Table:
             host.name,
             len(vms),
             sum(len(node.cpus) for node in pattern.nodes),
-            sum(len(node.free) for node in pattern.nodes),
+            sum(node.free for node in pattern.nodes),
             mib_number(sum(node.free_kib for node in pattern.nodes)),
         )
         for pattern in patterns
@@ -83,8 +83,8 @@ def _nodes(patterns: Sequence[Pattern]) -> Table:
             host.name,
             node.mapped.id,
             len(node.cpus),
-            len(node.free),
-            format_cpuset(node.free),
+            node.free,
+            format_cpuset(node.open),
             len(node.mapped.reserved & node.cpus),
             mib_number(node.room_kib),
             mib_number(node.free_kib),

@@ -13,7 +13,7 @@ from placer.model.plan import PlanCell, PlanVm
 _LETTERS = string.ascii_letters + string.digits[1:]
 MANY = "#"
 """The mark of CPUs of VMs beyond the number of letters."""
-FREE, RESERVED, SHARED, IDLE = ".", "0", "~", "-"
+FREE, RESERVED, SHARED, IDLE, UNTOLD = ".", "0", "~", "-", "?"
 
 
 def letter(number: int) -> str:
@@ -26,7 +26,8 @@ class MappedCell:
     """A cell, or a part of one, on a node: its VM's letter, its vCPUs there and the CPUs they are pinned to.
 
     `memory_kib` is what of the cell's memory lies on this node. `floats` says that the CPUs are shared with other VMs,
-    `across` the nodes that the CPUs are of where these are several: the cell stands on the first of them alone.
+    or that each vCPU has one of them for itself and nobody knows which (`untold`), `across` the nodes that the CPUs are
+    of where these are several: the cell stands on the first of them alone.
     """
 
     mark: str
@@ -38,6 +39,7 @@ class MappedCell:
     floats: bool
     across: frozenset[int] = frozenset()
     node: int | None = None
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,8 @@ class MappedNode:
     @property
     def floating(self) -> frozenset[int]:
         """CPUs of the node that shared vCPUs float over."""
-        over = self.crossed.union(*(cell.cpus for cell in self.cells if cell.floats)) - self.dedicated
+        over = self.crossed.union(*(cell.cpus for cell in self.cells if cell.floats and not cell.untold))
+        over -= self.dedicated
         own = frozenset(cpu for core in self.cores for cpu in core)
         return over & own if own else over
 
@@ -90,6 +93,9 @@ class MappedNode:
     def row(self) -> str:
         """Return a mark a CPU, a core a word, L3 domains apart: a VM's letter, or free, reserved, shared, kept idle."""
         mark = {cpu: FREE for core in self.cores for cpu in core}
+        for cell in self.cells:
+            if cell.untold:
+                mark |= dict.fromkeys(cell.cpus & mark.keys(), UNTOLD)
         mark |= dict.fromkeys(self.idle & mark.keys(), IDLE)
         mark |= dict.fromkeys(self.reserved & mark.keys(), RESERVED)
         mark |= dict.fromkeys(self.floating & mark.keys(), SHARED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from placer.emit.report.hosts import NodeUse, owners
 from placer.model.host import Topology
 from placer.model.units import count
-from placer.show.plan_map import FREE, MANY, RESERVED, SHARED
+from placer.show.plan_map import FREE, MANY, RESERVED, SHARED, UNTOLD
 from placer.show.words import amount, page, visible
 from placer.topology.parts import Kind, Part
 
@@ -18,8 +18,14 @@ COLOURS = 12
 _IDLE = "-"
 _MARK_PLACE = {mark: place for place, mark in enumerate(string.ascii_letters + string.digits[1:] + MANY)}
 _NAMES = {Kind.PACKAGE: "socket", Kind.DIE: "die", Kind.NODE: "node", Kind.L3: "L3", Kind.CLUSTER: "cluster"}
-_STATE_CLASS = {FREE: "f", RESERVED: "r", SHARED: "s", _IDLE: "i"}
-_STATE_WORD = {FREE: "free", RESERVED: "reserved", SHARED: "shared by floating vCPUs", _IDLE: "kept idle"}
+_STATE_CLASS = {FREE: "f", RESERVED: "r", SHARED: "s", _IDLE: "i", UNTOLD: "s"}
+_STATE_WORD = {
+    FREE: "free",
+    RESERVED: "reserved",
+    SHARED: "shared by floating vCPUs",
+    _IDLE: "kept idle",
+    UNTOLD: "free or a vCPU's own, not known which",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,8 @@ def node_line(node: NodeUse) -> str:
     cpus = len(node.cpus)
     words = []
     if cpus:
-        words.append(f"{len(node.free)} of {count(cpus, 'CPU')} free")
+        words.append(f"{node.free} of {count(cpus, 'CPU')} free")
+        words += [f"{node.untold} taken, not known which"] if node.untold else []
         words += [f"{len(mapped.floating)} shared"] if mapped.floating else []
         words += [f"{len(mapped.reserved)} reserved"] if mapped.reserved else []
         words += [f"{len(node.idle)} kept idle"] if node.idle else []
@@ -94,6 +101,9 @@ def _cpu_marks(nodes: Sequence[NodeUse]) -> dict[int, str]:
     marks: dict[int, str] = {}
     for node in nodes:
         marks |= dict.fromkeys(node.cpus, FREE)
+        for cell in node.mapped.cells:
+            if cell.untold:
+                marks |= dict.fromkeys(cell.cpus & node.cpus, UNTOLD)
         marks |= dict.fromkeys(node.idle & node.cpus, _IDLE)
         marks |= dict.fromkeys(node.mapped.floating & node.cpus, SHARED)
         marks |= dict.fromkeys(node.mapped.reserved, RESERVED)

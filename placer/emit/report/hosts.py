@@ -16,7 +16,7 @@ from placer.model.vm import Vm, VmSpec
 from placer.moves.model import Place
 from placer.moves.places import place_now
 from placer.planning.compile.needs import part_vcpus
-from placer.show.plan_map import MappedNode, in_place, letter, map_host
+from placer.show.plan_map import MappedCell, MappedNode, in_place, letter, map_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,20 @@ class NodeUse:
         return frozenset(cpu for core in self.mapped.cores for cpu in core)
 
     @property
-    def free(self) -> frozenset[int]:
-        """CPUs that nobody uses and nobody keeps."""
+    def open(self) -> frozenset[int]:
+        """CPUs that nobody keeps and nobody is known to use."""
         mapped = self.mapped
         return self.cpus - self.held - mapped.floating - mapped.reserved - self.idle
+
+    @property
+    def untold(self) -> int:
+        """CPUs that vCPUs have for themselves and of which nobody knows which of those open they are."""
+        return min(len(self.open), sum(len(cell.vcpus) for cell in self.mapped.cells if cell.untold))
+
+    @property
+    def free(self) -> int:
+        """How many CPUs nobody uses and nobody keeps."""
+        return len(self.open) - self.untold
 
 
 @dataclass(slots=True, kw_only=True)
@@ -210,7 +220,10 @@ def _node_uses(fleet: Fleet, host: Host, vms: Sequence[PlanVm], marks: Mapping[s
     idle = frozenset(use.idle.keys() - use.holders.keys())
     found = []
     for mapped in map_host(vms, host):
-        cells = tuple(replace(cell, mark=marks[cell.vm.name]) for cell in mapped.cells)
+        cells = tuple(
+            replace(cell, mark=marks[cell.vm.name], untold=_is_untold(cell, fleet.vm_by_name[cell.vm.name]))
+            for cell in mapped.cells
+        )
         cpus = host.topology.node(mapped.id).cpus
         found.append(
             NodeUse(
@@ -225,6 +238,15 @@ def _node_uses(fleet: Fleet, host: Host, vms: Sequence[PlanVm], marks: Mapping[s
             )
         )
     return tuple(found)
+
+
+def _is_untold(cell: MappedCell, vm: Vm) -> bool:
+    """Tell whether the vCPUs of a cell have CPUs of their own on its node, only that nobody tells which."""
+    return (
+        cell.floats
+        and not (cell.across or cell.vm.bound or vm.pins_fixed)
+        and all(vm.spec.is_dedicated(vcpu) and len(cell.vm.pins[vcpu]) > 1 for vcpu in cell.vcpus)
+    )
 
 
 def owners(nodes: Sequence[NodeUse]) -> Iterator[tuple[int, str, str]]:

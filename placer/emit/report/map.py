@@ -91,6 +91,8 @@ def legend(pattern: Pattern, nodes: Sequence[NodeUse]) -> list[LegendRow]:
 
 
 def _cpus(cell: MappedCell) -> str:
+    if cell.untold:
+        return f"{len(cell.vcpus)} of {format_cpuset(cell.cpus)}, not known which"
     return f"floats over {format_cpuset(cell.cpus)}" if cell.floats else format_cpuset(cell.cpus) or "none"
 
 

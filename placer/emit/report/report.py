@@ -122,8 +122,8 @@ def _host_sheet(patterns: Sequence[Pattern]) -> Sheet:
         figures = (
             f"{len(pattern.vms[0]):,}",
             f"{sum(len(node.cpus) for node in nodes):,}",
-            f"{sum(len(node.free) for node in nodes):,}",
-            f"{max((len(node.free) for node in nodes), default=0):,}",
+            f"{sum(node.free for node in nodes):,}",
+            f"{max((node.free for node in nodes), default=0):,}",
             amount(sum(max(0, node.free_kib) for node in nodes)),
         )
         rows += [(visible(host.name), *figures) for host in pattern.hosts]
@@ -232,7 +232,7 @@ def _about(pattern: Pattern) -> str:
     words = [count(len(pattern.hosts), "host")] if len(pattern.hosts) > 1 else []
     words += [
         count(len(vms), "VM"),
-        f"{sum(len(node.free) for node in pattern.nodes):,} of {len(topology.cpus):,} CPUs free",
+        f"{sum(node.free for node in pattern.nodes):,} of {len(topology.cpus):,} CPUs free",
     ]
     words += ["changed by the plan"] if pattern.changed else []
     words += ["failed"] if pattern.hosts[0].failed else []
