@@ -299,11 +299,20 @@ def headroom_sheet(room: Sequence[Headroom]) -> Sheet | None:
     )
 
 
+def _fits(entry: Headroom) -> str:
+    """Return how many fit; what rules over several hosts leave of that was not counted."""
+    if entry.tied:
+        return f"at most {figure(entry.total if entry.at_most is None else entry.at_most)}: rules may leave fewer"
+    if entry.at_most in (None, entry.total):
+        return figure(entry.total)
+    return f"{figure(entry.total)} of at most {figure(entry.at_most)}"
+
+
 def _headroom_row(entry: Headroom) -> tuple[str, ...]:
     return (
         entry.flavor,
         entry.policy,
-        figure(entry.total),
+        _fits(entry),
         figure(sum(1 for number in entry.per_host.values() if number)),
         entry.first or "nothing holds it",
     )

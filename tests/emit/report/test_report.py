@@ -13,12 +13,14 @@ from placer.emit.report.boxes import host_boxes, node_line
 from placer.emit.report.hosts import find_patterns, plan_now
 from placer.emit.report.map import host_map
 from placer.emit.report.report import report_html
-from placer.emit.report.sections import before_after, now_and_planned, usage_sheet
+from placer.emit.report.sections import before_after, headroom_sheet, now_and_planned, usage_sheet
 from placer.model.fleet import Fleet
+from placer.model.goals import parse_flavor
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Current, ThreadPolicy, Usage, Vm, VmSpec
 from placer.topology.parts import part_tree
+from placer.whatif.headroom import headroom
 
 SPEC = VmSpec(
     vcpus=2, memory_kib=4 << 20, cell_mode=CellMode.NONE, cells=(Cell(vcpus=frozenset({0, 1}), memory_kib=4 << 20),)
@@ -40,6 +42,18 @@ def alike(place: Callable[..., PlanVm], planned: Callable[..., Plan], topology: 
         return fleet, planned(*placed)
 
     return alike
+
+
+def test_headroom_that_rules_hold_is_no_certain_figure(alike: Hosts) -> None:
+    """A host that holds a tenant alone has free CPUs, and no room for others: the count knows no such rule."""
+    fleet, _ = alike(1)
+    (room,) = headroom(fleet, [parse_flavor("1x1GiB")])
+    told = {}
+    for tied in (False, True):
+        sheet = headroom_sheet([replace(room, tied=tied)])
+        assert sheet is not None
+        told[tied] = sheet.rows[0][2]
+    assert told == {False: f"{room.total}", True: f"at most {room.total}: rules may leave fewer"}
 
 
 def test_soft_rules_that_are_broken_are_named(alike: Hosts) -> None:
