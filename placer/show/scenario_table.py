@@ -60,11 +60,18 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{name}: {row['status']}: {visible(row['reason'])}"
         for line in (*_drains(row.get("drains", ())), *reserve_sentences(row.get("reserve"))):
             yield f"{name}: {line}"
+        soft = sum(goal["value"] or 0 for goal in row.get("goals", ()) if _is_soft(goal["name"]))
+        if soft:
+            yield f"{name}: soft rules are broken by {figure(soft)}, times their weights"
         reasons = sorted(row.get("unplaced", {}).items(), key=lambda one: -one[1])
         for reason, vms in reasons[:MOST_REASONS]:
             yield f"{name}: {vms} without a place: {visible(reason)}"
         if rest := sum(vms for _, vms in reasons[MOST_REASONS:]):
             yield f"{name}: {rest:,} more without a place, for other reasons"
+
+
+def _is_soft(goal: str) -> bool:
+    return goal.partition("~")[0].partition(":")[0] == "soft"
 
 
 def answers(rows: Sequence[Row]) -> Iterator[str]:

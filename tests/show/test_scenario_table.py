@@ -43,6 +43,14 @@ def test_hosts_that_are_emptied_are_one_line() -> None:
     ]
 
 
+def test_soft_rules_that_are_broken_are_told() -> None:
+    """No column holds them, and a plan that breaks them is not one that breaks none."""
+    values = {"soft:2": 2, "soft~1%": 3.0, "hosts": 40}
+    broken = [{"name": name, "value": value, "status": "optimal"} for name, value in values.items()]
+    lines = drawn(draw_comparison, [row("base"), row("less", goals=broken)], ())
+    assert [line for line in lines if "soft" in line] == ["less: soft rules are broken by 5, times their weights"]
+
+
 def test_reasons_of_few_vms_are_summed_up() -> None:
     """The reasons of most VMs come first; the others are one line, and no VM is forgotten."""
     reasons = {f"reason {n}": n for n in range(1, 9)}
