@@ -109,18 +109,28 @@ def _away(fleet: Fleet, hosts: IntArray, places: IntArray, flavor: IntArray) -> 
 
 @dataclass(slots=True)
 class Relocations:
-    """Moves of single VMs by what they can win; `queue` holds (most to win, host, placement, version of the host)."""
+    """Moves of single VMs by what they can win; `queue` holds (most to win, host, placement, version of the host).
+
+    Of `chosen` flavors alone, where it is given (F,); `closed` (H,) are hosts that none leaves or comes to.
+    """
 
     fleet: Fleet
+    chosen: BoolArray | None = None
+    closed: BoolArray | None = None
     queue: list[tuple[Vector, int, int, int]] = field(default_factory=list)
     version: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Look at all VMs."""
         self.version = [0] * len(self.fleet.held)
-        entries = most_to_win(self.fleet, list(range(len(self.fleet.held))))
-        self.queue = [(*entry, 0) for entry in entries]
+        self.queue = [(*entry, 0) for entry in self._entries(list(range(len(self.fleet.held))))]
         heapq.heapify(self.queue)
+
+    def _entries(self, hosts: list[int]) -> list[tuple[Vector, int, int]]:
+        closed, chosen, flavor = self.closed, self.chosen, self.fleet.tables.flavor
+        open_ = hosts if closed is None else [host for host in hosts if not closed[host]]
+        entries = most_to_win(self.fleet, open_)
+        return entries if chosen is None else [entry for entry in entries if chosen[flavor[entry[2]]]]
 
     def run(self, tries: int) -> bool:
         """Look for targets of at most `tries` VMs and move those that win; return whether any did."""
@@ -134,7 +144,9 @@ class Relocations:
             tries -= 1
             mark, before = len(fleet.journal), fleet.vector()
             fleet.remove(host, place)
-            found = best_place(fleet, int(fleet.tables.flavor[place]))
+            closed = self.closed
+            shut = None if closed is None else lambda hosts, _, closed=closed: closed[hosts]
+            found = best_place(fleet, int(fleet.tables.flavor[place]), shut=shut)
             if found is not None:
                 fleet.add(found[1], found[2])
             won = tuple(b - a for a, b in zip(before, fleet.vector(), strict=True))
@@ -148,6 +160,6 @@ class Relocations:
                 better = True
                 for changed in {host, found[1]}:
                     self.version[changed] += 1
-                    for entry in most_to_win(fleet, [changed]):
+                    for entry in self._entries([changed]):
                         heapq.heappush(self.queue, (*entry, self.version[changed]))
         return better

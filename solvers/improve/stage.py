@@ -20,6 +20,7 @@ from solvers.improve.exchange import Exchange, weights
 from solvers.improve.fleet import Fleet, Vector
 from solvers.improve.refill import refill
 from solvers.improve.relocate import Relocations, most_to_win
+from solvers.improve.settle import asks_to_settle, known_first
 from solvers.improve.tables import tables_of
 from solvers.objective import Hinges
 from solvers.problem import Problem
@@ -99,6 +100,7 @@ class Stage:
     def _all_rounds(self) -> Iterator[None]:
         if self._moves_are_for_hosts:
             yield from self._emptied_with_few_moves()
+        yield from self._known_before_those_that_settle()
         yield from self._single_moves()
         if self.fleet.out[~self.fleet.frozen].any():
             yield from self._room()
@@ -111,6 +113,15 @@ class Stage:
             for _ in range(REFILLS):
                 refill(self.fleet, self.rng)
             idle = 0 if self._keep() else idle + 1
+            yield
+
+    def _known_before_those_that_settle(self) -> Iterator[None]:
+        asked = asks_to_settle(self.fleet)
+        if self.problem.budget.moves is None or not any(self.best[number] for number in asked):
+            return
+        for settled in known_first(self.fleet, asked, TRIES):
+            if settled:
+                self._keep()
             yield
 
     def _single_moves(self) -> Iterator[None]:
