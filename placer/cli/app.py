@@ -170,7 +170,9 @@ def _run(given: list[str], words: list[str], terminal: Terminal) -> int:
             raise BrokenPipeError from None
         raise
     except TyperException as error:
-        raise UsageFault([Fault(message=error.format_message().rstrip("."), cure=_cure(words))]) from None
+        # Choices come on lines of their own, which a message of one line would show as signs.
+        said = " ".join(error.format_message().split())
+        raise UsageFault([Fault(message=said.rstrip("."), cure=_cure(words))]) from None
     if not given:
         return UsageFault.exit_code
     return code if isinstance(code, int) else 0

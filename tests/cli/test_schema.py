@@ -83,3 +83,9 @@ def test_a_comparison_fits_and_is_named_in_it(placer: Placer, tmp_path: Path) ->
     bare = {"name": "x", "changes": [], "status": "impossible", "reason": "no room"}
     assert fits({**tree, "scenarios": [first, bare]}, schema, schema)
     assert not fits({**tree, "scenarios": [{**first, "placed": "2"}]}, schema, schema)
+
+
+def test_without_a_document_the_choices_are_in_one_line(placer: Placer) -> None:
+    """What is missing is said in words; line ends came as signs."""
+    said = placer("schema").err
+    assert "\\n" not in said and "inventory, plan, scenario, comparison" in said

@@ -28,6 +28,19 @@ def test_golden(form: str, snapshot: SnapshotAssertion) -> None:
 
 
 @pytest.mark.parametrize("form", SCRIPTS)
+def test_a_plan_of_no_change_says_so(form: str, tmp_path: Path) -> None:
+    """A script that prints no command says that it has none."""
+    plan, fleet = planned(IDENTS.get(form, "{}"))
+    stays = replace(plan, vms=tuple(vm for vm in plan.vms if vm.name == "stays"))
+    alone = replace(fleet, vms=tuple(vm for vm in fleet.vms if vm.name == "stays"), digest="")
+    text = export_plan(stays, alone, form, None)
+    assert isinstance(text, str)
+    for words in ((), ("--apply",), ("--undo",)):
+        code, shown, said, log = run("export OVIRT_URL=http://engine\n" + text, tmp_path, *words, tools={"curl": ""})
+        assert (code, shown, log) == (0, "", "") and "there is nothing to do" in said
+
+
+@pytest.mark.parametrize("form", SCRIPTS)
 def test_shown_first_without_asking_the_platform(form: str, tmp_path: Path) -> None:
     """Without arguments, and with --undo alone, no command of the platform is run."""
     tools = dict.fromkeys(("ssh", "qm", "openstack", "kubectl", "curl", "onevm", "incus"), 'echo "$0 $*" >>"$LOG"\n')

@@ -108,7 +108,7 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield "bring small guests onto one node as planned."
     for vm in vms[:_LISTED]:
         nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
-        yield f"planned for {vm.name}: node {vm.host}, NUMA nodes {nodes}"
+        yield f"planned for {vm.name}: node {vm.host}, {f'NUMA nodes {nodes}' if nodes else 'over which it floats'}"
     if len(vms) > _LISTED:
         yield f"... and {len(vms) - _LISTED} more: placer show PLAN"
 

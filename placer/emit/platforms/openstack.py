@@ -87,7 +87,8 @@ def _notes(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield from _rule_notes(fleet)
     for vm in vms[:_LISTED]:
         nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
-        yield f"planned for {vm.name}: host {vm.host}, nodes {nodes}, CPUs {format_cpuset(_cpus(vm))}"
+        where = f"nodes {nodes}, CPUs {format_cpuset(_cpus(vm))}" if nodes else "over which it floats"
+        yield f"planned for {vm.name}: host {vm.host}, {where}"
     if len(vms) > _LISTED:
         yield f"... and {len(vms) - _LISTED} more: placer show PLAN"
 

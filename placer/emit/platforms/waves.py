@@ -182,6 +182,8 @@ def settled(step: Step) -> bool:
 
 def _waves(name: str, waves: list[tuple[int, list[str]]]) -> Iterator[str]:
     yield f"{name}_all() {{"
+    if not waves:
+        yield "  say 'there is nothing to do: the plan moves and sets nothing'"
     for number, lines in waves:
         yield f"  say 'wave {number}'"
         yield from (f"  {line}" for line in lines)

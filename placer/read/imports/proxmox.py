@@ -143,7 +143,7 @@ def _up(text: str | None) -> int:
 def _vms(listed: Sequence[LineMap], configs: Path, cluster: _Cluster) -> list[LineMap]:
     templates = [tree for tree in listed if said(tree, "template") in YES]
     if templates:
-        cluster.warnings.append(f"{len(templates)} templates are left out: they never run")
+        cluster.warnings.append(f"{count(len(templates), 'template')} left out: they never run")
     kept = [tree for tree in listed if tree not in templates]
     names = unique_names(
         [(said(tree, "name") or f"vm{said(tree, 'vmid')}", said(tree, "vmid") or "?") for tree in kept]
@@ -207,9 +207,10 @@ def _containers(listed: Sequence[LineMap], taken: set[str], cluster: _Cluster) -
         taken.add(one["name"])
         made.append(one)
     if bare:
-        cluster.warnings.append(f"{bare} containers tell no CPUs or memory: left out, though they take some")
+        cluster.warnings.append(f"{count(bare, 'container')} without known CPUs or memory left out, and so their load")
     if made:
-        cluster.warnings.append(f"{len(made)} containers are load that does not move, on no known node of their hosts")
+        many = count(len(made), "container")
+        cluster.warnings.append(f"{many} counted as load that does not move, on no known node of a host")
     return made
 
 

@@ -154,8 +154,8 @@ def test_what_cannot_be_carried_over_is_listed(tmp_path: Path) -> None:
         "cpu of VM web is not carried over",
         "numa0 (policy interleave on host nodes 0-1) of VM web",
         "affinity to CPUs 900, which its node lacks, of VM web",
-        "1 containers tell no CPUs",
-        "1 templates are left out",
+        "1 container without known CPUs",
+        "1 template left out",
         "node pve2 is offline",
         "1 VM on node pve2, which is not in the inventory",
         "no host file for pve1: one NUMA node is assumed",
@@ -203,7 +203,7 @@ def test_containers_are_load_that_stays(tmp_path: Path) -> None:
     (load,) = [vm for vm in fleet.vms if vm.spec.labels.get("container")]
     assert (load.name, load.manager_id, load.spec.vcpus, load.spec.memory_kib) == ("dns", "200", 2, 2**20)
     assert (load.movable, load.spec.cpu_policy, load.spec.overhead_kib) == (Movable.NO, CpuPolicy.SHARED, 0)
-    assert any("1 containers tell no CPUs" in text for text in fleet.warnings)
+    assert any("1 container without known CPUs" in text for text in fleet.warnings)
 
 
 def test_ha_rules_are_rules(tmp_path: Path) -> None:
