@@ -44,6 +44,8 @@ MOST_SOLVES = 64
 """Failures that no greedy fit shows to be harmless are planned for, so many a rule and round at most."""
 FIRM = ("placed", "excess", "rules")
 """Goals that no reserve makes worse where they come first, and where rules are a goal all that come before them."""
+LOOKS = 2
+"""So many times as long as failures were looked at is left for what follows a plan that keeps room."""
 LEAST_SHARE = 10
 """What begins after the limit has a tenth of it still: a plan is not told without a look at its failures."""
 TOLERANCE = 1e-6
@@ -108,6 +110,7 @@ def plan_with_reserve(
     as_found = False
     while True:
         number += 1
+        began = time.monotonic()
         options = _limited(options, ends_at, least_s)
         sweeps = {n: sweep_of_rule(fleet, plan, rule, options, pool) for n, rule in enumerate(rules) if not rule.holds}
         slots = slots_free(settled(fleet, plan), rules, options)
@@ -128,7 +131,8 @@ def plan_with_reserve(
         more = not wanted and any(one.free < one.wanted for one in slots.values())
         wanted = held if more else wanted
         late = time.monotonic() >= ends_at
-        options = _limited(options, ends_at, least_s)
+        # What a plan does is looked at as this one was, and then told and checked: its search leaves time for that.
+        options = _limited(options, ends_at - LOOKS * (time.monotonic() - began), least_s)
         if number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
             asked = room.with_room(wanted)
         elif together is None and not late and (less := _less_lost(fleet, rules, rows, options)) is not None:

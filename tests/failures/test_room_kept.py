@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from placer.failures import reserve
 from placer.failures.reserve import plan_with_reserve
 from placer.failures.room_kept import MOST_APART, RoomKept
 from placer.failures.slots import STAND_IN
@@ -80,6 +86,27 @@ def test_the_limit_is_that_of_all(build: Any) -> None:
     assert found.rounds == 1 and not found.clean
     assert not any(STAND_IN in vm.spec.labels for asked in calls for vm in asked.vms)
     assert solve_fleet(whole, goals="placed,rules", time_limit_s=600).summary["reserve"][0]["value"] == 3
+
+
+def test_a_search_leaves_time_to_look_at_what_it_finds(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock is ten seconds on: fifty are past when a plan is asked for, and of those left twice the
+    thirty that the failures took are for what follows it.
+    """
+    fleet = running(build, 3)
+    free = solve_with(fleet, SolveOptions(goals=("placed", "rules")))
+    ticks = count()
+    monkeypatch.setattr(reserve, "time", SimpleNamespace(monotonic=lambda: 10.0 * next(ticks)))
+    given: list[float] = []
+
+    def solve(asked: Fleet, options: SweepOptions) -> Any:
+        if any(STAND_IN in vm.spec.labels for vm in asked.vms):
+            given.append(options.time_limit_s)
+        return solve_with(asked, dataclasses.replace(options, time_limit_s=600))
+
+    whole = build.fleet(fleet.hosts, fleet.vms, [Rule(kind=RuleKind.RESERVE, scope="host", fail=1)])
+    options = SweepOptions(goals=("placed", "rules"), time_limit_s=600, total_time_s=600)
+    plan_with_reserve(whole, free, options, solve)
+    assert given[0] == 600 - 50 - 2 * 30
 
 
 def test_who_stands_in_for_a_vm_may_be_on_hosts_dedicated_to_it(build: Any) -> None:
