@@ -20,7 +20,7 @@ from placer.errors import ImpossibleError, InputError, NothingFoundError
 from placer.failures.few_hosts import Together, confined, lost_together
 from placer.failures.kept import Row, reserve_rows, with_bounds
 from placer.failures.reserve_now import rows_now
-from placer.failures.room_kept import RoomKept
+from placer.failures.room_kept import RoomKept, with_empty_domains
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import FailureSweep, settled, sweep_failures
 from placer.measure.cpu_use import CpuUse, cpu_use
@@ -107,7 +107,7 @@ def plan_with_reserve(
     now: Sequence[Row] | None = None
     plan, best, number = free, None, 0
     together: Together | None = None
-    as_found = False
+    as_found = emptied = False
     while True:
         number += 1
         began = time.monotonic()
@@ -133,16 +133,21 @@ def plan_with_reserve(
         late = time.monotonic() >= ends_at
         # What a plan does is looked at as this one was, and then told and checked: its search leaves time for that.
         options = _limited(options, ends_at - LOOKS * (time.monotonic() - began), least_s)
-        if number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
+        # Where nothing runs it costs no move to leave hosts empty, and one that is like what fails takes all of it.
+        spare = None if emptied or late else with_empty_domains(fleet, plan, rules)
+        if spare is not None and not fleet.is_live:
+            emptied, asked = True, spare
+        elif number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
             asked = room.with_room(wanted)
         elif together is None and not late and (less := _less_lost(fleet, rules, rows, options)) is not None:
             together, asked = less, confined(fleet, less.hosts)
         elif together is not None and len(rules) == 1 and (rows[0]["value"] or 0) > together.at_least and not as_found:
             # Hosts alone are not enough: on which nodes of them VMs are decides what fits beside them.
             as_found = True
-            vms = together.vms(options.pin)
-            plan = _without(fleet, dataclasses.replace(free, vms=vms, unplaced=()))
+            plan = _without(fleet, dataclasses.replace(free, vms=together.vms(options.pin), unplaced=()))
             continue
+        elif spare is not None:
+            emptied, asked = True, spare
         else:
             break
         try:

@@ -12,11 +12,13 @@ from placer.failures.sweep import FailureSweep, domains_of
 from placer.measure.spec_numbers import SpecNumbers
 from placer.model.fleet import Fleet
 from placer.model.plan import Plan
-from placer.model.rules import Rule, RuleKind, matches, only, own_name
+from placer.model.rules import Rule, RuleKind, drain_of, matches, only, own_name
 from placer.model.vm import Vm
 
 MOST_APART = 8
 """Domains of a scope that have room of their own each; of more that lose VMs, halves share it."""
+FEW_HOSTS, MOST_KINDS = 64, 8
+"""On larger fleets whole domains are emptied where room for what is lost did not do, of so many kinds at most."""
 Held = Mapping[int, tuple[tuple[Vm, ...], tuple[Rule, ...]]]
 
 
@@ -118,3 +120,42 @@ class RoomKept:
             and matches(rule.members, vm.name, vm.spec.labels)
         )
         return specs.of(vm.spec), tuple(confining)
+
+
+def with_empty_domains(fleet: Fleet, plan: Plan, rules: Sequence[Rule]) -> Fleet | None:
+    """Return the fleet with as many domains to be emptied as may fail, of each kind that holds VMs those that hold the
+    fewest vCPUs: what fails has room on one that is like it. None where that is not tried: of few hosts, of domains of
+    many kinds, and of slots.
+    """
+    failing = [rule for rule in rules if not rule.holds]
+    if len(fleet.hosts) <= FEW_HOSTS or len(failing) < len(rules):
+        return None
+    held: Counter[str] = Counter()
+    vcpus = {vm.name: vm.spec.vcpus for vm in fleet.vms}
+    for vm in plan.vms:
+        held[vm.host] += vcpus[vm.name]
+    emptied: set[str] = set()
+    for rule in failing:
+        kinds: dict[Any, list[tuple[str, ...]]] = defaultdict(list)
+        for hosts in domains_of(fleet, rule.scope).values():
+            kinds[_shapes(fleet, hosts)].append(hosts)
+        used = [own for own in kinds.values() if any(held[host] for hosts in own for host in hosts)]
+        if len(used) > MOST_KINDS:
+            return None
+        for own in used:
+            own.sort(key=lambda hosts: sum(held[host] for host in hosts))
+            emptied.update(host for hosts in own[: rule.fail] for host in hosts)
+    known = fleet.host_by_name
+    drains = (drain_of(name, known[name].labels) for name in sorted(emptied))
+    return dataclasses.replace(fleet, rules=(*fleet.rules, *drains), digest="")
+
+
+def _shapes(fleet: Fleet, hosts: Sequence[str]) -> tuple[Any, ...]:
+    """Return how large the nodes of a domain's hosts are."""
+    known = fleet.host_by_name
+    return tuple(
+        sorted(
+            tuple((len(node.cpus & host.usable_cpus), node.memory_kib) for node in host.topology.nodes)
+            for host in (known[name] for name in hosts)
+        )
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from placer.failures import reserve
 from placer.failures.reserve import plan_with_reserve
-from placer.failures.room_kept import MOST_APART, RoomKept
+from placer.failures.room_kept import MOST_APART, RoomKept, with_empty_domains
 from placer.failures.slots import STAND_IN
 from placer.failures.sweep import FailureSweep
 from placer.model.fleet import Fleet
@@ -126,3 +126,16 @@ def test_who_stands_in_for_a_vm_may_be_on_hosts_dedicated_to_it(build: Any) -> N
         if STAND_IN in vm.spec.labels
     }
     assert sorted(map(sorted, free.values())) == [["h0"], ["h1"], ["h2"], ["h3"]]
+
+
+def test_of_each_kind_of_host_that_holds_vms_the_emptiest_is_emptied(build: Any) -> None:
+    """Forty small hosts with two VMs each but for one, and thirty large ones most of which are empty."""
+    hosts = [build.host(f"h{n:02}", build.topology(1, 4 if n < 40 else 8)) for n in range(70)]
+    at = [*(n for n in range(40) for _ in range(1 + (n != 7))), 50, 51, 51]
+    vms = [build.vm(f"v{n}", build.spec(2, 1, cells=1), current=build.now(f"h{host:02}")) for n, host in enumerate(at)]
+    fleet = build.fleet(hosts, vms)
+    plan = solve_fleet(fleet, goals="placed,rules", max_moves=0, time_limit_s=600)
+    rule = Rule(kind=RuleKind.RESERVE, scope="host", fail=1)
+    asked = with_empty_domains(fleet, plan, [rule])
+    assert asked is not None and sorted(asked.drained) == ["h07", "h40"]
+    assert with_empty_domains(running(build, 3), plan, [rule]) is None
