@@ -5,13 +5,18 @@ least.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from solvers.columns.integer.node_configs import Config, NodeBook, Signature
 from solvers.columns.model import Pattern, pattern_of
+from solvers.problem import BoolArray, IntArray
+
+MOST_POSITIONS = 1_024
+"""Sets of nodes of a host that are looked at for a block: of more, those that its VMs cost least on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,15 @@ class Block:
     configs: tuple[Config, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """Placements of one group of VMs over several nodes, cheapest first: (C,) numbers, (C, N) nodes, (C,) cost."""
+
+    numbers: IntArray
+    on: BoolArray
+    cost: IntArray
+
+
 @dataclass(slots=True)
 class _Builder:
     """Hosts of one state in the making."""
@@ -30,6 +44,41 @@ class _Builder:
     book: NodeBook
     state: int
     costs: dict[tuple[int, Signature, tuple[int, ...]], tuple[int, tuple[tuple[int, int], ...]] | None]
+    _choices: dict[int, _Choices] = field(default_factory=dict)
+
+    def positions(self, room: tuple[int, ...], block: Block) -> Iterator[tuple[int, ...]]:
+        """Yield sets of free nodes that a block may have: all, or where these are too many the cheapest of its widest
+        VMs.
+        """
+        size = len(block.configs)
+        if math.comb(len(room), size) <= MOST_POSITIONS:
+            yield from itertools.combinations(room, size)
+            return
+        widest = max((self.choices(group) for group, _ in block.signature), key=lambda one: int(one.on[:1].sum()))
+        taken = np.ones(widest.on.shape[1], dtype=np.bool_)
+        taken[list(room)] = False
+        for choice in np.flatnonzero(~widest.on[:, taken].any(axis=1))[:MOST_POSITIONS].tolist():
+            own = np.flatnonzero(widest.on[choice]).tolist()
+            rest = [position for position in room if not widest.on[choice, position]]
+            if len(own) <= size:
+                yield tuple(sorted([*own, *rest[: size - len(own)]]))
+
+    def choices(self, group: int) -> _Choices:
+        """Return the placements of a group's VMs. Its number is that of the kind's first node; alike nodes number
+        theirs alike.
+        """
+        if group not in self._choices:
+            model = self.book.model
+            state = model.states[self.state]
+            grid = self.book.layouts.grids[state.shape]
+            assert grid is not None
+            of = grid.part_of[grid.multi]
+            own = ((of == group) | (of < 0)).all(axis=1) & ~model.problem.shapes[state.shape].stay_only[grid.multi]
+            numbers = grid.multi[own]
+            cost = model.cost[model.offset[state.shape] + numbers].sum(axis=1)
+            order = np.lexsort((numbers, cost))
+            self._choices[group] = _Choices(numbers[order], of[own][order] >= 0, cost[order])
+        return self._choices[group]
 
     def spread(
         self, kind: int, signature: Signature, positions: tuple[int, ...]
@@ -45,29 +94,21 @@ class _Builder:
     def _spread(
         self, signature: Signature, positions: tuple[int, ...]
     ) -> tuple[int, tuple[tuple[int, int], ...]] | None:
-        model = self.book.model
-        state = model.states[self.state]
-        grid = self.book.layouts.grids[state.shape]
-        assert grid is not None
-        inside = np.zeros(len(grid.nodes), dtype=np.bool_)
-        inside[list(positions)] = True
         total, taken = 0, dict[int, int]()
         for group, count in signature:
-            # The group's number is that of the kind's first node; alike nodes number theirs alike.
-            of = grid.part_of[grid.multi]
-            fits = ((of >= 0) <= inside).all(axis=1) & ((of == group) | (of < 0)).all(axis=1)
-            choices = grid.multi[fits & ~model.problem.shapes[state.shape].stay_only[grid.multi]]
-            if not len(choices):
-                return None
-            cost = model.cost[model.offset[state.shape] + choices].sum(axis=1)
-            left = np.where(inside, count, 0)
-            for choice in np.lexsort((choices, cost)):
-                on = grid.part_of[choices[choice]] >= 0
+            choices = self.choices(group)
+            outside = np.ones(choices.on.shape[1], dtype=np.bool_)
+            outside[list(positions)] = False
+            left = np.where(outside, 0, count)
+            for choice in np.flatnonzero(~choices.on[:, outside].any(axis=1)).tolist():
+                on = choices.on[choice]
                 many = int(left[on].min())
                 if many:
                     left[on] -= many
-                    taken[int(choices[choice])] = many
-                    total += many * int(cost[choice])
+                    taken[int(choices.numbers[choice])] = many
+                    total += many * int(choices.cost[choice])
+                    if not left.any():
+                        break
             if left.any():
                 return None
         return total, pattern_of(taken)
@@ -95,7 +136,7 @@ def assemble(book: NodeBook, state: int, hosts: int, blocks: Sequence[Block]) ->
             if not block.signature:
                 best = (0, 0, host, room[: len(block.configs)])
                 break
-            for positions in itertools.combinations(room, len(block.configs)):
+            for positions in builder.positions(room, block):
                 found = builder.spread(block.kind, block.signature, positions)
                 # Of equal cost, the host with the least room left: blocks to come may need a whole one.
                 offer = None if found is None else (found[0], len(room), host, positions)
