@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from placer.model.goals import Goal
@@ -70,10 +70,13 @@ def goal_results(
         found = _combine(goal, own, constants, held)
         if goal.kind in MEASURED or goal.name in measured:
             found = _with_measured(found, measured.get(goal.name), held)
+        before = _Before(goals[: len(out)], out, objectives, constants)
         if found.bound is not None and found.source != NOTHING_COUNTS:
-            found = _under(
-                found, goals[: len(out)], out, objectives, [one.held for _, one in _counted(goal, own)], constants
-            )
+            found = _under(found, before.held([one.held for _, one in _counted(goal, own)]))
+        if len(found.tiers) == len(own):
+            broken = [before.held([one.held]) is None for _, one in own]
+            tiers = zip(found.tiers, broken, strict=True)
+            found = replace(found, tiers=tuple(_unknown(tier) if worse else tier for tier, worse in tiers))
         out.append(found)
         if held is None and found.status != "optimal":
             held = goal.name
@@ -131,31 +134,46 @@ def _counted(goal: Goal, own: Sequence[_Paired]) -> Sequence[_Paired]:
     return own[::2] if goal.kind == "placed" else own[:1]
 
 
-def _under(
-    found: GoalResult,
-    goals: Sequence[Goal],
-    earlier: Sequence[GoalResult],
-    objectives: Sequence[Objective],
-    under: Sequence[tuple[int, ...]],
-    constants: Mapping[str, int],
-) -> GoalResult:
-    """Say under which values of `earlier` goals the bound holds; without it where pins made one of them worse."""
-    held: dict[str, float] = {}
-    for goal, known in zip(goals, earlier, strict=True):
-        places = [(n, o) for n, o in enumerate(objectives) if o.goal == goal.name]
-        counted = {"placed": places[::2], "excess": places, "remote": places[-1:]}.get(goal.kind, places[:1])
-        limits = [min((values[n] for values in under if n < len(values)), default=None) for n, _ in counted]
-        if not counted or None in limits:
-            continue
-        most = _uncounted(known, [o.part for _, o in counted]) if goal.kind == "excess" else 0
-        for (_, one), limit in zip(counted, limits, strict=True):
-            total = (limit or 0) + constants.get(one.shortage or goal.name, 0)
-            most += one.sign * (total / one.unit if total % one.unit else total // one.unit)
-        held[goal.name] = most
-        room = PINNED + SUMMED * abs(most) if goal.kind == "excess" else PINNED * max(1.0, abs(most))
-        if known.value is not None and counted[0][1].sign * (known.value - most) > room:
-            return replace(found, bound=None, gap=None, source="", status="feasible")
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The goals before one, as the plan says them."""
+
+    goals: Sequence[Goal]
+    results: Sequence[GoalResult]
+    objectives: Sequence[Objective]
+    constants: Mapping[str, int]
+
+    def held(self, under: Sequence[tuple[int, ...]]) -> dict[str, float] | None:
+        """Return goal -> the value under which bounds hold that were proven `under` these of the objectives; None where
+        pins made one of them worse.
+        """
+        held: dict[str, float] = {}
+        for goal, known in zip(self.goals, self.results, strict=True):
+            places = [(n, o) for n, o in enumerate(self.objectives) if o.goal == goal.name]
+            counted = {"placed": places[::2], "excess": places, "remote": places[-1:]}.get(goal.kind, places[:1])
+            limits = [min((values[n] for values in under if n < len(values)), default=None) for n, _ in counted]
+            if not counted or None in limits:
+                continue
+            most = _uncounted(known, [o.part for _, o in counted]) if goal.kind == "excess" else 0
+            for (_, one), limit in zip(counted, limits, strict=True):
+                total = (limit or 0) + self.constants.get(one.shortage or goal.name, 0)
+                most += one.sign * (total / one.unit if total % one.unit else total // one.unit)
+            held[goal.name] = most
+            room = PINNED + SUMMED * abs(most) if goal.kind == "excess" else PINNED * max(1.0, abs(most))
+            if known.value is not None and counted[0][1].sign * (known.value - most) > room:
+                return None
+        return held
+
+
+def _under(found: GoalResult, held: Mapping[str, float] | None) -> GoalResult:
+    """Say under which values of earlier goals the bound holds; without it where pins made one of them worse."""
+    if held is None:
+        return replace(found, bound=None, gap=None, source="", status="feasible")
     return replace(found, held=held)
+
+
+def _unknown(tier: Mapping[str, Any]) -> dict[str, Any]:
+    return {**tier, "bound": None, "source": "", "status": "feasible"}
 
 
 def _uncounted(excess: GoalResult, counted: Sequence[str]) -> float:
@@ -251,7 +269,7 @@ def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:
 
 
 def _as_measured(tier: Mapping[str, Any], parts: Mapping[str, float]) -> dict[str, Any]:
-    return {**tier, "value": parts[tier["part"]], "bound": None, "source": "", "status": "feasible"}
+    return {**_unknown(tier), "value": parts[tier["part"]]}
 
 
 def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[str, Any]:

@@ -43,6 +43,26 @@ def test_one_cpu_beside_gibibytes_is_worse_all_the_same(cpus: int, bound: int | 
     assert found[1].bound == bound
 
 
+@pytest.mark.parametrize(("measured", "bound"), [(1.0, 1), (1.25, None)])
+def test_a_later_part_has_no_bound_beside_loads_that_counts_round_down(measured: float, bound: int | None) -> None:
+    """A part proven at what the counts say of a balance is no bound where the plan is measured to be worse; one that
+    was proven beside nothing is.
+    """
+    goals = (Goal(name="balance:memory:hosts", kind="balance"), GOALS[1])
+    objectives = (
+        Objective(goal=goals[0].name, terms=()),
+        *(Objective(goal="moves", part=part, terms=()) for part in ("VMs that change host", "or node")),
+    )
+    results = [
+        ObjectiveResult(
+            goal=one.goal, part=one.part, value=value, bound=value, status="optimal", source="proof", held=held
+        )
+        for one, value, held in zip(objectives, (1, 0, 1), ((), (), (1, 0)), strict=True)
+    ]
+    _, moves = goal_results(goals, objectives, results, {}, {goals[0].name: measured})
+    assert (moves.bound, [tier["bound"] for tier in moves.tiers]) == (0, [0, bound])
+
+
 def test_what_was_held_at_repins_is_held_at_the_next_open_goal() -> None:
     """Where VMs that shall be bound prove the re-pins, no later goal says any more that these are open."""
 
