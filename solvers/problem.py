@@ -174,7 +174,8 @@ class HostClass:
     stay.
     stay_penalty : (F,) rule excess counted for each VM of the flavor that is there in the end (drain, within, outside).
     cost : cost of the host in the goal ``hosts`` (COST_UNIT = 1.0), paid when it holds any VM; 0 if it is used anyway.
-    domain : scope name -> domain index, -1 (or no entry) for none. closed : whether ``even`` rules leave its hosts out.
+    domain : scope name -> domain index, -1 (or no entry) for none. closed : whether ``even`` rules over hosts leave
+    its hosts out.
     fixed_members : index of a cross rule -> what immovable VMs of its members on one host of the class count.
     fixed_on : index of one of scope ``node`` -> (nodes,) how many of these have CPUs on each node.
     charges : goal of a rule of kind ``used`` -> what a host that holds a member of it counts; name of one of kind
@@ -282,6 +283,10 @@ class CrossRule:
     def counts(self) -> tuple[int, ...]:
         """What a VM of each of the members counts."""
         return self.amounts or (1,) * len(self.members)
+
+    def leaves_out(self, host_class: HostClass) -> bool:
+        """Tell whether hosts of a class are no domain of the rule; named domains that are none have no number."""
+        return self.kind == "even" and self.scope == "host" and host_class.closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

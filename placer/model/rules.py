@@ -128,6 +128,9 @@ class Rule:
         scope = _quoted(self.scope)
         if self.kind is RuleKind.GROUP:
             return f"{scope}{_MARK}or host"
+        if self.kind is RuleKind.EVEN and self.scope != "host":
+            # Of its domains those alone are compared that have a host which may take VMs.
+            scope = f"{scope}{_MARK}open"
         return scope if not self.unless else f"{scope}{_MARK}unless {said(self.unless)}"
 
     def domain_of(self, host: str, labels: Mapping[str, str]) -> str | None:

@@ -250,7 +250,7 @@ class HostModel(RowWriter):
         for host, number in enumerate(self.hosts):
             view, y = self.here(host)
             chosen = np.isin(view.flavor, rule.members)
-            if rule.kind == "even" and view.host_class.closed:
+            if rule.leaves_out(view.host_class):
                 continue
             if rule.scope == "node":
                 fixed = view.host_class.fixed_on.get(index, np.zeros(view.shape.nodes, dtype=np.int64))

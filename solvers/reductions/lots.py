@@ -54,14 +54,13 @@ class Lots:
         self.narrow = self._narrow()
         self.cell_of = [
             keys.setdefault(
-                (one.closed, *(one.domain.get(scope, -1) for scope in scopes), *one.allowed[self.narrow].tolist()),
+                (*(one.domain.get(scope, -1) for scope in scopes), *one.allowed[self.narrow].tolist()),
                 len(keys),
             )
             for one in source.classes
         ]
         self.cells = len(keys)
-        self.domain = {scope: [key[1 + at] for key in keys] for at, scope in enumerate(scopes)}
-        self.domain["closed"] = [key[0] for key in keys]
+        self.domain = {scope: [key[at] for key in keys] for at, scope in enumerate(scopes)}
         self.hosts = defaultdict(list)
         for number in range(len(source.classes)):
             self.hosts[int(self.model.state_of_class[number]), self.cell_of[number]].append(number)

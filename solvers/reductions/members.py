@@ -207,7 +207,7 @@ class _Naming:
         out: dict[int, Sum] = defaultdict(Sum)
         domain, problem = self.lots.domain[rule.scope], self.lots.merged.source
         for cell in range(self.lots.cells):
-            if domain[cell] >= 0 and not (rule.kind == "even" and self.lots.domain["closed"][cell]):
+            if domain[cell] >= 0:
                 total = out[domain[cell]]
                 for flavor, amount in zip(rule.members, rule.counts, strict=True):
                     if (flavor, cell) in self._many:

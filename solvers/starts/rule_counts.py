@@ -129,8 +129,7 @@ class RuleCounts:
             else:
                 found = np.array([one.domain.get(rule.scope, -1) for one in classes])[tables.host_class]
             if key[1]:
-                closed = np.array([one.closed for one in classes], dtype=np.bool_)[tables.host_class]
-                found = np.where(closed, -1, found)
+                found = np.where(np.array([rule.leaves_out(one) for one in classes])[tables.host_class], -1, found)
             self._domain[key] = found
         return self._domain[key]
 

@@ -101,6 +101,8 @@ class RuleKeeper:
 
     def _is_counted(self, rule: CrossRule, number: int) -> bool:
         """Tell whether hosts of a class are, or are in, a domain of the rule's scope."""
+        if rule.leaves_out(self.problem.classes[number]):
+            return False
         return rule.scope in ("host", "node") or self._domain(rule, number) is not None
 
     def _members(self, index: int, groups: Groups, group: int) -> int:
@@ -251,8 +253,6 @@ class RuleKeeper:
             if used >= rule.max_per:
                 return _PLENTY, _PLENTY
             return (0, 0) if holds else (1, 1)
-        if self.problem.classes[groups.host_class[group]].closed:
-            return _PLENTY, _PLENTY
         here, fewest = self._even_counts(index, rule, groups, group)
         room = max(0, fewest + rule.max_per - here)
         return room, room if self._domain(rule, groups.host_class[group]) is not None or not room else _PLENTY
@@ -317,13 +317,13 @@ class RuleKeeper:
         """Return the members in the domain of a group, and in the one that has fewest."""
         domain = self._domain(rule, groups.host_class[group])
         if domain is not None:
-            all_ = {self._domain(rule, n) for n, one in enumerate(self.problem.classes) if not one.closed} - {None}
+            all_ = {self._domain(rule, n) for n in range(len(self.problem.classes))} - {None}
             return self._count[index, domain], min(self._count[index, one] for one in all_)
         each = (
             self._members(index, own, number)
             for own in self.groups
             for number in range(len(own))
-            if not self.problem.classes[own.host_class[number]].closed
+            if self._is_counted(rule, own.host_class[number])
         )
         return self._members(index, groups, group), min(each)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from placer.measure.rule_excess import open_domains
 from placer.model.fleet import Fleet
 from placer.model.host import Host
 from placer.model.rules import Rule, RuleKind
@@ -43,16 +44,33 @@ def cross_rules(fleet: Fleet, flavors: Flavors, loads: LabelLoads) -> dict[int, 
     return out
 
 
-def domain_scopes(rules: Sequence[Rule]) -> list[tuple[str, Rule]]:
-    """Return the host labels that rules tie VMs over, each with one of these rules."""
-    seen = {rule.domains: rule for rule in rules if rule.kind in TYING and rule.scope not in WITHIN_HOST}
-    return sorted(seen.items(), key=lambda item: item[0])
+@dataclass(slots=True)
+class HostDomains:
+    """Numbers of the domains of host labels that rules tie VMs over: scopes by name, each with one of these rules, and
+    of rules that compare domains those that are compared.
+    """
 
+    scopes: tuple[tuple[str, Rule], ...]
+    open_: Mapping[str, Container[Hashable]]
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
 
-def domain_number(index: dict[tuple[str, str], int], name: str, rule: Rule, host: Host) -> int:
-    """Return the number of the domain that a host is in, a new one in `index` if need be; -1 for none."""
-    value = rule.domain_of(host.name, host.labels)
-    return -1 if value is None else index.setdefault((name, value), len(index))
+    @classmethod
+    def of(cls, fleet: Fleet) -> HostDomains:
+        """Find the scopes."""
+        seen = {rule.domains: rule for rule in fleet.rules if rule.kind in TYING and rule.scope not in WITHIN_HOST}
+        open_ = {name: set(open_domains(fleet, rule)) for name, rule in seen.items() if rule.kind is RuleKind.EVEN}
+        return cls(tuple(sorted(seen.items(), key=lambda item: item[0])), open_)
+
+    def of_host(self, host: Host) -> tuple[tuple[str, int], ...]:
+        """Return the number of a host's domain of each scope, in the order of their coming; -1 for none, and for one
+        that is not compared.
+        """
+        return tuple((name, self._number(name, rule.domain_of(host.name, host.labels))) for name, rule in self.scopes)
+
+    def _number(self, name: str, value: str | None) -> int:
+        if value is None or (name in self.open_ and value not in self.open_[name]):
+            return -1
+        return self._numbers.setdefault((name, value), len(self._numbers))
 
 
 def fixed_members(fleet: Fleet, flavors: Flavors, cross: Mapping[int, int], vms: Iterable[int]) -> Counter[int]:

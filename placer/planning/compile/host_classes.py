@@ -18,7 +18,7 @@ from placer.planning.compile.capacity import HostCapacity, held_cpus, host_capac
 from placer.planning.compile.chain_rows import ChainKeys
 from placer.planning.compile.charges import Charges
 from placer.planning.compile.convex import VCPUS, excess_parts, goal_units
-from placer.planning.compile.cross_rules import domain_number, domain_scopes, fixed_members
+from placer.planning.compile.cross_rules import HostDomains, fixed_members
 from placer.planning.compile.devices import DeviceNodes, devices_asked, devices_now, have_choice
 from placer.planning.compile.flavors import (
     FlavorGroup,
@@ -322,19 +322,17 @@ class ClassBuilder:
         finished: Sequence[FinishedShape],
         drained: Sequence[int],
     ) -> tuple[HostClass, ...]:
-        scopes = domain_scopes(self.fleet.rules)
+        domains = HostDomains.of(self.fleet)
         compared = any(rule.kind is RuleKind.EVEN for rule in self.fleet.rules)
-        domain_index: dict[tuple[str, str], int] = {}
         members: dict[State, list[int]] = defaultdict(list)
         permissions: dict[int, Permission] = {}
         for number, host in loaded.items():
             own = self.fleet.hosts[number]
             permission = self._permissions.of(own, drained[number])
             permissions[id(permission)] = permission
-            domains = tuple((name, domain_number(domain_index, name, rule, own)) for name, rule in scopes)
             state = self._state(host, finished[host.room.draft], rooms[number], fixed_use[number])
             cost = 0 if host.fixed else self.charges.cost(own)
-            state = replace(state, domains=domains, permission=id(permission), cost=cost)
+            state = replace(state, domains=domains.of_host(own), permission=id(permission), cost=cost)
             closed = compared and drained[number] > 0
             members[replace(state, closed=closed, charges=self.charges.by_goal(own))].append(number)
         chains, out = ChainKeys(finished), []
