@@ -145,6 +145,7 @@ class _Ladder:
                 self.exact((0, BRIEF_SWEEPS))
                 self.fill_in()
                 self.to_the_brim(wide=True)
+                self.brim_by_brim()
                 self.improve(PATIENCE)
                 if self.goes_on:
                     self.columns(BRIEF_ROUNDS)

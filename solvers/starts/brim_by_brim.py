@@ -35,7 +35,7 @@ SHARES = (1, 3, 9)
 """How many times its share of what may stay free a host may leave, tried in turn."""
 EFFORT = 2.0
 """Deterministic seconds of CP-SAT."""
-TRIES, SHUFFLE = 5, 0.15
+TRIES, SHUFFLE = 20, 0.15
 """Orders of hosts that are tried in turn: after the first one, sizes of hosts are shuffled by so much."""
 
 
