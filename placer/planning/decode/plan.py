@@ -72,11 +72,10 @@ def plan_from_result(
     goals = goal_results(
         compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess, complete=complete
     )
-    if "moves" in kinds and any(
-        vm.current is not None and (vm.spec.devices or known_nodes(vm) is None) for vm in fleet.vms
-    ):
+    if "moves" in kinds and fleet.is_live:
+        settled = any(vm.current is not None and (vm.spec.devices or known_nodes(vm) is None) for vm in fleet.vms)
         moved = dict(values.tiers("moves"))
-        goals = tuple(with_moves(goal, moved) if goal.name == "moves" else goal for goal in goals)
+        goals = tuple(with_moves(one, moved, settled=settled) if one.name == "moves" else one for one in goals)
     shall = 0 if pin is None else sum(group.present for group in compiled.flavors.groups if group.binds == "shall")
     goals = with_bindings(goals, shall)
     status = "optimal" if all(goal.status == "optimal" for goal in goals) else "feasible"

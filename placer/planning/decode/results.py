@@ -254,13 +254,18 @@ def with_bindings(goals: Sequence[GoalResult], shall: int) -> tuple[GoalResult, 
     return tuple(out)
 
 
-def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:
-    """Put the moves of the finished plan in place of the counts' own, which take other devices for a move.
+def with_moves(goal: GoalResult, parts: Mapping[str, float], *, settled: bool = False) -> GoalResult:
+    """Put the moves of the finished plan in place of the counts' own.
 
-    That happens on hosts whose devices could be given otherwise to those that stay, and where counts let a VM that is
-    bound to sets of nodes float over its own host, which it may not; no bound is claimed there.
+    Counts may have more: to exchange the nodes of cells that are alike moves nothing, so the plan leaves them where
+    they are; bounds stand. Where pins have `settled` what moves, either may have more and no bound is claimed: on hosts
+    whose devices could be given otherwise to those that stay, and where counts let a VM that is bound to sets of nodes
+    float over its own host, which it may not.
     """
-    tiers = tuple(tier if tier["value"] == parts[tier["part"]] else _as_measured(tier, parts) for tier in goal.tiers)
+    tiers = tuple(
+        tier if tier["value"] == parts[tier["part"]] else _as_measured(tier, parts[tier["part"]], settled)
+        for tier in goal.tiers
+    )
     if tiers == goal.tiers or not tiers:
         return goal
     status = "feasible" if goal.status == "optimal" else goal.status
@@ -268,8 +273,11 @@ def with_moves(goal: GoalResult, parts: Mapping[str, float]) -> GoalResult:
     return replace(goal, tiers=tiers, value=value, bound=bound, gap=gap_of(value, bound), status=status)
 
 
-def _as_measured(tier: Mapping[str, Any], parts: Mapping[str, float]) -> dict[str, Any]:
-    return {**_unknown(tier), "value": parts[tier["part"]]}
+def _as_measured(tier: Mapping[str, Any], value: float, settled: bool) -> dict[str, Any]:
+    if settled:
+        return {**_unknown(tier), "value": value}
+    # More than was counted is a fault of ours, which the checker finds.
+    return {**tier, "value": value, "status": "feasible"} if value < tier["value"] else dict(tier)
 
 
 def _tier(objective: Objective, result: ObjectiveResult, constant: int) -> dict[str, Any]:

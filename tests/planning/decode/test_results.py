@@ -9,7 +9,7 @@ import pytest
 
 from placer.model.goals import Goal
 from placer.model.plan import GoalResult
-from placer.planning.decode.results import goal_results, with_bindings
+from placer.planning.decode.results import goal_results, with_bindings, with_moves
 from solvers.objective import Changes, Objective, Shortages
 from solvers.result import ObjectiveResult
 
@@ -111,3 +111,21 @@ def test_vms_that_change_node_leave_no_binding_out() -> None:
     leaves = ({"part": "VMs that change host", "value": 1.0}, {"part": "VMs that change host or node", "value": 2.0})
     goals[1] = replace(goals[1], value=1.0, tiers=leaves)
     assert with_bindings(goals, 3)[2].bound == 2.0
+
+
+@pytest.mark.parametrize(
+    ("measured", "settled", "found"),
+    [(2.0, False, (2.0, 1.0)), (3.0, False, (3.0, 1.0)), (4.0, False, (3.0, 1.0)), (2.0, True, (2.0, None))],
+)
+def test_cells_exchanged_in_the_counts_alone_are_no_moves(
+    measured: float, settled: bool, found: tuple[float, float | None]
+) -> None:
+    """Fewer moves than were counted are told, and the bound stands; more are left for the checker to refuse."""
+    tiers = ("VMs that change host", 1.0, 1.0), ("or node", 3.0, 1.0)
+    counted = tuple(
+        {"part": part, "value": value, "bound": bound, "status": "feasible"} for part, value, bound in tiers
+    )
+    goal = GoalResult(name="moves", value=1.0, bound=1.0, gap=0.0, source="", status="optimal", stopped="")
+    parts = {"VMs that change host": 1.0, "or node": measured}
+    (_, second) = with_moves(replace(goal, tiers=counted), parts, settled=settled).tiers
+    assert (second["value"], second["bound"]) == found
