@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from solvers.pins.cpu_rows import CoreKind, CoreRoom, CpuPolicy
 
@@ -79,11 +79,20 @@ class PinResult:
 class L3Rule:
     """A rule over the items of a node: at most `max_per` of `members` in an L3 domain, or (None) all in one.
 
+    A member is the items of one VM, which has several where parts of it are on the node.
+
     `there` says how many members that are no items are in a domain already. What is broken may stay so: `more` members
     in a domain, or under None so many domains more than one.
     """
 
-    members: tuple[int, ...]
+    members: tuple[tuple[int, ...], ...]
     max_per: int | None
     there: Mapping[int | None, int] = field(default_factory=dict)
     more: Mapping[int | None, int] = field(default_factory=dict)
+
+    def by_items(self, owners: Sequence[int]) -> L3Rule:
+        """Return the rule of items, whose `owners` are the VMs that its members name."""
+        items: dict[int, list[int]] = {}
+        for number, vm in enumerate(owners):
+            items.setdefault(vm, []).append(number)
+        return replace(self, members=tuple(tuple(items.get(vm, ())) for (vm,) in self.members))

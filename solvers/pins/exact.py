@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -140,7 +141,7 @@ class _Model:
         domains = sorted({core.l3 for core in self.cores} | rule.there.keys(), key=lambda l3: -1 if l3 is None else l3)
         if rule.max_per is not None:
             for l3 in domains:
-                inside = sum(self.domains[i, l3] for i in rule.members if (i, l3) in self.domains)
+                inside = sum(self._inside(own, l3) for own in rule.members)
                 self.model.add(inside + rule.there.get(l3, 0) <= rule.max_per + rule.more.get(l3, 0))
             return
         home = {l3: self.model.new_bool_var("") for l3 in domains}
@@ -149,9 +150,19 @@ class _Model:
         for l3 in domains:
             if rule.there.get(l3):
                 self.model.add(home[l3] == 1)
-            for i in rule.members:
+            for i in itertools.chain.from_iterable(rule.members):
                 if (i, l3) in self.domains:
                     self.model.add_implication(self.domains[i, l3], home[l3])
+
+    def _inside(self, items: Iterable[int], l3: int | None) -> cp_model.LinearExprT:
+        """Return 1 where any of a VM's items is in a domain."""
+        own = [self.domains[i, l3] for i in items if (i, l3) in self.domains]
+        if len(own) < 2:
+            return sum(own)
+        inside = self.model.new_bool_var("")
+        for one in own:
+            self.model.add_implication(one, inside)
+        return inside
 
     def minimise(self) -> None:
         """Domains of rules and L3 domains first, then cores that two items share, then CPUs that change."""

@@ -216,10 +216,7 @@ class Pinner:
             wide = {n: work.cores[number][slot] for n, (number, slot) in enumerate(owners) if work.cores[number]}
             answer = pins_apart(cores, items, answer, wide)
         if not hold:
-            members = {
-                number: replace(rule, members=tuple(n for n, (vm, _) in enumerate(owners) if vm in rule.members))
-                for number, rule in rules.items()
-            }
+            members = {number: rule.by_items([vm for vm, _ in owners]) for number, rule in rules.items()}
             answer = self._over_l3(work.name, where, cores, items, answer, members, floats)
         for (number, slot), item, pinned in zip(owners, items, answer.items, strict=True):
             if item.vcpus:
@@ -309,7 +306,7 @@ class Pinner:
                 there.update(domains_to_float(self.compiled.fleet.hosts[host], own.cpus))
             named = {l3: broken.get((number, -1 - own.id if l3 is None else l3), 0) for l3 in domains}
             found[number] = L3Rule(
-                members=tuple(vm for vm in here if number in tied[vm] and not vms[vm].pins_fixed),
+                members=tuple((vm,) for vm in here if number in tied[vm] and not vms[vm].pins_fixed),
                 max_per=rule.max_per if apart else None,
                 there=there,
                 more=named if apart else {None: broken.get((number, None), 0)},
