@@ -85,8 +85,8 @@ def text(page: Any, selector: str) -> str:
 
 
 def find(page: Any, words: str) -> None:
-    """Type a name into the search and open the first VM that is found."""
-    page.run("document.getElementById('find').focus()")
+    """Type a name into the search, in place of what is there, and open the first VM that is found."""
+    page.run("document.getElementById('find').select()")
     page.send("Input.insertText", text=words)
     until(page, "document.querySelector('#vmlist button')")
     page.run("document.querySelector('#vmlist button').click()")
