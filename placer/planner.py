@@ -32,9 +32,9 @@ RESERVE_HOSTS = 64
 
 PAST_S = 1.0
 """A plan may be there so much later than a round that is cut off would end."""
-FOLLOWS, FOLLOWS_A_VM_S = 2.0, 0.0002
+FOLLOWS, FOLLOWS_A_VM_S, FOLLOWS_A_NEW_VM_S = 2.0, 0.0002, 0.00004
 """To name, pin, measure and check what was found takes so many times as long as to put the fleet in numbers, or so many
-seconds of CPU a VM: the longer of the two.
+seconds of CPU a VM that runs and a new one, which are alike: the longer of the two.
 """
 
 LEFT_ALONE_SHARE = 0.1
@@ -147,7 +147,9 @@ class _Planning:
     @property
     def search_s(self) -> float:
         """What is left of the limit for a search, so that what follows it ends no later than the limit lets it."""
-        follows_s = max(FOLLOWS * self.numbers_s, FOLLOWS_A_VM_S * len(self.fleet.vms))
+        run = sum(vm.current is not None for vm in self.fleet.vms)
+        named_s = FOLLOWS_A_VM_S * run + FOLLOWS_A_NEW_VM_S * (len(self.fleet.vms) - run)
+        follows_s = max(FOLLOWS * self.numbers_s, named_s)
         ends_s = Limits(time_limit_s=self.options.time_limit_s).guard_s + PAST_S - follows_s
         return max(0.0, min(self.left_s, Limits.guarded_by(ends_s - (time.monotonic() - self.began))))
 
