@@ -324,7 +324,7 @@ class _Planning:
             plan = self._decoded(wide, found, pin)
         except (RefusedPlanError, NothingFoundError):
             return None
-        return plan if check(self.fleet, plan).ok else None
+        return plan if check(self.fleet, plan, known=self.sound).ok else None
 
     def _decoded(self, compiled: Compiled, result: Result, pin: PinMode | None, wide: Compiled | None = None) -> Plan:
         """Return the plan of an answer, without circles of moves; `wide` is what its bounds are proven on."""
