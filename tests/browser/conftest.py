@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -18,6 +19,12 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _TIMEOUT_S = 60.0
+_PATIENCE_S = 120.0
+_LEFT = (
+    "Inspected target navigated or closed",
+    "Execution context was destroyed.",
+    "Cannot find default execution context",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +38,10 @@ def _missing(request: pytest.FixtureRequest, what: str) -> None:
     if request.config.getoption("--require-browser", default=False):
         pytest.fail(message)
     pytest.skip(message)
+
+
+class _PageLeft(Exception):
+    """The page went to another address before it could answer."""
 
 
 class Page:
@@ -87,6 +98,8 @@ class Page:
         while True:
             got = self._receive()
             if got.get("id") == number:
+                if got.get("error", {}).get("message") in _LEFT:
+                    raise _PageLeft(got["error"]["message"])
                 assert "error" not in got, got
                 result: dict[str, Any] = got["result"]
                 return result
@@ -122,6 +135,16 @@ class Page:
         got = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in got, got
         return got["result"].get("value")
+
+    def until(self, condition: str) -> None:
+        """Wait until an expression is true in the page, or in the one that comes in its place meanwhile."""
+        end = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < end:
+            with contextlib.suppress(_PageLeft):
+                if self.run(f"Boolean({condition})"):
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"never: {condition}")
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and let go one key."""

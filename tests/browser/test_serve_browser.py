@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.browser
 
 NASTY = "</script><img src=x onerror=console.error(1)>"
 PLACER = Path(sys.executable).parent / "placer"
-PATIENCE_S = 120.0
 NODES = [{"id": n, "cpus": f"{8 * n}-{8 * n + 7}", "memory": "32GiB"} for n in range(2)]
 
 
@@ -64,18 +62,10 @@ def address(folder: Path) -> Iterator[str]:
     process.communicate(timeout=60)
 
 
-def until(page: Any, condition: str) -> None:
-    """Wait until an expression is true in the page."""
-    end = time.monotonic() + PATIENCE_S
-    while not page.run(f"Boolean({condition})"):
-        assert time.monotonic() < end, f"never: {condition}"
-        time.sleep(0.05)
-
-
 def opened(page: Any, address: str, **how: Any) -> None:
     """Open the page and wait until it can be used."""
     page.open(address, **how)
-    until(page, "document.body?.dataset.ready === 'yes'")
+    page.until("document.body?.dataset.ready === 'yes'")
 
 
 def text(page: Any, selector: str) -> str:
@@ -88,9 +78,9 @@ def find(page: Any, words: str) -> None:
     """Type a name into the search, in place of what is there, and open the first VM that is found."""
     page.run("document.getElementById('find').select()")
     page.send("Input.insertText", text=words)
-    until(page, "document.querySelector('#vmlist button')")
+    page.until("document.querySelector('#vmlist button')")
     page.run("document.querySelector('#vmlist button').click()")
-    until(page, "!document.getElementById('opened').hidden")
+    page.until("!document.getElementById('opened').hidden")
 
 
 def test_nothing_is_asked_of_others_and_nothing_runs(page: Any, address: str) -> None:
@@ -103,7 +93,7 @@ def test_nothing_is_asked_of_others_and_nothing_runs(page: Any, address: str) ->
     page.run("document.getElementById('mapbox').focus()")
     page.press("ArrowRight", 39)
     page.press("Enter", 13, "\r")
-    until(page, "document.querySelector('#opened .map')")
+    page.until("document.querySelector('#opened .map')")
     assert page.complaints() == []
     asked = page.requests()
     assert asked and all(one.startswith(address.partition("?")[0]) for one in asked)
@@ -126,13 +116,13 @@ def test_a_host_is_drained_a_move_judged_and_the_plan_taken_away(
     page.run("document.getElementById('mapbox').focus()")
     page.press("Home", 36)
     page.press("Enter", 13, "\r")
-    until(page, "document.querySelector('#opened .map')")
+    page.until("document.querySelector('#opened .map')")
     page.run(
         "[...document.querySelectorAll('#opened button')].find((b) => b.textContent === 'Empty this host').click()"
     )
     assert "empty hosts h0" in text(page, "#edits")
     page.run("document.getElementById('ask').requestSubmit()")
-    until(page, "document.getElementById('back') && document.body?.dataset.ready === 'yes'")
+    page.until("document.getElementById('back') && document.body?.dataset.ready === 'yes'")
     assert "drain 1 host (h0)" in text(page, "#engine")
     assert "1 host can be switched off then: h0" in text(page, ".lead")
     data = page.run(
@@ -146,7 +136,7 @@ def test_a_host_is_drained_a_move_judged_and_the_plan_taken_away(
     )
     assert done.returncode == 0 and "every constraint holds" in done.stdout
     page.run("document.getElementById('back').click()")
-    until(page, "!document.getElementById('back') && document.body?.dataset.ready === 'yes'")
+    page.until("!document.getElementById('back') && document.body?.dataset.ready === 'yes'")
     assert page.complaints() == []
 
 
@@ -155,7 +145,7 @@ def test_an_edit_that_cannot_be_made_is_told_on_the_page(page: Any, address: str
     opened(page, address)
     page.run("document.getElementById('edit').value = 'h77'")
     page.run("document.getElementById('ask').requestSubmit()")
-    until(page, "document.getElementById('state').className === 'bad'")
+    page.until("document.getElementById('state').className === 'bad'")
     assert "h77" in text(page, "#state")
     assert not page.run("document.getElementById('solve').disabled")
 
@@ -189,7 +179,7 @@ def test_axe_finds_nothing(page: Any, address: str, axe: str, dark: bool) -> Non
     page.run("document.getElementById('mapbox').focus()")
     page.press("ArrowRight", 39)
     page.press("Enter", 13, "\r")
-    until(page, "document.querySelector('#opened .map')")
+    page.until("document.querySelector('#opened .map')")
     page.run(axe + ";0")
     look = "axe.run().then((got) => JSON.stringify(got.violations))"
     for _ in range(2):
