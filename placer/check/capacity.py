@@ -8,14 +8,14 @@ from fractions import Fraction
 
 from placer.check.findings import Findings, some
 from placer.measure.as_now import as_now
-from placer.measure.cpu_use import cpu_use
+from placer.measure.cpu_use import CpuUse, cpu_use
 from placer.measure.measure import cells_for_devices, device_places
 from placer.measure.sets_taken import Nodes, beside_shared, room_beside, taken_by
 from placer.measure.shortage import BEYOND, Short, memory_pools, short_of
 from placer.model.host import Host, Topology
 from placer.model.plan import Change, PlanVm
 from placer.model.units import format_kib
-from placer.model.vm import CellMode, Vm
+from placer.model.vm import CellMode, CpuPolicy, Vm
 
 Placed = Sequence[tuple[Vm, PlanVm]]
 MOST_UNIONS = 256
@@ -86,6 +86,43 @@ def check_floats(host: Host, placed: Placed, shorts: Sequence[Short], arrivals: 
             found.fault(message, where="vms.pins", host=host.name)
         else:
             found.warn(message)
+
+
+def check_taken(use: CpuUse, residents: Sequence[Vm], shorts: Sequence[Short], found: Findings) -> None:
+    """Refuse that the CPUs which a plan really takes leave fewer than shared vCPUs of a node need, and fewer than now.
+
+    By count others might be taken: isolated ones, over which nobody floats. `residents` are the VMs that are there now.
+    """
+    host, placed = use.host, use.placed
+    alike = host.shared_pool == host.dedicated_pool
+    if alike or any(planned.bound for _, planned in placed) or any(short.what == "shared vCPUs" for short in shorts):
+        return
+    lacks = _lacked_beside(use)
+    if not lacks:
+        return
+    now = [(vm, planned) for vm in residents if (planned := as_now(vm, host)) is not None]
+    before = _lacked_beside(cpu_use(host, now))
+    for nodes, cpus in lacks.items():
+        message = (
+            f"host {host.name!r}, {_nodes_words(nodes)}: shared vCPUs lack {float(cpus):g} CPUs beside those that are"
+            f" taken, at overcommit {host.cpu_ratio:g}"
+        )
+        if cpus > before.get(nodes, 0):
+            found.fault(message, where="vms.pins", host=host.name)
+        else:
+            found.warn(f"{message}; now they lack {float(before[nodes]):g}")
+
+
+def _lacked_beside(use: CpuUse) -> dict[Nodes, Fraction]:
+    """Return nodes -> CPUs that shared vCPUs of one node lack there beside what is taken, where they do."""
+    wanted = Counter[Nodes]()
+    for vm, planned in use.placed:
+        if vm.spec.cpu_policy is not CpuPolicy.DEDICATED:
+            wanted.update(taken_by(vm, use.host, planned).shared)
+    ratio, taken, topology = Fraction(str(use.host.cpu_ratio)), use.taken, use.host.topology
+    pools = {nodes: topology.node(min(nodes)).cpus & use.host.shared_pool for nodes in wanted if len(nodes) == 1}
+    lacks = {nodes: wanted[nodes] / ratio - len(cpus - taken) for nodes, cpus in pools.items()}
+    return {nodes: lack for nodes, lack in lacks.items() if lack > 0}
 
 
 def _other_cell(host: Host, vm: Vm, planned: PlanVm, nodes: Nodes) -> bool:

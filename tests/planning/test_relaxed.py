@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from placer.check.check import check
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan
+from placer.model.plan import Plan, PlanCell
 from placer.planner import solve_fleet
 from placer.planning.decode.certificate import check_certificate
 from placer.read.inventory.inventory import read_fleet
@@ -68,3 +69,28 @@ def test_what_fits_without_the_odd_one_is_optimal(tmp_path: Path) -> None:
     """The three VMs alone are all placed, which needs no more than one look."""
     plan = solved(fleet(tmp_path, 6, *ODD))
     assert (plan.status, len(plan.vms)) == ("optimal", 3)
+
+
+def test_cpus_to_float_over_are_left_where_isolated_ones_are_free(tmp_path: Path) -> None:
+    """By count two shared vCPUs fit beside who fills both wide cores and who has an efficiency core: an isolated CPU is
+    free. One that they may float over is left, so they have no place, and a plan that gives them it is refused.
+    """
+    host = HOST.replace("}]\nvms", ', isolated_cpus: "1,3-4,6"}]\nvms') % (6, 6)
+    shared = "  - {name: shared, vcpus: 2, memory: 1GiB, overhead: 0MiB, cpu_policy: shared}\n"
+    own = VM.format("whole", 4, "any", "require") + VM.format("slow", 1, "efficiency", "prefer")
+    path = tmp_path / "fleet.yaml"
+    path.write_text("schema: placer.inventory/v1" + host + own + shared, encoding="utf-8")
+    wanted = read_fleet(path)
+    plan = solved(wanted)
+    assert [one.name for one in plan.unplaced] == ["shared"] and check(wanted, plan).ok
+    left = frozenset({5})
+    crowded = replace(
+        plan.vms[0],
+        name="shared",
+        uuid=None,
+        cells=(PlanCell(id=0, vcpus=frozenset({0, 1}), memory_kib=1 << 20, mode="strict", nodes={0: 1 << 20}),),
+        pins={0: left, 1: left},
+        emulator=left,
+    )
+    faults = check(wanted, replace(plan, vms=(*plan.vms, crowded), unplaced=())).faults
+    assert any("shared vCPUs lack 1 CPUs beside those that are taken" in str(fault) for fault in faults)

@@ -197,8 +197,9 @@ class Pinner:
                 cores = [replace(core, slow=False) for core in cores]
             floats = max(least, most_left(cores, items)) if spare else least
             # What runs already may be more than the CPUs to float over carry: then as much as is left is.
+            stay = any(work.stays[number][slot] for number, slot in wanted)
             answer = pin_node(cores, items, floats, sparing=bool(work.floats)) or (
-                pin_node(cores, items) if floats else None
+                pin_node(cores, items) if floats and stay else None
             )
             if answer is not None:
                 break
