@@ -7,7 +7,7 @@ smaller than the master; its duals are good prices to start from, where the mast
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,23 @@ def _may_stay_out(model: StateModel, held: Sequence[int]) -> FloatArray:
         some = cost > 0
         out[some] = np.minimum(out[some], max(0, value) // cost[some])
     return out
+
+
+def volume_prices(model: StateModel) -> Iterator[FloatArray]:
+    """Yield (F,) for each kind of row: what a VM takes of it, as a share of what a host has, times that host's cost."""
+    for name in sorted({name for shape in model.problem.shapes for _, name in shape.row_names}):
+        worth = np.full(len(model.phantom), np.inf)
+        for state in model.states:
+            if not state.lead.cost or not state.lead.allowed.any():
+                continue
+            shape = model.problem.shapes[state.shape]
+            rows = [row for row, (_, other) in enumerate(shape.row_names) if other == name]
+            room = int(state.lead.capacity[rows].sum())
+            share = shape.use[:, rows].sum(axis=1) * (state.lead.cost / max(room, 1))
+            least = np.full(len(model.phantom), np.inf)
+            np.minimum.at(least, shape.flavor, share)
+            worth = np.minimum(worth, least)
+        yield np.where(np.isfinite(worth) & ~model.phantom, worth, 0.0)
 
 
 class _Program:

@@ -13,7 +13,7 @@ import numpy as np
 
 from solvers.clock import Clock
 from solvers.columns.duals import Duals, Prices, bound_of, prices_of, rounded_duals
-from solvers.columns.first_prices import resource_prices
+from solvers.columns.first_prices import resource_prices, volume_prices
 from solvers.columns.master import FloatArray, Master, MasterAnswer
 from solvers.columns.model import Pattern, State
 from solvers.columns.points import Offers, Point
@@ -138,24 +138,19 @@ class Generator:
     def _volume_bounds(self) -> None:
         """Bound the cost of hosts by what the VMs take of each kind of row: duals in proportion to it."""
         model = self.pool.evaluator.model
-        for name in sorted({name for shape in model.problem.shapes for _, name in shape.row_names}):
-            worth = np.full(len(model.phantom), np.inf)
-            for state in model.states:
-                if not state.lead.cost or not state.lead.allowed.any():
-                    continue
-                shape = model.problem.shapes[state.shape]
-                rows = [row for row, (_, other) in enumerate(shape.row_names) if other == name]
-                room = int(state.lead.capacity[rows].sum())
-                share = shape.use[:, rows].sum(axis=1) * (state.lead.cost / max(room, 1))
-                least = np.full(len(model.phantom), np.inf)
-                np.minimum.at(least, shape.flavor, share)
-                worth = np.minimum(worth, least)
-            worth = np.where(np.isfinite(worth) & ~model.phantom, worth, 0.0)
+        for worth in volume_prices(model):
             # Where hosts that hold nothing cost nothing, no bound of these duals is above what the VMs are worth.
             if self.best is None or model.present.any() or worth @ model.demand > self.best.value:
                 point = Point(worth, np.zeros(model.objectives), 0.0, 0.0)
                 duals = self._duals(point)
                 self._note(point, duals, self._offers(duals).least)
+
+    def bound_at(self, point: Point, sharpen: Callable[[Duals, list[int]], None]) -> None:
+        """Bound by given duals; `sharpen` raises what is known of the least reduced costs of single states."""
+        duals = self._duals(point)
+        least = self._offers(duals).least
+        sharpen(duals, least)
+        self._note(point, duals, least)
 
     def resume(self, bound: Bound) -> None:
         """Go on from a bound known to hold here, and from its duals."""

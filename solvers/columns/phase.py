@@ -19,6 +19,7 @@ from solvers.columns.integer.neighbourhoods import HostSearch
 from solvers.columns.integer.node_configs import NodeBook
 from solvers.columns.integer.program import ColumnProgram, Run, Task
 from solvers.columns.lattice import lattice_of
+from solvers.columns.move_prices import MovePrices
 from solvers.columns.pool import reduced_costs
 from solvers.columns.pricing.by_tables import TablePricing
 from solvers.columns.run import Kit
@@ -109,7 +110,22 @@ class Phase:
     def generate(self) -> None:
         """Generate columns until master and bound meet."""
         self.generator.start_bound()
-        self.generator.run(self.tell)
+        if not self._bounded_by_moves():
+            self.generator.run(self.tell)
+
+    def _bounded_by_moves(self) -> bool:
+        """Bound by what a move may be worth, and take what that makes better; return whether the answer is proven."""
+        kit = self.kit
+        if kit.clock.stopped:
+            return False
+        prices = MovePrices(kit=kit, generator=self.generator, objective=self.objective, held=self.held, soft=self.soft)
+        for _ in prices.bounds():
+            for hosts in prices.answers():
+                kit.clock.check()
+                kit.offer(kit.settler.settle(hosts), self.objective, self.held)
+            if self.tell():
+                return True
+        return False
 
     def generate_on(self) -> None:
         """Generate what was left when the last rounds brought little, for the bound."""

@@ -20,7 +20,7 @@ import numpy as np
 from solvers.objective import Objective
 from solvers.problem import Hinge, HostClass, IntArray, Problem, Shape
 from solvers.proofs.load_prices import least_moves_to
-from solvers.proofs.savings import Savings, moves_to_save, saved
+from solvers.proofs.savings import Savings, last_savings, moves_to_save, saved
 
 MOST_SEGMENTS = 400_000
 """Above so many pieces of convex costs the second floor is not computed."""
@@ -41,6 +41,16 @@ def saving_floor(problem: Problem, objective: Objective) -> int:
         return 0
     total, savings = found
     return total - saved(savings, problem.budget.moves)
+
+
+def move_prices(problem: Problem, objective: Objective) -> list[int]:
+    """Return what a move may be worth in an objective, the likeliest first: what the last of those allowed saves at
+    most, and what those before it do; none where moves are not what is short.
+    """
+    if objective.cost is None or problem.budget.moves is None:
+        return []
+    found = _savings(problem, objective.cost)
+    return [] if found is None else last_savings(found[1], problem.budget.moves)
 
 
 def arrivals_floor(problem: Problem, objective: Objective) -> int:

@@ -27,3 +27,17 @@ def moves_to_save(savings: Iterable[tuple[int, int]], amount: int) -> int:
         taken = min(many, -(-amount // saving))
         amount, moves = amount - saving * taken, moves + taken
     return moves
+
+
+def last_savings(savings: Iterable[tuple[int, int]], moves: int) -> list[int]:
+    """Return what the last of so many moves saves at most, then all larger savings, each once; none where not so many
+    save anything.
+    """
+    found = [0]
+    for saving, many in sorted(savings, reverse=True):
+        if moves <= 0:
+            break
+        moves -= many
+        if saving != found[-1]:
+            found.append(saving)
+    return found[:0:-1] if moves <= 0 else []
