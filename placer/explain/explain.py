@@ -14,6 +14,7 @@ from placer.measure.measure import FleetScore, ScoreCache, VmScore, score_fleet,
 from placer.measure.memory_use import cells_now
 from placer.measure.moved import is_present
 from placer.model.fleet import Fleet
+from placer.model.host import LOCAL
 from placer.model.plan import Change, Plan, PlanVm
 from placer.model.sets import known_nodes
 from placer.model.vm import Vm
@@ -186,6 +187,10 @@ def _locality(fleet: Fleet, plan: Plan, planned: FleetScore) -> Locality:
     now = total_score(known)
     same = total_score({name: planned.vms[name] for name in known})
     bound = next((goal.bound for goal in plan.goals if goal.name.partition("~")[0] == "remote"), None)
+    if bound is None and not planned.remote_access:
+        # Where no node is nearer than a VM's own, there is no less than none, whatever the goals.
+        distances = (distance for host in fleet.hosts for row in host.topology.distances for distance in row)
+        bound = 0.0 if all(distance >= LOCAL for distance in distances) else None
     return Locality(
         vms_now=len(now.vms),
         remote_access_now=now.remote_access if now.vms else None,

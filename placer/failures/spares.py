@@ -17,7 +17,7 @@ Loses = Callable[[Fleet], tuple[bool, bool] | None]
 
 
 def fewest_spares(
-    fleet: Fleet, failed: Sequence[str], worst: Mapping[str, Any], loses: Loses, *, stays: bool
+    fleet: Fleet, failed: Sequence[str], worst: Mapping[str, Any], loses: Loses, *, stays: bool, scope: str = "host"
 ) -> dict[str, Any]:
     """Return how many more hosts let every VM of a failure find a place: copies of those that held most of it.
 
@@ -25,6 +25,8 @@ def fewest_spares(
     ----------
     failed, worst : the hosts that fail, and what is lost with them.
     stays : nothing else moves. Then k hosts take no more vCPUs of a proven loss than they carry.
+    scope : ``host``, or the label whose domains fail: a spare host in a rack that fails would fail with it, so that
+        those of each domain are in a new one.
 
     ``proven`` where fewer could not do: one always is after a proven loss, more only where all that fail are alike.
     ``hosts`` is None where not even as many as fail are enough, or nobody knows.
@@ -43,7 +45,8 @@ def fewest_spares(
     known: dict[int, tuple[bool, bool] | None] = {}
 
     def enough(number: int) -> bool:
-        known[number] = loses(dataclasses.replace(fleet, hosts=(*fleet.hosts, *_copies(patterns[:number], fleet))))
+        bought = _copies(patterns[:number], fleet, scope)
+        known[number] = loses(dataclasses.replace(fleet, hosts=(*fleet.hosts, *bought)))
         found = known[number]
         return found is not None and not found[0]
 
@@ -72,6 +75,13 @@ def _carried(patterns: Sequence[Host], vcpus: int) -> int:
     return len(patterns)
 
 
-def _copies(patterns: Sequence[Host], fleet: Fleet) -> list[Host]:
+def _copies(patterns: Sequence[Host], fleet: Fleet, scope: str) -> list[Host]:
     names = (name for n in count(1) if (name := f"spare-{n}") not in fleet.host_by_name)
-    return [dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False) for pattern in patterns]
+    domains = {host.labels[scope] for host in fleet.hosts if scope in host.labels}
+    made = []
+    for pattern in patterns:
+        labels = dict(pattern.labels)
+        if scope in labels:
+            labels[scope] = next(new for n in count(1) if (new := f"spare-{n} for {labels[scope]}") not in domains)
+        made.append(dataclasses.replace(pattern, name=next(names), uuid=None, uri=None, failed=False, labels=labels))
+    return made

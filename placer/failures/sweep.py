@@ -59,8 +59,8 @@ class FailureSweep:
     harmful : those that leave VMs without a place: ``domains``, ``vms`` (on them), ``lost`` (names), ``vcpus_lost``,
         ``proven`` (no plan loses fewer vCPUs) and ``ways`` (how many combinations it stands for), the worst first.
     unknown : combinations that no plan was found for, with ``why`` and ``ways``.
-    spares : how many more hosts the worst failure takes to be survived: ``hosts``, ``like`` and ``proven``; None where
-        all failures are harmless.
+    spares : how many more hosts the worst failure takes to be survived, in a new domain for each that fails where
+        ``scope`` is a label: ``hosts``, ``like`` and ``proven``; None where all failures are harmless.
     """
 
     scope: str
@@ -375,7 +375,7 @@ def _summary(
         solved=solved,
         harmful=tuple(harmful),
         unknown=tuple(unknown),
-        spares=_spares(run, harmful[0]) if harmful else None,
+        spares=_spares(run, scope, harmful[0]) if harmful else None,
     )
 
 
@@ -384,7 +384,7 @@ def _own_names(failure: Failure, lost: Sequence[str], key: str) -> list[str] | N
     return list(lost) if " + ".join(failure) == key else None
 
 
-def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
+def _spares(run: _Run, scope: str, worst: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many more hosts the worst failure takes to be survived; see `fewest_spares`."""
     failed = [host for name in worst["domains"] for host in run.domains[name]]
 
@@ -396,4 +396,4 @@ def _spares(run: _Run, worst: Mapping[str, Any]) -> dict[str, Any]:
         return None if "unknown" in value else (bool(value["lost"]), bool(value["proven"]))
 
     stays = not (run.options.max_moves or run.options.max_migrations)
-    return fewest_spares(run.fleet, failed, worst, lost, stays=stays)
+    return fewest_spares(run.fleet, failed, worst, lost, stays=stays, scope=scope)

@@ -189,7 +189,7 @@ def draw_failures(rows: Sequence[Row], console: Console) -> None:
             more = sum(one["ways"] for one in sweep["unknown"][MOST_FAILURES:])
             console.print(f"  and {more:,} more that are not known")
         if sweep["spares"] is not None:
-            console.print(_spares(sweep["spares"]), soft_wrap=True)
+            console.print(_spares(sweep), soft_wrap=True)
 
 
 def draw_drains(rows: Sequence[Row], console: Console) -> None:
@@ -223,8 +223,11 @@ def draw_drains(rows: Sequence[Row], console: Console) -> None:
         draw_rows(titles, table, console, rest="--output FILE.json")
 
 
-def _spares(spares: Any) -> str:
+def _spares(sweep: Any) -> str:
+    spares, scope = sweep["spares"], visible(sweep["scope"])
     like = listed([f"{visible(name)}" for name in spares["like"]], 4)
+    each = " for each that fails" if sweep["at_once"] > 1 else ""
+    like += "" if scope == "host" else f" in a new {scope}{each}"
     if spares["hosts"] is None:
         return f"  no number of spare hosts like {like} was found to survive the worst of them"
     proof = "proven: fewer do not" if spares["proven"] else "not proven to be the fewest"

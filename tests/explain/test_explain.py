@@ -187,3 +187,11 @@ def test_unknown_vm(build: Build) -> None:
     fleet = build.fleet([build.host("a")], [build.vm("v")])
     with pytest.raises(InputError, match="no VM 'w'"):
         alternatives(fleet, solve_fleet(fleet), "w")
+
+
+def test_no_remote_access_is_as_little_as_there_is(build: Build) -> None:
+    """A plan made for hosts alone, all VMs beside their memory: no other has less, though none was asked for less."""
+    fleet = build.fleet([build.host("a")], [build.vm("v", build.spec(1, 1))])
+    plan = solve_fleet(fleet, goals=("placed", "hosts"), rounds=1)
+    at = explain_fleet(fleet, plan, time_limit_s=1).locality
+    assert (at.remote_access_planned, at.remote_access_bound) == (0, 0)

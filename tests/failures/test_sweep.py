@@ -96,6 +96,18 @@ def test_racks_and_spares_for_them(build: Any) -> None:
     assert found.spares is not None and (found.spares["hosts"], found.spares["proven"]) == (2, True)
 
 
+def test_spares_for_a_rack_are_not_in_it(build: Any) -> None:
+    """A spare host in the rack that fails would fail with it: a VM held to its rack has none, any other has."""
+    held = Rule(kind=RuleKind.WITHIN, members={"home": "r0"}, hosts={"rack": "r0"})
+    homes = [build.spec(4, 1, cells=1, labels={"home": f"r{n}"}) for n in range(2)]
+    vms = [build.vm(f"v{n}", homes[n % 2], current=build.now(f"h{n % 2}", (n // 2,))) for n in range(4)]
+    found = sweep(build.fleet(hosts(build, 2), vms), "rack")
+    assert found.spares is not None and (found.spares["hosts"], found.spares["proven"]) == (1, True)
+    found = sweep(build.fleet(hosts(build, 2), vms, [held]), "rack")
+    assert found.harmful[0]["domains"] == ["r0"]
+    assert found.spares is not None and found.spares["hosts"] is None
+
+
 def test_pairs_with_room_apart_are_not_solved(build: Any) -> None:
     """Ten hosts with one VM each: slack answers most pairs; four hosts of full ones lose VMs in every pair."""
     vms = [build.vm(f"v{n}", build.spec(4, 1, cells=1), current=build.now(f"h{n}", (0,))) for n in range(10)]
