@@ -33,8 +33,11 @@ def loosened(problem: Problem, tied: Set[int]) -> Problem:
         shapes = []
         for number, shape in enumerate(problem.shapes):
             use = shape.use.copy()
-            use[:, [row for of, row in rows if of == number]] = 0
-            shapes.append(replace(shape, use=use))
+            freed = {row for of, row in rows if of == number}
+            use[:, list(freed)] = 0
+            # The excess over such a row is always 0, and counting it keeps hosts from being taken apart into nodes.
+            hinges = tuple(hinge for hinge in shape.hinges if hinge.row not in freed)
+            shapes.append(replace(shape, use=use, hinges=hinges))
         problem = replace(problem, shapes=tuple(shapes))
     allowed = _opened(problem, tied)
     if allowed is None:

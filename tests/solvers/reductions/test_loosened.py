@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from solvers.clock import Clock
+from solvers.columns.integer.node_configs import NodeBook
+from solvers.columns.model import StateModel
+from solvers.columns.pricing.layouts import Layouts
 from solvers.evaluate import evaluate, violations
 from solvers.objective import HostCosts, Objective, Unplaced
-from solvers.problem import COST_UNIT, CrossRule, Flavor, HostClass, Problem, Shape
+from solvers.problem import COST_UNIT, CrossRule, Flavor, Hinge, HostClass, Problem, Shape
 from solvers.reductions.by_gathering import is_uneven
 from solvers.reductions.gather import can_gather, gathered
 from solvers.reductions.loosened import loosened
@@ -81,6 +84,17 @@ def test_where_room_is_short_limits_stay() -> None:
     assert np.array_equal(many.shapes[0].use, fleet(0).shapes[0].use)
     tight = loose(fleet(0, kinds=4, under=3))
     assert [one.allowed[HERE] for one in tight.classes] == [False, True, False, True]
+
+
+def test_the_excess_of_a_limit_goes_with_it() -> None:
+    """Nodes of hosts are put together anew only where nothing counts over the whole host: a cost of 0 is no cost."""
+    hinge = Hinge(goal="rules", row=1, offset=1)
+    for under, kept in ((2, ()), (13, (hinge,))):
+        problem = fleet(0, under=under)
+        counted = loose(replace(problem, shapes=(replace(problem.shapes[0], hinges=(hinge,)),)))
+        assert counted.shapes[0].hinges == kept
+        model = StateModel(problem=counted)
+        assert bool(NodeBook(model, Layouts(model=model)).kinds) is not bool(kept)
 
 
 def test_who_is_in_a_rack_keeps_the_hosts_that_are_its_own() -> None:
