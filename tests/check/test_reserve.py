@@ -55,6 +55,23 @@ def test_a_reserve_said_to_be_kept_is_summed_up(
         assert any(lacking in fault.message for fault in report.faults), report.faults
 
 
+def test_a_place_to_fail_over_to_that_is_not_free_is_a_fault() -> None:
+    """Two hosts filled by four VMs have no slot for any of them, whatever the plan says."""
+    text = """\
+schema: placer.inventory/v1
+hosts: [{name: h, count: 2, nodes: [{id: 0, cpus: "0-7", memory: 32GiB}]}]
+vms: [{name: v, count: 4, vcpus: 4, memory: 1GiB, cells: none}]
+rules: [{failover_for: {name: v-1}, scope: host}]
+"""
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    plan = solve_fleet(fleet, goals=("placed", "rules"), rounds=2)
+    assert check(fleet, plan).ok and not plan.summary["reserve"][0]["free"]
+    there = next(vm.host for vm in plan.vms if vm.name != "v-1")
+    said = {**plan.summary["reserve"][0], "free": 1, "hosts": {there: 1}, "proven": True}
+    report = check(fleet, dataclasses.replace(plan, summary={**plan.summary, "reserve": [said]}))
+    assert any("has no room for 1 of its slots" in fault.message for fault in report.faults), report.faults
+
+
 def test_every_rule_is_reported_on() -> None:
     """A plan that leaves a reserve rule out of its summary is refused."""
     fleet = made(3, 2, "1GiB", "fail: 1, scope: host")

@@ -31,6 +31,7 @@ CASES = {
     "anti_affinity node": ("{anti_affinity: {app: a}, scope: node}", "0 0 1 2"),
     "anti_affinity l3": ("{anti_affinity: {app: a}, scope: l3}", "0 0 1 2"),
     "anti_affinity label": ("{anti_affinity: {app: a}, scope: rack}", "0 1 2 3"),
+    "anti_affinity unless": ("{anti_affinity: {app: a}, scope: rack, unless: {rack: r0}}", "2 3 0 1"),
     "affinity host": ("{affinity: {app: a}}", "0 1 2 3"),
     "affinity node": ("{affinity: {app: a}, scope: node}", "0 1 2 3"),
     "affinity l3": ("{affinity: {app: a}, scope: l3}", "0 1 2 3"),
@@ -81,3 +82,16 @@ def test_a_plan_that_breaks_a_rule_is_refused(case: str) -> None:
     kept = placer.solve(ruled, goals="placed,rules", rounds=5)
     assert not kept.unplaced
     assert placer.check(ruled, kept).ok
+
+
+@pytest.mark.parametrize("rule", ["soft: true", "weight: 3", "soft: true, priority: 2"])
+def test_a_soft_rule_that_a_plan_says_it_keeps_is_measured(rule: str) -> None:
+    """Two VMs on one host break a soft rule, which is allowed; saying that it costs nothing is not."""
+    pins = [f"{{within: {vm}, hosts: h0}}" for vm in ("a0", "a1")]
+    broken = fleet(f"{{anti_affinity: {{app: a}}, {rule}}}", *pins)
+    goal = "soft:2" if "priority" in rule else "soft"
+    plan = placer.solve(broken, goals=f"placed,rules,{goal}", rounds=5)
+    assert placer.check(broken, plan).ok and plan.goal(goal).value == (3 if "weight" in rule else 1)
+    told = tuple(replace(one, value=0, bound=0) if one.name == goal else one for one in plan.goals)
+    report = placer.check(broken, replace(plan, goals=told))
+    assert any(f"goal '{goal}'" in fault.message for fault in report.faults), report.faults
