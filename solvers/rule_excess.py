@@ -105,7 +105,8 @@ def _members(
     fixed = [number for number, one in enumerate(problem.classes) if index in one.fixed_members]
     if rule.kind == "even":
         # Of these the domain that has fewest counts too, and that may have none.
-        rows = np.flatnonzero(~np.array([rule.leaves_out(one) for one in problem.classes])[state.host_class])
+        left_out = np.array([rule.leaves_out(one) for one in problem.classes], dtype=np.bool_)
+        rows = np.flatnonzero(~left_out[state.host_class])
     else:
         rows = state.holding(rule.members)
         if fixed:

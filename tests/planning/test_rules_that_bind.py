@@ -87,6 +87,14 @@ def test_a_fleet_in_which_nothing_fits_anywhere(build: Any) -> None:
         assert engine == "greedy" or value(plan, "hosts") == (0, 0, "optimal")
 
 
+def test_an_even_spread_where_every_host_has_failed(build: Any) -> None:
+    """There is no domain to be compared, and the members that were there are lost: that is an answer."""
+    rule = Rule(kind=RuleKind.EVEN, members={"app": "x"}, scope="host", skew=1)
+    guest = build.vm("v", build.spec(1, 1, labels={"app": "x"}), current=build.now("a", (0,)))
+    plan = solve_fleet(build.fleet([build.host("a", failed=True)], [guest], [rule]), goals=("rules", "moves"), rounds=1)
+    assert (plan.goal("rules").value, plan.status) == (0, "optimal")
+
+
 def test_interleaved_memory_lies_on_as_many_nodes_as_asked(build: Any) -> None:
     """Memory of two nodes on one is refused; where the VM is so already, it may stay."""
     spec = build.spec(4, 2, interleave=2)
