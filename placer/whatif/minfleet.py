@@ -92,7 +92,7 @@ def smallest_fleet(
         if not plan.unplaced:
             found = _answer(offered, plan, shapes)
             found = dataclasses.replace(found, fleet=dataclasses.replace(offered, vms=demand))
-            return _surviving(found, rules, options) if rules else found
+            return _surviving(found, rules, options) if rules else _only_bought(found)
         offer = [2 * many for many in offer]
     raise InputError(
         f"{count(len(plan.unplaced), 'VM')} found no place on {count(sum(offer) // 2, 'host')}: "
@@ -171,21 +171,9 @@ def _beside_empty(found: SmallestFleet, fleet: Fleet, rules: Sequence[Rule], opt
     """
     if any(rule.holds for rule in rules):
         return None
-    named: dict[str, str] = {}
-    many: Counter[str] = Counter()
-    for name in sorted({vm.host for vm in found.plan.vms}):
-        shape = name.rpartition("-")[0]
-        many[shape] += 1
-        named[name] = f"{shape}-{many[shape]}"
-    vms = tuple(dataclasses.replace(vm, host=named[vm.host]) for vm in found.plan.vms)
     goals = tuple(goal for goal in found.plan.goals if goal.name in (options.goals or ()))
     plan = dataclasses.replace(
-        found.plan,
-        vms=vms,
-        goals=goals,
-        options={**found.plan.options, "goals": [goal.name for goal in goals]},
-        fleet_digest=fleet.digest,
-        certificate=None,
+        _from_the_first(found.plan), goals=goals, options={**found.plan.options, "goals": [goal.name for goal in goals]}
     )
     plan = dataclasses.replace(plan, summary=capacity_summary(PlanValues(without_reserve(fleet), plan)))
     standing = settled(without_reserve(fleet), plan)
@@ -194,6 +182,27 @@ def _beside_empty(found: SmallestFleet, fleet: Fleet, rules: Sequence[Rule], opt
         if swept.harmful or swept.unknown:
             return None
     return accepted(fleet, plan_with_reserve(fleet, plan, options, solve_with, rounds=1).plan)
+
+
+def _only_bought(found: SmallestFleet) -> SmallestFleet:
+    """Return the answer without the hosts that were offered and are not bought."""
+    plan = _from_the_first(found.plan)
+    taken = {vm.host for vm in plan.vms}
+    fleet = dataclasses.replace(found.fleet, hosts=tuple(host for host in found.fleet.hosts if host.name in taken))
+    plan = dataclasses.replace(plan, summary=capacity_summary(PlanValues(fleet, plan)))
+    return dataclasses.replace(found, fleet=fleet, plan=accepted(fleet, plan))
+
+
+def _from_the_first(plan: Plan) -> Plan:
+    """Return a plan whose hosts in use are the first of each shape; what certifies its bounds is of all hosts offered."""
+    named: dict[str, str] = {}
+    many: Counter[str] = Counter()
+    for name in sorted({vm.host for vm in plan.vms}):
+        shape = name.rpartition("-")[0]
+        many[shape] += 1
+        named[name] = f"{shape}-{many[shape]}"
+    vms = tuple(dataclasses.replace(vm, host=named[vm.host]) for vm in plan.vms)
+    return dataclasses.replace(plan, vms=vms, fleet_digest="", certificate=None)
 
 
 def _size(host: Host) -> tuple[int, int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 Placer = Callable[..., Any]
 DATA = Path(__file__).parents[2] / "data"
@@ -86,3 +90,10 @@ rules:
         run = placer("headroom", str(path), "--flavor", "2x1GiB", "--time-limit", "1h")
         assert run.out.startswith("0 ") and f" fit; what runs out first: {why}." in run.out
         assert "1 VM that is nowhere yet: not counted; a plan is." in run.out
+
+
+def test_an_inventory_comes_in(placer: Placer, fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard input is read once: looking for a plan in it left an empty file."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(fleet_file.read_bytes())))
+    run = placer("headroom", "-", "--flavor", "1x1GiB", "--json")
+    assert run.code == 0 and run.envelope["result"]["headroom"][0]["flavor"] == "1x1GiB"

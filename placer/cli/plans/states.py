@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from placer.cli.inputs import fleet_of_plan, read_bytes, read_fleet
+from placer.cli.inputs import STDIN, fleet_of_plan, fleet_path_of, read_bytes, read_fleet
 from placer.cli.terminal import Terminal
 from placer.model.plan import PLAN_SCHEMA
 
@@ -32,8 +34,29 @@ def read_state(file: str, fleet: str | None, terminal: Terminal, *, known: Fleet
     return State(fleet=known if known and same else fleet_of_plan(plan, file, fleet, terminal), plan=plan, name=file)
 
 
+def read_standing(file: str, fleet: str | None, terminal: Terminal) -> tuple[Fleet, str]:
+    """Return the fleet of an inventory as it stands, or as a plan leaves it, and the path of the inventory.
+
+    Parameters
+    ----------
+    fleet : the inventory of a plan, if not where the plan says.
+    """
+    from placer.planning.after import fleet_after
+    from placer.read.documents.plan_file import read_plan
+
+    if not is_plan(file):
+        return read_fleet(file, terminal), file
+    plan = read_plan(file)
+    after = fleet_after(fleet_of_plan(plan, file, fleet, terminal), plan)
+    # Results that a sweep keeps are of this plan, not of its fleet.
+    said = after.digest.encode() + read_bytes(file)[0]
+    return replace(after, digest=hashlib.sha256(said).hexdigest()), fleet_path_of(plan, file, fleet)
+
+
 def is_plan(file: str) -> bool:
-    """Tell a plan from an inventory by its schema."""
+    """Tell a plan from an inventory by its schema; what comes in is read once, as an inventory."""
+    if file == STDIN:
+        return False
     content, _ = read_bytes(file)
     if not content.lstrip().startswith(b"{"):
         return False

@@ -8,7 +8,8 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
-from placer.cli.inputs import read_fleet, refuse_existing_plan
+from placer.cli.inputs import read_fleet, refuse_existing, refuse_existing_plan
+from placer.cli.questions.fleet_beside import fleet_beside, refuse_elsewhere, write_with_plan
 from placer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def minfleet(
     fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory: its VMs are the demand.")],
     shapes: Annotated[str, typer.Option("--shapes", metavar="A,B", help="Hosts of the inventory to buy more of.")],
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the plan on those hosts.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="Write the plan, the hosts bought beside as .yaml."),
     ] = None,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="For each solve.")] = "60s",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
@@ -30,16 +32,17 @@ def minfleet(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> Answer:
     """Find the smallest fleet that holds the VMs, and prove how small it could be at best."""
-    from placer.emit.plan_file import write_plan
     from placer.whatif.minfleet import smallest_fleet
 
     if output is not None:
         refuse_existing_plan(output, force)
+        refuse_existing(fleet_beside(output), force)
+        refuse_elsewhere(output, fleet, "--output")
     names = [name.strip() for name in shapes.split(",") if name.strip()]
     limit_s = parse_duration_s(time_limit, "--time-limit")
     found = smallest_fleet(read_fleet(fleet, terminal), names, time_limit_s=limit_s, seed=seed, workers=workers)
     if output is not None:
-        write_plan(found.plan, output, force=force)
+        write_with_plan(found.fleet, found.plan, output, force, terminal)
 
     def data() -> dict[str, Any]:
         return {"hosts": found.hosts, "cost": found.cost, "bound": found.bound, "status": found.status}

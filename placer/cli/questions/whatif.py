@@ -10,8 +10,10 @@ import typer
 
 from placer.cli.answer import Answer
 from placer.cli.durations import parse_duration_s
-from placer.cli.inputs import STDIN, read_fleet, refuse_existing, refuse_existing_plan
+from placer.cli.inputs import refuse_existing, refuse_existing_plan
+from placer.cli.plans.states import read_standing
 from placer.cli.questions.edit_options import AddHosts, AddVms, Drain, Fail, Grow
+from placer.cli.questions.fleet_beside import fleet_beside, refuse_elsewhere, write_beside
 from placer.cli.questions.sweep_options import EachRounds, MaxMigrations, MaxMoves, SweepExecutor, SweepWorkers
 from placer.cli.questions.sweeps import SweepProgress, checked_output, opened_pool
 from placer.cli.terminal import Terminal
@@ -32,7 +34,12 @@ MANY = 1024
 
 def whatif(
     terminal: Terminal,
-    fleet: Annotated[str, typer.Argument(metavar="FLEET", help="The inventory; - reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FLEET|PLAN", help="The inventory, - reads standard input; or a plan: its fleet as the plan leaves it."
+        ),
+    ],
     scenario: Annotated[
         list[str] | None, typer.Argument(metavar="SCENARIO", help="Files of edits (placer.scenario/v1).")
     ] = None,
@@ -81,6 +88,9 @@ def whatif(
         str | None,
         typer.Option("--plan", metavar="FILE.json", help="Write the last scenario's plan, its fleet beside as .yaml."),
     ] = None,
+    fleet: Annotated[
+        str | None, typer.Option("--fleet", metavar="FILE", help="The inventory, if not where the plan says.")
+    ] = None,
     save_scenario: Annotated[
         str | None, typer.Option("--save-scenario", metavar="DIR", help="Write what the options say as scenario files.")
     ] = None,
@@ -100,14 +110,10 @@ def whatif(
     checked_output(output, force)
     if plan is not None:
         refuse_existing_plan(plan, force)
-        refuse_existing(_fleet_beside(plan), force)
-        if fleet == STDIN or Path(plan).resolve().parent != Path(fleet).resolve().parent:
-            raise InputError(
-                "the inventory names files relative to its folder",
-                field="--plan",
-                cure="name one in the same folder",
-            )
-    model = read_fleet(fleet, terminal)
+        refuse_existing(fleet_beside(plan), force)
+    model, inventory = read_standing(file, fleet, terminal)
+    if plan is not None:
+        refuse_elsewhere(plan, inventory, "--plan")
     spoken = spoken_scenarios(
         model.host_by_name,
         fail=fail or (),
@@ -180,22 +186,13 @@ def _save(texts: Sequence[str], folder: str, force: bool, terminal: Terminal) ->
     terminal.note(f"wrote {', '.join(map(str, files))}")
 
 
-def _fleet_beside(plan: str) -> str:
-    return str(Path(plan).with_suffix(".yaml"))
-
-
 def _write_plan(fleet: Fleet, options: SweepOptions, plan: str, force: bool, terminal: Terminal) -> None:
     """Write the fleet after the edits as an inventory, and a plan of it: what they say agrees, so exports work."""
     from placer.emit.plan_file import write_plan
-    from placer.emit.writer import write_files
     from placer.planner import solve_with
-    from placer.read.inventory.inventory import read_fleet as read
-    from placer.read.inventory.write import inventory_text
 
-    beside = _fleet_beside(plan)
-    write_files({Path(beside): inventory_text(fleet).encode()}, force=force)
-    write_plan(solve_with(read(beside), options, foresees=True), plan, force=force)
-    terminal.note(f"wrote {plan}, and {beside}")
+    write_plan(solve_with(write_beside(fleet, plan, force), options, foresees=True), plan, force=force)
+    terminal.note(f"wrote {plan}, and {fleet_beside(plan)}")
 
 
 def _failures(
