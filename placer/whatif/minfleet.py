@@ -194,7 +194,7 @@ def _only_bought(found: SmallestFleet) -> SmallestFleet:
 
 
 def _from_the_first(plan: Plan) -> Plan:
-    """Return a plan whose hosts in use are the first of each shape; what certifies its bounds is of all hosts offered."""
+    """Return a plan whose hosts in use are the first of each shape, without what certifies bounds for all offered."""
     named: dict[str, str] = {}
     many: Counter[str] = Counter()
     for name in sorted({vm.host for vm in plan.vms}):

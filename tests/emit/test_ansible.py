@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from syrupy.assertion import SnapshotAssertion
 
 from placer.emit.ansible import INVENTORY, PLAYBOOK, ansible_files
 from placer.emit.export import export_plan
@@ -15,6 +16,7 @@ from placer.model.fleet import Fleet
 from placer.model.host import Host, Topology
 from placer.model.plan import Plan, PlanVm
 from placer.model.vm import Vm, VmSpec
+from tests.emit.drained import planned as planned_moves
 
 SPEC = VmSpec(vcpus=1, memory_kib=1 << 20)
 EVIL = "kvm[1:9]{{ lookup('pipe','id') }}\n- x: \""
@@ -59,6 +61,11 @@ def test_scripts_speak_to_their_own_machine(project: tuple[Plan, Fleet]) -> None
     script = files["scripts/kvm-a.sh"].decode()
     assert "qemu+ssh" not in script
     assert "vcpu 0" in script and "two" not in script
+
+
+def test_golden(snapshot: SnapshotAssertion) -> None:
+    """All files of a plan with a live, a cold and an off-line move, with hosts of names that are no addresses."""
+    assert {name: content.decode() for name, content in ansible_files(*planned_moves("{}")).items()} == snapshot
 
 
 def test_playbook_runs_the_script_of_each_host(project: tuple[Plan, Fleet]) -> None:

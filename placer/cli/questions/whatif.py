@@ -37,7 +37,8 @@ def whatif(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FLEET|PLAN", help="The inventory, - reads standard input; or a plan: its fleet as the plan leaves it."
+            metavar="FLEET|PLAN",
+            help="The inventory; - reads standard input. Of a plan its fleet is taken as the plan leaves it.",
         ),
     ],
     scenario: Annotated[
