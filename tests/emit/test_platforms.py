@@ -14,6 +14,7 @@ from placer.emit.platforms.openstack import openstack_script
 from placer.emit.platforms.proxmox import proxmox_script
 from placer.emit.platforms.terraform import resource_name, terraform_json
 from placer.errors import InputError
+from placer.model.plan import Change
 from placer.model.rules import Rule, RuleKind
 from tests.emit.drained import IDENTS, SCRIPTS, UUID, planned, script_of
 from tests.emit.stand_ins import CURL, INCUS, KUBECTL, ONEVM, OPENSTACK, QM, SSH, run
@@ -164,6 +165,20 @@ def test_terraform_strings_hold_no_templates() -> None:
     vms = tuple(replace(fleet.vms[0], name=vm.name) for vm in twins)
     with pytest.raises(InputError, match="a_b"):
         terraform_json(replace(plan, vms=twins), replace(fleet, vms=vms))
+
+
+def test_terraform_restarts_whom_the_plan_restarts() -> None:
+    """The provider restarts VMs whose CPUs change unless it is told not to, and moves only those that change host."""
+    plan, fleet = planned("{}")
+    plan = replace(plan, vms=tuple(replace(vm, change=Change.REPIN) if vm.name == "stays" else vm for vm in plan.vms))
+    made = json.loads(terraform_json(plan, fleet))["resource"]["proxmox_virtual_environment_vm"]
+    assert {name: vm.get("reboot_after_update") for name, vm in made.items()} == {
+        "db": False,
+        "web": None,
+        "idle": False,
+        "stays": False,
+    }
+    assert [name for name, vm in made.items() if "migrate" not in vm] == ["stays"]
 
 
 def test_all_are_named() -> None:

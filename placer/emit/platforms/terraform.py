@@ -18,7 +18,7 @@ from placer.emit.platforms.waves import changes_of, still_floats
 from placer.errors import Fault, InputError
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan, PlanVm
+from placer.model.plan import Change, Plan, PlanVm
 from placer.model.vm import Vm
 
 _RESOURCE = "proxmox_virtual_environment_vm"
@@ -26,6 +26,8 @@ _SAID = [
     "Made by placer: see terraform plan before terraform apply.",
     "A cpu block here takes the place of the whole block of your configuration: copy type, flags, units, sockets and "
     "whatever else stands there into it.",
+    "reboot_after_update keeps the provider from restarting VMs that the plan leaves running: their CPUs and cells "
+    "count from the next start. Setting affinity takes root@pam.",
 ]
 
 
@@ -66,9 +68,13 @@ def _resource(vm: PlanVm, known: Vm) -> dict[str, Any]:
         for number, cell in enumerate(proxmox_cells(vm.cells))
         if vm.shown or "hostnodes" in cell
     ]
-    made: dict[str, Any] = {"node_name": _literal(vm.host), "migrate": True}
+    made: dict[str, Any] = {"node_name": _literal(vm.host)}
+    if known.current is None or known.current.host != vm.host:
+        made["migrate"] = True
     if still_floats(known, vm.cells):
         return made  # it floats: of its CPUs and memory nothing is to be said
+    if vm.change not in (Change.RENODE, Change.RESTART):
+        made["reboot_after_update"] = False  # the provider's own choice is to restart, and the plan has nobody down
     made["cpu"] = {"cores": known.spec.vcpus, "sockets": 1, "numa": True, "affinity": format_cpuset(cpus)}
     made["numa"] = cells
     return made

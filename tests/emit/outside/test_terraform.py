@@ -80,5 +80,5 @@ def aliases(tool: Callable[[str], Path]) -> dict[str, str]:
 
 def camel(vm: dict[str, Any]) -> str:
     """Return a VM in the spelling of the types: words run together, lists in the plural."""
-    text = re.sub(r'"([a-z]+)_([a-z])([a-z]*)":', lambda m: f'"{m[1]}{m[2].upper()}{m[3]}":', json.dumps(vm))
+    text = re.sub(r'"([a-z_]+)":', lambda key: re.sub("_([a-z])", lambda m: m[1].upper(), key[0]), json.dumps(vm))
     return text.replace('"numa": [', '"numas": [')
