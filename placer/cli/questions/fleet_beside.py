@@ -46,9 +46,17 @@ def write_beside(fleet: Fleet, plan: str, force: bool) -> Fleet:
 
 
 def write_with_plan(fleet: Fleet, plan: Plan, file: str, force: bool, terminal: Terminal) -> None:
-    """Write a plan, its fleet beside as an inventory: what they say agrees, so every verb takes them."""
+    """Write a plan, its fleet beside as an inventory: every verb takes them, for the plan is checked on what is read.
+
+    Raises
+    ------
+    RefusedPlanError
+        The inventory is not the fleet that was planned.
+    """
     from placer.emit.plan_file import write_plan
+    from placer.planning.accepted import accepted
 
     read = write_beside(fleet, file, force)
-    write_plan(replace(plan, fleet_path=read.path, fleet_digest=read.digest), file, force=force)
+    found = accepted(read, replace(plan, fleet_path=read.path, fleet_digest=read.digest))
+    write_plan(found, file, force=force)
     terminal.note(f"wrote {file}, and {fleet_beside(file)}")

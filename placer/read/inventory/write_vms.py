@@ -41,6 +41,8 @@ class VmWriter:
             entry["domain"] = y.scalar(vm.domain.path)
         if reading is not None:
             entry.update(self._spec(vm.spec, reading.spec))
+            if vm.current is None and reading.spec.cpu_policy is CpuPolicy.SHARED and not self._shares_by_itself(vm):
+                entry["cpu_policy"] = CpuPolicy.SHARED.value
         else:
             if id(vm.spec) not in self._specs:
                 self._specs[id(vm.spec)] = self._spec(vm.spec, None)
@@ -70,14 +72,22 @@ class VmWriter:
         return entry
 
     def _reading(self, vm: Vm) -> DomainReading | None:
+        shared = vm.current is not None or vm.spec.cpu_policy is CpuPolicy.SHARED
+        return self._read(vm, CpuPolicy.SHARED if shared else CpuPolicy.DEDICATED)
+
+    def _shares_by_itself(self, vm: Vm) -> bool:
+        """Tell whether the XML of a VM that is nowhere says that its CPUs are shared; else it reads as dedicated."""
+        reading = self._read(vm, CpuPolicy.DEDICATED)
+        return reading is not None and reading.spec.cpu_policy is CpuPolicy.SHARED
+
+    def _read(self, vm: Vm, unpinned: CpuPolicy) -> DomainReading | None:
         from placer.read.domains.domain_xml import read_domain
 
         data = self.content(vm.domain.path) if vm.domain is not None else None
         if data is None or vm.domain is None:
             return None
-        shared = vm.current is not None or vm.spec.cpu_policy is CpuPolicy.SHARED
         try:
-            return read_domain(data, vm.domain.path, unpinned=CpuPolicy.SHARED if shared else CpuPolicy.DEDICATED)
+            return read_domain(data, vm.domain.path, unpinned=unpinned)
         except PlacerError:
             return None
 

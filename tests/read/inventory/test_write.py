@@ -392,6 +392,17 @@ def test_an_inventory_with_domain_xml_refers_to_it(repository: Path) -> None:
     assert_same(fleet, again(fleet))
 
 
+def test_what_ran_unpinned_is_shared_when_it_is_nowhere(tmp_path: Path) -> None:
+    """A VM whose XML names no CPUs shares its host, and does so too once it is nowhere; such XML reads as dedicated."""
+    (tmp_path / "d.xml").write_text("<domain type='kvm'><name>v</name><memory>1048576</memory><vcpu>2</vcpu></domain>")
+    hosts = 'hosts: [{name: h, nodes: [{id: 0, cpus: "0-3", memory: 8GiB}]}]'
+    text = f"schema: placer.inventory/v1\n{hosts}\nvms: [{{name: v, domain: d.xml, host: h}}]\n"
+    fleet = parse_fleet(text.encode(), "f.yaml", tmp_path)
+    gone = replace(fleet, vms=(replace(fleet.vms[0], current=None),))
+    assert gone.vms[0].spec.cpu_policy is CpuPolicy.SHARED and "cpu_policy: shared" in inventory_text(gone)
+    assert_same(gone, again(gone))
+
+
 @pytest.mark.slow
 def test_every_shared_machine_comes_back(shared_dir: Path) -> None:
     """Topologies of real machines are the same after being written in full and read."""
