@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from placer.model.units import count
 from placer.show.reserve_words import reserve_in_short, reserve_sentences
-from placer.show.words import amount, figure, listed, no_formula, percent, visible
+from placer.show.words import amount, figure, lacking, listed, no_formula, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,8 +92,7 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
         if over := row.get("over"):
             well = False
-            lacks = listed([f"{figure(many)} {part}" for part, many in over["parts"].items()], 3)
-            yield f"{name}: VMs that run would take {lacks} more than their hosts have" + (
+            yield f"{name}: VMs that run would take {lacking(over['parts'])} more than their hosts have" + (
                 f": {visible(over['why'])}." if over["why"] else "; moves may mend it (--max-moves)."
             )
         short = [one for one in row.get("reserve", ()) if not one["proven"]]

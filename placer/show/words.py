@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from placer.model.plan import Change
@@ -54,6 +54,15 @@ def listed(items: Sequence[str], most: int) -> str:
     if len(items) <= most:
         return ", ".join(items)
     return ", ".join(items[:most]) + f" and {len(items) - most:,} more"
+
+
+def lacking(parts: Mapping[str, float]) -> str:
+    """Return how much is lacked of what, as the goal `excess` tells it: ``2.3 GiB of memory, 4 shared vCPUs``."""
+    told = [
+        f"{amount(round(many))} of memory" if part == "KiB of memory" else f"{figure(many)} {visible(part)}"
+        for part, many in parts.items()
+    ]
+    return listed(told, 3)
 
 
 def figure(value: float | int | None, digits: int = 3) -> str:

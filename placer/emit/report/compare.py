@@ -9,7 +9,7 @@ from placer.emit.report.charts import Bar, Chart, chart
 from placer.emit.report.sections import Sheet, columns
 from placer.model.units import count
 from placer.read.documents.comparison_file import Failures, Harm, Planned, Scenario, Unsettled
-from placer.show.words import figure, listed, percent, visible
+from placer.show.words import figure, lacking, listed, percent, visible
 
 LISTED_FAILURES = 12
 
@@ -137,9 +137,8 @@ def _notes(scenarios: Sequence[Scenario]) -> Iterator[str]:
         for reason, vms in row.planned.unplaced.items():
             yield f"{visible(row.name)}: {count(vms, 'VM')} without a place: {visible(reason)}"
         if (over := row.planned.over) is not None:
-            lacks = listed([f"{figure(many)} {visible(part)}" for part, many in over.parts.items()], 3)
             why = f": {visible(over.why)}" if over.why else ""
-            yield f"{visible(row.name)}: VMs that run would take {lacks} more than their hosts have{why}"
+            yield f"{visible(row.name)}: VMs that run would take {lacking(over.parts)} more than their hosts have{why}"
         for rule in row.planned.reserve:
             if not rule.proven:
                 lacks = f"lacks {figure(rule.value)}, in any plan at least {figure(rule.bound)}"

@@ -110,7 +110,7 @@ def test_failures_are_told_with_what_they_cost() -> None:
     over = {"parts": {"KiB of memory": 1024}, "why": "a is too large"}
     kept = {"rule": "reserve", "proven": False, "value": 4, "bound": 2}
     notes = compared([scenario("base"), scenario("less", over=over, reserve=[kept])]).sheet.notes
-    assert "less: VMs that run would take 1,024 KiB of memory more than their hosts have: a is too large" in notes
+    assert "less: VMs that run would take 1 MiB of memory more than their hosts have: a is too large" in notes
     assert "less: reserve is not proven to be kept: lacks 4, in any plan at least 2" in notes
     assert "2 of 4 on a, b" in worst.svg and "0: every VM finds a place" in worst.svg
 
