@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from placer.errors import ImpossibleError, NothingFoundError
+from placer.failures.counts import placed_counts
 from placer.failures.few_hosts import lost_together
 from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
@@ -118,9 +119,8 @@ def with_bounds(
         if row["proven"] or plan.unplaced:
             continue
         if number in slots:
-            # The fewest vCPUs without room are the fewest slots only where a slot is as large as another.
-            sizes = {vm.spec.vcpus for vm in held[number][0]}
-            proven = still and slots[number].proven and len(slots) == 1 and len(sizes) == 1
+            # The fewest slots of all rules together are the fewest of this one only where there is no other.
+            proven = still and slots[number].proven and len(slots) == 1
             row["bound"] = row["value"] if proven else _slots_short(fleet, *held[number], options, solve)
         elif row["value"] is not None and still and all(one["proven"] for one in sweeps[number].harmful):
             row["bound"] = row["value"]
@@ -164,7 +164,9 @@ def _stands_still(fleet: Fleet, options: SweepOptions) -> bool:
 
 
 def _slots_short(fleet: Fleet, vms: Sequence[Vm], confined: Sequence[Rule], options: SweepOptions, solve: Solve) -> int:
-    """Return how many of these slots no plan has free that places all VMs: what lacks in sum, in the largest slots."""
+    """Return how many of these slots no plan has free that places all VMs: what lacks in sum, in the largest slots; of
+    slots of several sizes also how many have no place, each counted alike.
+    """
     asked = dataclasses.replace(fleet, vms=_alike((*fleet.vms, *vms)), rules=(*fleet.rules, *confined), digest="")
     bound = solve(asked, dataclasses.replace(options, goals=("placed",))).goal("placed").bound or 0
     short = 0
@@ -173,6 +175,10 @@ def _slots_short(fleet: Fleet, vms: Sequence[Vm], confined: Sequence[Rule], opti
             break
         bound -= vcpus
         short += 1
+    if len({vm.spec.vcpus for vm in vms}) > 1:
+        _, result, sure = placed_counts(asked, options, by_vms=True)
+        if result.is_answer:
+            short = max(short, sum(result.unplaced) if sure else result.objectives[0].bound or 0)
     return short
 
 

@@ -26,7 +26,7 @@ class SlotsFree:
     """How many slots of a rule are free at once beside those of all others.
 
     `hosts` are where they are, `names` their stand-ins; `short_vcpus` what the slots that are not free have together;
-    `proven` : no other choice of places leaves fewer vCPUs of all rules together without room.
+    `proven` : no other choice of places leaves fewer slots of all rules together without room.
     """
 
     wanted: int
@@ -128,7 +128,7 @@ def slots_free(fleet: Fleet, rules: Sequence[Rule], options: SweepOptions) -> di
     confined = [rule for _, own in held.values() for rule in own]
     asked = dataclasses.replace(fleet, vms=(*fleet.vms, *vms), rules=(*fleet.rules, *confined), digest="")
     still = dataclasses.replace(options, max_moves=None, max_migrations=None)
-    compiled, result, sure = placed_counts(asked, still)
+    compiled, result, sure = placed_counts(asked, still, by_vms=True)
     at: dict[str, str] = {}
     if result.is_answer:
         for entry in assign_names(compiled, result).hosts:

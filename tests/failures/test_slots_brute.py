@@ -124,3 +124,9 @@ def test_slots_are_what_counting_all_places_says(seed: int) -> None:
     """No slot is told free that is not, and no bound is above what some plan has."""
     assert Slots(seed).fleet.rules[0].kind is RuleKind.RESERVE
     assert said(seed)[0] == []
+
+
+@pytest.mark.parametrize("seed", [59, 85, 89, 199])
+def test_slots_of_several_sizes_are_counted_alike(seed: int) -> None:
+    """Two small slots stand rather than a large one, and no fewer are short in any plan: by vCPUs neither was told."""
+    assert said(seed) == ([], True)
