@@ -137,3 +137,17 @@ def test_floating_vcpus_share_no_l3_domain_of_several() -> None:
     """A shared VM floats over its node: where that has several L3 domains, an affinity over L3 leaves it out."""
     fleet = parse_fleet(_live(["name: a, vcpus: 1, cpu_policy: shared"]).encode(), None, Path())
     assert [one.name for one in placer.solve(fleet).unplaced] == ["a"]
+
+
+@pytest.mark.parametrize(("wide", "out"), [(4, ["floats"]), (3, [])])
+def test_a_member_that_floats_keeps_a_cpu_only_where_it_is(wide: int, out: list[str]) -> None:
+    """A member with all CPUs of the only L3 domain has its place where the one that floats has none beside it."""
+    text = (
+        "schema: placer.inventory/v1\nhosts:\n  - {name: h, overcommit: 4, threads_per_core: 1, l3: [0-3],\n"
+        '     nodes: [{id: 0, cpus: "0-3", memory: 64GiB}]}\nvms:\n'
+        f"  - {{name: wide, vcpus: {wide}, memory: 1GiB, cells: none, labels: {{app: x}}}}\n"
+        "  - {name: floats, vcpus: 1, memory: 1GiB, cells: none, cpu_policy: shared, labels: {app: x}}\n"
+        "rules:\n  - {affinity: {app: x}, scope: l3}\n"
+    )
+    plan = placer.solve(parse_fleet(text.encode(), None, Path()), goals="placed,rules", rounds=5)
+    assert [one.name for one in plan.unplaced] == out and plan.goals[0].status == "optimal"

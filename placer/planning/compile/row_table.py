@@ -23,9 +23,11 @@ ONE_L3 = "one-l3"
 """The scope of a rule whose members must share an L3 domain: on a node they take no more CPUs than its largest has. Its
 rows are limits alone: what the rule is broken by now shows in the pins."""
 ONE_L3_FLOATS = "one-l3-floats"
-"""That of such a rule of which some member has shared vCPUs: where they float in one domain, dedicated vCPUs of members
-take CPUs of that one, a row of the number -1 - rule.
+"""That of such a rule of which some member has shared vCPUs: where all that float do so in one domain and keep a CPU of
+it, dedicated vCPUs of members may take one less beside a member that floats, a row of the number -1 - rule.
 """
+A_CPU = 1 << 16
+"""Units of such a row that a CPU has, a member that floats taking one of them: more than float on a node."""
 FLOATS = 1 << 20
 """What vCPUs that float take of the largest domain: more than any has."""
 _NOTHING = Part(dedicated=0, shared=0, ram_kib=0, memory_kib=0, overhead_kib=0)
@@ -123,7 +125,8 @@ class RowTable:
                     taken = self._cpus_taken(needs, part, node)
                     _add(out, self.row(RowKind.ONE_L3, (node,), number), FLOATS if part.shared else taken)
                     if scope == ONE_L3_FLOATS:
-                        _add(out, self.row(RowKind.ONE_L3, (node,), -1 - number), taken)
+                        units = A_CPU * taken + bool(part.shared)
+                        _add(out, self.row(RowKind.ONE_L3, (node,), -1 - number), units)
         return out
 
     def _part_use(

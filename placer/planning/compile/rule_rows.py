@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from placer.planning.compile.capacity import HostCapacity
-from placer.planning.compile.row_table import RowTable
+from placer.planning.compile.row_table import A_CPU, RowTable
 from placer.planning.compile.rows import PLENTY, Row, RowKind
 
 
@@ -27,7 +27,9 @@ def rule_room(
         elif row.kind is RowKind.ONE_L3 and row.node is not None:
             own = capacity.nodes[row.node]
             if row.number < 0:
-                out[row] = own.beside_floats if own.floats_in_one_l3 else PLENTY
+                # Without a member that floats all of a domain is theirs.
+                rest = A_CPU - 1 if own.beside_floats >= own.largest_l3 else 0
+                out[row] = A_CPU * own.largest_l3 + rest if own.floats_in_one_l3 else PLENTY
             else:
                 out[row] = PLENTY if own.floats_in_one_l3 else own.largest_l3
     return out
