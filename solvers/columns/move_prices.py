@@ -59,7 +59,11 @@ class MovePrices:
                 return
 
     def _point(self, price: int) -> Point:
+        """Return the duals of a price, which is a little less than a move saves: of two patterns that would cost the
+        same the one that saves is found, and all moves together lose less than a step of the bound.
+        """
         model = self.kit.model
+        price -= self.kit.steps[self.objective] // ((model.problem.budget.moves or 0) + 1)
         hold = np.zeros(model.objectives)
         for g, value in enumerate(self.held):
             if not (value or self.soft[g] or (model.cost[:, g] < 0).any()):

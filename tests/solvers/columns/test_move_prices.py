@@ -82,6 +82,13 @@ def test_hosts_that_cost_more_than_their_best_pattern_take_it() -> None:
     assert found.objectives[1].value < 24
 
 
+def test_moves_that_are_left_are_made() -> None:
+    """Three VMs save as much and two may move: the bound leaves one, and so does the answer."""
+    problem = fleet((10, 10, 10), drained=0, moves=2)
+    found = solve_columns(problem, limits=Limits(time_limit_s=60, rounds=0), warm_start=answer(problem, {}))
+    assert (found.objectives[1].value, found.objectives[1].bound) == (10, 10)
+
+
 @pytest.mark.parametrize(("moves", "prices"), [(0, []), (1, [9]), (3, [8, 9]), (4, [1, 8, 9]), (5, [])])
 def test_a_move_is_worth_what_the_last_one_saves(moves: int, prices: list[int]) -> None:
     """The saving of the last VM that has a move, then the larger ones; none where moves are not short."""
