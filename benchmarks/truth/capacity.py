@@ -50,9 +50,30 @@ def crowded_nodes(model: ReferenceModel) -> frozenset[tuple[str, int]]:
         for node in host.nodes:
             pool = node.cpus & host.dedicated
             shares = any(many > (cpu in pool) for cpu, many in pinned.items() if cpu in node.cpus)
-            if shares or count[node.id] > len(pool):
+            if shares or count[node.id] > len(pool) or _lacks_cores(model, host, node.id):
                 found.add((host.name, node.id))
     return frozenset(found)
+
+
+def _lacks_cores(model: ReferenceModel, host: Host, node: int) -> bool:
+    """Tell whether VMs that are on a node, nobody knows on which CPUs, take more whole cores than it has, or leave too
+    few CPUs to the others: a fleet that runs so is a fact.
+    """
+    pool = node_cpus(host, node) & host.dedicated
+    whole = {core for core in map(host.core_of.__getitem__, pool) if core <= host.usable}
+    least, widest = min((len(core & pool) for core in whole), default=0), max(map(len, whole), default=1)
+    cores = others = 0
+    for vm, place in residents(model, host):
+        if place.parts or not vm.dedicated or vm.dedicated & vm.pins.keys():
+            continue
+        for number, (cell, at) in enumerate(zip(place.cells, place.cpu_nodes, strict=True)):
+            own = len(vm.dedicated.intersection(cell.vcpus)) if at == node else 0
+            others += vm.own_emulator and not number and at == node
+            if vm.thread_policy == "prefer":
+                others += own
+            else:
+                cores += own if vm.thread_policy == "isolate" else -(-own // widest)
+    return cores > len(whole) or cores * least + others > len(pool)
 
 
 def held_now(vm: Vm, place: Place) -> list[int]:

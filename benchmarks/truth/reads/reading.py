@@ -187,8 +187,19 @@ def _host(data: Mapping[str, Any]) -> Host:
         labels=data.get("labels", {}),
         devices=devices,
         resources={name: int(amount) for name, amount in data.get("resources", {}).items()},
-        efficiency=cpu_list(data.get("efficiency", "")),
+        efficiency=_efficiency(data, all_cpus, core_of),
     )
+
+
+def _efficiency(data: Mapping[str, Any], cpus: frozenset[int], core_of: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return the CPUs of efficiency cores; not told, cores of one thread beside cores of several are taken for such
+    where the numbers of the CPUs have no gap.
+    """
+    if "efficiency" in data:
+        return cpu_list(data["efficiency"])
+    wide = frozenset[int]().union(*(core for core in core_of.values() if len(core) > 1))
+    gaps = bool(cpus) and len(cpus) <= max(cpus) - min(cpus)
+    return frozenset() if gaps or not wide else cpus - wide
 
 
 def _watts(data: Mapping[str, Any]) -> tuple[Fraction, Fraction]:
