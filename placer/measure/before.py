@@ -63,5 +63,16 @@ def values_before(fleet: Fleet, goals: Iterable[str], reserve: Any = None) -> di
     return {name: None if name in unknown else values.get(name) for name in names}
 
 
+def goals_before(fleet: Fleet, plan: Plan) -> dict[str, float | None] | None:
+    """Return the value of each goal of a plan as the fleet runs now, for a column beside its own; None: nothing runs.
+
+    A goal that counts changes has none: it is left out.
+    """
+    if not fleet.is_live:
+        return None
+    names = [goal.name for goal in plan.goals if not _is_change(goal.name)]
+    return values_before(fleet, names, plan.summary.get("reserve_before"))
+
+
 def _is_change(goal: str) -> bool:
     return goal.partition("~")[0] == "moves"

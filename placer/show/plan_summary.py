@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from placer.measure.before import values_before
+from placer.measure.before import goals_before
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan
 from placer.model.units import count
@@ -16,7 +16,7 @@ from placer.show.items import draw_items
 from placer.show.plan_sentences import emptied_sentence, outcome
 from placer.show.reserve_words import reserve_sentences
 from placer.show.rows import say
-from placer.show.words import amount, counted, figure, percent, visible
+from placer.show.words import amount, counted, figure, goal_before, percent, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,9 +49,7 @@ def draw_summary(plan: Plan, console: Console, fleet: Fleet | None = None) -> No
         changes = change_sentences(plan_changes(fleet, plan))
         for sentence in (*outcome(plan), *changes, *emptied_sentence(plan, fleet)):
             say(console, sentence)
-        names, reserve = [goal.name for goal in plan.goals], plan.summary.get("reserve_before")
-        before = values_before(fleet, names, reserve) if fleet.is_live else None
-        draw_goals(plan.goals, console, before)
+        draw_goals(plan.goals, console, goals_before(fleet, plan))
     _draw_unplaced(plan, console)
     _draw_mending(plan.summary, plan.options.get("max_moves"), console)
     _draw_drains(plan.summary.get("drains"), console)
@@ -73,7 +71,7 @@ def draw_goals(
 
     Parameters
     ----------
-    before : the value of each goal as the fleet runs now; None where nothing runs yet.
+    before : the value of each goal as the fleet runs now, see `goals_before`; None where nothing runs yet.
     """
     from rich.table import Table
 
@@ -88,7 +86,7 @@ def draw_goals(
         words = [goal.source if goal.bound is not None else "", goal.stopped if goal.status != "optimal" else ""]
         table.add_row(
             _name(goal),
-            *(() if before is None else (_before(before, goal),)),
+            *(() if before is None else (goal_before(before, goal.name),)),
             figure(goal.value),
             figure(goal.bound),
             percent(goal.gap),
@@ -102,10 +100,6 @@ def _name(goal: GoalResult) -> str:
     """Return a goal's name; what it counts where another figure of the screen counts more."""
     name = visible(goal.name)
     return f"{name} (to another host)" if goal.name.partition("~")[0] == "moves" else name
-
-
-def _before(before: Mapping[str, float | None], goal: GoalResult) -> str:
-    return "" if goal.name.startswith("moves") else figure(before.get(goal.name))
 
 
 def _draw_unplaced(plan: Plan, console: Console) -> None:

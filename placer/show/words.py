@@ -74,6 +74,11 @@ def figure(value: float | int | None, digits: int = 3) -> str:
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
 
 
+def goal_before(before: Mapping[str, float | None], goal: str) -> str:
+    """Return the value of a goal as the fleet runs now; empty for one that `before` leaves out: it counts changes."""
+    return figure(before[goal]) if goal in before else ""
+
+
 def percent(share: float | None) -> str:
     """Return a share as per cent: ``0.35 %``; ``unknown`` for None."""
     return "unknown" if share is None else f"{figure(100 * share, 2)} %"

@@ -187,3 +187,27 @@ def test_axe_finds_nothing(page: Any, address: str, axe: str, dark: bool) -> Non
         assert found == []
         page.run("document.querySelector('.close').click()")
         find(page, "vm1")
+
+
+def test_a_vm_that_was_searched_for_is_judged_on_every_host(page: Any, address: str) -> None:
+    """The search leaves its host alone on the map; opened, its verdicts are on all of them; closed, one is left."""
+    opened(page, address)
+    find(page, "vm3")
+    assert text(page, "#shown") == "6 of 6 hosts"
+    assert text(page, "#found") == "1 host, 1 VM"
+    page.run("document.querySelector('.close').click()")
+    assert text(page, "#shown") == "1 of 6 hosts"
+
+
+def test_every_vm_that_a_part_of_a_name_fits_is_counted_once(page: Any, address: str) -> None:
+    """Names that hold it twice, the first one and the last; a name is not read on into the next."""
+    opened(page, address)
+    for words, found in (
+        ("m", "6 hosts, 12 VMs"),
+        ("vm1", "2 hosts, 3 VMs"),
+        ("vm0", "1 host, 1 VM"),
+        ("0vm1", "0 hosts, 0 VMs"),
+    ):
+        page.run("document.getElementById('find').select()")
+        page.send("Input.insertText", text=words)
+        page.until(f"document.getElementById('found').textContent === {json.dumps(found)}")

@@ -12,17 +12,24 @@ from placer.moves.need import Need
 from placer.moves.pages import page_command
 from placer.show.words import visible
 
+_PASSING = "Do not stop after this wave: a VM is only passing through."
+
 
 def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:
     """Return the schedule with a heading and a table a wave, boxes to tick, and what has no place in it.
 
     Parameters
     ----------
-    fold_pins : of a wave's steps that only give other CPUs only the number is told.
+    fold_pins : of a wave's steps that only give other CPUs only the number is told; a wave of no others is a line.
     """
     lines = ["# Moves", "", f"{outline(schedule)}.", ""]
     for number, wave in enumerate(schedule.waves, start=1):
-        lines += [f"## Wave {number}: {wave_outline(wave)}", ""]
+        if fold_pins and _is_new_pins(wave):
+            lines.append(
+                f"- {_new_pins(len(wave.steps), f'Wave {number}: ')}{'' if wave.complete else f'. {_PASSING}'}"
+            )
+            continue
+        lines += [*_apart(lines), f"## Wave {number}: {wave_outline(wave)}", ""]
         lines += [f"Before: {words}.\n" for words in floating_words(wave, before=True)]
         shown = [step for step in wave.steps if not (fold_pins and _only_pins(step))]
         if shown:
@@ -34,12 +41,12 @@ def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:
             cells = ["☐", step.vm, does(step), *ends(step), memory(step), f"{step.copied_gib:g}", remark(step)]
             lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
         if folded := len(wave.steps) - len(shown):
-            lines += ["", f"☐ new pins of {count(folded, 'VM')} while they run: `placer apply PLAN --apply`"]
+            lines += ["", _new_pins(folded)]
         lines.append("")
         lines += [f"After: {words}.\n" for words in floating_words(wave, before=False)]
-        lines += [] if wave.complete else ["Do not stop after this wave: a VM is only passing through.", ""]
+        lines += [] if wave.complete else [_PASSING, ""]
     for heading, entries in tail(schedule):
-        lines += [f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
+        lines += [*_apart(lines), f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -165,6 +172,18 @@ def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
         )
     if schedule.notes:
         yield "Notes", list(schedule.notes)
+
+
+def _apart(lines: list[str]) -> list[str]:
+    return [""] if lines[-1].startswith("- ") else []
+
+
+def _is_new_pins(wave: Wave) -> bool:
+    return not any(entry.vms for entry in (*wave.before, *wave.after)) and all(map(_only_pins, wave.steps))
+
+
+def _new_pins(vms: int, what: str = "") -> str:
+    return f"☐ {what}new pins of {count(vms, 'VM')} while they run: `placer apply PLAN --apply`"
 
 
 def _only_pins(step: Step) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from placer.emit.export import Exporter
 from placer.emit.moves.markdown import schedule_markdown
 from placer.emit.report.sections import before_after, goal_words, now_and_planned
+from placer.measure.before import goals_before
 from placer.model.fleet import Fleet
-from placer.model.plan import Plan
+from placer.model.plan import GoalResult, Plan
 from placer.model.units import count
 from placer.moves.changes import Changes, plan_changes
 from placer.moves.schedule import schedule_moves
 from placer.show.change_words import downtime_sentence, names_of, nodes_words
 from placer.show.plan_sentences import sentences
-from placer.show.words import figure, percent, visible
+from placer.show.words import figure, goal_before, percent, visible
 
 _LISTED = 20
 """Rows of a list: a ticket of ten changes is two pages."""
@@ -38,11 +40,10 @@ def ticket(plan: Plan, fleet: Fleet) -> bytes:
 
 def _what(plan: Plan, fleet: Fleet) -> Iterator[str]:
     for sentence in sentences(plan, fleet):
-        yield _plain(sentence)
-        yield ""
+        yield f"- {_plain(sentence)}"
     if plan.unplaced:
-        yield f"{count(len(plan.unplaced), 'VM')} without a place."
-        yield ""
+        yield f"- {count(len(plan.unplaced), 'VM')} without a place."
+    yield ""
     digest = plan.fleet_digest[:12] if plan.fleet_digest else "unknown"
     yield f"Plan of placer {_plain(plan.versions.get('placer', 'unknown'))}: fleet digest {digest}, seed {plan.seed}."
 
@@ -50,11 +51,14 @@ def _what(plan: Plan, fleet: Fleet) -> Iterator[str]:
 def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
     yield "Goals in their order; no plan can pass a bound."
     yield ""
-    yield "| goal | meaning | value | bound | gap | status |"
-    yield "|---|---|--:|--:|--:|---|"
-    for goal in plan.goals:
-        cells = (_plain(goal.name), goal_words(goal.name), figure(goal.value), figure(goal.bound), percent(goal.gap))
-        yield f"| {' | '.join(cells)} | {goal.status} |"
+    before = goals_before(fleet, plan)
+    yield f"| goal | meaning | {'' if before is None else 'before | '}value | bound | gap | status |"
+    yield f"|---|---|{'' if before is None else '--:|'}--:|--:|--:|---|"
+    # Goals one behind the other that stand alike share a row.
+    for cells, goals in groupby(plan.goals, lambda goal: _figures(goal, before)):
+        alike = list(goals)
+        names = ", ".join(_plain(goal.name) for goal in alike)
+        yield f"| {names} | {'; '.join(goal_words(goal.name) for goal in alike)} | {' | '.join(cells)} |"
     compared = before_after(fleet, plan, now_and_planned(fleet, plan))
     if compared is not None:
         yield ""
@@ -64,6 +68,11 @@ def _why(plan: Plan, fleet: Fleet) -> Iterator[str]:
         yield "|---|--:|--:|"
         for row in compared.rows:
             yield f"| {' | '.join(map(_plain, row))} |"
+
+
+def _figures(goal: GoalResult, before: Mapping[str, float | None] | None) -> tuple[str, ...]:
+    now = () if before is None else (goal_before(before, goal.name),)
+    return (*now, figure(goal.value), figure(goal.bound), percent(goal.gap), goal.status)
 
 
 def _risk(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
@@ -84,9 +93,8 @@ def _risk(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
 
 
 def _steps(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    yield "PLAN is the plan's file, FLEET its inventory."
-    yield ""
-    yield "1. Check that plan and fleet still agree: `placer check FLEET PLAN`, `placer verify PLAN`."
+    yield "1. Check that plan and fleet still agree (PLAN is the plan's file, FLEET its inventory):"
+    yield "   `placer check FLEET PLAN`, `placer verify PLAN`."
     yield "2. Show what would be done on the hosts: `placer apply PLAN`."
     yield "3. Pin what is on its planned host: `placer apply PLAN --apply`. What changes host: the scripts that"
     yield "   `placer export PLAN --to virsh -o scripts` writes, or by hand in the order below. New VMs: define and"

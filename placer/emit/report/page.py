@@ -32,6 +32,7 @@ from placer.emit.report.since import since_counts, since_sheet
 from placer.emit.report.timeline import wave_chart
 from placer.explain.diff import Comparison
 from placer.explain.states import State, between
+from placer.measure.before import goals_before
 from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.plan import Change, Plan
@@ -91,7 +92,7 @@ def plan_page(
     now = now_and_planned(fleet, plan)
     room = counted(fleet, plan, flavors)
     found = [
-        titled("Goals", goal_sheet(plan), course_charts(course or {}), brief=True),
+        titled("Goals", goal_sheet(plan, goals_before(fleet, plan)), course_charts(course or {}), brief=True),
         titled("Without a place", unplaced_sheet(plan)),
         titled("Soft rules", soft_sheet(plan)),
         titled("Before and after", before_after(fleet, plan, now), [locality_chart(plan, now)], brief=True),

@@ -20,7 +20,7 @@ from placer.moves.model import Place, Schedule, Step
 from placer.moves.need import Need
 from placer.read.imports.usage import oversized
 from placer.show.change_words import CHANGE_COLUMNS, change_row
-from placer.show.words import CHANGE_WORDS, amount, figure, percent, visible
+from placer.show.words import CHANGE_WORDS, amount, figure, goal_before, percent, visible
 from placer.whatif.headroom import Headroom
 
 LISTED = 2000
@@ -46,7 +46,7 @@ _GOAL_WORDS = {
     "l3": "L3 domains used beyond the fewest possible",
     "balance": "uneven load of the places",
     "moves": "VMs that change host",
-    "repins": "VMs that stay and get other CPUs or sets",
+    "repins": "VMs that stay on their nodes and get other CPUs or sets",
     "moved_gib": "memory copied, GiB",
     "headroom": "more VMs of this size that fit",
 }
@@ -77,12 +77,18 @@ def columns(*titles: str) -> tuple[Column, ...]:
     return tuple(Column(title=title.rstrip("#"), number=title.endswith("#")) for title in titles)
 
 
-def goal_sheet(plan: Plan) -> Sheet:
-    """Return the goals in order with value, bound and gap; what is not known is said to be unknown."""
+def goal_sheet(plan: Plan, before: Mapping[str, float | None] | None = None) -> Sheet:
+    """Return the goals in order with value, bound and gap; what is not known is said to be unknown.
+
+    Parameters
+    ----------
+    before : the value of each goal as the fleet runs now, see `placer.measure.before.goals_before`; None: no column.
+    """
+    now = () if before is None else ("before#",)
     return Sheet(
         caption="Goals in their order",
-        columns=columns("goal", "meaning", "value#", "bound#", "gap#", "status", "bound from"),
-        rows=[_goal_row(goal) for goal in plan.goals],
+        columns=columns("goal", "meaning", *now, "value#", "bound#", "gap#", "status", "bound from"),
+        rows=[_goal_row(goal, before) for goal in plan.goals],
     )
 
 
@@ -92,13 +98,14 @@ def goal_words(goal: str) -> str:
     return _GOAL_WORDS.get(name) or _GOAL_WORDS.get(name.partition(":")[0].partition(">")[0], "")
 
 
-def _goal_row(goal: GoalResult) -> tuple[str, ...]:
+def _goal_row(goal: GoalResult, before: Mapping[str, float | None] | None) -> tuple[str, ...]:
     held = "" if goal.held_at is None else f", {visible(goal.held_at)} held"
     ended = goal.stopped if goal.status != "optimal" else ""
     said = "; ".join(word for word in (goal.source if goal.bound is not None else "", ended) if word)
     return (
         visible(goal.name),
         goal_words(goal.name),
+        *(() if before is None else (goal_before(before, goal.name),)),
         figure(goal.value),
         figure(goal.bound),
         percent(goal.gap),

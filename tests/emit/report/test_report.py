@@ -13,11 +13,12 @@ from placer.emit.report.boxes import host_boxes, node_line
 from placer.emit.report.hosts import find_patterns, plan_now
 from placer.emit.report.map import host_map
 from placer.emit.report.report import report_html
-from placer.emit.report.sections import before_after, headroom_sheet, now_and_planned, usage_sheet
+from placer.emit.report.sections import before_after, goal_sheet, headroom_sheet, now_and_planned, usage_sheet
+from placer.measure.before import plan_of_places
 from placer.model.fleet import Fleet
 from placer.model.goals import parse_flavor
 from placer.model.host import Host, Topology
-from placer.model.plan import Change, Plan, PlanVm
+from placer.model.plan import Change, GoalResult, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Current, ThreadPolicy, Usage, Vm, VmSpec
 from placer.topology.parts import part_tree
 from placer.whatif.headroom import headroom
@@ -54,6 +55,19 @@ def test_headroom_that_rules_hold_is_no_certain_figure(alike: Hosts) -> None:
         assert sheet is not None
         told[tied] = sheet.rows[0][2]
     assert told == {False: f"{room.total}", True: f"at most {room.total}: rules may leave fewer"}
+
+
+def test_goals_stand_beside_what_they_are_now() -> None:
+    """A goal that counts changes has nothing before it; what is not known is said so; where nothing runs, no column."""
+    goals = tuple(
+        GoalResult(name=name, value=1.5, bound=None, gap=None, source="", status="feasible", stopped="")
+        for name in ("remote", "cores", "moves")
+    )
+    plan = plan_of_places(Fleet(hosts=(), vms=()), ())
+    sheet = goal_sheet(replace(plan, goals=goals), {"remote": 4.5, "cores": None})
+    assert [column.title for column in sheet.columns][2:4] == ["before", "value"]
+    assert [row[2:4] for row in sheet.rows] == [("4.5", "1.5"), ("unknown", "1.5"), ("", "1.5")]
+    assert "before" not in [column.title for column in goal_sheet(replace(plan, goals=goals)).columns]
 
 
 def test_soft_rules_that_are_broken_are_named(alike: Hosts) -> None:

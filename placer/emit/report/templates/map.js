@@ -9,12 +9,9 @@ function mountMap(data, open) {
   const LEVELS = [[7, 7], [10, 10], [15, 13], [24, 18], [50, 30], [104, 42]];
   const GAP = 2, NAMED = 50, LINE = 17, APART = 3, STEPS = 20;
   const FONT = "600 12px system-ui, sans-serif";
-  const number = new Intl.NumberFormat("en");
   const collator = new Intl.Collator("en", { numeric: true });
   const byName = [...data.names.keys()].sort((a, b) => collator.compare(data.names[a], data.names[b]));
-  const rank = new Int32Array(hosts);
-  byName.forEach((host, place) => (rank[host] = place));
-  let level = -1, gutter = 0, cell = LEVELS[0], kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {}, dark = false;
+  let level = -1, gutter = 0, cell = LEVELS[0], kept = null, verdicts = null, cursor = -1, order = [], rows = [], paints = {};
 
   // What colours the hosts: `of` a value a node or a host in its unit, 1 being the top of the scale.
   const percent = (value) => (value === null ? "unknown" : `${Math.round(100 * value)} %`);
@@ -68,18 +65,18 @@ function mountMap(data, open) {
   option(at("group"), "none", "nothing");
   for (const [key, kind] of Object.entries(groups)) if (kind) option(at("group"), key, kind.title);
   if (groups["label rack"]) at("group").value = "label rack";
+  let chosen = data.after ? "after" : "before";
   const has = { before: data.before, after: data.after, difference: data.before && data.after };
   for (const radio of document.querySelectorAll("input[name=side]")) {
     radio.disabled = !has[radio.value];
-    radio.checked = radio.value === (data.after ? "after" : "before");
+    radio.checked = radio.value === chosen;
+    radio.addEventListener("change", () => { chosen = radio.value; layout(); });
   }
-  const side = () => document.querySelector("input[name=side]:checked").value;
 
   const value = (kind, host) => {
     if (kind.values) return [kind.place(host)];
-    const which = side();
     if (!kind.sides) return kind.of(null, host);
-    if (which !== "difference") return kind.of(data[which], host);
+    if (chosen !== "difference") return kind.of(data[chosen], host);
     const [was, will] = [kind.of(data.before, host), kind.of(data.after, host)];
     return will.map((one, node) => (one === null || was[node] === null ? null : one - was[node]));
   };
@@ -109,7 +106,7 @@ function mountMap(data, open) {
   const colour = (kind, one, whole = one) => {
     if (kind.values) return one < 0 ? paints.unknown : paints.names[one % paints.names.length];
     if (one === null) return paints.unknown;
-    if (kind.sides && side() === "difference") {
+    if (kind.sides && chosen === "difference") {
       const size = Math.min(STEPS, Math.round(Math.abs(one) * 2 * STEPS));
       return (one > 0 ? paints.bad : paints.less)[size];
     }
@@ -128,15 +125,14 @@ function mountMap(data, open) {
   };
   const layout = () => {
     const only = fits[at("only").value];
-    order = [];
-    for (let host = 0; host < hosts; host++) if (only(host) && (!kept || kept.has(host))) order.push(host);
+    // Verdicts are on every host: those that a search left out are no less a place for the VM that it found.
+    order = byName.filter((host) => only(host) && (verdicts || !kept || kept.has(host)));
     const kind = kindNow(), sort = at("order").value;
-    if (sort === "name") order.sort((a, b) => rank[a] - rank[b]);
-    else {
+    if (sort !== "name") {
       const keys = new Float64Array(hosts);
       for (const host of order) keys[host] = mean(value(kind, host)) ?? -Infinity;
       const sign = sort === "most" ? 1 : -1;
-      order.sort((a, b) => sign * (keys[b] - keys[a]) || rank[a] - rank[b]);
+      order.sort((a, b) => sign * (keys[b] - keys[a]));
     }
     const group = groups[at("group").value];
     const parts = new Map();
@@ -152,7 +148,8 @@ function mountMap(data, open) {
     // The names of groups stand in a gutter beside their rows.
     pen.font = FONT;
     const titles = new Map([...parts].map(([place, members]) => [place, group ? `${name(place)}: ${counted(members.length, "host")}` : ""]));
-    const widest = Math.max(0, ...[...titles.values()].slice(0, 2000).map((text) => pen.measureText(text).width));
+    const longest = [...titles.values()].sort((a, b) => b.length - a.length).slice(0, 50);
+    const widest = Math.max(0, ...longest.map((text) => pen.measureText(text).width));
     gutter = group ? Math.min(wide / 3, widest + 10) : 0;
     const columnsAt = (size) => Math.max(1, Math.floor((wide - gutter) / (size[0] + GAP)));
     const rowHeight = (size) => Math.max(size[1] + GAP, group ? LINE : 0);
@@ -191,8 +188,9 @@ function mountMap(data, open) {
     const dense = window.devicePixelRatio || 1;
     canvas.style.height = `${tall}px`;
     canvas.style.width = `${wide}px`;
-    canvas.width = Math.round(wide * dense);
-    canvas.height = Math.round(tall * dense);
+    // A canvas that is given a size is made anew, also where it has that size.
+    const pixels = [Math.round(wide * dense), Math.round(tall * dense)];
+    if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
     draw();
     legend();
   };
@@ -269,7 +267,7 @@ function mountMap(data, open) {
     } else if (kind.values) {
       kind.values.slice(0, 12).forEach((name, n) => found.push(swatch(paints.names[n % paints.names.length], name)));
       if (kind.values.length > 12) found.push(`and ${number.format(kind.values.length - 12)} more`);
-    } else if (kind.sides && side() === "difference") {
+    } else if (kind.sides && chosen === "difference") {
       found.push(swatch(paints.less[STEPS], "50 % less"), swatch(paints.more[0], "as before"), swatch(paints.bad[STEPS], "50 % more"));
     } else {
       const steps = new Map([0.5, 0, 1].map((step) => [kind.say(step), step]));
@@ -372,7 +370,6 @@ function mountMap(data, open) {
   at("closer").addEventListener("click", () => zoom(1));
   at("farther").addEventListener("click", () => zoom(-1));
   for (const id of ["paint", "group", "order", "only"]) at(id).addEventListener("change", layout);
-  for (const radio of document.querySelectorAll("input[name=side]")) radio.addEventListener("change", layout);
   const repaint = () => {
     readPaints();
     layout();

@@ -70,7 +70,7 @@
   };
   const openVm = guarded(async (number) => {
     at("found").textContent = "judging every other place";
-    const vm = await ask(`/api/vm?at=${number}`).finally(() => (at("found").textContent = ""));
+    const vm = await ask(`/api/vm?at=${number}`).finally(() => (at("found").textContent = foundNow));
     at("state").textContent = "";
     const verdicts = verdictsOf(vm);
     asking = { vm, verdicts };
@@ -127,28 +127,34 @@
     [name, ...labels.map((label) => (label.at[host] < 0 ? "" : label.values[label.at[host]]))].join("\n").toLowerCase());
   let named = null;
   const vmNames = () => (named ||= ask("/api/names").then(
-    (found) => ({ ...found, texts: found.vms.map((name) => name.toLowerCase()) }),
+    (found) => {
+      const texts = found.vms.map((name) => name.toLowerCase());
+      const ends = new Int32Array(texts.length);
+      texts.reduce((end, text, vm) => (ends[vm] = end + text.length + 1), 0);
+      return { ...found, text: texts.join("\n"), ends };
+    },
     (error) => {
       named = null;
       throw error;
     }));
-  let last = 0;
+  let last = 0, foundNow = "";
   const search = guarded(async () => {
     const number = (last += 1);
-    const { vms, at: hosts, texts } = await vmNames();
+    const { vms, at: hosts, text, ends } = await vmNames();
     if (number !== last) return;
     const wanted = at("find").value.trim().toLowerCase();
     const shown = new Set(), found = [];
     if (wanted) {
       hostTexts.forEach((text, host) => text.includes(wanted) && shown.add(host));
-      texts.forEach((text, vm) => {
-        if (!text.includes(wanted)) return;
+      // All names are one text, looked through once; what was found in a name goes on behind its end.
+      for (let vm = 0, from = text.indexOf(wanted); from >= 0; from = text.indexOf(wanted, ends[vm])) {
+        while (ends[vm] <= from) vm += 1;
         found.push(vm);
         if (hosts[vm] >= 0) shown.add(hosts[vm]);
-      });
+      }
     }
     map.keep(wanted ? shown : null);
-    at("found").textContent = wanted ? `${counted(shown.size, "host")}, ${counted(found.length, "VM")}` : "";
+    at("found").textContent = foundNow = wanted ? `${counted(shown.size, "host")}, ${counted(found.length, "VM")}` : "";
     list.replaceChildren(...found.slice(0, 8).map((vm) =>
       make("li", {}, make("button", { type: "button", class: "link", click: () => openVm(vm) }, vms[vm]),
         hosts[vm] >= 0 ? ` on ${data.names[hosts[vm]]}` : " nowhere")));

@@ -1,5 +1,6 @@
 "use strict";
-const counted = (many, one) => `${many.toLocaleString("en")} ${many === 1 ? one : `${one}s`}`;
+const number = new Intl.NumberFormat("en");
+const counted = (many, one) => `${number.format(many)} ${many === 1 ? one : `${one}s`}`;
 // Tables sort by a click on a header, and give what they show as CSV.
 const tables = (() => {
   const units = { KiB: 1, MiB: 1024, GiB: 1024 ** 2, TiB: 1024 ** 3 };
