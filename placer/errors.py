@@ -28,7 +28,14 @@ class Fault:
         text = ": ".join([*parts, self.message])
         if self.cure:
             text += f"; {self.cure}"
-        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+        return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters spelled out: a name must neither move the cursor nor begin a line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class PlacerError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from placer.errors import Fault, PlacerError
+from placer.errors import Fault, PlacerError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,8 +128,9 @@ class Terminal:
             self._say(str(fault) if fault.file else f"placer: {fault}")
 
     def _say(self, text: str) -> None:
+        # Warnings and notes name hosts and VMs as they are.
         with contextlib.suppress(BrokenPipeError):
-            print(text, file=self.err, flush=True)
+            print(printable(text), file=self.err, flush=True)
 
 
 def error_data(error: PlacerError) -> dict[str, Any]:

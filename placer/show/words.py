@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from placer.errors import printable
 from placer.model.plan import Change
 from placer.model.units import format_kib
 
@@ -21,9 +22,7 @@ CHANGE_WORDS = {
 
 def visible(text: str) -> str:
     """Return the text with control characters spelled out: a name must not move the cursor."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return printable(text)
 
 
 def amount(kib: int) -> str:
