@@ -56,7 +56,7 @@ def values_before(fleet: Fleet, goals: Iterable[str], reserve: Any = None) -> di
     now = dataclasses.replace(now, summary={"reserve": reserve})
     near = any(request.policy == "preferred" for vm in fleet.vms for request in vm.spec.devices)
     values = goal_values(fleet, now, [name for name in names if not _is_change(name)])
-    loose = any(loose_pins(fleet.vm_by_name[at.name].spec, at) for at in now.vms)
+    loose = any(loose_pins(fleet.vm_by_name[at.name], at) for at in now.vms)
     unknown = {name for name in names if near and name.startswith("remote")}
     unknown |= {name for name in names if loose and name.partition("~")[0] in ("cores", "l3")}
     unknown |= set([name for name in names if name.startswith("headroom")][1:])

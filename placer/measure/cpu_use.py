@@ -85,11 +85,14 @@ def dedicated_cpus(vm: Vm, planned: PlanVm, *, wide: bool = True) -> set[int]:
     return set().union(*(pin for vcpu, pin in pins if wide or len(pin) == 1 or vcpu in pairs))
 
 
-def loose_pins(spec: VmSpec, planned: PlanVm) -> list[frozenset[int]]:
-    """Return the pins of dedicated vCPUs that leave open which of several CPUs each has, of a VM bound to nodes."""
-    if planned.bound:
+def loose_pins(vm: Vm, planned: PlanVm) -> list[frozenset[int]]:
+    """Return the pins of dedicated vCPUs that leave open which of several CPUs each has, of a VM bound to nodes.
+
+    Fixed pins over several CPUs leave nothing open: they hold all of them.
+    """
+    if planned.bound or vm.pins_fixed or vm.spec.cpu_policy is CpuPolicy.SHARED:
         return []
-    wide = {vcpu: pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and spec.is_dedicated(vcpu)}
+    wide = {vcpu: pin for vcpu, pin in planned.pins.items() if len(pin) > 1 and vm.spec.is_dedicated(vcpu)}
     pairs = core_pairs(planned.pins) if wide else NOBODY
     return [pin for vcpu, pin in wide.items() if vcpu not in pairs]
 
@@ -171,12 +174,17 @@ def fewest_l3(host: Host, node: int, policy: ThreadPolicy, vcpus: int) -> int:
 def node_load(use: CpuUse) -> dict[int, float]:
     """Return the CPUs' worth of work a node carries: dedicated vCPUs, own emulator CPUs, shared vCPUs / ratio.
 
-    CPUs left idle beside an isolated vCPU do no work. A shared vCPU counts on the nodes of its cpuset, by their CPUs.
+    CPUs left idle beside an isolated vCPU do no work. A shared vCPU counts on the nodes of its cpuset, by their CPUs,
+    and so does a dedicated one of which nobody knows yet which CPU it has.
     """
     node_of = use.host.topology.node_of_cpu
     load: dict[int, float] = {}
     for cpu, positions in use.holders.items():
         load[node_of[cpu]] = load.get(node_of[cpu], 0.0) + len(positions)
+    for vm, planned in use.placed:
+        for pin in loose_pins(vm, planned):
+            for node, cpus in Counter(node_of[cpu] for cpu in pin).items():
+                load[node] = load.get(node, 0.0) + cpus / len(pin)
     for node, vcpus in shared_vcpus(use).items():
         load[node] = load.get(node, 0.0) + vcpus / use.host.cpu_ratio
     return load

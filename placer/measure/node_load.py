@@ -12,7 +12,7 @@ from placer.measure.memory_use import memory_taken
 from placer.model.host import Host
 from placer.model.memory_room import memory_reserved
 from placer.model.plan import PlanVm
-from placer.model.vm import CpuPolicy, Vm
+from placer.model.vm import Vm
 
 _ROUNDING = 1e-9
 """Shared vCPUs are fractions where a cpuset spans nodes."""
@@ -64,8 +64,7 @@ def node_loads(host: Host, placed: Sequence[tuple[Vm, PlanVm]], use: CpuUse) -> 
     memory: Counter[int] = Counter()
     loose: Counter[frozenset[int]] = Counter()
     for vm, planned in placed:
-        if not vm.pins_fixed and vm.spec.cpu_policy is not CpuPolicy.SHARED:
-            loose.update(loose_pins(vm.spec, planned))
+        loose.update(loose_pins(vm, planned))
         for (node_id, _), kib in memory_taken(vm.spec, host.topology, planned):
             memory[node_id] += kib
     found = []

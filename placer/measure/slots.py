@@ -115,7 +115,7 @@ def _unpinned(host: Host, placed: Sequence[tuple[Vm, PlanVm]]) -> Counter[int] |
     node_of = host.topology.node_of_cpu
     out: Counter[int] = Counter()
     for vm, planned in placed:
-        loose = [] if vm.pins_fixed else loose_pins(vm.spec, planned)
+        loose = loose_pins(vm, planned)
         if loose and not _takes_one_each(vm.spec, planned):
             return None
         out.update(node_of[min(pin)] for pin in loose)

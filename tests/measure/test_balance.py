@@ -166,3 +166,20 @@ def test_a_rack_without_any_of_it_is_no_place(tmp_path: Any) -> None:
     path.write_text(FLEET.format(hosts=hosts, vms=vms))
     goal = placer.solve(placer.read_fleet(path), goals="placed,balance:cpus:rack").goal("balance:cpus:rack")
     assert goal.status == "optimal" and goal.value == goal.bound
+
+
+def test_dedicated_vcpus_without_a_cpu_of_their_own_are_work(tmp_path: Any) -> None:
+    """Two VMs of 4 dedicated vCPUs run on 4 CPUs: as nobody has one alone they counted nothing, and the bound stood
+    above the value.
+    """
+    path = tmp_path / "fleet.yaml"
+    hosts = "  - {name: a, idle_watts: 50, busy_watts: 90, nodes: [{id: 0, cpus: 0-3, memory: 16GiB}]}"
+    path.write_text(
+        FLEET.format(hosts=hosts, vms="  - {name: v, count: 2, vcpus: 4, memory: 1GiB, host: a, nodes: [0]}")
+    )
+    fleet = placer.read_fleet(path)
+    plan = placer.solve(fleet, goals="balance:cpus,power")
+    [share] = plan.summary["shares"]
+    assert share["highest"] == 2
+    goal = plan.goal("balance:cpus")
+    assert goal.value == goal.bound and goal.value is not None and goal.value > 0

@@ -46,3 +46,14 @@ def test_no_place_where_the_domain_is_full(engine: Engine) -> None:
     case = one_vm(host)
     assert reference(case).values["placed"][0] == 2
     assert race(case, engine).wrong == ()
+
+
+@pytest.mark.parametrize("engine", ["auto", "exact", "columns"])
+def test_dedicated_vcpus_fill_a_domain_where_no_member_floats(engine: Engine) -> None:
+    """A VM of four dedicated vCPUs has the domain of four alone; a member that floats, left out, keeps no CPU of it."""
+    host = {"name": "h", "nodes": [{"id": 0, "cpus": "0-3", "memory": "4GiB"}], "l3": ["0-3"]}
+    case = one_vm(host)
+    case.inventory["vms"].append({"name": "w", "vcpus": 4, "memory": "256MiB", "labels": {"app": "a"}})
+    assert reference(case).values["placed"][0] == 2
+    assert race(case, engine).wrong == ()
+    assert planned(case, fleet_of(case.inventory), engine).goal("placed").value == 2
