@@ -19,7 +19,7 @@ from placer.model.goals import Goal
 from placer.model.plan import Plan
 from placer.model.rules import Rule, RuleKind, matches
 from placer.model.units import count
-from placer.model.vm import Vm
+from placer.model.vm import CpuPolicy, PinPolicy, Vm
 from placer.options import SweepOptions
 from placer.planning.compile.compile import compile_fleet
 
@@ -193,7 +193,7 @@ def _lost_unmoved(fleet: Fleet, rule: Rule, failed: Failure, options: SweepOptio
     for vm in fleet.vms:
         there = is_present(fleet, vm) and vm.current is not None and vm.current.host not in gone
         if there or _counts(rule, vm):
-            vms.append(vm if there else dataclasses.replace(vm, current=None, pins_fixed=False))
+            vms += [vm] if there else _elsewhere([vm])
     hosts = tuple(dataclasses.replace(host, failed=host.failed or host.name in gone) for host in fleet.hosts)
     rest = dataclasses.replace(fleet, hosts=hosts, vms=_alike(vms), rules=_held(fleet, vms), digest="")
     try:
@@ -215,7 +215,7 @@ def lost_at_least(fleet: Fleet, rule: Rule, options: SweepOptions, solve: Solve)
     hosts = fleet.host_by_name
     kept = _kept_as_they_are(fleet)
     chosen = [vm for vm in fleet.vms if _counts(rule, vm) and (vm.current is None or vm.current.host not in kept)]
-    demand = _alike(dataclasses.replace(vm, current=None, pins_fixed=False) for vm in chosen)
+    demand = _alike(_elsewhere(chosen))
     rules = _held(fleet, chosen)
 
     def cpus(name: str) -> float:
@@ -279,6 +279,22 @@ def impossible_reserve(fleet: Fleet, rule: Rule, options: SweepOptions, solve: S
     """Return domains without which not all VMs of the rule have a place, wherever they are put; None: not proven."""
     failed, lost = lost_at_least(fleet, rule, options, solve)
     return failed if lost else None
+
+
+def _elsewhere(vms: Iterable[Vm]) -> list[Vm]:
+    """Return the VMs as they look for a place on other hosts, where one that floats, or is bound to sets, may float.
+
+    One with dedicated vCPUs that is bound to sets is left out: new VMs of its kind take more than it might.
+    """
+    found = []
+    for vm in vms:
+        loose = vm.current is not None and (vm.current.nodes is None or bool(vm.current.bound))
+        new = dataclasses.replace(vm, current=None, pins_fixed=False)
+        if not loose:
+            found.append(new)
+        elif vm.spec.cpu_policy is CpuPolicy.SHARED:
+            found.append(dataclasses.replace(new, pin=PinPolicy.NEVER))
+    return found
 
 
 def _alike(vms: Iterable[Vm]) -> tuple[Vm, ...]:

@@ -156,3 +156,22 @@ rules: [{reserve: {fail: 1, scope: host, members: {app: m}}}]
 """
     value, bound = said(parse_fleet(text.encode(), "fleet.yaml", Path()))
     assert bound <= 1 <= value
+
+
+def test_a_vm_bound_to_sets_of_nodes_floats_where_it_comes() -> None:
+    """Its memory lies over two nodes of the host that is left, on none of which all of it fits: the bound took it for
+    lost, beside the VM that is.
+    """
+    text = f"""
+schema: placer.inventory/v1
+hosts:
+  - {{name: small, nodes: [{{id: 0, cpus: 0-1, memory: 2GiB}}, {{id: 1, cpus: 2-3, memory: 2GiB}}]}}
+  - {{name: large, nodes: [{{id: 0, cpus: 0-7, memory: 8GiB}}, {{id: 1, cpus: 8-15, memory: 8GiB}}]}}
+vms:
+  - {{name: wide, vcpus: 8, memory: 1GiB, cells: none, host: large, nodes: [0]}}
+  - {{name: loose, vcpus: 2, memory: 3GiB, cells: none, cpu_policy: shared, overhead: 0MiB, host: large,
+     bound: {{cpus: [0, 1], memory: [0, 1]}}}}
+rules:
+  - {RESERVE}
+"""
+    assert said(parse_fleet(text.encode(), "fleet.yaml", Path())) == (8, 8)
