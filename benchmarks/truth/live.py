@@ -119,8 +119,11 @@ def _scarce(rng: random.Random, host: dict[str, Any]) -> dict[str, Any]:
     elif what == "cpus":
         kept = str(reserve.get("cpus", "")).split(",")
         cpus = [cpu for cpu in str(node["cpus"]).split(",") if cpu not in kept]
-        if len(cpus) > 1:
-            own["cpus"] = rng.choice(cpus)
+        lost = rng.choice(cpus) if len(cpus) > 1 else None
+        split = ",".join(str(host.get(pool, "")) for pool in ("dedicated_cpus", "shared_cpus")).split(",")
+        # The reader refuses a host that reserves CPUs which it gives to VMs by name.
+        if lost is not None and lost not in split:
+            own["cpus"] = lost
     elif what == "pages" and "2MiB" in node.get("pages", {}):
         own["pages"] = {"2MiB": rng.choice((64, 100))}
     elif what == "overcommit":
