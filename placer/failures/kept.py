@@ -10,6 +10,7 @@ from typing import Any
 from placer.errors import ImpossibleError, NothingFoundError
 from placer.failures.counts import placed_counts
 from placer.failures.few_hosts import lost_together
+from placer.failures.refit import may_float
 from placer.failures.slots import SlotsFree, stand_ins
 from placer.failures.sweep import Failure, FailureSweep, domains_of
 from placer.measure.moved import is_present
@@ -288,9 +289,8 @@ def _elsewhere(vms: Iterable[Vm]) -> list[Vm]:
     """
     found = []
     for vm in vms:
-        loose = vm.current is not None and (vm.current.nodes is None or bool(vm.current.bound))
         new = dataclasses.replace(vm, current=None, pins_fixed=False)
-        if not loose:
+        if vm.current is None or not may_float(vm):
             found.append(new)
         elif vm.spec.cpu_policy is CpuPolicy.SHARED:
             found.append(dataclasses.replace(new, pin=PinPolicy.NEVER))

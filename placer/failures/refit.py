@@ -84,7 +84,7 @@ def fitted_failures(
         need = {flavor: len(own) for flavor, own in of_flavor.items()}
         lost = fit.lost(gone, need)
         # One that floats may float elsewhere too, which its stand-in does not: what has no room so proves nothing.
-        if any(_may_float(names[name]) for flavor in lost for name in of_flavor[flavor]):
+        if any(may_float(names[name]) for flavor in lost for name in of_flavor[flavor]):
             continue
         if all(many <= fit.without_room(flavor, gone, need[flavor]) for flavor, many in lost.items()):
             found[key] = sorted(name for flavor, many in lost.items() for name in of_flavor[flavor][:many])
@@ -104,7 +104,8 @@ def fitted_outcome(
     return {"vms": homeless, "lost": list(lost), "vcpus_lost": vcpus, "proven": True}
 
 
-def _may_float(vm: Vm) -> bool:
+def may_float(vm: Vm) -> bool:
+    """Tell whether a VM is not known to be on one node a cell: where it comes next it may float."""
     return vm.current is None or vm.current.nodes is None or bool(vm.current.bound)
 
 

@@ -190,6 +190,7 @@ class Pinner:
         shared = sum(work.needs[number].options[0][slot].shared for number, slot in wanted)
         work.shared[node], least = shared, needed(capacity, work.capacity.ratio, shared)
         answer, hold = None, self.hold
+        stay = any(work.stays[number][slot] for number, slot in wanted)
         for hold in (False, True) if not self.hold else (True,):
             items, owners, held = self._items(work, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
@@ -197,7 +198,6 @@ class Pinner:
                 cores = [replace(core, slow=False) for core in cores]
             floats = max(least, most_left(cores, items)) if spare else least
             # What runs already may be more than the CPUs to float over carry: then as much as is left is.
-            stay = any(work.stays[number][slot] for number, slot in wanted)
             answer = pin_node(cores, items, floats, sparing=bool(work.floats)) or (
                 pin_node(cores, items) if floats and stay else None
             )
