@@ -146,6 +146,8 @@ def _like_sets(vm: Vm, topology: Topology, planned: PlanVm) -> Iterator[tuple[st
         for what, nodes, had in (("CPUs", one.cpus, mine.cpus), ("memory", one.memory, mine.memory)):
             if nodes is not None and (had is None or len(nodes) != len(had)):
                 yield "bound", f"its {what} are bound to {len(nodes)} nodes of a host that it comes to, and not now"
+        if one.wish and len(one.wish) != len(mine.wish):
+            yield "bound", f"its memory rather lies on {len(one.wish)} nodes of a host that it comes to, and not now"
     for number, cell in enumerate(planned.cells):
         bound = planned.bound[number if len(planned.bound) > 1 else 0].cpus
         runs = {topology.node_of_cpu.get(cpu) for vcpu in cell.vcpus for cpu in planned.pins[vcpu]}

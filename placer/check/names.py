@@ -98,7 +98,7 @@ def _places_exist(host: Host, vm: Vm, planned: PlanVm, found: Findings) -> bool:
     if not planned.cells:
         found.vm(planned, "it has no cells", where="cells")
     for one in planned.bound:
-        if strangers := ((one.cpus or frozenset()) | (one.memory or frozenset())).difference(ids):
+        if strangers := frozenset().union(one.cpus or (), one.memory or (), one.wish).difference(ids):
             found.vm(planned, f"is bound to node {min(strangers)}, which the host has not", where="bound")
     if len(planned.bound) not in (0, 1, len(planned.cells)):
         found.vm(planned, f"{len(planned.bound)} cells are bound, and it has {len(planned.cells)}", where="bound")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from placer.emit.domain.elements import floats_everywhere, memory_modes, page_layout
+from placer.emit.domain.elements import floats_everywhere, loose_numatune, memory_modes, page_layout
 from placer.emit.domain.files import source_xml
 from placer.emit.domain.kept import cells_fit, is_as_planned, pins_that_differ, stays
 from placer.emit.export import SCRIPT_MODE, Exporter
 from placer.emit.script import label, quote, script, script_files
-from placer.measure.memory_mode import replaced_modes
+from placer.measure.memory_mode import memory_of_loose, replaced_modes
 from placer.model.cpuset import format_cpuset
 from placer.model.fleet import Fleet
 from placer.model.host import Host
@@ -131,7 +131,7 @@ def _domain(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
     if vm.from_host is not None and vm.from_host != vm.host:
         conditions.append(f"arrived {name}")
     xml = source_xml(known, fleet)
-    changes = list(_changes(vm, known, xml, fleet.host_by_name[vm.host]))
+    changes = list(_changes(vm, known, xml, fleet))
     if not changes:
         return
     claimed = None if xml is None else manager(parse_xml(xml, known.name))
@@ -151,8 +151,9 @@ def _key(vm: PlanVm) -> str:
     return quote(vm.name)
 
 
-def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[str]:
+def _changes(vm: PlanVm, known: Vm, xml: bytes | None, fleet: Fleet) -> Iterator[str]:
     """Yield the calls for a VM; none for one that stays as it is."""
+    host = fleet.host_by_name[vm.host]
     reading = None if xml is None else read_domain(xml, vm.name)
     if stays(vm, known) and (reading is None or is_as_planned(vm, known, reading, host.topology.cpus)):
         said = known.current.pins if known.current is not None else {}
@@ -173,12 +174,27 @@ def _changes(vm: PlanVm, known: Vm, xml: bytes | None, host: Host) -> Iterator[s
     yield f"emulator {everywhere if vm.emulator is None else format_cpuset(vm.emulator)}"
     for number in sorted({*spec.iothreads, *vm.iothreads}):
         yield f"iothread {number} {format_cpuset(vm.iothreads[number]) if number in vm.iothreads else everywhere}"
-    yield from _memory(vm, known, xml, reading)
+    if vm.bound:
+        yield from _loose_memory(vm, known, fleet)
+    else:
+        yield from _memory(vm, known, xml, reading)
+
+
+def _loose_memory(vm: PlanVm, known: Vm, fleet: Fleet) -> Iterator[str]:
+    """Yield the call that binds the memory of a VM which has no node a cell on the host that it comes to."""
+    old = None if vm.from_host is None else fleet.host_by_name.get(vm.from_host)
+    here = fleet.host_by_name[vm.host].topology
+    loose = None if old is None else memory_of_loose(known, vm.bound, old.topology, here)
+    if loose is not None and vm.shown:
+        yield f"cells {len(vm.cells)} {quote(loose_numatune(loose))}"
+    elif loose is not None:
+        mode, nodes = loose.whole
+        yield f"stored_memory {mode} {format_cpuset(nodes)}"
 
 
 def _memory(vm: PlanVm, known: Vm, xml: bytes | None, reading: DomainReading | None) -> Iterator[str]:
     """Yield the calls that bind a VM's memory; the mode of a running one is as it is until it starts again."""
-    nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells), *(b.memory or () for b in vm.bound)))
+    nodes = format_cpuset(frozenset().union(*(cell.nodes for cell in vm.cells)))
     if not nodes:
         return
     root = None if xml is None else parse_xml(xml, vm.name)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from placer.model.fleet import Fleet
 from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
+from placer.model.sets import bounds_now, known_nodes
 from placer.model.vm import Bound, MemoryMode, Vm
 
 UNBOUND = "none"
 """Said in place of a mode where memory is bound to no nodes."""
 _INTERLEAVED = "interleave"
+Policy = tuple[str, frozenset[int]]
+"""The mode in which memory is bound, and to which nodes."""
 
 
 def replaced_modes(cells: Sequence[PlanCell], asked: MemoryMode | None, modes: Sequence[str | None]) -> tuple[str, ...]:
@@ -30,34 +34,63 @@ def replaced_modes(cells: Sequence[PlanCell], asked: MemoryMode | None, modes: S
     return () if not now or _INTERLEAVED in now or now == {asked.value} else tuple(sorted(now))
 
 
-def mode_everywhere(vm: Vm, old: Topology, new: Topology) -> str | None:
-    """Return the mode of memory that is bound to all nodes with memory of the host where the VM runs, and so may be to
-    all of a new one: interleaved memory to as many. None where it is bound otherwise, or no XML tells.
+@dataclass(frozen=True, slots=True)
+class LooseMemory:
+    """How the memory of a VM is bound that has no node a cell: mode and nodes of the whole, and of each cell; None is
+    one for which the whole holds, and `cells` is empty where it does for all.
     """
-    now = vm.current
-    modes = set(() if vm.domain is None else vm.domain.memory_modes)
-    if now is None or len(modes) != 1 or None in modes:
-        return None
-    sets = [frozenset(now.memory_nodes)] if now.memory_nodes is not None else [b.memory or b.wish for b in now.bound]
-    mode = modes.pop()
-    if not sets or any(nodes < old.memory_nodes for nodes in sets):
-        return None
-    if mode == _INTERLEAVED:
-        return mode if len(old.memory_nodes) == len(new.memory_nodes) else None
-    return mode if vm.spec.memory_mode is None else vm.spec.memory_mode.value
+
+    whole: Policy
+    cells: tuple[Policy | None, ...] = ()
 
 
-def memory_of_loose(vm: Vm, bound: Sequence[Bound], old: Topology, new: Topology) -> tuple[str, frozenset[int]] | None:
-    """Return the mode and the nodes to which the memory of a VM is bound that comes to a host and has no node a cell
-    there, but is `bound` so; None where it is bound to none.
+def _policies(vm: Vm, bound: Sequence[Bound], old: Topology, new: Topology) -> list[Policy | None]:
+    """Return how the memory of each cell (one entry for a flat guest) of a VM is bound that comes to a host and is
+    `bound` so there: to the nodes named, or in the mode that it has to all of the host where that holds now too,
+    interleaved memory to as many nodes; None where it is bound to none.
     """
-    if nodes := frozenset[int]().union(*(one.memory or () for one in bound)):
-        modes = set(() if vm.domain is None else vm.domain.memory_modes) - {None}
-        asked = None if vm.spec.memory_mode is None else vm.spec.memory_mode.value
-        said = modes.pop() if len(modes) == 1 else None
-        return (_INTERLEAVED if said == _INTERLEAVED else asked or said or "strict"), nodes
-    mode = mode_everywhere(vm, old, new)
-    return None if mode is None else (mode, new.memory_nodes)
+    said = () if vm.domain is None else vm.domain.memory_modes
+    asked = None if vm.spec.memory_mode is None else vm.spec.memory_mode.value
+    was = bounds_now(vm) or tuple(Bound(memory=frozenset((node,))) for node in (known_nodes(vm) or ((), ()))[1])
+    out: list[Policy | None] = []
+    for cell in range(max(1, len(said), len(bound))):
+        mode = said[cell] if cell < len(said) else None
+        given = _of_cell(bound, cell)
+        now = _of_cell(was, cell)
+        # What an inventory alone tells is bound as hard as libvirt binds by itself.
+        wanted = (mode or "strict") if mode == _INTERLEAVED or asked is None else asked
+        had = now.memory or now.wish
+        if nodes := given.memory or given.wish:
+            out.append((wanted, nodes))
+            continue
+        narrow = bool(had) and had < old.memory_nodes
+        fewer = mode == _INTERLEAVED and len(old.memory_nodes) != len(new.memory_nodes)
+        out.append(None if mode is None or narrow or fewer else (wanted, new.memory_nodes))
+    return out
+
+
+def _of_cell(bounds: Sequence[Bound], cell: int) -> Bound:
+    return bounds[cell] if cell < len(bounds) else bounds[0] if len(bounds) == 1 else Bound()
+
+
+def memory_of_loose(vm: Vm, bound: Sequence[Bound], old: Topology, new: Topology) -> LooseMemory | None:
+    """Return how the memory of a VM is bound that comes to a host and has no node a cell there, but is `bound` so; None
+    where it is bound to none.
+
+    Where cells differ the whole has the nodes of all: restrictive memory is that of the whole domain or of no cell of
+    it, and of preferred memory the whole is bound to nothing narrower than the host.
+    """
+    found = _policies(vm, bound, old, new)
+    if len(set(found)) == 1:
+        return None if found[0] is None else LooseMemory(found[0])
+    modes = {one[0] for one in found if one is not None}
+    restrictive = modes == {"restrictive"}
+    if "restrictive" in modes and not restrictive:
+        found = [one and ("strict" if one[0] == "restrictive" else one[0], one[1]) for one in found]
+    hard = all(one is not None and one[0] != "preferred" for one in found)
+    nodes = frozenset[int]().union(*(one[1] for one in found if one is not None)) if hard else new.memory_nodes
+    whole = ("restrictive" if restrictive else "strict", nodes)
+    return LooseMemory(whole, tuple(None if one == whole else one for one in found))
 
 
 def memory_modes_of(vm: Vm, planned: PlanVm, fleet: Fleet) -> tuple[str, str] | None:
@@ -70,12 +103,13 @@ def memory_modes_of(vm: Vm, planned: PlanVm, fleet: Fleet) -> tuple[str, str] | 
         return None
     comes = vm.current is not None and vm.current.host != planned.host and not any(cell.nodes for cell in planned.cells)
     if comes and vm.current is not None and (old := fleet.host_by_name.get(vm.current.host)) is not None:
-        bound = {mode for mode in vm.domain.memory_modes if mode is not None}
+        here = fleet.host_by_name[planned.host].topology
+        kept = _policies(vm, planned.bound, old.topology, here)
+        lost = {mode for mode, policy in zip(vm.domain.memory_modes, kept, strict=False) if mode and policy is None}
+        if lost:
+            return "+".join(sorted(lost)), UNBOUND
         if any(one.memory is not None for one in planned.bound):
             return None
-        stays = mode_everywhere(vm, old.topology, fleet.host_by_name[planned.host].topology)
-        if bound and stays is None:
-            return "+".join(sorted(bound)), UNBOUND
     if asked is None:
         return None
     now = replaced_modes(planned.cells, asked, vm.domain.memory_modes)

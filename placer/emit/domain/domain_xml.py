@@ -121,9 +121,9 @@ def patch_domain(
         set_hugepages(root, spec)
     set_vcpu(root, vm, host.topology.cpus)
     set_cputune(root, vm, host.topology.cpus)
-    everywhere = None if known is None or origin is None else memory_of_loose(known, vm.bound, origin, host.topology)
-    set_numatune(root, vm, cell_ids, spec.memory_mode, everywhere)
-    set_device_nodemasks(root, vm, cell_ids)
+    loose = None if known is None or origin is None else memory_of_loose(known, vm.bound, origin, host.topology)
+    set_numatune(root, vm, cell_ids, spec.memory_mode, loose)
+    set_device_nodemasks(root, vm, cell_ids, host.topology, origin)
     if missing:
         add_hostdevs(root, vm, host, missing)
     if known is None or known.current is None:

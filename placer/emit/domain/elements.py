@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from placer.emit.domain.xml_tree import add_beside, add_child, child_of, remove, remove_if_empty
-from placer.model.cpuset import format_cpuset
+from placer.errors import InputError
+from placer.measure.memory_mode import LooseMemory
+from placer.model.cpuset import format_cpuset, parse_cpuset
 from placer.model.host import LOCAL, UNREACHABLE, Topology
 from placer.model.plan import PlanCell, PlanVm
 from placer.model.vm import MemoryMode, VmSpec
@@ -115,25 +117,30 @@ def set_numatune(
     vm: PlanVm,
     cell_ids: Sequence[int] | None,
     asked: MemoryMode | None = None,
-    everywhere: tuple[str, frozenset[int]] | None = None,
+    loose: LooseMemory | None = None,
 ) -> None:
     """Set the memory policy; a memnode for each guest cell (ids in `cell_ids`).
 
     One node a cell is bound in the mode that is `asked` for, else strictly, but where the domain says preferred or
     restrictive of it: that stays, for the node is what a plan is about. Without guest cells (`cell_ids` None) there is
-    no memnode: libvirt refuses one. Memory that floats is bound in the mode and to the nodes of `everywhere`, if given.
+    no memnode: libvirt refuses one. Memory of no node a cell is bound as `loose` says, if given.
     """
     nodes = frozenset().union(*(cell.nodes for cell in vm.cells))
     numatune = child_of(root, "numatune", DOMAIN_ORDER)
     if not nodes:
-        if everywhere is None:
+        if loose is None:
             remove(numatune)
-        else:
-            for old in numatune.findall("memnode"):
-                remove(old)
-            memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
-            memory.set("mode", everywhere[0])
-            memory.set("nodeset", format_cpuset(everywhere[1]))
+            return
+        wanted = {
+            str(number): _policy(policy)
+            for number, policy in zip(cell_ids or (), loose.cells, strict=False)
+            if policy is not None
+        }
+        memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
+        memory.attrib.pop("placement", "")
+        for name, text in _policy(loose.whole).items():
+            memory.set(name, text)
+        _set_keyed(numatune, "memnode", "cellid", wanted, _NUMATUNE_ORDER)
         return
     memory = child_of(numatune, "memory", _NUMATUNE_ORDER)
     if memory.get("placement") == "auto":
@@ -147,6 +154,18 @@ def set_numatune(
         if cell.nodes
     }
     _set_keyed(numatune, "memnode", "cellid", wanted, _NUMATUNE_ORDER)
+
+
+def _policy(policy: tuple[str, frozenset[int]]) -> dict[str, str]:
+    return {"mode": policy[0], "nodeset": format_cpuset(policy[1])}
+
+
+def loose_numatune(loose: LooseMemory) -> str:
+    """Return the ``<numatune>`` of a VM of no node a cell in libvirt's own layout, two blanks a level."""
+    policies = [("memory", loose.whole)]
+    policies += [(f"memnode cellid='{cell}'", policy) for cell, policy in enumerate(loose.cells) if policy is not None]
+    lines = (f"    <{tag} mode='{mode}' nodeset='{format_cpuset(nodes)}'/>" for tag, (mode, nodes) in policies)
+    return "\n".join(["  <numatune>", *lines, "  </numatune>"])
 
 
 def memory_modes(
@@ -274,20 +293,38 @@ def remove_cells(root: _Element) -> None:
         remove_if_empty(cpu)
 
 
-def set_device_nodemasks(root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None) -> None:
-    """Make a memory device that names host nodes name those of its guest cell, and none where that floats."""
+def set_device_nodemasks(
+    root: _Element, vm: PlanVm, cell_ids: Sequence[int] | None, topology: Topology, origin: Topology | None = None
+) -> None:
+    """Make a memory device that names host nodes name those of its guest cell.
+
+    Where that has none, the device keeps its nodes while the VM stays on its host. On another it has all where it has
+    all on `origin`, else those that its cell is bound to, else those of its own that the host has too; libvirt takes no
+    empty set.
+    """
     by_id = {} if cell_ids is None else dict(zip(cell_ids, vm.cells, strict=True))
-    everywhere = frozenset().union(*(cell.nodes for cell in vm.cells))
+    moved = vm.from_host is not None and vm.from_host != vm.host
     for device in root.findall("devices/memory"):
         mask = device.find("source/nodemask")
         if mask is None:
             continue
         target = (device.findtext("target/node") or "").strip()
         cell = by_id.get(int(target)) if target.isascii() and target.isdigit() else None
-        nodes = everywhere if cell is None else frozenset(cell.nodes)
-        if nodes:
-            mask.text = format_cpuset(nodes)
-        else:
-            source = mask.getparent()
-            remove(mask)
-            remove_if_empty(source)
+        of = vm.cells if cell is None else (cell,)
+        nodes = frozenset[int]().union(*(one.nodes for one in of))
+        if not nodes and vm.bound and not moved and vm.from_host is not None:
+            continue
+        if not nodes:
+            said = _node_set(mask.text)
+            sets = [vm.bound[one.id if len(vm.bound) > 1 else 0] for one in of] if vm.bound else []
+            bound = frozenset[int]().union(*(one.memory or one.wish for one in sets))
+            everywhere = origin is not None and origin.memory_nodes <= said
+            nodes = topology.memory_nodes if everywhere else bound or said & topology.memory_nodes
+        mask.text = format_cpuset(nodes or topology.memory_nodes)
+
+
+def _node_set(text: str | None) -> frozenset[int]:
+    try:
+        return parse_cpuset((text or "").strip())
+    except InputError:
+        return frozenset()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from placer.emit.domain.elements import memory_modes
+from placer.emit.domain.elements import loose_numatune, memory_modes
 from placer.emit.domain.files import source_xml
 from placer.emit.script import comment, quote
 from placer.measure.memory_mode import memory_of_loose
@@ -186,7 +186,7 @@ def _numatune(vm: Vm, place: Place, fleet: Fleet) -> str:
         loose = None if old is None else memory_of_loose(vm, place.bound, old.topology, here)
         if loose is None:
             return "  <numatune/>"
-        return f"  <numatune>\n    <memory mode='{loose[0]}' nodeset='{format_cpuset(loose[1])}'/>\n  </numatune>"
+        return loose_numatune(loose)
     nodes = format_cpuset(place.memory_nodes)
     xml = source_xml(vm, fleet)
     root = None if xml is None else parse_xml(xml, vm.name)

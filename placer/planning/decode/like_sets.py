@@ -73,12 +73,10 @@ def _confined(fleet: Fleet, planned: PlanVm) -> tuple[Bound, ...]:
         Bound(
             cpus=None if along or one.cpus is None or runs <= one.cpus else one.cpus & runs or None,
             memory=None if one.memory is None or holds <= one.memory else one.memory & holds or None,
+            wish=frozenset() if holds <= one.wish else one.wish & holds,
         )
         for one in bounds_now(vm)
     )
-    if len({one.memory for one in found}) > 1:
-        # Memory of cells on nodes apart is bound cell by cell: that floats.
-        found = tuple(replace(one, memory=None) for one in found)
     return found if any(one != Bound() for one in found) else ()
 
 
@@ -88,7 +86,7 @@ def _runs(topology: Topology) -> frozenset[int]:
 
 def _ways(old: Topology, new: Host, bounds: Sequence[Bound]) -> Iterator[dict[int, int]]:
     """Yield which node of a host stands for each of those that a VM is bound to, those of the same number first."""
-    named = sorted({node for one in bounds for node in (*(one.cpus or ()), *(one.memory or ()))})
+    named = sorted({node for one in bounds for node in (*(one.cpus or ()), *(one.memory or ()), *one.wish)})
     pool = new.shared_pool
     run = [node.id for node in new.topology.nodes if node.cpus & pool]
     bare = [node.id for node in new.topology.nodes if not node.cpus and node.id in new.topology.memory_nodes]
@@ -155,7 +153,10 @@ class _Room:
         their nodes: that of the fuller of both first.
         """
         cpus = frozenset[int]().union(*(one.cpus or () for one in planned.bound)) or frozenset(self.cpus)
-        holds = frozenset[int]().union(*(one.memory or () for one in planned.bound)) or self.host.topology.memory_nodes
+        holds = (
+            frozenset[int]().union(*(one.memory or one.wish for one in planned.bound))
+            or self.host.topology.memory_nodes
+        )
         room = self.pools.get(None, {})
         used = {nodes: kib for (nodes, size), kib in self.memory.items() if size is None}
         free = _free(cpus, self.cpus, self.shared), _free(holds, room, Counter(used))
@@ -207,10 +208,12 @@ def _on(host: Host, vm: Vm, planned: PlanVm, bounds: Sequence[Bound], way: dict[
     for one in bounds:
         cpus = None if one.cpus is None else frozenset(way[node] for node in one.cpus)
         memory = None if one.memory is None else frozenset(way[node] for node in one.memory)
+        wish = frozenset(way[node] for node in one.wish)
         sets.append(
             Bound(
                 cpus=None if cpus is None or runs <= cpus else cpus,
                 memory=None if memory is None or holds <= memory else memory,
+                wish=frozenset() if holds <= wish else wish,
             )
         )
     if all(one == Bound() for one in sets):

@@ -10,6 +10,7 @@ from lxml import etree
 from placer.emit.domain.elements import guest_distances, set_device_nodemasks, set_numatune
 from placer.model.host import Topology
 from placer.model.plan import PlanCell, PlanVm
+from placer.model.vm import Bound
 
 MakeTopology = Callable[..., Topology]
 
@@ -52,15 +53,29 @@ def test_memory_nodes_that_ids_do_not_count(topology: MakeTopology) -> None:
     assert guest_distances([cell(0, 0), cell(1, 8)], topology(nodes=nodes)) == [[10, 21], [21, 10]]
 
 
-def test_a_memory_device_that_floats_names_no_nodes() -> None:
-    """libvirt takes no empty nodemask: where its guest cell floats, the whole element goes."""
-    device = "<memory model='dimm'><source>{}<nodemask>1</nodemask></source><target><node>0</node></target></memory>"
+@pytest.mark.parametrize(
+    ("mask", "origin", "bound", "left"),
+    [
+        ("0-1", 2, Bound(), "0-2"),
+        ("1", 2, Bound(), "1"),
+        ("4", None, Bound(), "0-2"),
+        ("0", 2, Bound(memory=frozenset({2})), "2"),
+        ("0", 2, Bound(wish=frozenset({1})), "1"),
+    ],
+)
+def test_a_memory_device_whose_cell_floats_keeps_host_nodes(
+    mask: str, origin: int | None, bound: Bound, left: str, topology: MakeTopology
+) -> None:
+    """All of them stay all, some are those of its cell or as many as the host has; libvirt takes no empty nodemask."""
+    device = f"<memory model='sgx-epc'><source><nodemask>{mask}</nodemask></source></memory>"
+    root = etree.fromstring(f"<domain><devices>{device}</devices></domain>")
     floats = PlanCell(id=0, vcpus=frozenset({0}), memory_kib=1024, mode="floats", nodes={})
-    vm = PlanVm(name="vm", host="h", cells=(floats,), pins={0: frozenset({0})}, shown=True)
-    for kept, left in (("", 0), ("<pagesize>4</pagesize>", 1)):
-        root = etree.fromstring(f"<domain><devices>{device.format(kept)}</devices></domain>")
-        set_device_nodemasks(root, vm, [0])
-        assert not root.findall("devices/memory/source/nodemask") and len(root.findall(".//source")) == left
+    vm = PlanVm(
+        name="vm", host="h", cells=(floats,), pins={0: frozenset({0})}, shown=False, bound=(bound,), from_host="old"
+    )
+    here, old = topology(3), None if origin is None else topology(origin)
+    set_device_nodemasks(root, vm, None, here, old)
+    assert root.findtext("devices/memory/source/nodemask") == left
 
 
 def test_a_cell_without_memory_gets_no_memnode() -> None:
