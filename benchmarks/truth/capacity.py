@@ -216,11 +216,11 @@ def _arrivals(model: ReferenceModel, host: Host, node: int, cpu: int) -> list[Ex
     return found + [var for (name, slot), var in model.slots.items() if (name, slot) == (host.name, cpu)]
 
 
-def _threads(model: ReferenceModel, host: Host, node: int, *, apart: bool = False) -> list[Take]:
+def _threads(model: ReferenceModel, host: Host, node: int, *, apart: bool = False, floated: bool = False) -> list[Take]:
     """Return what dedicated vCPUs and emulator CPUs take of a node's CPUs, idle siblings included; with `apart` of the
-    sets of nodes that `beside_now` tells.
+    sets of nodes that `beside_now` tells, with `floated` only of those that shared vCPUs float over.
     """
-    cpus = node_cpus(host, node)
+    cpus = node_cpus(host, node) & host.shared if floated else node_cpus(host, node)
     nodes = _any_of(host, node) if apart else frozenset({node})
 
     def of(vm: Vm, cpu: int) -> Nodes:
@@ -301,7 +301,7 @@ def _shared(model: ReferenceModel, host: Host) -> None:
             Take(nodes=one.nodes, vm=one.vm, units=up * one.units, var=one.var)
             for node in host.nodes
             if node.cpus and not host.split
-            for one in _threads(model, host, node.id, apart=apart)
+            for one in _threads(model, host, node.id, apart=apart, floated=not apart)
         ]
         for apart in (False, True)
     )

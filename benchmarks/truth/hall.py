@@ -91,10 +91,13 @@ def keep(
 
 
 def most_lacked(model: ReferenceModel, takes: Sequence[Take], room: Mapping[int, Expr], union: Nodes) -> Expr:
-    """Return the most that any part of a set of nodes lacks."""
+    """Return the most that any part of a set of nodes lacks: CPUs that nobody may float over are no part."""
     above: list[Expr] = [0]
+    real = {node for node in union if node >= 0}
     for count in range(1, len(union)):
         for chosen in itertools.combinations(sorted(union), count):
+            if real <= set(chosen):
+                continue
             asked = sum(take.units * take.var for take in takes if take.nodes <= set(chosen))
             above.append(asked - sum(room.get(node, 0) for node in chosen))
     most = model.model.new_int_var(0, 10**10, "lacked by a part")

@@ -66,16 +66,16 @@ def places(vm: Vm, host: Host, present: bool, binds: str | None = None) -> Itera
     if binds or (floats_newly(vm) and (present or vm.pin != "must")):
         stays = present and vm.host == host.name
         parts = parts_on(vm, host, stays=stays)
+        loose = Place(
+            host=host,
+            cells=tuple(Cell(vcpus=part.vcpus, memory_kib=part.memory_kib) for part in parts),
+            cpu_nodes=(),
+            memory_nodes=(),
+            device_nodes=(),
+            parts=parts,
+        )
+        most = expected_access(vm, loose) if binds == "may" else None
         if stays or not any(beyond(host, part) for part in parts):
-            loose = Place(
-                host=host,
-                cells=tuple(Cell(vcpus=part.vcpus, memory_kib=part.memory_kib) for part in parts),
-                cpu_nodes=(),
-                memory_nodes=(),
-                device_nodes=(),
-                parts=parts,
-            )
-            most = expected_access(vm, loose) if binds == "may" else None
             yield loose
         if not binds:
             return

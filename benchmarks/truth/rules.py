@@ -221,9 +221,17 @@ def _l3_domains(model: ReferenceModel, vm: Vm) -> dict[Domain, Expr]:
             continue
         for cpu in sorted(node_cpus(host, node) & host.shared):
             over = model.boolean(f"{vm.name} floats over {cpu}")
-            model.model.add_min_equality(over, [sum(terms), 1 - model.taken[host_name, cpu]])
+            model.model.add_min_equality(over, [sum(terms), 1 - _held(model, host_name, cpu)])
             found[_l3_domain(host, cpu)].append(over)
     return {domain: model.any_of(terms, f"{vm.name} in L3") for domain, terms in found.items()}
+
+
+def _held(model: ReferenceModel, host: str, cpu: int) -> Expr:
+    """Return whether a VM keeps others from floating over a CPU: those that headroom counts are not there."""
+    slot = model.slots.get((host, cpu))
+    if slot is None:
+        return model.taken[host, cpu]
+    return model.any_of([one for one in model.takers[host, cpu] if one is not slot], f"{host} {cpu} held")
 
 
 def _l3_domain(host: Host, cpu: int) -> Domain:

@@ -80,3 +80,38 @@ def test_siblings_left_idle_are_not_floated_over(engine: Engine) -> None:
     held(case_of(host, floats(4), alone), engine)
     assert reference(case_of(host, floats(3), alone)).values["placed"][0] == 0
     held(case_of(host, floats(3), alone), engine)
+
+
+def test_who_stays_gives_a_cpu_up_to_those_who_float_newly() -> None:
+    """The only CPU to float over is a VM's that stays, and one nobody may float over is free: to keep it would be one
+    re-pin fewer, and the VM that comes would have no CPU.
+    """
+    stays = {"vcpus": 1, "cpu_policy": "dedicated", "host": "h", "nodes": [1], "pins": {"0": "3"}}
+    other = {"vcpus": 3, "cpu_policy": "dedicated", "host": "h", "nodes": [0], "pins": {"0": "0", "1": "1", "2": "2"}}
+    comes = {"vcpus": 2, "cpu_policy": "shared", "pin": "never"}
+    host = {"nodes": nodes("0-2", "3-4"), "isolated_cpus": "4", "overcommit": 4}
+    case = case_of(host, stays, other, comes, goals="placed,excess,moves,repins")
+    truth = reference(case)
+    assert (truth.values["placed"][0], truth.values["repins"]) == (0, (1,))
+    held(case, "auto")
+
+
+def test_who_may_come_to_what_is_over_takes_nothing_of_it() -> None:
+    """Shared vCPUs lack CPUs of a node: dedicated ones that isolated CPUs carry come, as many as all CPUs carry."""
+    host = {"nodes": nodes("0-4"), "isolated_cpus": "2-4"}
+    crowd = [{"vcpus": 2, "cpu_policy": "shared", "host": "h", "nodes": [0]} for _ in range(2)]
+    new = [{"vcpus": 1, "cpu_policy": "dedicated"} for _ in range(2)]
+    case = case_of(host, *crowd, *new)
+    truth = reference(case)
+    assert (truth.values["placed"][0], truth.values["excess"][2]) == (1, 2)
+    held(case, "auto")
+
+
+def test_vm_wider_than_its_host_is_bound_only_where_that_gains() -> None:
+    """Bound to the one node it would count as no excess any more, and reach over no less than now."""
+    wide = {"vcpus": 4, "cpu_policy": "shared", "host": "h", "nodes": [], "pin": "allowed"}
+    host = {"nodes": nodes("0-3"), "dedicated_cpus": "0-2", "shared_cpus": "3", "overcommit": 4}
+    case = replace(case_of(host, wide, goals="placed,excess,remote,moves"), pin="worth")
+    truth = reference(case)
+    assert truth.values["excess"][2] == 3
+    held(case, "auto")

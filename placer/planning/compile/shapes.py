@@ -172,18 +172,19 @@ class ShapeFactory:
 
     def _float(self, draft: ShapeDraft, flavor: int, group: FlavorGroup, host: Host) -> int | None:
         """Add the one way in which a VM floats over the host, unless it is wider than all of it; return what it costs
-        there at most.
+        or would cost there at most: one that is wider today and stays is bound where that gains, as others are.
         """
         view = draft.structure.view
         loose = floating(group.needs, group.online or 0, host)
-        if loose.beyond or not loose.cpu_nodes:
+        if not loose.cpu_nodes:
             return None
         devices = nearest_devices(group.needs, view, loose.cpu_nodes)
         if devices is None:
             return None
         placement = dataclasses.replace(loose, device_nodes=devices)
         cost = self._floating_cost(draft, group, placement)
-        draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
+        if not loose.beyond:
+            draft.add(flavor, placement, draft.table.use(group, placement, self.spread_rules), cost)
         # Binding gains most where all pages lie on the node that is farthest.
         nodes = placement.memory_nodes if group.told else ()
         farthest = (dataclasses.replace(placement, lies=((node, 8),)) for node in nodes)

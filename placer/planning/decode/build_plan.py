@@ -25,8 +25,9 @@ from placer.planning.compile.placements import Placement, canonical, view_of
 from placer.planning.compile.row_table import Place
 from placer.planning.decode.change import change_of
 from placer.planning.decode.coming import Coming, coming
+from placer.planning.decode.host_work import HostPins, SlotPins
 from placer.planning.decode.names import Assignment, HostAssignment
-from placer.planning.decode.pins import HostPins, Pinner, SlotPins
+from placer.planning.decode.pins import Pinner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from placer.errors import Fault, NothingFoundError, RefusedPlanError
 from placer.measure.rule_excess import Pair, rule_index, start_excess
 from placer.model.rules import RuleKind
 from placer.model.vm import Vm
-from placer.planning.compile.capacity import FreeCore, HostCapacity, with_idle
+from placer.planning.compile.capacity import FreeCore, with_idle
 from placer.planning.compile.compile import Compiled
 from placer.planning.compile.needs import Needs, joint_slots, spec_needs
 from placer.planning.compile.placements import Placement
 from placer.planning.compile.structures import core_of
 from placer.planning.decode.cores_before import cores_before
+from placer.planning.decode.host_work import HostPins, HostWork
 from placer.planning.decode.pins_now import (
     as_of,
     cpus_of_all,
@@ -27,45 +28,26 @@ from placer.planning.decode.pins_now import (
     is_wide,
     stays_on,
 )
-from placer.planning.decode.to_float import Floats, lack, most_left, needed
+from placer.planning.decode.to_float import Floats, most_left, needed
 from solvers.pins.apart import pins_apart
 from solvers.pins.construct import pin_node
 from solvers.pins.cores import Core, Item, L3Rule, PinResult
-
-
-@dataclass(frozen=True, slots=True)
-class SlotPins:
-    """CPUs of one VM: a part, those of its dedicated vCPUs in order, and the set its shared ones float over; the
-    emulator's own.
-    """
-
-    cpus: tuple[tuple[int, ...], ...]
-    floating: tuple[frozenset[int], ...]
-    extra: frozenset[int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class HostPins:
-    """Pins of one host, a slot each of its placed VMs in the order they were given; `newly` are CPUs that dedicated
-    vCPUs hold, siblings left idle included, which were not theirs before.
-    """
-
-    slots: tuple[SlotPins, ...]
-    newly: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
 class Pinner:
     """Pins hosts one by one; equal capacities, patterns and current pins are answered once.
 
-    With `hold` every part that stays on its node keeps the CPUs that it has; else only where the VMs of a node find no
-    CPUs otherwise. With `save_cpus` those who leave siblings idle take the cores with fewest, of whatever kind.
+    With `hold` every part that stays on its node keeps the CPUs that it has, but with `yields` not on hosts where what
+    floats would then lack CPUs that other pins leave it; else only where the VMs of a node find no CPUs otherwise.
+    With `save_cpus` those who leave siblings idle take the cores with fewest, of whatever kind.
     """
 
     compiled: Compiled
     minimise_l3: bool = False
     save_cpus: bool = False
     hold: bool = False
+    yields: bool = False
     _answers: dict[Hashable, HostPins] = field(default_factory=dict)
     _needs: dict[tuple[int, int], tuple[int, Needs]] = field(default_factory=dict)
     _broken: Mapping[Pair, int] | None = None
@@ -113,7 +95,9 @@ class Pinner:
         if key not in self._answers:
             placements = [placement for placement, _ in placed]
             needed = [need[1] for need in needs]
-            work = _HostWork(host, name, capacity, vms, needed, placements, tied, broken, stays, held, floats, cores)
+            work = HostWork(
+                host, name, capacity, vms, needed, placements, tied, broken, stays, held, floats, cores, self.hold
+            )
             self._answers[key] = self._pin(work)
         return self._answers[key]
 
@@ -156,7 +140,16 @@ class Pinner:
             vm.current.emulator,
         )
 
-    def _pin(self, work: _HostWork) -> HostPins:
+    def _pin(self, work: HostWork) -> HostPins:
+        self._pin_nodes(work)
+        if self.hold and self.yields and work.lacks:
+            # Who stays gives CPUs up to those that float only where that is enough for them.
+            other = work.again(hold=False)
+            self._pin_nodes(other)
+            return work.pins if other.lacks else other.pins
+        return work.pins
+
+    def _pin_nodes(self, work: HostWork) -> None:
         on_node: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for number, placement in enumerate(work.placements):
             for slot, node in enumerate(placement.cpu_nodes):
@@ -166,20 +159,14 @@ class Pinner:
             self._pin_node(work, node, wanted, rules)
         # What its own node has enough of may lack to those that float over several: then pins spare all they can.
         for node, wanted in sorted(on_node.items()) if work.floats else ():
-            if not lack(work.floats, work.shared, work.left, work.capacity.ratio):
+            if not work.lacks:
                 break
             rules = self._l3_rules(work.host, node, wanted, work.vms, work.tied, work.broken)
             self._pin_node(work, node, wanted, rules, spare=True)
-        return HostPins(
-            slots=tuple(
-                SlotPins(tuple(work.cpus[n]), tuple(work.floating[n]), work.extra[n]) for n in range(len(work.vms))
-            ),
-            newly=frozenset().union(*work.newly.values()),
-        )
 
     def _pin_node(
         self,
-        work: _HostWork,
+        work: HostWork,
         node: int,
         wanted: Sequence[tuple[int, int]],
         rules: Mapping[int, L3Rule],
@@ -189,9 +176,9 @@ class Pinner:
         where, capacity = f"{work.name}, node {node}", work.capacity.nodes[node]
         shared = sum(work.needs[number].options[0][slot].shared for number, slot in wanted)
         work.shared[node], least = shared, needed(capacity, work.capacity.ratio, shared)
-        answer, hold = None, self.hold
+        answer, hold = None, work.hold
         stay = any(work.stays[number][slot] for number, slot in wanted)
-        for hold in (False, True) if not self.hold else (True,):
+        for hold in (False, True) if not work.hold else (True,):
             items, owners, held = self._items(work, wanted, hold=hold)
             cores = [core_of(core) for core in _without(capacity.cores, held)]
             if self.save_cpus and all(item.kind == "any" for item in items):
@@ -236,7 +223,7 @@ class Pinner:
                 work.floating[number][slot] = free or capacity.shared_cpus
 
     def _items(
-        self, work: _HostWork, wanted: Sequence[tuple[int, int]], *, hold: bool
+        self, work: HostWork, wanted: Sequence[tuple[int, int]], *, hold: bool
     ) -> tuple[list[Item], list[tuple[int, int]], set[int]]:
         """Return what is to be pinned on a node, whose it is, and the CPUs that are held as they are."""
         items: list[Item] = []
@@ -338,51 +325,6 @@ class Pinner:
         message = f"{where}: the VMs fit the node, but no pinning keeps {names} over its L3 domains"
         cure = "give the rule the scope node or host, or a larger max_per"
         raise NothingFoundError((Fault(message=message, cure=cure, host=host),))
-
-
-@dataclass(slots=True)
-class _HostWork:
-    """One host being pinned: its VMs with their needs and placements, and what each has so far.
-
-    `stays` tells the parts that are on their nodes now, a VM each, whatever becomes of its other parts; `held` are CPUs
-    of VMs that are not bound to one node a cell, `floats` what of those floats; `cores` are those that each part
-    had where its VM comes from, empty where there are none; `shared` are the shared vCPUs of each node that was
-    pinned, `left` the CPUs of each node that may still be floated over.
-    """
-
-    host: int
-    name: str
-    capacity: HostCapacity
-    vms: Sequence[Vm]
-    needs: Sequence[Needs]
-    placements: Sequence[Placement]
-    tied: Sequence[tuple[int, ...]]
-    broken: Mapping[tuple[int, int | None], int]
-    stays: Sequence[tuple[bool, ...]]
-    held: frozenset[int]
-    floats: Floats
-    cores: Sequence[tuple[int, ...]]
-    cpus: list[list[tuple[int, ...]]] = field(init=False)
-    floating: list[list[frozenset[int]]] = field(init=False)
-    extra: list[frozenset[int] | None] = field(init=False)
-    newly: dict[int, set[int]] = field(default_factory=dict)
-    shared: dict[int, int] = field(default_factory=dict)
-    left: dict[int, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start with nobody pinned."""
-        self.cpus = [[() for _ in placement.cpu_nodes] for placement in self.placements]
-        self.floating = [[frozenset[int]() for _ in placement.cpu_nodes] for placement in self.placements]
-        self.extra = [None] * len(self.vms)
-        self.left = {n: len(node.shared_cpus - self.held) for n, node in enumerate(self.capacity.nodes)}
-
-    def give(self, number: int, slot: int, cpus: tuple[int, ...]) -> None:
-        """Give a part its CPUs, and those parts theirs that fill cores together with it."""
-        needs, at = self.needs[number], 0
-        for one in joint_slots(needs, self.placements[number].cpu_nodes, slot):
-            many = needs.options[0][one].dedicated
-            self.cpus[number][one] = cpus[at : at + many]
-            at += many
 
 
 def _without(cores: Sequence[FreeCore], held: set[int]) -> list[FreeCore]:

@@ -51,20 +51,25 @@ def plan_from_result(
     keep_memory(compiled, assignment)
     kinds = {goal.kind for goal in compiled.goals}
 
-    def built(*, hold: bool) -> tuple[PlanVm, ...]:
-        pinner = Pinner(compiled=compiled, minimise_l3="l3" in kinds, save_cpus="headroom" in kinds, hold=hold)
+    def built(*, hold: bool, yields: bool = False) -> tuple[PlanVm, ...]:
+        fewest, sparing = "l3" in kinds, "headroom" in kinds
+        pinner = Pinner(compiled=compiled, minimise_l3=fewest, save_cpus=sparing, hold=hold, yields=yields)
         return with_like_sets(fleet, compiled.goals, PlanBuilder(compiled=compiled, pinner=pinner).build(assignment))
 
     vms = built(hold=max_repins == 0)
     if max_repins and sum(vm.change is Change.REPIN for vm in vms) > max_repins:
-        vms = built(hold=True)
+        vms = built(hold=True, yields=True)
+        if sum(vm.change is Change.REPIN for vm in vms) > max_repins:
+            vms = built(hold=True)
     unplaced = unplaced_reasons(compiled, result, assignment.unplaced)
     pinned = kinds & set(MEASURED)
     if any(rule.scope == "l3" for rule in fleet.rules):
         pinned |= kinds & {"rules"}
     values = _values(compiled, vms, unplaced, pin)
     if "repins" in kinds and values.repinned:
-        values = _least(compiled, values, lambda: _values(compiled, built(hold=True), unplaced, pin), pinned)
+        values = _least(
+            compiled, values, lambda: _values(compiled, built(hold=True, yields=True), unplaced, pin), pinned
+        )
         vms = values.plan.vms
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
