@@ -111,7 +111,9 @@ def solve(
         for number, part in enumerate(objectives(model, rules, name, unbound=len(unbound))):
             status = _optimise(model, solver, part)
             if status == cp_model.INFEASIBLE:
-                return Answer(status="impossible", values=values, plan={})
+                # All stays is always a plan: of whole cores where shared vCPUs lack CPUs this model says too much.
+                beyond = fixed is None and model.over and not values
+                return Answer(status="gave up" if beyond else "impossible", values=values, plan={})
             if status != cp_model.OPTIMAL:
                 return Answer(status="gave up", values=values, plan={})
             best = solver.value(part.expression)
