@@ -27,6 +27,11 @@ class Need(StrEnum):
         """Tell whether the VM is shut off, unless somebody moves its pages by hand."""
         return self in (Need.REBIND, Need.RESTART)
 
+    def counted(self, steps: int) -> str:
+        """Return how many steps need it, in words: ``4 live migrations``."""
+        plural = {Need.PIN: "new pins", Need.REBIND: "restarts or copies"}.get(self, f"{self.value}s")
+        return f"{steps:,} {self.value if steps == 1 else plural}"
+
 
 def need_of(change: Change, running: bool, before: Sequence[PlanCell], after: Sequence[PlanCell]) -> Need:
     """Return what a change of a VM that is there needs, its cells being `before` now (empty: not known) and `after`."""

@@ -10,6 +10,7 @@ from placer.model.cpuset import format_cpuset
 from placer.model.plan import Change
 from placer.model.units import count
 from placer.moves.changes import Changes, VmChange
+from placer.moves.model import Schedule, Step
 from placer.moves.need import Need
 from placer.show.words import figure, listed, visible
 
@@ -68,6 +69,9 @@ def _changes_of_present(changes: Changes) -> Iterator[str]:
         unknown = sum(vm.pins_unknown for vm in pinned)
         told = [f"{across:,} of another node"] if across else []
         told += [f"{unknown:,} whose pins are not all known now"] if unknown else []
+        # What they save is a part of what is said above: nothing is copied for it.
+        if (gain := sum(vm.gain or 0.0 for vm in pinned)) and changes.moving:
+            told += [f"{figure(abs(gain))} of the remote access {'less' if gain > 0 else 'more'}"]
         more = f": {', '.join(told)}" if told else ""
         yield f"{count(len(pinned), 'VM')} only {get} other CPUs, on {count(len(hosts), 'host')}{more}."
     if bound := sum(1 for vm in changes.vms if vm.bound_at_start):
@@ -117,6 +121,27 @@ def downtime_sentence(changes: Changes) -> str:
             "the host: libvirt moves no bound memory while a VM runs"
         )
     return f"Downtime: {'; '.join(parts)}." if parts else "Downtime: none."
+
+
+def aside_sentences(changes: Changes, schedule: Schedule) -> Iterator[str]:
+    """Yield what the steps take beyond the changes, or spare: VMs that are put aside on the way, and come back."""
+    steps: dict[str, list[Step]] = {step.vm: [] for step in schedule.steps if step.parking}
+    if not steps:
+        return
+    for step in schedule.steps:
+        if step.vm in steps:
+            steps[step.vm].append(step)
+    by_name = {vm.vm: vm for vm in changes.vms}
+    more = sum(step.copied_gib for those in steps.values() for step in those)
+    more -= sum(by_name[name].memory_gib for name in steps if name in by_name)
+    spared = [vm for vm in changes.shut_off if vm.vm in steps and not any(s.need.is_downtime for s in steps[vm.vm])]
+    one = len(steps) == 1
+    text = f"{count(len(steps), 'VM')} ({listed([visible(name) for name in steps], _NAMED)})"
+    text += f" {'is' if one else 'are'} put aside on the way and {'comes' if one else 'come'} back"
+    text += f": {figure(more, 1)} GiB more than the moves alone"
+    if spared:
+        text += f", and {names_of(spared)} {'needs' if len(spared) == 1 else 'need'} no restart then"
+    yield f"{text}."
 
 
 def change_row(vm: VmChange) -> tuple[str, ...]:

@@ -142,6 +142,7 @@ def test_two_verbs_that_print_a_figure_print_the_same(many: tuple[Path, Path], p
     fleet, plan = many
     screens = [placer("moves", fleet, plan).out, placer("show", plan).out]
     screens.append(placer("export", plan, "--to", "markdown", "-o", "-").out)
+    assert len(screens[-1].splitlines()) <= 2 * MOST_LINES, "a ticket is two pages"
     for text in screens[1:]:
         for word in ("move memory", "Remote access:", "Downtime:"):
             (line,) = {line.strip("- ") for line in screens[0].splitlines() if word in line}

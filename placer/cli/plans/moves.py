@@ -112,8 +112,9 @@ def moves(
         text = schedule_script(schedule, model)
     elif format is MovesFormat.MARKDOWN:
         from placer.emit.moves.markdown import schedule_markdown
+        from placer.show.change_words import aside_sentences
 
-        text = schedule_markdown(schedule)
+        text = schedule_markdown(schedule, said=list(aside_sentences(plan_changes(model, planned), schedule)))
     elif format is MovesFormat.CSV:
         from placer.emit.moves.csv import schedule_csv
 
@@ -134,17 +135,27 @@ def _draw(schedule: Schedule, changes: Changes, console: Console) -> None:
     """Draw what changes in sentences, the changes that gain most, and the waves."""
     from placer.emit.moves.markdown import outline, tail, wave_outline
     from placer.model.units import count
-    from placer.show.change_words import CHANGE_COLUMNS, change_row, change_sentences
+    from placer.moves.need import Need
+    from placer.show.change_words import CHANGE_COLUMNS, aside_sentences, change_row, change_sentences
     from placer.show.items import draw_items
     from placer.show.rows import MOST, draw_rows, say
 
     for sentence in change_sentences(changes):
         say(console, sentence)
+    for sentence in aside_sentences(changes, schedule):
+        say(console, sentence)
     waves = {step.vm: number for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps}
+    needs: dict[str, set[Need]] = {}
+    for step in schedule.steps:
+        needs.setdefault(step.vm, set()).add(step.need)
     rows = changes.moving or changes.vms
     if rows:
-        say(console, "\nwhat gains most first")
-        cells = [(*change_row(vm), str(waves.get(vm.vm, "-"))) for vm in rows]
+        say(console, f"\n{'what moves memory, ' if changes.moving and changes.pinned else ''}what gains most first")
+        cells = []
+        for vm in rows:
+            # What is put aside on the way may need other things than the change alone.
+            taken = " and ".join(need.value for need in Need if need in needs.get(vm.vm, {vm.need}))
+            cells.append((*change_row(vm)[:-1], taken, str(waves.get(vm.vm, "-"))))
         draw_rows([*CHANGE_COLUMNS, "wave#"], cells, console, rest="--all, or --format csv")
     if not schedule.waves:
         return

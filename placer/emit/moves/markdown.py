@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from placer.model.cpuset import format_cpuset
 from placer.model.units import count, format_kib
@@ -12,42 +13,49 @@ from placer.moves.need import Need
 from placer.moves.pages import page_command
 from placer.show.words import visible
 
-_PASSING = "Do not stop after this wave: a VM is only passing through."
+_PASSING = "do not stop here: a VM is only passing through"
+_HEADING = (
+    "| wave | done | VM | do | from | to | memory of node | GiB | remark |",
+    "|---|---|---|---|---|---|---|--:|---|",
+)
 
 
-def schedule_markdown(schedule: Schedule, *, fold_pins: bool = False) -> str:
-    """Return the schedule with a heading and a table a wave, boxes to tick, and what has no place in it.
+def schedule_markdown(schedule: Schedule, *, said: Sequence[str] = (), brief: bool = False) -> str:
+    """Return the schedule with one table of all waves, boxes to tick, and what has no place in it.
 
     Parameters
     ----------
-    fold_pins : of a wave's steps that only give other CPUs only the number is told; a wave of no others is a line.
+    said : sentences under the first one.
+    brief : of a wave's steps that only give other CPUs only the number is told, and not why VMs are put aside.
     """
-    lines = ["# Moves", "", f"{outline(schedule)}.", ""]
+    lines = ["# Moves", ""]
+    for sentence in (f"{outline(schedule)}.", *map(_escaped, said)):
+        lines += [sentence, ""]
+    if schedule.waves:
+        lines += _HEADING
     for number, wave in enumerate(schedule.waves, start=1):
-        if fold_pins and _is_new_pins(wave):
-            lines.append(
-                f"- {_new_pins(len(wave.steps), f'Wave {number}: ')}{'' if wave.complete else f'. {_PASSING}'}"
-            )
-            continue
-        lines += [*_apart(lines), f"## Wave {number}: {wave_outline(wave)}", ""]
-        lines += [f"Before: {words}.\n" for words in floating_words(wave, before=True)]
-        shown = [step for step in wave.steps if not (fold_pins and _only_pins(step))]
-        if shown:
-            lines += [
-                "| done | VM | do | from | to | memory of node | GiB | remark |",
-                "|---|---|---|---|---|---|--:|---|",
-            ]
-        for step in shown:
-            cells = ["☐", step.vm, does(step), *ends(step), memory(step), f"{step.copied_gib:g}", remark(step)]
-            lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
-        if folded := len(wave.steps) - len(shown):
-            lines += ["", _new_pins(folded)]
-        lines.append("")
-        lines += [f"After: {words}.\n" for words in floating_words(wave, before=False)]
-        lines += [] if wave.complete else [_PASSING, ""]
-    for heading, entries in tail(schedule):
-        lines += [*_apart(lines), f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
+        rows = list(_rows(wave, brief=brief))
+        if not wave.complete:
+            rows[-1] = (*rows[-1][:-1], "; ".join(filter(None, (rows[-1][-1], _PASSING))))
+        for at, row in enumerate(rows):
+            lines.append(f"| {number if at else f'{number}: {wave_outline(wave)}'} | {' | '.join(row)} |")
+    for heading, entries in tail(replace(schedule, cycles=()) if brief else schedule):
+        lines += ["", f"## {heading}", "", *(f"- {_escaped(entry)}" for entry in entries)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _rows(wave: Wave, *, brief: bool) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of a wave's rows behind its number."""
+    for words in floating_words(wave, before=True):
+        yield "", "", "", "", "", "", "", _escaped(f"before: {words}")
+    shown = [step for step in wave.steps if not (brief and _only_pins(step))]
+    for step in shown:
+        cells = (step.vm, does(step), *ends(step), memory(step), f"{step.copied_gib:g}", remark(step))
+        yield "☐", *map(_escaped, cells)
+    if folded := len(wave.steps) - len(shown):
+        yield "☐", count(folded, "VM"), "new pins", "", "", "", "0", "while they run: `placer apply PLAN --apply`"
+    for words in floating_words(wave, before=False):
+        yield "", "", "", "", "", "", "", _escaped(f"after: {words}")
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -74,7 +82,7 @@ def outline(schedule: Schedule) -> str:
     """Return the schedule in a sentence."""
     steps = schedule.steps
     counts = Counter(step.need for step in steps)
-    told = [f"{counts[need]:,} {need.value}" for need in Need if counts[need]]
+    told = [need.counted(counts[need]) for need in Need if counts[need]]
     parts = [count(len(schedule.waves), "wave"), *told, f"{sum(step.copied_gib for step in steps):g} GiB"]
     if schedule.waves and schedule.minutes is not None:
         parts.append(f"{schedule.minutes:.1f} minutes of copying")
@@ -172,18 +180,6 @@ def tail(schedule: Schedule) -> Iterator[tuple[str, list[str]]]:
         )
     if schedule.notes:
         yield "Notes", list(schedule.notes)
-
-
-def _apart(lines: list[str]) -> list[str]:
-    return [""] if lines[-1].startswith("- ") else []
-
-
-def _is_new_pins(wave: Wave) -> bool:
-    return not any(entry.vms for entry in (*wave.before, *wave.after)) and all(map(_only_pins, wave.steps))
-
-
-def _new_pins(vms: int, what: str = "") -> str:
-    return f"☐ {what}new pins of {count(vms, 'VM')} while they run: `placer apply PLAN --apply`"
 
 
 def _only_pins(step: Step) -> bool:

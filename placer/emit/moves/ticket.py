@@ -14,7 +14,7 @@ from placer.model.plan import GoalResult, Plan
 from placer.model.units import count
 from placer.moves.changes import Changes, plan_changes
 from placer.moves.schedule import schedule_moves
-from placer.show.change_words import downtime_sentence, names_of, nodes_words
+from placer.show.change_words import aside_sentences, downtime_sentence, names_of
 from placer.show.plan_sentences import sentences
 from placer.show.words import figure, goal_before, percent, visible
 
@@ -29,7 +29,7 @@ def ticket(plan: Plan, fleet: Fleet) -> bytes:
         "What": _what(plan, fleet),
         "Why": _why(plan, fleet),
         "Risk": _risk(plan, fleet, changes),
-        "Steps": _steps(plan, fleet),
+        "Steps": _steps(plan, fleet, changes),
         "Rollback": _rollback(changes),
     }
     lines = [f"# Change: placement of {_plain(plan.fleet_path or 'a fleet')}"]
@@ -92,7 +92,7 @@ def _risk(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
         yield f"- warning: {_plain(warning)}"
 
 
-def _steps(plan: Plan, fleet: Fleet) -> Iterator[str]:
+def _steps(plan: Plan, fleet: Fleet, changes: Changes) -> Iterator[str]:
     yield "1. Check that plan and fleet still agree (PLAN is the plan's file, FLEET its inventory):"
     yield "   `placer check FLEET PLAN`, `placer verify PLAN`."
     yield "2. Show what would be done on the hosts: `placer apply PLAN`."
@@ -107,32 +107,18 @@ def _steps(plan: Plan, fleet: Fleet) -> Iterator[str]:
     if not schedule.waves:
         yield "Nothing moves."
         return
-    blank = True
-    for line in schedule_markdown(schedule, fold_pins=True).splitlines()[1:]:
-        if line or not blank:
-            yield f"##{line}" if line.startswith("#") else line
-        blank = not line
+    for line in schedule_markdown(schedule, said=list(aside_sentences(changes, schedule)), brief=True).splitlines()[2:]:
+        yield f"##{line}" if line.startswith("#") else line
 
 
 def _rollback(changes: Changes) -> Iterator[str]:
     yield "`placer apply --apply` writes a journal: `placer rollback JOURNAL --apply` takes its changes back."
-    back = [vm for vm in changes.moving if vm.source is not None]
-    if not back:
-        return
-    yield "By hand, in the reverse order, each VM whose memory moves goes back to where it is now:"
-    yield ""
-    yield "| done | VM | host | CPUs of node | memory of node | needs |"
-    yield "|---|---|---|---|---|---|"
-    for vm in back[:_LISTED]:
-        now = vm.source
-        assert now is not None
-        nodes, memory = nodes_words(now.cpu_nodes), nodes_words(now.memory_nodes)
-        yield f"| ☐ | {_plain(vm.vm)} | {_plain(now.host)} | {nodes} | {memory} | {vm.need.value} |"
-    if len(back) > _LISTED:
-        yield ""
-        yield f"and {len(back) - _LISTED:,} more, which `placer moves FLEET PLAN --format csv` names"
+    if any(vm.source is not None for vm in changes.moving):
+        yield "By hand: the steps above from the last to the first, each from where it went *to* back to where it came"
+        yield "*from*, its memory likewise; what it needed (*do*) it needs then too."
+    if changes.starting:
+        yield f"{count(len(changes.starting), 'new VM')}: shut off and undefine."
     if changes.pinned:
-        yield ""
         what = f"Which CPUs {count(len(changes.pinned), 'VM')} had that only get other ones"
         yield f"{what}: the journal, and `placer diff FLEET PLAN --format csv`."
 

@@ -47,7 +47,7 @@ def _standing(fleet: Fleet) -> Iterator[str]:
     placed = [vm for vm in fleet.vms if vm.current is not None]
     counts = Counter(map(_kind, placed))
     if counts.keys() - {"a node a cell"}:
-        said = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind])
+        said = ", ".join(f"{counts[kind]:,} {kind}" for kind in _KINDS if counts[kind])
         yield f"of {count(len(placed), 'VM')} on hosts: {said}; all stay as they are unless a plan is asked to pin"
     unknown = [host.name for host in fleet.hosts if not any(node.memory_kib for node in host.topology.nodes)]
     if unknown:

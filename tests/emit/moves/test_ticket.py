@@ -10,7 +10,10 @@ from placer.emit.moves.ticket import ticket
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
+from placer.moves.changes import Changes, Spot, VmChange
 from placer.moves.model import Place, Schedule, Step, StepKind, Wave
+from placer.moves.need import Need
+from placer.show.change_words import aside_sentences
 
 SPEC = VmSpec(
     vcpus=1, memory_kib=1 << 20, cell_mode=CellMode.NONE, cells=(Cell(vcpus=frozenset({0}), memory_kib=1 << 20),)
@@ -21,7 +24,7 @@ NAME = "a|b<script>\n# x"
 def test_ticket_says_what_why_risk_steps_and_rollback(
     place: Callable[..., PlanVm], planned: Callable[..., Plan], fleet_of: Callable[..., Fleet]
 ) -> None:
-    """A VM that changes node is named under Risk, Steps and Rollback with its present node; no name breaks a table."""
+    """A VM that changes node is named under Risk and Steps, there with its present node; no name breaks a table."""
     now = Current(host="kvm-a", nodes=(1,), memory_nodes=(1,), pins={0: frozenset({1})})
     fleet = fleet_of(Vm(name=NAME, spec=SPEC, current=now))
     plan = planned(place(SPEC, name=NAME, change=Change.RENODE, from_host="kvm-a"))
@@ -32,8 +35,9 @@ def test_ticket_says_what_why_risk_steps_and_rollback(
     assert "1 VM moves memory, 1 GiB in all: 1 to another node." in parts[1]
     assert "1 GiB of 1 VM" in parts[3] and "Downtime: none" not in text
     assert parts[3].count("1 VM (") == parts[1].count("1 VM (") == 1, "both tell who is down"
-    assert all(name in part for part in parts[3:])
-    assert f"| ☐ | {name} | kvm-a | 1 | 1 | restart or copy |" in parts[5]
+    assert name in parts[3]
+    assert f"| ☐ | {name} | restart or copy | kvm-a node 1 | kvm-a node 0 | 1 → 0 | 1 |" in parts[4]
+    assert "from the last to the first" in parts[5]
     assert "\n\n\n" not in text
     assert "<script>" not in text
 
@@ -57,19 +61,44 @@ def test_goals_that_stand_alike_share_a_row_in_their_order(
     assert " |  | 0 | 0 | 0 % | optimal |" in rows[2], "moves have nothing before them"
 
 
-def test_a_wave_that_only_pins_is_a_line_of_the_ticket() -> None:
-    """A table of such steps would say nothing that is done by hand; what must not be interrupted is still said."""
+def test_steps_that_only_pin_are_a_row_of_the_ticket() -> None:
+    """A row each would say nothing that is done by hand; what must not be interrupted is still said."""
     there = Place(host="kvm-a", nodes=(0,), pins={0: frozenset({0})})
     step = Step(kind=StepKind.REPIN, vm="v", uuid=None, source=there, target=there)
     moved = replace(step, vm="w", kind=StepKind.MIGRATE, target=replace(there, host="kvm-b"))
     schedule = Schedule(
         waves=(Wave(steps=(step,)), Wave(steps=(step, step), complete=False), Wave(steps=(moved, step))),
     )
-    lines = schedule_markdown(schedule, fold_pins=True).splitlines()
-    assert lines[4:6] == [
-        "- ☐ Wave 1: new pins of 1 VM while they run: `placer apply PLAN --apply`",
-        "- ☐ Wave 2: new pins of 2 VMs while they run: `placer apply PLAN --apply`. "
-        "Do not stop after this wave: a VM is only passing through.",
+    lines = schedule_markdown(schedule, brief=True).splitlines()
+    pins = "new pins |  |  |  | 0 | while they run: `placer apply PLAN --apply`"
+    assert lines[6:] == [
+        f"| 1: 1 step, 0 GiB | ☐ | 1 VM | {pins} |",
+        f"| 2: 2 steps, 0 GiB | ☐ | 2 VMs | {pins}; do not stop here: a VM is only passing through |",
+        "| 3: 2 steps, 0 GiB | ☐ | w | live migration | kvm-a node 0 | kvm-b node 0 |  | 0 |  |",
+        f"| 3 | ☐ | 1 VM | {pins} |",
     ]
-    assert lines[6:8] == ["", "## Wave 3: 2 steps, 0 GiB"]
-    assert schedule_markdown(schedule).count("## Wave") == 3
+    assert sum(line.startswith("| 3") for line in schedule_markdown(schedule).splitlines()) == 2
+
+
+def test_what_is_put_aside_is_reckoned_with() -> None:
+    """Screens tell by how much the steps copy more than the changes, and who needs no restart after all."""
+    here, there = (Place(host=host, nodes=(0,), cells=()) for host in ("kvm-a", "kvm-b"))
+    away = Step(kind=StepKind.MIGRATE, vm="v", uuid=None, source=here, target=there, memory_gib=8.0, parking=True)
+    back = replace(away, source=there, target=here, parking=False)
+    spot = Spot(host="kvm-a", cpu_nodes=(0,), memory_nodes=(0,), pins={})
+    change = VmChange(
+        vm="v",
+        uuid=None,
+        change=Change.RENODE,
+        need=Need.REBIND,
+        source=replace(spot, memory_nodes=(1,)),
+        target=spot,
+        memory_gib=8.0,
+        gain=1.0,
+    )
+    schedule = Schedule(waves=(Wave(steps=(away,), complete=False), Wave(steps=(back,))))
+    (said,) = aside_sentences(Changes(vms=(change,), stay=0), schedule)
+    assert said == (
+        "1 VM (v) is put aside on the way and comes back: 8 GiB more than the moves alone, and v needs no restart then."
+    )
+    assert not list(aside_sentences(Changes(vms=(change,), stay=0), replace(schedule, waves=())))
