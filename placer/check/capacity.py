@@ -59,70 +59,70 @@ def check_excess(host: Host, placed: Placed, residents: Sequence[Vm], shorts: Se
                 found.fault(text, where="vms.cells", host=host.name)
 
 
-def check_floats(host: Host, placed: Placed, shorts: Sequence[Short], arrivals: set[str], found: Findings) -> None:
-    """Refuse that the CPUs which a plan really takes leave too few to who floats over several nodes, where others would
-    leave enough: what is over by count alone `check_excess` tells. Where nothing comes or gets other CPUs it warns.
+def check_taken(
+    host: Host,
+    placed: Placed,
+    lacks: Mapping[Nodes, Fraction],
+    residents: Sequence[Vm],
+    shorts: Sequence[Short],
+    arrivals: set[str],
+    found: Findings,
+) -> None:
+    """Refuse that the CPUs which a plan really takes leave too few to who floats over a node or several, and fewer than
+    now; over several also where anything comes or gets other CPUs.
+
+    What is over by count alone `check_excess` tells. `lacks` is what `lacked_beside` finds, `residents` are VMs that
+    are there now.
     """
-    wanted = Counter[Nodes]()
-    for vm, planned in placed if any(planned.bound for _, planned in placed) else ():
-        wanted.update(taken_by(vm, host, planned).shared)
-    if all(len(nodes) == 1 for nodes in wanted) or any(short.what == "shared vCPUs" for short in shorts):
-        return
-    ratio = Fraction(str(host.cpu_ratio))
-    taken = cpu_use(host, placed).taken
-    left = {node.id: len((node.cpus & host.shared_pool) - taken) for node in host.topology.nodes}
-    units, nodes = short_of(
-        {nodes: many * ratio.denominator for nodes, many in wanted.items()},
-        {node: cpus * ratio.numerator for node, cpus in left.items()},
-    )
-    if units and nodes is not None:
-        shared = sum(many for own, many in wanted.items() if own <= nodes)
-        cpus = sum(left.get(node, 0) for node in nodes)
-        message = (
-            f"host {host.name!r}, {_nodes_words(nodes)}: {shared} shared vCPUs float over {cpus} CPUs that nobody has"
-            f" × overcommit {host.cpu_ratio:g}"
-        )
-        if any(planned.name in arrivals or planned.change is not Change.NONE for _, planned in placed):
-            found.fault(message, where="vms.pins", host=host.name)
-        else:
-            found.warn(message)
-
-
-def check_taken(use: CpuUse, residents: Sequence[Vm], shorts: Sequence[Short], found: Findings) -> None:
-    """Refuse that the CPUs which a plan really takes leave fewer than shared vCPUs of a node need, and fewer than now.
-
-    By count others might be taken: isolated ones, over which nobody floats. `residents` are the VMs that are there now.
-    """
-    host, placed = use.host, use.placed
-    alike = host.shared_pool == host.dedicated_pool
-    if alike or any(planned.bound for _, planned in placed) or any(short.what == "shared vCPUs" for short in shorts):
-        return
-    lacks = _lacked_beside(use)
-    if not lacks:
+    if not lacks or any(short.what == "shared vCPUs" for short in shorts):
         return
     now = [(vm, planned) for vm in residents if (planned := as_now(vm, host)) is not None]
-    before = _lacked_beside(cpu_use(host, now))
+    before = lacked_beside(cpu_use(host, now))
+    changes = any(planned.name in arrivals or planned.change is not Change.NONE for _, planned in placed)
     for nodes, cpus in lacks.items():
         message = (
             f"host {host.name!r}, {_nodes_words(nodes)}: shared vCPUs lack {float(cpus):g} CPUs beside those that are"
             f" taken, at overcommit {host.cpu_ratio:g}"
         )
-        if cpus > before.get(nodes, 0):
+        then = sum(lack for one, lack in before.items() if one <= nodes)
+        if cpus > then or (len(nodes) > 1 and changes):
             found.fault(message, where="vms.pins", host=host.name)
         else:
-            found.warn(f"{message}; now they lack {float(before[nodes]):g}")
+            found.warn(f"{message}; now they lack {float(then):g}")
 
 
-def _lacked_beside(use: CpuUse) -> dict[Nodes, Fraction]:
-    """Return nodes -> CPUs that shared vCPUs of one node lack there beside what is taken, where they do."""
-    wanted = Counter[Nodes]()
+def lacked_beside(use: CpuUse) -> dict[Nodes, Fraction]:
+    """Return nodes -> CPUs that shared vCPUs lack there beside what is taken, where they do: nodes that sets to float
+    over share stand together.
+
+    By count others might be taken: isolated ones, over which nobody floats.
+    """
+    host, wanted = use.host, Counter[Nodes]()
+    if host.shared_pool == host.dedicated_pool and not any(planned.bound for _, planned in use.placed):
+        return {}
     for vm, planned in use.placed:
-        if vm.spec.cpu_policy is not CpuPolicy.DEDICATED:
-            wanted.update(taken_by(vm, use.host, planned).shared)
-    ratio, taken, topology = Fraction(str(use.host.cpu_ratio)), use.taken, use.host.topology
-    pools = {nodes: topology.node(min(nodes)).cpus & use.host.shared_pool for nodes in wanted if len(nodes) == 1}
-    lacks = {nodes: wanted[nodes] / ratio - len(cpus - taken) for nodes, cpus in pools.items()}
-    return {nodes: lack for nodes, lack in lacks.items() if lack > 0}
+        if planned.bound or vm.spec.cpu_policy is not CpuPolicy.DEDICATED:
+            wanted.update(taken_by(vm, host, planned).shared)
+    ratio = Fraction(str(host.cpu_ratio))
+    left = {node.id: len((node.cpus & host.shared_pool) - use.taken) for node in host.topology.nodes}
+    lacks = {}
+    for nodes in _joined(wanted):
+        units, _ = short_of(
+            {own: many * ratio.denominator for own, many in wanted.items() if own <= nodes},
+            {node: left.get(node, 0) * ratio.numerator for node in nodes},
+        )
+        if units:
+            lacks[nodes] = Fraction(units) / ratio.numerator
+    return lacks
+
+
+def _joined(sets: Iterable[Nodes]) -> list[Nodes]:
+    """Return the sets, those that share nodes as one."""
+    out: list[Nodes] = []
+    for nodes in sets:
+        touched = [one for one in out if one & nodes]
+        out = [*(one for one in out if not one & nodes), nodes.union(*touched)]
+    return out
 
 
 def _other_cell(host: Host, vm: Vm, planned: PlanVm, nodes: Nodes) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from placer.check.addresses import check_addresses
-from placer.check.capacity import check_devices, check_excess, check_floats, check_taken, lacks_pools
+from placer.check.capacity import check_devices, check_excess, check_taken, lacked_beside, lacks_pools
 from placer.check.cells import CellChecker
 from placer.check.findings import CheckReport, Findings
 from placer.check.fleet import check_fleet, fleet_totals
@@ -146,18 +146,18 @@ def _check_hosts(fleet: Fleet, values: PlanValues, found: Findings) -> None:
         before = found.count
         check_pins(use, arrivals, found)
         check_devices(use.host, use.placed, arrivals, found)
-        check_taken(use, residents.get(use.host.name, ()), values.short.get(use.host.name, ()), found)
         for host, placed in group.others if found.count > before else ():  # the same is wrong there, by other names
             check_pins(cpu_use(host, placed), arrivals, found)
             check_devices(host, placed, arrivals, found)
-            check_taken(cpu_use(host, placed), residents.get(host.name, ()), values.short.get(host.name, ()), found)
-    for group in values.groups:
+    for use, group in zip(values.uses, values.groups, strict=True):
+        lacks = lacked_beside(use)
         for host, placed in ((group.host, group.placed), *group.others):
+            here, shorts = residents.get(host.name, ()), values.short.get(host.name, ())
             check_addresses(host, placed, arrivals, found)
-            check_floats(host, placed, values.short.get(host.name, ()), arrivals, found)
+            check_taken(host, placed, lacks, here, shorts, arrivals, found)
             untold = lacks_pools(host, placed)
             if host.name in values.short or untold:
-                check_excess(host, placed, residents.get(host.name, ()), values.short.get(host.name, ()), found)
+                check_excess(host, placed, here, shorts, found)
 
 
 def _measured(values: PlanValues) -> dict[str, Any]:

@@ -115,3 +115,18 @@ def test_vm_wider_than_its_host_is_bound_only_where_that_gains() -> None:
     truth = reference(case)
     assert truth.values["excess"][2] == 3
     held(case, "auto")
+
+
+def test_check_refuses_who_floats_over_one_node_beside_isolated_ones_and_has_no_cpu() -> None:
+    """Of the other node all CPUs are isolated, so that a VM floats over this one; who stays there has its CPUs."""
+    stays = {"vcpus": 2, "cpu_policy": "dedicated", "host": "h", "nodes": [0], "pins": {"0": "0", "1": "1"}}
+    comes = {"vcpus": 2, "cpu_policy": "shared", "pin": "never"}
+    host = {"nodes": nodes("0-3", "4-5"), "isolated_cpus": "2-5", "overcommit": 2}
+    fleet = fleet_of(case_of(host, stays, comes).inventory)
+    free = planned(case_of(host, stays, comes), fleet)
+    assert not free.unplaced
+    assert not check(fleet, free).faults
+    on_its_own = {vcpu: frozenset({vcpu}) for vcpu in range(2)}
+    damaged = tuple(replace(vm, pins=on_its_own) if vm.name == "v0" else vm for vm in free.vms)
+    faults = check(fleet, replace(free, vms=damaged)).faults
+    assert any("shared vCPUs lack 1 CPUs" in str(fault) for fault in faults)
