@@ -39,8 +39,6 @@ BRANCHED = 64
 """Most states of a fleet whose bounds are raised by branching."""
 NODES = 40
 """Nodes that are split in a turn."""
-FIRM = 4
-"""How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
 
 def solve_columns(
@@ -218,7 +216,7 @@ class _Run:
         if self._reached(objective, held):
             kit.tell(objective)
             return
-        phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
+        phase = Phase(kit=kit, objective=objective, held=held, soft=kit.soft(objective, held))
         self.phases[objective] = phase
         late = bool(kit.clock.stopped)
         phase.generate()
@@ -255,26 +253,6 @@ class _Run:
             out.append(value + int(abs(value) * self.kit.model.problem.objectives[g].tolerance))
         return tuple(out)
 
-    def _soft(self, objective: int, held: tuple[int, ...]) -> IntArray:
-        """Return the weights of VMs left out, in earlier objectives that are held at none, beside an objective."""
-        model = self.kit.model
-        worst = np.zeros(len(model.phantom), dtype=np.int64)
-        np.maximum.at(worst, model.flavor, np.abs(model.cost[:, objective]))
-        goal = model.problem.objectives[objective]
-        worst += goal.moves + goal.migrations
-        if goal.host_cost:
-            worst += max(state.lead.cost for state in model.states)
-        out = np.zeros(model.objectives, dtype=np.int64)
-        weight = 1
-        for g in reversed(range(objective)):
-            unplaced = model.unplaced[g]
-            if model.problem.objectives[g].unplaced is None or not unplaced.any() or held[g]:
-                continue
-            some = unplaced > 0
-            weight = max(weight, int((worst[some] // unplaced[some]).max()) + 1)
-            out[g] = FIRM * weight
-        return out
-
     def _done(self, phase: Phase) -> bool:
         """Tell whether an objective is proven, and the earlier ones reached what they were held at."""
         return self._reached(phase.objective, phase.held)
@@ -293,7 +271,7 @@ class _Run:
                 return
             objective = pending[0]
             held = self._held(objective, {})
-            phase = Phase(kit=kit, objective=objective, held=held, soft=self._soft(objective, held))
+            phase = Phase(kit=kit, objective=objective, held=held, soft=kit.soft(objective, held))
             before = kit.incumbent.values, kit.bounds[objective].value
             phase.resume(self.phases.get(objective))
             self._branch(phase)

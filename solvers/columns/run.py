@@ -33,6 +33,8 @@ from solvers.problem import IntArray
 from solvers.result import OnProgress, Progress
 
 ENGINE = "columns"
+FIRM = 4
+"""How much more a VM left out weighs than the worst that placing it can cost, at first."""
 
 
 @dataclass(slots=True)
@@ -161,6 +163,28 @@ class Kit:
     def pool_incumbent(self) -> None:
         """Make columns of the incumbent's patterns."""
         self.pool.add(sorted(self.incumbent.hosts))
+
+    def soft(self, objective: int, held: tuple[int, ...]) -> IntArray:
+        """Return (objectives,) the weights of VMs left out, in earlier objectives that are held at none, beside an
+        objective.
+        """
+        model = self.model
+        worst = np.zeros(len(model.phantom), dtype=np.int64)
+        np.maximum.at(worst, model.flavor, np.abs(model.cost[:, objective]))
+        goal = model.problem.objectives[objective]
+        worst += goal.moves + goal.migrations
+        if goal.host_cost:
+            worst += max(state.lead.cost for state in model.states)
+        out = np.zeros(model.objectives, dtype=np.int64)
+        weight = 1
+        for g in reversed(range(objective)):
+            unplaced = model.unplaced[g]
+            if model.problem.objectives[g].unplaced is None or not unplaced.any() or held[g]:
+                continue
+            some = unplaced > 0
+            weight = max(weight, int((worst[some] // unplaced[some]).max()) + 1)
+            out[g] = FIRM * weight
+        return out
 
     def prices(self, duals: Duals, flavor: IntArray) -> Prices:
         """Return the prices of duals with other ones for the flavors."""

@@ -25,7 +25,9 @@ from solvers.columns.lattice import lattice_of
 from solvers.columns.model import State, StateModel
 from solvers.exact.model import ExactModel
 from solvers.objective import Changes, Objective, PlacementCosts, RuleExcess, Unplaced
-from solvers.problem import HostClass, IntArray, MoveBudget, Problem, Shape
+from solvers.problem import BoolArray, HostClass, IntArray, MoveBudget, Problem, Shape
+from solvers.rule_rows.limited import Limited
+from solvers.rule_rows.rows import RuleRow, RuleRows
 
 PRICE = "price"
 """The goal of the pricing problem that holds what the duals pay for a VM."""
@@ -42,6 +44,7 @@ def recheck(problem: Problem, certificate: Mapping[str, Any]) -> tuple[list[str]
     A bound that the duals with HiGHS's prices do not reach is a fault where HiGHS priced every state to the end, and
     only a remark where it ran out of time.
     """
+    rules = RuleRows(problem=problem)
     problem = replace(problem, rules=())
     faults: list[str] = []
     remarks: list[str] = []
@@ -52,7 +55,7 @@ def recheck(problem: Problem, certificate: Mapping[str, Any]) -> tuple[list[str]
         name = f"goal {objective.goal!r}" + (f" ({objective.part})" if objective.part else "")
         claimed = int(entry["bound"])
         try:
-            bound, finished, leaves = _proven(problem, number, entry, claimed)
+            bound, finished, leaves = _proven(problem, rules, number, entry, claimed)
         except ValueError as reason:
             faults.append(f"{name}: the certificate is not of the form that proves a bound: {reason}")
             continue
@@ -73,11 +76,19 @@ def _nearly(claimed: int) -> int:
     return claimed - max(1, round(1e-6 * abs(claimed)))
 
 
-def _proven(problem: Problem, number: int, entry: Mapping[str, Any], claimed: int) -> tuple[int | None, bool, int]:
+def _proven(
+    problem: Problem, rules: RuleRows, number: int, entry: Mapping[str, Any], claimed: int
+) -> tuple[int | None, bool, int]:
     """Return the bound that HiGHS's prices give an entry, whether HiGHS finished, and how many branches there are.
 
     Of a tree it is the least over the leaves: between them they miss no answer, which `read_leaves` sees to.
     """
+    if "rows" in entry:
+        held = [int(value) for value in entry["held"][:number]]
+        limits = [rules.limit(RuleRow.read(row), number, held) for row in entry["rows"]]
+        made = Limited.of(problem, number, limits)
+        choice = [int(entry["choice"])] if made.choices else []
+        return *_proven_by(made.problem, number, made.most, {**entry, "flavor": [*entry["flavor"], *choice]}, None), 1
     if "tree" not in entry:
         return *_proven_leaf(problem, number, (), entry), 1
     leaves = read_leaves(problem, entry["tree"])
@@ -93,7 +104,17 @@ def _proven(problem: Problem, number: int, entry: Mapping[str, Any], claimed: in
 def _proven_leaf(
     problem: Problem, number: int, rows: Sequence[Row], leaf: Mapping[str, Any]
 ) -> tuple[int | None, bool]:
-    model = StateModel(problem=branched(problem, number, rows))
+    most = [row.most for row in rows]
+    return _proven_by(branched(problem, number, rows), number, most, leaf, banned(problem, rows))
+
+
+def _proven_by(
+    problem: Problem, number: int, most: Sequence[int], leaf: Mapping[str, Any], out: BoolArray | None
+) -> tuple[int | None, bool]:
+    """Return what duals prove of the last objective of a problem, the ones from `number` on held at `most`, and whether
+    HiGHS finished; `out` are placements that these rule out.
+    """
+    model = StateModel(problem=problem)
     if len(leaf["flavor"]) != len(problem.flavors) or min(len(leaf["hold"]), len(leaf["held"])) < number:
         raise ValueError("duals of another number of flavors or goals")
     duals = Duals(
@@ -104,20 +125,25 @@ def _proven_leaf(
         moves=int(leaf["moves"]),
         migrations=int(leaf["migrations"]),
     )
-    held = [*(int(value) for value in leaf["held"][:number]), *(row.most for row in rows)]
+    held = [*(int(value) for value in leaf["held"][:number]), *most]
     signs = (duals.flavor < 0).any() or (duals.hold < 0).any() or duals.moves < 0 or duals.migrations < 0
-    if duals.objective != number + len(rows) or len(held) != duals.objective or duals.scale <= 0 or signs:
+    if duals.objective != number + len(most) or len(held) != duals.objective or duals.scale <= 0 or signs:
         raise ValueError("duals of another goal, or of the wrong sign")
-    largest = max(int(duals.flavor.max(initial=0)), int(duals.hold.max(initial=0)), duals.scale)
-    largest = max(largest, duals.moves, duals.migrations)
-    if largest * (1 + int(np.abs(model.cost).max(initial=0))) * (1 + model.objectives) >= MOST:
+    if _largest(model, duals) >= MOST:
         raise ValueError("duals too large to be reckoned with exactly")
     least, finished = least_costs(model, duals)
     bound = bound_of(model, duals, held, least)
     if bound is not None and leaf.get("below") is not None:
-        lattice = lattice_of(model, duals.objective, held, int(leaf["below"]), banned(problem, rows))
+        lattice = lattice_of(model, duals.objective, held, int(leaf["below"]), out)
         bound = bound if lattice is None else lattice.rounded(bound)
     return bound, finished
+
+
+def _largest(model: StateModel, duals: Duals) -> int:
+    """Return a number that no price of a VM in a placement, nor any part of it, is above."""
+    dearest: list[int] = np.abs(model.cost).max(axis=0, initial=0).tolist()
+    costs = sum(int(weight) * (1 + many) for weight, many in zip(duals.weight, dearest, strict=True))
+    return costs + int(duals.flavor.max(initial=0)) + duals.moves + duals.migrations
 
 
 def least_costs(model: StateModel, duals: Duals) -> tuple[list[int | None], bool]:

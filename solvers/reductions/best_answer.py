@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from solvers.claims import Claims, with_claims
+from solvers.claims import Claim, Claims, with_claims
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
 from solvers.reductions.telling import Telling
@@ -26,6 +26,8 @@ class BestAnswer:
     values: tuple[int, ...] = ()
     closed: bool = False
     """Whether the best answer is proven best."""
+    ruled: list[tuple[int, Claim]] = field(default_factory=list)
+    """What is proven of objectives with rules as rows."""
 
     def offer(self, found: Result | None) -> None:
         """Take an answer if it keeps the rules and is better than the best."""
@@ -35,14 +37,41 @@ class BestAnswer:
         if self.best is None or values < self.values:
             self.best, self.values = found, values
             self.telling.values = values
-            bounds = [row.bound for row in self.relaxed.objectives]
-            self.closed = all(bound is not None and value <= bound for value, bound in zip(values, bounds, strict=True))
+            self._close()
+
+    def prove(self, number: int, claim: Claim) -> None:
+        """Take what is proven of an objective with rules as rows."""
+        self.ruled.append((number, claim))
+        self._close()
+
+    @property
+    def bounds(self) -> list[int | None]:
+        """What is proven of each objective, as far as it holds for the best answer where rules are rows."""
+        out = [row.bound for row in self.relaxed.objectives]
+        for number, claim in self.ruled:
+            known = out[number]
+            if claim.value is not None and claim.holds(self.values[:number]) and (known is None or claim.value > known):
+                out[number] = claim.value
+        return out
+
+    @property
+    def proven(self) -> tuple[ObjectiveResult, ...]:
+        """The bounds that are known, for an engine to go on from."""
+        return tuple(
+            row if bound == row.bound else replace(row, bound=bound, held=self.values[:number])
+            for number, (row, bound) in enumerate(zip(self.relaxed.objectives, self.bounds, strict=True))
+        )
+
+    def _close(self) -> None:
+        self.closed = all(
+            bound is not None and value <= bound for value, bound in zip(self.values, self.bounds, strict=True)
+        )
 
     def result(self) -> Result:
         """Return the best answer with what is proven of it."""
         if self.best is not None:
             proofs = (self.relaxed,) if self.earlier is None else (self.earlier, self.relaxed)
-            return _judged(self.problem, self.best, self.values, proofs, self.rounds)
+            return _judged(self.problem, self.best, self.values, proofs, self.rounds, self.ruled)
         if self.relaxed.status == "infeasible":
             return replace(self.relaxed, rounds=self.rounds)
         return Result(
@@ -50,10 +79,21 @@ class BestAnswer:
         )
 
 
-def _judged(problem: Problem, answer: Result, values: tuple[int, ...], proofs: Sequence[Result], rounds: int) -> Result:
-    """Return the answer with its values under the rules, and the relaxed bounds as far as they hold for it."""
+def _judged(
+    problem: Problem,
+    answer: Result,
+    values: tuple[int, ...],
+    proofs: Sequence[Result],
+    rounds: int,
+    ruled: Sequence[tuple[int, Claim]],
+) -> Result:
+    """Return the answer with its values under the rules, and the bounds as far as they hold for it: relaxed ones, and
+    those that know rules.
+    """
     relaxed = proofs[-1]
     claims = Claims.of(*proofs, note=" without rules over hosts" if problem.rules else "")
+    for number, claim in ruled:
+        claims.claim(number, claim)
     found = replace(answer, rounds=rounds, engine=relaxed.engine, certificate=None)
     return with_claims(found, values, claims, base=relaxed)
 

@@ -32,12 +32,16 @@ class Merged:
     named: dict[int, list[int]]
 
     @classmethod
-    def of(cls, problem: Problem) -> Merged | None:
-        """Merge flavors of which every VM is still to come; None where there is nothing to merge."""
+    def of(cls, problem: Problem, apart: Sequence[Hashable] = ()) -> Merged | None:
+        """Merge flavors of which every VM is still to come; None where there is nothing to merge.
+
+        `apart` : (F,) only those alike in this become one too; nothing where all may.
+        """
         own = _own(problem)
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for number in range(len(problem.flavors)):
-            groups[number if own[number] else key_of(problem, number)].append(number)
+            alike = (key_of(problem, number), *apart[number : number + 1])
+            groups[number if own[number] else alike].append(number)
         if len(groups) == len(problem.flavors):
             return None
         groups = dict(sorted(groups.items(), key=lambda item: item[1][0]))

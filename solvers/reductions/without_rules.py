@@ -37,6 +37,7 @@ from solvers.reductions.ties_alone import with_ties
 from solvers.reductions.tries import Engine, Try
 from solvers.reductions.zones import zoned
 from solvers.result import Interrupt, Limits, Result
+from solvers.rule_rows.bound import bound_by_rows
 from solvers.starts.best_fit import hosts_used
 from solvers.starts.host_lists import keeps_apart
 
@@ -52,6 +53,8 @@ SHARE = 0.4
 """The share of the time that the problem without its rules may take."""
 GATHERED = 0.6
 """The same where groups are gathered in its answer afterwards: that costs few hosts, so all depends on it."""
+ROWS = 0.25
+"""The share of the time left that a bound which knows the rules may take before groups are tied."""
 NAMED = 0.8
 """The same where VMs are named to its hosts one by one, and nothing is tied."""
 
@@ -124,6 +127,7 @@ def solve_ruled(
         search.rounds += work.clock.rounds
         search.offer(found)
         if found is not None and not any(found.unplaced):
+            bound_by_rows(search, seed=seed, clock=clock, share=1.0)
             return search.result()
     elif apart and not search.closed:
         assert merged is not None and limits_of_hosts is not None
@@ -132,6 +136,8 @@ def solve_ruled(
         return search.result()
     elif merged is not None and not brief and not search.closed and can_name(problem):
         search.offer(by_names(problem, merged, counts, seed=seed, clock=clock))
+    if search.best is not None and not any(search.best.unplaced):
+        bound_by_rows(search, seed=seed, clock=clock, share=ROWS)
     tried: list[Try] = []
 
     def left_s() -> float:
@@ -172,7 +178,7 @@ def solve_ruled(
         share = max(LEAST_S, left_s() * (BRIEF_SHARE if brief else 0.5 if turn + 1 < len(turns) else 1.0))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)
         telling.is_relaxed = False
-        found = chosen.solved(engine, Limits(time_limit_s=share, rounds=rest), relaxed.objectives)
+        found = chosen.solved(engine, Limits(time_limit_s=share, rounds=rest), search.proven)
         search.rounds += found.rounds
         search.offer(found)
     if brief and not over():
@@ -186,6 +192,7 @@ def solve_ruled(
         search.rounds += later.rounds
         search.earlier, search.relaxed = relaxed, replace(later, rounds=relaxed.rounds)
         search.offer(later)
+    bound_by_rows(search, seed=seed, clock=clock, share=1.0)
     return search.result()
 
 

@@ -33,6 +33,16 @@ class LeafData(TypedDict):
     below: NotRequired[Number | None]
 
 
+class RowData(TypedDict):
+    """A row of a rule by number: what these flavors may be in some domains, which are `closed` to them or not."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    rule: Annotated[int, Field(ge=0, le=2**31)]
+    domains: list[Annotated[int, Field(ge=0, le=2**31)]]
+    members: list[Annotated[int, Field(ge=0, le=2**31)]]
+    closed: NotRequired[bool]
+
+
 class EntryData(TypedDict):
     """What proves the bound of one objective: duals, or a tree of branches with duals at each leaf."""
 
@@ -48,6 +58,15 @@ class EntryData(TypedDict):
     least: NotRequired[list[Number | None]]
     below: NotRequired[Number | None]
     tree: NotRequired[dict[str, Any]]
+    rows: NotRequired[list[RowData]]
+    choice: NotRequired[Dual]
+
+
+class RuledData(LeafData):
+    """Duals beside rules that are rows, and that of what these choose."""
+
+    rows: list[RowData]
+    choice: Dual
 
 
 class SplitData(TypedDict):
@@ -95,7 +114,7 @@ class _Duals(TypedDict):
 
 
 _COUNTS, _DUALS = TypeAdapter(_Counts), TypeAdapter(_Duals)
-_LEAF, _SPLIT = TypeAdapter(LeafData), TypeAdapter(SplitData)
+_LEAF, _RULED, _SPLIT = TypeAdapter(LeafData), TypeAdapter(RuledData), TypeAdapter(SplitData)
 
 
 def certificate_faults(tree: dict[str, Any], file: str) -> list[Fault]:
@@ -111,7 +130,7 @@ def certificate_faults(tree: dict[str, Any], file: str) -> list[Fault]:
         if entry is not None and "tree" in entry:
             faults += _tree_faults(entry["tree"], f"{where}.tree", file)
         elif entry is not None:
-            faults += _faults(_LEAF, entry, where, file)
+            faults += _faults(_RULED if "rows" in entry else _LEAF, entry, where, file)
     return faults
 
 

@@ -1,0 +1,209 @@
+"""Rules over the domains of a label as linear rows: how much of a group some domains may hold in every plan.
+
+A row adds up members over the hosts of a set of domains, as often as these are alike: so hosts need be told apart by
+domains no further than rows do. Each follows from one rule and the numbers of the problem alone, so whoever has
+the problem can write it down again.
+
+- ``spread``: in each domain what the rule allows, or what is there at the start, less what cannot move.
+- ``even``: with N members over D domains, the fullest at most m above the emptiest, N ≥ x + (D − 1)(x − m): no domain
+  holds more than (N + (D − 1) m) / D.
+- ``least``: where m domains are used, each of the others holds one at least: none holds more than N − m + 1.
+- ``together``: a choice a(group, domain), all choices of a group at most 1: x ≤ n a for any of its flavors, n their
+  VMs. A row that is `closed` says that no member is in domains which the whole group does not fit in: that
+  holds only where none of them is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from solvers.problem import CrossRule, IntArray, Problem
+
+LIMITS = ("spread", "even", "least")
+"""Kinds of rules that limit each domain by a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRow:
+    """What some members (flavors) of a rule, by number, may be in some domains of its label together."""
+
+    rule: int
+    domains: tuple[int, ...]
+    members: tuple[int, ...]
+    closed: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """Return the row as plain data."""
+        out: dict[str, Any] = {"rule": self.rule, "domains": list(self.domains), "members": list(self.members)}
+        return {**out, "closed": True} if self.closed else out
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> RuleRow:
+        """Return the row of plain data; what it says of a problem `RuleRows.limit` looks at."""
+        domains, members = (tuple(int(one) for one in data[name]) for name in ("domains", "members"))
+        return cls(rule=int(data["rule"]), domains=domains, members=members, closed=data.get("closed") is True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Σ `amount` of the VMs of flavors on hosts of `classes` is at most `most`, or `most` times what is chosen.
+
+    `choice` : the number of the rule whose one domain is to be chosen, None for a plain limit.
+    """
+
+    amount: Mapping[int, int]
+    classes: frozenset[int]
+    most: int
+    choice: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RuleRows:
+    """The rules of a problem, as rows that may be asked for.
+
+    Attributes
+    ----------
+    demand : (F,). places : scope -> domain -> its classes.
+    """
+
+    problem: Problem
+    demand: IntArray = field(init=False)
+    places: dict[str, dict[int, list[int]]] = field(init=False)
+    _empty: bool = field(init=False)
+    _most: dict[int, dict[int, int]] = field(default_factory=dict)
+    _narrow: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Add up VMs, and group classes by domains."""
+        problem = self.problem
+        self.demand = problem.demand()
+        self._empty = all(one.is_empty and not one.fixed_members for one in problem.classes)
+        self.places = {}
+        for number, one in enumerate(problem.classes):
+            for scope, domain in one.domain.items():
+                if domain >= 0:
+                    self.places.setdefault(scope, {}).setdefault(domain, []).append(number)
+
+    def knows(self, number: int) -> bool:
+        """Tell whether there are rows of a rule: it limits, over domains of a label, and is of a kind that has any."""
+        rule = self.problem.rules[number]
+        if rule.is_soft or rule.scope not in self.places:
+            return False
+        if rule.kind == "spread":
+            return True
+        return self._empty and (rule.kind in ("even", "together") or (rule.kind == "least" and not rule.amounts))
+
+    def there(self, number: int) -> tuple[int, ...]:
+        """Return the members of a rule of which there are VMs."""
+        return tuple(flavor for flavor in self.problem.rules[number].members if self.demand[flavor])
+
+    def most(self, number: int) -> dict[int, int]:
+        """Return domain -> the most that members which can move count there, of a rule that limits each domain."""
+        if number not in self._most:
+            rule, places = self.problem.rules[number], self.places[self.problem.rules[number].scope]
+            if rule.kind == "spread":
+                self._most[number] = {domain: self._spread(number, classes) for domain, classes in places.items()}
+            else:
+                many = sum(each * int(self.demand[f]) for f, each in zip(rule.members, rule.counts, strict=True))
+                each = (
+                    (many + (len(places) - 1) * rule.max_per) // len(places)
+                    if rule.kind == "even"
+                    else max(1, many - rule.max_per + 1)
+                )
+                self._most[number] = dict.fromkeys(places, each)
+        return self._most[number]
+
+    def _spread(self, number: int, classes: Sequence[int]) -> int:
+        """Return what members that can move may count in the domain of some classes."""
+        rule = self.problem.rules[number]
+        fixed = before = 0
+        for one in classes:
+            host_class = self.problem.classes[one]
+            fixed += host_class.count * host_class.fixed_members.get(number, 0)
+            if not host_class.is_empty:
+                there = self.problem.content_of(one)[list(rule.members)]
+                before += host_class.count * int(there @ np.array(rule.counts, dtype=np.int64))
+        return max(rule.max_per, before + fixed) - fixed
+
+    def narrow(self, number: int) -> tuple[int, ...]:
+        """Return the domains that all VMs of a rule do not fit in together, by what they take in all."""
+        if number not in self._narrow:
+            rule = self.problem.rules[number]
+            places = self.places[rule.scope]
+            self._narrow[number] = tuple(
+                domain for domain, classes in sorted(places.items()) if not self._has_room(rule, classes)
+            )
+        return self._narrow[number]
+
+    def _has_room(self, rule: CrossRule, classes: Sequence[int]) -> bool:
+        """Tell whether the rows of some classes, those of a name added up, may hold all members of a rule."""
+        members = [flavor for flavor in rule.members if self.demand[flavor]]
+        room: dict[str, int] = {}
+        least: dict[int, list[dict[str, int]]] = {flavor: [] for flavor in members}
+        able = dict.fromkeys(members, 0)
+        for number in classes:
+            one = self.problem.classes[number]
+            shape = self.problem.shapes[one.shape]
+            names = sorted({name for _, name in shape.row_names})
+            rows = {name: [row for row, (_, other) in enumerate(shape.row_names) if other == name] for name in names}
+            has = {name: int(one.capacity[rows[name]].sum()) for name in names}
+            for name in names:
+                room[name] = room.get(name, 0) + one.count * has[name]
+            for flavor in members:
+                own = shape.use[shape.flavor == flavor]
+                if len(own) and one.allowed[flavor]:
+                    takes = {name: int(own[:, rows[name]].sum(axis=1).min()) for name in names}
+                    fit = min((has[name] // each for name, each in takes.items() if each), default=self.demand[flavor])
+                    able[flavor] += one.count * max(0, int(fit))
+                    least[flavor].append(takes)
+        if any(able[flavor] < self.demand[flavor] for flavor in members):
+            return False
+        # Where hosts of a class lack a row, a VM may be there and take nothing of it.
+        need = {
+            name: sum(int(self.demand[f]) * min(takes.get(name, 0) for takes in least[f]) for f in members)
+            for name in room
+        }
+        return all(many <= room[name] for name, many in need.items())
+
+    def all_placed(self, number: int, objective: int, held: Sequence[int]) -> bool:
+        """Tell whether no member of a rule is left out where the objectives before one are held at these values."""
+        out = [flavor for flavor in self.there(number) if self.problem.flavors[flavor].arriving]
+        tiers = [
+            one.unplaced > held[g]
+            for g, one in enumerate(self.problem.objectives[:objective])
+            if one.unplaced is not None
+        ]
+        return all(any(bool(tier[flavor]) for tier in tiers) for flavor in out)
+
+    def limit(self, row: RuleRow, objective: int, held: Sequence[int]) -> Limit:
+        """Return what a row says, where the objectives before one are held at these values.
+
+        Raises
+        ------
+        ValueError
+            If no such row follows from the rules of the problem.
+        """
+        if not 0 <= row.rule < len(self.problem.rules) or not self.knows(row.rule):
+            raise ValueError("a row of no rule that has rows")
+        rule = self.problem.rules[row.rule]
+        places, count = self.places[rule.scope], dict(zip(rule.members, rule.counts, strict=True))
+        if not set(row.domains) <= places.keys() or len(set(row.domains)) < len(row.domains):
+            raise ValueError("a row over domains that are not there")
+        if not set(row.members) <= count.keys() or len(set(row.members)) < len(row.members):
+            raise ValueError("a row of VMs that are no members of its rule")
+        classes = frozenset(number for domain in row.domains for number in places[domain])
+        if rule.kind in LIMITS:
+            most = self.most(row.rule)
+            amount = {flavor: count[flavor] for flavor in row.members}
+            return Limit(amount=amount, classes=classes, most=sum(most[domain] for domain in row.domains))
+        amount = dict.fromkeys(row.members, 1)
+        if not row.closed:
+            many = sum(int(self.demand[flavor]) for flavor in row.members)
+            return Limit(amount=amount, classes=classes, most=many, choice=row.rule)
+        if not set(row.domains) <= set(self.narrow(row.rule)) or not self.all_placed(row.rule, objective, held):
+            raise ValueError("a row closes domains that the group may be in")
+        return Limit(amount=amount, classes=classes, most=0)
