@@ -18,6 +18,7 @@ from placer.model.units import count
 from placer.options import DEFAULT_TIME_LIMIT_S, Engine, SolveOptions, SweepOptions
 from solvers.problem import Problem
 from solvers.result import Interrupt, Limits, OnProgress, Result
+from solvers.work import Work
 
 if TYPE_CHECKING:
     from placer.check.check import CheckedFleet
@@ -99,7 +100,7 @@ def solve_fleet(
         max_repins=max_repins,
         pin=pin,
     )
-    return _Planning(fleet, options, workers, executor, on_progress, interrupt).plan()
+    return _Planning(fleet, options, workers, executor, on_progress, interrupt or Interrupt()).plan()
 
 
 def solve_with(fleet: Fleet, options: SolveOptions, *, foresees: bool = False) -> Plan:
@@ -120,8 +121,9 @@ class _Planning:
     workers: int = 1
     executor: Executor | None = None
     on_progress: OnProgress | None = None
-    interrupt: Interrupt | None = None
+    interrupt: Interrupt = field(default_factory=Interrupt)
     foresees: bool = True
+    work: Work = field(default_factory=Work)
     goals: tuple[Goal, ...] = field(init=False)
     began: float = field(init=False)
     numbers_s: float = 0.0
@@ -133,11 +135,12 @@ class _Planning:
         """Read the goals: they are refused before anything is done."""
         self.goals = tuple(parse_goals(self.options.goals, self.fleet))
         self.began = time.monotonic()
+        self.interrupt.work = self.work
 
     @property
     def stopped(self) -> bool:
         """Whether whoever waits has asked for the best plan so far."""
-        return self.interrupt is not None and self.interrupt.requested
+        return self.interrupt.requested
 
     @property
     def left_s(self) -> float:
@@ -207,6 +210,7 @@ class _Planning:
         """Return the plan with all that its summary tells."""
         from placer.failures.worst_host import worst_failure
         from placer.planning.decode.mending import with_mending
+        from placer.planning.work_done import done_in
 
         fleet = self.fleet
         plan = self._with_moves_told(with_mending(fleet, plan))
@@ -215,26 +219,25 @@ class _Planning:
         if self.foresees and not self.stopped and "worst_host_failure" not in plan.summary:
             worst = None if self._is_too_late() else worst_failure(fleet, plan, is_late=self._is_late)
             plan = replace(plan, summary={**plan.summary, "worst_host_failure": worst})
-        return plan
+        return replace(plan, work=done_in(self.work))
 
     def _is_late(self) -> bool:
         """Tell whether the limit is past: what only tells more of the plan ends then."""
-        return self.left_s < 0
+        return not self.work.look(self.left_s >= 0)
 
     def _is_too_late(self) -> bool:
         """Tell whether to put the fleet in numbers once more would end later than a round may that is cut off."""
         ends_s = time.monotonic() - self.began + self.numbers_s
-        return ends_s > Limits(time_limit_s=self.options.time_limit_s).guard_s
+        return not self.work.look(ends_s <= Limits(time_limit_s=self.options.time_limit_s).guard_s)
 
     def _with_moves_told(self, plan: Plan) -> Plan:
         """Return the plan with how many moves would mend the rules that it breaks, and what is over, where none was
         allowed.
         """
+        self.work.begin("what is told of the plan")
         open_ = {goal.name for goal in plan.goals if goal.name in ("excess", "rules") and goal.value}
-        left_s = self.left_s
-        if not open_ or plan.options.get("max_moves") != 0 or self.stopped or left_s <= 0:
-            return plan
-        if not self.foresees or len(self.fleet.hosts) > MENDED_HOSTS:
+        few = self.foresees and len(self.fleet.hosts) <= MENDED_HOSTS
+        if not (open_ and few and plan.options.get("max_moves") == 0) or self._is_late() or self.stopped:
             return plan
         goals = ("placed", *(("excess",) if "excess" in open_ else ()), "rules", "moves")
         # What keeps room is not asked for by the engines: of few moves allowed fewer are taken.
@@ -251,7 +254,7 @@ class _Planning:
             except (ImpossibleError, NothingFoundError):
                 return plan
             # What the clock cut is not the same on another machine.
-            if self.left_s <= 0 or any("time limit" in goal.stopped for goal in found.goals):
+            if not self.work.look(self.left_s > 0 and all("time limit" not in goal.stopped for goal in found.goals)):
                 return plan
             if not any(found.goal(name).value for name in open_):
                 break
@@ -363,7 +366,7 @@ class _Planning:
         left = None if options.rounds is None else options.rounds - first.rounds
         # A search that the clock ended is not replayed by rounds alone: what follows it must not count.
         timed_out = any("time limit" in one.stopped for one in first.objectives)
-        if left_s <= 0 or timed_out or (left is not None and left < 1):
+        if not self.work.look(left_s > 0 and not timed_out) or (left is not None and left < 1):
             return None
         return self._solved(problem, Limits(time_limit_s=left_s, rounds=left))
 
@@ -376,7 +379,10 @@ class _Planning:
         said = {one.name: getattr(self.options, one.name) for one in fields(self.options)}
         options = SweepOptions(**{**said, "rounds": None, "engine": "auto", "total_time_s": max(0.0, self.left_s)})
         rounds = ROUNDS if len(self.fleet.hosts) <= RESERVE_HOSTS else LARGE_ROUNDS
-        found = plan_with_reserve(self.fleet, plan, options, solve_with, rounds=rounds, tells_now=self.foresees)
+        self.work.begin("failures")
+        found = plan_with_reserve(
+            self.fleet, plan, options, solve_with, rounds=rounds, tells_now=self.foresees, work=self.work
+        )
         rows = found.plan.summary["reserve"]
         return replace(
             found.plan,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from solvers.work import Work
+
 Status = Literal["optimal", "feasible", "unknown", "infeasible"]
 
 
@@ -106,10 +108,11 @@ OnProgress = Callable[[Progress], None]
 @dataclass(slots=True)
 class Interrupt:
     """Set by a signal handler; engines look at it between and, where they can, within rounds and keep the best
-    answer.
+    answer. `work` is what they did by then.
     """
 
     requested: bool = False
+    work: Work = field(default_factory=Work)
     preparing: bool = False
     """Whether there is no answer to keep yet: then whoever handles the signal may end at once."""
     stops: list[Callable[[], None]] = field(default_factory=list)

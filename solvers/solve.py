@@ -13,7 +13,7 @@ from solvers.claims import Claims, with_claims
 from solvers.clock import Clock
 from solvers.evaluate import evaluate
 from solvers.problem import Problem
-from solvers.proofs.first_claims import proven_first
+from solvers.proofs.first_claims import nowhere, proven_first
 from solvers.result import Interrupt, Limits, ObjectiveResult, OnProgress, Progress, Result
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def solve(
     from solvers.starts.mend_rules import rules_mended
 
     if not problem.classes:
-        return _nowhere(problem)
+        return nowhere(problem)
     run = _Ladder(
         problem=problem,
         limits=limits,
@@ -74,6 +74,7 @@ def solve(
         workers=workers,
         executor=executor,
     )
+    run.interrupt.work.begin("first answers")
     run.best = solve_first(problem, seed=seed, clock=Clock(limits, run.interrupt), warm_start=warm_start)
     if run.best.status == "unknown" and warm_start is not None:
         run.best = warm_start
@@ -98,22 +99,6 @@ def solve(
     else:
         run.columns()
     return run.result()
-
-
-def _nowhere(problem: Problem) -> Result:
-    """Return the answer where no host works: all VMs stay out, and there is no other answer to compare it with."""
-    unplaced = tuple(problem.demand().tolist())
-    rows = zip(problem.objectives, evaluate(problem, (), unplaced), strict=True)
-    return Result(
-        status="optimal",
-        objectives=tuple(
-            ObjectiveResult(
-                goal=one.goal, part=one.part, value=value, bound=value, source="no host works", status="optimal"
-            )
-            for one, value in rows
-        ),
-        unplaced=unplaced,
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -183,7 +168,7 @@ class _Ladder:
 
     def is_over(self) -> bool:
         """Tell whether the time is up, or somebody does not want to wait any longer."""
-        return self.interrupt.requested or self.left.time_limit_s <= 0
+        return not self.interrupt.work.look(not self.interrupt.requested and self.left.time_limit_s > 0)
 
     @property
     def goes_on(self) -> bool:
@@ -196,8 +181,9 @@ class _Ladder:
         from solvers.starts.fill_in import fill_in
 
         if self.best.patterns and self.goes_on:
+            before = self.interrupt.work.begin("fill in")
             found, searched = fill_in(self.problem, self.best, time_limit_s=self.left.guard_s, interrupt=self.interrupt)
-            self.rounds += searched
+            self.rounds += self.interrupt.work.searched(searched, before)
             self.take(found, "linear", "fuller first answer")
 
     def take(self, found: Result, engine: str, words: str) -> None:
@@ -212,6 +198,7 @@ class _Ladder:
         from solvers.starts.full_hosts import full_hosts
 
         if self.best.patterns and self.goes_on:
+            before = self.interrupt.work.begin("full hosts")
             self.best, searched = full_hosts(
                 self.problem,
                 self.best,
@@ -219,20 +206,21 @@ class _Ladder:
                 time_limit_s=self.left.guard_s,
                 interrupt=self.interrupt,
             )
-            self.rounds += searched
+            self.rounds += self.interrupt.work.searched(searched, before)
 
     def brim_by_brim(self) -> None:
         """Look for a place for all VMs where they fill all hosts next to fully, host after host: a round."""
         from solvers.starts.brim_by_brim import brim_by_brim
 
         if self.goes_on:
+            before = self.interrupt.work.begin("hosts to the brim")
             found, searched = brim_by_brim(
                 self.problem,
                 self.best,
                 seed=self.seed,
                 clock=Clock(limits=self.left, interrupt=self.interrupt),
             )
-            self.rounds += searched
+            self.rounds += self.interrupt.work.searched(searched, before)
             self.take(found, "fillings", "a place for all")
 
     def to_the_brim(self, *, wide: bool) -> None:
@@ -246,6 +234,7 @@ class _Ladder:
         for number in range(1 if wide else BRIMS):
             if not self.goes_on:
                 return
+            before = self.interrupt.work.begin("hosts to the brim")
             found, searched = to_the_brim(
                 self.problem,
                 self.best,
@@ -253,7 +242,7 @@ class _Ladder:
                 seed=number and self.seed + number,
                 clock=Clock(limits=self.left, interrupt=self.interrupt),
             )
-            self.rounds += searched
+            self.rounds += self.interrupt.work.searched(searched, before)
             self.take(found, "fillings", "a place for all")
 
     def improve(self, patience: int, *, late: bool = False) -> None:
@@ -268,13 +257,16 @@ class _Ladder:
         stage = stage_of(firm(self.problem, self.best), self.best, seed=self.seed, patience=patience)
         if stage is None:
             return
+        self.interrupt.work.begin("improvement")
         told = False
         while (self.goes_on or late) and stage.round():
             self.rounds += 1
             if stage.is_at_best and not told:
                 # Whoever waits sees the first improvement when it is there, not when the last one is.
                 told = self._improved(stage)
-            late = late and not self.interrupt.requested and time.monotonic() - self.began < self.limits.guard_s
+            late = late and self.interrupt.work.look(
+                not self.interrupt.requested and time.monotonic() - self.began < self.limits.guard_s
+            )
         self._improved(stage)
 
     def _improved(self, stage: Stage) -> bool:
@@ -294,6 +286,7 @@ class _Ladder:
         """Let the exact engine work on the best answer."""
         from solvers.exact.search import solve_exact
 
+        self.interrupt.work.begin("exact")
         found = solve_exact(
             self.problem,
             limits=self.left,
@@ -308,6 +301,7 @@ class _Ladder:
 
     def columns(self, rounds: int | None = None) -> None:
         """Let the columns engine work on the best answer, for some rounds at most."""
+        self.interrupt.work.begin("columns")
         limits = self.left
         if rounds is not None:
             limits = replace(limits, rounds=rounds if limits.rounds is None else min(rounds, limits.rounds))

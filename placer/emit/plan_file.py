@@ -15,7 +15,7 @@ from typing import Any
 from placer.emit.writer import write_files
 from placer.errors import InputError
 from placer.model.cpuset import format_cpuset
-from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm
+from placer.model.plan import PLAN_SCHEMA, GoalResult, Plan, PlanVm, WorkPart
 from placer.model.units import mib_number
 from placer.model.vm import Bound
 from placer.read.documents.plan_file import CERTIFICATE_SCHEMA, certificate_path
@@ -96,6 +96,7 @@ def plan_text(plan: Plan) -> Iterator[str]:
         "summary": plan.summary,
         "versions": plan.versions,
         "warnings": list(plan.warnings),
+        "work": [_work(part) for part in plan.work],
     }
     lists: dict[str, Iterator[str]] = {
         "goals": (_json(_goal(goal)) for goal in plan.goals),
@@ -115,6 +116,12 @@ def plan_text(plan: Plan) -> Iterator[str]:
             between = ",\n "
         yield "[]" if between == "[\n " else "\n]"
     yield "\n}\n"
+
+
+def _work(part: WorkPart) -> dict[str, Any]:
+    told = {"cut": part.cut} if part.cut else {}
+    reached = {} if part.reached is None else {"reached": part.reached}
+    return {"stage": part.stage, "steps": part.steps, **told, **reached}
 
 
 def _goal(goal: GoalResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -23,19 +23,20 @@ from placer.failures.reserve_now import rows_now
 from placer.failures.room_kept import RoomKept, with_empty_domains
 from placer.failures.slots import SlotsFree, slots_free, stand_ins
 from placer.failures.sweep import FailureSweep, settled, sweep_failures
-from placer.measure.cpu_use import CpuUse, cpu_use
+from placer.failures.without_stand_ins import without_stand_ins
 from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
-from placer.measure.score import PlanValues, goal_values
-from placer.measure.summary import capacity_summary
+from placer.measure.score import goal_values
 from placer.model.fleet import Fleet
-from placer.model.plan import Change, GoalResult, Plan, PlanVm
+from placer.model.plan import GoalResult, Plan
 from placer.model.rules import Rule, RuleKind
 from placer.model.vm import Vm
 from placer.options import SweepOptions
 from placer.planning.decode.certificate import UNCOVERED
 from placer.planning.decode.results import gap_of
+from placer.planning.work_done import noted
 from placer.sweeps.executors import Pool
 from placer.sweeps.tasks import Variant
+from solvers.work import Work
 
 ROUNDS = 8
 LARGE_ROUNDS = 2
@@ -81,13 +82,14 @@ def plan_with_reserve(
     rounds: int = ROUNDS,
     pool: Pool | None = None,
     tells_now: bool = True,
+    work: Work | None = None,
 ) -> ReservedPlan:
     """Plan a fleet so that it survives the failures that its reserve rules name and keeps the slots that they hold.
 
     Each failure is verified by a plan of its own.
 
     `free` is the plan of the fleet `without_reserve`, under the same options; `solve` plans such fleets. What the rules
-    lack as the fleet runs now is told unless not `tells_now`.
+    lack as the fleet runs now is told unless not `tells_now`; `work` is told what is done.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def plan_with_reserve(
     rules = [rule for rule in fleet.rules if rule.kind is RuleKind.RESERVE]
     if not rules:
         raise InputError("the fleet has no reserve rule", cure="add - {reserve: {fail: 1, scope: rack}}")
-    whole, fleet = fleet, without_reserve(fleet)
+    whole, fleet, work = fleet, without_reserve(fleet), work or Work()
+    solve = noted(solve, work)
     room = RoomKept(fleet)
     ends_at = time.monotonic() + (math.inf if options.total_time_s is None else options.total_time_s)
     least_s = options.time_limit_s / LEAST_SHARE
@@ -118,6 +121,8 @@ def plan_with_reserve(
         rows = reserve_rows(rules, sweeps, slots)
         if number == 1 and tells_now:
             now = _now(fleet, plan, rules, rows, options, pool)
+        # The looks at the clock of each failure are its own: what came of them stands for them.
+        work.reach((rows, now, tuple(sweeps.values())))
         clean = all(row["proven"] for row in rows)
         told = _told(plan, free, rows, sweeps, now)
         found = ReservedPlan(plan=told, sweeps=tuple(sweeps.values()), clean=clean, rounds=number)
@@ -130,7 +135,7 @@ def plan_with_reserve(
         # The same room to keep as before would give the same plan again.
         more = not wanted and any(one.free < one.wanted for one in slots.values())
         wanted = held if more else wanted
-        late = time.monotonic() >= ends_at
+        late = not work.look(time.monotonic() < ends_at)
         # What a plan does is looked at as this one was, and then told and checked: its search leaves time for that.
         options = _limited(options, ends_at - LOOKS * (time.monotonic() - began), least_s)
         # Where nothing runs it costs no move to leave hosts empty, and one that is like what fails takes all of it.
@@ -139,25 +144,26 @@ def plan_with_reserve(
             emptied, asked = True, spare
         elif number < rounds and not late and (room.note(plan, tuple(sweeps.values())) or more):
             asked = room.with_room(wanted)
-        elif together is None and not late and (less := _less_lost(fleet, rules, rows, options)) is not None:
+        elif together is None and not late and (less := _less_lost(fleet, rules, rows, options, work)) is not None:
             together, asked = less, confined(fleet, less.hosts)
         elif together is not None and len(rules) == 1 and (rows[0]["value"] or 0) > together.at_least and not as_found:
             # Hosts alone are not enough: on which nodes of them VMs are decides what fits beside them.
             as_found = True
-            plan = _without(fleet, dataclasses.replace(free, vms=together.vms(options.pin), unplaced=()))
+            plan = without_stand_ins(fleet, dataclasses.replace(free, vms=together.vms(options.pin), unplaced=()))
             continue
         elif spare is not None:
             emptied, asked = True, spare
         else:
             break
         try:
-            plan = _without(fleet, solve(asked, options))
+            plan = without_stand_ins(fleet, solve(asked, options))
         except (ImpossibleError, NothingFoundError):
             break
     assert best is not None
     _, found, sweeps, slots = best
     options = _limited(options, ends_at, least_s)
     bounded = with_bounds(fleet, found.plan, rules, sweeps, slots, options, solve)
+    work.reach(bounded.summary["reserve"])
     return dataclasses.replace(found, plan=_with_goals(whole, bounded, free), rounds=number)
 
 
@@ -168,13 +174,16 @@ def _lost(sweeps: Iterable[FailureSweep], slots: Iterable[SlotsFree]) -> tuple[i
     return short + sum(max(lost, default=0) for lost in harmful), short + sum(map(sum, harmful))
 
 
-def _less_lost(fleet: Fleet, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions) -> Together | None:
+def _less_lost(
+    fleet: Fleet, rules: Sequence[Rule], rows: Sequence[Row], options: SweepOptions, work: Work
+) -> Together | None:
     """Return a plan in which the worst failure loses less, where one rule alone is not kept."""
     broken = [(rule, row) for rule, row in zip(rules, rows, strict=True) if not row["proven"]]
     if len(broken) != 1 or broken[0][0].holds or not broken[0][1]["value"]:
         return None
     rule, row = broken[0]
     found = lost_together(fleet, rule, options)
+    work.reach((found.at_least, found.patterns))
     return found if found.patterns and found.at_least < row["value"] else None
 
 
@@ -227,53 +236,6 @@ def sweep_of_rule(
         pool=pool,
         members=rule.members,
         most_solves=most_solves,
-    )
-
-
-def _without(fleet: Fleet, plan: Plan) -> Plan:
-    """Return the plan without its stand-ins; shared vCPUs float over the CPUs that these held, too."""
-    known = fleet.vm_by_name
-    there: dict[str, list[tuple[Vm, PlanVm]]] = defaultdict(list)
-    touched = {vm.host for vm in plan.vms if vm.name not in known}
-    for vm in plan.vms:
-        if vm.name in known and vm.host in touched:
-            there[vm.host].append((known[vm.name], vm))
-    uses = {name: cpu_use(fleet.host_by_name[name], placed) for name, placed in there.items()}
-    vms = tuple(
-        _floating(uses[vm.host], known[vm.name], vm) if vm.host in uses else vm for vm in plan.vms if vm.name in known
-    )
-    left = tuple(one for one in plan.unplaced if one.name in known)
-    found = dataclasses.replace(plan, vms=vms, unplaced=left, goals=(), certificate=None)
-    return dataclasses.replace(found, summary=capacity_summary(PlanValues(fleet, found)))
-
-
-def _floating(use: CpuUse, vm: Vm, planned: PlanVm) -> PlanVm:
-    """Return a VM whose shared vCPUs float over all that is free on their nodes now.
-
-    One bound to sets is as it was; one that stays has the cpusets that it has, as far as they are free.
-    """
-    if planned.bound:
-        return planned
-    host = use.host
-    node_of = host.topology.node_of_cpu
-    taken = use.taken
-    pins = dict(planned.pins)
-    now = vm.current.pins if vm.current is not None and planned.change.stays else {}
-    for vcpu, pin in planned.pins.items():
-        if not vm.spec.is_dedicated(vcpu):
-            free = (host.topology.node(node_of[min(pin)]).cpus & host.shared_pool) - taken
-            pins[vcpu] = now.get(vcpu, free) - taken or free
-    if pins == dict(planned.pins):
-        return planned
-    before, after = frozenset().union(*planned.pins.values()), frozenset().union(*pins.values())
-    own = {before: after}
-    kept = planned.change is Change.FOLLOW and pins == {vcpu: now.get(vcpu, cpus) for vcpu, cpus in pins.items()}
-    return dataclasses.replace(
-        planned,
-        pins=pins,
-        emulator=None if planned.emulator is None else own.get(planned.emulator, planned.emulator),
-        iothreads={number: own.get(cpus, cpus) for number, cpus in planned.iothreads.items()},
-        change=Change.NONE if kept else planned.change,
     )
 
 

@@ -120,9 +120,24 @@ class GoalResult:
     tiers: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkPart:
+    """A piece of the work on a plan: so many `steps` of a `stage` came to their end, and then the limit did not allow
+    one as often as `cut` says. `reached` (CRC-32) stands for what was used of something cut off.
+    """
+
+    stage: str
+    steps: int
+    cut: int = 0
+    reached: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A whole plan. `certificate` (integer duals) travels in the side file, never in the plan itself."""
+    """A whole plan. `certificate` (integer duals) travels in the side file, never in the plan itself.
+
+    `work` is what was done to find it: plans of the same input and work are the same, wherever a limit cut it.
+    """
 
     fleet_path: str | None
     fleet_digest: str
@@ -137,6 +152,7 @@ class Plan:
     summary: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     certificate: Mapping[str, Any] | None = None
+    work: tuple[WorkPart, ...] = ()
 
     @cached_property
     def vm_by_name(self) -> Mapping[str, PlanVm]:

@@ -109,6 +109,7 @@ class Phase:
 
     def generate(self) -> None:
         """Generate columns until master and bound meet."""
+        self.kit.clock.end_round()
         self.generator.start_bound()
         if not self._bounded_by_moves():
             self.generator.run(self.tell)
@@ -179,6 +180,8 @@ class Phase:
 
         def run(model: cp_model.CpModel) -> Answer:
             answer = kit.run(model, budget=budget)
+            if answer.cut and not is_round:
+                kit.clock.interrupt.work.reach(answer.values)
             if not (is_round and answer.cut):
                 return answer
             kit.clock.cut_round()
@@ -186,6 +189,8 @@ class Phase:
 
         if self.generator.answer is None:
             return False
+        if not is_round:
+            kit.clock.end_round()
         kit.learn_nodes()
         self._vary()
         self._enrich()

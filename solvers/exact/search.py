@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -32,6 +31,7 @@ from ortools.sat.python import cp_model
 from solvers.backends.cpsat import Answer, run_model, values_of
 from solvers.backends.cpsat_rows import Sum
 from solvers.claims import Claim, Claims
+from solvers.clock import Clock
 from solvers.evaluate import violations
 from solvers.exact.model import ExactModel
 from solvers.exact.tiers import Tier, objective_results
@@ -84,10 +84,9 @@ def solve_exact(
         warm_start = solve_greedy(problem, seed=seed)
     search = _Search(
         problem=problem,
-        limits=limits,
+        clock=Clock(limits=limits, interrupt=interrupt or Interrupt()),
         seed=seed,
         on_progress=on_progress,
-        interrupt=interrupt or Interrupt(),
         symmetry=symmetry,
     )
     search.start(warm_start, proven)
@@ -100,16 +99,12 @@ class _Search:
     """One run: the model, the incumbent, and what is known of each objective."""
 
     problem: Problem
-    limits: Limits
+    clock: Clock
     seed: int
     on_progress: OnProgress | None
-    interrupt: Interrupt
     symmetry: bool
-    began: float = field(default_factory=time.monotonic)
-    rounds: int = 0
     incumbent: IntArray | None = None
     infeasible: bool = False
-    stopped: str = ""
     model: ExactModel = field(init=False)
     tiers: list[Tier] = field(init=False)
     claims: Claims = field(init=False)
@@ -153,18 +148,18 @@ class _Search:
             if not pending:
                 break
             if sweep == end:
-                self.stopped = "the search was to be brief"
+                self.clock.stopped = "the search was to be brief"
                 return
             for number in pending:
                 for kind in self._kinds(number, sweep):
                     if self._is_done(number):
                         break
-                    if self._must_stop():
+                    if not self.clock.may_begin():
                         return
                     self._round(number, kind, sweep)
                     if self.infeasible:
                         return
-        if tie_break and not self._must_stop():
+        if tie_break and self.clock.may_begin():
             self._break_ties()
 
     def _kinds(self, number: int, sweep: int) -> tuple[_Kind, ...]:
@@ -185,17 +180,6 @@ class _Search:
 
     def _is_done(self, number: int) -> bool:
         return self.incumbent is not None and (number < 0 or self.tiers[number].done)
-
-    def _must_stop(self) -> bool:
-        if self.stopped:
-            return True
-        if self.interrupt.requested:
-            self.stopped = "interrupted"
-        elif self.limits.rounds is not None and self.rounds >= self.limits.rounds:
-            self.stopped = "round limit"
-        elif time.monotonic() - self.began >= self.limits.time_limit_s:
-            self.stopped = "time limit"
-        return bool(self.stopped)
 
     def _accept(self, number: int, solution: IntArray) -> None:
         """Take an incumbent that is better in objective `number` and keeps the earlier ones within their ceilings."""
@@ -246,9 +230,11 @@ class _Search:
         )
         if answer.cut and (solution is None or self.incumbent is not None):
             # Rounds are replayed by their number, so what a part of one found is lost; but a first answer is not.
-            self.stopped = "time limit"
+            self.clock.cut_round()
             return
-        self.rounds += 1
+        if answer.cut:
+            self.clock.interrupt.work.reach(answer.values)
+        self.clock.rounds += 1
         if answer.infeasible and kind in ("full", "ordered"):
             if self.incumbent is not None:
                 raise RuntimeError(f"the solver finds no answer to objective {number} though one is known")
@@ -286,7 +272,7 @@ class _Search:
         """Return the hosts to leave alone in a part: all but a few, half of which are those that cost most."""
         if self.incumbent is None:
             return []
-        draw = random.Random(f"{self.seed}/{self.rounds}")
+        draw = random.Random(f"{self.seed}/{self.clock.rounds}")
         cost = self.model.host_costs(total, self.incumbent)
         order = sorted(range(len(cost)), key=lambda host: (-cost[host] * draw.uniform(0.5, 1.5), draw.random()))
         free = {*order[: PART_HOSTS // 2], *draw.sample(order[PART_HOSTS // 2 :], PART_HOSTS - PART_HOSTS // 2)}
@@ -323,8 +309,11 @@ class _Search:
         held = [(tier.total, tier.bound, tier.ceiling) for tier in self.tiers]
         stage = self.model.stage(len(self.tiers), total, held, hint=self.incumbent)
         answer, solution, _ = self._run(stage, len(self.tiers), total, FIRST_ROUND / 2, linearization=1)
-        self.rounds += not answer.cut
-        if solution is not None and not answer.cut and total.value(solution) < total.value(self.incumbent):
+        if answer.cut:
+            self.clock.cut_round()
+            return
+        self.clock.rounds += 1
+        if solution is not None and total.value(solution) < total.value(self.incumbent):
             self.incumbent = solution
 
     def _run(
@@ -347,11 +336,11 @@ class _Search:
         answer = run_model(
             stage,
             budget=budget,
-            seconds=self.limits.guard_s - (time.monotonic() - self.began),
+            seconds=self.clock.left_s,
             seed=self.seed,
             linearization=linearization,
             presolve=question,
-            interrupt=self.interrupt,
+            interrupt=self.clock.interrupt,
             on_value=watch,
         )
         solution = None if answer.values is None else self.model.complete(values_of(answer))
@@ -371,7 +360,7 @@ class _Search:
                     value=value,
                     bound=bound,
                     engine=ENGINE,
-                    seconds=time.monotonic() - self.began,
+                    seconds=self.clock.seconds,
                     unit=objective.unit,
                     sign=objective.sign,
                 )
@@ -380,18 +369,19 @@ class _Search:
     def result(self) -> Result:
         """Return the incumbent with every objective's value, bound, status and reason for stopping."""
         values = [self._value(number) for number in range(len(self.tiers))]
+        why, infeasible = self.clock.stopped, self.infeasible
         rows = objective_results(
-            self.problem.objectives, self.tiers, values, self.claims, infeasible=self.infeasible, stopped=self.stopped
+            self.problem.objectives, self.tiers, values, self.claims, infeasible=infeasible, stopped=why
         )
         if self.incumbent is None:
             status: Status = "infeasible" if self.infeasible else "unknown"
-            return Result(status=status, objectives=rows, rounds=self.rounds, engine=ENGINE)
+            return Result(status=status, objectives=rows, rounds=self.clock.rounds, engine=ENGINE)
         patterns, unplaced = self.model.patterns_of(self.incumbent)
         return Result(
             status="optimal" if all(row.status == "optimal" for row in rows) else "feasible",
             objectives=rows,
             patterns=patterns,
             unplaced=unplaced,
-            rounds=self.rounds,
+            rounds=self.clock.rounds,
             engine=ENGINE,
         )

@@ -22,7 +22,7 @@ from solvers.proofs.floors import (
 )
 from solvers.proofs.groups_floor import groups_floor
 from solvers.proofs.load_prices import priced
-from solvers.result import Result
+from solvers.result import ObjectiveResult, Result
 
 
 def proven_first(problem: Problem, result: Result) -> Result:
@@ -113,3 +113,19 @@ def _all_placed(problem: Problem, values: Sequence[int]) -> int:
         if all(int(unplaced[f]) > 0 for f, flavor in enumerate(problem.flavors) if flavor.arriving):
             return number + 1
     return 0
+
+
+def nowhere(problem: Problem) -> Result:
+    """Return the answer where no host works: all VMs stay out, and there is no other answer to compare it with."""
+    unplaced = tuple(problem.demand().tolist())
+    rows = zip(problem.objectives, evaluate(problem, (), unplaced), strict=True)
+    return Result(
+        status="optimal",
+        objectives=tuple(
+            ObjectiveResult(
+                goal=one.goal, part=one.part, value=value, bound=value, source="no host works", status="optimal"
+            )
+            for one, value in rows
+        ),
+        unplaced=unplaced,
+    )

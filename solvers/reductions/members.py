@@ -87,6 +87,8 @@ class _Naming:
         """Return the answer with names."""
         self._write()
         answer = run_model(self.writer.model, budget=BUDGET, seed=seed, seconds=seconds, interrupt=interrupt)
+        if answer.cut and interrupt is not None:
+            interrupt.work.reach(answer.values)
         if answer.values is None:
             return None
         hosts = {key: answer.values[variable] for key, variable in self._hosts_of.items()}

@@ -30,7 +30,8 @@ def solve_first(problem: Problem, *, seed: int, clock: Clock, warm_start: Result
     """
 
     def stop() -> bool:
-        return clock.interrupt.requested or clock.seconds >= clock.limits.time_limit_s
+        over = clock.interrupt.requested or clock.seconds >= clock.limits.time_limit_s
+        return not clock.interrupt.work.look(not over)
 
     best = filled_by_lists(problem, stop=stop) if warm_start is None and has_many_limits(problem) else None
     if best is None:

@@ -147,8 +147,8 @@ def solve_ruled(
         # An answer that leaves VMs out is not the end of it: other ties may have room for all.
         best = search.best
         late = left_s() <= 0 and (best is None or not any(best.unplaced))
-        stopped = interrupt is not None and interrupt.requested
-        return search.closed or (best is not None and (late or stopped or left_s() <= -GRACE * limits.time_limit_s))
+        ends = best is not None and (late or clock.interrupt.requested or left_s() <= -GRACE * limits.time_limit_s)
+        return search.closed or not clock.interrupt.work.look(not ends)
 
     def check() -> None:
         if search.best is not None:
@@ -173,7 +173,7 @@ def solve_ruled(
             search.offer(tried[-1].start)
     turns = sorted(tried, key=lambda one: one.rank)[: 1 if brief else None]
     for turn, chosen in enumerate(turns):
-        if over() or (turn and interrupt is not None and interrupt.requested):
+        if over() or (turn and clock.interrupt.requested):
             break
         share = max(LEAST_S, left_s() * (BRIEF_SHARE if brief else 0.5 if turn + 1 < len(turns) else 1.0))
         rest = None if limits.rounds is None else max(0, limits.rounds - search.rounds)

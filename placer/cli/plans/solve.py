@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -148,8 +149,8 @@ def solve(
     terminal.warn(plan.warnings)
     if max_moves is None and max_migrations is None and plan.options.get("max_moves") == 0:
         terminal.note("VMs that run were not allowed to move: --max-moves N lets N of them")
-    # The same rounds give the same plan, wherever the clock cut them.
-    terminal.note(f"solved in {time.monotonic() - started_s:.1f} s and {count(plan.rounds, 'round')}")
+    # The same steps give the same plan, wherever the clock cut them.
+    terminal.note(f"solved in {time.monotonic() - started_s:.1f} s and {count(plan.rounds, 'round')}{_steps(plan)}")
     return Answer(
         data=lambda: {
             **(plan_document(plan) if output == STDIN else plan_outline(plan, output)),
@@ -177,3 +178,12 @@ def _written(plan: Plan, fleet: Fleet, output: str, force: bool, terminal: Termi
             draw_summary(plan, terminal.console(terminal.err), fleet)
 
     return print_plan
+
+
+def _steps(plan: Plan) -> str:
+    """Return how many steps each stage of the work took."""
+    steps: Counter[str] = Counter()
+    for part in plan.work:
+        steps[part.stage] += part.steps
+    told = ", ".join(f"{stage} {many:,}" for stage, many in steps.items() if many)
+    return f" (steps: {told})" if told else ""

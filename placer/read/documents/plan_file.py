@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from placer.errors import Fault, InputError
 from placer.model.cpuset import one_document, parse_cpuset
-from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced
+from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, PlanVm, Unplaced, WorkPart
 from placer.model.units import KIB_PER_MIB, count
 from placer.model.vm import Bound
 from placer.read.collector import without_collector
 from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
 
 if TYPE_CHECKING:
-    from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData
+    from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData, WorkData
 
 CERTIFICATE_SCHEMA = "placer.certificate/v1"
 LARGEST_NODE = 65535
@@ -83,6 +83,10 @@ def certificate_path(path: str | os.PathLike[str]) -> Path:
     return plan.with_name(stem + ".cert.json")
 
 
+def _work(data: WorkData) -> WorkPart:
+    return WorkPart(stage=data["stage"], steps=data["steps"], cut=data.get("cut", 0), reached=data.get("reached"))
+
+
 class _Reader:
     """Turns checked plain data into the model and collects what only the model knows to be wrong.
 
@@ -112,6 +116,7 @@ class _Reader:
             options=data.get("options", {}),
             summary=data.get("summary", {}),
             warnings=tuple(data.get("warnings", ())),
+            work=tuple(map(_work, data.get("work", ()))),
         )
 
     def vm(self, number: int, data: VmData) -> PlanVm:

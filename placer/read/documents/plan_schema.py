@@ -114,6 +114,16 @@ class GoalData(TypedDict):
     tiers: NotRequired[list[TierData]]
 
 
+class WorkData(TypedDict):
+    """A piece of the work on the plan."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    stage: str
+    steps: Count
+    cut: NotRequired[Count]
+    reached: NotRequired[Count]
+
+
 class UnplacedData(TypedDict):
     """One VM without a place."""
 
@@ -138,6 +148,7 @@ class PlanData(TypedDict):
     options: NotRequired[OptionsData]
     summary: NotRequired[dict[str, Any]]
     warnings: NotRequired[list[str]]
+    work: NotRequired[list[WorkData]]
 
 
 _PLAN = TypeAdapter(PlanData)

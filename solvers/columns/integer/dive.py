@@ -82,7 +82,7 @@ class Diver:
         clock = self.generator.clock
         brisk = self.brisk and self._to_fill() > LAST
         for _ in range(BRISK_REPRICINGS if brisk else REPRICINGS):
-            if not clock.stopped and clock.left_s <= 0:
+            if not clock.stopped and not clock.has_left():
                 clock.cut_round()
             if clock.stopped or not self.generator.step():
                 break
