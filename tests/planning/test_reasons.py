@@ -79,3 +79,13 @@ def test_nodes_without_the_devices_are_not_said_to_lack_cpus(build: Any) -> None
     (left,) = solve_fleet(fleet, goals="placed", time_limit_s=20).unplaced
     said = "no host has room for its 3 vCPUs: 1 of 1 lack free CPUs on a node with its devices"
     assert left.reason == said
+
+
+def test_what_a_node_lacks_alike_is_named_together(build: Any) -> None:
+    """A VM that takes a node's CPUs and pages at a time leaves both short: of CPUs alone there would be no end."""
+    topology = build.topology(1, 6, pages={2048: 1200})
+    spec = build.spec(4, 2, cells=1, page_kib=2048)
+    fleet = build.fleet([build.host("h", topology)], [build.vm(f"v{n}", spec) for n in range(2)])
+    (left,) = solve_fleet(fleet, goals="placed", time_limit_s=20).unplaced
+    said = "no host has room for its 4 vCPUs: 1 of 1 lack free CPUs and huge pages of 2048 KiB on a node"
+    assert left.reason == said

@@ -19,6 +19,8 @@ from placer.planning.compile.rows import Row, RowKind
 from solvers.problem import IntArray
 from solvers.result import HostPattern, Result
 
+_ON_A_NODE = " on a node"
+_PAGES = "huge "
 _LACKS = 3
 """Things that hosts lack which a reason names."""
 
@@ -83,11 +85,12 @@ def _reasons(compiled: Compiled, result: Result, flavors: Sequence[int]) -> Mapp
                 found[flavor].forbidden += many
             elif not len(need):
                 found[flavor].lacking["a node large enough"] += many
-            elif (row := _lacked(need, room[taken], kinds[cls.shape][taken])) is None:
+            elif not (rows := _lacked(need, room[taken], kinds[cls.shape][taken])):
                 found[flavor].fitting += many
             else:
-                what = words[cls.shape][int(taken[row])]
-                end = _of_nodes(compiled.flavors.groups[flavor].needs) if what.endswith("on a node") else ""
+                what = _together([words[cls.shape][int(taken[row])] for row in rows])
+                bare = what.endswith(_ON_A_NODE) and _PAGES not in what
+                end = _of_nodes(compiled.flavors.groups[flavor].needs) if bare else ""
                 found[flavor].lacking[what + end] += many
     return {flavor: _reason(compiled, result, flavor, of) for flavor, of in found.items()}
 
@@ -99,18 +102,28 @@ def _of_nodes(needs: Needs) -> str:
     return f" with its {' and '.join(has)}" if has else ""
 
 
-def _lacked(need: IntArray, room: IntArray, kinds: IntArray) -> int | None:
-    """Return of (places, rows) needed the row that is lacked most at the place that lacks fewest kinds; None if one
-    lacks nothing.
+def _together(words: Sequence[str]) -> str:
+    """Return things that lack alike as one: all that are of a node have to be free on the same one."""
+    if len(words) == 1:
+        return words[0]
+    bare = [word.removesuffix(_ON_A_NODE) for word in words]
+    of_node = [word for word, own in zip(words, bare, strict=True) if own != word or own.startswith(_PAGES)]
+    return f"{' and '.join(bare)}{_ON_A_NODE}" if len(of_node) == len(words) else " and ".join(words)
+
+
+def _lacked(need: IntArray, room: IntArray, kinds: IntArray) -> list[int]:
+    """Return of (places, rows) needed the rows that are lacked most at the place that lacks fewest kinds, one a kind;
+    none if a place lacks nothing. Rows count in what VMs take of them at a time, so several may lack alike.
     """
     short = need > room
     # A node that lacks CPUs lacks them in several rows: kinds of what lacks count, not rows.
     many = [len(set(kinds[np.flatnonzero(one)].tolist())) for one in short]
     if not all(many):
-        return None
+        return []
     missing = np.where(short, (need - room) / np.maximum(need, 1), 0.0)
     at = min(range(len(need)), key=lambda n: (many[n], missing[n].sum(), n))
-    return int(missing[at].argmax())
+    worst = np.flatnonzero(missing[at] >= missing[at].max())
+    return sorted({int(kinds[row]): int(row) for row in worst[::-1]}.values())
 
 
 def _reason(compiled: Compiled, result: Result, flavor: int, found: _Found) -> str:
@@ -177,7 +190,7 @@ def row_words(compiled: Compiled, row: Row) -> str:
         case RowKind.ONE_L3:
             return f"room in one L3 domain, which the rule {compiled.fleet.rules[row.rule].label} wants"
         case RowKind.PAGES:
-            return f"huge {row.name}"
+            return f"{_PAGES}{row.name}"
         case RowKind.MEMORY:
             return "free memory on a node" if len(row.nodes) < 2 else "free memory on its nodes"
         case RowKind.DEVICE | RowKind.RESOURCE:
