@@ -27,7 +27,8 @@ class TopologyChoice:
         QEMU sees an L3 a die, which is a socket unless dies are told.
     core_false, core_missed : the same for pairs that share a core.
     shown : it is what the guest sees, or will.
-    advised : of all choices it tells the guest least that is wrong; of those alike the one with fewest sockets.
+    advised : of all choices it tells the guest least that is wrong; of those alike it is the one shown, else the one
+        with fewest sockets.
     """
 
     topology: CpuTopology
@@ -93,7 +94,7 @@ def guest_topologies(vm: PlanVm, host: Topology, shown: CpuTopology) -> GuestTop
                 shown=topology == shown,
             )
         )
-    best = min(choices, key=lambda one: (one.wrong, one.sockets, not one.shown))
+    best = min(choices, key=lambda one: (one.wrong, not one.shown, one.sockets))
     node_of = host.node_of_cpu
     return GuestTopology(
         name=vm.name,

@@ -44,10 +44,10 @@ def topology_sentences(found: GuestTopology) -> Iterator[str]:
     best = next(one for one in found.choices if one.advised)
     shown = next(one for one in found.choices if one.shown)
     if best.shown:
-        yield "What it is shown is as true as any."
+        yield f"What it is shown is as true as any{_fewer_sockets(found, shown)}."
     else:
         name = ", ".join(f"{level}: {number}" for level, number in best.topology.told())
-        what = " and ".join(_less(shown, best)) or f"{count(best.sockets, 'socket')} in place of {shown.sockets:,}"
+        what = " and ".join(_less(shown, best))
         yield f"cpu_topology: {{{name}}} has {what}; a guest that exists takes it with reshape: true, when it starts."
     if shown.sockets > _DESKTOP_SOCKETS:
         idle = found.vcpus - found.vcpus * _DESKTOP_SOCKETS // shown.sockets
@@ -55,6 +55,19 @@ def topology_sentences(found: GuestTopology) -> Iterator[str]:
             f"Licences by socket count {shown.sockets:,}; desktop Windows runs two sockets and leaves "
             f"{count(idle, 'vCPU')} idle (max_sockets: 2)."
         )
+
+
+def _fewer_sockets(found: GuestTopology, shown: TopologyChoice) -> str:
+    """Say which choice that is as true has fewest sockets, where that is fewer than the guest is shown."""
+    least = min((one for one in found.choices if one.wrong == shown.wrong), key=lambda one: one.sockets)
+    if least.sockets >= shown.sockets:
+        return ""
+    return f"; with {_named(least)} it counts {count(least.sockets, 'socket')} where those are licensed"
+
+
+def _named(one: TopologyChoice) -> str:
+    at = one.topology
+    return f"{at.sockets} × {at.cores} × {at.threads}"
 
 
 def _rows(distances: Distances) -> str:
@@ -76,7 +89,7 @@ def _row(one: TopologyChoice) -> tuple[str, ...]:
     dies = "" if at.dies == at.clusters == 1 else f" ({at.dies} dies, {at.clusters} clusters)"
     marks = [word for word, is_so in (("shown", one.shown), ("advised", one.advised)) if is_so]
     return (
-        f"{at.sockets} × {at.cores} × {at.threads}{dies}",
+        _named(one) + dies,
         figure(one.sockets),
         figure(one.cut),
         _wrong(one.core_false, one.core_missed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,13 @@ def test_what_floats_is_not_judged(build: Any) -> None:
     assert (found.known_cores, found.known_l3) == (0, 0) and all(one.wrong == (0, 0, 0) for one in found.choices)
     said = " ".join(topology_sentences(found))
     assert "2 of 2 vCPUs have no core of their own, 2 of 2 no L3 domain" in said and "as true as any" in said
+
+
+def test_of_choices_that_are_as_true_the_shown_one_stays(build: Any) -> None:
+    """A socket a cell is what auto gives: that fewer are licensed is told, and it is no fault to be mended."""
+    planned = build.placed(build.vm("v", build.spec(4, 4, cells=2)), [0, 1, 8, 9], [0, 1])
+    bare = replace(build.topology(cpus=8), l3=())
+    found = guest_topologies(planned, bare, CpuTopology(sockets=2, cores=1, threads=2))
+    assert named(found, sockets=2, cores=1, threads=2).advised
+    last = list(topology_sentences(found))[-1]
+    assert last == "What it is shown is as true as any; with 1 × 2 × 2 it counts 1 socket where those are licensed."
