@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PATIENCE, LONG_PATIENCE = 4, 12
 """Rounds of one kind that may bring nothing before the engines and after them."""
+CROWD = 100
+"""More VMs than that are put in by an integer program before they are by exchanges."""
 BRIMS = 4
 """Times that some hosts are filled anew for what is left out."""
 FEW_COUNTS = 4_096
@@ -139,10 +141,14 @@ class _Ladder:
             return
         self.full_hosts()
         self.brim_by_brim()
+        # Exchanges place one VM after the other: they come last where a crowd is left out.
+        if crowd := sum(self.best.unplaced) > CROWD:
+            self.fill_in()
         self.improve(PATIENCE)
         self.to_the_brim(wide=True)
         self.to_the_brim(wide=False)
-        self.fill_in()
+        if not crowd:
+            self.fill_in()
         if self.has_no_time:
             return
         self.columns()

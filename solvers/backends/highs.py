@@ -40,16 +40,22 @@ def mathopt_model(source: ExactModel | cp_model.CpModel) -> tuple[mathopt.Model,
 
 
 def run_highs(
-    model: mathopt.Model, time_limit_s: float, *, node_limit: int | None = None, interrupt: Interrupt | None = None
+    model: mathopt.Model,
+    time_limit_s: float,
+    *,
+    node_limit: int | None = None,
+    gap: float = 0.0,
+    interrupt: Interrupt | None = None,
 ) -> mathopt.SolveResult | None:
-    """Solve to proven optimality or a limit in a process of its own; what HiGHS prints goes to standard error.
+    """Solve to within a relative gap of proven optimality, or to a limit, in a process of its own; what HiGHS prints
+    goes to standard error.
 
     None where it was interrupted, or did not end by itself soon after its limit, which HiGHS looks at between steps.
     """
     parameters = mathopt.SolveParameters(
         time_limit=timedelta(seconds=max(0.0, time_limit_s)),
         node_limit=node_limit,
-        relative_gap_tolerance=0.0,
+        relative_gap_tolerance=gap,
         absolute_gap_tolerance=0.0,
     )
     asked = rpc_pb2.SolveRequest(

@@ -15,8 +15,11 @@ from solvers.evaluate import evaluate, violations
 from solvers.problem import IntArray, Problem
 from solvers.result import Interrupt, Result
 
-COUNTS = 2_500
-"""Most counts (hosts x placements) of the cheapest placements."""
+FEW_COUNTS, COUNTS = 2_500, 10_000
+"""Counts (hosts x placements) of the cheapest placements: so few are searched for all that is left out, to the end; up
+to so many for what counts first, to within `NEAR`, since a tree of so many takes half a minute for the rest."""
+NEAR = 0.01
+"""How far the answer to a large program may be from its bound, relatively: exchanges do the rest in a second."""
 WORK = 150_000
 """Nodes of the search times counts: what bounds the work, the same on every machine (a few seconds)."""
 ALIKE = 3
@@ -44,12 +47,15 @@ def fill_in(
     model, variables = mathopt_model(source)
     for spare in source.dear(None):
         variables[spare].upper_bound = 0
-    nodes = WORK // max(1, _counts(problem))
+    counts = _counts(problem)
+    nodes = WORK // max(1, counts)
+    large = counts > FEW_COUNTS
     best, value = first, evaluate(problem, first.patterns, first.unplaced)
-    for number in range(short[-1] + 1):
+    for number in range(1 if large else short[-1] + 1):
         goal = expression(source.objectives[number], variables)
         model.minimize(goal)
-        found = run_highs(model, time_limit_s, node_limit=nodes, interrupt=interrupt)
+        near = NEAR if large else 0.0
+        found = run_highs(model, time_limit_s, node_limit=nodes, gap=near, interrupt=interrupt)
         if found is None or found.termination.limit is mathopt.Limit.TIME:
             return first, False
         if not found.solutions or found.solutions[0].primal_solution is None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from instances import packing, synthetic_fleet
 
+import solvers.solve
+import solvers.starts.brim_by_brim
 import solvers.starts.fill_in
 from solvers.evaluate import evaluate, violations
 from solvers.problem import Problem
@@ -75,3 +77,22 @@ def test_a_search_cut_off_counts_as_never_begun() -> None:
     problem = cut_exactly(0, 6)
     first = solve_greedy(problem)
     assert fill_in(problem, first, time_limit_s=0.0) == (first, False)
+
+
+def test_of_a_large_program_only_what_counts_first_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above `FEW_COUNTS` the first objective alone is minimised, and what it comes to is kept."""
+    problem = cut_exactly(2, 6)
+    monkeypatch.setattr(solvers.starts.fill_in, "FEW_COUNTS", 10)
+    found, searched = fill_in(problem, solve_greedy(problem), time_limit_s=600)
+    assert searched and evaluate(problem, found.patterns, found.unplaced)[:2] == (0, 0)
+
+
+def test_a_crowd_is_put_in_before_exchanges_place_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more VMs than `CROWD` are left out the program comes before the exchanges."""
+    problem = cut_exactly(1, 14)
+    told: list[str] = []
+    monkeypatch.setattr(solvers.solve, "CROWD", 0)
+    monkeypatch.setattr(solvers.starts.brim_by_brim, "MOST_HOSTS", 0)
+    solve(problem, limits=Limits(time_limit_s=120), on_progress=lambda news: told.append(news.note))
+    notes = [note for note in told if note]
+    assert notes.index("fuller first answer") < (notes.index("better answer") if "better answer" in notes else 99)
