@@ -144,6 +144,13 @@ def aside_sentences(changes: Changes, schedule: Schedule) -> Iterator[str]:
     yield f"{text}."
 
 
+def parking_proof(schedule: Schedule) -> str:
+    """Return what is proven of how many VMs must be put aside."""
+    if schedule.parking_moves == schedule.parking_bound and not schedule.blocked:
+        return "proven fewest"
+    return f"at least {schedule.parking_bound:,}"
+
+
 def change_row(vm: VmChange) -> tuple[str, ...]:
     """Return one change as `CHANGE_COLUMNS` has it."""
     source, target = vm.source, vm.target

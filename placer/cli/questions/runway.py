@@ -94,11 +94,12 @@ def _draw(console: Console, found: Runway) -> None:
     if full is None:
         console.print(f"everything fits through month {found.fits}, as far as was looked")
     else:
-        proof = "proven" if found.proven else "no plan was found, which proves nothing"
+        proof = "proven" if found.proven else "none was found that places all; whether there is one is open"
         lead = "not everything fits now" if found.fits < 0 else f"everything fits through month {found.fits}"
         console.print(f"{lead}; month {found.full} does not ({proof})", soft_wrap=True)
         if full.reason:
-            console.print(f"what it runs into: {full.reason}", soft_wrap=True)
+            what = f"one of its {full.unplaced:,} VMs without a place" if full.unplaced else "what it runs into"
+            console.print(f"{what}: {full.reason}", soft_wrap=True)
     rows = []
     for month in found.months:
         said = figure(month.unplaced) + ("" if month.reserve is not False else ", a failure is not survived")

@@ -11,6 +11,7 @@ from placer.model.units import count, format_kib
 from placer.moves.model import Place, Schedule, Step, Wave
 from placer.moves.need import Need
 from placer.moves.pages import page_command
+from placer.show.change_words import parking_proof
 from placer.show.words import visible
 
 _PASSING = "do not stop here: a VM is only passing through"
@@ -89,12 +90,7 @@ def outline(schedule: Schedule) -> str:
     if passing := sum(step.passing for step in steps):
         parts.append(f"{count(passing, 'VM takes', 'VMs take')} two steps, over other CPUs in between")
     if schedule.parking_moves or schedule.parking_bound:
-        proof = (
-            "proven fewest"
-            if schedule.parking_moves == schedule.parking_bound and not schedule.blocked
-            else f"at least {schedule.parking_bound}"
-        )
-        parts.append(f"{schedule.parking_moves} of the moves put VMs aside ({proof})")
+        parts.append(f"{schedule.parking_moves} of the moves put VMs aside ({parking_proof(schedule)})")
     return ", ".join(parts)
 
 

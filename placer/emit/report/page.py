@@ -37,7 +37,7 @@ from placer.model.fleet import Fleet
 from placer.model.goals import HeadroomFlavor
 from placer.model.plan import Change, Plan
 from placer.model.units import count
-from placer.moves.changes import plan_changes
+from placer.moves.changes import Changes, plan_changes
 from placer.moves.schedule import schedule_moves
 from placer.read.documents.comparison_file import Scenario
 from placer.show.plan_sentences import sentences
@@ -91,6 +91,7 @@ def plan_page(
     compare = compared(scenarios) if scenarios else None
     now = now_and_planned(fleet, plan)
     room = counted(fleet, plan, flavors)
+    changes = plan_changes(fleet, plan)
     found = [
         titled("Goals", goal_sheet(plan, goals_before(fleet, plan)), course_charts(course or {}), brief=True),
         titled("Without a place", unplaced_sheet(plan)),
@@ -99,8 +100,8 @@ def plan_page(
         since.section if since else None,
         titled("What if", compare.sheet if compare else None, compare.charts if compare else ()),
         titled("Failures", compare.failures if compare else None),
-        titled("Changes", change_sheet(plan_changes(fleet, plan))),
-        _schedule(fleet, plan),
+        titled("Changes", change_sheet(changes)),
+        _schedule(fleet, plan, changes),
         titled("Headroom", headroom_sheet(room)),
         titled("Little used", usage_sheet(fleet)),
     ]
@@ -115,12 +116,12 @@ def plan_page(
     )
 
 
-def _schedule(fleet: Fleet, plan: Plan) -> Section | None:
+def _schedule(fleet: Fleet, plan: Plan, changes: Changes) -> Section | None:
     """Return the waves; None where no VM that is on a host changes."""
     if all(vm.change is Change.NONE for vm in plan.vms):
         return None
     schedule = schedule_moves(fleet, plan)
-    return titled("Schedule", move_sheet(schedule), [wave_chart(schedule)])
+    return titled("Schedule", move_sheet(schedule, changes), [wave_chart(schedule)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from placer.moves.changes import Changes
 from placer.moves.model import Place, Schedule, Step
 from placer.moves.need import Need
 from placer.read.imports.usage import oversized
-from placer.show.change_words import CHANGE_COLUMNS, change_row
-from placer.show.words import CHANGE_WORDS, amount, figure, goal_before, percent, visible
+from placer.show.change_words import CHANGE_COLUMNS, aside_sentences, change_row, parking_proof
+from placer.show.words import amount, figure, goal_before, percent, visible
 from placer.whatif.headroom import Headroom
 
 LISTED = 2000
@@ -32,7 +32,6 @@ SIZES_COUNTED = 4
 SOFT = ("excess", "weight", "priority")
 """What a plan tells of each soft rule that it breaks."""
 
-_STEP_WORDS = {change.value: words for change, words in CHANGE_WORDS.items()}
 
 _GOAL_WORDS = {
     "placed": "vCPUs without a place",
@@ -214,8 +213,11 @@ def _told(value: object) -> str:
     return figure(value if isinstance(value, int | float) else None)
 
 
-def move_sheet(schedule: Schedule) -> Sheet:
-    """Return the steps in the order in which they fit, those folded that only give other CPUs."""
+def move_sheet(schedule: Schedule, changes: Changes) -> Sheet:
+    """Return the steps in the order in which they fit, those folded that only give other CPUs.
+
+    What a step needs is told in the words of `moves` and the ticket, and what it takes beyond the changes below it.
+    """
     steps = [(number, step) for number, wave in enumerate(schedule.waves, start=1) for step in wave.steps]
     moving = [(number, step) for number, step in steps if step.need is not Need.PIN]
     pinning = [(number, step) for number, step in steps if step.need is Need.PIN]
@@ -224,18 +226,19 @@ def move_sheet(schedule: Schedule) -> Sheet:
         for blocked in schedule.blocked[:LISTED]
     ]
     notes += [visible(str(note)) for note in (*schedule.broken[:LISTED], *schedule.notes)]
+    notes += aside_sentences(changes, schedule)
     aside = ", none put aside on the way"
     if schedule.parking_moves:
-        aside = f", {count(schedule.parking_moves, 'VM')} put aside on the way (at least {schedule.parking_bound:,})"
+        aside = f", {count(schedule.parking_moves, 'VM')} put aside on the way ({parking_proof(schedule)})"
     return Sheet(
         caption=f"Move schedule: {count(len(steps), 'step')} in {count(len(schedule.waves), 'wave')}{aside}",
-        columns=columns("wave#", "VM", "step", "from", "to", "copied#"),
+        columns=columns("wave#", "VM", "needs", "from", "to", "copied#"),
         rows=[_step_row(number, step) for number, step in moving[:LISTED]],
         more=_more(len(moving)),
         notes=tuple(notes),
         folded=_folded(
             f"{count(len(pinning), 'step')} that only {'gives' if len(pinning) == 1 else 'give'} other CPUs",
-            ("wave#", "VM", "step", "host"),
+            ("wave#", "VM", "needs", "host"),
             [(str(number), visible(step.vm), _step_words(step), visible(step.target.host)) for number, step in pinning],
         ),
     )
@@ -256,7 +259,7 @@ def _step_row(wave: int, step: Step) -> tuple[str, ...]:
 
 def _step_words(step: Step) -> str:
     aside = ", put aside for a while" if step.parking else ", CPUs for the time being" if step.passing else ""
-    return _STEP_WORDS.get(step.kind.value, step.kind.value) + aside
+    return step.need.value + aside
 
 
 def _place(at: Place) -> str:

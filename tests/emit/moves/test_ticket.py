@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from placer.emit.moves.markdown import schedule_markdown
 from placer.emit.moves.ticket import ticket
+from placer.emit.report.sections import move_sheet
 from placer.model.fleet import Fleet
 from placer.model.plan import Change, GoalResult, Plan, PlanVm
 from placer.model.vm import Cell, CellMode, Current, Vm, VmSpec
@@ -96,9 +97,13 @@ def test_what_is_put_aside_is_reckoned_with() -> None:
         memory_gib=8.0,
         gain=1.0,
     )
-    schedule = Schedule(waves=(Wave(steps=(away,), complete=False), Wave(steps=(back,))))
+    waves = (Wave(steps=(away,), complete=False), Wave(steps=(back,)))
+    schedule = Schedule(waves=waves, parking_moves=1, parking_bound=1)
     (said,) = aside_sentences(Changes(vms=(change,), stay=0), schedule)
     assert said == (
         "1 VM (v) is put aside on the way and comes back: 8 GiB more than the moves alone, and v needs no restart then."
     )
+    sheet = move_sheet(schedule, Changes(vms=(change,), stay=0))
+    assert sheet.notes == (said,) and sheet.caption.endswith("1 VM put aside on the way (proven fewest)")
+    assert [row[2] for row in sheet.rows] == ["live migration, put aside for a while", "live migration"]
     assert not list(aside_sentences(Changes(vms=(change,), stay=0), replace(schedule, waves=())))
