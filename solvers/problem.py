@@ -1,16 +1,15 @@
 """The problem in numbers: flavors, shapes with their rows and placements, host classes, cross-host rules, objectives.
 
 Nothing here knows of VMs or libvirt. A *shape* has K capacity rows: one a (node, resource) or (host, resource), so
-memory, page
-pools, CPU rows, devices and free resources are all the same to an engine. A *placement* is one way to put one VM of a
-flavor on a host of the shape; it takes an integer amount of every row and has an integer cost in every goal. An engine
-decides integer counts ``y[host, placement]`` with ``use.T @ y <= capacity``; it never sees a VM.
+memory, page pools, CPU rows, devices and free resources are all the same to an engine. A *placement* is one way to put
+one VM of a flavor on a host of the shape; it takes an integer amount of every row and has an integer cost in every
+goal. An engine decides integer counts ``y[host, placement]`` with ``use.T @ y <= capacity``; it never sees a VM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -114,11 +113,21 @@ class Shape:
     unlisted: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def kept(self, row: int) -> IntArray:
-        """Return (n, P) amounts of which no flavor may come to have more than now while the row is over: units of the
-        row, and each part of its VMs there.
-        """
+        """Return (n, P) amounts of which no flavor may have more than now while a row is over: units, each part."""
         units = self.use[:, row][None]
         return np.concatenate([units, self.parts[row]]) if row in self.parts else units
+
+    def of_placements(self, chosen: IntArray, flavor: IntArray) -> Shape:
+        """Return the shape with these of its placements (P',), some of them several times, and their flavors (P',)."""
+        return replace(
+            self,
+            flavor=flavor,
+            use=self.use[chosen],
+            parts={row: counts[:, chosen] for row, counts in self.parts.items()},
+            cost={goal: cost[chosen] for goal, cost in self.cost.items()},
+            touches=self.touches[chosen],
+            stay_only=self.stay_only[chosen],
+        )
 
     @cached_property
     def taken(self) -> tuple[IntArray, IntArray, IntArray]:

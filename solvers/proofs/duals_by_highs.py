@@ -181,7 +181,8 @@ def pricing_problem(model: StateModel, state: State, duals: Duals) -> tuple[Prob
     flavors = len(problem.flavors)
     shape = problem.shapes[state.shape]
     pay = np.where(model.phantom, 0, duals.flavor)[shape.flavor]
-    priced = _only(replace(shape, cost={**shape.cost, PRICE: -pay}), chosen := useful(model, state, duals))
+    chosen = useful(model, state, duals)
+    priced = replace(shape, cost={**shape.cost, PRICE: -pay}).of_placements(chosen, shape.flavor[chosen])
     real = np.flatnonzero(~model.phantom).astype(np.int64)
     away = Shape(
         name="away",
@@ -264,16 +265,3 @@ def _most_on_host(problem: Problem, state: State, shape: Shape) -> IntArray:
         room = int(state.lead.capacity[rows].sum())
         most = np.minimum(most, np.where(least > 0, room // np.maximum(least, 1), many))
     return most
-
-
-def _only(shape: Shape, chosen: IntArray) -> Shape:
-    """Return a shape with some of its placements."""
-    return replace(
-        shape,
-        flavor=shape.flavor[chosen],
-        use=shape.use[chosen],
-        parts={row: counts[:, chosen] for row, counts in shape.parts.items()},
-        cost={goal: cost[chosen] for goal, cost in shape.cost.items()},
-        touches=shape.touches[chosen],
-        stay_only=shape.stay_only[chosen],
-    )

@@ -60,7 +60,10 @@ class Merged:
             flavors=tuple(
                 replace(problem.flavors[one], arriving=many) for one, many in zip(first, arriving, strict=True)
             ),
-            shapes=tuple(_shape(shape, chosen, flavor) for shape, chosen in zip(problem.shapes, kept, strict=True)),
+            shapes=tuple(
+                shape.of_placements(chosen, flavor[shape.flavor[chosen]])
+                for shape, chosen in zip(problem.shapes, kept, strict=True)
+            ),
             classes=tuple(_class(one, first, flavor, kept[one.shape], places[one.shape]) for one in problem.classes),
             objectives=tuple(objective.of_flavors(first) for objective in problem.objectives),
         )
@@ -195,6 +198,7 @@ def key_of(problem: Problem, number: int, *, but_hosts: bool = False) -> Hashabl
         own = np.flatnonzero(shape.flavor == number)
         parts += [shape.use[own].tobytes(), shape.touches[own].tobytes()]
         parts += [(goal, cost[own].tobytes()) for goal, cost in sorted(shape.cost.items())]
+        parts += [counts[:, own].tobytes() for _, counts in sorted(shape.parts.items())]
     return tuple(parts)
 
 
@@ -210,17 +214,6 @@ def _places(shape: Shape, flavor: IntArray, first: Sequence[int], chosen: IntArr
         for place, other in zip(places, lead, strict=True):
             out[place] = new_of[other]
     return out
-
-
-def _shape(shape: Shape, chosen: IntArray, flavor: IntArray) -> Shape:
-    return replace(
-        shape,
-        flavor=flavor[shape.flavor[chosen]],
-        use=shape.use[chosen],
-        cost={goal: cost[chosen] for goal, cost in shape.cost.items()},
-        touches=shape.touches[chosen],
-        stay_only=shape.stay_only[chosen],
-    )
 
 
 def _class(one: HostClass, first: Sequence[int], flavor: IntArray, chosen: IntArray, places: IntArray) -> HostClass:

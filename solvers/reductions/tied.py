@@ -188,14 +188,7 @@ def _widened(shape: Shape, origin: Sequence[int]) -> Shape:
     for number, first in enumerate(origin):
         if number and origin[number - 1] == first:
             flavor.append(np.full(int(((shape.flavor == first) & ~shape.stay_only).sum()), number, dtype=np.int64))
-    return replace(
-        shape,
-        flavor=np.concatenate(flavor),
-        use=shape.use[order],
-        cost={goal: cost[order] for goal, cost in shape.cost.items()},
-        touches=shape.touches[order],
-        stay_only=shape.stay_only[order],
-    )
+    return shape.of_placements(order, np.concatenate(flavor))
 
 
 def _widened_keys(chain: IntArray, shape: Shape, origin: Sequence[int]) -> IntArray:

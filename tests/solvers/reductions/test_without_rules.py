@@ -83,3 +83,41 @@ def test_limits_of_hosts_with_room_to_spare_are_left_to_the_names_first() -> Non
     assert asked[:2] == [1, 11]
     assert violations(problem, found.patterns, found.unplaced) == []
     assert not any(found.unplaced)
+
+
+CROWDED = """schema: placer.inventory/v1
+hosts:
+  - {name: h0, labels: {rack: r0}, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}]}
+  - {name: h1, labels: {rack: r1}, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}]}
+  - {name: h2, labels: {rack: r2}, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}]}
+vms:
+  - name: o0
+    vcpus: 4
+    cells: [{vcpus: 3, memory: 1GiB}, {vcpus: 1, memory: 1GiB}]
+    memory: 2GiB
+    host: h0
+    nodes: [0, 1]
+    pins: {0: '0', 1: '1', 2: '2', 3: '4'}
+  - name: o1
+    vcpus: 4
+    cells: [{vcpus: 3, memory: 1GiB}, {vcpus: 1, memory: 1GiB}]
+    memory: 2GiB
+    host: h0
+    nodes: [0, 1]
+    pins: {0: '0', 1: '1', 2: '2', 3: '4'}
+  - {name: a, count: 2, vcpus: 1, memory: 1GiB, labels: {app: a}}
+  - {name: b, count: 2, vcpus: 1, memory: 1GiB, labels: {app: b}}
+rules:
+  - {anti_affinity: {app: a}, scope: rack}
+  - {anti_affinity: {app: b}, scope: rack}
+"""
+
+
+def test_groups_merge_beside_hosts_whose_parts_are_counted() -> None:
+    """Two VMs hold the same CPUs, so that parts of VMs count there; what is in different rules is merged for bounds."""
+    fleet = parse_fleet(CROWDED.encode(), "fleet.yaml", Path())
+    problem = compile_fleet(fleet, parse_goals("placed,excess,rules,remote", fleet)).problem
+    assert any(shape.parts for shape in problem.shapes)
+    found = solve_ruled(problem, exact, Limits(time_limit_s=20))
+    assert violations(problem, found.patterns, found.unplaced) == []
+    assert found.objectives[0].value == 0
