@@ -100,11 +100,14 @@ def _with_choosers(
     ]
     shapes = list(problem.shapes)
     allowed = np.append(np.zeros(flavors, dtype=np.bool_), True)
+    count = 0
     for group in groups:
+        chosen = limits[next(iter(group.values()))[0]].chosen
+        count += chosen
         classes.append(
             HostClass(
                 shape=len(shapes),
-                count=1,
+                count=chosen,
                 capacity=np.ones(1, dtype=np.int64),
                 fixed=np.zeros(1, dtype=np.int64),
                 allowed=allowed,
@@ -131,7 +134,7 @@ def _with_choosers(
         )
     return replace(
         problem,
-        flavors=(*problem.flavors, Flavor(name="choice", vcpus=1, arriving=len(groups))),
+        flavors=(*problem.flavors, Flavor(name="choice", vcpus=1, arriving=count)),
         shapes=tuple(shapes),
         classes=tuple(classes),
         objectives=tuple(

@@ -4,13 +4,16 @@ A row adds up members over the hosts of a set of domains, as often as these are 
 domains no further than rows do. Each follows from one rule and the numbers of the problem alone, so whoever has
 the problem can write it down again.
 
-- ``spread``: in each domain what the rule allows, or what is there at the start, less what cannot move.
+- ``spread``: in each domain what the rule allows, or what is there at the start.
 - ``even``: with N members over D domains, the fullest at most m above the emptiest, N ≥ x + (D − 1)(x − m): no domain
   holds more than (N + (D − 1) m) / D.
 - ``least``: where m domains are used, each of the others holds one at least: none holds more than N − m + 1.
 - ``together``: a choice a(group, domain), all choices of a group at most 1: x ≤ n a for any of its flavors, n their
   VMs. A row that is `closed` says that no member is in domains which the whole group does not fit in: that
   holds only where none of them is left out.
+
+What is broken at the start by e may stay so: m is greater by e, or smaller (`least`), and e + 1 domains are chosen.
+Members that cannot move are taken off where they are.
 """
 
 from __future__ import annotations
@@ -52,13 +55,14 @@ class RuleRow:
 class Limit:
     """Σ `amount` of the VMs of flavors on hosts of `classes` is at most `most`, or `most` times what is chosen.
 
-    `choice` : the number of the rule whose one domain is to be chosen, None for a plain limit.
+    `choice` : the number of the rule of which `chosen` domains are to be chosen, None for a plain limit.
     """
 
     amount: Mapping[int, int]
     classes: frozenset[int]
     most: int
     choice: int | None = None
+    chosen: int = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +77,6 @@ class RuleRows:
     problem: Problem
     demand: IntArray = field(init=False)
     places: dict[str, dict[int, list[int]]] = field(init=False)
-    _empty: bool = field(init=False)
     _most: dict[int, dict[int, int]] = field(default_factory=dict)
     _narrow: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -81,7 +84,6 @@ class RuleRows:
         """Add up VMs, and group classes by domains."""
         problem = self.problem
         self.demand = problem.demand()
-        self._empty = all(one.is_empty and not one.fixed_members for one in problem.classes)
         self.places = {}
         for number, one in enumerate(problem.classes):
             for scope, domain in one.domain.items():
@@ -93,9 +95,7 @@ class RuleRows:
         rule = self.problem.rules[number]
         if rule.is_soft or rule.scope not in self.places:
             return False
-        if rule.kind == "spread":
-            return True
-        return self._empty and (rule.kind in ("even", "together") or (rule.kind == "least" and not rule.amounts))
+        return rule.kind in ("spread", "even", "together") or (rule.kind == "least" and not rule.amounts)
 
     def there(self, number: int) -> tuple[int, ...]:
         """Return the members of a rule of which there are VMs."""
@@ -104,36 +104,62 @@ class RuleRows:
     def most(self, number: int) -> dict[int, int]:
         """Return domain -> the most that members which can move count there, of a rule that limits each domain."""
         if number not in self._most:
-            rule, places = self.problem.rules[number], self.places[self.problem.rules[number].scope]
-            if rule.kind == "spread":
-                self._most[number] = {domain: self._spread(number, classes) for domain, classes in places.items()}
-            else:
-                many = sum(each * int(self.demand[f]) for f, each in zip(rule.members, rule.counts, strict=True))
-                each = (
-                    (many + (len(places) - 1) * rule.max_per) // len(places)
-                    if rule.kind == "even"
-                    else max(1, many - rule.max_per + 1)
-                )
-                self._most[number] = dict.fromkeys(places, each)
+            fixed, start = self._start(number)
+            whole = self._whole(number, fixed, start)
+            self._most[number] = {
+                domain: (max(whole, start[domain]) if self.problem.rules[number].kind == "spread" else whole)
+                - fixed[domain]
+                for domain in start
+            }
         return self._most[number]
 
-    def _spread(self, number: int, classes: Sequence[int]) -> int:
-        """Return what members that can move may count in the domain of some classes."""
+    def _whole(self, number: int, fixed: Mapping[int, int], start: Mapping[int, int]) -> int:
+        """Return the most that members count in a domain, those that cannot move too."""
         rule = self.problem.rules[number]
-        fixed = before = 0
-        for one in classes:
-            host_class = self.problem.classes[one]
-            fixed += host_class.count * host_class.fixed_members.get(number, 0)
-            if not host_class.is_empty:
-                there = self.problem.content_of(one)[list(rule.members)]
-                before += host_class.count * int(there @ np.array(rule.counts, dtype=np.int64))
-        return max(rule.max_per, before + fixed) - fixed
+        if rule.kind == "spread":
+            return rule.max_per
+        many = sum(each * int(self.demand[f]) for f, each in zip(rule.members, rule.counts, strict=True))
+        many += sum(fixed.values())
+        if rule.kind == "even":
+            apart = max(rule.max_per, max(start.values()) - min(start.values()))
+            return (many + (len(start) - 1) * apart) // len(start)
+        used = sum(1 for there in start.values() if there)
+        lacks = max(0, min(rule.max_per, sum(start.values())) - used)
+        return max(many - max(1, rule.max_per - lacks) + 1, lacks + 1)
+
+    def _start(self, number: int) -> tuple[dict[int, int], dict[int, int]]:
+        """Return domain -> what members count that cannot move, and what all do that are there at the start."""
+        rule = self.problem.rules[number]
+        fixed: dict[int, int] = {}
+        start: dict[int, int] = {}
+        for domain, classes in self.places[rule.scope].items():
+            fixed[domain] = start[domain] = 0
+            for one in classes:
+                host_class = self.problem.classes[one]
+                still = host_class.count * host_class.fixed_members.get(number, 0)
+                fixed[domain] += still
+                start[domain] += still
+                if not host_class.is_empty:
+                    there = self.problem.content_of(one)[list(rule.members)]
+                    start[domain] += host_class.count * int(there @ np.array(rule.counts, dtype=np.int64))
+        return fixed, start
+
+    def chosen(self, number: int) -> int:
+        """Return how many domains the members of a rule may be in that holds them together."""
+        return max(1, sum(1 for there in self._start(number)[1].values() if there))
+
+    def stands_still(self, number: int) -> bool:
+        """Tell whether a member of a rule cannot move."""
+        return any(one.fixed_members.get(number, 0) for one in self.problem.classes)
 
     def narrow(self, number: int) -> tuple[int, ...]:
-        """Return the domains that all VMs of a rule do not fit in together, by what they take in all."""
+        """Return the domains that all VMs of a rule, where they must be in one, do not fit in together, by what they
+        take in all.
+        """
         if number not in self._narrow:
             rule = self.problem.rules[number]
-            places = self.places[rule.scope]
+            free = self.stands_still(number) or self.chosen(number) > 1 or self._counts_not_all(rule.scope)
+            places = {} if free else self.places[rule.scope]
             self._narrow[number] = tuple(
                 domain for domain, classes in sorted(places.items()) if not self._has_room(rule, classes)
             )
@@ -155,7 +181,7 @@ class RuleRows:
                 room[name] = room.get(name, 0) + one.count * has[name]
             for flavor in members:
                 own = shape.use[shape.flavor == flavor]
-                if len(own) and one.allowed[flavor]:
+                if len(own) and (one.allowed[flavor] or not one.is_empty):
                     takes = {name: int(own[:, rows[name]].sum(axis=1).min()) for name in names}
                     fit = min((has[name] // each for name, each in takes.items() if each), default=self.demand[flavor])
                     able[flavor] += one.count * max(0, int(fit))
@@ -168,6 +194,10 @@ class RuleRows:
             for name in room
         }
         return all(many <= room[name] for name, many in need.items())
+
+    def _counts_not_all(self, scope: str) -> bool:
+        """Tell whether there are hosts without a domain: who is there may be apart from the others."""
+        return any(one.domain.get(scope, -1) < 0 for one in self.problem.classes)
 
     def all_placed(self, number: int, objective: int, held: Sequence[int]) -> bool:
         """Tell whether no member of a rule is left out where the objectives before one are held at these values."""
@@ -203,7 +233,7 @@ class RuleRows:
         amount = dict.fromkeys(row.members, 1)
         if not row.closed:
             many = sum(int(self.demand[flavor]) for flavor in row.members)
-            return Limit(amount=amount, classes=classes, most=many, choice=row.rule)
+            return Limit(amount=amount, classes=classes, most=many, choice=row.rule, chosen=self.chosen(row.rule))
         if not set(row.domains) <= set(self.narrow(row.rule)) or not self.all_placed(row.rule, objective, held):
             raise ValueError("a row closes domains that the group may be in")
         return Limit(amount=amount, classes=classes, most=0)

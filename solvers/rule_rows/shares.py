@@ -124,7 +124,7 @@ class Shares:
                     for domains in sets
                 ]
             )
-            over = float(part.max(axis=1).sum()) - max(1.0, float(part.sum(axis=0).max()))
+            over = float(part.max(axis=1).sum()) - max(float(self.rules.chosen(number)), float(part.sum(axis=0).max()))
             if over > NEAR:
                 total += over * float(demand.sum())
                 rows += [RuleRow(rule=number, domains=domains, members=(f,)) for domains in sets for f in members]

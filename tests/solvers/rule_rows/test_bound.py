@@ -67,6 +67,22 @@ def test_the_bound_knows_rules_where_racks_cost_differently(
     assert solve_exact(problem, limits=Limits(time_limit_s=20)).objectives[-1].value == found.value
 
 
+def test_hosts_without_a_rack_close_no_rack() -> None:
+    """Where a group has no room in the cheap rack, one VM of it may be on a host that is in none, beside the rule."""
+    hosts = "".join(
+        f"  - {{name: h{n}, labels: {{{'rack: r' + str(n // 3) if n < 6 else ''}}}, cost: {1 if n < 3 else 3},"
+        " nodes: [{id: 0, cpus: 0-7, memory: 64GiB}]}\n"
+        for n in range(7)
+    )
+    vms = "  - {name: a, count: 4, vcpus: 8, memory: 6GiB, labels: {app: a}}\n"
+    text = f"schema: placer.inventory/v1\nhosts:\n{hosts}vms:\n{vms}rules:\n  - {TOGETHER}\n"
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    problem = compile_fleet(fleet, parse_goals("placed,rules,hosts", fleet)).problem
+    found = last(problem)
+    assert (found.value, found.bound) == (6_000_000, 6_000_000)
+    assert solve_exact(problem, limits=Limits(time_limit_s=20)).objectives[-1].value == found.value
+
+
 def test_a_group_held_together_is_in_no_parts_of_racks() -> None:
     """Two flavors of a group are cheap in different racks each, and may not be in both."""
     hosts = "".join(
