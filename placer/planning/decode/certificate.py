@@ -11,10 +11,10 @@ from placer.errors import Fault
 from placer.measure.reserve_excess import reserve_excess, reserve_excess_at_least
 from placer.model.fleet import Fleet
 from placer.model.goals import UNBOUND, parse_goals
-from placer.model.plan import Plan
+from placer.model.plan import GoalResult, Plan
 from placer.model.sets import PinMode
 from placer.planning.compile.compile import Compiled
-from placer.planning.decode.results import MEASURED
+from placer.planning.decode.results import KEPT_TWICE, MEASURED
 from placer.planning.relaxed import provable
 from solvers.objective import HostCosts, PlacementCosts
 from solvers.problem import MoveBudget, Problem
@@ -93,12 +93,18 @@ def uncovered(compiled: Compiled, plan: Plan) -> tuple[str, ...]:
         sign = signs[found.name]
         # Failures are solved one by one, and no certificate is kept of these solves.
         bound = found.bound - (reserve_excess_at_least(compiled.fleet, plan) if found.name == "rules" else 0)
+        bound -= _of_kept_pins(found)
         if sign > 0 and bound <= 0:
             continue  # no cost is negative
         claimed = certified.get(found.name)
         if claimed is None or sign * (bound - claimed) > 1e-6 * max(1.0, abs(bound)):
             out.append(found.name)
     return tuple(out)
+
+
+def _of_kept_pins(goal: GoalResult) -> float:
+    """Return what of a bound VMs account for that keep the same CPUs: the fleet alone tells it."""
+    return math.fsum(tier["bound"] or 0.0 for tier in goal.tiers if tier["source"] == KEPT_TWICE)
 
 
 def uncovered_warning(goals: Sequence[str]) -> str:
@@ -130,6 +136,8 @@ def check_certificate(fleet: Fleet, plan: Plan) -> tuple[list[Fault], list[str]]
                 faults, remarks = [*faults, *more], [*remarks, *said]
     if least := reserve_excess_at_least(fleet, plan):
         remarks.append(f"of the bound of rules {least} are of room that rules keep: not proven again")
+    if kept := math.fsum(map(_of_kept_pins, plan.goals)):
+        remarks.append(f"of the bound of excess {kept:g} are of VMs that keep the same CPUs: not proven again")
     open_ = uncovered(compiled, plan)
     if open_ and set(open_) <= _said(plan):
         remarks.append(f"the bounds of {', '.join(open_)} have no certificate, as the plan says: not proven again")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from placer.errors import PlacerError
+from placer.measure.kept_pins import kept_twice
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
@@ -74,8 +75,16 @@ def plan_from_result(
     measured = {goal.name: values.value(goal.name) for goal in compiled.goals if goal.kind in pinned}
     excess = values.tiers("excess") if "excess" in kinds else ()
     complete = all(problem.shapes[one.shape].complete for one in problem.classes)
+    limits = (problem.budget.moves, problem.budget.migrations)
     goals = goal_results(
-        compiled.goals, problem.objectives, result.objectives, compiled.constants, measured, excess, complete=complete
+        compiled.goals,
+        problem.objectives,
+        result.objectives,
+        compiled.constants,
+        measured,
+        excess,
+        complete=complete,
+        kept_twice=kept_twice(fleet, may_leave=0 not in limits) if excess else 0,
     )
     if "moves" in kinds and fleet.is_live:
         settled = any(vm.current is not None and (vm.spec.devices or known_nodes(vm) is None) for vm in fleet.vms)

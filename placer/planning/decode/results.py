@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from placer.model.goals import Goal
+from placer.model.goals import PART_WORDS, Goal
 from placer.model.plan import GoalResult
 from solvers.objective import Objective
 from solvers.result import ObjectiveResult
@@ -15,6 +15,7 @@ MEASURED = ("cores", "l3", "balance", "excess", "repins")
 """Goals that pinning settles: the plan is measured, the counts only bound it."""
 
 NOTHING_COUNTS = "nothing counts towards it"
+KEPT_TWICE = "VMs that keep the same CPUs"
 
 PINNED, SUMMED = 1e-6, 1e-9
 """By more than so much of itself a goal measured on the pins is worse than its counts; of `excess`, which adds up KiB
@@ -43,6 +44,7 @@ def goal_results(
     excess: Sequence[tuple[str, float]] = (),
     *,
     complete: bool = True,
+    kept_twice: int = 0,
 ) -> tuple[GoalResult, ...]:
     """Return one result a goal, in order.
 
@@ -54,6 +56,7 @@ def goal_results(
     excess : (part, value) of the goal ``excess`` in the finished plan.
     complete : whether counts say of every host what it lacks; where some only ever allow too little, they may say more
         than pins do, and bound no excess.
+    kept_twice : dedicated vCPUs that share their CPU in any plan, for VMs that keep their CPUs have the same.
     """
     paired: dict[str, list[tuple[Objective, ObjectiveResult]]] = {}
     for objective, result in zip(objectives, results, strict=True):
@@ -63,7 +66,7 @@ def goal_results(
     for goal in goals:
         own = paired.get(goal.name, [])
         if goal.kind == "excess":
-            found = _excess(goal, own if complete else (), constants, held, excess)
+            found = _excess(goal, own if complete else (), constants, held, excess, kept_twice)
             out.append(found)
             held = goal.name if held is None and found.status != "optimal" else held
             continue
@@ -89,6 +92,7 @@ def _excess(
     constants: Mapping[str, int],
     held: str | None,
     parts: Sequence[tuple[str, float]],
+    kept_twice: int,
 ) -> GoalResult:
     """Return what has no place: the value as measured, part by part; parts that no count bounds are never below 0."""
     known = {objective.part: (objective, result) for objective, result in own}
@@ -103,6 +107,8 @@ def _excess(
             source, stopped = result.source or source, stopped or result.stopped
         elif not value:
             continue
+        if part == PART_WORDS["CPUs"] and kept_twice > bound:
+            bound, source = float(kept_twice), KEPT_TWICE
         met = abs(value - bound) <= 1e-6 * max(1.0, abs(value))
         optimal = optimal and met
         status = "optimal" if optimal else "feasible"
