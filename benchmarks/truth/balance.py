@@ -88,8 +88,13 @@ def _has(host: Host, resource: str, number: int) -> Fraction:
 
 
 def _mean(model: ReferenceModel, resource: str) -> Fraction:
-    """Return what the fleet's VMs ask for (or use) over what the hosts that work have."""
-    hosts = [host for host in model.inventory.hosts if not host.failed]
+    """Return what the fleet's VMs ask for (or use) over what the hosts have that work and are not to be emptied, all
+    that work where there is no other.
+    """
+    drains = [rule for rule in model.inventory.rules if rule.kind == "drain" and rule.weight is None]
+    drained = {host for rule in drains for host in rule.hosts}
+    works = [host for host in model.inventory.hosts if not host.failed]
+    hosts = [host for host in works if host.name not in drained] or works
     if resource == "memory":
         has = sum(_has(host, resource, node.id) for host in hosts for node in host.nodes)
         taken = sum(Fraction(vm.memory_kib + vm.overhead_kib, KIB) for vm in model.inventory.vms)

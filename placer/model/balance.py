@@ -96,13 +96,15 @@ def parse_balance(text: str) -> Balance | None:
 def loads_of(fleet: Fleet, goal: str) -> tuple[Load, ...]:
     """Return what a goal of balance measures in a fleet, a resource each; empty where it is none.
 
-    The width of a step is a fifth of the fleet's mean share, in whole thousandths, at least one. Where a goal is of
-    CPUs and of memory, a GiB counts as many CPUs as the fleet has for each, so that both weigh as much.
+    The width of a step is a fifth of the fleet's mean share, in whole thousandths, at least one: of hosts that are to
+    be emptied no share is had, and steps over these as well ended below what the others can come to. Where a goal is
+    of CPUs and of memory, a GiB counts as many CPUs as the fleet has for each, so that both weigh as much.
     """
     asked = parse_balance(goal.partition("~")[0])
     if asked is None:
         return ()
     hosts = [host for host in fleet.hosts if not host.failed]
+    staying = [host for host in hosts if host.name not in fleet.drained] or hosts
     cpus, gib = sum(len(host.usable_cpus) for host in hosts), Fraction(sum(map(memory_kib, hosts)), KIB_PER_GIB)
     out = []
     for resource in asked.resources:
@@ -112,7 +114,7 @@ def loads_of(fleet: Fleet, goal: str) -> tuple[Load, ...]:
         if asked.above is not None:
             steps: tuple[int, ...] = (asked.above,)
         else:
-            width = max(1, int(_mean(fleet, hosts, resource) * THOUSAND / STEPS_A_MEAN))
+            width = max(1, int(_mean(fleet, staying, resource) * THOUSAND / STEPS_A_MEAN))
             steps = tuple(step * width for step in range(BALANCE_STEPS))
         out.append(Load(goal=goal, resource=resource, places=asked.places, steps=steps, weight=weight))
     return tuple(out)
@@ -132,11 +134,11 @@ def memory_kib(host: Host) -> int:
 
 
 def _mean(fleet: Fleet, hosts: list[Host], resource: str) -> Fraction:
-    """Return what the VMs ask for over what there is: it depends on no plan, so that all are measured alike.
+    """Return what the VMs ask for over what these hosts have: it depends on no plan, so that all are measured alike.
 
-    Of CPUs it is D / Σ CPUs + S / Σ (CPUs × overcommit) over usable CPUs of hosts that work, D the vCPUs of VMs that
-    are not shared and S of those that are; of usage what the VMs use over the CPUs, those of which it is not known as
-    they ask; of memory their RAM and overhead over what VMs may take.
+    Of CPUs it is D / Σ CPUs + S / Σ (CPUs × overcommit) over usable CPUs, D the vCPUs of VMs that are not shared and S
+    of those that are; of usage what the VMs use over the CPUs, those of which it is not known as they ask; of memory
+    their RAM and overhead over what VMs may take.
     """
     if resource == MEMORY:
         taken = sum(vm.spec.memory_kib + vm.spec.overhead_taken_kib for vm in fleet.vms)

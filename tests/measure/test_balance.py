@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -183,3 +184,28 @@ def test_dedicated_vcpus_without_a_cpu_of_their_own_are_work(tmp_path: Any) -> N
     assert share["highest"] == 2
     goal = plan.goal("balance:cpus")
     assert goal.value == goal.bound and goal.value is not None and goal.value > 0
+
+
+def _maintained(tmp_path: Any, many: int) -> placer.Fleet:
+    hosts = "\n".join(
+        f"  - {{name: {name}, overcommit: 4, {state}nodes: [{{id: 0, cpus: 0-15, memory: 64GiB}}]}}"
+        for name, state in (("a", ""), ("b", ""), *((f"m{n}", "state: maintenance, ") for n in range(many)))
+    )
+    vms = "\n".join(
+        f"  - {{name: {host}, count: {count}, vcpus: 2, memory: 1GiB, cpu_policy: shared, host: {host}, nodes: [0]}}"
+        for host, count in (("a", 15), ("b", 11))
+    )
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET.format(hosts=hosts, vms=vms))
+    return placer.read_fleet(path)
+
+
+@pytest.mark.parametrize("many", [0, 3])
+def test_hosts_that_are_emptied_take_no_part(tmp_path: Any, many: int) -> None:
+    """With three hosts of five in maintenance, 15 and 11 VMs on the other two were called even: steps ended below."""
+    fleet = _maintained(tmp_path, many)
+    plan = placer.solve(fleet, goals="placed,rules,balance:cpus,moves", max_moves=9)
+    assert sorted(Counter(vm.host for vm in plan.vms).values()) == [13, 13]
+    (shares,) = plan.summary["shares"]
+    assert (shares["highest"], shares["lowest"], shares["mean"]) == (0.40625, 0.40625, 0.40625)
+    assert (shares["before"]["highest"], shares["before"]["lowest"]) == (0.46875, 0.34375)
