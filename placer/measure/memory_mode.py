@@ -60,7 +60,8 @@ def _policies(vm: Vm, bound: Sequence[Bound], old: Topology, new: Topology) -> l
         # What an inventory alone tells is bound as hard as libvirt binds by itself.
         wanted = (mode or "strict") if mode == _INTERLEAVED or asked is None else asked
         had = now.memory or now.wish
-        if nodes := given.memory or given.wish:
+        # Pages that pins let expect somewhere are bound to nothing.
+        if nodes := given.memory or (given.wish if mode is not None else frozenset()):
             out.append((wanted, nodes))
             continue
         narrow = bool(had) and had < old.memory_nodes

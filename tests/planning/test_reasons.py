@@ -7,7 +7,7 @@ from typing import Any
 
 from placer.model.host import Device
 from placer.model.rules import Rule, RuleKind
-from placer.model.vm import DeviceRequest
+from placer.model.vm import CoreKind, DeviceRequest
 from placer.planner import solve_fleet
 from placer.planning.decode import reasons
 from solvers.result import Interrupt
@@ -89,3 +89,13 @@ def test_what_a_node_lacks_alike_is_named_together(build: Any) -> None:
     (left,) = solve_fleet(fleet, goals="placed", time_limit_s=20).unplaced
     said = "no host has room for its 4 vCPUs: 1 of 1 lack free CPUs and huge pages of 2048 KiB on a node"
     assert left.reason == said
+
+
+def test_cpus_of_a_kind_of_core_are_named_alone(build: Any) -> None:
+    """A VM for performance cores that fills a node lacks CPUs, and those are CPUs of performance cores."""
+    hybrid = build.topology(1, 4, threads=1, efficiency=frozenset({2, 3}))
+    spec = build.spec(2, 1, cells=1, core_kind=CoreKind.PERFORMANCE)
+    slow = build.spec(2, 1, cells=1, core_kind=CoreKind.EFFICIENCY)
+    fleet = build.fleet([build.host("h", hybrid)], [build.vm(f"v{n}", spec) for n in range(2)] + [build.vm("s", slow)])
+    (left,) = solve_fleet(fleet, goals="placed", time_limit_s=20).unplaced
+    assert left.reason == "no host has room for its 2 vCPUs: 1 of 1 lack free CPUs of performance cores on a node"

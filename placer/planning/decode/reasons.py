@@ -107,8 +107,10 @@ def _together(words: Sequence[str]) -> str:
     if len(words) == 1:
         return words[0]
     bare = [word.removesuffix(_ON_A_NODE) for word in words]
-    of_node = [word for word, own in zip(words, bare, strict=True) if own != word or own.startswith(_PAGES)]
-    return f"{' and '.join(bare)}{_ON_A_NODE}" if len(of_node) == len(words) else " and ".join(words)
+    of_node = all(own != word or own.startswith(_PAGES) for word, own in zip(words, bare, strict=True))
+    # CPUs of one kind of core say more than CPUs.
+    said = [own for own in bare if not any(other.startswith(f"{own} of ") for other in bare)]
+    return f"{' and '.join(said)}{_ON_A_NODE}" if of_node else " and ".join(words)
 
 
 def _lacked(need: IntArray, room: IntArray, kinds: IntArray) -> list[int]:

@@ -145,3 +145,14 @@ def test_enclave_memory_of_all_nodes_stays_so(tmp_path: Path) -> None:
     plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
     (xml,) = domain_files(plan, fleet).values()
     assert plan.vms[0].host == "b" and b"<nodemask>0-1</nodemask>" in xml
+
+
+def test_pages_that_pins_let_expect_stay_unbound(tmp_path: Path) -> None:
+    """A VM with CPUs of its own and no numatune gets none elsewhere, though its pages lie near its CPUs."""
+    pins = "".join(f"<vcpupin vcpu='{n}' cpuset='{n + 4}'/>" for n in range(2))
+    fleet = moved_fleet(tmp_path, f"<cputune>{pins}</cputune>", 3)
+    plan = solve_fleet(fleet, max_moves=1, time_limit_s=20)
+    (xml,) = domain_files(plan, fleet).values()
+    assert plan.vms[0].host == "b" and b"vcpupin" in xml and b"numatune" not in xml
+    assert "<memory mode=" not in schedule_script(schedule_moves(fleet, plan), fleet)
+    assert "policy=" not in qemu_document(plan, fleet).decode()
