@@ -172,13 +172,14 @@ class _Work:
         return self.shares.broken(vms, self.objective, self._held, ())
 
     def _made(self, rows: Sequence[RuleRow]) -> _Made:
-        """Return the problem with some rows: members of their rules are told apart, and nobody else."""
+        """Return the problem with some rows: VMs are told apart by the rows that they are in, and by nothing else."""
         problem = self._problem
         apart: list[list[Hashable]] = [[] for _ in problem.flavors]
-        for number in sorted({row.rule for row in rows}):
-            rule = problem.rules[number]
-            for member, count in zip(rule.members, rule.counts, strict=True):
-                apart[member].append((number, count))
+        for number, row in enumerate(rows):
+            # Who is in a row and who is not are never one flavor: it would count VMs that are not meant.
+            count = dict(zip(problem.rules[row.rule].members, problem.rules[row.rule].counts, strict=True))
+            for member in row.members:
+                apart[member].append((number, count[member]))
         plain = replace(problem, rules=())
         merged = Merged.of(plain, [tuple(own) for own in apart])
         flavor = np.arange(len(plain.flavors)) if merged is None else merged.flavor

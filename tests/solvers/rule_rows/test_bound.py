@@ -106,6 +106,28 @@ def test_a_group_held_together_is_in_no_parts_of_racks() -> None:
     assert recheck(problem, found.certificate)[0] == []
 
 
+def test_alike_vms_of_a_group_that_another_rule_tells_apart_are_in_rows_of_their_own() -> None:
+    """Two flavors alike have a row each, which counts the VMs of one: as one flavor they were held to half of them."""
+    hosts = "".join(
+        f"  - {{name: h{n}, labels: {{rack: r{min(n, 2)}}}, cost: 2,"
+        f" nodes: [{{id: 0, cpus: 0-{cpus}, memory: 32GiB}}]}}\n"
+        for n, cpus in enumerate((3, 3, 7, 7))
+    )
+    vms = "".join(
+        f"  - {{name: {app}{vcpus}, count: {count}, vcpus: {vcpus}, memory: {gib}GiB,"
+        f" labels: {{app: {app}, all: x}}}}\n"
+        for app, count, vcpus, gib in (("a", 1, 2, 2), ("a", 3, 1, 2), ("b", 4, 2, 14), ("c", 4, 2, 14))
+    )
+    rules = "  - {affinity: {all: x}, scope: rack}\n  - {anti_affinity: {app: c}, scope: rack, max_per: 3}\n"
+    text = f"schema: placer.inventory/v1\nhosts:\n{hosts}vms:\n{vms}rules:\n{rules}"
+    fleet = parse_fleet(text.encode(), "fleet.yaml", Path())
+    problem = compile_fleet(fleet, parse_goals("placed,rules,hosts", fleet)).problem
+    found = solve(problem, engine="columns", limits=Limits(time_limit_s=5))
+    assert found.certificate is not None
+    assert "rows" in found.certificate["objectives"][0]
+    assert recheck(problem, found.certificate)[0] == []
+
+
 def test_racks_alike_have_no_rows() -> None:
     """What is placed can be shared out evenly: no row is broken, and none is asked for."""
     found = last(ruled(SPREAD, ((1, 6), (1, 6), (1, 6))))
