@@ -217,7 +217,9 @@ def _cure(words: Sequence[str]) -> str:
     verb = next((verb for verb in VERBS if words[:1] == [verb.name]), None)
     below = verb.verbs if verb else ()
     named = ["placer", *(words[:1] if verb else ()), *(sub.name for sub in below if words[1:2] == [sub.name])]
-    return f"see: {' '.join(named)} --help"
+    kinds = ", ".join(sub.name for sub in below)
+    lead = f"its kinds are {kinds}; " if below and words[1:2] and len(named) == 2 and words[1][:1] != "-" else ""
+    return f"{lead}see: {' '.join(named)} --help"
 
 
 def _version(value: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from placer.errors import Fault, InputError
 from placer.live.calls import Call, CallKind
+from placer.read.documents.kinds import refuse_other
 
 SCHEMA = "placer.journal/v1"
 MODE = 0o600
@@ -216,6 +217,7 @@ def _parse(path: Path) -> tuple[Header, list[Entry], int]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"the journal cannot be read: {error.strerror}", file=str(path)) from None
+    refuse_other(data, "journal", str(path))
     whole = data.rfind(b"\n") + 1
     faults: list[Fault] = []
     header: Header | None = None

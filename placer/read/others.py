@@ -45,6 +45,18 @@ _KINDS: tuple[tuple[bytes, Other], ...] = (
         ),
     ),
     (
+        rb"apiVersion:[ \t]*\S",
+        Other(
+            name="a document of Kubernetes",
+            cure="placer import kubevirt reads what kubectl get nodes,vmi,noderesourcetopologies prints",
+            imported=True,
+        ),
+    ),
+    (
+        rb"[\s{]*[\"']?schema[\"']?\s*:\s*[\"']?placer\.scenario/",
+        Other(name="a scenario", cure="placer whatif FLEET SCENARIO reads it beside a fleet", imported=True),
+    ),
+    (
         rb"(?:limits\.(?:cpu|memory)|volatile\.\S+|security\.\S+)[ \t]*:",
         Other(
             name="an instance of LXD or Incus",
@@ -75,6 +87,9 @@ _KINDS: tuple[tuple[bytes, Other], ...] = (
     ),
 )
 _PATTERNS = tuple((re.compile(_PREFIX + pattern, re.MULTILINE), other) for pattern, other in _KINDS)
+_ZIP = b"PK\x03\x04"
+_TABLE = re.compile(rb"\s*[^\s:{}\[\]<>#-][^:{}\[\]<>\n]*[,;\t][^:{}\[\]<>\n]*\n")
+"""A first line of titles: no key, no bracket."""
 
 
 def name_of_other(text: bytes) -> Other | None:
@@ -82,4 +97,10 @@ def name_of_other(text: bytes) -> Other | None:
     for pattern, other in _PATTERNS:
         if pattern.search(text):
             return other
+    if text.startswith(_ZIP):
+        return Other(name="a zip archive or a workbook", cure="placer import xlsx reads workbooks", imported=True)
+    if b"\0" in text:
+        return Other(name="a binary file", cure=f"give {_HOST}, or an inventory")
+    if _TABLE.match(text):
+        return Other(name="a table in text", cure="placer import csv reads tables of hosts and VMs", imported=True)
     return None

@@ -57,9 +57,11 @@ _TOPOLOGIES = frozenset(
 HEAD_BYTES = 64 * 1024
 """How much of a file is looked at; only a plan's or an inventory's schema is looked for in all of it."""
 
+_READ_BY = "placer show reads a host or a domain; placer import libvirt makes an inventory"
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _NO_BREAK_SPACE = "\u00a0".encode()
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+"""How packed files begin."""
 _XML_ROOT = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->|<![^>\[]*(?:\[.*?\]\s*)?>)*<([A-Za-z_][\w.-]*)", re.DOTALL)
 _ROOTS = {
     b"capabilities": Format.CAPABILITIES,
@@ -110,7 +112,7 @@ def recognise(data: bytes, source: str) -> Format:
     head = data[:HEAD_BYTES]
     if not head.strip():
         raise InputError("the file is empty", file=source)
-    if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":
+    if head.startswith(COMPRESSED) or head[257:262] == b"ustar":
         return Format.ARCHIVE
     text = _plain(head.removeprefix(b"\xef\xbb\xbf"))
     found = _xml(text) if text.lstrip()[:1] == b"<" else _text(data, text)
@@ -125,6 +127,20 @@ def recognise(data: bytes, source: str) -> Format:
             cure=f"give one of: {kinds}; the text of a tool in English, as LC_ALL=C makes it",
         )
     return found
+
+
+def name_of(data: bytes) -> tuple[str, str] | None:
+    """Return what these bytes are, in words, and what reads them; None for placer's own, and what is not known."""
+    try:
+        kind = recognise(data, "")
+    except InputError:
+        text = _plain(data[:HEAD_BYTES])
+        if (other := name_of_other(text)) is not None:
+            return other.name, other.cure
+        return ("XML", _READ_BY) if text.lstrip()[:1] == b"<" else None
+    if kind in (Format.INVENTORY, Format.PLAN):
+        return None
+    return f"a {kind.value}" if kind in (Format.ARCHIVE, Format.QEMU) else kind.value, _READ_BY
 
 
 def _plain(head: bytes) -> bytes:

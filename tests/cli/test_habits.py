@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,41 @@ def test_shells_complete_verbs_and_options(run: Run) -> None:
     assert run(COMP_WORDS="placer sol", COMP_CWORD="1", **asked).stdout.split() == ["solve", "solvers"]
     found = run(COMP_WORDS="placer solve --max", COMP_CWORD="2", **asked).stdout.split()
     assert "--max-moves" in found and all(word.startswith("--max") for word in found)
+
+
+def test_files_of_other_tools_are_named_for_what_they_are(placer: Callable[..., Any], tmp_path: Path) -> None:
+    """Where a fleet, a plan, a scenario, a journal or a tar is asked, one line calls it by its name."""
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("schema: placer.inventory/v1\nhosts:\n  - {name: h, nodes: [{id: 0, cpus: 0-1, memory: 4GiB}]}\n")
+    files = {
+        "libvirt domain XML": b"<domain type='kvm'><name>x</name></domain>\n",
+        "XML": b"<html></html>\n",
+        "a table in text": b"name,host,vcpus\na,h,1\n",
+        "a binary file": b"\x7fELF\x02\x01\x01" + bytes(100),
+        "a zip archive or a workbook": b"PK\x03\x04" + bytes(100),
+        "a tar archive": b"\x1f\x8b" + bytes(100),
+        "a document of Kubernetes": b"apiVersion: v1\nkind: Pod\n",
+        "a certificate": b'{"certificate": {}, "schema": "placer.certificate/v1"}\n',
+        "a directory": None,
+    }
+    given = tmp_path / "given"
+    for name, content in files.items():
+        if content is None:
+            given.unlink()
+            given.mkdir()
+        else:
+            given.write_bytes(content)
+        for words in (("check", given), ("check", fleet, given), ("whatif", fleet, given), ("rollback", given)):
+            if (words[0], content) == ("rollback", None):
+                continue
+            run = placer(*words)
+            assert run.code == 2 and f"is {name}; " in run.err and "belongs here" in run.err, (words, run.err)
+            assert len(run.err.splitlines()) == 1, run.err
+    given.rmdir()
+    given.write_bytes(files["a table in text"] or b"")
+    run = placer("import", "libvirt", given, "-o", "-")
+    assert run.code != 0 and "is a table in text; a tar of placer collect belongs here" in run.err
+    assert "its kinds are libvirt, openstack" in placer("import", given, "-o", "-").err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from placer.model.plan import PLAN_SCHEMA, Change, GoalResult, Plan, PlanCell, P
 from placer.model.units import KIB_PER_MIB, count
 from placer.model.vm import Bound
 from placer.read.collector import without_collector
-from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_other
+from placer.read.documents.kinds import MAKES, cure_of_missing, refuse_directory, refuse_other
 
 if TYPE_CHECKING:
     from placer.read.documents.plan_schema import BoundData, CellData, GoalData, PlanData, VmData, WorkData
@@ -66,8 +66,9 @@ def parse_plan(raw: bytes, name: str) -> Plan:
     with without_collector(), one_document():
         tree = _parse(raw, name)
         if not isinstance(tree, dict) or tree.get("schema") != PLAN_SCHEMA:
-            found = _short(tree.get("schema") if isinstance(tree, dict) else None)
-            raise InputError(f"is not a plan: its schema is {found}, not {PLAN_SCHEMA}", file=name, field="schema")
+            found = tree.get("schema") if isinstance(tree, dict) else None
+            said = "it names no schema" if found is None else f"its schema is {_short(found)}, not {PLAN_SCHEMA}"
+            raise InputError(f"is not a plan: {said}", file=name, field="schema", cure=MAKES["plan"])
         from placer.read.documents.plan_schema import schema_faults  # pydantic takes its time to import
 
         faults = schema_faults(tree, name)
@@ -233,6 +234,8 @@ def _goal(data: GoalData) -> GoalResult:
 
 
 def _read_bytes(name: str) -> bytes:
+    if name != "-":
+        refuse_directory(name, "plan")
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from placer.errors import InputError
 from placer.model.host import Topology
-from placer.read.documents.kinds import cure_of_missing
+from placer.read.documents.kinds import cure_of_missing, refuse_directory
 from placer.read.hosts.capabilities import parse_capabilities
 from placer.read.hosts.cpuinfo import parse_cpuinfo
 from placer.read.hosts.hwloc import parse_hwloc
@@ -86,6 +86,8 @@ def read_file(path: Path, name: str) -> bytes:
     """
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            refuse_directory(name)
         if not stat.S_ISREG(status.st_mode):
             raise InputError("this is no regular file", file=name)
         if status.st_size > MAX_FILE_BYTES:

@@ -15,12 +15,15 @@ from placer.read.hosts.nodedev import Mediated, parse_nodedev
 from placer.read.hosts.security_keys import CAPACITY, resources_of_capacity
 from placer.read.hosts.sysfs import read_sysfs
 from placer.read.imports.gathered import GatheredDomain, GatheredHost
+from placer.read.recognise import COMPRESSED, name_of
 from placer.read.text.xml import parse_xml
 
 FORMAT = "placer.collect/v1"
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"domains/([0-9A-Fa-f-]{32,36})\.(?:(live|saved)\.xml|(pages))")
 _NODEDEV = re.compile(r"nodedevs/[0-9]+\.xml")
+_HEADER_BYTES = 512
+"""What a tar begins with: names and numbers, filled up with zeros."""
 _DOWN = ("shut off", "crashed")
 
 
@@ -51,6 +54,13 @@ def read_bundle(data: bytes, source: str, *, folder: str) -> GatheredHost:
     InputError
         Not a bundle, damaged, above the limits, or with files that cannot be read; all of them at once.
     """
+    if b"\0" not in data[:_HEADER_BYTES] and not data.startswith(COMPRESSED):
+        named = name_of(data)
+        raise InputError(
+            f"is {named[0] if named else 'text' if data.strip() else 'empty'}; a tar of placer collect belongs here",
+            file=source,
+            cure="files of a host by themselves: placer import libvirt --capabilities DIR --domains DIR",
+        )
     found = _files(data, source)
     if found.texts.get("format", b"").strip() != FORMAT.encode():
         raise InputError(

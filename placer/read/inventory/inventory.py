@@ -14,7 +14,7 @@ from placer.model.host import Host
 from placer.model.rules import Rule, plainly
 from placer.model.vm import ORDINARY_PAGE_KIB, Vm
 from placer.read.collector import without_collector
-from placer.read.documents.kinds import cure_of_missing, refuse_other
+from placer.read.documents.kinds import cure_of_missing, refuse_directory, refuse_other
 from placer.read.inventory.entries import MAX_COUNT, check_counts, line_of
 from placer.read.inventory.files import Files
 from placer.read.inventory.hosts import HostSection
@@ -50,14 +50,9 @@ def read_fleet(
     """
     source = str(path)
     try:
+        refuse_directory(path, "inventory")
         if not Path(path).is_file():
-            what = (
-                "is a directory"
-                if Path(path).is_dir()
-                else "is not a file"
-                if Path(path).exists()
-                else "does not exist"
-            )
+            what = "is not a file" if Path(path).exists() else "does not exist"
             raise InputError(f"the inventory {what}", file=source, cure=cure_of_missing(path, "inventory"))
         if Path(path).stat().st_size > MAX_BYTES:
             raise InputError(f"the file has more than {MAX_BYTES} bytes", file=source)
@@ -141,17 +136,10 @@ def _untold_pages(hosts: Mapping[str, Host], vms: Sequence[Vm]) -> Iterator[str]
 
 
 def _document(data: bytes, source: str | None, log: FaultLog) -> LineMap:
-    text = decode(data, source)
-    if text.lstrip().startswith("<"):
-        raise InputError(
-            "this is XML, not an inventory",
-            file=source,
-            line=1,
-            cure="placer show reads it; placer import libvirt makes an inventory",
-        )
     refuse_other(
         data, "inventory", source, cure="the fleet comes first: placer check FLEET PLAN, placer whatif FLEET SCENARIO"
     )
+    text = decode(data, source)
     if len(text) > _LARGE and "placer.inventory/" not in text:
         raise InputError(
             f"this is no inventory: {SCHEMA} is nowhere in it",

@@ -291,7 +291,7 @@ DAMAGED: dict[str, tuple[Any, str]] = {
     "no cells": (lambda t: t["vms"][0].update(cells=[]), "vms[0] 'db'.cells: "),
     "empty name": (lambda t: t["vms"][0].update(name=""), "name: "),
     "a list for a mapping": (lambda t: t.update(vms={}), "vms: "),
-    "another schema": (lambda t: t.update(schema="placer.inventory/v1"), "is not a plan"),
+    "another schema": (lambda t: t.update(schema="placer.inventory/v1"), "is an inventory; a plan belongs here"),
 }
 
 
@@ -324,7 +324,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
 
 BROKEN = {
     "empty": (b"", "is empty"),
-    "garbage": (b"\x00\xff" * 1000, "not UTF-8"),
+    "garbage": (b"\x00\xff" * 1000, "is a binary file"),
     "text": (b"hello\nworld", "is not JSON"),
     "cut short": (b'{"schema": "placer.plan/v1"', "is not JSON"),
     "deep": (b"[" * 200_000, "nested too deep"),
