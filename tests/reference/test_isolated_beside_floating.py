@@ -130,3 +130,20 @@ def test_check_refuses_who_floats_over_one_node_beside_isolated_ones_and_has_no_
     damaged = tuple(replace(vm, pins=on_its_own) if vm.name == "v0" else vm for vm in free.vms)
     faults = check(fleet, replace(free, vms=damaged)).faults
     assert any("shared vCPUs lack 1 CPUs" in str(fault) for fault in faults)
+
+
+def test_naming_cpus_that_nobody_knows_is_no_reason_to_refuse_who_stays() -> None:
+    """Two VMs keep a sibling idle each, whichever CPUs they have: one CPU is left to two shared vCPUs, as today."""
+    mixed = {"vcpus": 2, "cpu_policy": "mixed", "dedicated_vcpus": "0", "thread_policy": "isolate", "cells": 1}
+    crowd = [{**mixed, "host": "h", "nodes": [0], "running": False} for _ in range(2)]
+    host = {
+        "nodes": nodes("0-5"),
+        "siblings": ["0,1", "2,3", "4,5"],
+        "dedicated_cpus": "3-5",
+        "shared_cpus": "1-2",
+        "isolated_cpus": "0",
+    }
+    case = case_of(host, *crowd, goals="placed,remote,moves")
+    plan = planned(case, fleet := fleet_of(case.inventory))
+    assert not [text for text in plan.warnings if "fault of placer" in text]
+    assert not check(fleet, plan).faults
