@@ -52,6 +52,10 @@ def check_pins(use: CpuUse, arrivals: set[str], found: Findings) -> None:
         stays = vm.name not in arrivals and planned.change.stays
         if stays and vm.current is not None and planned.emulator == vm.current.emulator:
             continue
+        # Where CPUs are too few those that nobody knows stay so, emulator threads' too, whatever its other parts get.
+        left = vm.name not in arrivals and vm.current is not None and vm.current.emulator is None and unnamed
+        if left and planned.emulator is None:
+            continue
         for where, message in _helpers(use.host, vm.spec, planned):
             found.vm(planned, message, where=where)
 

@@ -79,3 +79,15 @@ def test_siblings_of_unknown_cpus_count_where_a_node_is_over(build: Any) -> None
     assert check(fleet, plan).ok and not any("fault of placer" in text for text in plan.warnings)
     goal = plan.goal("excess")
     assert goal.value == goal.bound == 0.5
+
+
+def test_emulator_threads_of_unknown_cpus_stay_so_where_cpus_are_too_few(build: Any) -> None:
+    """Two guests that see one node run on both: their parts on the other one get CPUs of their own, and on this one are
+    too few.
+    """
+    spec = build.spec(4, 2, interleave=2, emulator_threads=EmulatorPolicy.ISOLATE)
+    vms = [build.vm(name, spec, current=build.now(nodes=(0, 1))) for name in "vw"]
+    fleet = build.fleet([build.host()], vms)
+    plan = solve_fleet(fleet, goals="placed,remote", time_limit_s=20)
+    assert not check(fleet, plan).faults
+    assert all(vm.emulator is None for vm in plan.vms)
