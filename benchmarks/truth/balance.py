@@ -8,7 +8,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 from benchmarks.truth.floats import cpuset
-from benchmarks.truth.model import Expr, ReferenceModel, node_cpus, shared_on
+from benchmarks.truth.model import Expr, NotCoveredError, ReferenceModel, node_cpus, shared_on
 from benchmarks.truth.places import Place, memory_use
 from benchmarks.truth.reads.reading import Host, Vm
 
@@ -16,6 +16,8 @@ STEPS = 10
 KIB = 1024 * 1024
 """KiB of a GiB."""
 GRAIN = 16 * 1024
+MOST_SCALE = 10**11
+"""Parts of a CPU or GiB that whole numbers still hold."""
 _FORM = re.compile(r"balance(?::(cpus|memory|usage))?(?::([^:>]+))?(?:>([\d.]+)%)?")
 
 
@@ -42,6 +44,8 @@ def balance(model: ReferenceModel, goal: str) -> tuple[Expr, int]:
             weight = Fraction(max(1, math.floor(cpus * 1000 / gib)) if gib else 1, 1000)
         for has, terms in _places(model, resource, match[2] or "nodes"):
             scale = math.lcm(1000, has.denominator * 1000, *(work.denominator for work, _ in terms))
+            if scale > MOST_SCALE:
+                raise NotCoveredError("memory that floats over nodes in shares too fine to count")
             load = sum(int(work * scale) * var for work, var in terms)
             for step in steps if has else ():
                 above = model.model.new_int_var(0, 10_000_000 * scale, "hinge")

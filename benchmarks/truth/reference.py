@@ -108,7 +108,11 @@ def solve(
     plan: dict[str, Placed] = {}
     for name, slack in parse(goals):
         reached: list[float] = []
-        for number, part in enumerate(objectives(model, rules, name, unbound=len(unbound))):
+        try:
+            parts = objectives(model, rules, name, unbound=len(unbound))
+        except NotCoveredError:
+            return Answer(status="gave up", values=values, plan={})
+        for number, part in enumerate(parts):
             status = _optimise(model, solver, part)
             if status == cp_model.INFEASIBLE:
                 # All stays is always a plan: of whole cores where shared vCPUs lack CPUs this model says too much.
