@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from solvers.problem import CrossRule, IntArray, Problem
+from solvers.problem import IntArray, Problem
+from solvers.rule_rows.room import Room
 
 LIMITS = ("spread", "even", "least")
 """Kinds of rules that limit each domain by a number."""
@@ -79,6 +80,7 @@ class RuleRows:
     places: dict[str, dict[int, list[int]]] = field(init=False)
     _most: dict[int, dict[int, int]] = field(default_factory=dict)
     _narrow: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    _room: Room | None = None
 
     def __post_init__(self) -> None:
         """Add up VMs, and group classes by domains."""
@@ -159,41 +161,12 @@ class RuleRows:
         if number not in self._narrow:
             rule = self.problem.rules[number]
             free = self.stands_still(number) or self.chosen(number) > 1 or self._counts_not_all(rule.scope)
-            places = {} if free else self.places[rule.scope]
-            self._narrow[number] = tuple(
-                domain for domain, classes in sorted(places.items()) if not self._has_room(rule, classes)
+            if self._room is None and not free:
+                self._room = Room(self.problem, self.demand)
+            self._narrow[number] = (
+                () if free or self._room is None else self._room.lacking(self.there(number), self.places[rule.scope])
             )
         return self._narrow[number]
-
-    def _has_room(self, rule: CrossRule, classes: Sequence[int]) -> bool:
-        """Tell whether the rows of some classes, those of a name added up, may hold all members of a rule."""
-        members = [flavor for flavor in rule.members if self.demand[flavor]]
-        room: dict[str, int] = {}
-        least: dict[int, list[dict[str, int]]] = {flavor: [] for flavor in members}
-        able = dict.fromkeys(members, 0)
-        for number in classes:
-            one = self.problem.classes[number]
-            shape = self.problem.shapes[one.shape]
-            names = sorted({name for _, name in shape.row_names})
-            rows = {name: [row for row, (_, other) in enumerate(shape.row_names) if other == name] for name in names}
-            has = {name: int(one.capacity[rows[name]].sum()) for name in names}
-            for name in names:
-                room[name] = room.get(name, 0) + one.count * has[name]
-            for flavor in members:
-                own = shape.use[shape.flavor == flavor]
-                if len(own) and (one.allowed[flavor] or not one.is_empty):
-                    takes = {name: int(own[:, rows[name]].sum(axis=1).min()) for name in names}
-                    fit = min((has[name] // each for name, each in takes.items() if each), default=self.demand[flavor])
-                    able[flavor] += one.count * max(0, int(fit))
-                    least[flavor].append(takes)
-        if any(able[flavor] < self.demand[flavor] for flavor in members):
-            return False
-        # Where hosts of a class lack a row, a VM may be there and take nothing of it.
-        need = {
-            name: sum(int(self.demand[f]) * min(takes.get(name, 0) for takes in least[f]) for f in members)
-            for name in room
-        }
-        return all(many <= room[name] for name, many in need.items())
 
     def _counts_not_all(self, scope: str) -> bool:
         """Tell whether there are hosts without a domain: who is there may be apart from the others."""
