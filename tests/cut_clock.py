@@ -55,7 +55,7 @@ def solved(fleet: Fleet, after: int, late_s: float = LATE_S, **asked: Any) -> tu
 
 
 def cuts(fleet: Fleet, most: int, late_s: float = LATE_S, **asked: Any) -> Iterator[tuple[int, Plan]]:
-    """Yield plans of searches that are cut after every look, of many looks `most` evenly, and the one of none cut."""
+    """Yield plans of searches that are cut after a look, `most` of many spread evenly, and the one of none cut."""
     whole, looks = solved(fleet, 10**9, **asked)
     step = max(1, looks // most)
     for after in range(0, looks, step):

@@ -86,10 +86,9 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
         if row["placed"] < row["vms"]:
             well = False
             yield f"{name}: {row['vms'] - row['placed']:,} of {count(row['vms'], 'VM')} without a place."
-        broken = next((goal["value"] for goal in row["goals"] if goal["name"].partition("~")[0] == "rules"), None)
-        if broken:
+        if broken := _broken_rules(row):
             well = False
-            yield f"{name}: rules, drains among them, stay broken by {figure(broken)}; moves may mend it (--max-moves)."
+            yield f"{name}: {broken}."
         if over := row.get("over"):
             well = False
             yield f"{name}: VMs that run would take {lacking(over['parts'])} more than their hosts have" + (
@@ -105,6 +104,17 @@ def answers(rows: Sequence[Row]) -> Iterator[str]:
         yield f"Every VM has a place in {'scenario ' if len(rows) > 1 else ''}{visible(rows[-1]['name'])}."
     for row in rows:
         yield from _sweep_answers(row)
+
+
+def _broken_rules(row: Row) -> str:
+    """Return by how much rules stay broken, and whether less is possible; nothing where none is."""
+    goal = next((goal for goal in row["goals"] if goal["name"].partition("~")[0] == "rules"), None)
+    if goal is None or not goal["value"]:
+        return ""
+    said = f"rules{', drains among them,' if row.get('drains') else ''} stay broken by {figure(goal['value'])}"
+    if any(one["name"].partition("~")[0] == "moves" for one in row["goals"]):
+        return f"{said}; moves may mend it (--max-moves)"
+    return f"{said}, the least that is possible" if goal["status"] == "optimal" else said
 
 
 def _sweep_answers(row: Row) -> Iterator[str]:

@@ -71,7 +71,7 @@ def _fleet(tmp_path: Path, text: str) -> Fleet:
 
 @pytest.mark.parametrize("name", FLEETS)
 def test_same_work_is_the_same_plan(tmp_path: Path, name: str) -> None:
-    """Cut after every look at the clock, a search that has come as far as another has the same plan."""
+    """Cut after looks that are spread evenly, a search that has come as far as another has the same plan."""
     text, asked = FLEETS[name]
     fleet = _fleet(tmp_path, text)
     known: dict[tuple[WorkPart, ...], str] = {}

@@ -126,3 +126,16 @@ def test_what_failures_do_is_said_first() -> None:
     (_, calm), (_, bad) = (list(answers([row("base", failures={**sweep, "harmful": found})])) for found in ([], [harm]))
     assert calm == "base: failures by rack: after each of 4 every VM finds a NUMA-true place (proven)."
     assert bad == "base: failures by rack: 1 of 4 leave VMs without a place, at worst r3 91 of 1,520 VMs."
+
+
+def test_broken_rules_say_whether_moves_may_mend_them() -> None:
+    """Where nothing runs nothing moves: what is broken is the least possible, where that is proven; drains only where
+    there are some.
+    """
+    rules, moves = {"name": "rules", "value": 12, "bound": 12, "status": "optimal"}, {"name": "moves", "value": 0}
+    (new,) = answers([row("must", goals=[rules])])
+    assert new == "must: rules stay broken by 12, the least that is possible."
+    (open_,) = answers([row("must", goals=[{**rules, "status": "feasible"}])])
+    assert open_ == "must: rules stay broken by 12."
+    (runs,) = answers([row("must", goals=[rules, moves], drains=[{"host": "h1"}])])
+    assert runs == "must: rules, drains among them, stay broken by 12; moves may mend it (--max-moves)."
