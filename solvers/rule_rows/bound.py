@@ -36,6 +36,8 @@ TURNS = 12
 """How often rows are added at most."""
 MOST_ROWS = 400
 """Rows from which on none is added."""
+MOST_CELLS = 20_000_000
+"""Hosts times flavors from which on VMs are not shared out: the table would take too much memory."""
 LEAST_S = 0.5
 """Seconds that a search for a bound has at least, where the time is not over."""
 
@@ -47,6 +49,8 @@ def bound_by_rows(search: BestAnswer, *, seed: int, clock: Clock, share: float) 
     """
     problem, best = search.problem, search.best
     if best is None or search.closed or not search.relaxed.patterns or unsupported(replace(problem, rules=())):
+        return
+    if len(problem.classes) * len(problem.flavors) > MOST_CELLS:
         return
     rules = RuleRows(problem=problem)
     if not any(rules.knows(number) for number in range(len(problem.rules))):

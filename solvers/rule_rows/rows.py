@@ -18,8 +18,10 @@ Members that cannot move are taken off where they are.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ import numpy as np
 from solvers.problem import IntArray, Problem
 from solvers.rule_rows.room import Room
 
+Tally = defaultdict[int, Counter[int]]
 LIMITS = ("spread", "even", "least")
 """Kinds of rules that limit each domain by a number."""
 
@@ -66,7 +69,7 @@ class Limit:
     chosen: int = 1
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RuleRows:
     """The rules of a problem, as rows that may be asked for.
 
@@ -131,20 +134,36 @@ class RuleRows:
 
     def _start(self, number: int) -> tuple[dict[int, int], dict[int, int]]:
         """Return domain -> what members count that cannot move, and what all do that are there at the start."""
-        rule = self.problem.rules[number]
-        fixed: dict[int, int] = {}
-        start: dict[int, int] = {}
-        for domain, classes in self.places[rule.scope].items():
-            fixed[domain] = start[domain] = 0
-            for one in classes:
-                host_class = self.problem.classes[one]
-                still = host_class.count * host_class.fixed_members.get(number, 0)
-                fixed[domain] += still
-                start[domain] += still
-                if not host_class.is_empty:
-                    there = self.problem.content_of(one)[list(rule.members)]
-                    start[domain] += host_class.count * int(there @ np.array(rule.counts, dtype=np.int64))
-        return fixed, start
+        still, there = self._tally
+        fixed = {domain: still[number][domain] for domain in self.places[self.problem.rules[number].scope]}
+        return fixed, {domain: many + there[number][domain] for domain, many in fixed.items()}
+
+    @cached_property
+    def _partly(self) -> set[str]:
+        """Scopes of which there are hosts without a domain: who is there may be apart from the others."""
+        return {scope for scope in self.places if any(one.domain.get(scope, -1) < 0 for one in self.problem.classes)}
+
+    @cached_property
+    def _tally(self) -> tuple[Tally, Tally]:
+        """Rule -> domain -> what members count that cannot move, and what those do that can: all rules at once, a host
+        and what it holds at a time.
+        """
+        rules = self.problem.rules
+        of_flavor: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for number in filter(self.knows, range(len(rules))):
+            for flavor, each in zip(rules[number].members, rules[number].counts, strict=True):
+                of_flavor[flavor].append((number, each))
+        still: Tally = defaultdict(Counter)
+        there: Tally = defaultdict(Counter)
+        for one, host_class in enumerate(self.problem.classes):
+            for number, many in host_class.fixed_members.items():
+                still[number][host_class.domain.get(rules[number].scope, -1)] += host_class.count * many
+            content = np.zeros(0, dtype=np.int64) if host_class.is_empty else self.problem.content_of(one)
+            for flavor in np.flatnonzero(content).tolist():
+                for number, each in of_flavor.get(flavor, ()):
+                    domain = host_class.domain.get(rules[number].scope, -1)
+                    there[number][domain] += host_class.count * each * int(content[flavor])
+        return still, there
 
     def chosen(self, number: int) -> int:
         """Return how many domains the members of a rule may be in that holds them together."""
@@ -152,7 +171,7 @@ class RuleRows:
 
     def stands_still(self, number: int) -> bool:
         """Tell whether a member of a rule cannot move."""
-        return any(one.fixed_members.get(number, 0) for one in self.problem.classes)
+        return any(self._tally[0][number].values())
 
     def narrow(self, number: int) -> tuple[int, ...]:
         """Return the domains that all VMs of a rule, where they must be in one, do not fit in together, by what they
@@ -160,17 +179,13 @@ class RuleRows:
         """
         if number not in self._narrow:
             rule = self.problem.rules[number]
-            free = self.stands_still(number) or self.chosen(number) > 1 or self._counts_not_all(rule.scope)
+            free = self.stands_still(number) or self.chosen(number) > 1 or rule.scope in self._partly
             if self._room is None and not free:
                 self._room = Room(self.problem, self.demand)
             self._narrow[number] = (
                 () if free or self._room is None else self._room.lacking(self.there(number), self.places[rule.scope])
             )
         return self._narrow[number]
-
-    def _counts_not_all(self, scope: str) -> bool:
-        """Tell whether there are hosts without a domain: who is there may be apart from the others."""
-        return any(one.domain.get(scope, -1) < 0 for one in self.problem.classes)
 
     def all_placed(self, number: int, objective: int, held: Sequence[int]) -> bool:
         """Tell whether no member of a rule is left out where the objectives before one are held at these values."""

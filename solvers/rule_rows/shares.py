@@ -6,6 +6,7 @@ apart having its part of everything. Where that keeps all rows, no row raises th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ class Shares:
     rules: RuleRows
     state: IntArray
     _sets: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    _of_scope: dict[str, dict[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rules: RuleRows, model: StateModel) -> Shares:
@@ -44,16 +46,24 @@ class Shares:
     def alike(self, number: int) -> list[tuple[int, ...]]:
         """Return the domains of a rule, those together that are alike and may hold as much."""
         if number not in self._sets:
-            problem, rule = self.rules.problem, self.rules.problem.rules[number]
+            rule = self.rules.problem.rules[number]
             most = self.rules.most(number) if rule.kind in LIMITS else {}
             sets: dict[object, list[int]] = {}
-            for domain, classes in sorted(self.rules.places[rule.scope].items()):
-                hosts: dict[int, int] = {}
-                for one in classes:
-                    hosts[int(self.state[one])] = hosts.get(int(self.state[one]), 0) + problem.classes[one].count
-                sets.setdefault((tuple(sorted(hosts.items())), most.get(domain)), []).append(domain)
+            for domain, hosts in self._hosts(rule.scope).items():
+                sets.setdefault((hosts, most.get(domain)), []).append(domain)
             self._sets[number] = [tuple(domains) for domains in sets.values()]
         return self._sets[number]
+
+    def _hosts(self, scope: str) -> dict[int, tuple[tuple[int, int], ...]]:
+        """Return domain -> its hosts: how many of each state."""
+        if scope not in self._of_scope:
+            self._of_scope[scope] = {}
+            for domain, classes in sorted(self.rules.places[scope].items()):
+                hosts = Counter[int]()
+                for one in classes:
+                    hosts[int(self.state[one])] += self.rules.problem.classes[one].count
+                self._of_scope[scope][domain] = tuple(sorted(hosts.items()))
+        return self._of_scope[scope]
 
     def shared(self, held: FloatArray, state: IntArray, flavor: IntArray) -> FloatArray:
         """Return (classes, F) VMs of what each state holds of each merged flavor (states, merged).
