@@ -40,8 +40,7 @@ class Merged:
         own = _own(problem)
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for number in range(len(problem.flavors)):
-            alike = (key_of(problem, number), *apart[number : number + 1])
-            groups[number if own[number] else alike].append(number)
+            groups[number if own[number] else (key_of(problem, number), *apart[number : number + 1])].append(number)
         if len(groups) == len(problem.flavors):
             return None
         groups = dict(sorted(groups.items(), key=lambda item: item[1][0]))
