@@ -87,6 +87,11 @@ WORDS: dict[type[Term], str] = {
 }
 
 
+def ceiling(value: int, tolerance: float) -> int:
+    """Return what an objective may cost where it is held at a value, or worse by its tolerance, relative to that."""
+    return value + int(abs(value) * tolerance)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """One integer objective, minimised; a goal is one or several of them in order.

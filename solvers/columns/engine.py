@@ -25,6 +25,7 @@ from solvers.columns.model import StateModel, pattern_of
 from solvers.columns.phase import Phase
 from solvers.columns.pricing.exact import settled
 from solvers.columns.run import ENGINE, Kit
+from solvers.objective import ceiling
 from solvers.problem import IntArray, Problem
 from solvers.proofs.first_claims import leaving_claims, plain_floor
 from solvers.proofs.floors import changes_floor
@@ -247,11 +248,8 @@ class _Run:
 
     def _held(self, objective: int, targets: dict[int, int]) -> tuple[int, ...]:
         """Return what the earlier objectives may cost: their incumbents, and their tolerance."""
-        out = []
-        for g in range(objective):
-            value = targets.get(g, self.kit.incumbent.values[g])
-            out.append(value + int(abs(value) * self.kit.model.problem.objectives[g].tolerance))
-        return tuple(out)
+        values, objectives = self.kit.incumbent.values, self.kit.model.problem.objectives
+        return tuple(ceiling(targets.get(g, values[g]), objectives[g].tolerance) for g in range(objective))
 
     def _done(self, phase: Phase) -> bool:
         """Tell whether an objective is proven, and the earlier ones reached what they were held at."""

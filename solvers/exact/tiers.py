@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from solvers.backends.cpsat_rows import Sum
 from solvers.claims import NOTHING, Claim, Claims
-from solvers.objective import Objective
+from solvers.objective import Objective, ceiling
 from solvers.result import ObjectiveResult, Status
 
 
@@ -36,7 +36,7 @@ class Tier:
 
     @property
     def ceiling(self) -> int | None:
-        return None if self.held is None else self.held + int(abs(self.held) * self.tolerance)
+        return None if self.held is None else ceiling(self.held, self.tolerance)
 
     def reason(self, value: int | None, stopped: str) -> str:
         """Return why work on it ended, "" where it is proven; `stopped` is why the search did."""

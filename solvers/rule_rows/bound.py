@@ -24,6 +24,7 @@ from solvers.columns.lattice import lattice_of
 from solvers.columns.model import Pattern, StateModel, pattern_of
 from solvers.columns.phase import Phase
 from solvers.columns.run import Kit
+from solvers.objective import ceiling
 from solvers.problem import IntArray, Problem
 from solvers.reductions.best_answer import BestAnswer
 from solvers.reductions.merged import Merged
@@ -133,7 +134,7 @@ class _Work:
         """Hold the earlier objectives at the answer's values, and their tolerance."""
         objectives = self._problem.objectives
         self._held = tuple(
-            value + int(abs(value) * objectives[g].tolerance) for g, value in enumerate(self.values[: self.objective])
+            ceiling(value, objectives[g].tolerance) for g, value in enumerate(self.values[: self.objective])
         )
 
     @property

@@ -48,24 +48,22 @@ class Room:
         """
         if not members or not places:
             return ()
-        problem, flavors = self.problem, np.array(members, dtype=np.int64)
-        where = np.concatenate([np.array(classes, dtype=np.int64) for _, classes in sorted(places.items())])
-        ends = np.cumsum([0, *(len(classes) for _, classes in sorted(places.items()))])[:-1]
-        used = sorted({problem.classes[one].shape for one in where.tolist()})
-        least = {shape: self._least(shape, members) for shape in used}
-        takes = np.stack([least[problem.classes[one].shape][0] for one in where.tolist()])
-        may = np.array([problem.classes[one].allowed[flavors] for one in where.tolist()], dtype=np.bool_)
-        may |= np.array([not problem.classes[one].is_empty for one in where.tolist()], dtype=np.bool_)[:, None]
-        may &= np.stack([least[problem.classes[one].shape][1] for one in where.tolist()])
-        count = np.array([problem.classes[one].count for one in where.tolist()], dtype=np.int64)
+        flavors = np.array(members, dtype=np.int64)
+        where = [one for _, classes in sorted(places.items()) for one in classes]
+        begin = np.cumsum([0, *(len(classes) for _, classes in sorted(places.items()))])[:-1]
+        hosts = [self.problem.classes[one] for one in where]
+        least = {shape: self._least(shape, members) for shape in {host.shape for host in hosts}}
+        takes = np.stack([least[host.shape][0] for host in hosts])
+        may = np.stack([(host.allowed[flavors] | (not host.is_empty)) & least[host.shape][1] for host in hosts])
+        count = np.array([host.count for host in hosts], dtype=np.int64)
         demand = self.demand[flavors]
         fit = np.where(takes > 0, self.has[where][:, None] // np.maximum(takes, 1), demand[None, :, None])
         each = np.maximum(fit.min(axis=2, initial=int(demand.max())), 0)
-        able = np.add.reduceat(np.where(may, each * count[:, None], 0), ends, axis=0)
+        able = np.add.reduceat(np.where(may, each * count[:, None], 0), begin, axis=0)
         most = np.iinfo(np.int64).max
-        fewest = np.minimum.reduceat(np.where(may[:, :, None], takes, most), ends, axis=0)
+        fewest = np.minimum.reduceat(np.where(may[:, :, None], takes, most), begin, axis=0)
         need = (np.where(fewest == most, 0, fewest) * demand[None, :, None]).sum(axis=1)
-        room = np.add.reduceat(self.has[where] * count[:, None], ends, axis=0)
+        room = np.add.reduceat(self.has[where] * count[:, None], begin, axis=0)
         lacks = (able < demand).any(axis=1) | (need > room).any(axis=1)
         return tuple(domain for domain, lack in zip(sorted(places), lacks.tolist(), strict=True) if lack)
 

@@ -83,7 +83,6 @@ class RuleRows:
     places: dict[str, dict[int, list[int]]] = field(init=False)
     _most: dict[int, dict[int, int]] = field(default_factory=dict)
     _narrow: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    _room: Room | None = None
 
     def __post_init__(self) -> None:
         """Add up VMs, and group classes by domains."""
@@ -139,6 +138,10 @@ class RuleRows:
         return fixed, {domain: many + there[number][domain] for domain, many in fixed.items()}
 
     @cached_property
+    def _room(self) -> Room:
+        return Room(self.problem, self.demand)
+
+    @cached_property
     def _partly(self) -> set[str]:
         """Scopes of which there are hosts without a domain: who is there may be apart from the others."""
         return {scope for scope in self.places if any(one.domain.get(scope, -1) < 0 for one in self.problem.classes)}
@@ -180,11 +183,7 @@ class RuleRows:
         if number not in self._narrow:
             rule = self.problem.rules[number]
             free = self.stands_still(number) or self.chosen(number) > 1 or rule.scope in self._partly
-            if self._room is None and not free:
-                self._room = Room(self.problem, self.demand)
-            self._narrow[number] = (
-                () if free or self._room is None else self._room.lacking(self.there(number), self.places[rule.scope])
-            )
+            self._narrow[number] = () if free else self._room.lacking(self.there(number), self.places[rule.scope])
         return self._narrow[number]
 
     def all_placed(self, number: int, objective: int, held: Sequence[int]) -> bool:
