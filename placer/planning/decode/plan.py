@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from placer.errors import PlacerError
-from placer.measure.kept_pins import kept_twice
 from placer.measure.score import PlanValues
 from placer.model.fleet import Fleet
 from placer.model.goals import Goal
@@ -16,6 +15,7 @@ from placer.model.sets import PinMode, known_nodes
 from placer.model.units import count
 from placer.model.usage_levels import usage_known
 from placer.planning.compile.compile import Compiled
+from placer.planning.decode.kept_pins import kept_twice
 from solvers.result import Result
 
 

@@ -91,14 +91,8 @@ hosts:
   - {name: h1, labels: {rack: r1}, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}]}
   - {name: h2, labels: {rack: r2}, nodes: [{id: 0, cpus: 0-3, memory: 8GiB}, {id: 1, cpus: 4-7, memory: 8GiB}]}
 vms:
-  - name: o0
-    vcpus: 4
-    cells: [{vcpus: 3, memory: 1GiB}, {vcpus: 1, memory: 1GiB}]
-    memory: 2GiB
-    host: h0
-    nodes: [0, 1]
-    pins: {0: '0', 1: '1', 2: '2', 3: '4'}
-  - name: o1
+  - name: o
+    count: 2
     vcpus: 4
     cells: [{vcpus: 3, memory: 1GiB}, {vcpus: 1, memory: 1GiB}]
     memory: 2GiB
